@@ -1,0 +1,81 @@
+"""What this machine can run: versions, cores, GPUs, engines, decoders."""
+
+import os
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+
+import torch
+from PIL import features
+
+from augfeed.kernels.philox import fill_words
+
+FORMATS = {"webp": "WebP", "avif": "AVIF", "jpg_2000": "JPEG 2000"}
+
+
+def machine() -> list[tuple[str, str]]:
+    """Return what this machine can run, as pairs of a thing and its state.
+
+    Looks for optional packages without importing them.
+    """
+    gpus = _gpus()
+    return [
+        ("Python", f"{platform.python_version()} on {platform.system()} {platform.machine()}"),
+        ("PyTorch", torch.__version__),
+        ("CPU cores usable", str(cores())),
+        ("GPU", ", ".join(gpus) or "none"),
+        ("engine cpu", f"yes, Numba {version('numba')}"),
+        ("engine portable", _package("kornia", "Kornia", "kornia")),
+        ("engine cuda", _cuda_engine(gpus)),
+        ("JPEG", f"simplejpeg {version('simplejpeg')}"),
+        ("other pictures", _pillow()),
+        ("DALI", _package("nvidia.dali", "DALI", "dali")),
+        ("compiled code kept in", _cache()),
+    ]
+
+
+def cores() -> int:
+    """Return the number of cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _gpus() -> list[str]:
+    names = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+    return [*names, "Apple MPS"] if torch.backends.mps.is_available() else names
+
+
+def _found(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:  # the package that the module would be in is not there
+        return False
+
+
+def _package(module: str, name: str, extra: str) -> str:
+    if not _found(module):
+        return f"no: pip install 'augfeed[{extra}]'"
+    try:
+        return f"yes, {name} {version(module)}"
+    except PackageNotFoundError:  # the distribution has another name
+        return f"yes, {name}"
+
+
+def _cuda_engine(gpus: list[str]) -> str:
+    if not _found("augfeed.engines.cuda"):
+        return "not in this version"
+    return f"yes, on {gpus[0]}" if torch.cuda.is_available() else "no GPU"
+
+
+def _pillow() -> str:
+    known = [name for key, name in FORMATS.items() if features.check(key)]
+    return f"Pillow {version('pillow')} with {', '.join(known) or 'the basic formats'}"
+
+
+def _cache() -> str:
+    path = fill_words.stats.cache_path
+    if not path:
+        return "memory only: every process compiles anew"
+    writable = os.access(path, os.W_OK)
+    return path if writable else f"{path}, not writable: set NUMBA_CACHE_DIR to a folder that is"

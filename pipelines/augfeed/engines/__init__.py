@@ -1,0 +1,97 @@
+"""Engines: pixels that follow a plan; one contract for all."""
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from augfeed.errors import InputError, InputTypeError
+from augfeed.plan import Plan
+from augfeed.policy import Normalize, Policy
+
+DTYPES = {
+    "float32": torch.float32,
+    "float16": torch.float16,
+    "bfloat16": torch.bfloat16,
+    "uint8": torch.uint8,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """How a batch is given out: element type, and whether channels lie last in memory.
+
+    The shape is `[N, C, H, W]` either way. uint8 holds pixel values 0 to 255, so it needs a policy
+    without `normalize`.
+    """
+
+    dtype: torch.dtype = torch.float32
+    channels_last: bool = False
+
+    def check(self, policy: Policy) -> None:
+        """Raise unless the policy's values fit the element type."""
+        if self.dtype not in DTYPES.values():
+            raise InputTypeError(f"dtype={self.dtype!r} is not given out: use {', '.join(DTYPES)}")
+        if self.dtype == torch.uint8 and policy.find(Normalize):
+            raise InputError(
+                "dtype=torch.uint8 cannot hold normalized values: use a float dtype, or remove "
+                "normalize from the policy"
+            )
+
+
+class Engine(Protocol):
+    """Carries out plans. Stateless: the result depends on the arguments alone."""
+
+    name: str
+
+    def apply(
+        self,
+        plan: Plan,
+        images: torch.Tensor,
+        *,
+        places: NDArray[np.int64] | None = None,
+        offsets: NDArray[np.int32] | None = None,
+        output: Output = Output(),  # noqa: B008  (frozen)
+    ) -> torch.Tensor:
+        """Return the batch `[count, C, H, W]` of a plan.
+
+        `images` is `[N, h, w, C]`, uint8 or float32 in [0, 1], C 1 or 3. `places[row]` says which
+        of them a row of the plan is (without it: the same number); `offsets[row]` is the (top,
+        left) of the policy's output frame in it, which may reach outside (padding).
+        """
+        ...
+
+
+def check_images(images: torch.Tensor, rows: int) -> None:
+    """Raise unless images are `[N, h, w, C]`, uint8 or float32, of 1 or 3 channels."""
+    if images.dtype not in (torch.uint8, torch.float32):
+        raise InputTypeError(
+            f"images of dtype {images.dtype} are not understood: give uint8, or float32 in [0, 1]"
+        )
+    if images.ndim != 4 or images.shape[-1] not in (1, 3):
+        raise InputTypeError(
+            f"images of shape {tuple(images.shape)} are not [N, height, width, 1 or 3]: "
+            "move the channels last, one or three of them"
+        )
+    if not len(images) and rows:
+        raise InputError("there are no images for the plan: give one for each of its rows")
+
+
+def engine_for(device: Any = "cpu", name: str = "auto") -> Engine:
+    """Return the engine for a device: `cpu` on the CPU, else `portable`; or the one named."""
+    device = torch.device(device)
+    match name if name != "auto" else ("cpu" if device.type == "cpu" else "portable"):
+        case "cpu":
+            from augfeed.engines.cpu import CpuEngine
+
+            if device.type != "cpu":
+                raise InputError(f"engine='cpu' does not run on device={str(device)!r}: use 'auto'")
+            return CpuEngine()
+        case "portable":
+            from augfeed.engines.portable import PortableEngine
+
+            return PortableEngine(device)
+        case other:
+            raise InputError(f"engine={other!r} is unknown: use 'auto', 'cpu' or 'portable'")

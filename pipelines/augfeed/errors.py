@@ -1,0 +1,36 @@
+"""Every exception that augfeed raises on purpose."""
+
+
+class AugfeedError(Exception):
+    """Base of every error raised on purpose; the message names value, bound and cure."""
+
+
+class PolicyError(AugfeedError, ValueError):
+    """A policy, or an operation of one, that cannot be carried out."""
+
+
+class InvarianceError(PolicyError):
+    """A policy that would change labels which its data set declares to be at stake."""
+
+
+class InputError(AugfeedError, ValueError):
+    """Images, labels or arguments whose value is out of bounds."""
+
+
+class InputTypeError(InputError, TypeError):
+    """Images, labels or arguments of the wrong type, dtype or rank."""
+
+
+class ReadError(AugfeedError, RuntimeError):
+    """A file that cannot be read or decoded; the message names the file."""
+
+
+class StateError(AugfeedError, ValueError):
+    """A loader state that does not fit this loader."""
+
+
+class MissingExtraError(AugfeedError, ImportError):
+    """An optional dependency that is not installed; the message is the pip line."""
+
+    def __init__(self, what: str, extra: str) -> None:
+        super().__init__(f"{what} is not installed: pip install 'augfeed[{extra}]'")

@@ -1,0 +1,110 @@
+"""Philox4x32-10, compiled (Salmon et al., Parallel random numbers: as easy as 1, 2, 3; SC 2011)."""
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+from augfeed.kernels.types import Floats, Ints, Words
+
+_M0 = np.uint64(0xD2511F53)
+_M1 = np.uint64(0xCD9E8D57)
+_W0 = np.uint64(0x9E3779B9)
+_W1 = np.uint64(0xBB67AE85)
+_LOW = np.uint64(0xFFFFFFFF)
+_32 = np.uint64(32)
+_16 = np.uint64(16)
+
+
+@njit(nogil=True, inline="always")
+def philox(
+    c0: np.uint64, c1: np.uint64, c2: np.uint64, c3: np.uint64, k0: np.uint64, k1: np.uint64
+) -> tuple[np.uint64, np.uint64, np.uint64, np.uint64]:
+    """Return the four 32-bit words, as uint64, of one counter and key (32-bit words as uint64)."""
+    for _ in range(10):
+        p0 = _M0 * c0
+        p1 = _M1 * c2
+        c0, c1, c2, c3 = (p1 >> _32) ^ c1 ^ k0, p1 & _LOW, (p0 >> _32) ^ c3 ^ k1, p0 & _LOW
+        k0 = (k0 + _W0) & _LOW
+        k1 = (k1 + _W1) & _LOW
+    return c0, c1, c2, c3
+
+
+@njit(nogil=True)
+def stream_word(sample: np.uint64, stream: np.uint64) -> np.uint64:
+    """Return the counter's third word: the stream, and above it bits 32 to 47 of the sample id."""
+    return stream | ((sample >> _32) << _16)
+
+
+@njit(nogil=True, cache=True)
+def fill_words(seed: Any, epoch: int, ids: Ints, requests: Ints, out: Words) -> None:
+    """Write the words of every sample for each `(stream, block)` of `requests` to `[K, 4, N]`."""
+    key = np.uint64(seed)
+    k0, k1 = key & _LOW, key >> _32
+    c1 = np.uint64(epoch)
+    for k in range(requests.shape[0]):
+        stream, block = np.uint64(requests[k, 0]), np.uint64(requests[k, 1])
+        for i in range(ids.size):
+            sample = np.uint64(ids[i])
+            w = philox(sample & _LOW, c1, stream_word(sample, stream), block, k0, k1)
+            out[k, 0, i], out[k, 1, i], out[k, 2, i], out[k, 3, i] = w
+
+
+@njit(nogil=True)
+def _open(word: np.uint64) -> float:
+    return (float(word) + 0.5) * 2.0**-32
+
+
+@njit(nogil=True)
+def _log_gamma_draw(alpha: float, counter: Words, first: int, boost: np.uint64) -> float:
+    # Marsaglia and Tsang (2000) for alpha + 1 if alpha < 1, then the boost U ** (1 / alpha), all
+    # in logarithms so that a small alpha does not underflow.
+    shape = alpha + 1.0 if alpha < 1.0 else alpha
+    d = shape - 1.0 / 3.0
+    c = 1.0 / np.sqrt(9.0 * d)
+    for attempt in range(64):
+        w = philox(counter[0], counter[1], counter[2], np.uint64(first + attempt),
+                   counter[3], counter[4])  # fmt: skip
+        radius = np.sqrt(-2.0 * np.log(_open(w[0])))
+        normal = radius * np.cos(2.0 * np.pi * _open(w[1]))
+        v = (1.0 + c * normal) ** 3
+        if v > 0.0 and np.log(_open(w[2])) < 0.5 * normal * normal + d - d * v + d * np.log(v):
+            break
+    value = np.log(d) + np.log(v)
+    return value + np.log(_open(boost)) / alpha if alpha < 1.0 else value
+
+
+@njit(nogil=True, cache=True)
+def fill_beta(seed: Any, epoch: int, ids: Ints, stream: int, alpha: float, out: Floats) -> None:
+    """Write a draw of Beta(alpha, alpha) for every sample to `[N]`, as a ratio of two Gammas."""
+    key = np.uint64(seed)
+    alpha = max(alpha, 1e-300)  # below 1e-307, log(uniform) / alpha is infinite for both Gammas
+    counter = np.empty(5, np.uint64)
+    counter[1], counter[3], counter[4] = np.uint64(epoch), key & _LOW, key >> _32
+    for i in range(ids.size):
+        sample = np.uint64(ids[i])
+        counter[0] = sample & _LOW
+        counter[2] = stream_word(sample, np.uint64(stream))
+        w = philox(counter[0], counter[1], counter[2], np.uint64(0), counter[3], counter[4])
+        if alpha == 1.0:
+            out[i] = _open(w[0])
+        else:
+            own = _log_gamma_draw(alpha, counter, 1, w[0])
+            other = _log_gamma_draw(alpha, counter, 65, w[1])
+            out[i] = 1.0 / (1.0 + np.exp(other - own))
+
+
+@njit(nogil=True)
+def fill_plane(
+    key: tuple[Any, Any, Any, int], first: int, w0: Words, w1: Words, w2: Words, w3: Words
+) -> None:
+    """Write the words of blocks `first`, `first + 1`, ... of one sample to four uint32 `[n]`.
+
+    `key` is (seed, epoch, sample id, stream). Four arrays, each without gaps, so that the loop is
+    vectorised.
+    """
+    seed, epoch, sample = np.uint64(key[0]), np.uint64(key[1]), np.uint64(key[2])
+    k0, k1 = seed & _LOW, seed >> _32
+    c0, c2 = sample & _LOW, stream_word(sample, np.uint64(key[3]))
+    for i in range(w0.size):
+        w0[i], w1[i], w2[i], w3[i] = philox(c0, epoch, c2, np.uint64(first + i), k0, k1)

@@ -1,0 +1,264 @@
+"""Crop, resize with antialiasing and pad in one call; the pixels equal Pillow's `BILINEAR`.
+
+A picture is resized in two passes, each of which blends rows: every output row is a weighted sum
+of a few input rows, a loop that fills vector registers. For the horizontal pass, which comes first
+(in Pillow: always before version 13, then for most sizes), strips of the picture are turned.
+For uint8 the weights are Pillow's integers and each pass rounds, so that the pixels are bit-equal.
+"""
+
+from typing import Any
+
+import numpy as np
+from numba import njit, types
+from numba.extending import overload
+
+from augfeed.kernels.transpose import transpose
+from augfeed.kernels.types import Array, Ints
+
+BITS = 22  # of a weight; Pillow's number
+HALF = 1 << (BITS - 1)
+STRIP = 32  # rows turned at a time: their loops are long enough, and they fit the L1 cache
+CONSTANT, EDGE, REFLECT = 0, 1, 2
+OUTSIDE = -(1 << 62)
+
+Whole = Ints | tuple[int, ...]
+
+
+@njit(nogil=True, cache=True)
+def resample(
+    image: Array,
+    box: Whole,
+    resized: Whole,
+    offset: Whole,
+    pad_mode: int,
+    pad_fill: float,
+    out: Array,
+) -> None:
+    """Write a part of a picture to `out`.
+
+    `image` `[h, w, C]`, C-contiguous, uint8 or float32, is cut to `box` (top, left, height, width),
+    which must lie inside it (`ValueError`); that is resized to `resized` (height, width); output
+    pixel `(y, x)` of `out` `[H, W, C]` (of the same dtype) is pixel `(offset[0] + y, offset[1] +
+    x)` of the result. Outside it: `pad_fill` (0 to 1) if `pad_mode` is 0, the border pixel if 1,
+    the mirrored picture if 2. Pairs may be tuples or arrays of integers.
+    """
+    top, left, height, width = box[0], box[1], box[2], box[3]
+    if (
+        min(top, left) < 0
+        or min(height, width, resized[0], resized[1]) < 1
+        or top + height > image.shape[0]
+        or left + width > image.shape[1]
+        or image.shape[2] != out.shape[2]
+    ):
+        raise ValueError("the box is not inside the picture, or the channels differ")
+    y0, x0 = offset[0], offset[1]
+    y1, x1 = y0 + out.shape[0], x0 + out.shape[1]
+    whole = height == resized[0] and width == resized[1]
+    if y0 >= 0 and x0 >= 0 and y1 <= resized[0] and x1 <= resized[1]:
+        if whole:
+            _copy(image, top + y0, left + x0, out)
+        else:
+            _resize(image, box, resized, y0, x0, out)
+        return
+    rows = _places(y0, y1, resized[0], pad_mode)
+    columns = _places(x0, x1, resized[1], pad_mode)
+    run = min(max(-x0, 0), columns.size), max(min(resized[1] - x0, columns.size), 0)
+    fill = _constant(pad_fill, out)
+    if whole:
+        _gather(image, rows + top, columns + left, run, fill, out)
+    else:
+        y0, y1 = _needed(rows)
+        x0, x1 = _needed(columns)
+        part = np.empty((y1 - y0, x1 - x0, out.shape[2]), out.dtype)
+        _resize(image, box, resized, y0, x0, part)
+        _gather(part, rows - y0, columns - x0, run, fill, out)
+
+
+@njit(nogil=True)
+def _places(first: int, end: int, length: int, pad_mode: int) -> Ints:
+    """Return int64 `[end - first]`: the pixel, of a side of `length`, that stands at each place
+    from `first` on; a number far below 0 for the fill value."""
+    places = np.empty(end - first, np.int64)
+    period = max(2 * (length - 1), 1)
+    for i in range(first, end):
+        place = i
+        if (i < 0 or i >= length) and pad_mode == CONSTANT:
+            place = OUTSIDE
+        elif pad_mode == EDGE:
+            place = min(max(i, 0), length - 1)
+        elif i < 0 or i >= length:
+            place = i % period
+            place = min(place, period - place)
+        places[i - first] = place
+    return places
+
+
+@njit(nogil=True)
+def _needed(places: Ints) -> tuple[int, int]:
+    low, end = np.iinfo(np.int64).max, 0
+    for place in places:
+        if place >= 0:
+            low, end = min(low, place), max(end, place + 1)
+    return min(low, end), end
+
+
+@njit(nogil=True)
+def _copy(image: Array, top: int, left: int, out: Array) -> None:
+    height, width, channels = out.shape
+    source = image.reshape(image.shape[0], image.shape[1] * channels)
+    target = out.reshape(height, width * channels)
+    for y in range(height):
+        row = source[top + y, left * channels : (left + width) * channels]
+        for i in range(target.shape[1]):
+            target[y, i] = row[i]
+
+
+@njit(nogil=True)
+def _gather(
+    image: Array, rows: Ints, columns: Ints, run: tuple[int, int], fill: float, out: Array
+) -> None:
+    # Columns from run[0] to run[1] stand side by side in the picture.
+    channels = out.shape[2]
+    source = image.reshape(image.shape[0], image.shape[1] * channels)
+    target = out.reshape(out.shape[0], out.shape[1] * channels)
+    begin, end = run[0], run[1]
+    for y in range(rows.size):
+        if rows[y] < 0:
+            target[y] = fill
+            continue
+        for x in range(columns.size):
+            if begin <= x < end:
+                continue
+            for c in range(channels):
+                out[y, x, c] = fill if columns[x] < 0 else image[rows[y], columns[x], c]
+        if begin < end:
+            first = columns[begin] * channels
+            row, found = target[y, begin * channels : end * channels], source[rows[y], first:]
+            for i in range(row.size):
+                row[i] = found[i]
+
+
+@njit(nogil=True)
+def _resize(
+    image: Array,
+    box: Whole,
+    resized: Whole,
+    top: int,
+    left: int,
+    out: Array,
+) -> None:
+    # Write rows and columns from (top, left) on, of the box resized, to `out`.
+    rows, columns, channels = out.shape
+    if rows == 0 or columns == 0:
+        return
+    starts_y, shares_y = _blends(box[2], resized[0], top, rows)
+    starts_x, shares_x = _blends(box[3], resized[1], left, columns)
+    weights_y, weights_x = _like(shares_y, image), _like(shares_x, image)
+    first = starts_y[0]
+    count = min(starts_y[-1] + weights_y.shape[1], box[2]) - first
+    leftmost = starts_x[0]
+    width = min(starts_x[-1] + weights_x.shape[1], box[3]) - leftmost
+    starts_y -= first
+    starts_x -= leftmost
+
+    lanes = min(STRIP, count)
+    source = image.reshape(image.shape[0], image.shape[1] * channels)
+    strip = np.empty((width, channels * lanes), image.dtype)
+    narrow = np.empty((columns, channels * lanes), image.dtype)
+    middle = np.empty((count, columns * channels), image.dtype)
+    at = (box[0] + first) * source.shape[1] + (box[1] + leftmost) * channels
+    for y in range(0, count, lanes):
+        row = min(y, count - lanes)
+        transpose(source, strip.reshape(width * channels, lanes),
+                  at + row * source.shape[1], 0, lanes, width * channels)  # fmt: skip
+        _blend(strip, starts_x, weights_x, narrow)
+        transpose(narrow.reshape(columns * channels, lanes), middle,
+                  0, row * columns * channels, columns * channels, lanes)  # fmt: skip
+    _blend(middle, starts_y, weights_y, out.reshape(rows, columns * channels))
+
+
+@njit(nogil=True)
+def _blends(length: int, size: int, first: int, count: int) -> tuple[Ints, Array]:
+    """Return, for outputs `first`, ... of a side resized from `length` to `size`, the first input,
+    int64 `[count]`, and the weights from it on, float64 `[count, taps]` with zeros at the end."""
+    scale = length / size
+    support = max(scale, 1.0)
+    inverse = 1.0 / support
+    taps = int(np.ceil(2.0 * support))
+    taps = 2 if taps <= 2 else (taps + 3) // 4 * 4
+    starts = np.empty(count, np.int64)
+    weights = np.zeros((count, taps))
+    for j in range(count):
+        center = (first + j + 0.5) * scale
+        start = max(int(center - support + 0.5), 0)
+        end = min(int(center + support + 0.5), length, start + taps)
+        total = 0.0
+        for i in range(start, end):
+            weights[j, i - start] = max(1.0 - abs((i - center + 0.5) * inverse), 0.0)
+            total += weights[j, i - start]
+        starts[j] = start
+        weights[j] /= total
+    return starts, weights
+
+
+@njit(nogil=True)
+def _blend(source: Array, starts: Ints, weights: Array, target: Array) -> None:
+    # target[j] = sum over k of weights[j, k] * source[starts[j] + k], k < 2, 4, 8, 12, ...
+    last, taps = source.shape[0] - 1, weights.shape[1]
+    sums = np.empty(target.shape[1] if taps > 4 else 0, weights.dtype)
+    for j in range(target.shape[0]):
+        row, start = target[j], starts[j]
+        for k in range(0, taps, 4):
+            w0, w1 = weights[j, k], weights[j, k + 1]
+            s0, s1 = source[min(start + k, last)], source[min(start + k + 1, last)]
+            if taps == 2:
+                for i in range(row.size):
+                    row[i] = _pixel(w0 * s0[i] + w1 * s1[i])
+                continue
+            w2, w3 = weights[j, k + 2], weights[j, k + 3]
+            s2, s3 = source[min(start + k + 2, last)], source[min(start + k + 3, last)]
+            if taps == 4:
+                for i in range(row.size):
+                    row[i] = _pixel(w0 * s0[i] + w1 * s1[i] + w2 * s2[i] + w3 * s3[i])
+            elif k == 0:
+                for i in range(row.size):
+                    sums[i] = w0 * s0[i] + w1 * s1[i] + w2 * s2[i] + w3 * s3[i]
+            elif k + 4 < taps:
+                for i in range(row.size):
+                    sums[i] += w0 * s0[i] + w1 * s1[i] + w2 * s2[i] + w3 * s3[i]
+            else:
+                for i in range(row.size):
+                    row[i] = _pixel(sums[i] + w0 * s0[i] + w1 * s1[i] + w2 * s2[i] + w3 * s3[i])
+
+
+def _pixel(total: Any) -> Any:
+    """Return a weighted sum as a pixel: rounded if its weights are integers."""
+
+
+@overload(_pixel, inline="always", strict=False)  # the lambdas have no annotations
+def _(total: Any) -> Any:
+    if isinstance(total, types.Integer):
+        return lambda total: np.uint8(min((np.int32(total) + HALF) >> BITS, 255))  # type: ignore[arg-type]
+    return lambda total: total
+
+
+def _like(weights: Array, image: Array) -> Any:
+    """Return weights as Pillow's integers for a picture of uint8, else as float32."""
+
+
+@overload(_like, inline="always", strict=False)  # the lambdas have no annotations
+def _(weights: Any, image: Any) -> Any:
+    if isinstance(image.dtype, types.Integer):
+        return lambda weights, image: (weights * (1 << BITS) + 0.5).astype(np.int32)
+    return lambda weights, image: weights.astype(np.float32)
+
+
+def _constant(fill: float, image: Array) -> Any:
+    """Return a value in [0, 1] as a pixel of such a picture."""
+
+
+@overload(_constant, inline="always", strict=False)  # the lambdas have no annotations
+def _(fill: Any, image: Any) -> Any:
+    if isinstance(image.dtype, types.Integer):
+        return lambda fill, image: np.uint8(np.round(fill * 255.0))
+    return lambda fill, image: np.float32(fill)

@@ -1,0 +1,227 @@
+"""Policy, source, reader and engine as one: `batch(epoch, step)` is a pure function."""
+
+import hashlib
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from augfeed.batch import Batch
+from augfeed.engines import Engine, Output, engine_for
+from augfeed.engines.cpu import CpuEngine, Job, allocate
+from augfeed.errors import InputError
+from augfeed.invariances import Invariances
+from augfeed.plan import NONE, Plan, Rows, draw_plan
+from augfeed.plan.fixed import Fixed
+from augfeed.policy import CutMix, Mixup, OneOf, Policy
+from augfeed.policy.check import check_policy
+from augfeed.read.order import batch_positions, epoch_order, steps_per_epoch
+from augfeed.read.sources import Source, open_source
+from augfeed.read.stage import is_resident, read_frames
+from augfeed.targets import make_targets
+
+Form = Literal["auto", "dense", "sparse"]
+Indices = NDArray[np.int64]
+Made = tuple[list[Callable[[], None]], Callable[[], torch.Tensor]]
+RESIDENT_ROWS = 64  # rows of one task where the pictures lie in memory
+READ_ROWS = 16  # pictures that one task decodes and augments while they are in the cache
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """How an epoch is cut into batches: a pure function of its length, the seed and the epoch."""
+
+    batch_size: int = 1
+    shuffle: bool = False
+    drop_last: bool = False
+    rank: int = 0
+    world: int = 1
+
+
+@dataclass(slots=True)
+class Work:
+    """A batch in the making: `tasks` may run in any thread and order, then `finish` gives it out."""
+
+    tasks: Sequence[Callable[[], None]]
+    finish: Callable[[], Batch]
+
+
+class Pipeline:
+    """Augmented batches of a data set, each a pure function of `(epoch, step)`.
+
+    Raises, when it is built, whatever would make every batch fail: `InvarianceError` for a policy
+    that would change labels of this data set (`invariances`, those of the policy and those known
+    of the data set; `allow` overrides rules by name), `InputError` for sizes and channels that do
+    not fit.
+    """
+
+    def __init__(
+        self,
+        data: Any,
+        policy: Policy,
+        *,
+        order: Order = Order(),  # noqa: B008  (frozen)
+        seed: int = 0,
+        output: Output = Output(),  # noqa: B008  (frozen)
+        targets: Form = "auto",
+        device: Any = "cpu",
+        engine: str = "auto",
+    ) -> None:
+        """Open the data and check that policy, data and output fit each other."""
+        self.source: Source = open_source(data)
+        self.policy, self.order, self.seed = policy, order, seed
+        self.output, self.form, self.device = output, targets, torch.device(device)
+        output.check(policy)
+        self.engine: Engine = engine_for(self.device, engine)
+        self.size = policy.size(self.source.sizes)
+        self.fixed = Fixed.of(policy, self.source.channels)
+        self._mixing = any(isinstance(item, Mixup | CutMix | OneOf) for item in policy.operations)
+        self._kept: tuple[int, Indices] | None = None
+        self._lock = threading.Lock()
+        self.steps = steps_per_epoch(
+            len(self.source), order.batch_size, order.world, order.drop_last
+        )
+        self._check_windows()
+
+    def check(self, invariances: Invariances | str | None, allow: Sequence[str] = ()) -> None:
+        """Raise `InvarianceError` if the policy breaks a rule of the data set, its own, or these."""
+        known = (invariances, self.policy.invariances, self.source.name)
+        for rules in known:
+            if rules is not None:
+                check_policy(self.policy, rules, allow=allow, source=self.source.sizes)
+
+    def __len__(self) -> int:
+        """Return the number of batches of an epoch."""
+        return self.steps
+
+    @property
+    def fingerprint(self) -> str:
+        """What batches depend on besides `(epoch, step)`: data, policy, seed; 64 hexadecimals."""
+        parts = (self.source.fingerprint(), self.policy.digest, str(self.seed), str(self.order.shuffle))
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+    def batch(self, epoch: int, step: int) -> Batch:
+        """Return a batch, made in the calling thread."""
+        return self._run(self.work(epoch, step))
+
+    def sample(self, index: int, epoch: int) -> Batch:
+        """Return one sample as it comes in an epoch, partner included, as a batch of one."""
+        if not 0 <= index < len(self.source):
+            raise InputError(f"index={index} is not in [0, {len(self.source)}): give a sample of it")
+        order = self._epoch_order(epoch)
+        place = int(np.flatnonzero(order == index)[0])
+        return self._run(self._work(epoch, -1, np.array([place], np.int64)))
+
+    def work(self, epoch: int, step: int) -> Work:
+        """Return a batch as tasks that may run side by side; its plan is drawn here."""
+        positions = batch_positions(
+            len(self.source),
+            batch_size=self.order.batch_size,
+            step=step,
+            rank=self.order.rank,
+            world=self.order.world,
+            drop_last=self.order.drop_last,
+        )
+        return self._work(epoch, step, positions)
+
+    def _run(self, work: Work) -> Batch:
+        for task in work.tasks:
+            task()
+        return work.finish()
+
+    def _work(self, epoch: int, step: int, positions: NDArray[np.int64]) -> Work:
+        rows = Rows.at(positions, self._epoch_order(epoch), mixing=self._mixing)
+        plan = draw_plan(self.policy, rows, seed=self.seed, epoch=epoch, size=self.size)
+        make = self._on_cpu if isinstance(self.engine, CpuEngine) else self._on_device
+        tasks, images = make(plan, rows)
+
+        def finish() -> Batch:
+            targets = make_targets(
+                self._labels(plan), plan, num_classes=self.source.num_classes, form=self.form
+            )
+            if targets is not None and self.device.type != "cpu":
+                targets = targets.to(self.device, non_blocking=True)
+            ids = torch.from_numpy(plan.ids[: plan.count].copy())
+            return Batch(images(), targets, ids, epoch, step, plan)
+
+        return Work(tasks, finish)
+
+    def _on_cpu(self, plan: Plan, rows: Rows) -> Made:
+        job = Job(plan, self.source.channels, self.output)
+        out, batch = allocate(plan.count, self.source.channels, self.size, self.output)
+
+        def augment(which: Indices) -> None:
+            if is_resident(self.source, self.policy):
+                job.run(self.source.images, which, out, places=plan.ids, offsets=self._offsets(plan))
+                return
+            needed = _needed(plan, which)
+            places = np.zeros(len(plan.ids), np.int64)
+            places[needed] = np.arange(len(needed))
+            frames = read_frames(self.source, plan, needed, self.fixed)
+            job.run(frames, which, out, places=places)
+
+        return [partial(augment, part) for part in self._parts(rows)], lambda: batch
+
+    def _on_device(self, plan: Plan, rows: Rows) -> Made:
+        parts = np.array_split(np.arange(len(plan.ids)), max(1, len(plan.ids) // READ_ROWS))
+        frames: dict[int, NDArray[Any]] = {}
+
+        def read(k: int) -> None:
+            if is_resident(self.source, self.policy):
+                frames[k] = self.source.images[plan.ids[parts[k]]]
+            else:
+                frames[k] = read_frames(self.source, plan, parts[k], self.fixed)
+
+        def images() -> torch.Tensor:
+            whole = np.concatenate([frames[k] for k in range(len(parts))])
+            offsets = self._offsets(plan) if is_resident(self.source, self.policy) else None
+            tensor = torch.from_numpy(whole).to(self.device, non_blocking=True)
+            return self.engine.apply(plan, tensor, offsets=offsets, output=self.output)
+
+        return [partial(read, k) for k in range(len(parts))], images
+
+    def _offsets(self, plan: Plan) -> NDArray[np.int32]:
+        return plan.window.at(*self.source.sizes).offset
+
+    def _parts(self, rows: Rows) -> list[Indices]:
+        # Mixing groups stay whole, so that no partner is read twice.
+        target = RESIDENT_ROWS if is_resident(self.source, self.policy) else READ_ROWS
+        groups = rows.groups[: rows.count]
+        starts = np.flatnonzero(np.diff(groups, prepend=-1))
+        cuts, last = [], 0
+        for start in starts[1:]:
+            if start - last >= target:
+                cuts.append(int(start))
+                last = int(start)
+        return np.split(np.arange(rows.count), cuts)
+
+    def _labels(self, plan: Plan) -> Any:
+        labels = self.source.labels
+        return None if labels is None else labels[plan.ids]
+
+    def _epoch_order(self, epoch: int) -> Indices:
+        # The last order is kept: every batch of an epoch asks for it.
+        with self._lock:
+            if self._kept is None or self._kept[0] != epoch:
+                order = epoch_order(
+                    len(self.source), seed=self.seed, epoch=epoch, shuffle=self.order.shuffle
+                )
+                self._kept = (epoch, order)
+            return self._kept[1]
+
+    def _check_windows(self) -> None:
+        if self.source.sizes:
+            rows = Rows.of(np.zeros(1, np.int64))
+            plan = draw_plan(self.policy, rows, seed=self.seed, epoch=0, size=self.size)
+            plan.window.at(*self.source.sizes)
+
+
+def _needed(plan: Plan, which: Indices) -> Indices:
+    # The rows to read for some output rows: themselves, and the partners of those that are mixed.
+    mixed = which[plan.mixes.mode[which] != NONE]
+    return np.union1d(which, plan.mixes.partner[mixed])

@@ -1,0 +1,69 @@
+"""Which samples a plan is about, and the groups within which they mix."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from augfeed.errors import InputError, InputTypeError
+
+Ids = NDArray[np.int64]
+GROUP = 8  # consecutive positions of an epoch's order that mix with each other
+MAX_ID = 2**48
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """The samples of a plan, one row each: the first `count` come out, the rest are partners only.
+
+    `ids` int64 `[M]` name the samples; `groups` and `slots` int64 `[M]` say which mixing group a
+    row is in and at which place.
+    """
+
+    ids: Ids
+    groups: Ids
+    slots: Ids
+    count: int
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @classmethod
+    def of(cls, ids: Any) -> "Rows":
+        """Return rows for sample ids that mix among themselves, in groups from the first on."""
+        ids = check_ids(ids)
+        places = np.arange(len(ids), dtype=np.int64)
+        return cls(ids, places // GROUP, places % GROUP, len(ids))
+
+    @classmethod
+    def at(cls, positions: Ids, order: Ids, *, mixing: bool) -> "Rows":
+        """Return the rows at `positions` of an epoch's `order` of sample ids.
+
+        Groups are consecutive positions of the order, wherever a batch begins or ends; with
+        `mixing`, the members of a group that a batch cuts off are added behind `count`. So a
+        sample has the same partner in a batch of any size.
+        """
+        count = len(positions)
+        if mixing:
+            cut = np.unique(positions // GROUP)
+            wanted = (cut[:, None] * GROUP + np.arange(GROUP)).ravel()
+            outside = np.setdiff1d(wanted[wanted < len(order)], positions, assume_unique=False)
+            positions = np.concatenate([positions, outside])
+        return cls(order[positions], positions // GROUP, positions % GROUP, count)
+
+
+def check_ids(ids: Any) -> Ids:
+    """Return sample ids as int64 `[N]`, or raise if they are no integers in [0, 2**48)."""
+    array = np.asarray(ids)
+    if array.ndim != 1 or not (np.issubdtype(array.dtype, np.integer) or array.size == 0):
+        raise InputTypeError(
+            f"ids of dtype {array.dtype} and shape {array.shape} are no sample ids: "
+            "give a vector of integers"
+        )
+    if array.size and not 0 <= int(array.min()) <= int(array.max()) < MAX_ID:
+        raise InputError(
+            f"ids from {array.min()} to {array.max()} are not in [0, 2**48): "
+            "use the index of the sample in its data set"
+        )
+    return np.ascontiguousarray(array, np.int64)

@@ -1,0 +1,148 @@
+"""Where a picture is cut and how it is resized: integers, once its size is known."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from augfeed.errors import InputError
+from augfeed.philox import Stream, uniforms, words
+from augfeed.plan.draws import TRIES, between, index
+from augfeed.plan.rows import Ids
+from augfeed.policy import (
+    CenterCrop,
+    Policy,
+    RandomCrop,
+    RandomResizedCrop,
+    Resize,
+    Window,
+    resized,
+)
+from augfeed.policy.base import pair
+
+Pixels = NDArray[np.int32]
+
+
+@dataclass(frozen=True, slots=True)
+class Windows:
+    """What is cut of every picture: box, then resize, then offset; all in whole pixels.
+
+    `box` int32 `[N, 4]` is (top, left, height, width) in the source, always inside it; it is
+    resized with antialiasing to `resized` int32 `[N, 2]`; output pixel (y, x) is pixel
+    `(offset[0] + y, offset[1] + x)` of that, and outside it the padding rule holds.
+    """
+
+    box: Pixels
+    resized: Pixels
+    offset: Pixels
+
+    @property
+    def whole_pixels(self) -> bool:
+        """Whether nothing is resized, so that a window is a mere offset into the box."""
+        return bool((self.box[:, 2:] == self.resized).all())
+
+
+@dataclass(frozen=True, slots=True)
+class WindowDraws:
+    """The random numbers of the windows of some samples; sizes turn them into windows."""
+
+    policy: Policy
+    seed: int
+    epoch: int
+    ids: Ids
+
+    def at(self, heights: Any, widths: Any) -> Windows:
+        """Return the windows of samples whose pictures have these heights and widths."""
+        heights = np.broadcast_to(np.asarray(heights, np.int64), self.ids.shape)
+        widths = np.broadcast_to(np.asarray(widths, np.int64), self.ids.shape)
+        window = next((item for item in self.policy.operations if isinstance(item, Window)), None)
+        if isinstance(window, RandomResizedCrop):
+            return self._resized_crop(window, heights, widths)
+        return self._crop(window, heights, widths)
+
+    def take(self, rows: Any) -> "WindowDraws":
+        """Return the draws of some rows only."""
+        return WindowDraws(self.policy, self.seed, self.epoch, self.ids[rows])
+
+    def _uniforms(self, block: int, rows: Any = slice(None)) -> NDArray[np.float64]:
+        drawn = words(self.seed, self.epoch, self.ids[rows], [(Stream.CROP, block)])
+        first: NDArray[np.float64] = uniforms(drawn)[0]
+        return first
+
+    def _crop(self, window: RandomCrop | CenterCrop | None, heights: Ids, widths: Ids) -> Windows:
+        resize = self.policy.find(Resize)
+        sizes = _resized(resize, heights, widths)
+        size = np.array(pair(window.size), np.int64) if window else sizes
+        padding = window.padding if isinstance(window, RandomCrop) else 0
+        room = sizes + 2 * padding - size
+        if room.min(initial=0) < 0:
+            row = int(np.argmin(room.min(axis=1)))
+            _refuse(window, (int(heights[row]), int(widths[row])), sizes[row], padding)
+        offset = (sizes - size) // 2 if window else np.zeros_like(sizes)
+        if isinstance(window, CenterCrop):
+            offset = np.round((sizes - size) / 2).astype(np.int64)
+        if isinstance(window, RandomCrop):
+            u = self._uniforms(0)
+            free = index(u[1:3].T, room + 1) - padding
+            offset = np.where((u[0] < window.p)[:, None], free, offset)
+        origin = np.zeros_like(heights)
+        return _windows(np.stack([origin, origin, heights, widths], axis=1), sizes, offset)
+
+    def _resized_crop(self, window: RandomResizedCrop, heights: Ids, widths: Ids) -> Windows:
+        box = _fallback(window, heights, widths)
+        whole = self._uniforms(0)[0] >= window.p
+        box[whole] = np.stack([0 * heights, 0 * heights, heights, widths], axis=1)[whole]
+        left = np.flatnonzero(~whole)
+        low, high = np.log(window.ratio[0]), np.log(window.ratio[1])
+        for attempt in range(1, TRIES + 1):
+            if not left.size:
+                break
+            u = self._uniforms(attempt, left)
+            h, w = heights[left], widths[left]
+            area = between(u[0], *window.scale) * (h * w)
+            ratio = np.exp(between(u[1], low, high))
+            width = np.round(np.sqrt(area * ratio)).astype(np.int64)
+            height = np.round(np.sqrt(area / ratio)).astype(np.int64)
+            fits = (width > 0) & (width <= w) & (height > 0) & (height <= h)
+            top, start = index(u[2], h - height + 1), index(u[3], w - width + 1)
+            box[left[fits]] = np.stack([top, start, height, width], axis=1)[fits]
+            left = left[~fits]
+        size = np.broadcast_to(np.array(pair(window.size)), (len(box), 2))
+        return _windows(box, size, np.zeros_like(size))
+
+
+def _windows(box: Ids, sizes: Ids, offset: Ids) -> Windows:
+    kept = (np.ascontiguousarray(part, np.int32) for part in (box, sizes, offset))
+    return Windows(*kept)
+
+
+def _resized(resize: Resize | None, heights: Ids, widths: Ids) -> Ids:
+    sizes = np.stack([heights, widths], axis=1)
+    if resize is None:
+        return sizes
+    kinds, rows = np.unique(sizes, axis=0, return_inverse=True)
+    made = np.array([resized(resize, (int(h), int(w))) for h, w in kinds], np.int64)
+    return made.reshape(-1, 2)[rows.ravel()]
+
+
+def _fallback(window: RandomResizedCrop, heights: Ids, widths: Ids) -> Ids:
+    # After ten tries that do not fit: the largest centred window within `ratio` (torchvision).
+    low, high = window.ratio
+    aspect = widths / heights
+    width = np.where(aspect > high, np.round(heights * high), widths).astype(np.int64)
+    height = np.where(aspect < low, np.round(widths / low), heights).astype(np.int64)
+    width, height = np.clip(width, 1, widths), np.clip(height, 1, heights)
+    return np.stack([(heights - height) // 2, (widths - width) // 2, height, width], axis=1)
+
+
+def _refuse(window: Any, source: tuple[int, int], sizes: Ids, padding: int) -> None:
+    name = window.op if window else "resize"
+    have = f"{sizes[0]} x {sizes[1]} pixels"
+    if tuple(sizes) != source:
+        have += f" after resizing {source[0]} x {source[1]}"
+    have += f" with padding={padding} on each side" if padding else ""
+    raise InputError(
+        f"{name}(size={pair(window.size)!r}) is larger than a picture of {have}: use a smaller "
+        "size, a resize before it, random_resized_crop, or random_crop with padding"
+    )

@@ -1,0 +1,304 @@
+"""The operations, and the policy that lists them: frozen, validated, JSON."""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from typing import Annotated, Any, Never, Self, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import from_json
+
+from augfeed.errors import PolicyError
+from augfeed.invariances import Invariances, invariances_of
+from augfeed.policy.base import pair
+from augfeed.policy.color import ColorJitter, Grayscale, Invert, Posterize, Solarize
+from augfeed.policy.describe import describe, shown
+from augfeed.policy.geometry import (
+    Border,
+    CenterCrop,
+    HorizontalFlip,
+    Perspective,
+    RandomCrop,
+    RandomResizedCrop,
+    Resize,
+    Rotate,
+    Scale,
+    Shear,
+    Translate,
+    VerticalFlip,
+)
+from augfeed.policy.mixing import CutMix, Mixup, OneOf
+from augfeed.policy.output import (
+    Cutout,
+    GaussianNoise,
+    LabelSmoothing,
+    Normalize,
+    RandomErasing,
+    SaltAndPepper,
+)
+
+Window = RandomResizedCrop | RandomCrop | CenterCrop
+Affine = HorizontalFlip | VerticalFlip | Rotate | Translate | Scale | Shear | Perspective
+Mixer = Mixup | CutMix | OneOf
+Operation = Annotated[
+    Resize
+    | RandomResizedCrop
+    | RandomCrop
+    | CenterCrop
+    | HorizontalFlip
+    | VerticalFlip
+    | Rotate
+    | Translate
+    | Scale
+    | Shear
+    | Perspective
+    | Border
+    | ColorJitter
+    | Grayscale
+    | Invert
+    | Posterize
+    | Solarize
+    | Mixup
+    | CutMix
+    | OneOf
+    | Cutout
+    | RandomErasing
+    | Normalize
+    | GaussianNoise
+    | SaltAndPepper
+    | LabelSmoothing,
+    Field(discriminator="op"),
+]
+_WINDOWS = (RandomResizedCrop, RandomCrop, CenterCrop)
+_MIXERS = (Mixup, CutMix, OneOf)
+# The order in which the one pass carries them out; geometric operations keep the order given.
+STAGES: tuple[tuple[type[Any], ...], ...] = (
+    (Resize,),
+    _WINDOWS,
+    (HorizontalFlip, VerticalFlip, Rotate, Translate, Scale, Shear, Perspective),
+    (Border,),
+    (ColorJitter,),
+    (Grayscale,),
+    (Invert,),
+    (Posterize,),
+    (Solarize,),
+    _MIXERS,
+    (Cutout,),
+    (RandomErasing,),
+    (Normalize,),
+    (GaussianNoise,),
+    (SaltAndPepper,),
+    (LabelSmoothing,),
+)
+OPERATIONS: dict[str, type[Any]] = {
+    cls.__dataclass_fields__["op"].default: cls for stage in STAGES for cls in stage
+}
+_RANK = {cls: rank for rank, stage in enumerate(STAGES) for cls in stage}
+
+T = TypeVar("T")
+
+
+class Policy(BaseModel):
+    """What is done to the pictures and labels of a data set: a list of operations.
+
+    Operations are carried out in one fixed order, whatever order they are given in: window
+    (resize, crop), geometry, colour, mixing, occlusion, normalisation, noise; `operations` shows
+    them in that order. Each operation occurs at most once. `invariances` are the rules that the
+    policy promises to keep; a loader refuses a policy that breaks them.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    operations: Annotated[
+        tuple[Operation, ...], Field(description="what is done, in the order of execution")
+    ] = ()
+    invariances: Annotated[
+        Invariances | None, Field(description="rules that keep the labels true")
+    ] = None
+    name: Annotated[str | None, Field(description="name of the preset, if it is one")] = None
+
+    def __init__(
+        self,
+        operations: Iterable[Any] = (),
+        *,
+        invariances: Invariances | str | None = None,
+        name: str | None = None,
+        **unknown: Never,
+    ) -> None:
+        """Check the operations; raise `PolicyError` naming all that cannot be carried out."""
+        listed = isinstance(operations, Iterable) and not isinstance(operations, str | bytes | dict)
+        data: dict[str, Any] = {
+            "operations": tuple(operations) if listed else operations,
+            "invariances": invariances_of(invariances)
+            if isinstance(invariances, str)
+            else invariances,
+            "name": name,
+            **unknown,
+        }
+        try:
+            super().__init__(**data)
+        except ValidationError as error:
+            raise PolicyError(describe(error, Policy)) from None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _in_order(cls, data: Any) -> Any:
+        if isinstance(data, dict) and isinstance(data.get("operations"), list | tuple):
+            data = {**data, "operations": sorted(data["operations"], key=_rank)}
+        return data
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        _once(self.operations)
+        if self.find(RandomResizedCrop) and self.find(Resize):
+            raise ValueError(
+                "'resize' before 'random_resized_crop' would resize twice: remove 'resize'"
+            )
+        warps = (Rotate, Translate, Scale, Shear, Perspective)
+        if self.find(Border) and not any(map(self.find, warps)):
+            raise ValueError(
+                "'border' without rotate, translate, scale, shear or perspective has no effect: "
+                "remove it"
+            )
+        noise, normalize = self.find(GaussianNoise), self.find(Normalize)
+        if noise and noise.space == "pixel" and normalize is None:
+            raise ValueError(
+                "gaussian_noise(space='pixel') needs the std of a normalize: add normalize(...), "
+                "or use space='normalized' (without normalize the two are the same)"
+            )
+        erasing = self.find(RandomErasing)
+        if erasing and erasing.fill == "mean" and normalize is None:
+            raise ValueError(
+                "random_erasing(fill='mean') needs the mean of a normalize: add normalize(...), "
+                "or give a number"
+            )
+        return self
+
+    def find(self, cls: type[T]) -> T | None:
+        """Return the operation of a class, or None."""
+        return next((item for item in self.operations if isinstance(item, cls)), None)
+
+    def size(self, source: tuple[int, int] | None = None) -> tuple[int, int]:
+        """Return `(height, width)` of the pictures that come out, given that of the source.
+
+        Raises `PolicyError` if it depends on the source and `source` is None.
+        """
+        if window := (
+            self.find(RandomResizedCrop) or self.find(RandomCrop) or self.find(CenterCrop)
+        ):
+            return pair(window.size)
+        resize = self.find(Resize)
+        if resize and isinstance(resize.size, tuple):
+            return resize.size
+        if source is None:
+            raise PolicyError(
+                "pictures of different sizes need one size to make a batch: add "
+                "random_resized_crop(size), or resize(size) | center_crop(size)"
+            )
+        return resized(resize, source)
+
+    def with_(self, *operations: Any) -> "Policy":
+        """Return a policy with more operations; one of the same kind replaces the old one."""
+        kinds = {type(operation) for operation in operations}
+        kept = [item for item in self.operations if type(item) not in kinds]
+        return Policy([*kept, *operations], invariances=self.invariances)
+
+    def without(self, *kinds: str) -> "Policy":
+        """Return a policy without the operations of these names, as `without("mixup")`."""
+        known = {item.op for item in self.operations}
+        for name in kinds:
+            if name not in known:
+                raise PolicyError(f"{name!r} is not in this policy: it has {sorted(known)}")
+        kept = [item for item in self.operations if item.op not in kinds]
+        return Policy(kept, invariances=self.invariances)
+
+    def to_json(self) -> str:
+        """Return canonical JSON: every parameter, keys sorted, no spaces."""
+        return json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> "Policy":
+        """Return the policy of a JSON text; raise `PolicyError` naming what is wrong in it."""
+        try:
+            data = from_json(text)
+        except ValueError as error:
+            raise PolicyError(f"this text is not JSON: {error}") from None
+        if not isinstance(data, dict):
+            raise PolicyError(f'{shown(data)} is not a policy: give {{"operations": [...]}}')
+        return cls(**data)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of what is done, without the names given to it, as 64 hexadecimal digits."""
+        done = self.model_dump(mode="json", include={"operations"})
+        return hashlib.sha256(json.dumps(done, sort_keys=True).encode()).hexdigest()
+
+
+def _once(operations: tuple[Any, ...]) -> None:
+    for stage in (*((cls,) for cls in _RANK), _WINDOWS, _MIXERS):
+        found = [operation for operation in operations if isinstance(operation, stage)]
+        names = list(dict.fromkeys(repr(operation.op) for operation in found))
+        if len(names) > 1:
+            cure = "choose between them with one_of" if stage is _MIXERS else "keep one of them"
+            raise ValueError(f"{' and '.join(names)} cannot stand in one policy: {cure}")
+        if len(found) > 1:
+            raise ValueError(f"{names[0]} occurs {len(found)} times: keep one of them")
+
+
+def resized(resize: Resize | None, source: tuple[int, int]) -> tuple[int, int]:
+    """Return `(height, width)` of a picture after `resize`."""
+    if resize is None:
+        return source
+    if isinstance(resize.size, tuple):
+        return resize.size
+    height, width = source
+    if height <= width:
+        return resize.size, max(1, resize.size * width // height)
+    return max(1, resize.size * height // width), resize.size
+
+
+def _rank(item: Any) -> int:
+    if not isinstance(item, dict):
+        return _RANK.get(type(item), -1)
+    kinds = (cls for name, cls in OPERATIONS.items() if name == item.get("op"))
+    return _RANK.get(next(kinds, type(item)), -1)
+
+
+__all__ = [
+    "OPERATIONS",
+    "STAGES",
+    "Affine",
+    "Border",
+    "CenterCrop",
+    "ColorJitter",
+    "CutMix",
+    "Cutout",
+    "GaussianNoise",
+    "Grayscale",
+    "HorizontalFlip",
+    "Invariances",
+    "Invert",
+    "LabelSmoothing",
+    "Mixer",
+    "Mixup",
+    "Normalize",
+    "OneOf",
+    "Operation",
+    "Perspective",
+    "Policy",
+    "PolicyError",
+    "Posterize",
+    "RandomCrop",
+    "RandomErasing",
+    "RandomResizedCrop",
+    "Resize",
+    "Rotate",
+    "SaltAndPepper",
+    "Scale",
+    "Shear",
+    "Solarize",
+    "Translate",
+    "VerticalFlip",
+    "Window",
+    "resized",
+]

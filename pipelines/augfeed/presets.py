@@ -1,0 +1,252 @@
+"""Policies with a name, each with the rules that keep its labels true."""
+
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from augfeed.errors import PolicyError
+from augfeed.invariances import invariances_of
+from augfeed.notation import ALIASES, Call, parse_calls, parse_policy
+from augfeed.policy import (
+    OPERATIONS,
+    CenterCrop,
+    ColorJitter,
+    CutMix,
+    Cutout,
+    GaussianNoise,
+    Grayscale,
+    HorizontalFlip,
+    Invert,
+    LabelSmoothing,
+    Mixup,
+    Normalize,
+    OneOf,
+    Policy,
+    Posterize,
+    RandomCrop,
+    RandomErasing,
+    RandomResizedCrop,
+    Resize,
+    Rotate,
+    Scale,
+    Shear,
+    Solarize,
+    Translate,
+    VerticalFlip,
+)
+from augfeed.policy.base import pair
+from augfeed.policy.describe import shown, suggest
+
+Sides = int | tuple[int, int]
+Channels = float | tuple[float, ...]
+
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+CIFAR10_MEAN, CIFAR10_STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
+
+
+def seed_chain(
+    size: Sides = 224, mean: Channels = IMAGENET_MEAN, std: Channels = IMAGENET_STD
+) -> Policy:
+    """Return the whole chain for photographs: every family of operations at a moderate strength.
+
+    Crop, flip, a little rotation, colour, noise, Cutout, Mixup or CutMix, label smoothing. It
+    follows no paper: it is what the fused pass is measured with.
+    """
+    operations = [
+        RandomResizedCrop(size),
+        HorizontalFlip(),
+        Rotate(15, p=0.3),
+        ColorJitter(0.4, 0.4, 0.4, 0.1),
+        Grayscale(p=0.1),
+        OneOf((Mixup(0.2), CutMix(1.0))),
+        Cutout(max(1, min(pair(size)) // 4)),
+        Normalize(mean, std),
+        GaussianNoise(0.05),
+        LabelSmoothing(0.1),
+    ]
+    return Policy(operations, invariances=invariances_of("photos"), name="seed_chain")
+
+
+def digits(size: int = 28, mean: Channels = 0.1307, std: Channels = 0.3081) -> Policy:
+    """Return small warps, noise, a small Cutout and Mixup, within what a digit survives.
+
+    No flips, and no turn that makes a 6 a 9. `mean` and `std` are those of MNIST; for the 8x8
+    digits of scikit-learn, scaled to 1: `digits(8, mean=0.3053, std=0.3760)`.
+    """
+    operations = [
+        RandomCrop(size, padding=max(1, _side(size) // 14)),
+        Rotate(12),
+        Translate(0.05, 0.05),
+        Scale((0.9, 1.1)),
+        Shear(8),
+        Mixup(0.2),
+        Cutout(max(1, size // 4)),
+        Normalize(mean, std),
+        GaussianNoise(0.05),
+    ]
+    return Policy(operations, invariances=invariances_of("digits"), name="digits")
+
+
+def fashion(size: int = 28, mean: Channels = 0.2860, std: Channels = 0.3530) -> Policy:
+    """Return flip, shift, Cutout, noise, Mixup or CutMix, light smoothing, for Fashion-MNIST.
+
+    The shift by 2 pixels and the flip are what its common baselines use.
+    """
+    operations = [
+        RandomCrop(size, padding=max(1, _side(size) // 14)),
+        HorizontalFlip(),
+        OneOf((Mixup(0.2), CutMix(1.0))),
+        Cutout(max(1, size * 2 // 7)),
+        Normalize(mean, std),
+        GaussianNoise(0.05),
+        LabelSmoothing(0.05),
+    ]
+    return Policy(operations, invariances=invariances_of("fashion"), name="fashion")
+
+
+def cifar(size: int = 32, mean: Channels = CIFAR10_MEAN, std: Channels = CIFAR10_STD) -> Policy:
+    """Return shift by 4 pixels, flip and Cutout of 16, as in the Cutout paper (1708.04552).
+
+    It differs in the padding, which mirrors the picture, and adds label smoothing. The statistics
+    are those of CIFAR-10; the paper takes a Cutout of 8 for CIFAR-100: `policy.with_(Cutout(8))`.
+    """
+    operations = [
+        RandomCrop(size, padding=max(1, _side(size) // 8), mode="reflect"),
+        HorizontalFlip(),
+        Cutout(max(1, size // 2)),
+        Normalize(mean, std),
+        LabelSmoothing(0.1),
+    ]
+    return Policy(operations, invariances=invariances_of("cifar"), name="cifar")
+
+
+def imagenet(
+    size: Sides = 224, mean: Channels = IMAGENET_MEAN, std: Channels = IMAGENET_STD
+) -> Policy:
+    """Return a training recipe for ImageNet: crop, flip, colour, Mixup or CutMix, erasing.
+
+    Mixup 0.2, CutMix 1.0 and label smoothing 0.1 are those of torchvision's recipe of 2021;
+    colour jitter of 0.4 stands for its TrivialAugment, and one picture in four is erased in part.
+    """
+    operations = [
+        RandomResizedCrop(size),
+        HorizontalFlip(),
+        ColorJitter(0.4, 0.4, 0.4),
+        OneOf((Mixup(0.2), CutMix(1.0))),
+        RandomErasing(0.25),
+        Normalize(mean, std),
+        LabelSmoothing(0.1),
+    ]
+    return Policy(operations, invariances=invariances_of("imagenet"), name="imagenet")
+
+
+def evaluation(
+    size: Sides = 224,
+    resize: Sides = 256,
+    mean: Channels = IMAGENET_MEAN,
+    std: Channels = IMAGENET_STD,
+) -> Policy:
+    """Return what ImageNet models are tested with: shorter side to `resize`, middle of `size`."""
+    operations = [Resize(resize), CenterCrop(size), Normalize(mean, std)]
+    return Policy(operations, invariances=invariances_of("imagenet"), name="evaluation")
+
+
+PRESETS: dict[str, Callable[..., Policy]] = {
+    "seed_chain": seed_chain,
+    "digits": digits,
+    "fashion": fashion,
+    "cifar": cifar,
+    "imagenet": imagenet,
+    "evaluation": evaluation,
+}
+
+
+def without_augmentation(policy: Policy) -> Policy:
+    """Return the evaluation twin of a policy: the same size and normalisation, nothing random.
+
+    A random crop becomes a central one; `random_resized_crop(size)` becomes the middle of the
+    picture resized to `size * 256 / 224`. Flips and colour operations that every sample gets
+    (`p=1`) stay: they prepare the picture.
+    """
+    kept: list[Any] = []
+    for operation in policy.operations:
+        match operation:
+            case RandomResizedCrop(size=size, p=0):
+                kept.append(Resize(pair(size)))
+            case RandomResizedCrop(size=size):
+                kept += [Resize(round(max(pair(size)) * 256 / 224)), CenterCrop(size)]
+            case RandomCrop(size=size):
+                kept.append(CenterCrop(size))
+            case Resize() | CenterCrop() | Normalize():
+                kept.append(operation)
+            case (
+                HorizontalFlip(p=1)
+                | VerticalFlip(p=1)
+                | Grayscale(p=1)
+                | Invert(p=1)
+                | Posterize(p=1)
+                | Solarize(p=1)
+            ):
+                kept.append(operation)
+    return Policy(kept, invariances=policy.invariances)
+
+
+def resolve_policy(spec: str | Policy | Path, *, files: bool = True) -> Policy:
+    """Return the policy that is meant: itself, a preset, a JSON text or file, or a line of text.
+
+    Text is a preset (`"digits"`, `"imagenet(176)"`), JSON if it starts with `{`, the path of a
+    file if it ends in `.json`, else the notation. `files=False` reads no file: for text that
+    somebody else sends.
+    """
+    if isinstance(spec, Policy):
+        return spec
+    if isinstance(spec, Path):
+        return _read(spec)
+    if not isinstance(spec, str):
+        raise PolicyError(f"{shown(spec)} is no policy: give a Policy, a line of text or a path")
+    text = spec.strip()
+    if text.startswith("{"):
+        return Policy.from_json(text)
+    if files and text.endswith(".json"):
+        return _read(Path(text))
+    calls = parse_calls(text)
+    named = next((call for call in calls if call.name in PRESETS), None)
+    if named is None:
+        known = (*PRESETS, *OPERATIONS, *ALIASES)
+        if len(calls) == 1 and calls[0].name not in known:
+            cure = suggest(calls[0].name.lower(), known)
+            raise calls[0].error(f"{shown(calls[0].name)} is no preset and no operation: {cure}")
+        return parse_policy(text)
+    if len(calls) > 1:
+        cure = f"presets.{named.name}(...).with_(...) adds operations"
+        raise named.error(f"{named.name!r} is a preset and stands alone: {cure}")
+    return _preset(named)
+
+
+def _preset(call: Call) -> Policy:
+    make = PRESETS[call.name]
+    known = inspect.signature(make).parameters
+    arguments = call.arguments(tuple(known))
+    try:
+        return make(**arguments)
+    except PolicyError as error:
+        usage = ", ".join(f"{name}={known[name].default!r}" for name in known)
+        raise call.error(f"{error}\n{call.name}({usage})") from None
+
+
+def _side(size: int) -> int:
+    if not isinstance(size, int) or size < 1:
+        raise PolicyError(f"size={shown(size)} is not a number of pixels: give one, as 28")
+    return size
+
+
+def _read(path: Path) -> Policy:
+    try:
+        text = path.read_bytes()
+    except (OSError, ValueError) as error:
+        raise PolicyError(f"{str(path)!r} cannot be read as a policy: {error}") from None
+    try:
+        return Policy.from_json(text)
+    except PolicyError as error:
+        raise PolicyError(f"{str(path)!r}: {error}") from None

@@ -1,0 +1,148 @@
+"""Pictures in memory, as one array."""
+
+import hashlib
+from collections.abc import Iterable
+from typing import Any, Literal, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from augfeed.errors import InputError, InputTypeError
+from augfeed.read.decode import Channels
+from augfeed.read.labels import Labels, check_classes, check_labels
+
+Layout = Literal["NHWC", "NCHW"]
+
+
+class ArraySource:
+    """Pictures of one size in memory, with their labels.
+
+    `images` is a NumPy array or a CPU tensor, uint8 or float in [0, 1], `[N, H, W]`,
+    `[N, H, W, C]` or `[N, C, H, W]` with 1 or 3 channels. The side that is 1 or 3 is the channels;
+    only if both could be, `layout` must say. The attribute `images` is C-contiguous `[N, H, W, C]`,
+    uint8 or float32, and shares memory with the argument where it can; do not write to it.
+    `labels` are class numbers `[N]`, shares or flags `[N, K]`; `name` is a key of
+    `augfeed.invariances.KNOWN`. Raises `InputError` or `InputTypeError`.
+    """
+
+    labels: Labels | None
+    num_classes: int | None
+    classes: tuple[str, ...] | None
+    channels: Channels
+    name: str | None
+    sizes: tuple[int, int]
+
+    def __init__(
+        self,
+        images: Any,
+        labels: Any = None,
+        classes: Iterable[Any] | None = None,
+        name: str | None = None,
+        *,
+        layout: Layout | None = None,
+    ) -> None:
+        """Check pictures and labels."""
+        array = _as_array(images)
+        if array.ndim == 4 and _layout(array.shape, layout) == "NCHW":
+            array = array.transpose(0, 2, 3, 1)
+        elif array.ndim == 3:
+            array = array[..., None]
+        if 0 in array.shape:
+            raise InputError(f"images of shape {tuple(images.shape)} are empty: give at least one")
+        self.images: NDArray[Any] = np.ascontiguousarray(_as_pixels(array))
+        self.classes = check_classes(classes)
+        self.labels, self.num_classes = check_labels(labels, len(array), self.classes)
+        self.channels = cast(Channels, array.shape[3])
+        self.name = name
+        self.sizes = array.shape[1], array.shape[2]
+        self._fingerprint = ""
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __repr__(self) -> str:
+        return f"ArraySource({len(self)} pictures {self.images.shape[1:]} {self.images.dtype})"
+
+    def image(self, i: int) -> NDArray[Any]:
+        """Return picture `i`, `[H, W, C]` of uint8, or of float32 in [0, 1]."""
+        if not 0 <= i < len(self):
+            raise InputError(f"i={i!r} is not in [0, {len(self)}): there is no such picture")
+        return cast(NDArray[Any], self.images[i])
+
+    def fingerprint(self) -> str:
+        """Return the SHA-256 of pictures and labels, 64 hexadecimal digits; computed once."""
+        if not self._fingerprint:
+            digest = hashlib.sha256(f"{self.images.shape} {self.images.dtype}".encode())
+            digest.update(self.images.data)
+            if self.labels is not None:
+                digest.update(f"{self.labels.shape} {self.labels.dtype}".encode())
+                digest.update(self.labels.data)
+            digest.update(repr((self.num_classes, self.classes)).encode())
+            self._fingerprint = digest.hexdigest()
+        return self._fingerprint
+
+
+def _as_array(images: Any) -> NDArray[Any]:
+    if isinstance(images, torch.Tensor):
+        if images.device.type != "cpu":
+            raise InputTypeError(
+                f"images are on {str(images.device)!r}, not in CPU memory: pass images.cpu()"
+            )
+        images = images.detach()
+        images = (images.float() if images.is_floating_point() else images).numpy()
+    if not isinstance(images, np.ndarray):
+        raise InputTypeError(
+            f"images of type {type(images).__name__!r} are no NumPy array or tensor: "
+            "stack pictures of one size with np.stack"
+        )
+    if images.ndim not in (3, 4):
+        raise InputTypeError(
+            f"images of shape {images.shape} are not [N, H, W], [N, H, W, C] or [N, C, H, W]: "
+            "reshape them; a single picture is images[None]"
+        )
+    return images
+
+
+def _layout(shape: tuple[int, ...], layout: Layout | None) -> Layout:
+    last, first = shape[3] in (1, 3), shape[1] in (1, 3)
+    if layout is not None:
+        if layout not in ("NHWC", "NCHW"):
+            raise InputError(f"layout={layout!r} is unknown: use 'NHWC' or 'NCHW'")
+        if not (last if layout == "NHWC" else first):
+            count = shape[3 if layout == "NHWC" else 1]
+            raise InputError(
+                f"images of shape {shape} have {count} channels in layout={layout!r}, not 1 or 3: "
+                "give grey or RGB pictures, or the other layout"
+            )
+        return layout
+    if last and first and shape[1:] != (1, 1, 1):
+        raise InputError(
+            f"images of shape {shape} could be [N, H, W, C] or [N, C, H, W]: "
+            "pass layout='NHWC' or layout='NCHW'"
+        )
+    if not last and not first:
+        raise InputError(
+            f"images of shape {shape} have neither 1 nor 3 channels: give grey or RGB pictures"
+        )
+    return "NHWC" if last else "NCHW"
+
+
+def _as_pixels(array: NDArray[Any]) -> NDArray[Any]:
+    """Return pictures as uint8 or float32; raise if they are of another type or out of range."""
+    if array.dtype == np.uint8:
+        return array
+    if array.dtype.kind != "f":
+        raise InputTypeError(
+            f"images of dtype {array.dtype} are neither uint8 nor float: values from 0 to 255 "
+            "convert with .astype(np.uint8)"
+        )
+    lowest, highest = float(array.min()), float(array.max())
+    if np.isnan(lowest):
+        raise InputError("images contain NaN: remove those pictures, or np.nan_to_num(images)")
+    if not (lowest >= 0 and highest <= 1):
+        raise InputError(
+            f"images of dtype {array.dtype} lie in [{lowest:g}, {highest:g}], not in [0, 1]: "
+            "divide values up to 255 by 255, or undo a normalisation (the policy does it)"
+        )
+    return array.astype(np.float32, copy=False)

@@ -1,0 +1,185 @@
+"""Encoded pictures to arrays: JPEG through libjpeg-turbo, every other format through Pillow."""
+
+import io
+import struct
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Literal
+
+import numpy as np
+import simplejpeg
+from numpy.typing import NDArray
+from PIL import (
+    AvifImagePlugin,
+    BmpImagePlugin,
+    GifImagePlugin,
+    Image,
+    Jpeg2KImagePlugin,
+    JpegImagePlugin,
+    PngImagePlugin,
+    PpmImagePlugin,
+    TgaImagePlugin,
+    TiffImagePlugin,
+    WebPImagePlugin,
+)
+from PIL.ImageFile import ImageFile
+
+from augfeed.errors import ReadError
+from augfeed.read import jpeg
+from augfeed.read.exif import UPRIGHT, Picture, orientation, upright, upright_size
+
+Channels = Literal[1, 3]
+MAX_PIXELS = 178_956_970  # declared by one file; Pillow's own limit
+ORIENTATION_TAG = 0x0112
+
+# Pillow's `open` would warn of large pictures, through state that all threads share, and would try
+# formats that run other programs; so its readers are called here. TGA has no mark of its own.
+_READERS: dict[str, type[ImageFile]] = {
+    "PNG": PngImagePlugin.PngImageFile,
+    "WEBP": WebPImagePlugin.WebPImageFile,
+    "GIF": GifImagePlugin.GifImageFile,
+    "BMP": BmpImagePlugin.BmpImageFile,
+    "TIFF": TiffImagePlugin.TiffImageFile,
+    "PPM": PpmImagePlugin.PpmImageFile,
+    "AVIF": AvifImagePlugin.AvifImageFile,
+    "JPEG2000": Jpeg2KImagePlugin.Jpeg2KImageFile,
+    "TGA": TgaImagePlugin.TgaImageFile,
+}
+_QUIET = threading.Lock()
+_REMOVE = "fetch the file again, or remove it"
+
+
+def picture_size(data: bytes, name: str) -> tuple[int, int]:
+    """Return `(height, width)` of an encoded picture after its EXIF orientation.
+
+    Only the header is read. Raises `ReadError` that names the file.
+    """
+    if data.startswith(jpeg.MAGIC):
+        header = _jpeg_header(data, name)
+        return upright_size((header.height, header.width), header.held)
+    with _guard(name), _open(data, name) as image:
+        held = _held(image, data)
+        return upright_size((image.height, image.width), held)
+
+
+def decode(data: bytes, name: str, channels: Channels) -> Picture:
+    """Return an encoded picture as uint8 `[h, w, channels]`, C-contiguous, turned upright by EXIF.
+
+    Of several pictures in one file the first counts. Alpha is dropped, colour profiles are not
+    applied; 16 bits are cut to the upper 8, floats must lie in [0, 1]. Raises `ReadError`, naming
+    the file, for what cannot be decoded in full, or declares more than `MAX_PIXELS` pixels.
+    """
+    if not data.startswith(jpeg.MAGIC):
+        with _guard(name), _open(data, name) as image:
+            return upright(_pixels(image, channels), _held(image, data))
+    header = _jpeg_header(data, name)
+    if header.components != 4:  # CMYK is left to Pillow
+        try:
+            space = "RGB" if channels == 3 else "GRAY"
+            pixels: Picture = simplejpeg.decode_jpeg(data, space)
+            return upright(pixels, header.held)
+        except ValueError:
+            pass  # rare encodings, and damage: Pillow says which, and what is wrong
+    with _guard(name), JpegImagePlugin.JpegImageFile(io.BytesIO(data)) as image:
+        return upright(_pixels(image, channels), header.held)
+
+
+def _jpeg_header(data: bytes, name: str) -> jpeg.Header:
+    header = jpeg.read_header(data)
+    if header is None:
+        raise ReadError(f"{name}: its JPEG header is cut short or malformed: {_REMOVE}")
+    _check_size(header.height, header.width, name)
+    if not header.fits(len(data)):
+        raise ReadError(
+            f"{name}: declares {header.width} x {header.height} pixels, more than its {len(data)} "
+            f"bytes can hold: {_REMOVE}"
+        )
+    return header
+
+
+def _check_size(height: int, width: int, name: str) -> None:
+    if height * width > MAX_PIXELS:
+        raise ReadError(
+            f"{name}: declares {width} x {height} pixels, more than the {MAX_PIXELS} that are "
+            "decoded: scale the picture down, or remove it"
+        )
+
+
+@contextmanager
+def _guard(name: str) -> Iterator[None]:
+    """Turn whatever Pillow raises into a `ReadError`."""
+    try:
+        yield
+    except ReadError:
+        raise
+    except Exception as error:  # Pillow raises some dozen types on broken files
+        raise ReadError(f"{name}: cannot be decoded ({error}): {_REMOVE}") from error
+
+
+def _open(data: bytes, name: str) -> ImageFile:
+    if not data:
+        raise ReadError(f"{name}: is empty: {_REMOVE}")
+    reason = "is no picture in a format that is read"
+    for kind, reader in _READERS.items():
+        accept = Image.OPEN[kind][1]
+        if accept is not None and not accept(data[:16]):
+            continue
+        try:
+            image = reader(io.BytesIO(data))
+        except (SyntaxError, IndexError, TypeError, struct.error) as error:
+            if accept is not None:
+                reason = f"has a broken {kind} header ({error})"
+            continue
+        _check_size(image.height, image.width, name)
+        return image
+    raise ReadError(f"{name}: {reason}: {_REMOVE}, or convert it to JPEG or PNG")
+
+
+def _held(image: ImageFile, data: bytes) -> int:
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        if ORIENTATION_TAG in image.tag_v2:
+            _load(image)  # newer Pillow turns it then, and removes the tag
+        held = image.tag_v2.get(ORIENTATION_TAG, UPRIGHT)
+        return held if held in range(1, 9) else UPRIGHT
+    if "exif" not in image.info and image.format == "PNG" and b"eXIf" in data:
+        _load(image)  # the chunk may stand behind the pixels
+    block: bytes = image.info.get("exif", b"")
+    return orientation(block.removeprefix(b"Exif\0\0"))
+
+
+def _load(image: ImageFile) -> None:
+    if image.width * image.height <= (Image.MAX_IMAGE_PIXELS or MAX_PIXELS):
+        image.load()
+        return
+    with _QUIET, warnings.catch_warnings():  # the filters belong to all threads
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        image.load()
+
+
+def _pixels(image: ImageFile, channels: Channels) -> Picture:
+    _load(image)
+    mode = image.mode
+    if mode == "F" or mode.startswith("I"):
+        gray = _gray(np.array(image))
+        return np.stack([gray] * channels, axis=2)
+    image.info.pop("transparency", None)  # or `convert` would warn that it is dropped
+    plain: Image.Image = image
+    if mode not in ("L", "LA", "1", "RGB", "RGBA"):
+        plain = image.convert("RGB")
+    pixels: Picture = np.array(plain.convert("RGB" if channels == 3 else "L"))
+    shaped: Picture = pixels.reshape(plain.height, plain.width, channels)
+    return shaped
+
+
+def _gray(values: NDArray[Any]) -> Picture:
+    """Return wide grey values as uint8: 16 bits to the upper 8, floats from 0 to 1 to 0 to 255."""
+    low, high = values.min(), values.max()
+    if values.dtype.kind == "f":
+        if not (low >= 0 and high <= 1):
+            raise ValueError(f"float values from {low} to {high} are not in [0, 1]")
+        return np.rint(values * 255).astype(np.uint8)
+    if not (low >= 0 and high <= 65535):
+        raise ValueError(f"values from {low} to {high} do not fit 16 bits")
+    return (values >> 8).astype(np.uint8)

@@ -1,0 +1,51 @@
+"""How a picture was held: the EXIF orientation, and the array turned upright."""
+
+import struct
+
+import numpy as np
+from numpy.typing import NDArray
+
+Picture = NDArray[np.uint8]
+UPRIGHT = 1
+_ORIENTATION = 0x0112
+_BYTE, _SHORT, _LONG = 1, 3, 4
+_FORMATS = {_BYTE: "B", _SHORT: "H", _LONG: "I"}
+
+
+def orientation(block: bytes) -> int:
+    """Return the orientation, 1 to 8, that an EXIF block (a TIFF header and directory) states.
+
+    A block that is broken, or states none or another number, counts as 1, upright.
+    """
+    order = {b"II": "<", b"MM": ">"}.get(block[:2])
+    if order is None:
+        return UPRIGHT
+    try:
+        (start,) = struct.unpack_from(order + "I", block, 4)
+        (count,) = struct.unpack_from(order + "H", block, start)
+        for at in range(start + 2, start + 2 + 12 * count, 12):
+            tag, kind = struct.unpack_from(order + "HH", block, at)
+            if tag == _ORIENTATION and kind in _FORMATS:
+                (value,) = struct.unpack_from(order + _FORMATS[kind], block, at + 8)
+                return value if 1 <= value <= 8 else UPRIGHT
+    except struct.error:
+        pass
+    return UPRIGHT
+
+
+def upright_size(size: tuple[int, int], held: int) -> tuple[int, int]:
+    """Return `(height, width)` after turning a picture held so upright."""
+    return size if held < 5 else (size[1], size[0])
+
+
+def upright(image: Picture, held: int) -> Picture:
+    """Return `[h, w, C]` turned upright, C-contiguous; the array itself if it is upright."""
+    if held == UPRIGHT:
+        return image
+    if held >= 5:
+        image = image.transpose(1, 0, 2)
+    if held in (2, 3, 6, 7):
+        image = image[:, ::-1]
+    if held in (3, 4, 7, 8):
+        image = image[::-1]
+    return np.ascontiguousarray(image)

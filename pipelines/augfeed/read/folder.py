@@ -1,0 +1,172 @@
+"""Pictures in files: a folder for every class."""
+
+import hashlib
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from augfeed.errors import InputError, ReadError
+from augfeed.read.decode import Channels, decode
+from augfeed.read.exif import Picture
+from augfeed.read.labels import check_classes, check_labels
+
+EXTENSIONS = (
+    ".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm",
+)  # fmt: skip
+
+
+class FolderSource:
+    """Pictures in files, as `root/class/.../name.jpg`; the same order as torchvision's ImageFolder.
+
+    Classes and files are sorted by name; extensions may be in capitals. A folder that has pictures
+    and no folders in it is a source without labels. `channels` is 3 for RGB or 1 for grey, whatever
+    the files have. Raises `InputError` for a folder that is missing or has no pictures, and for a
+    class without any; the files themselves are opened when they are read.
+    """
+
+    labels: NDArray[np.int64] | None
+    num_classes: int | None
+    classes: tuple[str, ...] | None
+    channels: Channels
+    name: str | None
+    sizes: tuple[int, int] | None
+
+    def __init__(
+        self,
+        root: str | os.PathLike[str],
+        channels: Channels = 3,
+        extensions: Sequence[str] = EXTENSIONS,
+    ) -> None:
+        """List the files."""
+        endings = tuple("." + item.lower().lstrip(".") for item in extensions)
+        folder = Path(root)
+        if not folder.is_dir():
+            what = "is a file, not a folder" if folder.exists() else "does not exist"
+            raise InputError(
+                f"{os.fspath(root)!r} {what}: give the folder that holds a folder for every class"
+            )
+        with os.scandir(folder) as entries:
+            classes = sorted(entry.name for entry in entries if entry.is_dir())
+        found = {name: _files(folder / name, endings) for name in classes}
+        for name, files in found.items():
+            if not files and any(found.values()):
+                raise InputError(
+                    f"{str(folder / name)!r} has no pictures ({' '.join(endings)}): "
+                    "a folder beside class folders is a class; remove it, or add pictures"
+                )
+        paths = [path for files in found.values() for path in files]
+        labels = [k for k, files in enumerate(found.values()) for _ in files]
+        if not classes:
+            paths = _files(folder, endings)
+        if not paths:
+            raise InputError(
+                f"{os.fspath(root)!r} has no pictures: looked for {' '.join(endings)} in "
+                + (f"its {len(classes)} class folders" if classes else "it")
+                + "; give the folder that holds a folder for every class"
+            )
+        self._set(str(folder), paths, labels if classes else None, classes or None, channels)
+
+    @classmethod
+    def of(
+        cls,
+        samples: Iterable[tuple[Any, int]],
+        classes: Sequence[str],
+        *,
+        channels: Channels = 3,
+        name: str | None = None,
+    ) -> "FolderSource":
+        """Return a source over given files: pairs `(path, class number)` in their order."""
+        pairs = list(samples)
+        if not pairs:
+            raise InputError("samples is empty: give at least one picture")
+        self = cls.__new__(cls)
+        paths = [os.fspath(path) for path, _ in pairs]
+        root = os.path.commonpath([os.path.abspath(p) for p in {*map(os.path.dirname, paths)}])
+        self._set(root, paths, [label for _, label in pairs], classes, channels)
+        self.name = name
+        return self
+
+    def _set(
+        self,
+        root: str,
+        paths: list[str],
+        labels: list[int] | None,
+        classes: Sequence[str] | None,
+        channels: Channels,
+    ) -> None:
+        if channels not in (1, 3):
+            raise InputError(f"channels={channels!r} is not 1 or 3: give 1 for grey, 3 for RGB")
+        self.root, self._paths, self.channels = root, paths, channels
+        self.classes = check_classes(classes)
+        self.labels, self.num_classes = check_labels(labels, len(paths), self.classes)  # type: ignore[assignment]
+        self.name = self.sizes = None
+        self._fingerprint = ""
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    def __repr__(self) -> str:
+        return f"FolderSource({self.root!r}: {len(self)} files, {self.num_classes} classes)"
+
+    def path(self, i: int) -> str:
+        """Return the path of file `i`."""
+        if not 0 <= i < len(self):
+            raise InputError(f"i={i!r} is not in [0, {len(self)}): there is no such picture")
+        return self._paths[i]
+
+    def read(self, i: int) -> bytes:
+        """Return the bytes of file `i`; raise `ReadError` if it cannot be read."""
+        path = self.path(i)
+        try:
+            with open(path, "rb", buffering=0) as file:
+                return file.readall()
+        except OSError as error:
+            raise _unreadable(path, error) from error
+
+    def image(self, i: int) -> Picture:
+        """Return picture `i` whole, decoded, uint8 `[h, w, C]`; raise `ReadError` if it is not."""
+        return decode(self.read(i), self.path(i), self.channels)
+
+    def fingerprint(self) -> str:
+        """Return the SHA-256 of what is listed, 64 hexadecimal digits; computed once.
+
+        It covers the files' paths below the root and their sizes, labels and classes; not what is
+        in the files.
+        """
+        if not self._fingerprint:
+            digest = hashlib.sha256(repr((self.channels, self.classes)).encode())
+            labels = self.labels if self.labels is not None else [None] * len(self)
+            for path, label in zip(self._paths, labels, strict=True):
+                try:
+                    size = os.stat(path).st_size
+                except OSError as error:
+                    raise _unreadable(path, error) from error
+                line = f"{self._below(path)}\0{size}\0{label}\0"
+                digest.update(line.encode(errors="surrogateescape"))
+            self._fingerprint = digest.hexdigest()
+        return self._fingerprint
+
+    def _below(self, path: str) -> str:
+        inside = path.startswith(self.root + os.sep)
+        below = path[len(self.root) + 1 :] if inside else os.path.relpath(path, self.root)
+        return below.replace(os.sep, "/")
+
+
+def _files(folder: Path, endings: tuple[str, ...]) -> list[str]:
+    # Sorted by folder, then by name, as torchvision's ImageFolder does, so that labels and indices
+    # found with one hold for the other.
+    return [
+        os.path.join(place, name)
+        for place, _, names in sorted(os.walk(folder, followlinks=True))
+        for name in sorted(names)
+        if name.lower().endswith(endings)
+    ]
+
+
+def _unreadable(path: str, error: OSError) -> ReadError:
+    reason = error.strerror or error
+    return ReadError(f"{path}: cannot be read ({reason}): check that it is there and may be read")

@@ -1,0 +1,58 @@
+"""The header of a JPEG: its markers up to the first scan."""
+
+from typing import NamedTuple
+
+from augfeed.read.exif import UPRIGHT, orientation
+
+MAGIC = b"\xff\xd8\xff"
+# Start-of-frame markers: all of C0 to CF but DHT (C4), JPG (C8) and DAC (CC).
+_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_HUFFMAN = frozenset((0xC0, 0xC1, 0xC2))
+_APP1, _SCAN, _END = 0xE1, 0xDA, 0xD9
+_ALONE = frozenset((0x01, *range(0xD0, 0xD8)))  # markers without a length
+# A block of 64 pixels takes a bit at least in each scan that it occurs in; a progressive picture
+# of one colour comes to 8 blocks a byte, where each byte holds eight of them.
+_PIXELS_PER_BYTE = 512
+
+
+class Header(NamedTuple):
+    """What a JPEG declares: size as stored, number of colour components, EXIF orientation."""
+
+    height: int
+    width: int
+    components: int
+    held: int
+    huffman: bool
+
+    def fits(self, size: int) -> bool:
+        """Whether a file of `size` bytes can hold that many pixels."""
+        return not self.huffman or self.height * self.width <= _PIXELS_PER_BYTE * size
+
+
+def read_header(data: bytes) -> Header | None:
+    """Return what a JPEG declares, or None if its header is cut short or malformed."""
+    at, end, held = 2, len(data), UPRIGHT
+    frame: tuple[int, int, int, bool] | None = None
+    while at + 4 <= end and data[at] == 0xFF:
+        marker = data[at + 1]
+        if marker == 0xFF:
+            at += 1
+            continue
+        if marker in _ALONE:
+            at += 2
+            continue
+        if marker in (_SCAN, _END):
+            break
+        length = data[at + 2] << 8 | data[at + 3]
+        if marker in _FRAMES:
+            if frame is not None or at + 10 > end:
+                return None
+            height = data[at + 5] << 8 | data[at + 6]
+            width = data[at + 7] << 8 | data[at + 8]
+            frame = height, width, data[at + 9], marker in _HUFFMAN
+        elif marker == _APP1 and held == UPRIGHT and data[at + 4 : at + 10] == b"Exif\0\0":
+            held = orientation(data[at + 10 : at + 2 + length])
+        at += 2 + length
+    if frame is None or not frame[0] * frame[1] * frame[2]:
+        return None
+    return Header(frame[0], frame[1], frame[2], held, frame[3])

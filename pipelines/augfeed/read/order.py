@@ -1,0 +1,79 @@
+"""The order of an epoch, and its share for every step and rank: pure functions."""
+
+import operator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from augfeed.errors import InputError, InputTypeError
+from augfeed.philox import Stream, check_key, words
+
+Positions = NDArray[np.int64]
+
+
+def epoch_order(length: int, *, seed: int, epoch: int, shuffle: bool) -> Positions:
+    """Return the sample ids of an epoch in their order, int64 `[length]`.
+
+    Shuffled, every order is equally likely, and `seed` and `epoch` alone decide which: each sample
+    has a random key of 64 bits, and the keys are sorted. Raises `InputError` for a bad argument.
+    """
+    length = _whole("length", length, 1)
+    check_key(seed, epoch)
+    ids = np.arange(length, dtype=np.int64)
+    if not shuffle:
+        return ids
+    high, low = words(seed, epoch, ids, [(Stream.ORDER, 0)])[0, :2].astype(np.uint64)
+    return np.argsort(high << np.uint64(32) | low, kind="stable").astype(np.int64, copy=False)
+
+
+def steps_per_epoch(length: int, batch_size: int, world: int = 1, drop_last: bool = False) -> int:
+    """Return how many batches every one of `world` ranks gets in an epoch of `length` samples."""
+    length, together = _whole("length", length, 1), _together(batch_size, world)
+    return length // together if drop_last else -(-length // together)
+
+
+def batch_positions(
+    length: int,
+    *,
+    batch_size: int,
+    step: int,
+    rank: int = 0,
+    world: int = 1,
+    drop_last: bool = False,
+) -> Positions:
+    """Return the positions in the epoch's order of one batch of one rank, int64 `[<= batch_size]`.
+
+    The ranks of a step take consecutive slices of the order, of `batch_size` each. What is left at
+    the end (without `drop_last`) is shared out evenly, and filled up from the start of the order
+    with fewer than `world` positions; so all ranks have equal batches, and as many.
+    Raises `InputError` for a bad argument, such as a step beyond the epoch.
+    """
+    steps = steps_per_epoch(length, batch_size, world, drop_last)
+    step, rank = _whole("step", step, 0), _whole("rank", rank, 0)
+    if rank >= world:
+        raise InputError(f"rank={rank!r} is not below world={world!r}: ranks count from 0")
+    if step >= steps:
+        cure = "reduce batch_size, or use drop_last=False" if not steps else "begin the next epoch"
+        raise InputError(
+            f"step={step!r} is not below {steps}, the steps of an epoch of {length} samples "
+            f"with batch_size={batch_size!r}, world={world!r}, drop_last={drop_last!r}: {cure}"
+        )
+    begin = step * batch_size * world
+    share = min(batch_size, -(-(length - begin) // world))
+    first = begin + rank * share
+    return np.arange(first, first + share, dtype=np.int64) % length
+
+
+def _together(batch_size: int, world: int) -> int:
+    return _whole("batch_size", batch_size, 1) * _whole("world", world, 1)
+
+
+def _whole(name: str, value: Any, lowest: int) -> int:
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise InputTypeError(f"{name}={value!r} is not an integer: give a whole number") from None
+    if number < lowest:
+        raise InputError(f"{name}={value!r} is not {lowest} or more: give a larger number")
+    return number

@@ -1,0 +1,54 @@
+"""Stage 1: encoded pictures or arrays to the frames that an engine augments."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from augfeed.kernels.resample import resample
+from augfeed.plan import Plan, Windows
+from augfeed.plan.fixed import Fixed
+from augfeed.policy import Policy, RandomResizedCrop, Resize, resized
+from augfeed.read.decode import decode, picture_size
+from augfeed.read.sources import ArraySource, Source
+
+Indices = NDArray[np.int64]
+
+
+def is_resident(source: Source, policy: Policy) -> bool:
+    """Return whether the engine can take the pictures from memory as they are.
+
+    So it is for arrays that a policy only cuts and pads by whole pixels.
+    """
+    if not isinstance(source, ArraySource) or policy.find(RandomResizedCrop):
+        return False
+    return resized(policy.find(Resize), source.sizes) == source.sizes
+
+
+def read_frames(source: Source, plan: Plan, rows: Indices, fixed: Fixed) -> NDArray[Any]:
+    """Return the frames of some rows of a plan, `[len(rows), H, W, C]`, cut and resized.
+
+    uint8, or float32 for a source of floats. Raises `ReadError` naming a file that cannot be read.
+    """
+    ids, draws = plan.ids[rows], plan.window.take(rows)
+    if isinstance(source, ArraySource):
+        windows = draws.at(*source.sizes)
+        pictures: Iterator[NDArray[Any]] = (source.images[i] for i in ids)
+    else:
+        encoded = [source.read(int(i)) for i in ids]
+        names = [source.path(int(i)) for i in ids]
+        sizes = np.array([picture_size(*item) for item in zip(encoded, names, strict=True)])
+        windows = draws.at(sizes[:, 0], sizes[:, 1])
+        pictures = (decode(data, name, source.channels)
+                    for data, name in zip(encoded, names, strict=True))  # fmt: skip
+    dtype = source.images.dtype if isinstance(source, ArraySource) else np.uint8
+    frames = np.empty((len(rows), *plan.size, source.channels), dtype)
+    for k, picture in enumerate(pictures):
+        _cut(picture, windows, k, fixed, frames[k])
+    return frames
+
+
+def _cut(picture: Any, windows: Windows, k: int, fixed: Fixed, out: NDArray[Any]) -> None:
+    box, size, offset = windows.box[k], windows.resized[k], windows.offset[k]
+    resample(picture, box, size, offset, fixed.pad_mode, fixed.pad_fill, out)

@@ -1,0 +1,307 @@
+"""What holds for every engine, and that engines agree on the table of cases."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from augfeed.engines import Output, engine_for
+from augfeed.errors import InputError, InputTypeError
+from augfeed.plan import Plan, Rows, draw_plan
+from augfeed.policy import ColorJitter, Mixup, Normalize, Policy, Rotate
+from tests.cases import (
+    CASES,
+    ENGINES,
+    GEOMETRY,
+    JITTER,
+    SHAPES,
+    STATISTICS,
+    USUAL,
+    WINDOWS,
+    Shape,
+    allowed,
+    assert_agree,
+    offsets_of,
+    pictures,
+    plan_of,
+    policy_of,
+    run,
+    window_of,
+)
+
+DTYPES = [torch.float32, torch.float16, torch.bfloat16, torch.uint8]
+LAYOUTS = [False, True]
+OUTPUTS = [Output(dtype, last) for dtype in DTYPES for last in LAYOUTS]
+PER_BATCH = {"mixup per batch", "cutmix per batch"}
+
+by_case = pytest.mark.parametrize("case", CASES)
+by_shape = pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: "x".join(map(str, shape)))
+by_window = pytest.mark.parametrize("window", WINDOWS)
+
+
+def named(output: Output) -> str:
+    return f"{str(output.dtype)[6:]}, channels {'last' if output.channels_last else 'first'}"
+
+
+by_output = pytest.mark.parametrize("output", OUTPUTS, ids=named)
+
+
+# Engines agree
+
+
+@by_shape
+@by_case
+def test_engines_agree(case: str, shape: Shape) -> None:
+    plan, images = plan_of(policy_of(CASES[case], shape.channels), shape), pictures(shape)
+    first, *others = (run(name, plan, images) for name in ENGINES)
+    assert first.shape == (shape.batch, *shape[:3])
+    for other in others:
+        assert_agree(first, other, plan)
+
+
+@by_case
+def test_engines_agree_on_float_pictures(case: str) -> None:
+    plan, images = plan_of(policy_of(CASES[case], 3), USUAL), pictures(USUAL).float() / 255
+    first, *others = (run(name, plan, images) for name in ENGINES)
+    for other in others:
+        assert_agree(first, other, plan)
+
+
+@by_shape
+@by_window
+@pytest.mark.parametrize("operations", [(), (JITTER, STATISTICS), (*GEOMETRY, JITTER)],
+                         ids=["alone", "color", "geometry"])  # fmt: skip
+def test_engines_agree_on_windows(window: str, shape: Shape, operations: tuple[Any, ...]) -> None:
+    crop, images = window_of(window, shape)
+    plan = plan_of(policy_of(operations, shape.channels, crop), shape)
+    offsets = offsets_of(plan, images)
+    first, *others = (run(name, plan, images, offsets=offsets) for name in ENGINES)
+    for other in others:
+        assert_agree(first, other, plan)
+
+
+@by_output
+@pytest.mark.parametrize("case", ["whole chain", "geometry", "flips, some", "cutmix", "all noise"])
+def test_engines_agree_on_outputs(case: str, output: Output) -> None:
+    policy = policy_of(CASES[case], 3)
+    if output.dtype == torch.uint8:
+        policy = Policy([item for item in policy.operations if not isinstance(item, Normalize)])
+    plan, images = plan_of(policy, USUAL), pictures(USUAL)
+    first, *others = (run(name, plan, images, output=output) for name in ENGINES)
+    for other in others:
+        assert_agree(first, other, plan)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
+@by_shape
+def test_portable_engine_agrees_on_a_gpu(shape: Shape) -> None:
+    on_gpu = engine_for("cuda", "portable")
+    for operations in CASES.values():
+        plan, images = plan_of(policy_of(operations, shape.channels), shape), pictures(shape)
+        made = on_gpu.apply(plan, images)
+        assert made.is_cuda
+        assert_agree(run("cpu", plan, images), made.cpu(), plan)
+
+
+# What holds for each
+
+
+@by_output
+@pytest.mark.parametrize("shape", [USUAL, Shape(1, 5, 7, 3)], ids=["3 channels", "1 channel"])
+def test_output_is_the_float32_result_rounded_once(
+    engine: str, shape: Shape, output: Output
+) -> None:
+    plan, images = plan_of(policy_of((*GEOMETRY, JITTER, Mixup()), shape.channels),
+                           shape), pictures(shape)  # fmt: skip
+    full, made = run(engine, plan, images), run(engine, plan, images, output=output)
+    if output.dtype == torch.uint8:
+        full = (full * 255 + 0.5).floor().clamp(0, 255)
+    assert torch.equal(made, full.to(output.dtype))
+    layout = torch.channels_last if output.channels_last else torch.contiguous_format
+    assert made.is_contiguous(memory_format=layout)
+
+
+@pytest.mark.parametrize("case", ["nothing", "flips, some", "geometry", "whole chain"])
+def test_float_pictures_equal_bytes(engine: str, case: str) -> None:
+    plan, images = plan_of(policy_of(CASES[case], 3), USUAL), pictures(USUAL)
+    assert_agree(run(engine, plan, images), run(engine, plan, images.float() / 255), plan)
+
+
+def test_uint8_in_uint8_out_is_the_same(engine: str) -> None:
+    plan, images = plan_of(Policy(), USUAL), pictures(USUAL)
+    made = run(engine, plan, images, output=Output(torch.uint8))
+    assert torch.equal(made, images.permute(0, 3, 1, 2))
+
+
+@by_case
+def test_bits_are_the_same_in_any_batch(engine: str, case: str) -> None:
+    if case in PER_BATCH:
+        pytest.skip("one lambda for the batch: the batch is part of what is asked")
+    shape = Shape(3, 19, 23, 21)
+    policy, images = policy_of(CASES[case], 3), pictures(shape)
+    order = np.random.default_rng(4).permutation(shape.batch)
+
+    def batch(first: int, last: int) -> torch.Tensor:
+        rows = Rows.at(np.arange(first, last), order, mixing=True)
+        plan = draw_plan(policy, rows, seed=2**64 - 3, epoch=2**32 - 1, size=shape[1:3])
+        return run(engine, plan, images, places=plan.ids)
+
+    whole = batch(0, shape.batch)
+    assert torch.equal(whole, batch(0, shape.batch))
+    for first, last in ((0, 8), (8, 9), (9, 21)):
+        assert torch.equal(whole[first:last], batch(first, last))
+
+
+@by_shape
+def test_bits_are_the_same_alone(engine: str, shape: Shape) -> None:
+    operations = (Rotate(30, p=0.5), ColorJitter(0.4, 0.4, 0.4, 0.3), *CASES["all noise"])
+    policy, images = policy_of(operations, shape.channels), pictures(shape)
+    size = shape[1:3]
+
+    def batch(ids: Any) -> torch.Tensor:
+        plan = draw_plan(policy, Rows.of(ids), seed=1, epoch=0, size=size)
+        return run(engine, plan, images, places=plan.ids)
+
+    whole = batch(np.arange(shape.batch))
+    for k in range(shape.batch):
+        assert torch.equal(whole[k : k + 1], batch([k]))
+
+
+def test_bits_do_not_depend_on_threads(engine: str) -> None:
+    plan, images = plan_of(policy_of(CASES["whole chain"], 3), USUAL), pictures(USUAL)
+    before = torch.get_num_threads()
+    made = []
+    try:
+        for threads in (1, 3):
+            torch.set_num_threads(threads)
+            made.append(run(engine, plan, images))
+    finally:
+        torch.set_num_threads(before)
+    assert torch.equal(*made)
+
+
+def test_ids_need_all_of_their_48_bits(engine: str) -> None:
+    policy, images = policy_of(CASES["all noise"], 3), pictures(USUAL)[:1]
+    made = []
+    for name in (5, 5 + 2**32, 5 + 2**47):
+        plan = draw_plan(policy, Rows.of([name]), seed=0, epoch=0, size=(32, 32))
+        made.append(run(engine, plan, images))
+    assert not torch.equal(made[0], made[1]) and not torch.equal(made[1], made[2])
+
+
+@by_case
+def test_pictures_are_left_alone(engine: str, case: str) -> None:
+    plan, images = plan_of(policy_of(CASES[case], 3), USUAL), pictures(USUAL)
+    for given in (images, images.float() / 255):
+        before = given.clone()
+        run(engine, plan, given)
+        assert torch.equal(given, before)
+
+
+def poisoned(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let fresh memory hold NaN, or 0xAB where there is none."""
+    empty, numpy_empty = torch.empty, np.empty
+
+    def tensor(*args: Any, **kwargs: Any) -> torch.Tensor:
+        made = empty(*args, **kwargs)
+        return made.fill_(torch.nan if made.is_floating_point() else 0x2B)
+
+    def array(*args: Any, **kwargs: Any) -> Any:
+        made = numpy_empty(*args, **kwargs)
+        made.fill(np.nan if made.dtype.kind == "f" else 0xAB)
+        return made
+
+    monkeypatch.setattr(torch, "empty", tensor)
+    monkeypatch.setattr(np, "empty", array)
+
+
+@by_shape
+@by_output
+def test_every_value_is_written(
+    engine: str, shape: Shape, output: Output, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    policy = policy_of((*GEOMETRY, JITTER, Mixup(p=0.5)), shape.channels)
+    plan, images = plan_of(policy, shape), pictures(shape)
+    wanted = run(engine, plan, images, output=output)
+    poisoned(monkeypatch)
+    made = run(engine, plan, images, output=output)
+    assert made.isfinite().all()
+    assert torch.equal(made, wanted)
+
+
+def test_places_name_pictures(engine: str) -> None:
+    plan, images = plan_of(policy_of(CASES["whole chain"], 3), USUAL), pictures(USUAL)
+    places = np.array([3, 3, 0, 10, 9, 8, 1, 1, 1, 5, 2])
+    assert torch.equal(
+        run(engine, plan, images, places=places), run(engine, plan, images[torch.tensor(places)])
+    )
+
+
+def test_pictures_need_not_be_contiguous(engine: str) -> None:
+    plan, images = plan_of(policy_of(CASES["geometry"], 3), USUAL), pictures(USUAL)
+    strided = images.permute(3, 0, 2, 1).contiguous().permute(1, 3, 2, 0)
+    assert not strided.is_contiguous()
+    assert torch.equal(run(engine, plan, images), run(engine, plan, strided))
+
+
+def test_partners_beyond_the_batch_do_not_come_out(engine: str) -> None:
+    rows = Rows.at(np.arange(3, 6), np.arange(16), mixing=True)
+    plan = draw_plan(policy_of(CASES["cutmix"], 3), rows, seed=1, epoch=0, size=(32, 32))
+    images = pictures(Shape(3, 32, 32, 16))
+    assert len(plan.ids) == 8
+    assert run(engine, plan, images, places=plan.ids).shape == (3, 3, 32, 32)
+
+
+def test_values_stay_in_range(engine: str) -> None:
+    """Even where a perspective reaches its horizon, and by rules that repeat the picture."""
+    for case in ("perspective to the horizon", "jitter that clips", "scale far out, reflect"):
+        for border in ((), CASES["perspective, reflect"][1:], CASES["perspective, edge"][1:]):
+            operations = {type(item): item for item in (*CASES[case], *border)}
+            if case == "jitter that clips" and border:
+                continue
+            plan = plan_of(policy_of(tuple(operations.values()), 3), USUAL)
+            made = run(engine, plan, pictures(USUAL))
+            assert made.min() >= 0 and made.max() <= 1 + allowed(plan, 3)
+
+
+# What is refused
+
+
+@pytest.mark.parametrize(
+    "images",
+    [
+        torch.zeros(2, 4, 4, 3, dtype=torch.float64),
+        torch.zeros(2, 4, 4, 3, dtype=torch.int64),
+        torch.zeros(4, 4, 3, dtype=torch.uint8),
+        torch.zeros(2, 3, 4, 4, dtype=torch.uint8),
+        torch.zeros(2, 4, 4, 2, dtype=torch.uint8),
+    ],
+    ids=["float64", "int64", "one picture", "channels first", "two channels"],
+)
+def test_wrong_pictures_are_refused(engine: str, images: torch.Tensor) -> None:
+    with pytest.raises(InputTypeError):
+        run(engine, plan_of(Policy(), Shape(3, 4, 4, 2)), images)
+
+
+def test_normalize_for_other_channels_is_refused(engine: str) -> None:
+    plan = plan_of(Policy([STATISTICS]), Shape(1, 4, 4, 2))
+    with pytest.raises(InputError, match="for 3 channels and the pictures have 1"):
+        run(engine, plan, pictures(Shape(1, 4, 4, 2)))
+
+
+def test_normalized_bytes_are_refused(engine: str) -> None:
+    plan: Plan = plan_of(Policy([STATISTICS]), USUAL)
+    with pytest.raises(InputError, match="cannot hold normalized"):
+        run(engine, plan, pictures(USUAL), output=Output(torch.uint8))
+
+
+def test_unknown_engine_is_refused() -> None:
+    with pytest.raises(InputError, match="engine='gpu' is unknown"):
+        engine_for("cpu", "gpu")
+
+
+def test_engine_is_chosen_by_device() -> None:
+    assert engine_for("cpu").name == "cpu"
+    assert engine_for("meta").name == "portable"

@@ -1,0 +1,265 @@
+import warnings
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import TypeAdapter
+
+from augfeed.errors import PolicyError
+from augfeed.notation import ALIASES, LONGEST, format_policy, parse_policy
+from augfeed.policy import (
+    OPERATIONS,
+    Border,
+    CenterCrop,
+    ColorJitter,
+    CutMix,
+    Cutout,
+    GaussianNoise,
+    HorizontalFlip,
+    Mixup,
+    Normalize,
+    OneOf,
+    Policy,
+    RandomCrop,
+    RandomErasing,
+    RandomResizedCrop,
+    Resize,
+    Rotate,
+    Scale,
+)
+
+EXAMPLE = (
+    "random_resized_crop(224) | hflip | color_jitter(0.4, 0.4, 0.4, hue=0.1) | "
+    "one_of([mixup(0.2), cutmix], weights=[0.5, 0.5]) | normalize([0.5], [0.2])"
+)
+
+
+def values(schema: dict[str, Any], definitions: dict[str, Any]) -> st.SearchStrategy[Any]:
+    """Everything that the JSON schema of a parameter allows."""
+    match schema:
+        case {"$ref": ref}:
+            return operations(ref.rpartition("/")[2], definitions)
+        case {"anyOf": branches} | {"oneOf": branches}:
+            return st.one_of([values(branch, definitions) for branch in branches])
+        case {"enum": names}:
+            return st.sampled_from(names)
+        case {"type": "boolean"}:
+            return st.booleans()
+        case {"type": "integer", "minimum": low, "maximum": high}:
+            return st.integers(low, high)
+        case {"type": "number"}:
+            low = schema.get("minimum", schema.get("exclusiveMinimum"))
+            high = schema.get("maximum", schema.get("exclusiveMaximum"))
+            return st.floats(
+                low, high, allow_nan=False, allow_infinity=False,
+                exclude_min="exclusiveMinimum" in schema, exclude_max="exclusiveMaximum" in schema,
+            )  # fmt: skip
+        case {"type": "array", "prefixItems": [item, _]}:
+            pairs = st.tuples(values(item, definitions), values(item, definitions))
+            return pairs if item["type"] == "integer" else pairs.map(lambda pair: (*sorted(pair),))
+        case {"type": "array", "items": item}:
+            least, most = schema.get("minItems", 0), schema.get("maxItems", 4)
+            return st.lists(values(item, definitions), min_size=least, max_size=most).map(tuple)
+    raise AssertionError(f"no strategy for {schema}")
+
+
+@st.composite
+def operations(draw: st.DrawFn, title: str, definitions: dict[str, Any] | None = None) -> Any:
+    cls = next(cls for cls in OPERATIONS.values() if cls.__name__ == title)
+    schema = TypeAdapter(cls).json_schema()
+    given = {}
+    for name, field in schema["properties"].items():
+        if name != "op" and (name in schema.get("required", ()) or draw(st.booleans())):
+            given[name] = draw(values(field, definitions or schema.get("$defs", {})))
+    if cls is Normalize and isinstance(given["mean"], tuple) and isinstance(given["std"], tuple):
+        channels = min(len(given["mean"]), len(given["std"]))
+        given |= {"mean": given["mean"][:channels], "std": given["std"][:channels]}
+    if cls is OneOf:
+        members = given["operations"]
+        given["operations"] = tuple(replace(item, per=members[0].per) for item in members)
+        weights = draw(st.lists(st.floats(0.01, 9), min_size=len(members), max_size=len(members)))
+        given["weights"] = draw(st.sampled_from([(), tuple(weights)]))
+    return cls(**given)
+
+
+@st.composite
+def policies(draw: st.DrawFn) -> Policy:
+    """Policies of any operations with any parameters, in any order, that can be carried out."""
+    names = draw(st.lists(st.sampled_from(sorted(OPERATIONS)), unique=True, max_size=12))
+    chosen = [draw(operations(OPERATIONS[name].__name__)) for name in names]
+    windows, mixers = (RandomResizedCrop, RandomCrop, CenterCrop), (Mixup, CutMix, OneOf)
+    for one in (windows, mixers):
+        chosen = [item for item in chosen if not isinstance(item, one)] + [
+            item for item in chosen if isinstance(item, one)
+        ][:1]
+    if any(isinstance(item, RandomResizedCrop) for item in chosen):
+        chosen = [item for item in chosen if not isinstance(item, Resize)]
+    if any(isinstance(item, Border) for item in chosen):
+        chosen = [*(item for item in chosen if not isinstance(item, Scale)), Scale()]
+    if any(isinstance(item, GaussianNoise | RandomErasing) for item in chosen):
+        chosen = [*(item for item in chosen if not isinstance(item, Normalize)), Normalize(0, 1)]
+    return Policy(draw(st.permutations(chosen)))
+
+
+@settings(deadline=None)
+@given(policies())
+def test_every_policy_survives_the_round_trip_exactly(policy: Policy) -> None:
+    again = parse_policy(format_policy(policy))
+    assert again == policy
+    assert again.digest == policy.digest
+
+
+@pytest.mark.parametrize("name", sorted(OPERATIONS))
+@settings(deadline=None, max_examples=20)
+@given(st.data())
+def test_every_operation_survives_the_round_trip_exactly(name: str, data: st.DataObject) -> None:
+    operation = data.draw(operations(OPERATIONS[name].__name__))
+    needs: dict[str, list[Any]] = {"border": [Scale()], "gaussian_noise": [Normalize(0, 1)]}
+    needs["random_erasing"] = needs["gaussian_noise"]
+    policy = Policy([operation, *needs.get(name, [])])
+    assert repr(parse_policy(format_policy(policy))) == repr(policy)
+
+
+def test_the_line_says_what_the_operations_say() -> None:
+    assert parse_policy(EXAMPLE) == Policy(
+        [
+            RandomResizedCrop(224),
+            HorizontalFlip(),
+            ColorJitter(0.4, 0.4, 0.4, hue=0.1),
+            OneOf((Mixup(0.2), CutMix()), weights=(0.5, 0.5)),
+            Normalize((0.5,), (0.2,)),
+        ]
+    )
+
+
+def test_the_written_form_leaves_defaults_out_and_names_what_is_not_first() -> None:
+    assert format_policy(parse_policy(EXAMPLE)) == (
+        "random_resized_crop(224) | horizontal_flip | "
+        "color_jitter(0.4, contrast=0.4, saturation=0.4, hue=0.1) | "
+        "one_of([mixup, cutmix], weights=[0.5, 0.5]) | normalize([0.5], [0.2])"
+    )
+    assert format_policy(Policy([HorizontalFlip(0.3)])) == "horizontal_flip(p=0.3)"
+    assert format_policy(Policy([RandomCrop((3, 4), mode="edge")])) == (
+        'random_crop([3, 4], mode="edge")'
+    )
+
+
+def test_a_number_of_numpy_is_written_as_a_number() -> None:
+    assert format_policy(Policy([Rotate(np.float64(0.1))])) == "rotate(0.1)"
+
+
+def test_zero_keeps_its_sign() -> None:
+    policy = Policy([Cutout(fill=-0.0)])
+    assert parse_policy(format_policy(policy)).digest == policy.digest != Policy([Cutout()]).digest
+
+
+def test_an_empty_line_is_the_empty_policy() -> None:
+    assert parse_policy(" \n") == Policy()
+    assert format_policy(Policy()) == ""
+
+
+def test_lines_may_be_broken_anywhere_between_words() -> None:
+    assert parse_policy("hflip |\n  rotate(10,\n\tp=0.5)\n") == parse_policy(
+        "hflip | rotate(10, p=0.5)"
+    )
+
+
+@pytest.mark.parametrize(("short", "name"), ALIASES.items())
+def test_a_short_name_stands_for_an_operation(short: str, name: str) -> None:
+    assert parse_policy(short) == parse_policy(name)
+    assert short not in OPERATIONS
+
+
+@pytest.mark.parametrize(
+    ("line", "marked", "said"),
+    [
+        ("hflip | rotat(10)", "rotat(10)", "did you mean 'rotate'?"),
+        ("RandomCrop(3)", "RandomCrop(3)", "did you mean 'random_crop'?"),
+        ("qqq", "qqq", "use one of resize, random_resized_crop"),
+        ("é | qqq", "é", "is not an operation"),
+        ("hflip | rotate(degree=10)", "degree=10", "did you mean 'degrees'?"),
+        ("rotate(500, p=0.1)", "rotate(500, p=0.1)", "rotate(degrees, p=1.0)"),
+        ("rotate(500)", "rotate(500)", "degrees=500 is not allowed: it must be at most 180"),
+        ("rotate", "rotate", "needs 'degrees'"),
+        ("rotate(1, 0.5, 7)", "7", "takes degrees, p: this is one too many"),
+        ("rotate(3, degrees=4)", "degrees=4", "'degrees' twice"),
+        ("rotate(p=1, p=0)", "p=0", "'p' twice"),
+        ("rotate(*[3])", "*[3]", "no value"),
+        ("rotate(**{'p': 1})", "**{'p': 1}", "no parameter"),
+        ("rotate({-10, 10})", "{-10, 10}", "no value"),
+        ("rotate(9j)", "9j", "no value"),
+        ("random_crop(3, mode=edge)", "edge", '"text"'),
+        ("one_of(mixup)", "mixup", "as [mixup(0.2), cutmix]"),
+        ("one_of([hflip])", "one_of([hflip])", "use one of mixup, cutmix"),
+        ("one_of([mixup(-1)])", "mixup(-1)", "alpha=-1 is not allowed: it must be above 0"),
+        ("hflip + vflip", "hflip + vflip", "write name(value, ...) | name"),
+        ("hflip # and so on", "#", "remove it"),
+        ("hflip | | vflip", "|", "cannot be read"),
+        ("rotate(10 | hflip", "(", "cannot be read"),
+    ],
+)
+def test_an_error_points_at_the_place_and_says_what_to_write(
+    line: str, marked: str, said: str
+) -> None:
+    with pytest.raises(PolicyError) as caught:
+        parse_policy(line)
+    *_, shown, carets = str(caught.value).splitlines()
+    assert said in str(caught.value)
+    assert shown == f"  {line}"
+    assert shown[carets.index("^") :][: carets.count("^")] == marked
+
+
+def test_an_error_at_the_end_of_the_line_points_there() -> None:
+    with pytest.raises(PolicyError, match=r"\n  hflip \|\n         ?\^$"):
+        parse_policy("hflip |")
+
+
+def test_an_error_far_into_a_long_line_is_shown_with_its_surroundings() -> None:
+    with pytest.raises(PolicyError) as caught:
+        parse_policy(" | ".join(["hflip"] * 99 + ["rotat(3)"] + ["vflip"] * 99))
+    *_, shown, carets = str(caught.value).splitlines()
+    assert len(shown) < 100
+    assert shown[carets.index("^") :][: carets.count("^")] == "rotat(3)"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "rotate(__import__('os').getpid())",
+        "rotate((lambda: 3)())",
+        "rotate([x for x in (1, 2)])",
+        "__import__('os')",
+        "hflip.__class__",
+        "rotate(f'{1}')",
+        "rotate(2 ** 3)",
+    ],
+)
+def test_nothing_is_evaluated(line: str) -> None:
+    with pytest.raises(PolicyError):
+        parse_policy(line)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "(" * 5000,
+        "[" * 150 + "]" * 150,
+        "-" * 5000 + "1",
+        "hflip | " * 1200 + "hflip",
+        "rotate(" + "9" * 9000 + ")",
+        "rotate(0x" + "f" * 9000 + ")",
+        "rotate(" + "9" * 400 + ")",
+        "rotate(1e999)",
+        "hflip\x00",
+        "random_crop(3, mode='\\d')",
+        "x" * (LONGEST + 1),
+    ],
+)
+def test_a_hostile_line_is_a_policy_error_and_a_short_one(line: str) -> None:
+    with warnings.catch_warnings(), pytest.raises(PolicyError) as caught:
+        warnings.simplefilter("error")
+        parse_policy(line)
+    assert len(str(caught.value)) < 1000

@@ -1,0 +1,263 @@
+"""The table that every engine is held against: operations alone and together, awkward shapes,
+tolerances with their reasons."""
+
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from augfeed.engines import Engine, engine_for
+from augfeed.plan import Plan, Rows, draw_plan
+from augfeed.plan.fixed import Fixed
+from augfeed.policy import (
+    Border,
+    ColorJitter,
+    CutMix,
+    Cutout,
+    GaussianNoise,
+    Grayscale,
+    HorizontalFlip,
+    Invert,
+    Mixup,
+    Normalize,
+    OneOf,
+    Perspective,
+    Policy,
+    Posterize,
+    RandomCrop,
+    RandomErasing,
+    Rotate,
+    SaltAndPepper,
+    Scale,
+    Shear,
+    Solarize,
+    Translate,
+    VerticalFlip,
+)
+
+ENGINES = ("cpu", "portable")
+
+STATISTICS = Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+JITTER = ColorJitter(0.4, 0.4, 0.4, 0.1)
+GEOMETRY = (HorizontalFlip(), Rotate(30), Translate(0.2, 0.1), Scale((0.7, 1.4)), Shear(15, 5))
+
+# `Normalize` of three channels is cut to the first for pictures of one.
+CASES: dict[str, tuple[Any, ...]] = {
+    "nothing": (),
+    "normalize": (STATISTICS,),
+    "normalize by one number": (Normalize(0.5, 0.25),),
+    "horizontal flip": (HorizontalFlip(1.0),),
+    "vertical flip": (VerticalFlip(1.0),),
+    "flips, some": (HorizontalFlip(), VerticalFlip()),
+    "rotate": (Rotate(45),),
+    "rotate any": (Rotate((-180, 180), p=0.7), Border("constant", 1.0)),
+    "translate": (Translate(0.3, 0.3),),
+    "translate along x": (Translate(1.0, 0.0, p=0.5), Border("edge")),
+    "scale": (Scale((0.5, 2.0)),),
+    "scale far out, constant": (Scale((0.05, 0.1)), Border("constant", 0.4)),
+    "scale far out, reflect": (Scale((0.05, 0.1)), Border("reflect")),
+    "scale far in": (Scale((10.0, 20.0)),),
+    "shear": (Shear(30, 20),),
+    "perspective": (Perspective(0.5, p=1.0),),
+    "perspective, edge": (Perspective(0.5), Border("edge")),
+    "perspective, reflect": (Perspective(0.5), Border("reflect")),
+    "perspective to the horizon": (Perspective(0.9, p=1.0), Border("constant", 0.2)),
+    "geometry": GEOMETRY,
+    "geometry, some": (HorizontalFlip(), VerticalFlip(), Rotate(20, p=0.3), Shear(10, 10, p=0.3)),
+    "geometry, fill": (*GEOMETRY, Border("constant", 0.6)),
+    "geometry, edge": (*GEOMETRY, Border("edge")),
+    "geometry, reflect": (*GEOMETRY, Border("reflect")),
+    "geometry in another order": (Shear(20), Perspective(0.4), HorizontalFlip(), Rotate(90)),
+    "brightness": (ColorJitter(brightness=0.6),),
+    "contrast about mean": (ColorJitter(contrast=0.8),),
+    "contrast about half": (ColorJitter(contrast=0.8, about="half"),),
+    "brightness and contrast": (ColorJitter(0.5, 0.5),),
+    "saturation": (ColorJitter(saturation=0.9),),
+    "hue": (ColorJitter(hue=0.5),),
+    "jitter": (JITTER,),
+    "jitter, some": (ColorJitter(0.4, 0.4, 0.4, 0.3, p=0.5), STATISTICS),
+    "jitter that clips": (ColorJitter((2.0, 3.0), (2.0, 3.0), (2.0, 3.0), 0.5),),
+    "grayscale": (Grayscale(1.0),),
+    "grayscale, some": (Grayscale(0.5), JITTER),
+    "invert": (Invert(1.0),),
+    "invert, some": (Invert(0.5), JITTER),
+    "posterize": (Posterize(3, p=1.0),),
+    "posterize to one bit": (Posterize(1), JITTER),
+    "solarize": (Solarize(0.4, p=1.0),),
+    "posterize and solarize": (JITTER, Posterize(4), Solarize(0.3), STATISTICS),
+    "jitter of turned pictures": (Rotate(20), JITTER),
+    "mixup": (Mixup(0.4),),
+    "mixup, some": (Mixup(1.0, p=0.5), STATISTICS),
+    "mixup per batch": (Mixup(0.4, per="batch"),),
+    "cutmix": (CutMix(1.0),),
+    "cutmix, some": (CutMix(0.5, p=0.6), STATISTICS),
+    "cutmix per batch": (CutMix(per="batch"),),
+    "cutmix, drawn lambda": (CutMix(correct_lambda=False),),
+    "one of": (OneOf((Mixup(0.4), CutMix(1.0))),),
+    "one of, some": (OneOf((Mixup(0.4, p=0.8), CutMix(1.0)), (1.0, 3.0), p=0.8), STATISTICS),
+    "mixed after all else": (HorizontalFlip(), Rotate(20), JITTER, CutMix(), STATISTICS),
+    "cutout": (Cutout((4, 5), fill=-0.3),),
+    "cutout, some": (Cutout(8, p=0.5), STATISTICS),
+    "cutout inside": (Cutout(1, fill=1.0, inside=True),),
+    "erasing": (RandomErasing(p=1.0, fill=0.7),),
+    "erasing, mean": (RandomErasing(fill="mean"), STATISTICS),
+    "erasing, noise": (RandomErasing(p=1.0, fill="noise"),),
+    "erasing, normal noise": (RandomErasing(p=0.8, fill="noise"), STATISTICS),
+    "cutout and erasing": (CutMix(), Cutout(5), RandomErasing(p=1.0, fill="noise"), STATISTICS),
+    "gaussian noise": (GaussianNoise(0.1),),
+    "gaussian noise, normalized": (GaussianNoise((0.0, 0.5), p=0.7), STATISTICS),
+    "gaussian noise, pixel": (GaussianNoise(0.1, space="pixel"), STATISTICS),
+    "salt and pepper": (SaltAndPepper(0.3),),
+    "salt and pepper, some": (SaltAndPepper((0.0, 0.4), salt=0.2, p=0.6), STATISTICS),
+    "salt everywhere": (SaltAndPepper(1.0, salt=1.0), STATISTICS),
+    "all noise": (GaussianNoise(0.2), SaltAndPepper(0.2), Cutout(6), STATISTICS),
+    "whole chain": (
+        HorizontalFlip(), Rotate(15), Perspective(0.3), Border("reflect"), JITTER, Grayscale(0.2),
+        Invert(0.2), OneOf((Mixup(0.4), CutMix(1.0))), Cutout(6, p=0.5),
+        RandomErasing(fill="noise"), STATISTICS, GaussianNoise(0.05), SaltAndPepper(0.02, p=0.5),
+    ),
+}  # fmt: skip
+
+
+class Shape(NamedTuple):
+    """Channels, height and width of the output, and the number of samples."""
+
+    channels: int
+    height: int
+    width: int
+    batch: int
+
+
+SHAPES = (
+    Shape(3, 1, 1, 3),
+    Shape(1, 1, 1, 1),
+    Shape(3, 1, 19, 2),
+    Shape(3, 23, 1, 5),
+    Shape(1, 2, 3, 9),
+    Shape(3, 17, 13, 1),
+    Shape(1, 28, 28, 16),
+    Shape(3, 32, 32, 11),
+    Shape(3, 37, 61, 7),
+)
+USUAL = SHAPES[-2]
+
+# How much larger than the output the source is (or smaller, if padding makes up for it), and what
+# cuts the output out of it.
+WINDOWS: dict[str, tuple[tuple[int, int], dict[str, Any]]] = {
+    "cut from a larger picture": ((9, 4), {}),
+    "constant padding": ((0, 0), {"padding": 4, "fill": 0.3}),
+    "edge padding": ((0, 0), {"padding": 5, "mode": "edge"}),
+    "reflect padding": ((0, 0), {"padding": 3, "mode": "reflect"}),
+    "reflect padding far outside": ((2, 3), {"padding": 50, "mode": "reflect"}),
+    "cut from a larger picture with padding": ((5, 6), {"padding": 7, "fill": 1.0, "p": 0.7}),
+}
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """What two engines may differ by, and why: in pixel space from 0 to 1; a share of pixels."""
+
+    value: float
+    reason: str
+
+
+ROUNDING = Tolerance(1e-5, "float32 rounds some thirty times at most, factors multiply it")
+WARP = Tolerance(1e-6, "a source coordinate is rounded in proportion to the picture's sides; "
+                 "neighbouring pixels differ by 1 at most, so a value by as much")  # fmt: skip
+FAR = Tolerance(3e-5, "coordinates twenty times as far out are rounded twenty times as much")
+THRESHOLD = Tolerance(2e-3, "share of the values that may lie on the other side of a threshold "
+                      "(posterize, solarize), which rounding can move them across")  # fmt: skip
+STORED = {
+    torch.float32: Tolerance(0.0, "what is computed is stored"),
+    torch.float16: Tolerance(2.0**-10, "rounded to 11 bits, relative; the neighbour at worst"),
+    torch.bfloat16: Tolerance(2.0**-7, "rounded to 8 bits, relative; the neighbour at worst"),
+    torch.uint8: Tolerance(1.0, "rounded to whole levels; the neighbour at worst"),
+}
+
+
+def policy_of(operations: tuple[Any, ...], channels: int, *more: Any) -> Policy:
+    """Return a policy of operations of the table, fit for pictures of a number of channels."""
+    fitted = []
+    for operation in (*operations, *more):
+        if isinstance(operation, Normalize) and isinstance(operation.mean, tuple):
+            assert isinstance(operation.std, tuple)
+            operation = replace(
+                operation, mean=operation.mean[:channels], std=operation.std[:channels]
+            )
+        fitted.append(operation)
+    return Policy(fitted)
+
+
+def plan_of(policy: Policy, shape: Shape, *, seed: int = 5, epoch: int = 3) -> Plan:
+    """Return the plan of samples 100, 101, ..., for a shape."""
+    rows = Rows.of(np.arange(100, 100 + shape.batch))
+    return draw_plan(policy, rows, seed=seed, epoch=epoch, size=(shape.height, shape.width))
+
+
+def pictures(shape: Shape, *, larger: tuple[int, int] = (0, 0)) -> torch.Tensor:
+    """Return uint8 `[N, H, W, C]`, the same every time: noise and smooth pictures by turns."""
+    height, width = shape.height + larger[0], shape.width + larger[1]
+    size = (shape.batch, height, width, shape.channels)
+    values: NDArray[Any] = np.random.default_rng(sum(size)).integers(0, 256, size, dtype=np.uint8)
+    y, x = np.mgrid[:height, :width][..., None]
+    channel = np.arange(shape.channels)
+    for k in range(1, shape.batch, 2):
+        wave = np.sin(x * (0.1 + 0.05 * channel) + k) * np.cos(y * 0.07 * (k % 5) - channel)
+        values[k] = np.round(127.5 + 127.4 * wave)
+    return torch.from_numpy(values)
+
+
+def window_of(name: str, shape: Shape) -> tuple[RandomCrop, torch.Tensor]:
+    """Return a crop of the table for a shape, and the pictures that it cuts."""
+    larger, options = WINDOWS[name]
+    return RandomCrop((shape.height, shape.width), **options), pictures(shape, larger=larger)
+
+
+def run(name: str, plan: Plan, images: torch.Tensor, **options: Any) -> torch.Tensor:
+    """Return the batch that an engine makes on the CPU."""
+    engine: Engine = engine_for("cpu", name)
+    return engine.apply(plan, images, **options)
+
+
+def offsets_of(plan: Plan, images: torch.Tensor) -> NDArray[np.int32]:
+    """Return the offsets of a plan's windows in pictures that are not resized."""
+    return plan.window.at(images.shape[1], images.shape[2]).offset
+
+
+def allowed(plan: Plan, channels: int) -> float:
+    """Return by how much float32 values of a plan may differ between engines."""
+    pixel = ROUNDING.value
+    if plan.warped.any():
+        pixel += WARP.value * sum(plan.size)
+        scale = plan.policy.find(Scale)
+        pixel += FAR.value if scale and scale.factor[0] < 0.5 else 0.0
+    return pixel / float(Fixed.of(plan.policy, channels).std.min())
+
+
+def threshold_step(plan: Plan) -> float:
+    """Return what a value that crosses a threshold of the policy jumps by, in pixel space."""
+    if plan.policy.find(Solarize):
+        return 1.0
+    posterize = plan.policy.find(Posterize)
+    return 2.0 ** (8 - posterize.bits) / 255 if posterize else 0.0
+
+
+def assert_agree(one: torch.Tensor, other: torch.Tensor, plan: Plan) -> None:
+    """Fail unless two engines' batches agree within the tolerances."""
+    assert one.shape == other.shape and one.dtype == other.dtype
+    if not one.numel():
+        return
+    channels, unit = one.shape[1], 255.0 if one.dtype == torch.uint8 else 1.0
+    one, stored = one.double(), STORED[one.dtype].value
+    gap = (one - other.double()).abs()
+    near = allowed(plan, channels) * unit
+    near = gap - near - (stored if unit > 1 else stored * one.abs())
+    share = THRESHOLD.value if threshold_step(plan) else 0.0
+    far = near > 0
+    assert not torch.isnan(gap).any()
+    assert int(far.sum()) <= np.ceil(share * one.numel()), f"{int(far.sum())} differ: {gap.max()}"
+    if far.any():
+        step = threshold_step(plan) * unit / float(Fixed.of(plan.policy, channels).std.min())
+        assert float(near.max()) <= step
