@@ -29,7 +29,10 @@ LONGEST = 80  # lines of a function
 MOST_PARAMETERS = 8
 
 # Functions that may break a rule on signatures or length: "file: function" -> the reason.
-EXEMPT: dict[str, str] = {}
+EXEMPT: dict[str, str] = {
+    "pipelines/augfeed/cli.py: explain": "typer makes each option of a command from a parameter",
+    "pipelines/augfeed/cli.py: preview": "typer makes each option of a command from a parameter",
+}
 
 
 # What is shipped

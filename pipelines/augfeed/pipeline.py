@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
@@ -22,7 +23,7 @@ from augfeed.policy import CutMix, Mixup, OneOf, Policy
 from augfeed.policy.check import check_policy
 from augfeed.read.order import batch_positions, epoch_order, steps_per_epoch
 from augfeed.read.sources import Source, open_source
-from augfeed.read.stage import is_resident, read_frames
+from augfeed.read.stage import read_frames, resident_pictures
 from augfeed.targets import make_targets
 
 Form = Literal["auto", "dense", "sparse"]
@@ -45,7 +46,7 @@ class Order:
 
 @dataclass(slots=True)
 class Work:
-    """A batch in the making: `tasks` may run in any thread and order, then `finish` gives it out."""
+    """A batch in the making: `tasks` run in any thread and order, then `finish` gives it out."""
 
     tasks: Sequence[Callable[[], None]]
     finish: Callable[[], Batch]
@@ -65,7 +66,7 @@ class Pipeline:
         data: Any,
         policy: Policy,
         *,
-        order: Order = Order(),  # noqa: B008  (frozen)
+        order: Order = Order(),
         seed: int = 0,
         output: Output = Output(),  # noqa: B008  (frozen)
         targets: Form = "auto",
@@ -80,16 +81,17 @@ class Pipeline:
         self.engine: Engine = engine_for(self.device, engine)
         self.size = policy.size(self.source.sizes)
         self.fixed = Fixed.of(policy, self.source.channels)
+        self._resident = resident_pictures(self.source, policy)
         self._mixing = any(isinstance(item, Mixup | CutMix | OneOf) for item in policy.operations)
         self._kept: tuple[int, Indices] | None = None
         self._lock = threading.Lock()
         self.steps = steps_per_epoch(
             len(self.source), order.batch_size, order.world, order.drop_last
         )
-        self._check_windows()
+        self._check_first()
 
     def check(self, invariances: Invariances | str | None, allow: Sequence[str] = ()) -> None:
-        """Raise `InvarianceError` if the policy breaks a rule of the data set, its own, or these."""
+        """Raise `InvarianceError` if the policy breaks its own rules, the data set's or these."""
         known = (invariances, self.policy.invariances, self.source.name)
         for rules in known:
             if rules is not None:
@@ -102,7 +104,8 @@ class Pipeline:
     @property
     def fingerprint(self) -> str:
         """What batches depend on besides `(epoch, step)`: data, policy, seed; 64 hexadecimals."""
-        parts = (self.source.fingerprint(), self.policy.digest, str(self.seed), str(self.order.shuffle))
+        shuffled = str(self.order.shuffle)
+        parts = (self.source.fingerprint(), self.policy.digest, str(self.seed), shuffled)
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
     def batch(self, epoch: int, step: int) -> Batch:
@@ -112,22 +115,27 @@ class Pipeline:
     def sample(self, index: int, epoch: int) -> Batch:
         """Return one sample as it comes in an epoch, partner included, as a batch of one."""
         if not 0 <= index < len(self.source):
-            raise InputError(f"index={index} is not in [0, {len(self.source)}): give a sample of it")
+            raise InputError(
+                f"index={index} is not in [0, {len(self.source)}): give a sample of it"
+            )
         order = self._epoch_order(epoch)
         place = int(np.flatnonzero(order == index)[0])
         return self._run(self._work(epoch, -1, np.array([place], np.int64)))
 
     def work(self, epoch: int, step: int) -> Work:
         """Return a batch as tasks that may run side by side; its plan is drawn here."""
-        positions = batch_positions(
+        return self._work(epoch, step, self._positions(step))
+
+    def _positions(self, step: int) -> Indices:
+        order = self.order
+        return batch_positions(
             len(self.source),
-            batch_size=self.order.batch_size,
+            batch_size=order.batch_size,
             step=step,
-            rank=self.order.rank,
-            world=self.order.world,
-            drop_last=self.order.drop_last,
+            rank=order.rank,
+            world=order.world,
+            drop_last=order.drop_last,
         )
-        return self._work(epoch, step, positions)
 
     def _run(self, work: Work) -> Batch:
         for task in work.tasks:
@@ -154,16 +162,16 @@ class Pipeline:
     def _on_cpu(self, plan: Plan, rows: Rows) -> Made:
         job = Job(plan, self.source.channels, self.output)
         out, batch = allocate(plan.count, self.source.channels, self.size, self.output)
+        offsets = self._offsets(plan)
 
         def augment(which: Indices) -> None:
-            if is_resident(self.source, self.policy):
-                job.run(self.source.images, which, out, places=plan.ids, offsets=self._offsets(plan))
+            if self._resident is not None:
+                job.run(self._resident, which, out, places=plan.ids, offsets=offsets)
                 return
             needed = _needed(plan, which)
             places = np.zeros(len(plan.ids), np.int64)
             places[needed] = np.arange(len(needed))
-            frames = read_frames(self.source, plan, needed, self.fixed)
-            job.run(frames, which, out, places=places)
+            job.run(read_frames(self.source, plan, needed, self.fixed), which, out, places=places)
 
         return [partial(augment, part) for part in self._parts(rows)], lambda: batch
 
@@ -172,33 +180,33 @@ class Pipeline:
         frames: dict[int, NDArray[Any]] = {}
 
         def read(k: int) -> None:
-            if is_resident(self.source, self.policy):
-                frames[k] = self.source.images[plan.ids[parts[k]]]
+            if self._resident is not None:
+                frames[k] = self._resident[plan.ids[parts[k]]]
             else:
                 frames[k] = read_frames(self.source, plan, parts[k], self.fixed)
 
         def images() -> torch.Tensor:
             whole = np.concatenate([frames[k] for k in range(len(parts))])
-            offsets = self._offsets(plan) if is_resident(self.source, self.policy) else None
             tensor = torch.from_numpy(whole).to(self.device, non_blocking=True)
-            return self.engine.apply(plan, tensor, offsets=offsets, output=self.output)
+            return self.engine.apply(plan, tensor, offsets=self._offsets(plan), output=self.output)
 
         return [partial(read, k) for k in range(len(parts))], images
 
-    def _offsets(self, plan: Plan) -> NDArray[np.int32]:
+    def _offsets(self, plan: Plan) -> NDArray[np.int32] | None:
+        # Where the engine itself cuts; frames that were read are cut already.
+        if self._resident is None or self.source.sizes is None:
+            return None
         return plan.window.at(*self.source.sizes).offset
 
     def _parts(self, rows: Rows) -> list[Indices]:
         # Mixing groups stay whole, so that no partner is read twice.
-        target = RESIDENT_ROWS if is_resident(self.source, self.policy) else READ_ROWS
-        groups = rows.groups[: rows.count]
-        starts = np.flatnonzero(np.diff(groups, prepend=-1))
-        cuts, last = [], 0
-        for start in starts[1:]:
-            if start - last >= target:
+        target = READ_ROWS if self._resident is None else RESIDENT_ROWS
+        starts = np.flatnonzero(np.diff(rows.groups[: rows.count], prepend=-1))
+        cuts = [0]
+        for start in starts:
+            if start - cuts[-1] >= target:
                 cuts.append(int(start))
-                last = int(start)
-        return np.split(np.arange(rows.count), cuts)
+        return [np.arange(*cut) for cut in pairwise([*cuts, rows.count])]
 
     def _labels(self, plan: Plan) -> Any:
         labels = self.source.labels
@@ -214,7 +222,10 @@ class Pipeline:
                 self._kept = (epoch, order)
             return self._kept[1]
 
-    def _check_windows(self) -> None:
+    def _check_first(self) -> None:
+        # What would make every batch fail is told now.
+        if self.steps:
+            self._positions(0)
         if self.source.sizes:
             rows = Rows.of(np.zeros(1, np.int64))
             plan = draw_plan(self.policy, rows, seed=self.seed, epoch=0, size=self.size)

@@ -1,7 +1,7 @@
 """The next batches, ready: threads make them ahead, in order."""
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Generic, Protocol, TypeVar
 
@@ -13,7 +13,7 @@ class Work(Protocol[T_co]):
     """Something in the making: tasks that may run side by side, then `finish`."""
 
     @property
-    def tasks(self) -> list[Callable[[], None]]:
+    def tasks(self) -> Sequence[Callable[[], None]]:
         """What may run side by side."""
         ...
 

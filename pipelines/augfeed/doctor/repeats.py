@@ -60,7 +60,7 @@ def answers(lab: Lab) -> Iterator[Check]:
     yield Check.of("philox", "gives the known answers of Random123", Measured(wrong, None))
 
 
-def repeats(lab: Lab) -> Iterator[Check]:
+def distinct(lab: Lab) -> Iterator[Check]:
     """Check that no two epochs, samples or seeds share a draw."""
     first, second = _draws(lab.plan(*_OPERATIONS)), _draws(lab.plan(*_OPERATIONS, epoch=1))
     law = "no sample is augmented twice alike"

@@ -34,7 +34,7 @@ class Output:
         """Raise unless the policy's values fit the element type."""
         if self.dtype not in DTYPES.values():
             raise InputTypeError(f"dtype={self.dtype!r} is not given out: use {', '.join(DTYPES)}")
-        if self.dtype == torch.uint8 and policy.find(Normalize):
+        if self.dtype == torch.uint8 and policy.find(Normalize) is not None:
             raise InputError(
                 "dtype=torch.uint8 cannot hold normalized values: use a float dtype, or remove "
                 "normalize from the policy"
@@ -53,7 +53,7 @@ class Engine(Protocol):
         *,
         places: NDArray[np.int64] | None = None,
         offsets: NDArray[np.int32] | None = None,
-        output: Output = Output(),  # noqa: B008  (frozen)
+        output: Output = Output(),
     ) -> torch.Tensor:
         """Return the batch `[count, C, H, W]` of a plan.
 

@@ -11,8 +11,8 @@ from augfeed.kernels.color import (
     PLAIN,
     STEPS,
     Look,
-    color_strip,
     color_matrix,
+    color_strip,
     finish_matrix,
 )
 from augfeed.kernels.noise import add_normal, erase_with_noise, pixel_numbers, salt_and_pepper
@@ -174,9 +174,7 @@ def _pixels(
 
 
 @njit(nogil=True)
-def _over(
-    b: int, size: tuple[int, int], columns: Columns, setup: Setup, planes: Floats
-) -> None:
+def _over(b: int, size: tuple[int, int], columns: Columns, setup: Setup, planes: Floats) -> None:
     # Erasing and noise, a whole plane at a time.
     channels, count = planes.shape
     sample = np.uint64(columns.ids[b])

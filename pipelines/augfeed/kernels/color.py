@@ -91,15 +91,11 @@ def color_matrix(look: Look, yiq: Floats, rgb: Floats, out: Floats) -> bool:
     for c in range(channels):
         for k in range(channels + 1):
             out[c, k] = total[c, k]
-    return changed or (
-        channels == 3 and (look.saturation != 1.0 or look.hue != 0.0 or look.gray)
-    )
+    return changed or (channels == 3 and (look.saturation != 1.0 or look.hue != 0.0 or look.gray))
 
 
 @njit(nogil=True)
-def finish_matrix(
-    linear: Floats, scale: float, mean: Floats, std: Floats, out: Floats
-) -> None:
+def finish_matrix(linear: Floats, scale: float, mean: Floats, std: Floats, out: Floats) -> None:
     """Write the map from image units to normalised values to float32 `[C, C + 1]`."""
     channels = out.shape[0]
     for c in range(channels):

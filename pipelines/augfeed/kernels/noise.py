@@ -1,7 +1,7 @@
 """Numbers for every pixel: 16 bits each, eight to a block of Philox.
 
-Value `p` of a plane of `n` values takes block `p % ceil(n / 8)` and lane `p // ceil(n / 8)`, so that
-the values of one lane lie side by side in memory.
+Value `p` of a plane of `n` values takes block `p % ceil(n / 8)` and lane `p // ceil(n / 8)`: the
+values of one lane lie side by side in memory.
 """
 
 from typing import Any

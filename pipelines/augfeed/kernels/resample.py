@@ -12,6 +12,7 @@ import numpy as np
 from numba import njit, types
 from numba.extending import overload
 
+from augfeed.kernels import SOURCES
 from augfeed.kernels.transpose import transpose
 from augfeed.kernels.types import Array, Ints
 
@@ -24,8 +25,8 @@ OUTSIDE = -(1 << 62)
 Whole = Ints | tuple[int, ...]
 
 
-@njit(nogil=True, cache=True)
-def resample(
+@njit(nogil=True)
+def _resample(
     image: Array,
     box: Whole,
     resized: Whole,
@@ -34,14 +35,6 @@ def resample(
     pad_fill: float,
     out: Array,
 ) -> None:
-    """Write a part of a picture to `out`.
-
-    `image` `[h, w, C]`, C-contiguous, uint8 or float32, is cut to `box` (top, left, height, width),
-    which must lie inside it (`ValueError`); that is resized to `resized` (height, width); output
-    pixel `(y, x)` of `out` `[H, W, C]` (of the same dtype) is pixel `(offset[0] + y, offset[1] +
-    x)` of the result. Outside it: `pad_fill` (0 to 1) if `pad_mode` is 0, the border pixel if 1,
-    the mirrored picture if 2. Pairs may be tuples or arrays of integers.
-    """
     top, left, height, width = box[0], box[1], box[2], box[3]
     if (
         min(top, left) < 0
@@ -262,3 +255,33 @@ def _(fill: Any, image: Any) -> Any:
     if isinstance(image.dtype, types.Integer):
         return lambda fill, image: np.uint8(np.round(fill * 255.0))
     return lambda fill, image: np.float32(fill)
+
+
+def _compile(sources: int) -> Any:
+    # See `augfeed.kernels` for what `sources` is good for.
+    @njit(nogil=True, cache=True)
+    def resample(
+        image: Array,
+        box: Whole,
+        resized: Whole,
+        offset: Whole,
+        pad_mode: int,
+        pad_fill: float,
+        out: Array,
+    ) -> int:
+        """Write a part of a picture to `out`.
+
+        `image` `[h, w, C]` is cut to `box` (top, left, height, width), which must lie inside it
+        (`ValueError`); that is resized to `resized` (height, width); output pixel `(y, x)` of `out`
+        `[H, W, C]` is pixel `(offset[0] + y, offset[1] + x)` of the result. Outside it: `pad_fill`
+        (0 to 1) if `pad_mode` is 0, the border pixel if 1, the mirrored picture if 2.
+        Both arrays are C-contiguous, and both uint8 or both float32; `box`, `resized` and `offset`
+        may be tuples or arrays of integers.
+        """
+        _resample(image, box, resized, offset, pad_mode, pad_fill, out)
+        return sources
+
+    return resample
+
+
+resample = _compile(SOURCES)

@@ -52,7 +52,7 @@ def draw_mixes(mixer: Mixer, draws: Draws, rows: Rows, size: tuple[int, int]) ->
         # The operation's own p within one_of; alone, u[0] has decided already.
         own = u[2] < choice.p if isinstance(mixer, OneOf) else True
         mine = free & (chosen == k) & own
-        lam = _lambdas(choice, draws, rows, per_batch)
+        lam = _lambdas(choice, draws, rows, per_batch=per_batch)
         if isinstance(choice, Mixup):
             mixes.mode[mine], mixes.lam[mine] = MIXUP, lam[mine]
         else:
@@ -105,7 +105,7 @@ def _choose(mixer: Mixer, u: NDArray[np.float64]) -> NDArray[Any]:
 
 
 def _lambdas(
-    choice: Mixup | CutMix, draws: Draws, rows: Rows, per_batch: bool
+    choice: Mixup | CutMix, draws: Draws, rows: Rows, *, per_batch: bool
 ) -> NDArray[np.float64]:
     # Mixup and CutMix side by side share the draw: a sample gets only one of them.
     names = _batch_name(rows) if per_batch else rows.ids

@@ -80,7 +80,7 @@ def decode(data: bytes, name: str, channels: Channels) -> Picture:
             space = "RGB" if channels == 3 else "GRAY"
             pixels: Picture = simplejpeg.decode_jpeg(data, space)
             return upright(pixels, header.held)
-        except ValueError:
+        except (ValueError, KeyError, RuntimeError):
             pass  # rare encodings, and damage: Pillow says which, and what is wrong
     with _guard(name), JpegImagePlugin.JpegImageFile(io.BytesIO(data)) as image:
         return upright(_pixels(image, channels), header.held)
@@ -169,8 +169,7 @@ def _pixels(image: ImageFile, channels: Channels) -> Picture:
     if mode not in ("L", "LA", "1", "RGB", "RGBA"):
         plain = image.convert("RGB")
     pixels: Picture = np.array(plain.convert("RGB" if channels == 3 else "L"))
-    shaped: Picture = pixels.reshape(plain.height, plain.width, channels)
-    return shaped
+    return pixels.reshape(plain.height, plain.width, channels)
 
 
 def _gray(values: NDArray[Any]) -> Picture:
@@ -179,7 +178,8 @@ def _gray(values: NDArray[Any]) -> Picture:
     if values.dtype.kind == "f":
         if not (low >= 0 and high <= 1):
             raise ValueError(f"float values from {low} to {high} are not in [0, 1]")
-        return np.rint(values * 255).astype(np.uint8)
+        scaled: Picture = np.rint(values * 255).astype(np.uint8)
+        return scaled
     if not (low >= 0 and high <= 65535):
         raise ValueError(f"values from {low} to {high} do not fit 16 bits")
     return (values >> 8).astype(np.uint8)

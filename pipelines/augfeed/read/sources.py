@@ -2,6 +2,7 @@
 
 import os
 import zipfile
+import zlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -135,7 +136,7 @@ def _open_npz(path: Path, layout: Layout | None, split: str) -> ArraySource:
     if split not in _IMAGES:
         raise InputError(f"split={split!r} is unknown: use 'train' or 'test'")
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:
             keys = set(file.files)
             images = next((key for key in _IMAGES[split] if key in keys), None)
             labels = next((key for key in _LABELS[split] if key in keys), None)
@@ -145,9 +146,9 @@ def _open_npz(path: Path, layout: Layout | None, split: str) -> ArraySource:
                     "name the pictures so"
                 )
             return ArraySource(file[images], file[labels] if labels else None, layout=layout)
-    except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
-        if isinstance(error, InputError):
-            raise
+    except InputError:
+        raise
+    except (OSError, EOFError, TypeError, ValueError, zipfile.BadZipFile, zlib.error) as error:
         raise ReadError(
             f"{path}: cannot be read as .npz ({error}): save it again with np.savez"
         ) from error

@@ -16,14 +16,15 @@ from augfeed.read.sources import ArraySource, Source
 Indices = NDArray[np.int64]
 
 
-def is_resident(source: Source, policy: Policy) -> bool:
-    """Return whether the engine can take the pictures from memory as they are.
+def resident_pictures(source: Source, policy: Policy) -> NDArray[Any] | None:
+    """Return the pictures `[N, h, w, C]` if an engine can take them from memory as they are.
 
-    So it is for arrays that a policy only cuts and pads by whole pixels.
+    So it is for arrays that a policy only cuts and pads by whole pixels; else None.
     """
-    if not isinstance(source, ArraySource) or policy.find(RandomResizedCrop):
-        return False
-    return resized(policy.find(Resize), source.sizes) == source.sizes
+    if not isinstance(source, ArraySource) or policy.find(RandomResizedCrop) is not None:
+        return None
+    whole = resized(policy.find(Resize), source.sizes) == source.sizes
+    return source.images if whole else None
 
 
 def read_frames(source: Source, plan: Plan, rows: Indices, fixed: Fixed) -> NDArray[Any]:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from augfeed.batch import Batch
 from augfeed.notation import format_policy
@@ -11,7 +10,7 @@ from augfeed.plan import CUTMIX, MIXUP, NONE, Plan
 from augfeed.policy import CutMix, LabelSmoothing, Mixup, OneOf
 from augfeed.read.decode import picture_size
 from augfeed.read.sources import ArraySource, Source
-from augfeed.show.labels import HARDLY, Share, class_name, share_text, shares_of
+from augfeed.show.labels import HARDLY, Share, batch_shares, class_name, share_text
 from augfeed.show.steps import Step, Values, box_text, color_steps, geometry_steps, later_steps
 from augfeed.show.windows import window_steps
 
@@ -51,13 +50,17 @@ class Explanation:
 
     @property
     def rows(self) -> tuple[tuple[str, str, str], ...]:
-        """The decisions as rows of a table: stage, operation, what was done."""
+        """The decisions as rows of a table: stage, operation, what was done.
+
+        Of the partner's, only what was applied.
+        """
         rows = []
         for step in self.steps:
             rows.append((step.stage, step.operation, step.text))
             if step.stage == "mixing" and self.partner:
-                rows += [("  partner", other.operation, other.text) for other in self.partner.steps]
-        rows.append(("result", "label", share_text(self.shares, digits=3)))
+                rows += [("  partner", other.operation, other.done)
+                         for other in self.partner.steps if other.done]  # fmt: skip
+        rows.append(("result", "label", share_text(self.shares)))
         return tuple(rows)
 
     @property
@@ -110,7 +113,7 @@ def explain_sample(pipeline: Pipeline, index: int, epoch: int) -> Explanation:
         label=label_of(source, index),
         steps=tuple(steps),
         partner=partner,
-        shares=shares_of(batch.targets, 0, source.classes),
+        shares=batch_shares(batch, 0, source.classes),
         batch=batch,
     )
 
@@ -155,7 +158,7 @@ def _mixed(plan: Plan, mixer: Mixup | CutMix | OneOf, source: Source) -> Step:
     other = int(plan.ids[row])
     whom = f"sample {other} ({label_of(source, other)})"
     chosen = next(item for item in choices if isinstance(item, Mixup if mode == MIXUP else CutMix))
-    values = {"mode": chosen.op, "partner": other, "share": lam, "alpha": chosen.alpha}
+    values: Values = {"mode": chosen.op, "partner": other, "share": lam, "alpha": chosen.alpha}
     if mode == CUTMIX:
         box = tuple(map(int, mixes.patch[0]))
         area = (box[2] - box[0]) * (box[3] - box[1]) / (plan.size[0] * plan.size[1])

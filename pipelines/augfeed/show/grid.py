@@ -9,24 +9,25 @@ from PIL import Image, ImageDraw, ImageFont
 from augfeed.errors import InputError
 from augfeed.notation import format_policy
 from augfeed.pipeline import Pipeline
-from augfeed.plan import CUTMIX
+from augfeed.plan import Plan
 from augfeed.show.explain import Explanation, label_of, source_size
-from augfeed.show.labels import share_parts, shares_of
+from augfeed.show.labels import batch_shares, share_parts
 from augfeed.show.pictures import display, original, outline, to_pictures
 from augfeed.show.windows import region, window_of
 
 GAP, MARGIN, LINE = 10, 16, 17
 NARROWEST = 520  # of a grid, so that the line above it has room
-TEXT, SOFT, PAPER = "#1c1c1c", "#6a6a6a", "white"
+TEXT, SOFT, PAPER, BEHIND = "#1c1c1c", "#6a6a6a", "white", "#eeeeee"
 CUT, PATCH, HOLE = "#ffd000", "#00c8ff", "#ff4d4d"
 
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """A picture, and the parts of the text below it, which are joined by `+`."""
+    """A picture, and the text below it: parts that lines are broken between."""
 
     picture: Image.Image
     parts: Sequence[str]
+    joint: str = " + "
 
 
 def preview(pipeline: Pipeline, *, indices: Sequence[int], epochs: Sequence[int]) -> Image.Image:
@@ -41,46 +42,54 @@ def preview(pipeline: Pipeline, *, indices: Sequence[int], epochs: Sequence[int]
     for index in indices:
         if not 0 <= index < len(source):
             raise InputError(f"index={index!r} is not in [0, {len(source)}): give a sample of it")
-        rows.append([Tile(display(original(source, index)), [f"{index}: {label_of(source, index)}"])])
+        picture = display(original(source, index))
+        rows.append([Tile(picture, [f"{index}: {label_of(source, index)}"])])
     for epoch in epochs:
         for row, index in zip(rows, indices, strict=True):
             batch = pipeline.sample(index, epoch)
-            parts = share_parts(shares_of(batch.targets, 0, source.classes))
+            parts = share_parts(batch_shares(batch, 0, source.classes))
             row.append(Tile(display(to_pictures(batch.images, pipeline.policy)[0]), parts))
     heads = ["original", *(f"epoch {epoch}" for epoch in epochs)]
-    return draw_grid(f"{_policy(pipeline)}   (seed {pipeline.seed})", heads, rows)
+    title = " | ".join(filter(None, (format_policy(pipeline.policy), f"seed {pipeline.seed}")))
+    return draw_grid(title, heads, rows)
 
 
 def draw_sample(pipeline: Pipeline, explanation: Explanation) -> Image.Image:
-    """Return a sample before and after, with its partner if it has one, and what was cut outlined.
+    """Return a sample before and after, with its partner if it has one, and what was done outlined.
 
     Yellow: what was cut from a picture; blue: CutMix's box; red: what was hidden.
     """
-    source, plan = pipeline.source, explanation.batch.plan
-    heads, tiles = [], []
-    rows = [0, int(plan.mixes.partner[0])] if explanation.partner else [0]
-    for row in rows:
-        index = int(plan.ids[row])
-        size = source_size(source, index)
-        picture = display(original(source, index))
-        cut = region(window_of(plan, row, size), plan.size)
-        if cut != (0, 0, *size):
-            outline(picture, cut, picture.width / size[1], CUT)
-        heads.append("partner" if row else "original")
-        tiles.append(Tile(picture, [f"{index}: {label_of(source, index)}"]))
+    plan = explanation.batch.plan
+    heads, tiles = ["original"], [_cut_tile(pipeline, plan, 0)]
+    if explanation.partner:
+        heads.append("partner")
+        tiles.append(_cut_tile(pipeline, plan, int(plan.mixes.partner[0])))
     result = display(to_pictures(explanation.batch.images, pipeline.policy)[0])
-    marked = result.copy()
-    scale = result.width / plan.size[1]
-    if plan.mixes.mode[0] == CUTMIX:
-        outline(marked, tuple(map(float, plan.mixes.patch[0])), scale, PATCH)
-    for hidden in (plan.cutout, plan.erased):
-        outline(marked, tuple(map(float, hidden[0])), scale, HOLE)
-    heads += [f"epoch {explanation.epoch}"]
-    tiles += [Tile(result, share_parts(explanation.shares))]
-    if marked.tobytes() != result.tobytes():
+    heads.append(f"epoch {explanation.epoch}")
+    tiles.append(Tile(result, share_parts(explanation.shares)))
+    marked, scale, legend = result.copy(), result.width / plan.size[1], []
+    boxes = ((plan.mixes.patch, PATCH, "blue: pasted"), (plan.cutout, HOLE, "red: hidden"),
+             (plan.erased, HOLE, "red: hidden"))  # fmt: skip
+    for column, color, meaning in boxes:
+        top, left, bottom, right = map(float, column[0])
+        if bottom > top and right > left:
+            outline(marked, (top, left, bottom, right), scale, color)
+            legend.append(meaning)
+    if legend:
         heads.append("outlined")
-        tiles.append(Tile(marked, ["blue: pasted"] * int(plan.mixes.mode[0] == CUTMIX) + [""]))
-    return draw_grid(f"{explanation.policy}   (seed {explanation.seed})", heads, [tiles])
+        tiles.append(Tile(marked, list(dict.fromkeys(legend)), ", "))
+    return draw_grid(f"{explanation.policy} | seed {explanation.seed}", heads, [tiles])
+
+
+def _cut_tile(pipeline: Pipeline, plan: Plan, row: int) -> Tile:
+    source, index = pipeline.source, int(plan.ids[row])
+    picture, size = display(original(source, index)), source_size(source, index)
+    cut = region(window_of(plan, row, size), plan.size)
+    parts = [f"{index}: {label_of(source, index)}"]
+    if cut != (0, 0, *size):
+        outline(picture, cut, picture.width / size[1], CUT)
+        parts.append("yellow: cut")
+    return Tile(picture, parts, ", ")
 
 
 def draw_grid(title: str, heads: Sequence[str], rows: Sequence[Sequence[Tile]]) -> Image.Image:
@@ -89,7 +98,7 @@ def draw_grid(title: str, heads: Sequence[str], rows: Sequence[Sequence[Tile]]) 
     widths = [max(tile.picture.width for tile in column) for column in columns]
     inner = max(sum(widths) + GAP * (len(widths) - 1), NARROWEST)
     titles = wrap(title.split(" | "), " | ", inner)
-    texts = [[wrap(tile.parts, " + ", width) for tile, width in zip(row, widths, strict=True)]
+    texts = [[wrap(tile.parts, tile.joint, width) for tile, width in zip(row, widths, strict=True)]
              for row in rows]  # fmt: skip
     pictures = [max(tile.picture.height for tile in row) for row in rows]
     below = [max(map(len, lines)) * LINE + GAP for lines in texts]
@@ -104,8 +113,10 @@ def draw_grid(title: str, heads: Sequence[str], rows: Sequence[Sequence[Tile]]) 
     top = head
     for row, lines, height, room in zip(rows, texts, pictures, below, strict=True):
         for tile, left, width, text in zip(row, lefts, widths, lines, strict=True):
-            place = left + (width - tile.picture.width) // 2, top + (height - tile.picture.height) // 2
-            canvas.paste(tile.picture, place)
+            picture = tile.picture
+            draw.rectangle((left, top, left + width - 1, top + height - 1), fill=BEHIND)
+            place = left + (width - picture.width) // 2, top + (height - picture.height) // 2
+            canvas.paste(picture, place)
             for k, line in enumerate(text):
                 _centred(draw, line, left, width, top + height + 2 + k * LINE, TEXT)
         top += height + room
@@ -132,10 +143,6 @@ def _broken(text: str, width: int) -> list[str]:
             lines.append("")
         lines[-1] += char
     return lines
-
-
-def _policy(pipeline: Pipeline) -> str:
-    return format_policy(pipeline.policy) or "no operation"
 
 
 def _centred(

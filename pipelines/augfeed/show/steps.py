@@ -108,26 +108,17 @@ def color_steps(plan: Plan, row: int, channels: int) -> Iterator[Step]:
 def later_steps(plan: Plan, row: int) -> Iterator[Step]:
     """Yield what came after the mixing: occlusion, normalisation, noise."""
     policy = plan.policy
-    for hiding in filter(None, (policy.find(Cutout), policy.find(RandomErasing))):
-        yield _hidden(plan, hiding, row)
+    for hiding in (policy.find(Cutout), policy.find(RandomErasing)):
+        if hiding is not None:
+            yield _hidden(plan, hiding, row)
     if normalize := policy.find(Normalize):
         mean, std = _channels(normalize.mean), _channels(normalize.std)
         values = {"mean": normalize.mean, "std": normalize.std}
         done = f"minus {mean}, divided by {std}"
         yield Step("normalisation", normalize.op, done, values=values)
-    if noise := policy.find(GaussianNoise):
-        values = drawn(plan, noise.op, row)
-        applied = bool(values.pop("applied"))
-        done = f"sigma {values['sigma']:.3g}, {noise.space} space" if applied else ""
-        law = f"uniform in {_bounds(noise.sigma)}" if isinstance(noise.sigma, tuple) else ""
-        yield Step("noise", noise.op, done, law, noise.p, applied, values)
-    if salt := policy.find(SaltAndPepper):
-        values = drawn(plan, salt.op, row)
-        applied = bool(values.pop("applied"))
-        white, black = values["amount"] * salt.salt, values["amount"] * (1 - salt.salt)
-        done = f"{white:.2%} of the pixels white, {black:.2%} black" if applied else ""
-        law = f"together uniform in {_bounds(salt.amount)}" if isinstance(salt.amount, tuple) else ""
-        yield Step("noise", salt.op, done, law, salt.p, applied, values)
+    for noise in (policy.find(GaussianNoise), policy.find(SaltAndPepper)):
+        if noise is not None:
+            yield _noisy(plan, noise, row)
 
 
 def drawn(plan: Plan, name: str, row: int) -> Values:
@@ -212,6 +203,20 @@ def _hidden(plan: Plan, operation: Cutout | RandomErasing, row: int) -> Step:
     if not applied:
         done = "no rectangle fitted" if operation.p >= 1 else ""
     return Step("occlusion", operation.op, done, law, operation.p, applied, values)
+
+
+def _noisy(plan: Plan, noise: GaussianNoise | SaltAndPepper, row: int) -> Step:
+    values = drawn(plan, noise.op, row)
+    applied = bool(values.pop("applied"))
+    if isinstance(noise, GaussianNoise):
+        bounds, what = noise.sigma, "sigma"
+        done = f"sigma {values['sigma']:.3g}, {noise.space} space"
+    else:
+        bounds, what = noise.amount, "both together"
+        white = values["amount"] * noise.salt
+        done = f"{white:.2%} of the pixels white, {values['amount'] - white:.2%} black"
+    law = f"{what} uniform in {_bounds(bounds)}" if isinstance(bounds, tuple) else ""
+    return Step("noise", noise.op, done if applied else "", law, noise.p, applied, values)
 
 
 def _channels(value: float | tuple[float, ...]) -> str:

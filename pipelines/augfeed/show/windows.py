@@ -81,10 +81,9 @@ def _crop(plan: Plan, crop: RandomCrop | CenterCrop, row: int, windows: Windows)
         return Step("window", crop.op, f"{done}, the middle", values=values)
     if crop.padding:
         filled = f"constant {crop.fill:g}" if crop.mode == "constant" else crop.mode
-        done += f" padded by {crop.padding} ({filled})"
+        done += f" padded by {crop.padding} with {filled}"
     applied = _chosen(plan, row, crop.p)
-    law = "every place alike"
-    return Step("window", crop.op, done, law, crop.p, applied, values)
+    return Step("window", crop.op, done, "any place alike", crop.p, applied, values)
 
 
 def _chosen(plan: Plan, row: int, p: float) -> bool:

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from augfeed.engines import Output, engine_for
 from augfeed.errors import InputError, InputTypeError
@@ -167,6 +168,22 @@ def test_bits_are_the_same_alone(engine: str, shape: Shape) -> None:
     whole = batch(np.arange(shape.batch))
     for k in range(shape.batch):
         assert torch.equal(whole[k : k + 1], batch([k]))
+
+
+class NoDoubles(TorchDispatchMode):
+    """Fails when an operation gives float64, which Apple's GPUs do not have."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        made = func(*args, **(kwargs or {}))
+        assert not (isinstance(made, torch.Tensor) and made.dtype == torch.float64), func
+        return made
+
+
+@by_case
+def test_portable_engine_needs_no_float64(case: str) -> None:
+    plan, images = plan_of(policy_of(CASES[case], 3), USUAL), pictures(USUAL)
+    with NoDoubles():
+        run("portable", plan, images)
 
 
 def test_bits_do_not_depend_on_threads(engine: str) -> None:

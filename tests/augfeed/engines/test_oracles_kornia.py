@@ -160,7 +160,9 @@ def test_random_cutmix(engine: str) -> None:
     corners = [(left, top), (right - 1, top), (right - 1, bottom - 1), (left, bottom - 1)]
     boxes = np.stack([np.stack(corner, axis=1) for corner in corners], axis=1)
     boxes[~some] = [[0, 0], [-1, 0], [-1, -1], [0, -1]]
-    params = given(np.ones(SHAPE.batch, np.bool_), crop_src=boxes[None], image_shape=SHAPE[1:3])
+    params = given(
+        np.ones(SHAPE.batch, np.bool_), crop_src=boxes[None], image_shape=np.array(SHAPE[1:3])
+    )
     params["mix_pairs"] = torch.from_numpy(mixes.partner).long()[None]
     params["dtype"] = FLOAT32
     aug = kornia.RandomCutMixV2(data_keys=["input", "class"], use_correct_lambda=True)

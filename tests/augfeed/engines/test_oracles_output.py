@@ -44,7 +44,7 @@ MIXERS: dict[str, Any] = {
 
 @pytest.mark.parametrize("name", ENGINES)
 @pytest.mark.parametrize("mixer", MIXERS.values(), ids=MIXERS)
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=30, deadline=None, derandomize=True)
 @given(
     size=st.tuples(st.integers(1, 33), st.integers(1, 33)),
     window=st.tuples(st.integers(0, 20), st.integers(1, 20)),
@@ -94,8 +94,7 @@ def check_share(made: NDArray[Any], own: float, other: float, plan: Plan, row: i
         assert lam == np.float32(1 - (pixels - count) / pixels)
 
 
-@pytest.mark.parametrize("mixer", [CutMix(0.3, correct_lambda=False)])
-def test_drawn_lambda_is_kept_if_asked_for(engine: str, mixer: CutMix) -> None:
+def test_drawn_lambda_is_kept_if_asked_for(engine: str) -> None:
     """For those who reproduce old results: the box is the same, the label is what was drawn."""
     shape = Shape(3, 12, 12, 64)
     drawn, counted = (plan_of(Policy([CutMix(0.3, correct_lambda=flag)]), shape)
@@ -187,7 +186,7 @@ def test_erasing_noise_without_normalize_is_uniform(engine: str) -> None:
 
 # Noise
 
-LARGE = Shape(3, 311, 401, 2)
+LARGE = Shape(3, 211, 301, 2)
 
 
 def noise_of(engine: str, operation: Any, *more: Any, epoch: int = 0) -> Tensor:
@@ -226,8 +225,11 @@ def test_noise_is_independent_between_all_that_it_runs_over(engine: str) -> None
 
 def test_sigma_counts_in_the_space_it_names(engine: str) -> None:
     normalize = Normalize((0.5, 0.4, 0.3), (0.1, 0.2, 0.4))
-    for space, scale in (("normalized", (1, 1, 1)), ("pixel", (10, 5, 2.5))):
-        z = noise_of(engine, GaussianNoise(0.3, space=space), normalize)
+    for noise, scale in (
+        (GaussianNoise(0.3), (1, 1, 1)),
+        (GaussianNoise(0.3, space="pixel"), (10, 5, 2.5)),
+    ):
+        z = noise_of(engine, noise, normalize)
         assert z.std(dim=(0, 2, 3)).tolist() == pytest.approx([0.3 * k for k in scale], rel=0.02)
 
 

@@ -58,6 +58,17 @@ def test_shear_along_x_slants_columns_and_keeps_rows() -> None:
         np.testing.assert_allclose(moved, about(0, 10), atol=1e-4)
 
 
+def test_shear_along_y_follows_that_along_x() -> None:
+    drawn = plan(Shear(30, 20), count=20)
+    angles = drawn.decisions["shear"]
+    for row in range(20):
+        slant_x, slant_y = (np.tan(np.deg2rad(angles[name][row])) for name in (
+            "x_degrees", "y_degrees"))  # fmt: skip
+        x = 7 + slant_x * 5
+        moved = sources(drawn.inverse[row], about(x, 5 + slant_y * x)[None])[0]
+        np.testing.assert_allclose(moved, about(7, 5), atol=1e-4)
+
+
 @pytest.mark.parametrize(
     "operation", [Rotate(180), Scale((0.3, 3)), Shear(40, 40)], ids=lambda item: str(item.op)
 )

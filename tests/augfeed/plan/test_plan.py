@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from augfeed.errors import InputError
+from augfeed.philox import Stream
 from augfeed.plan import Plan, Rows, draw_plan
+from augfeed.plan.draws import BLOCKS
 from augfeed.policy import (
     ColorJitter,
     CutMix,
@@ -193,6 +195,24 @@ def test_p_of_zero_leaves_all_neutral_and_one_leaves_none() -> None:
     assert (always.mixes.mode > 0).all()
     assert (always.sigma >= 0.1).all()
     assert (always.salt > 0).all()
+
+
+@pytest.mark.parametrize(("p", "u"), [(0.0, 0.0), (1.0, 1 - 2.0**-24)])
+def test_never_and_always_hold_for_the_ends_of_the_uniforms(
+    p: float, u: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("augfeed.plan.draws.uniforms", lambda drawn: np.full(drawn.shape, u))
+    drawn = plan(with_p(EVERY, p), np.arange(8))
+    for name, values in decided(drawn).items():
+        if name.endswith(".applied"):
+            assert (values == bool(p)).all(), name
+
+
+def test_operations_share_no_stream_but_for_those_that_exclude_each_other() -> None:
+    streams = {cls: stream for cls, (stream, _) in BLOCKS.items() if cls not in (CutMix, OneOf)}
+    assert len(set(streams.values())) == len(streams)
+    taken = {Stream.ORDER, Stream.PARTNER, Stream.MIX_LAMBDA, Stream.CROP, Stream.NOISE_PIXELS}
+    assert not taken & set(streams.values())
 
 
 @pytest.mark.parametrize(

@@ -69,7 +69,18 @@ def torchvision_fallback(height: int, width: int, ratio: tuple[float, float]) ->
 
 
 @pytest.mark.parametrize(
-    ("height", "width"), [(1, 5000), (5000, 1), (2, 3000), (7, 900), (1000, 13), (1, 1)]
+    ("height", "width"),
+    [
+        (1, 5000),
+        (5000, 1),
+        (2, 3000),
+        (7, 900),
+        (1000, 13),
+        (300, 1000),
+        (45, 30),
+        (30, 45),
+        (1, 1),
+    ],
 )
 def test_extreme_picture_gets_the_central_window_of_torchvision(height: int, width: int) -> None:
     ratio = (3 / 4, 4 / 3)

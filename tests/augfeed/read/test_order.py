@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -20,6 +20,7 @@ def gather(length: int, batch_size: int, world: int, drop_last: bool) -> list[li
     ]  # fmt: skip
 
 
+@settings(deadline=None)  # the first call compiles
 @given(length=st.integers(1, 300), batch_size=st.integers(1, 40), world=st.integers(1, 9))
 def test_ranks_cover_the_epoch_with_fewer_repeats_than_ranks(
     length: int, batch_size: int, world: int
@@ -35,6 +36,7 @@ def test_ranks_cover_the_epoch_with_fewer_repeats_than_ranks(
         assert len(together) == length
 
 
+@settings(deadline=None)  # the first call compiles
 @given(length=st.integers(1, 300), batch_size=st.integers(1, 40), world=st.integers(1, 9))
 def test_drop_last_gives_full_batches_without_repeats(
     length: int, batch_size: int, world: int
@@ -46,6 +48,7 @@ def test_drop_last_gives_full_batches_without_repeats(
     assert 0 <= length - len(together) < batch_size * world
 
 
+@settings(deadline=None)  # the first call compiles
 @given(length=st.integers(1, 500), seed=st.integers(0, 2**64 - 1), epoch=st.integers(0, 2**32 - 1))
 def test_a_shuffled_order_is_a_permutation(length: int, seed: int, epoch: int) -> None:
     order = epoch_order(length, seed=seed, epoch=epoch, shuffle=True)

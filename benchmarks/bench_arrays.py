@@ -1,0 +1,112 @@
+"""Small pictures in memory, the whole chain: `python -m benchmarks.bench_arrays`."""
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import BatchSampler, DataLoader, RandomSampler
+
+from benchmarks import common, peer_torch
+from benchmarks.chain import Augfeed, Chain
+from benchmarks.contest import Contestant, Job, Passes, Suite
+from benchmarks.data import ArrayBatches, Arrays, make_arrays, read_arrays
+from benchmarks.peer_kornia import DIFFERS, Kornia
+
+SAMPLES, QUICK_SAMPLES = 60_000, 12_800
+CHAIN = Chain(
+    size=28, mean=(0.2860,), std=(0.3530,), padding=2, jitter=(0.2, 0.2, 0.0, 0.0), cutout=8
+)
+Augment = Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
+
+
+def augfeed(job: Job[Arrays]) -> Passes:
+    data = job.data.images, job.data.labels
+    return Augfeed(data, job.chain, batch=job.batch, threads=job.threads)
+
+
+def torch_on_batches(job: Job[Arrays]) -> Passes:
+    return _in_process(job, _torch(job))
+
+
+def kornia_on_batches(job: Job[Arrays]) -> Passes:
+    return _in_process(job, _kornia(job))
+
+
+def torch_in_workers(job: Job[Arrays]) -> Passes:
+    return _in_workers(job, _torch(job))
+
+
+def kornia_in_workers(job: Job[Arrays]) -> Passes:
+    return _in_workers(job, _kornia(job))
+
+
+def _torch(job: Job[Arrays]) -> Augment:
+    return partial(peer_torch.augment, chain=job.chain, classes=job.classes)
+
+
+def _kornia(job: Job[Arrays]) -> Augment:
+    return Kornia(job.chain, job.classes).augment
+
+
+def _in_process(job: Job[Arrays], augment: Augment) -> Passes:
+    batches = ArrayBatches(job.data, augment)
+
+    def one_pass() -> Iterator[tuple[Any, Any]]:
+        for which in torch.randperm(len(batches)).view(-1, job.batch):
+            yield batches[which]
+
+    return one_pass
+
+
+def _in_workers(job: Job[Arrays], augment: Augment) -> Passes:
+    batches = ArrayBatches(job.data, augment)
+    sampler = BatchSampler(RandomSampler(batches), job.batch, drop_last=True)
+    loader = DataLoader(batches, batch_size=None, sampler=sampler, **common.workers_of(job))
+    return loader.__iter__
+
+
+class Probes:
+    """Batches of 28 x 28 that show one part of the chain at a time."""
+
+    def alike(self, count: int) -> Arrays:
+        gradient = np.linspace(40, 215, 28 * 28).round().astype(np.uint8).reshape(28, 28)
+        return _arrays(np.stack([gradient] * count))
+
+    def extremes(self, count: int) -> Arrays:
+        values = np.arange(count) % 2 * 255
+        return _arrays(np.broadcast_to(values[:, None, None], (count, 28, 28)))
+
+
+def _arrays(images: Any) -> Arrays:
+    labels = np.arange(len(images)) % 2
+    return Arrays("probe", np.ascontiguousarray(images, np.uint8), labels, 2)
+
+
+CONTESTANTS = (
+    Contestant("augfeed", "augfeed", augfeed),
+    Contestant("torch", "PyTorch operations on the batch", torch_on_batches),
+    Contestant("torch_workers", "the same, in DataLoader workers", torch_in_workers),
+    Contestant("kornia", "Kornia's classes on the batch", kornia_on_batches, DIFFERS),
+    Contestant("kornia_workers", "the same, in DataLoader workers", kornia_in_workers, DIFFERS),
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    data = "folder of idx files, as Fashion-MNIST comes in; default: pictures made here"
+    options = common.parser("arrays", data, batch=256).parse_args(arguments)
+    wanted = options.samples or (QUICK_SAMPLES if options.quick else SAMPLES)
+    arrays = (
+        read_arrays(options.data, wanted, options.batch)
+        if options.data
+        else make_arrays(wanted, options.batch)
+    )
+    job = Job(arrays, CHAIN, arrays.classes, options.batch, options.threads, options.threads)
+    title = "Pictures of 28 x 28 in memory, whole chain"
+    suite = Suite("arrays", title, arrays.name, job, CONTESTANTS, Probes())
+    return common.main(suite, options)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

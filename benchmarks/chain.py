@@ -1,0 +1,94 @@
+"""The work that every contestant does, and how augfeed is told to do it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any, Literal, get_args
+
+from augfeed import DataLoader, Policy
+from augfeed.policy import (
+    ColorJitter,
+    CutMix,
+    Cutout,
+    GaussianNoise,
+    HorizontalFlip,
+    LabelSmoothing,
+    Mixup,
+    Normalize,
+    OneOf,
+    RandomCrop,
+    RandomResizedCrop,
+)
+
+Part = Literal["crop", "flip", "jitter", "mixing", "cutout", "noise", "smoothing"]
+PARTS: tuple[Part, ...] = get_args(Part)
+AREA, ASPECT = (0.08, 1.0), (3 / 4, 4 / 3)  # of the resized crop
+ALPHA = 1.0  # Beta(1, 1) is uniform: the only law that Kornia's Mixup has
+
+
+@dataclass(frozen=True)
+class Chain:
+    """What is done to a batch; a part is off at 0 or False.
+
+    Window (a crop of the padded picture, or a resized crop if `padding` is None), flip,
+    brightness, contrast, saturation and hue, Mixup or CutMix with equal chances, Cutout with a
+    uniform centre and fill 0 after normalisation, normalisation, noise, label smoothing.
+    """
+
+    size: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    padding: int | None
+    crop: bool = True
+    flip: float = 0.5
+    jitter: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
+    mixing: bool = True
+    cutout: int = 0
+    noise: float = 0.05
+    smoothing: float = 0.1
+
+    def only(self, *parts: Part) -> "Chain":
+        """Return the chain with these parts alone; normalisation stays."""
+        off: dict[str, Any] = {
+            "crop": False, "flip": 0.0, "jitter": (0.0,) * 4, "mixing": False, "cutout": 0,
+            "noise": 0.0, "smoothing": 0.0,
+        }  # fmt: skip
+        return replace(self, **{name: value for name, value in off.items() if name not in parts})
+
+    def plain(self) -> "Chain":
+        """Return the chain with values in [0, 1] in place of normalised ones."""
+        return replace(self, mean=(0.0,) * len(self.mean), std=(1.0,) * len(self.std))
+
+
+def policy_of(chain: Chain) -> Policy:
+    """Return the policy that says what a chain says."""
+    operations: list[Any] = [Normalize(chain.mean, chain.std)]
+    if chain.padding is None:
+        operations.append(RandomResizedCrop(chain.size, AREA, ASPECT, p=float(chain.crop)))
+    else:
+        operations.append(RandomCrop(chain.size, chain.padding if chain.crop else 0))
+    if chain.flip:
+        operations.append(HorizontalFlip(chain.flip))
+    if any(chain.jitter):
+        operations.append(ColorJitter(*chain.jitter))
+    if chain.mixing:
+        operations.append(OneOf((Mixup(ALPHA), CutMix(ALPHA))))
+    if chain.cutout:
+        operations.append(Cutout(chain.cutout))
+    if chain.noise:
+        operations.append(GaussianNoise(chain.noise))
+    if chain.smoothing:
+        operations.append(LabelSmoothing(chain.smoothing))
+    return Policy(operations)
+
+
+class Augfeed:
+    """Passes of an `augfeed.DataLoader`, each the next epoch."""
+
+    def __init__(self, source: Any, chain: Chain, *, batch: int, threads: int) -> None:
+        self.loader = DataLoader(
+            source, batch, shuffle=True, drop_last=True, policy=policy_of(chain),
+            num_workers=threads,
+        )  # fmt: skip
+
+    def __call__(self) -> Iterator[tuple[Any, Any]]:
+        return iter(self.loader)

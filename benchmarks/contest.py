@@ -1,0 +1,63 @@
+"""What is measured: contestants, and the job that each of them is given."""
+
+from collections.abc import Callable, Iterator, Sized
+from dataclasses import dataclass
+from typing import Any, Generic, Literal, Protocol, TypeVar
+
+from benchmarks.chain import Chain
+
+D = TypeVar("D", bound=Sized)
+D_co = TypeVar("D_co", bound=Sized, covariant=True)
+# `whole`: the whole chain; `basic`: crop, flip and normalisation; `decode`: nothing but decoding,
+# the limit of what reads files.
+Work = Literal["whole", "basic", "decode"]
+# Called for each pass over the data; yields `(images, targets)`.
+Passes = Callable[[], Iterator[tuple[Any, Any]]]
+
+
+@dataclass(frozen=True)
+class Job(Generic[D]):
+    """The data, the chain, and what a contestant may use.
+
+    `workers` is a number of worker processes, for those who work so; 0: the calling process.
+    """
+
+    data: D
+    chain: Chain
+    classes: int
+    batch: int
+    threads: int
+    workers: int
+
+
+@dataclass(frozen=True)
+class Contestant(Generic[D]):
+    """One way to do the work; `differs` says what it leaves out or does otherwise."""
+
+    name: str
+    title: str
+    make: Callable[[Job[D]], Passes]
+    differs: str = ""
+    work: Work = "whole"
+
+
+class Probes(Protocol[D_co]):
+    """Data made to see one part of the chain at a time."""
+
+    def alike(self, count: int) -> D_co:
+        """Return samples that are all the same picture, one with a gradient."""
+
+    def extremes(self, count: int) -> D_co:
+        """Return samples black (class 0) and white (class 1) by turns."""
+
+
+@dataclass(frozen=True)
+class Suite(Generic[D]):
+    """One question: a job, who does it, and the probes for the gate."""
+
+    name: str
+    title: str
+    data: str
+    job: Job[D]
+    contestants: tuple[Contestant[D], ...]
+    probes: Probes[D]

@@ -1,0 +1,174 @@
+"""Data of the benchmarks: arrays and photographs, given or made, and torch data sets of them."""
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from PIL import Image
+
+from augfeed.read import ArraySource, FolderSource, open_source
+from benchmarks.chain import AREA, ASPECT, Chain
+
+CLASSES = 10  # of the arrays that are made
+PHOTO_SIZE = (500, 375)  # width, height
+QUALITY = 90
+
+
+@dataclass(frozen=True)
+class Arrays:
+    """Pictures uint8 `[N, H, W]` in memory, with their class numbers int64 `[N]`."""
+
+    name: str
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+    classes: int
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+
+@dataclass(frozen=True)
+class Photos:
+    """Files, with their class numbers."""
+
+    name: str
+    paths: tuple[str, ...]
+    labels: tuple[int, ...]
+    classes: int
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def source(self) -> FolderSource:
+        """Return the same files as augfeed reads them."""
+        names = [f"class {k}" for k in range(self.classes)]
+        return FolderSource.of(zip(self.paths, self.labels, strict=True), names)
+
+
+def spread(total: int, wanted: int, batch: int) -> NDArray[np.int64]:
+    """Return indices, evenly spread over `total`, of whole batches: `wanted` samples at most."""
+    count = min(total, wanted) // batch * batch
+    if not count:
+        raise SystemExit(f"{min(total, wanted)} samples are no batch of {batch}: give more, or a "
+                         "smaller --batch")  # fmt: skip
+    return np.arange(count, dtype=np.int64) * total // count
+
+
+def read_arrays(folder: Path, wanted: int, batch: int) -> Arrays:
+    """Return the training pictures of a folder of idx files."""
+    source = open_source(folder)
+    if not isinstance(source, ArraySource) or source.labels is None or source.channels != 1:
+        raise SystemExit(f"{folder.name} is no folder of idx files with labels")
+    which = spread(len(source), wanted, batch)
+    labels = source.labels.astype(np.int64)[which]
+    return Arrays(folder.name, source.images[which, ..., 0], labels, int(source.labels.max()) + 1)
+
+
+def make_arrays(wanted: int, batch: int) -> Arrays:
+    """Return smooth random pictures of 28 x 28, always the same."""
+    count = len(spread(wanted, wanted, batch))
+    random = torch.Generator().manual_seed(20)
+    coarse = torch.rand(count, 1, 5, 5, generator=random)
+    smooth = F.interpolate(coarse, (28, 28), mode="bicubic", align_corners=False)
+    images = smooth.clamp_(0, 1).mul_(255).round_().to(torch.uint8)[:, 0].numpy()
+    labels = torch.randint(CLASSES, (count,), generator=random).numpy()
+    return Arrays("smooth random pictures, 28 x 28", images, labels, CLASSES)
+
+
+def read_photos(folder: Path, wanted: int, batch: int) -> Photos:
+    """Return the files of an image folder."""
+    source = open_source(folder)
+    if not isinstance(source, FolderSource) or source.labels is None:
+        raise SystemExit(f"{folder.name} is no folder with a folder of pictures for every class")
+    which = spread(len(source), wanted, batch).tolist()
+    paths = tuple(source.path(i) for i in which)
+    labels = tuple(int(source.labels[i]) for i in which)
+    return Photos(folder.name, paths, labels, int(source.labels.max()) + 1)
+
+
+def make_photos(folder: Path, wanted: int, batch: int) -> Photos:
+    """Write crops of scikit-learn's two sample pictures as JPEG files, always the same ones."""
+    from sklearn.datasets import load_sample_images
+
+    pictures = load_sample_images().images
+    random = np.random.default_rng(20)
+    width, height = PHOTO_SIZE
+    paths, labels = [], []
+    for i in range(len(spread(wanted, wanted, batch))):
+        label = i % len(pictures)
+        picture = pictures[label]
+        top = random.integers(picture.shape[0] - height + 1)
+        left = random.integers(picture.shape[1] - width + 1)
+        path = folder / f"{i:05}.jpg"
+        path.write_bytes(jpeg(picture[top : top + height, left : left + width]))
+        paths.append(str(path))
+        labels.append(label)
+    name = f"crops of two photographs, {width} x {height}, JPEG quality {QUALITY}"
+    return Photos(name, tuple(paths), tuple(labels), len(pictures))
+
+
+def jpeg(pixels: NDArray[np.uint8]) -> bytes:
+    """Return a picture `[h, w, 3]` as a JPEG file."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "JPEG", quality=QUALITY)
+    return buffer.getvalue()
+
+
+class ArrayBatches(torch.utils.data.Dataset[Any]):
+    """A data set whose items are whole batches of arrays, made by `augment`."""
+
+    def __init__(self, data: Arrays, augment: Any) -> None:
+        self.images = torch.from_numpy(data.images)[:, None]
+        self.labels = torch.from_numpy(data.labels)
+        self.augment = augment
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, which: Sequence[int]) -> Any:
+        places = torch.as_tensor(which)
+        return self.augment(self.images[places], self.labels[places])
+
+
+class CutPhotos(torch.utils.data.Dataset[Any]):
+    """Files decoded, cut, resized and flipped one by one with Pillow: uint8 `[3, S, S]`, label."""
+
+    def __init__(self, data: Photos, chain: Chain) -> None:
+        self.data, self.chain = data, chain
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def __getitem__(self, i: int) -> tuple[torch.Tensor, int]:
+        size = self.chain.size
+        with Image.open(self.data.paths[i]) as file:
+            picture = file.convert("RGB")
+        box = _resized_crop(*picture.size) if self.chain.crop else None
+        picture = picture.resize((size, size), Image.Resampling.BILINEAR, box=box)
+        if torch.rand(()) < self.chain.flip:
+            picture = picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+        pixels = torch.from_numpy(np.array(picture)).permute(2, 0, 1).contiguous()
+        return pixels, self.data.labels[i]
+
+
+def _resized_crop(width: int, height: int) -> tuple[int, int, int, int]:
+    # As torchvision: ten tries, then the largest window in the middle.
+    low, high = ASPECT
+    for _ in range(10):
+        area = width * height * float(torch.empty(()).uniform_(*AREA))
+        ratio = float(torch.empty(()).uniform_(np.log(low), np.log(high)).exp())
+        wide, tall = round((area * ratio) ** 0.5), round((area / ratio) ** 0.5)
+        if 0 < wide <= width and 0 < tall <= height:
+            left = int(torch.randint(width - wide + 1, ()))
+            top = int(torch.randint(height - tall + 1, ()))
+            return left, top, left + wide, top + tall
+    wide = min(width, round(height * high))
+    tall = min(height, round(width / low))
+    left, top = (width - wide) // 2, (height - tall) // 2
+    return left, top, left + wide, top + tall

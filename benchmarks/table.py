@@ -1,0 +1,66 @@
+"""Renders results as Markdown: `python -m benchmarks.table results/*.json`."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks.result import Ratio, Result, Row, Spread
+
+WORKS = {"whole": "whole chain", "basic": "crop, flip, normalise", "decode": "decoding only"}
+
+
+def render(result: Result) -> str:
+    """Return the table of a result, with what it was measured on."""
+    limit = any(row.of_limit for row in result.rows)
+    head = ["contestant", "work", "pictures/s", "augfeed is"]
+    lines = [head + (["of decoding alone"] if limit else []) + ["leaves out, or does otherwise"]]
+    lines.append(["---", "---", "---:", "---:", *(["---:"] if limit else []), "---"])
+    lines += [_cells(row, limit=limit) for row in result.rows]
+    table = "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+    return f"### {result.title}\n\n{table}\n\n{_notes(result)}\n"
+
+
+def _cells(row: Row, *, limit: bool) -> list[str]:
+    share = [_percent(row.of_limit)] if limit else []
+    ratio = "" if row.name == "augfeed" else f"{_times(row.slower)} as fast"
+    return [row.title, WORKS[row.work], _rate(row.rate), ratio, *share, row.differs]
+
+
+def _rate(rate: Spread) -> str:
+    return f"{rate.median:,.0f} ({rate.low:,.0f} to {rate.high:,.0f})"
+
+
+def _times(ratio: Ratio) -> str:
+    by = ratio.by_round
+    return f"{ratio.of_medians:.2f} x ({by.low:.2f} to {by.high:.2f})"
+
+
+def _percent(ratio: Ratio | None) -> str:
+    if ratio is None:
+        return ""
+    by = ratio.by_round
+    return f"{ratio.of_medians:.0%} ({by.low:.0%} to {by.high:.0%})"
+
+
+def _notes(result: Result) -> str:
+    machine = result.machine
+    versions = ", ".join(f"{name} {version}" for name, version in result.versions.items())
+    return (
+        f"Median of {result.rounds} interleaved rounds, quartiles in brackets. "
+        f"{result.samples:,} samples ({result.data}), batches of {result.batch}, "
+        f"{machine.threads} threads on {machine.cores} cores of {machine.cpu} "
+        f"({machine.load:.1f} processes busy before). {versions}. {result.date}, "
+        f"commit {result.commit or 'unknown'}.\n\n"
+        f"Chain: `{result.chain}`. Command: `{result.command}`."
+    )
+
+
+def main(paths: Sequence[str]) -> int:
+    """Print the tables of some files."""
+    for path in paths:
+        sys.stdout.write(render(Result.model_validate_json(Path(path).read_text())) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

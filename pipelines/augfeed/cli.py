@@ -1,0 +1,280 @@
+"""The command `augfeed`."""
+
+import importlib.metadata
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.padding import Padding
+from rich.text import Text
+from typer.core import TyperGroup
+
+from augfeed import __version__
+from augfeed.errors import AugfeedError, InputError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from augfeed.pipeline import Pipeline
+    from augfeed.read.sources import Source
+
+GROUP = "augfeed.commands"  # entry points of other distributions: a typer app or a function each
+FAILED, REFUSED = 1, 2  # exit codes
+
+
+class Commands(TyperGroup):
+    """The commands of this module and those that other distributions add."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Return the names of all commands, the own ones first."""
+        own = super().list_commands(ctx)
+        return [*own, *sorted(_added().keys() - own)]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Return a command; one of another distribution is imported only now."""
+        own = super().get_command(ctx, cmd_name)
+        found = _added().get(cmd_name) if own is None else None
+        return own if found is None else _load(found)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run a command; an error raised on purpose is printed without a traceback."""
+        try:
+            return super().invoke(ctx)
+        except AugfeedError as error:
+            if ctx.params.get("debug"):
+                raise
+            message = Text.assemble(("error: ", "bold red"), str(error))
+            Console(stderr=True).print(message, soft_wrap=True)
+            raise typer.Exit(REFUSED) from None
+
+
+app = typer.Typer(
+    name="augfeed",
+    cls=Commands,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Data = Annotated[
+    str,
+    typer.Option(
+        help="Image folder, folder of idx files, .npz file; or 'digits', 'photos' (embedded)."
+    ),
+]
+PolicyText = Annotated[
+    str, typer.Option(help="A preset, as 'imagenet(176)'; a line, as 'hflip | cutmix'; or JSON.")
+]
+Seed = Annotated[int, typer.Option(help="Seed of every decision.")]
+Epoch = Annotated[int, typer.Option(help="Epoch, from 0.")]
+Split = Annotated[str, typer.Option(help="'train' or 'test', of idx folders and .npz files.")]
+Shuffle = Annotated[
+    bool, typer.Option(help="Whether the loader shuffles: who is mixed with whom depends on it.")
+]
+Allow = Annotated[
+    list[str] | None, typer.Option(metavar="RULE", help="Break this rule; may be repeated.")
+]
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"augfeed {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print it."),
+    ] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", envvar="AUGFEED_DEBUG", help="Show errors with a traceback.")
+    ] = False,
+) -> None:
+    """Augmented image batches on the device, each one reproducible."""
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for the pictures.")] = Path("augfeed-demo"),
+    seconds: Annotated[float, typer.Option(min=0.1, help="How long each rate is measured.")] = 3.0,
+) -> None:
+    """Show on this machine what augfeed does, in under a minute."""
+    from augfeed.demo import run_demo
+
+    if out.exists() and not out.is_dir():
+        raise InputError(f"out={str(out)!r} is a file: give a folder, or a new name")
+    run_demo(Console(), out, seconds=seconds)
+
+
+@app.command()
+def preview(
+    data: Data,
+    policy: PolicyText,
+    out: Annotated[Path, typer.Option(help="PNG or JPEG file to write.")] = Path("preview.png"),
+    seed: Seed = 0,
+    epoch: Epoch = 0,
+    count: Annotated[int, typer.Option(min=1, max=100, help="Samples, a row each.")] = 8,
+    views: Annotated[int, typer.Option(min=1, max=20, help="Successive epochs, side by side.")] = 4,
+    index: Annotated[
+        list[int] | None, typer.Option(help="Show this sample; may be repeated. Excludes --count.")
+    ] = None,
+    split: Split = "train",
+    shuffle: Shuffle = True,
+    allow: Allow = None,
+) -> None:
+    """Draw samples beside what becomes of them, with their labels."""
+    _check_out(out)
+    from augfeed.demo import opened
+    from augfeed.show import preview as draw
+    from augfeed.show.terminal import patience
+
+    with patience(Console(stderr=True), "drawing"), opened(data, split) as source:
+        pipeline = _pipeline(source, policy, seed=seed, shuffle=shuffle, allow=allow)
+        total = len(source)
+        # Spread over the data set, which is often sorted by class.
+        spread = sorted({(2 * k + 1) * total // (2 * count) for k in range(count)})
+        picture = draw(pipeline, indices=index or spread, epochs=range(epoch, epoch + views))
+    _save(picture, out)
+
+
+@app.command()
+def explain(
+    data: Data,
+    policy: PolicyText,
+    index: Annotated[int, typer.Option(help="The sample: its place in the data set.")],
+    seed: Seed = 0,
+    epoch: Epoch = 0,
+    out: Annotated[
+        Path | None, typer.Option(help="Picture to write.", show_default="explain-INDEX.png")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    split: Split = "train",
+    shuffle: Shuffle = True,
+    allow: Allow = None,
+) -> None:
+    """Tell every decision about one sample; nothing needs to have been logged."""
+    path = _check_out(out or Path(f"explain-{index}.png"))
+    from augfeed.demo import opened
+    from augfeed.show import draw_sample, explain_sample
+    from augfeed.show.terminal import explanation_table, patience
+
+    with patience(Console(stderr=True), "recomputing"), opened(data, split) as source:
+        pipeline = _pipeline(source, policy, seed=seed, shuffle=shuffle, allow=allow)
+        explanation = explain_sample(pipeline, index, epoch)
+        picture = draw_sample(pipeline, explanation)
+    if as_json:
+        typer.echo(json.dumps({**explanation.as_dict(), "picture": str(path)}, indent=2))
+    else:
+        Console().print(explanation_table(explanation))
+    _save(picture, path, quiet=as_json)
+
+
+@app.command()
+def doctor(
+    samples: Annotated[int, typer.Option(help="Samples drawn in the self-test.")] = 40_000,
+    seed: Annotated[int, typer.Option(help="Seed of the self-test.")] = 0,
+) -> None:
+    """Tell what this machine can do, and test the draws against their laws."""
+    from augfeed.doctor import report
+
+    if not report(Console(), samples=samples, seed=seed):
+        raise typer.Exit(FAILED)
+
+
+@app.command()
+def policies() -> None:
+    """List the presets: what they do, and the rules that they keep."""
+    from augfeed.invariances import RULES, Invariances
+    from augfeed.notation import format_policy
+    from augfeed.presets import PRESETS
+
+    console, free = Console(highlight=False), Invariances()
+    for name, make in PRESETS.items():
+        policy = make()
+        console.print(Text(name, style="bold"))
+        console.print(Padding(Text(format_policy(policy)), (0, 0, 0, 2)))
+        if rules := policy.invariances:
+            kept = (f"{rule}={getattr(rules, rule)!r}" for rule in RULES
+                    if getattr(rules, rule) != getattr(free, rule))  # fmt: skip
+            line = Text(f"rules of {rules.name}: {', '.join(kept)}", style="dim")
+            console.print(Padding(line, (0, 0, 0, 2)))
+
+
+def main() -> None:
+    """Run the command line."""
+    app()
+
+
+def _pipeline(
+    source: "Source", policy: str, *, seed: int, shuffle: bool, allow: list[str] | None
+) -> "Pipeline":
+    from augfeed.pipeline import Order, Pipeline
+    from augfeed.presets import resolve_policy
+
+    pipeline = Pipeline(source, resolve_policy(policy), order=Order(shuffle=shuffle), seed=seed)
+    pipeline.check(None, allow or ())
+    return pipeline
+
+
+def _check_out(path: Path) -> Path:
+    # Before the work, so that it is not in vain.
+    if not path.parent.is_dir():
+        raise InputError(f"out={str(path)!r}: {str(path.parent)!r} is no folder: make it first")
+    if path.suffix.lower() not in (".png", ".jpg", ".jpeg", ".webp"):
+        raise InputError(f"out={str(path)!r} is no picture: end it in .png, .jpg or .webp")
+    return path
+
+
+def _save(picture: "Image", path: Path, *, quiet: bool = False) -> None:
+    try:
+        picture.save(path)
+    except OSError as error:
+        raise InputError(f"out={str(path)!r} cannot be written: {error}") from None
+    if not quiet:
+        typer.echo(path)
+
+
+def _added() -> dict[str, importlib.metadata.EntryPoint]:
+    return {entry.name: entry for entry in importlib.metadata.entry_points(group=GROUP)}
+
+
+def _load(entry: importlib.metadata.EntryPoint) -> Any:
+    # The command that an entry point stands for; one that cannot be loaded says so when it is run.
+    try:
+        value = entry.load()
+        made = value if isinstance(value, typer.Typer) else _alone(value)
+        command = typer.main.get_command(made)
+    except Exception as error:  # whatever a foreign module raises
+        command = typer.main.get_command(_alone(_broken(entry, error)))
+    command.name = entry.name
+    return command
+
+
+def _alone(function: Callable[..., Any]) -> typer.Typer:
+    single = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    anything = {"allow_extra_args": True, "ignore_unknown_options": True}
+    broken = getattr(function, "broken", False)
+    single.command(context_settings=anything if broken else None)(function)
+    return single
+
+
+def _broken(entry: importlib.metadata.EntryPoint, error: Exception) -> Callable[[], None]:
+    reason = str(error) if isinstance(error, AugfeedError) else f"{type(error).__name__}: {error}"
+
+    def run() -> None:
+        message = f"{entry.name!r} ({entry.value}) cannot be loaded: {reason}"
+        raise AugfeedError(message) from error
+
+    run.__doc__ = f"(cannot be loaded: {reason})"
+    run.broken = True  # type: ignore[attr-defined]
+    return run
+
+
+if __name__ == "__main__":
+    main()

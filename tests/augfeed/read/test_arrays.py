@@ -1,0 +1,180 @@
+"""Pictures in memory: layouts, types, labels."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from augfeed.errors import InputError, InputTypeError
+from augfeed.read.arrays import ArraySource
+
+ZEROS = np.zeros((4, 5, 6, 3), np.uint8)
+
+
+def values(*shape: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    return np.arange(np.prod(shape), dtype=np.int64).reshape(shape).astype(np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("shape", "layout", "expected"),
+    [
+        ((7, 5, 6), None, (5, 6, 1)),
+        ((7, 5, 6, 1), None, (5, 6, 1)),
+        ((7, 5, 6, 3), None, (5, 6, 3)),
+        ((7, 1, 5, 6), None, (5, 6, 1)),
+        ((7, 3, 5, 6), None, (5, 6, 3)),
+        ((7, 1, 1, 1), None, (1, 1, 1)),
+        ((7, 3, 5, 1), "NHWC", (3, 5, 1)),
+        ((7, 3, 5, 1), "NCHW", (5, 1, 3)),
+    ],
+)
+def test_every_layout_becomes_channels_last(shape: Any, layout: Any, expected: Any) -> None:
+    images = values(*shape)
+    source = ArraySource(images, layout=layout)
+    assert source.images.shape == (7, *expected)
+    assert (source.sizes, source.channels) == (expected[:2], expected[2])
+    assert source.images.flags.c_contiguous
+    first = images if len(shape) == 4 and expected == shape[1:] else None
+    if first is None:
+        first = images[..., None] if len(shape) == 3 else images.transpose(0, 2, 3, 1)
+    np.testing.assert_array_equal(source.images, first)
+    np.testing.assert_array_equal(source.image(6), first[6])
+
+
+@pytest.mark.parametrize("images", [ZEROS, ZEROS[..., 0].copy(), torch.zeros(4, 1, 5, 6)])
+def test_memory_is_shared_where_it_can_be(images: Any) -> None:
+    assert np.shares_memory(ArraySource(images).images, np.asarray(images))
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_floats_become_float32(dtype: Any) -> None:
+    images = np.linspace(0, 1, 4 * 5 * 6, dtype=dtype).reshape(4, 5, 6)
+    source = ArraySource(images)
+    assert source.images.dtype == np.float32
+    np.testing.assert_array_equal(source.images[..., 0], images.astype(np.float32))
+
+
+def test_tensors_of_any_float_type_are_taken() -> None:
+    tensor = torch.rand(4, 3, 5, 6, dtype=torch.bfloat16, requires_grad=True)
+    source = ArraySource(tensor)
+    expected = tensor.detach().float().permute(0, 2, 3, 1).numpy()
+    np.testing.assert_array_equal(source.images, expected)
+
+
+@pytest.mark.parametrize(
+    ("images", "kind", "message"),
+    [
+        (ZEROS.astype(np.int64), InputTypeError, r"dtype int64 .*astype\(np\.uint8\)"),
+        (ZEROS > 0, InputTypeError, "dtype bool"),
+        (ZEROS[0, 0], InputTypeError, r"shape \(6, 3\)"),
+        ([ZEROS], InputTypeError, r"type 'list'.*np\.stack"),
+        (torch.empty(4, 3, 5, 6, device="meta"), InputTypeError, r"on 'meta'.*images\.cpu\(\)"),
+        (np.full((4, 5, 6), 255.0), InputError, r"lie in \[255, 255\].*divide .* by 255"),
+        (np.full((4, 5, 6), -0.5), InputError, r"lie in \[-0\.5, -0\.5\]"),
+        (np.full((4, 5, 6), np.nan), InputError, "contain NaN"),
+        (np.full((4, 5, 6), np.inf, np.float32), InputError, r"lie in \[inf, inf\]"),
+        (ZEROS[:0], InputError, r"shape \(0, 5, 6, 3\) are empty"),
+        (ZEROS[:, :0], InputError, "are empty"),
+        (np.zeros((4, 5, 6, 4), np.uint8), InputError, "neither 1 nor 3 channels"),
+        (np.zeros((4, 3, 6, 3), np.uint8), InputError, "pass layout='NHWC' or layout='NCHW'"),
+    ],
+)
+def test_bad_images_are_named_with_a_cure(images: Any, kind: Any, message: str) -> None:
+    with pytest.raises(kind, match=message):
+        ArraySource(images)
+
+
+@pytest.mark.parametrize(("layout", "message"), [("NCHW", "5 channels"), ("CHWN", "is unknown")])
+def test_a_layout_that_does_not_fit_is_refused(layout: Any, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        ArraySource(ZEROS, layout=layout)
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        [0, 2, 1, 2],
+        np.array([0, 2, 1, 2], np.uint8),
+        torch.tensor([0, 2, 1, 2]),
+        np.array([[0], [2], [1], [2]]),
+    ],
+)
+def test_class_numbers_become_int64(labels: Any) -> None:
+    source = ArraySource(ZEROS, labels)
+    assert source.labels is not None and source.labels.dtype == np.int64
+    np.testing.assert_array_equal(source.labels, [0, 2, 1, 2])
+    assert source.num_classes == 3
+    assert ArraySource(ZEROS, labels, classes="abcde").num_classes == 5
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        np.eye(4, 3),
+        torch.eye(4, 3, dtype=torch.float16),
+        np.eye(4, 3, dtype=bool),
+        np.eye(4, 3, dtype=np.int8).tolist(),
+    ],
+)
+def test_shares_and_flags_become_float32(labels: Any) -> None:
+    source = ArraySource(ZEROS, labels)
+    assert source.labels is not None and source.labels.dtype == np.float32
+    np.testing.assert_array_equal(source.labels, np.eye(4, 3))
+    assert source.num_classes == 3
+
+
+def test_without_labels_there_are_no_classes() -> None:
+    source = ArraySource(ZEROS)
+    assert (source.labels, source.num_classes, source.classes, source.name) == (None,) * 4
+    assert ArraySource(ZEROS, classes=["a", "b"]).num_classes == 2
+
+
+@pytest.mark.parametrize(
+    ("labels", "classes", "kind", "message"),
+    [
+        ([0, 1, 2], None, InputError, "labels has 3 entries for 4 images"),
+        ([0, -1, 2, 1], None, InputError, r"labels\[1\]=-1 is negative"),
+        ([0, 1, 3, 1], "abc", InputError, r"labels\[2\]=3 is a label without class: .* 3 names"),
+        ([0.0, 1.0, 2.0, 1.0], None, InputTypeError, r"dtype float64 .*astype\(np\.int64\)"),
+        (["a", "b", "a", "b"], None, InputTypeError, r"np\.unique"),
+        ([[1], [1, 2], [0], [0]], None, InputTypeError, "ragged"),
+        (np.zeros((4, 2, 2)), None, InputTypeError, r"shape \(4, 2, 2\)"),
+        (np.full((4, 3), 1.5), None, InputError, r"lie in \[1\.5, 1\.5\]"),
+        (np.full((4, 3), np.nan), None, InputError, r"not in \[0, 1\]"),
+        (np.full((4, 3), 7), None, InputError, r"lie in \[7, 7\]"),
+        (np.eye(4), "abc", InputError, "have 4 classes, and classes has 3 names"),
+        ([0, 1, 0, 1], "aba", InputError, "'a' more than once"),
+    ],
+)
+def test_bad_labels_are_named_with_a_cure(
+    labels: Any, classes: Any, kind: Any, message: str
+) -> None:
+    with pytest.raises(kind, match=message):
+        ArraySource(ZEROS, labels, classes)
+
+
+@pytest.mark.parametrize("i", [-1, 4])
+def test_a_picture_that_is_not_there_is_named(i: int) -> None:
+    with pytest.raises(InputError, match=rf"i={i} is not in \[0, 4\)"):
+        ArraySource(ZEROS).image(i)
+
+
+def test_the_fingerprint_depends_on_everything_and_only_on_that() -> None:
+    images, labels = values(4, 5, 6), [0, 1, 0, 1]
+    other = images.copy()
+    other[3, 4, 5] += 1
+    sources = [
+        ArraySource(images, labels),
+        ArraySource(other, labels),
+        ArraySource(images.reshape(4, 6, 5), labels),
+        ArraySource(images),
+        ArraySource(images, [0, 1, 1, 1]),
+        ArraySource(images, labels, classes="ab"),
+        ArraySource(images.astype(np.float32) / 255, labels),
+    ]
+    prints = [source.fingerprint() for source in sources]
+    assert len(set(prints)) == len(prints)
+    assert {len(text) for text in prints} == {64}
+    again = ArraySource(torch.from_numpy(images)[:, None].contiguous(), torch.tensor(labels))
+    assert again.fingerprint() == prints[0]

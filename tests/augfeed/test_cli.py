@@ -1,0 +1,298 @@
+import importlib.metadata
+import json
+import subprocess
+import sys
+import time
+from importlib.metadata import EntryPoint
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import typer
+from PIL import Image
+from typer.testing import CliRunner, Result
+
+import augfeed
+from augfeed import doctor
+from augfeed.cli import app
+from augfeed.errors import InvarianceError, MissingExtraError
+from augfeed.notation import parse_policy
+from augfeed.pipeline import Order, Pipeline
+from augfeed.presets import PRESETS
+from augfeed.read.sources import open_source
+from augfeed.show import explain_sample
+
+POLICY = "random_crop(12, padding=2) | hflip | cutmix | normalize(0.5, 0.25)"
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def size(path: Path) -> tuple[int, int]:
+    with Image.open(path) as image:
+        return image.size
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    path = tmp_path / "small.npz"
+    images = (np.arange(16 * 12 * 12 * 3) * 37 % 256).astype(np.uint8).reshape(16, 12, 12, 3)
+    np.savez(path, images=images, labels=np.arange(16) % 4)
+    return path
+
+
+@pytest.fixture
+def mirrored(tmp_path: Path) -> Path:
+    """A policy that breaks a rule which it states itself."""
+    path = tmp_path / "policy.json"
+    path.write_text(parse_policy("hflip").model_copy(
+        update={"invariances": PRESETS["digits"]().invariances}
+    ).to_json())  # fmt: skip
+    return path
+
+
+def refused(result: Result, *words: str) -> None:
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert result.stderr.startswith("error: ")
+    assert "Traceback" not in result.stderr
+    for word in words:
+        assert word in result.stderr
+
+
+# The command itself
+
+
+def test_help_lists_the_commands() -> None:
+    result = run("--help")
+    assert result.exit_code == 0
+    for name in ("demo", "preview", "explain", "doctor", "policies"):
+        assert name in result.stdout
+
+
+def test_version_is_that_of_the_package() -> None:
+    assert run("--version").stdout == f"augfeed {augfeed.__version__}\n"
+
+
+def test_help_is_quick_and_imports_nothing_large() -> None:
+    code = "import sys; from augfeed.cli import app; app(['--help'], standalone_mode=False); "
+    begin = time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, "-c", f"{code} print('loaded', *sys.modules)"],
+        capture_output=True, text=True, check=True, env={"PYTHONPATH": ":".join(sys.path)},
+    )  # fmt: skip
+    loaded = set(done.stdout.partition("loaded")[2].split())
+    assert "augfeed.cli" in loaded
+    assert not loaded & {"torch", "numpy", "numba", "pydantic", "PIL", "sklearn"}
+    assert time.perf_counter() - begin < 10
+
+
+def test_policies_lists_every_preset_with_its_rules() -> None:
+    result = run("policies")
+    assert result.exit_code == 0
+    assert all(name in result.stdout for name in PRESETS)
+    assert "horizontal_flip=False" in result.stdout
+
+
+@pytest.mark.parametrize(("passed", "code"), [(True, 0), (False, 1)])
+def test_doctor_fails_if_a_check_fails(
+    passed: bool, code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: dict[str, Any] = {}
+
+    def report(console: Any, **options: Any) -> bool:
+        given.update(options)
+        return passed
+
+    monkeypatch.setattr(doctor, "report", report)
+    assert run("doctor", "--samples", 5000, "--seed", 3).exit_code == code
+    assert given == {"samples": 5000, "seed": 3}
+
+
+# Preview
+
+
+def test_preview_writes_a_grid_and_prints_its_path(data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "grid.png"
+    result = run("preview", "--data", data, "--policy", POLICY, "--out", out, "--count", 2)
+    assert result.exit_code == 0
+    assert result.stdout.strip() == str(out)
+    two = size(out)
+    run("preview", "--data", data, "--policy", POLICY, "--out", out, "--index", 3, "--views", 6)
+    assert size(out)[0] > two[0]
+    assert size(out)[1] < two[1]
+
+
+def test_preview_shows_no_sample_twice(data: Path, tmp_path: Path) -> None:
+    heights = []
+    for count in (16, 100):
+        out = tmp_path / f"{count}.png"
+        run("preview", "--data", data, "--policy", "hflip", "--out", out, "--count", count)
+        heights.append(size(out)[1])
+    assert heights[0] == heights[1]
+
+
+@pytest.mark.parametrize("name", ["missing/grid.png", "grid.txt", "grid"])
+def test_an_output_that_cannot_be_written_is_refused_before_any_work(
+    name: str, tmp_path: Path
+) -> None:
+    out = tmp_path / name
+    refused(run("preview", "--data", "nowhere", "--policy", "", "--out", out), str(out))
+
+
+def test_an_output_that_is_a_folder_is_refused(data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "folder.png"
+    out.mkdir()
+    refused(run("preview", "--data", data, "--policy", "hflip", "--out", out), "cannot be written")
+
+
+# Explain
+
+
+def test_explain_prints_what_was_decided_and_draws_it(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = run("explain", "--data", data, "--policy", POLICY, "--index", 5, "--epoch", 2)
+    assert result.exit_code == 0
+    assert "sample 5 (class 1), epoch 2, seed 0" in result.stdout
+    assert "horizontal_flip" in result.stdout
+    assert result.stdout.rstrip().endswith("explain-5.png")
+    assert size(tmp_path / "explain-5.png")[0] > 500
+
+
+def test_explain_as_json_is_the_explanation(data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "sample.png"
+    options = ("--index", 5, "--epoch", 2, "--seed", 9, "--out", out, "--json")
+    told = json.loads(run("explain", "--data", data, "--policy", POLICY, *options).stdout)
+    assert told.pop("picture") == str(out)
+    assert out.exists()
+    order = Order(shuffle=True)
+    pipeline = Pipeline(open_source(data), parse_policy(POLICY), order=order, seed=9)
+    expected = json.loads(json.dumps(explain_sample(pipeline, 5, 2).as_dict()))
+    assert told == expected
+
+
+def test_who_is_mixed_with_whom_follows_the_order_of_the_loader(data: Path, tmp_path: Path) -> None:
+    told = []
+    for order in ("--shuffle", "--no-shuffle"):
+        options = ("--index", 5, "--out", tmp_path / "x.png", "--json", order)
+        told.append(
+            json.loads(run("explain", "--data", data, "--policy", "mixup", *options).stdout)
+        )
+    assert told[0]["partner"]["index"] != told[1]["partner"]["index"]
+    assert told[1]["partner"]["index"] < 8
+
+
+# Errors
+
+
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [
+        (("--policy", "hfilp"), "did you mean 'hflip'?"),
+        (("--policy", "hflip", "--index", "99"), "[0, 16)"),
+        (("--policy", "hflip", "--epoch", "-1"), "epoch"),
+        (("--policy", "hflip", "--seed", "-1"), "seed"),
+        (("--policy", "random_crop(40)"), "random_crop"),
+        (("--policy", "hflip", "--allow", "flips"), "flips"),
+        (("--policy", "hflip", "--split", "valid"), "valid"),
+        (("--policy", "hflip", "--data", "nowhere"), "nowhere"),
+    ],
+)
+def test_what_cannot_be_done_is_one_message(
+    options: tuple[str, ...], word: str, data: Path
+) -> None:
+    rules = ("--policy", "hflip", *options) if "--policy" not in options else options
+    if "--allow" in options:
+        rules = (*rules, "--data", "digits")
+        pytest.importorskip("sklearn")
+    elif "--data" not in options:
+        rules = (*rules, "--data", str(data))
+    where = () if "--index" in options else ("--index", "0")
+    result = run("explain", *rules, *where)
+    assert word.lower() in result.stderr.lower()
+    refused(result)
+
+
+def test_a_policy_that_changes_labels_is_refused_unless_its_rule_is_allowed(
+    data: Path, mirrored: Path, tmp_path: Path
+) -> None:
+    call = ("preview", "--data", data, "--policy", mirrored, "--out", tmp_path / "x.png")
+    refused(run(*call), "horizontal_flip=False", "allow=")
+    assert run(*call, "--allow", "vertical_flip").exit_code == 2
+    assert run(*call, "--allow", "vertical_flip", "--allow", "horizontal_flip").exit_code == 0
+
+
+def test_debug_shows_where_an_error_comes_from(
+    data: Path, mirrored: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call = ("preview", "--data", data, "--policy", mirrored)
+    assert isinstance(run("--debug", *call).exception, InvarianceError)
+    monkeypatch.setenv("AUGFEED_DEBUG", "1")
+    assert isinstance(run(*call).exception, InvarianceError)
+
+
+# Commands of other distributions
+
+THEIRS = typer.Typer()
+
+
+@THEIRS.command()
+def status() -> None:
+    """Tell how the service is."""
+    print("the service is well")
+
+
+@THEIRS.command()
+def stop() -> None:
+    """Stop the service."""
+
+
+def greet(name: str = "you", *, fail: bool = False) -> None:
+    """Greet somebody."""
+    if fail:
+        raise MissingExtraError("FastAPI", "service")
+    print(f"hello {name}")
+
+
+@pytest.fixture
+def added(monkeypatch: pytest.MonkeyPatch) -> None:
+    here = sys.modules[__name__]
+    monkeypatch.setitem(sys.modules, "theirs", here)
+    values = {
+        "service": "theirs:THEIRS",
+        "greet": "theirs:greet",
+        "broken": "theirs.nothing:app",
+        "explain": "theirs:greet",
+    }
+    entries = [EntryPoint(name, value, "augfeed.commands") for name, value in values.items()]
+    monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: entries)
+
+
+@pytest.mark.usefixtures("added")
+def test_others_add_commands_and_groups_of_commands() -> None:
+    assert run("greet", "--name", "all").stdout == "hello all\n"
+    assert run("service", "status").stdout == "the service is well\n"
+    listed = run("--help").stdout
+    assert "Greet somebody." in listed
+    assert "service" in listed
+
+
+@pytest.mark.usefixtures("added")
+def test_their_errors_are_shown_like_our_own() -> None:
+    refused(run("greet", "--fail"), "pip install 'augfeed[service]'")
+
+
+@pytest.mark.usefixtures("added")
+def test_a_command_that_cannot_be_loaded_breaks_no_other() -> None:
+    assert run("--help").exit_code == 0
+    assert run("greet").exit_code == 0
+    refused(run("broken", "with", "--any", "arguments"), "'broken'", "ModuleNotFoundError")
+
+
+@pytest.mark.usefixtures("added")
+def test_nobody_replaces_our_commands() -> None:
+    assert "Greet" not in run("explain", "--help").stdout

@@ -1,0 +1,228 @@
+import io
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from rich.console import Console
+from scipy import stats
+
+from augfeed import philox
+from augfeed.doctor import machine, report, self_test
+from augfeed.doctor.statistics import arcsine, beta, chi_square, kolmogorov_smirnov, normal, uniform
+from augfeed.errors import InputError
+from augfeed.kernels.noise import pixel_numbers
+from augfeed.plan import GROUP, Rows, mixing
+from augfeed.read.order import epoch_order
+
+SAMPLES = 20_000
+Ids = NDArray[np.int64]
+# The lawful ones, kept while a test puts a broken one in their place.
+words, uniforms, beta_draws = philox.words, philox.uniforms, philox.beta
+normal_quantiles, patches = philox.normal_quantiles, mixing._patches
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2**63])
+def test_draws_pass_for_any_seed(seed: int) -> None:
+    checks = self_test(SAMPLES, seed=seed)
+    assert not [check for check in checks if not check.passed]
+    assert len({check.name for check in checks}) == len(checks) > 40
+
+
+def test_self_test_gives_the_same_numbers_every_time() -> None:
+    assert self_test(4000, seed=5) == self_test(4000, seed=5)
+
+
+def biased(drawn: NDArray[np.uint32]) -> NDArray[np.float64]:
+    result: NDArray[np.float64] = uniforms(drawn) ** 1.06
+    return result
+
+
+def same_in_every_epoch(seed: int, epoch: int, *rest: Any) -> NDArray[np.uint32]:
+    return words(seed, 0, *rest)
+
+
+def ids_of_32_bits(seed: int, epoch: int, ids: Ids, requests: Any) -> NDArray[np.uint32]:
+    return words(seed, epoch, ids & (2**32 - 1), requests)
+
+
+def seed_of_32_bits(seed: int, *rest: Any) -> NDArray[np.uint32]:
+    return words(seed & (2**32 - 1), *rest)
+
+
+def wrong_word(*given: Any) -> NDArray[np.uint32]:
+    return words(*given) ^ np.uint32(1)
+
+
+def everybody_alone(seed: int, epoch: int, rows: Rows) -> tuple[Ids, NDArray[np.bool_]]:
+    return np.arange(len(rows)), np.ones(len(rows), np.bool_)
+
+
+def next_one(seed: int, epoch: int, rows: Rows) -> tuple[Ids, NDArray[np.bool_]]:
+    every = np.arange(len(rows))
+    return every // GROUP * GROUP + (every + 1) % GROUP, np.ones(len(rows), np.bool_)
+
+
+def within_the_batch(places: Ids, order: Ids, *, mixing: bool) -> Rows:
+    return Rows.of(order[places])
+
+
+def other_alpha(seed: int, epoch: int, ids: Ids, stream: int, alpha: float) -> Any:
+    return beta_draws(seed, epoch, ids, stream, alpha * 1.2)
+
+
+def drawn_lambda(choice: Any, lam: Any, u: Any, size: tuple[int, int]) -> Any:
+    patch, _ = patches(choice, lam, u, size)
+    return patch, lam
+
+
+def box_inside(choice: Any, lam: Any, u: Any, size: tuple[int, int]) -> Any:
+    patch, _ = patches(choice, lam, 0.2 + 0.6 * u, size)
+    return patch, 1 - (patch[:, 2:] - patch[:, :2]).prod(axis=1) / (size[0] * size[1])
+
+
+def wide_quantiles() -> NDArray[np.float32]:
+    return normal_quantiles() * np.float32(1.1)
+
+
+def repeated_numbers(count: int, plane: int, key: Any) -> Any:
+    return pixel_numbers(count // 2, plane, key).repeat(2)
+
+
+def hardly_shuffled(length: int, **options: Any) -> Ids:
+    order = epoch_order(length, **options)
+    return np.argsort(np.argsort(order) + 3 * np.arange(length))
+
+
+def with_replacement(length: int, **options: Any) -> Ids:
+    return np.maximum(epoch_order(length, **options), 1)
+
+
+BROKEN: list[tuple[list[str], Callable[..., Any], set[str]]] = [
+    (["plan.draws.uniforms"], biased, {"rotate", "brightness", "hue", "cutout centre y", "shear"}),
+    (["plan.windows.uniforms"], biased, {"crop area", "crop top"}),
+    (["philox.uniforms"], biased, {"uniforms", "two epochs"}),
+    (["plan.draws.words", "plan.windows.words"], same_in_every_epoch, {"epochs 0 and 1"}),
+    (["plan.windows.words"], same_in_every_epoch, {"epochs 0 and 1"}),
+    (["plan.draws.words"], ids_of_32_bits, {"samples"}),
+    (["plan.windows.words"], seed_of_32_bits, {"seeds"}),
+    (["philox.words"], wrong_word, {"philox"}),
+    (["plan.mixing.partners"], everybody_alone, {"own partner", "partners"}),
+    (["plan.mixing.partners"], next_one, {"partners"}),
+    (["doctor.repeats.Rows.at"], within_the_batch, {"plans"}),
+    (["plan.mixing.beta"], other_alpha, {"mixup lambda, alpha=1", "cutmix drawn lambda"}),
+    (["philox.beta"], other_alpha, {"lambda, alpha=0.2"}),
+    (["plan.mixing._patches"], drawn_lambda, {"cutmix lambda"}),
+    (["plan.mixing._patches"], box_inside, {"cutmix centre y", "cutmix centre x"}),
+    (["philox.normal_quantiles"], wide_quantiles, {"noise"}),
+    (["doctor.laws.pixel_numbers"], repeated_numbers, {"noise of a pixel"}),
+    (["doctor.laws.epoch_order"], hardly_shuffled, {"place in the order"}),
+    (["doctor.laws.epoch_order"], with_replacement, {"shuffled order"}),
+]
+
+
+@pytest.mark.parametrize(
+    ("places", "broken", "names"), BROKEN, ids=[row[1].__name__ for row in BROKEN]
+)
+def test_broken_draw_is_found(
+    places: list[str],
+    broken: Callable[..., Any],
+    names: set[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for place in places:
+        monkeypatch.setattr(f"augfeed.{place}", broken)
+    failed = {check.name: check for check in self_test(SAMPLES) if not check.passed}
+    assert names <= failed.keys()
+    assert all(failed[name].note for name in names)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"samples": 3999}, "samples=3999 are too few: draw at least 4000"),
+        ({"seed": -1}, r"seed=-1 is not in \[0, 2\*\*64\)"),
+    ],
+    ids=str,
+)
+def test_impossible_self_test_is_refused(arguments: dict[str, int], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        self_test(**arguments)
+
+
+def test_report_shows_machine_and_checks_and_tells_success() -> None:
+    text, passed = printed()
+    assert passed
+    assert "PyTorch" in text
+    assert "checks passed" in text
+    assert "[0.08, 0.5]" in text
+    assert "failed" not in text
+
+
+def test_report_names_what_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("augfeed.plan.mixing.partners", everybody_alone)
+    text, passed = printed()
+    assert not passed
+    assert "checks failed: own partner, partners" in text
+
+
+def test_machine_names_what_is_missing_and_how_to_get_it() -> None:
+    told = dict(machine())
+    assert int(told["CPU cores usable"]) >= 1
+    assert told["engine cpu"].startswith("yes")
+    for extra in ("engine portable", "DALI"):
+        assert told[extra].startswith(("yes", "no: pip install 'augfeed["))
+
+
+def test_machine_looks_without_importing() -> None:
+    code = (
+        "import sys; from augfeed.doctor import machine; machine(); "
+        "found = {'kornia', 'nvidia.dali', 'triton'} & sys.modules.keys(); "
+        "assert not found, found"
+    )
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120, env=env)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.floats(0, 1), min_size=80, max_size=300))
+def test_kolmogorov_smirnov_is_that_of_scipy(sample: list[float]) -> None:
+    distance, p_value = kolmogorov_smirnov(sample, uniform(0, 1))
+    expected = stats.kstest(sample, "uniform")
+    assert distance == pytest.approx(expected.statistic, abs=1e-12)
+    assert p_value == pytest.approx(expected.pvalue, abs=0.01)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.integers(0, 99), min_size=2, max_size=50).filter(any))
+def test_chi_square_is_that_of_scipy(counts: list[int]) -> None:
+    even = np.full(len(counts), np.mean(counts))
+    statistic, p_value = chi_square(counts, even, len(counts) - 1)
+    expected = stats.chisquare(counts)
+    assert statistic == pytest.approx(expected.statistic)
+    assert p_value == pytest.approx(expected.pvalue, abs=1e-9)
+
+
+@pytest.mark.parametrize("alpha", [0.05, 0.2, 0.5, 1.0, 2.0, 30.0, 1000.0])
+def test_beta_law_is_that_of_scipy(alpha: float) -> None:
+    x = np.linspace(0, 1, 501)
+    np.testing.assert_allclose(beta(alpha)(x), stats.beta(alpha, alpha).cdf(x), atol=1e-11)
+
+
+def test_laws_in_closed_form_are_those_of_scipy() -> None:
+    x = np.linspace(0, 1, 101)
+    np.testing.assert_allclose(arcsine(x), stats.arcsine.cdf(x), atol=1e-12)
+    np.testing.assert_allclose(normal(6 * x - 3), stats.norm.cdf(6 * x - 3), atol=1e-12)
+    assert uniform(1, 3)(np.array([0.0, 1.0, 2.5, 4.0])).tolist() == [0, 0, 0.75, 1]
+
+
+def printed() -> tuple[str, bool]:
+    out = io.StringIO()
+    passed = report(Console(file=out, width=140), samples=SAMPLES)
+    return out.getvalue(), passed

@@ -1,0 +1,216 @@
+"""`DataLoader`: epochs, state, threads and errors."""
+
+import json
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from augfeed import DataLoader
+from augfeed.errors import InputError, InputTypeError, PolicyError, ReadError, StateError
+
+POLICY = "random_crop(8, padding=1) | hflip | mixup(0.4) | gaussian_noise(0.1)"
+
+
+def data(count: int = 50) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(1)
+    return rng.integers(0, 256, (count, 8, 8, 1), dtype=np.uint8), np.arange(count) % 3
+
+
+def loader(batch_size: int = 8, **options: object) -> DataLoader:
+    return DataLoader(data(), batch_size, True, policy=POLICY, **options)  # type: ignore[arg-type]
+
+
+def images_of(batches: DataLoader) -> list[torch.Tensor]:
+    return [images for images, _ in batches]
+
+
+def test_length_is_the_number_of_batches_that_come() -> None:
+    for drop_last, expected in ((False, 7), (True, 6)):
+        given = loader(drop_last=drop_last)
+        assert len(given) == len(images_of(given)) == expected
+
+
+def test_every_sample_comes_once_an_epoch() -> None:
+    ids = [int(i) for batch in loader(num_workers=2).batches() for i in batch.ids]
+    assert sorted(ids) == list(range(50))
+    assert ids != sorted(ids)
+
+
+def test_each_iterator_is_the_next_epoch_unless_set() -> None:
+    given = loader()
+    first, second = images_of(given), images_of(given)
+    assert not torch.equal(first[0], second[0])
+    given.set_epoch(0)
+    assert all(map(torch.equal, first, images_of(given)))
+
+
+@pytest.mark.parametrize("threads", [0, 1, 4])
+@pytest.mark.parametrize("stop", [0, 1, 3, 6, 7])
+def test_resuming_at_any_step_gives_the_rest(stop: int, threads: int) -> None:
+    whole, given = images_of(loader()), loader(num_workers=threads)
+    iterator = iter(given)
+    for _ in range(stop):
+        next(iterator)
+    state = json.loads(json.dumps(given.state_dict()))
+    resumed = loader(num_workers=4 - threads)
+    resumed.load_state_dict(state)
+    rest = images_of(resumed)
+    expected = whole[stop:]
+    if stop == 7:  # the epoch is over: the next one follows
+        given.set_epoch(1)
+        expected = images_of(given)
+    assert len(rest) == len(expected)
+    assert all(map(torch.equal, rest, expected))
+
+
+def test_setting_the_same_epoch_keeps_a_loaded_position() -> None:
+    given = loader()
+    iterator = iter(given)
+    next(iterator)
+    resumed = loader()
+    resumed.load_state_dict(given.state_dict())
+    resumed.set_epoch(0)
+    assert len(images_of(resumed)) == 6
+    assert len(images_of(resumed)) == 7
+
+
+def test_resuming_with_another_split_of_the_same_batches() -> None:
+    given = loader(16)
+    iterator = iter(given)
+    next(iterator)
+    state = given.state_dict()
+    expected = torch.cat([images for images, _ in iterator][:2])
+    ranks = [loader(8, rank=rank, world=2) for rank in range(2)]
+    parts = []
+    for rank in ranks:
+        rank.load_state_dict(state)
+        parts.append(images_of(rank))
+    found = torch.cat([torch.cat([parts[0][k], parts[1][k]]) for k in range(2)])
+    assert torch.equal(found, expected)
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"policy": "0" * 16}, "policy"),
+        ({"data": "0" * 16}, "data"),
+        ({"seed": 9}, "seed"),
+        ({"shuffle": False}, "shuffle"),
+        ({"position": 5}, "position=5"),
+        ({"position": 8 * 1000}, "position=8000"),
+        ({"version": 2}, "version"),
+    ],
+)
+def test_a_state_that_does_not_fit_is_refused_by_name(
+    change: dict[str, object], named: str
+) -> None:
+    given = loader()
+    with pytest.raises(StateError, match=named):
+        given.load_state_dict({**given.state_dict(), **change})
+
+
+def test_a_state_that_is_none_is_refused() -> None:
+    with pytest.raises(InputTypeError, match="state_dict"):
+        loader().load_state_dict([1, 2])  # type: ignore[arg-type]
+    with pytest.raises(StateError, match="lacks"):
+        loader().load_state_dict({"epoch": 1})
+
+
+def test_state_is_small() -> None:
+    assert len(json.dumps(loader().state_dict())) < 300
+
+
+def test_targets_without_softening_are_class_numbers() -> None:
+    plain = DataLoader(data(), 8, policy="hflip")
+    _, targets = next(iter(plain))
+    assert targets.dtype == torch.int64
+    assert targets.tolist() == [0, 1, 2, 0, 1, 2, 0, 1]
+
+
+def test_unlabelled_pictures_have_no_targets() -> None:
+    _, targets = next(iter(DataLoader(data()[0], 8, policy="hflip")))
+    assert targets is None
+
+
+def test_a_file_that_cannot_be_read_is_named_and_ends_the_epoch(tmp_path: Path) -> None:
+    from PIL import Image
+
+    (tmp_path / "a").mkdir()
+    for k in range(40):
+        Image.new("RGB", (9, 9), (k, k, k)).save(tmp_path / "a" / f"{k:02}.png")
+    (tmp_path / "a" / "20.png").write_bytes(b"\x89PNG\r\n\x1a\nbroken")
+    for threads in (0, 2):
+        broken = DataLoader(tmp_path, 8, policy="resize([9, 9])", num_workers=threads)
+        seen = 0
+        with pytest.raises(ReadError, match=r"20\.png"):
+            for _ in broken:
+                seen += 1
+        assert seen == 2
+
+
+def test_no_thread_outlives_an_abandoned_or_finished_epoch() -> None:
+    before = threading.active_count()
+    given = loader(num_workers=3)
+    for _ in range(5):
+        next(iter(given))
+        images_of(given)
+    deadline = time.monotonic() + 20
+    while threading.active_count() > before and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert threading.active_count() <= before
+
+
+def test_several_iterators_at_once_do_not_disturb_each_other() -> None:
+    given = loader(num_workers=2)
+    one, other = iter(given), iter(given)
+    mixed = [(next(one)[0], next(other)[0]) for _ in range(7)]
+    given.set_epoch(0)
+    first, second = images_of(given), images_of(given)
+    for k, (a, b) in enumerate(mixed):
+        assert torch.equal(a, first[k])
+        assert torch.equal(b, second[k])
+
+
+def test_global_random_state_is_neither_read_nor_written() -> None:
+    before, numpy_before = torch.get_rng_state(), np.random.get_state()[1].copy()  # type: ignore[index]
+    first = images_of(loader(num_workers=2))
+    assert torch.equal(before, torch.get_rng_state())
+    assert (numpy_before == np.random.get_state()[1]).all()  # type: ignore[index]
+    torch.manual_seed(1234)
+    assert all(map(torch.equal, first, images_of(loader(num_workers=2))))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"batch_size": 0}, "batch_size=0"),
+        ({"num_workers": -1}, "num_workers=-1"),
+        ({"prefetch_factor": 0}, "prefetch_factor=0"),
+        ({"rank": 2, "world": 2}, "rank=2"),
+        ({"seed": -1}, "seed=-1"),
+        ({"engine": "fast"}, "engine='fast'"),
+    ],
+)
+def test_arguments_out_of_bounds_are_refused(options: dict[str, object], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        loader(**options)  # type: ignore[arg-type]
+
+
+def test_an_unknown_operation_is_refused_when_the_loader_is_built() -> None:
+    with pytest.raises(PolicyError, match="hflop"):
+        DataLoader(data(), 8, policy="hflop")
+
+
+def test_a_known_data_set_is_protected_without_being_asked() -> None:
+    images, labels = data()
+
+    class MNIST:
+        data, targets = images[..., 0], labels
+
+    with pytest.raises(PolicyError, match="horizontal_flip"):
+        DataLoader(MNIST(), 8, policy="hflip")
+    DataLoader(MNIST(), 8, policy="hflip", allow=["horizontal_flip"])
