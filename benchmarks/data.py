@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from benchmarks.chain import AREA, ASPECT, Chain
 CLASSES = 10  # of the arrays that are made
 PHOTO_SIZE = (500, 375)  # width, height
 QUALITY = 90
+FILES = 256
 
 
 @dataclass(frozen=True)
@@ -52,12 +53,15 @@ class Photos:
 
 
 def spread(total: int, wanted: int, batch: int) -> NDArray[np.int64]:
-    """Return indices, evenly spread over `total`, of whole batches: `wanted` samples at most."""
-    count = min(total, wanted) // batch * batch
+    """Return indices of whole batches, `wanted` at most: evenly spread over `total`, or repeated.
+
+    Repeated, so that few files still make a pass of many batches.
+    """
+    count = wanted // batch * batch
     if not count:
-        raise SystemExit(f"{min(total, wanted)} samples are no batch of {batch}: give more, or a "
-                         "smaller --batch")  # fmt: skip
-    return np.arange(count, dtype=np.int64) * total // count
+        raise SystemExit(f"{wanted} samples are no batch of {batch}: give more, or a smaller one")
+    every = np.arange(count, dtype=np.int64)
+    return every % total if count > total else every * total // count
 
 
 def read_arrays(folder: Path, wanted: int, batch: int) -> Arrays:
@@ -65,7 +69,7 @@ def read_arrays(folder: Path, wanted: int, batch: int) -> Arrays:
     source = open_source(folder)
     if not isinstance(source, ArraySource) or source.labels is None or source.channels != 1:
         raise SystemExit(f"{folder.name} is no folder of idx files with labels")
-    which = spread(len(source), wanted, batch)
+    which = spread(len(source), min(wanted, len(source)), batch)
     labels = source.labels.astype(np.int64)[which]
     return Arrays(folder.name, source.images[which, ..., 0], labels, int(source.labels.max()) + 1)
 
@@ -89,7 +93,8 @@ def read_photos(folder: Path, wanted: int, batch: int) -> Photos:
     which = spread(len(source), wanted, batch).tolist()
     paths = tuple(source.path(i) for i in which)
     labels = tuple(int(source.labels[i]) for i in which)
-    return Photos(folder.name, paths, labels, int(source.labels.max()) + 1)
+    name = f"{folder.name}, {len(source)} files"
+    return Photos(name, paths, labels, int(source.labels.max()) + 1)
 
 
 def make_photos(folder: Path, wanted: int, batch: int) -> Photos:
@@ -99,18 +104,16 @@ def make_photos(folder: Path, wanted: int, batch: int) -> Photos:
     pictures = load_sample_images().images
     random = np.random.default_rng(20)
     width, height = PHOTO_SIZE
-    paths, labels = [], []
-    for i in range(len(spread(wanted, wanted, batch))):
-        label = i % len(pictures)
-        picture = pictures[label]
+    for i in range(FILES):
+        picture = pictures[i % len(pictures)]
         top = random.integers(picture.shape[0] - height + 1)
         left = random.integers(picture.shape[1] - width + 1)
-        path = folder / f"{i:05}.jpg"
+        path = folder / str(i % len(pictures)) / f"{i:05}.jpg"
+        path.parent.mkdir(exist_ok=True)
         path.write_bytes(jpeg(picture[top : top + height, left : left + width]))
-        paths.append(str(path))
-        labels.append(label)
-    name = f"crops of two photographs, {width} x {height}, JPEG quality {QUALITY}"
-    return Photos(name, tuple(paths), tuple(labels), len(pictures))
+    made = read_photos(folder, wanted, batch)
+    name = f"{FILES} crops of two photographs, {width} x {height}, JPEG quality {QUALITY}"
+    return replace(made, name=name)
 
 
 def jpeg(pixels: NDArray[np.uint8]) -> bytes:

@@ -38,7 +38,7 @@ class Call:
             if index >= len(known):
                 takes = ", ".join(known) or "no parameters"
                 raise self.error(f"{self.name} takes {takes}: this is one too many", node)
-            found[known[index]] = self._value(node, known[index] == nested)
+            found[known[index]] = self._value(node, holds_operations=known[index] == nested)
         for keyword in self.keywords:
             name = keyword.arg or "**"
             if name not in known:
@@ -46,7 +46,7 @@ class Call:
                 raise self.error(f"{self.name} has no parameter {shown(name)}: {cure}", keyword)
             if name in found:
                 raise self.error(f"{self.name} gets {name!r} twice: give it once", keyword)
-            found[name] = self._value(keyword.value, name == nested)
+            found[name] = self._value(keyword.value, holds_operations=name == nested)
         return found
 
     def error(self, message: str, node: ast.expr | ast.keyword | None = None) -> PolicyError:
@@ -55,12 +55,12 @@ class Call:
         start = _column(self.line, where.col_offset)
         return _error(message, self.line, start, _column(self.line, where.end_col_offset or 0))
 
-    def _value(self, node: ast.expr, holds_operations: bool) -> Any:
+    def _value(self, node: ast.expr, *, holds_operations: bool = False) -> Any:
         match node:
             case ast.List(elts=elements) | ast.Tuple(elts=elements) if holds_operations:
                 return tuple(_operation(_call(element, self.line)) for element in elements)
             case ast.List(elts=elements) | ast.Tuple(elts=elements):
-                return tuple(self._value(element, False) for element in elements)
+                return tuple(self._value(element) for element in elements)
             case ast.Constant() | ast.UnaryOp(operand=ast.Constant()):
                 value = _literal(node)
                 if isinstance(value, str | float) or (isinstance(value, int) and abs(value) < BIG):

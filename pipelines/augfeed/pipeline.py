@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from augfeed.batch import Batch
 from augfeed.engines import Engine, Output, engine_for
 from augfeed.engines.cpu import CpuEngine, Job, allocate
+from augfeed.engines.memory import Memory
 from augfeed.errors import InputError
 from augfeed.invariances import Invariances
 from augfeed.plan import NONE, Plan, Rows, draw_plan
@@ -84,9 +85,10 @@ class Pipeline:
         self._resident = resident_pictures(self.source, policy)
         self._mixing = any(isinstance(item, Mixup | CutMix | OneOf) for item in policy.operations)
         self._kept: tuple[int, Indices] | None = None
+        self._memory = Memory()
         self._lock = threading.Lock()
         self.steps = steps_per_epoch(
-            len(self.source), order.batch_size, order.world, order.drop_last
+            len(self.source), order.batch_size, world=order.world, drop_last=order.drop_last
         )
         self._check_first()
 
@@ -161,7 +163,8 @@ class Pipeline:
 
     def _on_cpu(self, plan: Plan, rows: Rows) -> Made:
         job = Job(plan, self.source.channels, self.output)
-        out, batch = allocate(plan.count, self.source.channels, self.size, self.output)
+        channels = self.source.channels
+        out, batch = allocate(plan.count, channels, self.size, self.output, self._memory)
         offsets = self._offsets(plan)
 
         def augment(which: Indices) -> None:

@@ -1,10 +1,14 @@
 import json
+import threading
+import time
+from io import StringIO
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from rich.console import Console
 
 from augfeed.engines import Output
 from augfeed.errors import InputError
@@ -20,6 +24,7 @@ from augfeed.show import (
     explain_sample,
     preview,
     share_text,
+    terminal,
     to_pictures,
 )
 from augfeed.show.grid import wrap
@@ -31,8 +36,8 @@ NAMES = ("shirt", "bag", "coat")
 CHAIN = (
     "random_crop(12, padding=2, p=0.9) | hflip | vflip | rotate(30) | translate | scale | shear"
     ' | perspective | border("reflect") | jitter(0.4, 0.4, 0.4, 0.1) | gray | invert | posterize'
-    " | solarize | one_of([mixup, cutmix]) | cutout(4) | erase | normalize(0.5, 0.25) | noise"
-    " | salt_and_pepper | label_smoothing"
+    " | solarize | one_of([mixup, cutmix]) | cutout(4) | erase | normalize([0.4, 0.5, 0.6], 0.25)"
+    " | noise | salt_and_pepper | label_smoothing"
 )
 
 
@@ -269,6 +274,16 @@ def test_of_a_partner_only_what_was_applied_is_told() -> None:
         )
         told = [row for row in explanation.rows if row[:2] == ("  partner", "horizontal_flip")]
         assert bool(told) == flipped
+
+
+@pytest.mark.parametrize("slow", [True, False])
+def test_what_takes_long_gives_its_reason(slow: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(terminal, "PATIENCE", 0.01 if slow else 30.0)
+    printed = StringIO()
+    with terminal.patience(Console(file=printed), "drawing"):
+        time.sleep(0.1)
+    assert ("compiling" in printed.getvalue()) == slow
+    assert not [thread for thread in threading.enumerate() if isinstance(thread, threading.Timer)]
 
 
 # Labels

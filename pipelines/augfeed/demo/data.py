@@ -13,7 +13,7 @@ from augfeed.read.folder import FolderSource
 from augfeed.read.sources import Source, open_source
 
 DIGITS, PHOTOS = "digits", "photos"
-CUT = (320, 427)  # height, width of a crop of a photograph
+CUT = (375, 500)  # height, width of a crop of a photograph
 GRID = 4  # crops of each photograph, along each side
 
 

@@ -22,7 +22,7 @@ def loader_rate(loader: DataLoader, seconds: float) -> float:
                 return count / elapsed
 
 
-def decode_rate(source: FolderSource, seconds: float, threads: int) -> float:
+def decode_rate(source: FolderSource, threads: int, seconds: float) -> float:
     """Return the images/s of reading and decoding whole pictures with some threads."""
     begin = time.perf_counter()
 

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from augfeed.engines import Output, check_images
+from augfeed.engines.memory import Memory
 from augfeed.kernels.augment import augment, augment_as
 from augfeed.kernels.store import BFLOAT16, FLOAT16, FLOAT32, UINT8
 from augfeed.kernels.types import Columns, Setup
@@ -50,15 +51,12 @@ class CpuEngine:
 
 
 def allocate(
-    count: int, channels: int, size: tuple[int, int], output: Output
+    count: int, channels: int, size: tuple[int, int], output: Output, memory: Memory | None = None
 ) -> tuple[NDArray[Any], torch.Tensor]:
     """Return memory for a batch as an array for the loops and as the tensor given out."""
     _, dtype = KINDS[output.dtype]
     shape = (count, channels, *size)
-    if output.channels_last:
-        array = np.empty((count, *size, channels), dtype).transpose(0, 3, 1, 2)
-    else:
-        array = np.empty(shape, dtype)
+    array = (memory or Memory()).take(shape, dtype, channels_last=output.channels_last)
     tensor = torch.from_numpy(array)
     return array, tensor if tensor.dtype == output.dtype else tensor.view(output.dtype)
 

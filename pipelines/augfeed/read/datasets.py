@@ -55,7 +55,8 @@ def _from_samples(data: Any, channels: Channels) -> FolderSource:
     if (item := _first(data)) is not None:
         # Decoding turns pictures upright by EXIF, torchvision does not.
         shape = np.shape(item[0])[:2]
-        _check_same(data, sorted(shape) == sorted(source.image(0).shape[:2]), item[1], source)
+        same = sorted(shape) == sorted(source.image(0).shape[:2])
+        _check_same(data, item[1], source, same=same)
     return source
 
 
@@ -65,7 +66,7 @@ def _from_arrays(data: Any, images: Any, targets: Any) -> ArraySource:
     if (item := _first(data)) is not None:
         given, own = np.asarray(item[0]), source.image(0)
         same = given.size == own.size and np.array_equal(given.reshape(own.shape), own)
-        _check_same(data, same, item[1], source)
+        _check_same(data, item[1], source, same=same)
     return source
 
 
@@ -101,7 +102,7 @@ def _first(data: Any) -> tuple[Any, Any] | None:
     return image, label
 
 
-def _check_same(data: Any, same: bool, label: Any, source: ArraySource | FolderSource) -> None:
+def _check_same(data: Any, label: Any, source: ArraySource | FolderSource, *, same: bool) -> None:
     labels = source.labels
     if not same or (labels is not None and not np.array_equal(np.asarray(label), labels[0])):
         raise InputError(

@@ -27,7 +27,9 @@ def epoch_order(length: int, *, seed: int, epoch: int, shuffle: bool) -> Positio
     return np.argsort(high << np.uint64(32) | low, kind="stable").astype(np.int64, copy=False)
 
 
-def steps_per_epoch(length: int, batch_size: int, world: int = 1, drop_last: bool = False) -> int:
+def steps_per_epoch(
+    length: int, batch_size: int, *, world: int = 1, drop_last: bool = False
+) -> int:
     """Return how many batches every one of `world` ranks gets in an epoch of `length` samples."""
     length, together = _whole("length", length, 1), _together(batch_size, world)
     return length // together if drop_last else -(-length // together)
@@ -49,7 +51,7 @@ def batch_positions(
     with fewer than `world` positions; so all ranks have equal batches, and as many.
     Raises `InputError` for a bad argument, such as a step beyond the epoch.
     """
-    steps = steps_per_epoch(length, batch_size, world, drop_last)
+    steps = steps_per_epoch(length, batch_size, world=world, drop_last=drop_last)
     step, rank = _whole("step", step, 0), _whole("rank", rank, 0)
     if rank >= world:
         raise InputError(f"rank={rank!r} is not below world={world!r}: ranks count from 0")

@@ -113,7 +113,7 @@ def later_steps(plan: Plan, row: int) -> Iterator[Step]:
             yield _hidden(plan, hiding, row)
     if normalize := policy.find(Normalize):
         mean, std = _channels(normalize.mean), _channels(normalize.std)
-        values = {"mean": normalize.mean, "std": normalize.std}
+        values = {"mean": _listed(normalize.mean), "std": _listed(normalize.std)}
         done = f"minus {mean}, divided by {std}"
         yield Step("normalisation", normalize.op, done, values=values)
     for noise in (policy.find(GaussianNoise), policy.find(SaltAndPepper)):
@@ -220,8 +220,11 @@ def _noisy(plan: Plan, noise: GaussianNoise | SaltAndPepper, row: int) -> Step:
 
 
 def _channels(value: float | tuple[float, ...]) -> str:
-    values = value if isinstance(value, tuple) else (value,)
-    return ", ".join(f"{item:g}" for item in values)
+    return ", ".join(f"{item:g}" for item in _listed(value))
+
+
+def _listed(value: float | tuple[float, ...]) -> list[float]:
+    return list(value) if isinstance(value, tuple) else [value]
 
 
 def _bounds(bounds: Any) -> str:

@@ -64,6 +64,7 @@ def patience(console: Console, what: str) -> Iterator[None]:
             yield
         finally:
             timer.cancel()
+            timer.join()
 
 
 def _number(value: float | bool) -> str:

@@ -16,7 +16,7 @@ def gather(length: int, batch_size: int, world: int, drop_last: bool) -> list[li
     return [
         [batch_positions(length, batch_size=batch_size, step=step, rank=rank, world=world,
                          drop_last=drop_last) for rank in range(world)]
-        for step in range(steps_per_epoch(length, batch_size, world, drop_last))
+        for step in range(steps_per_epoch(length, batch_size, world=world, drop_last=drop_last))
     ]  # fmt: skip
 
 

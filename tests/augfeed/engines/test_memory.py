@@ -1,0 +1,56 @@
+"""A block of memory is used again when, and only when, nobody holds anything made of it."""
+
+import pytest
+import torch
+
+from augfeed.engines.memory import KEPT, Memory
+
+SHAPE = (4, 3, 5, 7)
+
+
+def pointer(memory: Memory) -> int:
+    return torch.from_numpy(memory.take(SHAPE, "float32")).data_ptr()
+
+
+@pytest.mark.parametrize("channels_last", [False, True])
+def test_a_dead_array_gives_its_block_back(channels_last: bool) -> None:
+    memory = Memory()
+    array = memory.take(SHAPE, "float32", channels_last=channels_last)
+    tensor = torch.from_numpy(array)
+    layout = torch.channels_last if channels_last else torch.contiguous_format
+    assert tensor.shape == SHAPE
+    assert tensor.is_contiguous(memory_format=layout)
+    first = tensor.data_ptr()
+    del array, tensor
+    assert pointer(memory) == first
+
+
+@pytest.mark.parametrize(
+    "hold",
+    [
+        lambda array: torch.from_numpy(array)[1:, :, 2],
+        lambda array: torch.from_numpy(array).view(torch.int32),
+        lambda array: torch.from_numpy(array).permute(0, 2, 3, 1).numpy(),
+        lambda array: torch.from_numpy(array).untyped_storage(),
+        lambda array: array,
+    ],
+)
+@pytest.mark.parametrize("channels_last", [False, True])
+def test_whatever_is_made_of_a_batch_keeps_its_block(hold: object, channels_last: bool) -> None:
+    memory = Memory()
+    array = memory.take(SHAPE, "float32", channels_last=channels_last)
+    first = array.ctypes.data
+    held = hold(array)  # type: ignore[operator]
+    del array
+    assert pointer(memory) != first
+    del held
+    assert first in {pointer(memory), pointer(memory)}
+
+
+def test_blocks_kept_are_few_and_of_the_size_in_use() -> None:
+    memory = Memory()
+    held = [memory.take(SHAPE, "float32") for _ in range(3 * KEPT)]
+    del held
+    assert len(memory._free) == KEPT
+    memory.take((1, 1, 1, 1), "uint8")
+    assert all(block.size <= 4096 for block in memory._free)
