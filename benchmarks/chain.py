@@ -46,13 +46,19 @@ class Chain:
     noise: float = 0.05
     smoothing: float = 0.1
 
+    @property
+    def softens(self) -> bool:
+        """Whether labels become shares."""
+        return self.mixing or self.smoothing > 0
+
     def only(self, *parts: Part) -> "Chain":
         """Return the chain with these parts alone; normalisation stays."""
-        off: dict[str, Any] = {
+        off: dict[Part, Any] = {
             "crop": False, "flip": 0.0, "jitter": (0.0,) * 4, "mixing": False, "cutout": 0,
             "noise": 0.0, "smoothing": 0.0,
         }  # fmt: skip
-        return replace(self, **{name: value for name, value in off.items() if name not in parts})
+        changed: dict[str, Any] = {name: off[name] for name in PARTS if name not in parts}
+        return replace(self, **changed)
 
     def plain(self) -> "Chain":
         """Return the chain with values in [0, 1] in place of normalised ones."""

@@ -1,6 +1,6 @@
 """The gate: a contestant is timed only if it does the work that it is timed for."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic
 
@@ -17,6 +17,10 @@ NEAR_TOP = 0.05  # of the mean over a pass of the largest share in a label
 SIGMAS = 4.0  # of sampling error, added to the bounds above
 EXACT = 0.02  # between the share of a label and that of the pixels
 NOISE = 0.15  # of the deviation of the noise, as a share
+
+
+# Returns what is wrong with (images, labels).
+Check = Callable[[torch.Tensor, torch.Tensor], list[str]]
 
 
 class GateError(Exception):
@@ -90,19 +94,13 @@ class Gate(Generic[D]):
         """Check the parts of the chain, each tried alone on data made for it."""
         if contestant.work != "whole":
             return
-        chain, problems = self.job.chain, []
-        idle, _ = self._one(contestant, chain.only())
-        if len(distinct(idle)) != 1:
-            problems.append("with every part off, the same picture comes out in different ways")
-        for part in DISTINCT:
-            if chain.only(part) != chain.only():
-                images, _ = self._one(contestant, chain.only(part))
-                problems += check_draws(images, part, chain)
-        if chain.mixing:
-            problems += check_mixing(*self._one(contestant, chain.only("mixing").plain()))
-        if chain.smoothing:
-            _, targets = self._one(contestant, chain.only("smoothing"))
-            problems += check_smoothing(targets, chain.smoothing)
+        problems = []
+        for chain, check in trials(self.job.chain):
+            images, targets = self._one(contestant, chain)
+            found = check_images(images, self.job.batch, chain)
+            if chain.softens:
+                found += check_targets(targets, self.job.batch, 2)
+            problems += found or check(images, targets)
         self._note(contestant, problems)
 
     def close(self) -> None:
@@ -122,14 +120,25 @@ class Gate(Generic[D]):
 
     def _one(self, contestant: Contestant[D], chain: Chain) -> tuple[Any, Any]:
         count = self.job.batch
-        softens = chain.mixing or chain.smoothing
-        data = self.probes.extremes(count) if softens else self.probes.alike(count)
+        data = self.probes.extremes(count) if chain.softens else self.probes.alike(count)
         job = Job(data, chain, 2, count, self.job.threads, workers=0)
         (batch,) = contestant.make(job)()
         return batch
 
     def _note(self, contestant: Contestant[D], problems: Iterable[str]) -> None:
         self.problems += [f"{contestant.name}: {text}" for text in dict.fromkeys(problems)]
+
+
+def trials(chain: Chain) -> Iterator[tuple[Chain, Check]]:
+    """Yield the chain with one part alone, and what to check of its output, for each part."""
+    yield chain.only(), lambda images, _: check_idle(images)
+    for part in DISTINCT:
+        if chain.only(part) != chain.only():
+            yield chain.only(part), lambda images, _, part=part: check_draws(images, part, chain)
+    if chain.mixing:
+        yield chain.only("mixing").plain(), check_mixing
+    if chain.smoothing:
+        yield chain.only("smoothing"), lambda _, targets: check_smoothing(targets, chain.smoothing)
 
 
 def check_images(images: Any, batch: int, chain: Chain) -> list[str]:
@@ -160,6 +169,12 @@ def distinct(images: torch.Tensor) -> torch.Tensor:
     """Return the different pictures of a batch, as rows."""
     rows: torch.Tensor = torch.unique(images.flatten(1).round(decimals=3), dim=0)
     return rows
+
+
+def check_idle(images: torch.Tensor) -> list[str]:
+    """Return what is wrong with one picture, repeated, while every part is off."""
+    alone = len(distinct(images)) == 1
+    return [] if alone else ["with every part off, one picture comes out in different ways"]
 
 
 def check_draws(images: torch.Tensor, part: Part, chain: Chain) -> list[str]:

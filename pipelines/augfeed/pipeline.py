@@ -122,7 +122,8 @@ class Pipeline:
             )
         order = self._epoch_order(epoch)
         place = int(np.flatnonzero(order == index)[0])
-        return self._run(self._work(epoch, -1, np.array([place], np.int64)))
+        first = place - place % self.order.batch_size  # of its batch, whichever rank's it is
+        return self._run(self._work(epoch, -1, np.array([place], np.int64), first))
 
     def work(self, epoch: int, step: int) -> Work:
         """Return a batch as tasks that may run side by side; its plan is drawn here."""
@@ -144,8 +145,9 @@ class Pipeline:
             task()
         return work.finish()
 
-    def _work(self, epoch: int, step: int, positions: NDArray[np.int64]) -> Work:
-        rows = Rows.at(positions, self._epoch_order(epoch), mixing=self._mixing)
+    def _work(self, epoch: int, step: int, positions: Indices, first: int | None = None) -> Work:
+        order = self._epoch_order(epoch)
+        rows = Rows.at(positions, order, mixing=self._mixing, first=first)
         plan = draw_plan(self.policy, rows, seed=self.seed, epoch=epoch, size=self.size)
         make = self._on_cpu if isinstance(self.engine, CpuEngine) else self._on_device
         tasks, images = make(plan, rows)

@@ -101,8 +101,9 @@ def test_ranks_together_give_the_epoch_of_one() -> None:
         assert torch.equal(together, alone.batch(0, step).images)
 
 
-def test_a_sample_alone_is_the_sample_in_its_batch() -> None:
-    pipeline = Pipeline(pictures(), WHOLE, order=Order(32, shuffle=True), seed=5)
+@pytest.mark.parametrize("policy", [WHOLE, parse_policy("mixup(1.0, per='batch') | hflip")])
+def test_a_sample_alone_is_the_sample_in_its_batch(policy: Policy) -> None:
+    pipeline = Pipeline(pictures(), policy, order=Order(32, shuffle=True), seed=5)
     batch = pipeline.batch(1, 1)
     for row in (0, 5, 31):
         alone = pipeline.sample(int(batch.ids[row]), epoch=1)

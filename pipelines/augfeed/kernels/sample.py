@@ -150,9 +150,11 @@ def _take_apart(wide: Floats, red: Floats, green: Floats, blue: Floats) -> None:
 
 
 @njit(nogil=True)
-def _mirror(row: Floats) -> None:
-    for i in range(row.size // 2):
-        row[i], row[row.size - 1 - i] = row[row.size - 1 - i], row[i]
+def _take_apart_mirrored(wide: Floats, red: Floats, green: Floats, blue: Floats) -> None:
+    last = np.uint64(red.size - 1)
+    for i in range(red.size):
+        to = last - np.uint64(i)
+        red[to], green[to], blue[to] = wide[3 * i], wide[3 * i + 1], wide[3 * i + 2]
 
 
 @njit(nogil=True)
@@ -161,19 +163,24 @@ def _copy_line(
 ) -> None:
     # `source` [count * C] is what the line shows. Widening and taking apart the channels are two
     # loops because LLVM vectorises each of them, and not both at once.
-    channels = planes.shape[0]
-    if channels == 3:
+    end = at + count
+    if planes.shape[0] == 3:
         for i in range(source.size):
             wide[i] = source[i]
-        end = at + count
-        _take_apart(wide, planes[0, at:end], planes[1, at:end], planes[2, at:end])
+        red, green, blue = planes[0, at:end], planes[1, at:end], planes[2, at:end]
+        if mirrored:
+            _take_apart_mirrored(wide, red, green, blue)
+        else:
+            _take_apart(wide, red, green, blue)
     else:
-        gray = planes[0, at : at + count]
-        for i in range(count):
-            gray[i] = source[i]
-    if mirrored:
-        for c in range(channels):
-            _mirror(planes[c, at : at + count])
+        gray = planes[0, at:end]
+        if mirrored:
+            last = np.uint64(count - 1)
+            for i in range(count):
+                gray[last - np.uint64(i)] = source[i]
+        else:
+            for i in range(count):
+                gray[i] = source[i]
 
 
 @njit(nogil=True)

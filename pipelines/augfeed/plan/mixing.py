@@ -92,8 +92,8 @@ def _batch_uniforms(draws: Draws, rows: Rows) -> NDArray[np.float64]:
 
 
 def _batch_name(rows: Rows) -> NDArray[np.int64]:
-    # The place of the batch's first sample in the epoch.
-    return rows.groups[:1] * GROUP + rows.slots[:1]
+    # The place of the batch's first sample in the epoch; nothing for an empty batch.
+    return np.array([rows.first] if len(rows) else [], np.int64)
 
 
 def _choose(mixer: Mixer, u: NDArray[np.float64]) -> NDArray[Any]:

@@ -18,13 +18,15 @@ class Rows:
     """The samples of a plan, one row each: the first `count` come out, the rest are partners only.
 
     `ids` int64 `[M]` name the samples; `groups` and `slots` int64 `[M]` say which mixing group a
-    row is in and at which place.
+    row is in and at which place; `first` is the position of the batch's first sample, which names
+    the draws that a whole batch shares.
     """
 
     ids: Ids
     groups: Ids
     slots: Ids
     count: int
+    first: int = 0
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -37,20 +39,24 @@ class Rows:
         return cls(ids, places // GROUP, places % GROUP, len(ids))
 
     @classmethod
-    def at(cls, positions: Ids, order: Ids, *, mixing: bool) -> "Rows":
+    def at(
+        cls, positions: Ids, order: Ids, *, mixing: bool, first: int | None = None
+    ) -> "Rows":
         """Return the rows at `positions` of an epoch's `order` of sample ids.
 
         Groups are consecutive positions of the order, wherever a batch begins or ends; with
         `mixing`, the members of a group that a batch cuts off are added behind `count`. So a
-        sample has the same partner in a batch of any size.
+        sample has the same partner in a batch of any size. `first` is given where `positions` are
+        but a part of the batch.
         """
         count = len(positions)
+        start = (int(positions[0]) if count else 0) if first is None else first
         if mixing:
             cut = np.unique(positions // GROUP)
             wanted = (cut[:, None] * GROUP + np.arange(GROUP)).ravel()
             outside = np.setdiff1d(wanted[wanted < len(order)], positions, assume_unique=False)
             positions = np.concatenate([positions, outside])
-        return cls(order[positions], positions // GROUP, positions % GROUP, count)
+        return cls(order[positions], positions // GROUP, positions % GROUP, count, start)
 
 
 def check_ids(ids: Any) -> Ids:
