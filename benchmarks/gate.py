@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Generic
 
 import torch
@@ -134,7 +135,7 @@ def trials(chain: Chain) -> Iterator[tuple[Chain, Check]]:
     yield chain.only(), lambda images, _: check_idle(images)
     for part in DISTINCT:
         if chain.only(part) != chain.only():
-            yield chain.only(part), lambda images, _, part=part: check_draws(images, part, chain)
+            yield chain.only(part), partial(_drawn, part=part, chain=chain)
     if chain.mixing:
         yield chain.only("mixing").plain(), check_mixing
     if chain.smoothing:
@@ -187,6 +188,10 @@ def check_draws(images: torch.Tensor, part: Part, chain: Chain) -> list[str]:
     if part == "noise" and abs(sigma / chain.noise - 1) > NOISE:
         return [f"noise has a deviation of {sigma:.4f}, not {chain.noise}"]
     return []
+
+
+def _drawn(images: torch.Tensor, _: torch.Tensor, part: Part, chain: Chain) -> list[str]:
+    return check_draws(images, part, chain)
 
 
 def check_mixing(images: torch.Tensor, targets: torch.Tensor) -> list[str]:

@@ -6,18 +6,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from augfeed.batch import Batch
-from augfeed.engines import Engine, Output, engine_for
+from augfeed.engines import Engine, Output, engine_for, usable_device
 from augfeed.engines.cpu import CpuEngine, Job, allocate
 from augfeed.engines.memory import Memory
-from augfeed.errors import InputError
+from augfeed.errors import InputError, InputTypeError
 from augfeed.invariances import Invariances
+from augfeed.philox import check_key
 from augfeed.plan import NONE, Plan, Rows, draw_plan
 from augfeed.plan.fixed import Fixed
 from augfeed.policy import CutMix, Mixup, OneOf, Policy
@@ -75,9 +76,16 @@ class Pipeline:
         engine: str = "auto",
     ) -> None:
         """Open the data and check that policy, data and output fit each other."""
+        if not isinstance(policy, Policy):
+            raise InputTypeError(
+                f"policy={policy!r} is no Policy: build one, as in resolve_policy('fashion')"
+            )
+        if targets not in get_args(Form):
+            raise InputError(f"targets={targets!r} is unknown: use one of {get_args(Form)}")
+        check_key(seed, 0)
         self.source: Source = open_source(data)
         self.policy, self.order, self.seed = policy, order, seed
-        self.output, self.form, self.device = output, targets, torch.device(device)
+        self.output, self.form, self.device = output, targets, usable_device(device)
         output.check(policy)
         self.engine: Engine = engine_for(self.device, engine)
         self.size = policy.size(self.source.sizes)

@@ -192,7 +192,11 @@ def test_global_random_state_is_neither_read_nor_written() -> None:
         ({"prefetch_factor": 0}, "prefetch_factor=0"),
         ({"rank": 2, "world": 2}, "rank=2"),
         ({"seed": -1}, "seed=-1"),
+        ({"seed": 1.5}, "seed=1.5"),
         ({"engine": "fast"}, "engine='fast'"),
+        ({"device": "gpu"}, "device='gpu'"),
+        ({"device": "meta:1000"}, "device='meta:1000'"),
+        ({"targets": "soft"}, "targets='soft'"),
     ],
 )
 def test_arguments_out_of_bounds_are_refused(options: dict[str, object], message: str) -> None:

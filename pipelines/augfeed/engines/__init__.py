@@ -33,7 +33,8 @@ class Output:
     def check(self, policy: Policy) -> None:
         """Raise unless the policy's values fit the element type."""
         if self.dtype not in DTYPES.values():
-            raise InputTypeError(f"dtype={self.dtype!r} is not given out: use {', '.join(DTYPES)}")
+            known = ", ".join(map(str, DTYPES.values()))
+            raise InputTypeError(f"dtype={self.dtype!r} is not given out: use one of {known}")
         if self.dtype == torch.uint8 and policy.find(Normalize) is not None:
             raise InputError(
                 "dtype=torch.uint8 cannot hold normalized values: use a float dtype, or remove "
@@ -79,9 +80,22 @@ def check_images(images: torch.Tensor, rows: int) -> None:
         raise InputError("there are no images for the plan: give one for each of its rows")
 
 
+def usable_device(device: Any) -> torch.device:
+    """Return a device of this machine, or raise `InputError` saying what is not there."""
+    try:
+        found = torch.device(device)
+        torch.empty(0, device=found)
+    except (RuntimeError, TypeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(
+            f"device={device!r} cannot be used here ({reason}): use 'cpu', or one that torch sees"
+        ) from None
+    return found
+
+
 def engine_for(device: Any = "cpu", name: str = "auto") -> Engine:
     """Return the engine for a device: `cpu` on the CPU, else `portable`; or the one named."""
-    device = torch.device(device)
+    device = usable_device(device)
     match name if name != "auto" else ("cpu" if device.type == "cpu" else "portable"):
         case "cpu":
             from augfeed.engines.cpu import CpuEngine

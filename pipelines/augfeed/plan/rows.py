@@ -39,9 +39,7 @@ class Rows:
         return cls(ids, places // GROUP, places % GROUP, len(ids))
 
     @classmethod
-    def at(
-        cls, positions: Ids, order: Ids, *, mixing: bool, first: int | None = None
-    ) -> "Rows":
+    def at(cls, positions: Ids, order: Ids, *, mixing: bool, first: int | None = None) -> "Rows":
         """Return the rows at `positions` of an epoch's `order` of sample ids.
 
         Groups are consecutive positions of the order, wherever a batch begins or ends; with

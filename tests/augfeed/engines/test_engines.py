@@ -9,8 +9,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from augfeed.engines import Output, engine_for
 from augfeed.errors import InputError, InputTypeError
+from augfeed.philox import normal_quantiles
 from augfeed.plan import Plan, Rows, draw_plan
-from augfeed.policy import ColorJitter, Mixup, Normalize, Policy, Rotate
+from augfeed.policy import ColorJitter, GaussianNoise, Mixup, Normalize, Policy, Rotate
 from tests.cases import (
     CASES,
     ENGINES,
@@ -170,7 +171,7 @@ def test_bits_are_the_same_alone(engine: str, shape: Shape) -> None:
         assert torch.equal(whole[k : k + 1], batch([k]))
 
 
-class NoDoubles(TorchDispatchMode):
+class NoDoubles(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Fails when an operation gives float64, which Apple's GPUs do not have."""
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -182,7 +183,8 @@ class NoDoubles(TorchDispatchMode):
 @by_case
 def test_portable_engine_needs_no_float64(case: str) -> None:
     plan, images = plan_of(policy_of(CASES[case], 3), USUAL), pictures(USUAL)
-    with NoDoubles():
+    normal_quantiles()  # made on the host, once
+    with NoDoubles():  # type: ignore[no-untyped-call]
         run("portable", plan, images)
 
 
@@ -200,7 +202,7 @@ def test_bits_do_not_depend_on_threads(engine: str) -> None:
 
 
 def test_ids_need_all_of_their_48_bits(engine: str) -> None:
-    policy, images = policy_of(CASES["all noise"], 3), pictures(USUAL)[:1]
+    policy, images = Policy([GaussianNoise(0.3)]), pictures(USUAL)[:1]
     made = []
     for name in (5, 5 + 2**32, 5 + 2**47):
         plan = draw_plan(policy, Rows.of([name]), seed=0, epoch=0, size=(32, 32))
@@ -284,6 +286,14 @@ def test_values_stay_in_range(engine: str) -> None:
 
 
 # What is refused
+
+
+@pytest.mark.parametrize("places", [None, np.array([0, 1, 2]), np.array([0, -1, 1])],
+                         ids=["too few", "beyond", "negative"])  # fmt: skip
+def test_places_without_a_picture_are_refused(places: Any) -> None:
+    with pytest.raises(InputError, match="pictures"):
+        run("portable", plan_of(Policy(), Shape(3, 4, 4, 3)), pictures(Shape(3, 4, 4, 2)),
+            places=places)  # fmt: skip
 
 
 @pytest.mark.parametrize(

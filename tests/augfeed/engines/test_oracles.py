@@ -256,6 +256,24 @@ def test_contrast_after_brightness_equals_torchvision(engine: str) -> None:
     assert torch.allclose(made, factor * x + (1 - factor) * mean, atol=TORCHVISION)
 
 
+@pytest.mark.parametrize("window", ["cut from a larger picture", "constant padding"])
+def test_contrast_is_about_the_mean_of_the_frame(engine: str, window: str) -> None:
+    """What the window shows, padding included, before anything is turned."""
+    shape, jitter = Shape(3, 21, 26, 9), ColorJitter(contrast=0.9)
+    crop, images = window_of(window, shape)
+    images = 0.4 + 0.2 * images.float() / 255
+
+    def made(*operations: Any) -> Tensor:
+        plan = plan_of(Policy([crop, *operations]), shape)
+        return run(engine, plan, images, offsets=offsets_of(plan, images))
+
+    turn = (Rotate(45), Border("constant", 0.5))
+    factor = column(plan_of(Policy([jitter]), shape).decisions["color_jitter"]["contrast"])
+    mean = grey(made()).mean(dim=(1, 2, 3), keepdim=True)
+    wanted = factor * made(*turn) + (1 - factor) * mean
+    assert torch.allclose(made(*turn, jitter), wanted, atol=TORCHVISION)
+
+
 def test_contrast_about_half_keeps_half(engine: str) -> None:
     x, made, drawn = colored(engine, ColorJitter(contrast=0.9, about="half"))
     assert torch.allclose(made - 0.5, column(drawn["contrast"]) * (x - 0.5), atol=1e-6)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import stats
 from torch import Tensor
 
-from augfeed.philox import normal_quantiles
+from augfeed.philox import Stream, normal_quantiles, words
 from augfeed.plan import CUTMIX, MIXUP, NONE, Plan, Rows, draw_plan
 from augfeed.policy import (
     CutMix,
@@ -184,6 +184,16 @@ def test_erasing_noise_without_normalize_is_uniform(engine: str) -> None:
     assert stats.kstest(held.ravel().numpy(), "uniform").pvalue > 1e-3
 
 
+def test_erasing_lies_over_cutout(engine: str) -> None:
+    shape = Shape(1, 20, 20, 10)
+    operations = [Cutout(64, fill=0.25), RandomErasing(p=1.0, fill=0.75)]
+    plan = plan_of(Policy(operations), shape)
+    made = run(engine, plan, pictures(shape))
+    for row, (top, left, bottom, right) in enumerate(plan.erased):
+        assert (made[row, :, top:bottom, left:right] == 0.75).all()
+        assert int((made[row] == 0.75).sum()) == (bottom - top) * (right - left) > 0
+
+
 # Noise
 
 LARGE = Shape(3, 211, 301, 2)
@@ -196,6 +206,22 @@ def noise_of(engine: str, operation: Any, *more: Any, epoch: int = 0) -> Tensor:
     images = torch.full((2, LARGE.height, LARGE.width, 3), 0.5)
     plain = run(engine, plan_of(Policy(more), LARGE), images)
     return run(engine, plan, images) - plain
+
+
+@pytest.mark.parametrize("size", [(5, 7), (1, 1), (4, 4)])
+def test_numbers_of_pixels_lie_as_documented(engine: str, size: tuple[int, int]) -> None:
+    """Position p of a plane is in lane p // nb of block p % nb, of nb = ceil(H * W / 8)."""
+    height, width = size
+    plan = plan_of(Policy([GaussianNoise(1.0)]), Shape(3, height, width, 2), seed=2**40 + 1)
+    made = run(engine, plan, torch.zeros(2, height, width, 3, dtype=torch.uint8)).numpy()
+    blocks, table = -(-height * width // 8), normal_quantiles()
+    requests = [(Stream.NOISE_PIXELS, block) for block in range(3 * blocks)]
+    drawn = words(plan.seed, plan.epoch, plan.ids, requests)
+    for sample, channel, y, x in np.ndindex(made.shape):
+        lane, block = divmod(y * width + x, blocks)
+        word = int(drawn[channel * blocks + block, lane // 2, sample])
+        half = word >> 16 if lane % 2 else word & 0xFFFF
+        assert made[sample, channel, y, x] == pytest.approx(table[half], abs=1e-6)
 
 
 def test_noise_is_normal(engine: str) -> None:
