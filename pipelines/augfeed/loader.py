@@ -24,8 +24,8 @@ class DataLoader:
 
     Batch `i` of epoch `e` is a pure function of the data set, the policy, `seed`, `e` and `i`; each
     new iterator is the next epoch unless `set_epoch` says otherwise. `num_workers` is a number of
-    threads (0: the calling one), `prefetch_factor` how many batches they make ahead. With `world`
-    above 1, `batch_size` is that of this `rank`.
+    threads (0: the calling one), `prefetch_factor` how many batches they make ahead (for arrays in
+    memory: each of them, as in torch). With `world` above 1, `batch_size` is that of this `rank`.
 
     Raises what `Pipeline` raises, when it is built: a policy that would make labels wrong is
     refused unless `allow` names the rules to override.
@@ -154,8 +154,9 @@ class _Iterator:
         self._step = first
         pipeline = loader.pipeline
         works = (pipeline.work(epoch, step) for step in range(first, self._length))
+        each = max(1, loader.num_workers) if pipeline.whole_batches else 1
         self._batches: Prefetcher[Batch] = Prefetcher(
-            works, threads=loader.num_workers, ahead=loader.prefetch_factor
+            works, threads=loader.num_workers, ahead=loader.prefetch_factor * each
         )
         loader._given = (epoch, first)
 

@@ -31,7 +31,6 @@ from augfeed.targets import make_targets
 Form = Literal["auto", "dense", "sparse"]
 Indices = NDArray[np.int64]
 Made = tuple[list[Callable[[], None]], Callable[[], torch.Tensor]]
-RESIDENT_ROWS = 64  # rows of one task where the pictures lie in memory
 READ_ROWS = 16  # pictures that one task decodes and augments while they are in the cache
 
 
@@ -112,6 +111,11 @@ class Pipeline:
         return self.steps
 
     @property
+    def whole_batches(self) -> bool:
+        """Whether a batch is one task, not many: where the engine takes pictures from memory."""
+        return self._resident is not None and isinstance(self.engine, CpuEngine)
+
+    @property
     def fingerprint(self) -> str:
         """What batches depend on besides `(epoch, step)`: data, policy, seed; 64 hexadecimals."""
         shuffled = str(self.order.shuffle)
@@ -154,22 +158,28 @@ class Pipeline:
         return work.finish()
 
     def _work(self, epoch: int, step: int, positions: Indices, first: int | None = None) -> Work:
-        order = self._epoch_order(epoch)
-        rows = Rows.at(positions, order, mixing=self._mixing, first=first)
-        plan = draw_plan(self.policy, rows, seed=self.seed, epoch=epoch, size=self.size)
-        make = self._on_cpu if isinstance(self.engine, CpuEngine) else self._on_device
-        tasks, images = make(plan, rows)
+        def begin() -> Work:
+            order = self._epoch_order(epoch)
+            rows = Rows.at(positions, order, mixing=self._mixing, first=first)
+            plan = draw_plan(self.policy, rows, seed=self.seed, epoch=epoch, size=self.size)
+            make = self._on_cpu if isinstance(self.engine, CpuEngine) else self._on_device
+            tasks, images = make(plan, rows)
+            return Work(tasks, lambda: self._batch(plan, images(), step))
 
-        def finish() -> Batch:
-            targets = make_targets(
-                self._labels(plan), plan, num_classes=self.source.num_classes, form=self.form
-            )
-            if targets is not None and self.device.type != "cpu":
-                targets = targets.to(self.device, non_blocking=True)
-            ids = torch.from_numpy(plan.ids[: plan.count].copy())
-            return Batch(images(), targets, ids, epoch, step, plan)
+        if not self.whole_batches:
+            return begin()
+        # Drawing the plan takes Python about as long as the pixels take the loops: a thread does
+        # both for its own batch, so that threads seldom wait for each other.
+        made: list[Batch] = []
+        return Work([lambda: made.append(self._run(begin()))], lambda: made[0])
 
-        return Work(tasks, finish)
+    def _batch(self, plan: Plan, images: torch.Tensor, step: int) -> Batch:
+        labels = None if self.source.labels is None else self.source.labels[plan.ids]
+        targets = make_targets(labels, plan, num_classes=self.source.num_classes, form=self.form)
+        if targets is not None and self.device.type != "cpu":
+            targets = targets.to(self.device, non_blocking=True)
+        ids = torch.from_numpy(plan.ids[: plan.count].copy())
+        return Batch(images, targets, ids, plan.epoch, step, plan)
 
     def _on_cpu(self, plan: Plan, rows: Rows) -> Made:
         job = Job(plan, self.source.channels, self.output)
@@ -213,17 +223,14 @@ class Pipeline:
 
     def _parts(self, rows: Rows) -> list[Indices]:
         # Mixing groups stay whole, so that no partner is read twice.
-        target = READ_ROWS if self._resident is None else RESIDENT_ROWS
+        if self._resident is not None:
+            return [np.arange(rows.count)]
         starts = np.flatnonzero(np.diff(rows.groups[: rows.count], prepend=-1))
         cuts = [0]
         for start in starts:
-            if start - cuts[-1] >= target:
+            if start - cuts[-1] >= READ_ROWS:
                 cuts.append(int(start))
         return [np.arange(*cut) for cut in pairwise([*cuts, rows.count])]
-
-    def _labels(self, plan: Plan) -> Any:
-        labels = self.source.labels
-        return None if labels is None else labels[plan.ids]
 
     def _epoch_order(self, epoch: int) -> Indices:
         # The last order is kept: every batch of an epoch asks for it.

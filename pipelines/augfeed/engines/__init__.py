@@ -80,6 +80,15 @@ def check_images(images: torch.Tensor, rows: int) -> None:
         raise InputError("there are no images for the plan: give one for each of its rows")
 
 
+def check_places(places: NDArray[np.int64], count: int) -> None:
+    """Raise `InputError` unless every row's place is one of `count` pictures."""
+    if len(places) and not 0 <= int(places.min()) <= int(places.max()) < count:
+        raise InputError(
+            f"places from {places.min()} to {places.max()} are not in [0, {count}): "
+            f"give pictures for all {len(places)} rows of the plan, or places among them"
+        )
+
+
 def usable_device(device: Any) -> torch.device:
     """Return a device of this machine, or raise `InputError` saying what is not there."""
     try:

@@ -1,18 +1,18 @@
 """The engine for CPUs: compiled loops, one pass a sample, without the GIL."""
 
 import os
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from augfeed.engines import Output, check_images
+from augfeed.engines import Output, check_images, check_places
 from augfeed.engines.memory import Memory
-from augfeed.kernels.augment import augment, augment_as
-from augfeed.kernels.store import BFLOAT16, FLOAT16, FLOAT32, UINT8
-from augfeed.kernels.types import Columns, Setup
+from augfeed.kernels.augment import augment
+from augfeed.kernels.store import BFLOAT16, FLOAT16, FLOAT32, UINT8, store
+from augfeed.kernels.types import FIXED, ROW
 from augfeed.philox import normal_quantiles
 from augfeed.plan import Plan
 from augfeed.plan.fixed import Fixed
@@ -24,6 +24,9 @@ KINDS = {
     torch.bfloat16: (BFLOAT16, np.uint16),
     torch.float16: (FLOAT16, np.uint16),
 }
+
+
+STORED_ROWS = 4  # pictures of float32 planes at a time on the way to another element type
 
 
 class CpuEngine:
@@ -66,9 +69,8 @@ class Job:
 
     def __init__(self, plan: Plan, channels: int, output: Output) -> None:
         """Bring plan and constants into the form of the compiled loops."""
-        self.output = output
-        self.columns = _columns(plan)
-        self.setup = _setup(plan, channels)
+        self.fixed = Fixed.of(plan.policy, channels)
+        self.plan, self.output, self.rows = plan, output, _rows(plan)
 
     def run(
         self,
@@ -80,46 +82,63 @@ class Job:
         offsets: NDArray[np.int32] | None = None,
     ) -> None:
         """Write rows `which` of the batch to `out`; see `augfeed.engines.Engine` for the rest."""
-        columns = self.columns
+        rows = self.rows
+        if places is not None or offsets is not None:
+            rows = rows.copy()
         if places is not None:
-            columns = columns._replace(place=np.ascontiguousarray(places, np.int64))
+            rows["place"] = places
         if offsets is not None:
-            columns = columns._replace(offset=np.ascontiguousarray(offsets, np.int32))
+            rows["top"], rows["left"] = offsets[:, 0], offsets[:, 1]
+        check_places(rows["place"], len(images))
+        shared, constants = self._shared(255.0 if images.dtype == np.uint8 else 1.0)
         kind, _ = KINDS[self.output.dtype]
-        scale = 255.0 if images.dtype == np.uint8 else 1.0
         if kind == FLOAT32 and out.flags.c_contiguous:
-            augment(images, which, columns, self.setup, scale, out)
-        else:
-            augment_as(images, which, columns, self.setup, scale, kind, out)
+            augment(images, np.stack([which, which]), rows, shared, *constants, out)
+            return
+        # Through float32 planes, few at a time, so that they are in the cache when they are read.
+        for part in np.array_split(which, -(-len(which) // STORED_ROWS)) if len(which) else ():
+            planes = np.empty((len(part), *out.shape[1:]), np.float32)
+            slots = np.stack([part, np.arange(len(part))])
+            augment(images, slots, rows, shared, *constants, planes)
+            store(planes, kind, part, out)
+
+    def _shared(self, scale: float) -> tuple[NDArray[Any], tuple[NDArray[Any], ...]]:
+        fixed, plan = self.fixed, self.plan
+        shared = np.zeros(1, FIXED)
+        shared[0] = (
+            plan.seed, plan.epoch, scale, fixed.pad_mode, fixed.pad_fill * scale,
+            fixed.border_mode, fixed.border_fill * scale, fixed.contrast_about_half,
+            fixed.normalized, fixed.erase_noise, fixed.cutout_fill, fixed.erase_fill,
+        )  # fmt: skip
+        statistics = np.stack([fixed.mean, fixed.std, 0 * fixed.mean, 0 * fixed.std + 1,
+                               fixed.sigma_scale])  # fmt: skip
+        return shared, (statistics, _chroma(), normal_quantiles())
 
 
-def _columns(plan: Plan) -> Columns:
-    colors, mixes, rows = plan.colors, plan.mixes, len(plan.ids)
-    factors = np.stack([colors.brightness, colors.contrast, colors.saturation, colors.hue])
-    return Columns(
-        plan.ids, np.arange(rows), np.zeros((rows, 2), np.int32),
-        plan.flip_x, plan.flip_y, plan.warped, np.ascontiguousarray(plan.inverse),
-        factors, colors.gray, colors.inverted, colors.bits, colors.threshold,
-        mixes.mode, mixes.partner, mixes.lam, mixes.patch,
-        plan.cutout, plan.erased, plan.sigma, plan.salt, plan.pepper,
-    )  # fmt: skip
+def _rows(plan: Plan) -> NDArray[Any]:
+    colors, mixes, rows = plan.colors, plan.mixes, np.zeros(len(plan.ids), ROW)
+    columns: dict[str, NDArray[Any]] = {
+        "id": plan.ids, "place": np.arange(len(rows)), "partner": mixes.partner,
+        "flip_x": plan.flip_x, "flip_y": plan.flip_y, "warped": plan.warped,
+        "gray": colors.gray, "inverted": colors.inverted, "brightness": colors.brightness,
+        "contrast": colors.contrast, "saturation": colors.saturation, "hue": colors.hue,
+        "bits": colors.bits, "threshold": colors.threshold, "mode": mixes.mode, "lam": mixes.lam,
+        "sigma": plan.sigma, "salt": plan.salt, "pepper": plan.pepper,
+    }  # fmt: skip
+    for name, column in columns.items():
+        rows[name] = column
+    if plan.warped.any():
+        for k in range(9):
+            rows[f"m{k}"] = plan.inverse[:, k // 3, k % 3]
+    for name, boxes in (("patch", mixes.patch), ("cutout", plan.cutout), ("erased", plan.erased)):
+        for k in range(4):
+            rows[f"{name}{k}"] = boxes[:, k]
+    return rows
 
 
-def _setup(plan: Plan, channels: int) -> Setup:
-    fixed, (yiq, rgb) = Fixed.of(plan.policy, channels), _chroma()
-    return Setup(
-        np.uint64(plan.seed), np.uint64(plan.epoch),
-        fixed.pad_mode, fixed.pad_fill, fixed.border_mode, fixed.border_fill,
-        fixed.contrast_about_half, fixed.normalized, fixed.erase_noise,
-        fixed.cutout_fill, fixed.erase_fill, fixed.mean, fixed.std, fixed.sigma_scale,
-        yiq, rgb, normal_quantiles(),
-    )  # fmt: skip
-
-
-@lru_cache(maxsize=1)
-def _chroma() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    yiq = np.array(YIQ)
-    return yiq, np.linalg.inv(yiq)
+@cache
+def _chroma() -> NDArray[np.float64]:
+    return np.stack([np.array(YIQ), np.linalg.inv(np.array(YIQ))])
 
 
 def usable_cores() -> int:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-KEPT = 4  # free blocks kept: batches in the making, at the caller, and on their way back
+KEPT = 32  # free blocks kept at most; there are never more than batches were alive at once
 
 
 class Memory:

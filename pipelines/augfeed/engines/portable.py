@@ -15,8 +15,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from augfeed.engines import Output, check_images
-from augfeed.errors import InputError, MissingExtraError
+from augfeed.engines import Output, check_images, check_places
+from augfeed.errors import MissingExtraError
 from augfeed.philox import Stream, normal_quantiles
 from augfeed.plan import CUTMIX, MIXUP, Plan
 from augfeed.plan.fixed import Fixed
@@ -60,7 +60,7 @@ class PortableEngine:
         fixed = Fixed.of(plan.policy, images.shape[-1])
         if places is None:
             places = np.arange(rows)
-        _check_places(places, len(images))
+        check_places(places, len(images))
         if offsets is None:
             offsets = np.zeros((rows, 2), np.int32)
         frames = _frames(plan.size, images.to(self.device), places, offsets, fixed)
@@ -71,14 +71,6 @@ class PortableEngine:
             values = normalize(values, mean, std)
         values = _occluded(plan, fixed, _mixed(plan, values))
         return _cast(_noised(plan, fixed, values), output)
-
-
-def _check_places(places: NDArray[np.int64], count: int) -> None:
-    if len(places) and not 0 <= int(places.min()) <= int(places.max()) < count:
-        raise InputError(
-            f"places from {places.min()} to {places.max()} are not in [0, {count}): "
-            f"give pictures for all {len(places)} rows of the plan, or places among them"
-        )
 
 
 def _frames(

@@ -1,6 +1,6 @@
 """The one pass: from a uint8 or float picture to planes of the model's input."""
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numba import njit
@@ -15,228 +15,198 @@ from augfeed.kernels.color import (
     color_strip,
     finish_matrix,
 )
-from augfeed.kernels.noise import add_normal, erase_with_noise, pixel_numbers, salt_and_pepper
-from augfeed.kernels.sample import FAST, Edges, Scratch, View, mean_color, sample_strip
-from augfeed.kernels.store import store
-from augfeed.kernels.types import Array, Columns, Floats, Ints, Setup
+from augfeed.kernels.noise import (
+    CHUNK,
+    add_normal,
+    erase_with_noise,
+    pixel_numbers,
+    salt_and_pepper,
+)
+from augfeed.kernels.sample import FAST, Edges, Frame, U, mean_color, sample_strip
+from augfeed.kernels.types import Array, Floats, Ints, Words
 
 MIXUP, CUTMIX = 1, 2
 STRIP = 1024  # pixels of a strip: three channels of it, twice, fit the nearest cache
 ERASE_PIXELS, NOISE_PIXELS, SALT_PIXELS = 20, 22, 24  # augfeed.philox.Stream
 
 
-class Side(NamedTuple):
-    """One picture of a mix: where its pixels come from, and its colour map."""
-
-    image: Array
-    shown: View
-    use: int
-    matrix: Floats
-    steps: tuple[int, float]
-
-
-class Mix(NamedTuple):
-    """How a row is mixed: mode, share of the own picture, CutMix's box."""
-
-    mode: int
-    lam: Any
-    top: int
-    left: int
-    bottom: int
-    right: int
-
-
 @njit(nogil=True)
-def _view(r: int, columns: Columns) -> View:
-    return View(
-        int(columns.offset[r, 0]), int(columns.offset[r, 1]), columns.flip_x[r],
-        columns.flip_y[r], columns.warped[r], columns.inverse[r],
-    )  # fmt: skip
+def _frame(shape: tuple[int, int, int, int], row: Any, size: tuple[int, int]) -> Frame:
+    _, height, width, channels = shape
+    start = U(row.place) * U(height * width * channels)
+    return Frame(start, height, width, channels, row.top, row.left, size[0], size[1])
 
 
 @njit(nogil=True)
 def _color(
-    image: Array, r: int, size: tuple[int, int], columns: Columns, setup: Setup, edges: Edges,
-    scale: float, matrix: Floats,
+    flat: Array, frame: Frame, edges: Edges, row: Any, r: int, fixed: Any, statistics: Floats,
+    chroma: Floats, linear: Floats, maps: Floats,
 ) -> int:  # fmt: skip
     # Writes the colour map of a row and returns how it is to be used.
-    brightness, contrast = columns.factors[0, r], columns.factors[1, r]
+    steps = row.bits < 8 or row.threshold <= 1.0
     about = 0.5
-    if contrast != 1.0 and not setup.about_half:
-        corner = (int(columns.offset[r, 0]), int(columns.offset[r, 1]))
-        mean = mean_color(image, corner, size, edges, scale)
-        if mean.size == 3:
-            about = brightness * (0.299 * mean[0] + 0.587 * mean[1] + 0.114 * mean[2])
-        else:
-            about = brightness * mean[0]
+    if row.contrast != 1.0 and not fixed.about_half:
+        red, green, blue = mean_color(flat, frame, edges, fixed.scale)
+        gray = 0.299 * red + 0.587 * green + 0.114 * blue if frame.channels == 3 else red
+        about = row.brightness * gray
     look = Look(
-        brightness, contrast, about, columns.factors[2, r], columns.factors[3, r],
-        columns.gray[r], columns.inverted[r],
-    )  # fmt: skip
-    linear = np.empty((matrix.shape[0], matrix.shape[1]))
-    changed = color_matrix(look, setup.yiq, setup.rgb, linear)
-    if columns.bits[r] < 8 or columns.threshold[r] <= 1.0:
-        finish_matrix(linear, scale, np.zeros_like(setup.mean), np.ones_like(setup.std), matrix)
-        return STEPS
-    finish_matrix(linear, scale, setup.mean, setup.std, matrix)
-    return MATRIX if changed else PLAIN
+        row.brightness, row.contrast, about, row.saturation, row.hue, row.gray, row.inverted
+    )
+    changed = color_matrix(look, chroma, linear)
+    finish_matrix(linear, fixed.scale, statistics[2:] if steps else statistics, maps, r)
+    return STEPS if steps else MATRIX if changed else PLAIN
 
 
 @njit(nogil=True, fastmath=FAST)
-def _blend(own: Floats, other: Floats, lam: Any) -> None:
+def _blend(planes: Floats, at: Any, second: Floats, start: Any, count: int, lam: Any) -> None:
     rest = np.float32(1.0) - lam
-    for i in range(own.size):
-        own[i] = own[i] * lam + other[i] * rest
+    for i in range(count):
+        planes[at + U(i)] = planes[at + U(i)] * lam + second[start + U(i)] * rest
 
 
 @njit(nogil=True)
-def _copy(source: Floats, target: Floats) -> None:
-    for i in range(source.size):
-        target[i] = source[i]
+def _paste(
+    planes: Floats, at: Any, width: int, second: Floats, start: Any, lines: int, count: int
+) -> None:
+    for _ in range(lines):
+        for i in range(count):
+            planes[at + U(i)] = second[start + U(i)]
+        at, start = at + U(width), start + U(count)
 
 
 @njit(nogil=True)
-def _mix_strip(
-    other: Side, y0: int, y1: int, mix: Mix, size: tuple[int, int], setup: Setup, edges: Edges,
-    scratch: Scratch, second: Floats, planes: Floats,
-) -> None:  # fmt: skip
-    # Mixes the partner into lines y0 to y1, which lie in `planes` already.
-    width = size[1]
-    x0, x1 = 0, width
-    if mix.mode == CUTMIX:
-        y0, y1 = max(y0, mix.top), min(y1, mix.bottom)
-        x0, x1 = mix.left, mix.right
-    count = x1 - x0
-    if y1 <= y0 or count <= 0:
+def _patch(row: Any, y0: int, y1: int, width: int) -> tuple[int, int, int, int]:
+    # The part (first line, end, first pixel, count) of lines y0 to y1 that a partner is seen in.
+    if row.mode == CUTMIX:
+        count = row.patch3 - row.patch1 if row.patch0 < y1 and y0 < row.patch2 else 0
+        return max(y0, row.patch0), min(y1, row.patch2), row.patch1, count
+    return y0, y1, 0, width if row.mode == MIXUP else 0
+
+
+@njit(nogil=True)
+def _hide(planes: Floats, at: Any, width: int, row: Any, fill: Any) -> None:
+    for y in range(row.cutout0, row.cutout2):
+        for x in range(row.cutout1, row.cutout3):
+            planes[at + U(y * width + x)] = fill
+
+
+@njit(nogil=True)
+def _erase(
+    planes: Floats, at: Any, c: int, size: tuple[int, int], row: Any, fixed: Any, quantiles: Floats
+) -> None:
+    box = (row.erased0, row.erased1, row.erased2, row.erased3)
+    if fixed.erase_noise:
+        key = (fixed.seed, fixed.epoch, row.id, ERASE_PIXELS)
+        numbers = pixel_numbers(size[0] * size[1], c, key)
+        table = quantiles if fixed.normalized else quantiles[:0]
+        erase_with_noise(planes, at, size[1], box, numbers, table)
         return
-    sample_strip(other.image, other.shown, (y0, y1), (x0, count), size, edges, scratch, second, 0)
-    whole = (y1 - y0) * count
-    color_strip(second, 0, whole, other.use, other.matrix, other.steps, setup.mean, setup.std)
-    for c in range(planes.shape[0]):
-        if mix.mode == MIXUP:
-            _blend(planes[c, y0 * width : y1 * width], second[c, :whole], mix.lam)
-        else:
-            for y in range(y0, y1):
-                start = (y - y0) * count
-                to = y * width + x0
-                _copy(second[c, start : start + count], planes[c, to : to + count])
+    for y in range(box[0], box[2]):
+        for x in range(box[1], box[3]):
+            planes[at + U(y * size[1] + x)] = fixed.erase_fill
 
 
 @njit(nogil=True)
-def _side(
-    images: Array, r: int, size: tuple[int, int], columns: Columns, setup: Setup, edges: Edges,
-    scale: float, matrix: Floats,
-) -> Side:  # fmt: skip
-    image = images[columns.place[r]]
-    use = _color(image, r, size, columns, setup, edges, scale, matrix)
-    steps = (int(columns.bits[r]), float(columns.threshold[r]))
-    return Side(image, _view(r, columns), use, matrix, steps)
-
-
-@njit(nogil=True)
-def _pixels(
-    images: Array, b: int, size: tuple[int, int], columns: Columns, setup: Setup, scale: float,
-    planes: Floats,
+def _over(
+    planes: Floats, at: Any, size: tuple[int, int], row: Any, fixed: Any, statistics: Floats,
+    quantiles: Floats, words: Words,
 ) -> None:  # fmt: skip
-    # Geometry, colour, mixing and cutout, a strip of lines at a time, so that it stays in the
-    # nearest cache.
-    (height, width), channels = size, planes.shape[0]
-    edges = Edges(
-        setup.pad_mode, np.float32(setup.pad_fill * scale),
-        setup.border_mode, np.float32(setup.border_fill * scale),
-    )  # fmt: skip
-    lines = max(1, STRIP // width)
-    scratch = Scratch(
-        np.empty(width, np.int32), np.empty(width, np.int32),
-        np.empty(width, np.float32), np.empty(width, np.float32),
-        np.empty(width * channels, np.float32),
-    )  # fmt: skip
-    second = np.empty((channels, lines * width), np.float32)
-    own = _side(images, b, size, columns, setup, edges, scale,
-                np.empty((channels, channels + 1), np.float32))  # fmt: skip
-    patch, hole = columns.patch[b], columns.cutout[b]
-    mix = Mix(int(columns.mode[b]), columns.lam[b], int(patch[0]), int(patch[1]), int(patch[2]),
-              int(patch[3]))  # fmt: skip
-    other = own
-    if mix.mode:
-        other = _side(images, columns.partner[b], size, columns, setup, edges, scale,
-                      np.empty((channels, channels + 1), np.float32))  # fmt: skip
-    for y0 in range(0, height, lines):
-        y1 = min(y0 + lines, height)
-        sample_strip(own.image, own.shown, (y0, y1), (0, width), size, edges, scratch, planes,
-                     y0 * width)  # fmt: skip
-        color_strip(planes, y0 * width, y1 * width, own.use, own.matrix, own.steps,
-                    setup.mean, setup.std)  # fmt: skip
-        if mix.mode:
-            _mix_strip(other, y0, y1, mix, size, setup, edges, scratch, second, planes)
-    for y in range(hole[0], hole[2]):
-        planes[:, y * width + hole[1] : y * width + hole[3]] = np.float32(setup.cutout_fill)
+    # Occlusion and noise, a whole plane at a time.
+    count = size[0] * size[1]
+    stride = U(count)
+    for c in range(statistics.shape[1]):
+        start = at + U(c) * stride
+        if row.cutout2 > row.cutout0:
+            _hide(planes, start, size[1], row, fixed.cutout_fill)
+        if row.erased2 > row.erased0:
+            _erase(planes, start, c, size, row, fixed, quantiles)
+        if row.sigma > 0.0:
+            key = (fixed.seed, fixed.epoch, row.id, NOISE_PIXELS)
+            sigma = row.sigma * statistics[4, c]
+            add_normal(planes, start, count, c, key, sigma, words, quantiles)
+    if row.salt > 0:
+        numbers = pixel_numbers(count, 0, (fixed.seed, fixed.epoch, row.id, SALT_PIXELS))
+        for c in range(statistics.shape[1]):
+            mean, std = statistics[0, c], statistics[1, c]
+            black, white = -mean / std, (np.float32(1.0) - mean) / std
+            below = (row.pepper, row.salt)
+            salt_and_pepper(planes, at + U(c) * stride, numbers, below, black, white)
 
 
 @njit(nogil=True)
-def _over(b: int, size: tuple[int, int], columns: Columns, setup: Setup, planes: Floats) -> None:
-    # Erasing and noise, a whole plane at a time.
-    channels, count = planes.shape
-    sample = np.uint64(columns.ids[b])
-    box, sigma = columns.erased[b], columns.sigma[b]
-    if box[2] > box[0] and box[3] > box[1]:
-        key = (setup.seed, setup.epoch, sample, ERASE_PIXELS)
-        quantiles = setup.quantiles if setup.normalized else setup.quantiles[:0]
-        for c in range(channels):
-            plane = planes[c].reshape(size)
-            if setup.erase_noise:
-                erase_with_noise(plane, pixel_numbers(count, c, key), box, quantiles)
-            else:
-                plane[box[0] : box[2], box[1] : box[3]] = np.float32(setup.erase_fill)
-    if sigma > 0.0:
-        key = (setup.seed, setup.epoch, sample, NOISE_PIXELS)
-        for c in range(channels):
-            scaled = sigma * setup.sigma_scale[c]
-            add_normal(planes[c], c, key, scaled, setup.quantiles)
-    if columns.salt[b] > 0:
-        numbers = pixel_numbers(count, 0, (setup.seed, setup.epoch, sample, SALT_PIXELS))
-        below = (columns.pepper[b], columns.salt[b])
-        for c in range(channels):
-            black = -setup.mean[c] / setup.std[c]
-            white = (np.float32(1.0) - setup.mean[c]) / setup.std[c]
-            salt_and_pepper(planes[c], numbers, below, black, white)
+def _all_colors(
+    flat: Array, shape: tuple[int, int, int, int], size: tuple[int, int], which: Ints,
+    rows: Array, fixed: Any, statistics: Floats, chroma: Floats, maps: Floats, uses: Ints,
+) -> None:  # fmt: skip
+    # The colour maps of the rows that come out and of their partners, each once.
+    edges = Edges(fixed.pad_mode, fixed.pad_fill, fixed.border_mode, fixed.border_fill)
+    linear = np.empty((shape[3], shape[3] + 1))
+    for k in range(which.shape[1]):
+        r = which[0, k]
+        for _ in range(2):
+            if uses[r] < 0:
+                frame = _frame(shape, rows[r], size)
+                uses[r] = _color(flat, frame, edges, rows[r], r, fixed, statistics, chroma, linear,
+                                 maps)  # fmt: skip
+            r = rows[r].partner if rows[r].mode else r
 
 
-def _compile(sources: int) -> tuple[Any, Any]:
+def _compile(sources: int) -> Any:
     # See `augfeed.kernels` for what `sources` is good for.
     @njit(nogil=True, cache=True)
     def augment(
-        images: Array, which: Ints, columns: Columns, setup: Setup, scale: float, out: Floats
-    ) -> int:
-        """Write rows `which` of a plan to `out`, float32 `[count, C, H, W]`.
-
-        `images` is `[N, h, w, C]`, uint8 with `scale` 255 or float32 with `scale` 1.
-        """
-        channels, size = out.shape[1], (out.shape[2], out.shape[3])
-        for b in which:
-            planes = out[b].reshape(channels, size[0] * size[1])
-            _pixels(images, b, size, columns, setup, scale, planes)
-            _over(b, size, columns, setup, planes)
-        return sources
-
-    @njit(nogil=True, cache=True)
-    def augment_as(
-        images: Array, which: Ints, columns: Columns, setup: Setup, scale: float, kind: int,
-        out: Array,
+        images: Array, which: Ints, rows: Array, shared: Array, statistics: Floats,
+        chroma: Floats, quantiles: Floats, out: Floats,
     ) -> int:  # fmt: skip
-        """Write rows `which` of a plan to `out` `[count, C, H, W]`, of any strides and `kind`.
+        """Write rows of a plan to `out`, float32 `[count, C, H, W]`, C-contiguous.
 
-        `kind` is a code of `augfeed.kernels.store`.
+        `images` `[N, h, w, C]` is uint8 or float32; `rows` of `ROW`; `shared` one `FIXED`;
+        `statistics` float32 `[5, C]` mean, std, zeros, ones, factor of sigma; `chroma` float64
+        `[2, 3, 3]`, RGB to YIQ and back; `quantiles` float32 `[65536]`. `which` int64 `[2, n]`
+        holds rows and, for each, its place in `out`.
         """
-        channels, size = out.shape[1], (out.shape[2], out.shape[3])
-        planes = np.empty((channels, size[0] * size[1]), np.float32)
-        for b in which:
-            _pixels(images, b, size, columns, setup, scale, planes)
-            _over(b, size, columns, setup, planes)
-            store(planes.reshape(channels, size[0], size[1]), kind, out[b])
+        fixed, flat, planes = shared[0], images.reshape(images.size), out.reshape(out.size)
+        _, channels, height, width = out.shape
+        size, stride = (height, width), U(height * width)
+        edges = Edges(fixed.pad_mode, fixed.pad_fill, fixed.border_mode, fixed.border_fill)
+        lines = max(1, STRIP // width)
+        places = np.empty(2 * width, np.int32)
+        floats = np.empty(max(2, channels) * width, np.float32)
+        second = np.empty(channels * lines * width, np.float32)
+        words = np.empty((4, CHUNK), np.uint32)
+        maps = np.empty((rows.size, channels, channels + 1), np.float32)
+        uses = np.full(rows.size, -1, np.int64)
+        _all_colors(flat, images.shape, size, which, rows, fixed, statistics, chroma, maps, uses)
+        for k in range(which.shape[1]):
+            b = which[0, k]
+            row, at = rows[b], U(which[1, k]) * U(channels) * stride
+            own = _frame(images.shape, row, size)
+            p = row.partner if row.mode else b
+            other = _frame(images.shape, rows[p], size)
+            for y0 in range(0, height, lines):
+                y1 = min(y0 + lines, height)
+                here = at + U(y0 * width)
+                sample_strip(flat, own, row, (y0, y1, 0, width), edges, places, floats, planes,
+                             here, stride)  # fmt: skip
+                color_strip(planes, here, stride, (y1 - y0) * width, uses[b], maps, b, row,
+                            statistics)  # fmt: skip
+                first, end, x0, count = part = _patch(row, y0, y1, width)
+                whole = max(end - first, 0) * count
+                if whole <= 0:
+                    continue
+                sample_strip(flat, other, rows[p], part, edges, places, floats, second, U(0),
+                             U(whole))  # fmt: skip
+                color_strip(second, U(0), U(whole), whole, uses[p], maps, p, rows[p], statistics)
+                for c in range(channels):
+                    to, start = at + U(c) * stride + U(first * width + x0), U(c * whole)
+                    if row.mode == MIXUP:
+                        _blend(planes, to, second, start, whole, row.lam)
+                    else:
+                        _paste(planes, to, width, second, start, end - first, count)
+            _over(planes, at, size, row, fixed, statistics, quantiles, words)
         return sources
 
-    return augment, augment_as
+    return augment
 
 
-augment, augment_as = _compile(SOURCES)
+augment = _compile(SOURCES)

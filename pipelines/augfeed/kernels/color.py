@@ -1,11 +1,11 @@
 """Colour: all linear operations of a sample as one matrix, then what is not linear."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
 
-from augfeed.kernels.sample import FAST
+from augfeed.kernels.sample import FAST, U
 from augfeed.kernels.types import Floats
 
 RED, GREEN, BLUE = 0.299, 0.587, 0.114
@@ -37,7 +37,8 @@ def _blend_with_gray(share: float) -> Floats:
 
 
 @njit(nogil=True)
-def _turn_hue(turns: float, yiq: Floats, rgb: Floats) -> Floats:
+def _turn_hue(turns: float, chroma: Floats) -> Floats:
+    yiq, rgb = chroma[0], chroma[1]
     cos, sin = np.cos(2.0 * np.pi * turns), np.sin(2.0 * np.pi * turns)
     out = np.zeros((3, 4))
     for i in range(3):
@@ -62,7 +63,7 @@ class Look(NamedTuple):
 
 
 @njit(nogil=True)
-def color_matrix(look: Look, yiq: Floats, rgb: Floats, out: Floats) -> bool:
+def color_matrix(look: Look, chroma: Floats, out: Floats) -> bool:
     """Write the linear colour operations, on values in [0, 1], to float64 `[C, C + 1]`.
 
     Returns whether they change anything.
@@ -79,7 +80,7 @@ def color_matrix(look: Look, yiq: Floats, rgb: Floats, out: Floats) -> bool:
         if look.saturation != 1.0:
             total = _times(_blend_with_gray(look.saturation), total)
         if look.hue != 0.0:
-            total = _times(_turn_hue(look.hue, yiq, rgb), total)
+            total = _times(_turn_hue(look.hue, chroma), total)
         if look.gray:
             total = _times(_blend_with_gray(0.0), total)
     if look.inverted:
@@ -95,74 +96,80 @@ def color_matrix(look: Look, yiq: Floats, rgb: Floats, out: Floats) -> bool:
 
 
 @njit(nogil=True)
-def finish_matrix(linear: Floats, scale: float, mean: Floats, std: Floats, out: Floats) -> None:
-    """Write the map from image units to normalised values to float32 `[C, C + 1]`."""
-    channels = out.shape[0]
+def finish_matrix(linear: Floats, scale: float, statistics: Floats, maps: Floats, r: int) -> None:
+    """Write the map from image units to normalised values to `maps[r]`, float32 `[C, C + 1]`.
+
+    `statistics` float32 `[2, C]`: mean and standard deviation.
+    """
+    channels = linear.shape[0]
     for c in range(channels):
+        mean, std = statistics[0, c], statistics[1, c]
         for k in range(channels):
-            out[c, k] = np.float32(linear[c, k] / (scale * std[c]))
-        out[c, channels] = np.float32((linear[c, channels] - mean[c]) / std[c])
+            maps[r, c, k] = np.float32(linear[c, k] / (scale * std))
+        maps[r, c, channels] = np.float32((linear[c, channels] - mean) / std)
 
 
 @njit(nogil=True, fastmath=FAST)
-def _plain(row: Floats, a: np.float32, b: np.float32) -> None:
-    for i in range(row.size):
-        row[i] = row[i] * a + b
+def _plain(planes: Floats, at: Any, count: int, a: Any, b: Any) -> None:
+    for i in range(count):
+        planes[at + U(i)] = planes[at + U(i)] * a + b
 
 
 @njit(nogil=True, fastmath=FAST)
-def _matrix(red: Floats, green: Floats, blue: Floats, m: Floats) -> None:
-    m00, m01, m02, m03 = m[0, 0], m[0, 1], m[0, 2], m[0, 3]
-    m10, m11, m12, m13 = m[1, 0], m[1, 1], m[1, 2], m[1, 3]
-    m20, m21, m22, m23 = m[2, 0], m[2, 1], m[2, 2], m[2, 3]
-    for i in range(red.size):
-        p, q, s = red[i], green[i], blue[i]
-        red[i] = m00 * p + m01 * q + m02 * s + m03
-        green[i] = m10 * p + m11 * q + m12 * s + m13
-        blue[i] = m20 * p + m21 * q + m22 * s + m23
+def _matrix(planes: Floats, at: Any, stride: Any, count: int, m: Floats, r: int) -> None:
+    m00, m01, m02, m03 = m[r, 0, 0], m[r, 0, 1], m[r, 0, 2], m[r, 0, 3]
+    m10, m11, m12, m13 = m[r, 1, 0], m[r, 1, 1], m[r, 1, 2], m[r, 1, 3]
+    m20, m21, m22, m23 = m[r, 2, 0], m[r, 2, 1], m[r, 2, 2], m[r, 2, 3]
+    green, blue = at + stride, at + stride + stride
+    for k in range(count):
+        i = U(k)
+        p, q, s = planes[at + i], planes[green + i], planes[blue + i]
+        planes[at + i] = m00 * p + m01 * q + m02 * s + m03
+        planes[green + i] = m10 * p + m11 * q + m12 * s + m13
+        planes[blue + i] = m20 * p + m21 * q + m22 * s + m23
 
 
 @njit(nogil=True)
-def _clamp(row: Floats, low: np.float32, high: np.float32) -> None:
-    for i in range(row.size):
-        row[i] = min(max(row[i], low), high)
+def _clamp(planes: Floats, at: Any, count: int, low: Any, high: Any) -> None:
+    for i in range(count):
+        planes[at + U(i)] = min(max(planes[at + U(i)], low), high)
 
 
 @njit(nogil=True)
-def _steps(row: Floats, bits: int, threshold: np.float32) -> None:
+def _steps(planes: Floats, at: Any, count: int, bits: int, threshold: Any) -> None:
     mask = (0xFF << (8 - bits)) & 0xFF
-    for i in range(row.size):
-        value = row[i]
+    for i in range(count):
+        value = planes[at + U(i)]
         if bits < 8:
             kept = int(np.floor(value * np.float32(255.0) + np.float32(0.5))) & mask
             value = np.float32(kept) * np.float32(1.0 / 255.0)
-        row[i] = np.float32(1.0) - value if value >= threshold else value
+        planes[at + U(i)] = np.float32(1.0) - value if value >= threshold else value
 
 
 @njit(nogil=True)
 def color_strip(
-    planes: Floats, first: int, end: int, use: int, matrix: Floats, steps: tuple[int, float],
-    mean: Floats, std: Floats,
+    planes: Floats, at: Any, stride: Any, count: int, use: int, maps: Floats, r: int, row: Any,
+    statistics: Floats,
 ) -> None:  # fmt: skip
-    """Apply a colour map to `planes[:, first:end]`, float32 `[C, n]`, in place.
+    """Apply colour map `maps[r]` to `count` values a channel, from `planes[at]` on, in place.
 
     `use` is `PLAIN`: only the diagonal; `MATRIX`: all of it, then the clamp; `STEPS`: all of it,
-    into [0, 1], clamp, posterize and solarize (`steps`: bits, threshold), then normalise.
+    into [0, 1], clamp, posterize and solarize as `row` says, then normalise.
     """
-    channels = planes.shape[0]
+    channels = maps.shape[1]
     if use == PLAIN or channels == 1:
         for c in range(channels):
-            _plain(planes[c, first:end], matrix[c, c], matrix[c, channels])
+            _plain(planes, at + U(c) * stride, count, maps[r, c, c], maps[r, c, channels])
     else:
-        _matrix(planes[0, first:end], planes[1, first:end], planes[2, first:end], matrix)
+        _matrix(planes, at, stride, count, maps, r)
     if use == PLAIN:
         return
     one, zero = np.float32(1.0), np.float32(0.0)
     for c in range(channels):
-        row = planes[c, first:end]
+        start, mean, std = at + U(c) * stride, statistics[0, c], statistics[1, c]
         if use == MATRIX:
-            _clamp(row, (zero - mean[c]) / std[c], (one - mean[c]) / std[c])
+            _clamp(planes, start, count, (zero - mean) / std, (one - mean) / std)
         else:
-            _clamp(row, zero, one)
-            _steps(row, steps[0], np.float32(steps[1]))
-            _plain(row, one / std[c], -mean[c] / std[c])
+            _clamp(planes, start, count, zero, one)
+            _steps(planes, start, count, row.bits, row.threshold)
+            _plain(planes, start, count, one / std, -mean / std)

@@ -1,9 +1,12 @@
 """float32 planes given out as another element type, or with the channels last."""
 
+from typing import Any
+
 import numpy as np
 from numba import njit
 
-from augfeed.kernels.types import Array, Floats
+from augfeed.kernels import SOURCES
+from augfeed.kernels.types import Array, Floats, Ints
 
 FLOAT32, UINT8, BFLOAT16, FLOAT16 = 0, 1, 2, 3
 
@@ -30,26 +33,37 @@ def _float16(bits: np.uint32, tiny: np.uint32) -> np.uint32:
     return sign | half
 
 
-@njit(nogil=True)
-def store(planes: Floats, kind: int, out: Array) -> None:
-    """Write float32 `[C, H, W]` to `out` `[C, H, W]` of any strides.
+def _compile(sources: int) -> Any:
+    # See `augfeed.kernels` for what `sources` is good for.
+    @njit(nogil=True, cache=True)
+    def store(planes: Floats, kind: int, places: Ints, out: Array) -> int:
+        """Write float32 `[n, C, H, W]` to places of `out` `[count, C, H, W]` of any strides.
 
-    `BFLOAT16` and `FLOAT16` write the bits to uint16; `UINT8` rounds `255 * value` to the nearest
-    and clamps.
-    """
-    channels, height, width = planes.shape
-    bits = planes.view(np.uint32)
-    # 2**-1 has a unit in the last place of 2**-24, that of a subnormal half.
-    tiny = (np.abs(planes) + np.float32(0.5)).view(np.uint32) if kind == FLOAT16 else bits
-    for y in range(height):
-        for c in range(channels):
-            for x in range(width):
-                if kind == FLOAT32:
-                    out[c, y, x] = planes[c, y, x]
-                elif kind == UINT8:
-                    value = np.floor(planes[c, y, x] * np.float32(255.0) + np.float32(0.5))
-                    out[c, y, x] = min(max(value, np.float32(0.0)), np.float32(255.0))
-                elif kind == BFLOAT16:
-                    out[c, y, x] = _bfloat16(bits[c, y, x])
-                else:
-                    out[c, y, x] = _float16(bits[c, y, x], tiny[c, y, x])
+        `BFLOAT16` and `FLOAT16` write the bits to uint16; `UINT8` rounds `255 * value` to the
+        nearest and clamps.
+        """
+        _, channels, height, width = planes.shape
+        half, full, zero = np.float32(0.5), np.float32(255.0), np.float32(0.0)
+        bits = planes.view(np.uint32)
+        # 2**-1 has a unit in the last place of 2**-24, that of a subnormal half.
+        tiny = (np.abs(planes) + half).view(np.uint32) if kind == FLOAT16 else bits
+        for n in range(places.size):
+            b = places[n]
+            for y in range(height):
+                for c in range(channels):
+                    for x in range(width):
+                        if kind == FLOAT32:
+                            out[b, c, y, x] = planes[n, c, y, x]
+                        elif kind == UINT8:
+                            value = np.floor(planes[n, c, y, x] * full + half)
+                            out[b, c, y, x] = min(max(value, zero), full)
+                        elif kind == BFLOAT16:
+                            out[b, c, y, x] = _bfloat16(bits[n, c, y, x])
+                        else:
+                            out[b, c, y, x] = _float16(bits[n, c, y, x], tiny[n, c, y, x])
+        return sources
+
+    return store
+
+
+store = _compile(SOURCES)

@@ -1,6 +1,6 @@
 """Types of the compiled code: arrays, and the plan as the loops see it."""
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,53 +9,46 @@ Array = NDArray[Any]
 Bytes = NDArray[np.uint8]
 Floats = NDArray[Any]
 Ints = NDArray[Any]
-Flags = NDArray[np.bool_]
 Words = NDArray[Any]
 
-
-class Columns(NamedTuple):
-    """The plan's arrays, one row a sample (see `augfeed.plan.Plan`)."""
-
-    ids: Ints  # int64 [M]
-    place: Ints  # int64 [M]
-    offset: Ints  # int32 [M, 2]
-    flip_x: Flags
-    flip_y: Flags
-    warped: Flags
-    inverse: Floats  # float32 [M, 3, 3]
-    factors: Floats  # float32 [4, M] brightness, contrast, saturation, hue
-    gray: Flags
-    inverted: Flags
-    bits: Ints  # uint8 [M]
-    threshold: Floats  # float32 [M]
-    mode: Ints  # uint8 [M]
-    partner: Ints  # int32 [M]
-    lam: Floats  # float32 [M]
-    patch: Ints  # int32 [M, 4]
-    cutout: Ints  # int32 [M, 4]
-    erased: Ints  # int32 [M, 4]
-    sigma: Floats  # float32 [M]
-    salt: Ints  # uint32 [M]
-    pepper: Ints  # uint32 [M]
-
-
-class Setup(NamedTuple):
-    """What is the same for all samples (see `augfeed.plan.fixed.Fixed`)."""
-
-    seed: Any  # uint64
-    epoch: Any  # uint64
-    pad_mode: int
-    pad_fill: float
-    border_mode: int
-    border_fill: float
-    about_half: bool
-    normalized: bool
-    erase_noise: bool
-    cutout_fill: float
-    erase_fill: float
-    mean: Floats  # float32 [C]
-    std: Floats  # float32 [C]
-    sigma_scale: Floats  # float32 [C]
-    yiq: Floats  # float64 [3, 3]
-    rgb: Floats  # float64 [3, 3], its inverse
-    quantiles: Floats  # float32 [65536]
+# One row of a plan. A record array is one argument of one type, whatever arrays the plan holds, and
+# its fields are read without touching reference counts, which many small arrays would.
+ROW = np.dtype(
+    [
+        ("id", np.uint64),
+        ("place", np.int64),
+        *((name, np.int64) for name in ("top", "left", "partner")),
+        *((name, np.bool_) for name in ("flip_x", "flip_y", "warped", "gray", "inverted")),
+        *((f"m{k}", np.float32) for k in range(9)),  # inverse map, row by row
+        *((name, np.float32) for name in ("brightness", "contrast", "saturation", "hue")),
+        ("bits", np.int64),
+        ("threshold", np.float32),
+        ("mode", np.int64),
+        ("lam", np.float32),
+        *((f"patch{k}", np.int64) for k in range(4)),  # top, left, bottom, right
+        *((f"cutout{k}", np.int64) for k in range(4)),
+        *((f"erased{k}", np.int64) for k in range(4)),
+        ("sigma", np.float32),
+        ("salt", np.uint32),
+        ("pepper", np.uint32),
+    ],
+    align=True,
+)
+# What is the same for all rows; fills of padding and border are in the images' units.
+FIXED = np.dtype(
+    [
+        ("seed", np.uint64),
+        ("epoch", np.uint64),
+        ("scale", np.float64),  # the images' value for white
+        ("pad_mode", np.int64),
+        ("pad_fill", np.float32),
+        ("border_mode", np.int64),
+        ("border_fill", np.float32),
+        ("about_half", np.bool_),
+        ("normalized", np.bool_),
+        ("erase_noise", np.bool_),
+        ("cutout_fill", np.float32),
+        ("erase_fill", np.float32),
+    ],
+    align=True,
+)

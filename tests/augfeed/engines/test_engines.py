@@ -220,16 +220,16 @@ def test_pictures_are_left_alone(engine: str, case: str) -> None:
 
 
 def poisoned(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let fresh memory hold NaN, or 0xAB where there is none."""
+    """Let all bits of fresh memory be set: NaN in every float dtype."""
     empty, numpy_empty = torch.empty, np.empty
 
     def tensor(*args: Any, **kwargs: Any) -> torch.Tensor:
         made = empty(*args, **kwargs)
-        return made.fill_(torch.nan if made.is_floating_point() else 0x2B)
+        return made.fill_(torch.nan if made.is_floating_point() else -1)
 
     def array(*args: Any, **kwargs: Any) -> Any:
         made = numpy_empty(*args, **kwargs)
-        made.fill(np.nan if made.dtype.kind == "f" else 0xAB)
+        made.ravel().view(np.uint8).fill(0xFF)
         return made
 
     monkeypatch.setattr(torch, "empty", tensor)
@@ -290,9 +290,9 @@ def test_values_stay_in_range(engine: str) -> None:
 
 @pytest.mark.parametrize("places", [None, np.array([0, 1, 2]), np.array([0, -1, 1])],
                          ids=["too few", "beyond", "negative"])  # fmt: skip
-def test_places_without_a_picture_are_refused(places: Any) -> None:
+def test_places_without_a_picture_are_refused(engine: str, places: Any) -> None:
     with pytest.raises(InputError, match="pictures"):
-        run("portable", plan_of(Policy(), Shape(3, 4, 4, 3)), pictures(Shape(3, 4, 4, 2)),
+        run(engine, plan_of(Policy(), Shape(3, 4, 4, 3)), pictures(Shape(3, 4, 4, 2)),
             places=places)  # fmt: skip
 
 
