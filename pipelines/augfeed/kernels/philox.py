@@ -108,3 +108,38 @@ def fill_plane(
     c0, c2 = sample & _LOW, stream_word(sample, np.uint64(key[3]))
     for i in range(w0.size):
         w0[i], w1[i], w2[i], w3[i] = philox(c0, epoch, c2, np.uint64(first + i), k0, k1)
+
+
+@njit(nogil=True, cache=True)
+def fill_partners(
+    seed: Any, epoch: int, stream: int, names: Ints, where: Ints, slots: Ints, partner: Ints
+) -> None:
+    """Write the row of each row's partner to `partner` int64 `[M]`, its own if it has none.
+
+    Sattolo's algorithm: one random cycle through the members of each group. Row r stands in group
+    `names[where[r]]`, at place `slots[r]` of 8.
+    """
+    key = np.uint64(seed)
+    k0, k1 = key & _LOW, key >> _32
+    members, after = np.full((names.size, 8), -1, np.int64), np.zeros((names.size, 8), np.int64)
+    for r in range(where.size):
+        members[where[r], slots[r]] = r
+    u = np.empty(8)
+    for g in range(names.size):
+        count = 0
+        while count < 8 and members[g, count] >= 0:
+            after[g, count] = count
+            count += 1
+        name = np.uint64(names[g])
+        for block in range(2):
+            w = philox(name & _LOW, np.uint64(epoch), stream_word(name, np.uint64(stream)),
+                       np.uint64(block), k0, k1)  # fmt: skip
+            for k in range(4):
+                u[4 * block + k] = float(w[k] >> np.uint64(8)) * 2.0**-24
+        for last in range(count - 1, 0, -1):
+            picked = min(int(u[last - 1] * last), last - 1)
+            after[g, picked], after[g, last] = after[g, last], after[g, picked]
+    for r in range(where.size):
+        slot = after[where[r], slots[r]]
+        found = members[where[r], slot]
+        partner[r] = r if slot == slots[r] or found < 0 else found

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from augfeed.philox import Stream, beta, uniforms, words
 from augfeed.plan.draws import Draws, index
-from augfeed.plan.rows import GROUP, Rows
+from augfeed.plan.rows import Rows
 from augfeed.policy import CutMix, Mixer, Mixup, OneOf
 
 NONE, MIXUP, CUTMIX = 0, 1, 2
@@ -68,22 +68,16 @@ def partners(seed: int, epoch: int, rows: Rows) -> tuple[NDArray[np.int64], NDAr
     Sattolo's algorithm: one random cycle through all members of a group, so that nobody is their
     own partner where a group has two members or more.
     """
-    names, where = np.unique(rows.groups, return_inverse=True)
-    members = np.full((len(names), GROUP), -1, np.int64)
-    members[where, rows.slots] = np.arange(len(rows))
-    counts = (members >= 0).sum(axis=1)
-    drawn = words(seed, epoch, names, [(Stream.PARTNER, 0), (Stream.PARTNER, 1)])
-    u = uniforms(drawn).reshape(8, -1)
-    cycle = np.tile(np.arange(GROUP), (len(names), 1))
-    every = np.arange(len(names))
-    for last in range(GROUP - 1, 0, -1):
-        picked = index(u[last - 1], last)
-        picked = np.where(last < counts, picked, last)
-        cycle[every, picked], cycle[:, last] = cycle[:, last].copy(), cycle[every, picked]
-    slots = cycle[where, rows.slots]
-    found = members[where, slots]
-    paired = (slots != rows.slots) & (found >= 0)
-    return np.where(paired, found, np.arange(len(rows))), paired
+    from augfeed.kernels.philox import fill_partners
+
+    first, last = (int(rows.groups.min()), int(rows.groups.max())) if len(rows) else (0, -1)
+    if last - first <= len(rows):  # groups side by side need no sorting
+        names, where = np.arange(first, last + 1), rows.groups - first
+    else:
+        names, where = np.unique(rows.groups, return_inverse=True)
+    found = np.empty(len(rows), np.int64)
+    fill_partners(np.uint64(seed), epoch, int(Stream.PARTNER), names, where, rows.slots, found)
+    return found, found != np.arange(len(rows))
 
 
 def _batch_uniforms(draws: Draws, rows: Rows) -> NDArray[np.float64]:

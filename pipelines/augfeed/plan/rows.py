@@ -49,12 +49,25 @@ class Rows:
         """
         count = len(positions)
         start = (int(positions[0]) if count else 0) if first is None else first
-        if mixing:
+        if mixing and not _whole_groups(positions, len(order)):
             cut = np.unique(positions // GROUP)
             wanted = (cut[:, None] * GROUP + np.arange(GROUP)).ravel()
             outside = np.setdiff1d(wanted[wanted < len(order)], positions, assume_unique=False)
             positions = np.concatenate([positions, outside])
         return cls(order[positions], positions // GROUP, positions % GROUP, count, start)
+
+
+def _whole_groups(positions: Ids, length: int) -> bool:
+    # The usual case: consecutive positions that begin and end between two groups.
+    if not len(positions):
+        return True
+    first, end = int(positions[0]), int(positions[-1]) + 1
+    return (
+        first % GROUP == 0
+        and (end % GROUP == 0 or end == length)
+        and end - first == len(positions)
+        and bool((np.diff(positions) == 1).all())
+    )
 
 
 def check_ids(ids: Any) -> Ids:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterable
+from functools import cached_property
 from typing import Annotated, Any, Never, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -176,7 +177,12 @@ class Policy(BaseModel):
 
     def find(self, cls: type[T]) -> T | None:
         """Return the operation of a class, or None."""
-        return next((item for item in self.operations if isinstance(item, cls)), None)
+        found: T | None = self._by_class.get(cls)
+        return found
+
+    @cached_property
+    def _by_class(self) -> dict[type[Any], Any]:
+        return {type(item): item for item in self.operations}
 
     def size(self, source: tuple[int, int] | None = None) -> tuple[int, int]:
         """Return `(height, width)` of the pictures that come out, given that of the source.
