@@ -180,14 +180,16 @@ def _copy_color(
 
 
 @njit(nogil=True)
-def _fold_line(
-    flat: Array, frame: Frame, y: int, start: int, count: int, mirrored: bool, edges: Edges,
-    planes: Floats, at: Any, stride: Any,
+def _fold_ends(
+    flat: Array, frame: Frame, y: int, start: int, ends: tuple[int, int, int], mirrored: bool,
+    edges: Edges, planes: Floats, at: Any, stride: Any,
 ) -> None:  # fmt: skip
-    # A line that reaches over the border of the picture.
-    for k in range(count):
-        x = fold(start + (count - 1 - k if mirrored else k), frame.width, edges.pad_mode)
-        to = at + U(k)
+    # The pixels of a line (low, high, count) before `low` and from `high` on lie outside.
+    low, high, count = ends
+    for k in range(count - (high - low)):
+        i = k if k < low else k + high - low
+        to = at + U(count - 1 - i if mirrored else i)
+        x = -1 if edges.pad_mode == 0 else fold(start + i, frame.width, edges.pad_mode)
         for c in range(frame.channels):
             planes[to] = edges.pad_fill if x < 0 else _value(flat, frame, y, x, c)
             to += stride
@@ -212,7 +214,10 @@ def sample_strip(
             at += U(count)
         return
     start = (frame.out_width - x0 - count if row.flip_x else x0) + frame.left
-    inside = start >= 0 and start + count <= frame.width
+    # Pixels `low` to `high` of every line lie inside the picture.
+    low, high = min(max(-start, 0), count), max(min(frame.width - start, count), 0)
+    low, high = (low, high) if low < high else (count, count)
+    inner, shift = high - low, U(count - high if row.flip_x else low)
     for k in range(y0, y1):
         y = (frame.out_height - 1 - k if row.flip_y else k) + frame.top
         if y < 0 or y >= frame.height:
@@ -221,14 +226,15 @@ def sample_strip(
             for c in range(frame.channels):
                 for i in range(count):
                     planes[at + U(c) * stride + U(i)] = edges.pad_fill
-        elif inside:
-            first = frame.start + U((y * frame.width + start) * frame.channels)
-            if frame.channels == 1:
-                _copy_gray(flat, first, count, row.flip_x, planes, at)
-            else:
-                _copy_color(flat, first, count, row.flip_x, floats, planes, at, stride)
         else:
-            _fold_line(flat, frame, y, start, count, row.flip_x, edges, planes, at, stride)
+            first = frame.start + U((y * frame.width + start + low) * frame.channels)
+            if frame.channels == 1:
+                _copy_gray(flat, first, inner, row.flip_x, planes, at + shift)
+            else:
+                _copy_color(flat, first, inner, row.flip_x, floats, planes, at + shift, stride)
+            if inner < count:
+                _fold_ends(flat, frame, y, start, (low, high, count), row.flip_x, edges, planes,
+                           at, stride)  # fmt: skip
         at += U(count)
 
 
@@ -259,8 +265,9 @@ def mean_color(flat: Array, frame: Frame, edges: Edges, scale: float) -> tuple[A
                 _add_line(flat, first, whole)
             else:
                 _add_line(flat, first, part)
-        for i in range(columns):
-            total[i % channels] += whole[i] + part[i]
+        for i in range(0, columns, channels):
+            for c in range(channels):
+                total[c] += whole[i + c] + part[i + c]
         for c in range(channels):
             total[c] += (height * width - covered) * edges.pad_fill
     else:
