@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from augfeed.batch import Batch
 from augfeed.engines import Engine, Output, engine_for, usable_device
 from augfeed.engines.cpu import CpuEngine, Job, allocate
-from augfeed.engines.memory import Memory
 from augfeed.errors import InputError, InputTypeError
 from augfeed.invariances import Invariances
+from augfeed.memory import Memory
 from augfeed.philox import check_key
 from augfeed.plan import NONE, Plan, Rows, draw_plan
 from augfeed.plan.fixed import Fixed
@@ -182,7 +182,7 @@ class Pipeline:
         return Batch(images, targets, ids, plan.epoch, step, plan)
 
     def _on_cpu(self, plan: Plan, rows: Rows) -> Made:
-        job = Job(plan, self.source.channels, self.output)
+        job = Job(plan, self.source.channels, self.output, self._memory)
         channels = self.source.channels
         out, batch = allocate(plan.count, channels, self.size, self.output, self._memory)
         offsets = self._offsets(plan)
@@ -194,7 +194,12 @@ class Pipeline:
             needed = _needed(plan, which)
             places = np.zeros(len(plan.ids), np.int64)
             places[needed] = np.arange(len(needed))
-            job.run(read_frames(self.source, plan, needed, self.fixed), which, out, places=places)
+            job.run(
+                read_frames(self.source, plan, needed, self.fixed, self._memory),
+                which,
+                out,
+                places=places,
+            )
 
         return [partial(augment, part) for part in self._parts(rows)], lambda: batch
 
@@ -206,7 +211,7 @@ class Pipeline:
             if self._resident is not None:
                 frames[k] = self._resident[plan.ids[parts[k]]]
             else:
-                frames[k] = read_frames(self.source, plan, parts[k], self.fixed)
+                frames[k] = read_frames(self.source, plan, parts[k], self.fixed, self._memory)
 
         def images() -> torch.Tensor:
             whole = np.concatenate([frames[k] for k in range(len(parts))])

@@ -9,10 +9,10 @@ import torch
 from numpy.typing import NDArray
 
 from augfeed.engines import Output, check_images, check_places
-from augfeed.engines.memory import Memory
 from augfeed.kernels.augment import augment
 from augfeed.kernels.store import BFLOAT16, FLOAT16, FLOAT32, UINT8, store
 from augfeed.kernels.types import FIXED, ROW
+from augfeed.memory import Memory
 from augfeed.philox import normal_quantiles
 from augfeed.plan import Plan
 from augfeed.plan.fixed import Fixed
@@ -67,8 +67,11 @@ def allocate(
 class Job:
     """One plan, ready to be carried out row by row, in any thread."""
 
-    def __init__(self, plan: Plan, channels: int, output: Output) -> None:
+    def __init__(
+        self, plan: Plan, channels: int, output: Output, memory: Memory | None = None
+    ) -> None:
         """Bring plan and constants into the form of the compiled loops."""
+        self.memory = memory or Memory()
         self.fixed = Fixed.of(plan.policy, channels)
         self.plan, self.output, self.rows = plan, output, _rows(plan)
 
@@ -97,7 +100,8 @@ class Job:
             return
         # Through float32 planes, few at a time, so that they are in the cache when they are read.
         for part in np.array_split(which, -(-len(which) // STORED_ROWS)) if len(which) else ():
-            planes = np.empty((len(part), *out.shape[1:]), np.float32)
+            shape = (len(part), out.shape[1], out.shape[2], out.shape[3])
+            planes = self.memory.take(shape, np.float32)
             slots = np.stack([part, np.arange(len(part))])
             augment(images, slots, rows, shared, *constants, planes)
             store(planes, kind, part, out)

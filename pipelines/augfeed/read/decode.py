@@ -27,6 +27,7 @@ from PIL import (
 from PIL.ImageFile import ImageFile
 
 from augfeed.errors import ReadError
+from augfeed.memory import Memory
 from augfeed.read import jpeg
 from augfeed.read.exif import UPRIGHT, Picture, orientation, upright, upright_size
 
@@ -64,12 +65,13 @@ def picture_size(data: bytes, name: str) -> tuple[int, int]:
         return upright_size((image.height, image.width), held)
 
 
-def decode(data: bytes, name: str, channels: Channels) -> Picture:
+def decode(data: bytes, name: str, channels: Channels, memory: Memory | None = None) -> Picture:
     """Return an encoded picture as uint8 `[h, w, channels]`, C-contiguous, turned upright by EXIF.
 
     Of several pictures in one file the first counts. Alpha is dropped, colour profiles are not
     applied; 16 bits are cut to the upper 8, floats must lie in [0, 1]. Raises `ReadError`, naming
     the file, for what cannot be decoded in full, or declares more than `MAX_PIXELS` pixels.
+    A JPEG is decoded into a block of `memory`.
     """
     if not data.startswith(jpeg.MAGIC):
         with _guard(name), _open(data, name) as image:
@@ -78,7 +80,9 @@ def decode(data: bytes, name: str, channels: Channels) -> Picture:
     if header.components != 4:  # CMYK is left to Pillow
         try:
             space = "RGB" if channels == 3 else "GRAY"
-            pixels: Picture = simplejpeg.decode_jpeg(data, space)
+            shape = (header.height, header.width, channels)
+            pixels: Picture = (memory or Memory()).take(shape, np.uint8)
+            simplejpeg.decode_jpeg(data, space, buffer=pixels)
             return upright(pixels, header.held)
         except (ValueError, KeyError, RuntimeError):
             pass  # rare encodings, and damage: Pillow says which, and what is wrong

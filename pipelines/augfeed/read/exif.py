@@ -48,4 +48,4 @@ def upright(image: Picture, held: int) -> Picture:
         image = image[:, ::-1]
     if held in (3, 4, 7, 8):
         image = image[::-1]
-    return np.ascontiguousarray(image)
+    return image.copy()  # also where a side of one pixel makes the view contiguous

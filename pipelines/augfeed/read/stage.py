@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from augfeed.kernels.resample import resample
+from augfeed.memory import Memory
 from augfeed.plan import Plan, Windows
 from augfeed.plan.fixed import Fixed
 from augfeed.policy import Policy, RandomResizedCrop, Resize, resized
@@ -27,7 +28,9 @@ def resident_pictures(source: Source, policy: Policy) -> NDArray[Any] | None:
     return source.images if whole else None
 
 
-def read_frames(source: Source, plan: Plan, rows: Indices, fixed: Fixed) -> NDArray[Any]:
+def read_frames(
+    source: Source, plan: Plan, rows: Indices, fixed: Fixed, memory: Memory
+) -> NDArray[Any]:
     """Return the frames of some rows of a plan, `[len(rows), H, W, C]`, cut and resized.
 
     uint8, or float32 for a source of floats. Raises `ReadError` naming a file that cannot be read.
@@ -41,10 +44,10 @@ def read_frames(source: Source, plan: Plan, rows: Indices, fixed: Fixed) -> NDAr
         names = [source.path(int(i)) for i in ids]
         sizes = np.array([picture_size(*item) for item in zip(encoded, names, strict=True)])
         windows = draws.at(sizes[:, 0], sizes[:, 1])
-        pictures = (decode(data, name, source.channels)
+        pictures = (decode(data, name, source.channels, memory)
                     for data, name in zip(encoded, names, strict=True))  # fmt: skip
     dtype = source.images.dtype if isinstance(source, ArraySource) else np.uint8
-    frames = np.empty((len(rows), *plan.size, source.channels), dtype)
+    frames = memory.take((len(rows), *plan.size, source.channels), dtype)
     for k, picture in enumerate(pictures):
         _cut(picture, windows, k, fixed, frames[k])
     return frames

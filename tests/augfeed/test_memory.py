@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from augfeed.engines.memory import KEPT, Memory
+from augfeed.memory import KEPT, Memory
 
 SHAPE = (4, 3, 5, 7)
 
@@ -47,10 +47,16 @@ def test_whatever_is_made_of_a_batch_keeps_its_block(hold: object, channels_last
     assert first in {pointer(memory), pointer(memory)}
 
 
-def test_blocks_kept_are_few_and_of_the_size_in_use() -> None:
+def test_free_blocks_are_few() -> None:
     memory = Memory()
-    held = [memory.take(SHAPE, "float32") for _ in range(3 * KEPT)]
+    held = [memory.take(SHAPE, "float32") for _ in range(2 * KEPT)]
     del held
-    assert len(memory._free) == KEPT
-    memory.take((1, 1, 1, 1), "uint8")
-    assert all(block.size <= 4096 for block in memory._free)
+    assert [len(blocks) for blocks in memory._free.values()] == [KEPT]
+
+
+@pytest.mark.parametrize("size", [1, 4096, 4097, 100_000, 562_500, 38_535_168])
+def test_a_block_is_little_larger_than_asked_for(size: int) -> None:
+    memory = Memory()
+    memory.take((1, 1, 1, size), "uint8")
+    ((rounded, _),) = memory._free.items()
+    assert size <= rounded <= max(4096, size * 1.13 + 4096)
