@@ -26,6 +26,7 @@ KINDS = {
 }
 
 
+STREAMED = 16 << 20  # bytes: a batch that would push everything else out of the caches
 STORED_ROWS = 4  # pictures of float32 planes at a time on the way to another element type
 
 
@@ -93,9 +94,11 @@ class Job:
         if offsets is not None:
             rows["top"], rows["left"] = offsets[:, 0], offsets[:, 1]
         check_places(rows["place"], len(images))
-        shared, constants = self._shared(255.0 if images.dtype == np.uint8 else 1.0)
         kind, _ = KINDS[self.output.dtype]
-        if kind == FLOAT32 and out.flags.c_contiguous:
+        direct = kind == FLOAT32 and out.flags.c_contiguous
+        scale = 255.0 if images.dtype == np.uint8 else 1.0
+        shared, constants = self._shared(scale, stream=direct and out.nbytes >= STREAMED)
+        if direct:
             augment(images, np.stack([which, which]), rows, shared, *constants, out)
             return
         # Through float32 planes, few at a time, so that they are in the cache when they are read.
@@ -106,13 +109,15 @@ class Job:
             augment(images, slots, rows, shared, *constants, planes)
             store(planes, kind, part, out)
 
-    def _shared(self, scale: float) -> tuple[NDArray[Any], tuple[NDArray[Any], ...]]:
+    def _shared(
+        self, scale: float, *, stream: bool
+    ) -> tuple[NDArray[Any], tuple[NDArray[Any], ...]]:
         fixed, plan = self.fixed, self.plan
         shared = np.zeros(1, FIXED)
         shared[0] = (
             plan.seed, plan.epoch, scale, fixed.pad_mode, fixed.pad_fill * scale,
             fixed.border_mode, fixed.border_fill * scale, fixed.contrast_about_half,
-            fixed.normalized, fixed.erase_noise, fixed.cutout_fill, fixed.erase_fill,
+            fixed.normalized, fixed.erase_noise, fixed.cutout_fill, fixed.erase_fill, stream,
         )  # fmt: skip
         statistics = np.stack([fixed.mean, fixed.std, 0 * fixed.mean, 0 * fixed.std + 1,
                                fixed.sigma_scale])  # fmt: skip

@@ -23,6 +23,7 @@ from augfeed.kernels.noise import (
     salt_and_pepper,
 )
 from augfeed.kernels.sample import FAST, Edges, Frame, U, mean_color, sample_strip
+from augfeed.kernels.stream import stream_copy
 from augfeed.kernels.types import Array, Floats, Ints, Words
 
 MIXUP, CUTMIX = 1, 2
@@ -165,8 +166,10 @@ def _compile(sources: int) -> Any:
         `[2, 3, 3]`, RGB to YIQ and back; `quantiles` float32 `[65536]`. `which` int64 `[2, n]`
         holds rows and, for each, its place in `out`.
         """
-        fixed, flat, planes = shared[0], images.reshape(images.size), out.reshape(out.size)
+        fixed, flat, target = shared[0], images.reshape(images.size), out.reshape(out.size)
         _, channels, height, width = out.shape
+        whole_picture = channels * height * width
+        planes = np.empty(whole_picture, np.float32) if fixed.stream else target
         size, stride = (height, width), U(height * width)
         edges = Edges(fixed.pad_mode, fixed.pad_fill, fixed.border_mode, fixed.border_fill)
         lines = max(1, STRIP // width)
@@ -179,7 +182,8 @@ def _compile(sources: int) -> Any:
         _all_colors(flat, images.shape, size, which, rows, fixed, statistics, chroma, maps, uses)
         for k in range(which.shape[1]):
             b = which[0, k]
-            row, at = rows[b], U(which[1, k]) * U(channels) * stride
+            row, to = rows[b], which[1, k] * whole_picture
+            at = U(0) if fixed.stream else U(to)
             own = _frame(images.shape, row, size)
             p = row.partner if row.mode else b
             other = _frame(images.shape, rows[p], size)
@@ -198,12 +202,14 @@ def _compile(sources: int) -> Any:
                              U(whole))  # fmt: skip
                 color_strip(second, U(0), U(whole), whole, uses[p], maps, p, rows[p], statistics)
                 for c in range(channels):
-                    to, start = at + U(c) * stride + U(first * width + x0), U(c * whole)
+                    spot, start = at + U(c) * stride + U(first * width + x0), U(c * whole)
                     if row.mode == MIXUP:
-                        _blend(planes, to, second, start, whole, row.lam)
+                        _blend(planes, spot, second, start, whole, row.lam)
                     else:
-                        _paste(planes, to, width, second, start, end - first, count)
+                        _paste(planes, spot, width, second, start, end - first, count)
             _over(planes, at, size, row, fixed, statistics, quantiles, words)
+            if fixed.stream:
+                stream_copy(target, to, planes, whole_picture)
         return sources
 
     return augment

@@ -332,3 +332,26 @@ def test_unknown_engine_is_refused() -> None:
 def test_engine_is_chosen_by_device() -> None:
     assert engine_for("cpu").name == "cpu"
     assert engine_for("meta").name == "portable"
+
+
+@pytest.mark.parametrize("shape", [Shape(3, 13, 11, 5), Shape(1, 1, 1, 3), Shape(3, 16, 16, 4)])
+def test_copying_past_the_caches_changes_nothing(
+    shape: Shape, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = plan_of(policy_of(CASES["whole chain"], shape.channels), shape)
+    expected = run("cpu", plan, pictures(shape))
+    monkeypatch.setattr("augfeed.engines.cpu.STREAMED", 0)
+    assert torch.equal(run("cpu", plan, pictures(shape)), expected)
+
+
+@pytest.mark.parametrize("offset", range(17))
+def test_stream_copy_writes_every_value_and_no_other(offset: int) -> None:
+    from augfeed.kernels.stream import stream_copy
+
+    source = np.arange(1.0, 80.0, dtype=np.float32)
+    for count in (0, 1, 15, 16, 17, 63, 79):
+        target = np.zeros(120, np.float32)
+        stream_copy(target, offset, source, count)
+        expected = np.zeros(120, np.float32)
+        expected[offset : offset + count] = source[:count]
+        assert (target == expected).all()
