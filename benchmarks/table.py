@@ -1,4 +1,4 @@
-"""Renders results as Markdown: `python -m benchmarks.table results/*.json`."""
+"""Renders results as Markdown: `python -m benchmarks.table [--readme] results/*.json`."""
 
 import sys
 from collections.abc import Sequence
@@ -6,6 +6,7 @@ from pathlib import Path
 
 from benchmarks.result import Ratio, Result, Row, Spread
 
+MARKS = ("<!-- measured -->", "<!-- end of measured -->")
 WORKS = {"whole": "whole chain", "basic": "crop, flip, normalise", "decode": "decoding only"}
 
 
@@ -55,10 +56,24 @@ def _notes(result: Result) -> str:
     )
 
 
-def main(paths: Sequence[str]) -> int:
-    """Print the tables of some files."""
-    for path in paths:
-        sys.stdout.write(render(Result.model_validate_json(Path(path).read_text())) + "\n")
+def tables(paths: Sequence[Path]) -> str:
+    """Return the tables of some result files."""
+    return "\n".join(render(Result.model_validate_json(path.read_text())) for path in paths)
+
+
+def insert(text: str, page: str) -> str:
+    """Return a page with a text between its two marks."""
+    head, rest = page.split(MARKS[0])
+    return f"{head}{MARKS[0]}\n{text}{MARKS[1]}{rest.split(MARKS[1])[1]}"
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Print the tables of some files; with `--readme`, write them into README.md as well."""
+    paths = [Path(path) for path in arguments if path != "--readme"]
+    sys.stdout.write(tables(paths))
+    if "--readme" in arguments:
+        readme = Path(__file__).parents[1] / "README.md"
+        readme.write_text(insert(tables(paths), readme.read_text()))
     return 0
 
 

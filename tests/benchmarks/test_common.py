@@ -17,7 +17,7 @@ from benchmarks.contest import Contestant, Job, Passes, Suite
 from benchmarks.data import Arrays, make_arrays, make_photos, spread
 from benchmarks.gate import GateError
 from benchmarks.result import Ratio, Result, Spread, slug
-from benchmarks.table import render
+from benchmarks.table import render, tables
 
 BATCH = 32
 Pair = tuple[torch.Tensor, torch.Tensor]
@@ -227,3 +227,10 @@ def test_spread_gives_whole_batches() -> None:
 
 def test_slug_is_fit_for_a_file_name() -> None:
     assert slug("AMD EPYC(TM) 9/2 cores") == "amd-epyc-tm-9-2-cores"
+
+
+def test_readme_shows_the_committed_results() -> None:
+    root = Path(__file__).parents[2]
+    results = sorted((root / "benchmarks" / "results").glob("*.json"))
+    assert results
+    assert tables(results) in (root / "README.md").read_text()
