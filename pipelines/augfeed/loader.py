@@ -1,5 +1,7 @@
 """`DataLoader`: batches of a data set in the order of an epoch, made ahead by threads."""
 
+import operator
+import weakref
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -9,6 +11,7 @@ from augfeed.batch import Batch
 from augfeed.engines import Output
 from augfeed.errors import InputError, InputTypeError, StateError
 from augfeed.invariances import Invariances
+from augfeed.philox import check_key
 from augfeed.pipeline import Form, Order, Pipeline
 from augfeed.policy import Policy
 from augfeed.prefetch import Prefetcher
@@ -53,12 +56,10 @@ class DataLoader:
         allow: Sequence[str] = (),
     ) -> None:
         """Open the data set and check that everything fits."""
-        for name, value, lowest in (
-            ("num_workers", num_workers, 0),
-            ("prefetch_factor", prefetch_factor, 1),
-        ):
-            if not isinstance(value, int) or value < lowest:
-                raise InputError(f"{name}={value!r} is below {lowest}: give a whole number from it")
+        batch_size = whole("batch_size", batch_size, 1)
+        num_workers = whole("num_workers", num_workers, 0)
+        prefetch_factor = whole("prefetch_factor", prefetch_factor, 1)
+        seed, rank, world = whole("seed", seed, 0), whole("rank", rank, 0), whole("world", world, 1)
         self.dataset = dataset
         self.policy = resolve_policy(policy) if policy else Policy()
         self.pipeline = Pipeline(
@@ -75,7 +76,8 @@ class DataLoader:
         self.batch_size, self.seed = batch_size, seed
         self.num_workers, self.prefetch_factor = num_workers, prefetch_factor
         self._epoch, self._step = 0, 0  # of the next batch
-        self._given: tuple[int, int] | None = None  # what the running iterator stands at
+        self._given: tuple[int, int] | None = None  # where the newest iterator stands
+        self._newest: weakref.ref[_Iterator] | None = None
 
     def __len__(self) -> int:
         """Return the number of batches of an epoch."""
@@ -86,6 +88,9 @@ class DataLoader:
         self._epoch, self._step = epoch + 1, 0
         return _Iterator(self, epoch, first)
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_newest": None}
+
     def batches(self) -> Iterator[Batch]:
         """Iterate over whole `Batch` objects, with the ids and the plan."""
         iterator = iter(self)
@@ -94,14 +99,14 @@ class DataLoader:
 
     def set_epoch(self, epoch: int) -> None:
         """Make `epoch` that of the next iterator; a position within it, once loaded, is kept."""
-        if not isinstance(epoch, int) or epoch < 0:
-            raise InputError(f"epoch={epoch!r} is not a whole number from 0: give one")
+        epoch = whole("epoch", epoch, 0)
+        check_key(self.seed, epoch)
         if epoch != self._epoch:
             self._epoch, self._step = epoch, 0
         self._given = None
 
     def state_dict(self) -> dict[str, Any]:
-        """Return where the last iterator stands, as JSON: some 200 bytes.
+        """Return where the newest iterator stands, as JSON: some 200 bytes.
 
         `position` counts the samples that all ranks together have been given in `epoch`.
         """
@@ -136,14 +141,33 @@ class DataLoader:
                     f"the state is of {name}={state[name]!r} and this loader has {own[name]!r}: "
                     f"build the loader with the {name} that the state was taken with"
                 )
-        order, position = self.pipeline.order, state["position"]
+        order = self.pipeline.order
         together = order.batch_size * order.world
-        if not isinstance(position, int) or position % together or position // together > len(self):
+        try:
+            epoch = whole("epoch", state["epoch"], 0)
+            position = whole("position", state["position"], 0)
+            check_key(self.seed, epoch)
+        except InputError as error:
+            raise StateError(f"the state is broken: {error}") from None
+        if position % together or position // together > len(self):
             raise StateError(
                 f"position={position!r} is not between two of this loader's batches of {together}: "
                 "use a batch size times number of ranks that divides it"
             )
-        self._epoch, self._step, self._given = state["epoch"], position // together, None
+        self._epoch, self._step, self._given = epoch, position // together, None
+
+
+def whole(name: str, value: Any, lowest: int) -> int:
+    """Return an integer of any integer type as int; raise `InputError` if it is below `lowest`."""
+    try:
+        number = None if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        number = None
+    if number is None:
+        raise InputTypeError(f"{name}={value!r} is not an integer: give a whole number")
+    if number < lowest:
+        raise InputError(f"{name}={value!r} is below {lowest}: give a whole number from it")
+    return number
 
 
 class _Iterator:
@@ -159,6 +183,7 @@ class _Iterator:
             works, threads=loader.num_workers, ahead=loader.prefetch_factor * each
         )
         loader._given = (epoch, first)
+        loader._newest = weakref.ref(self)
 
     def __iter__(self) -> Iterator[Any]:
         return self
@@ -172,7 +197,9 @@ class _Iterator:
     def next_batch(self) -> Batch:
         batch = next(self._batches)
         self._step += 1
-        self._loader._given = (self._epoch, self._step)
+        loader = self._loader
+        if loader._given is not None and loader._newest is not None and loader._newest() is self:
+            loader._given = (self._epoch, self._step)
         return batch
 
     def whole(self) -> Iterator[Batch]:

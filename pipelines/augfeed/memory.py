@@ -1,14 +1,13 @@
 """Memory used again once nobody holds what was made of it."""
 
 import math
+import threading
 import weakref
-from collections import deque
+from collections import OrderedDict
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-
-KEPT = 32  # free blocks of a size kept at most; never more than were alive at once
 
 
 class Memory:
@@ -18,11 +17,14 @@ class Memory:
     batches more than some of the loops over them. A block comes back only when the array made of
     it has died. A tensor made of the array keeps it alive, and so does all that is made of the
     tensor. A NumPy view does not: it refers to the block itself. So views stay inside the library.
+    Free and used blocks together are never more bytes than were used at once.
     """
 
     def __init__(self) -> None:
         """Start without any block."""
-        self._free: dict[int, deque[NDArray[np.uint8]]] = {}
+        self._free: OrderedDict[int, list[NDArray[np.uint8]]] = OrderedDict()
+        self._lock = threading.RLock()  # an array may die anywhere, in here too
+        self._used = self._idle = self._most = 0  # bytes
 
     def take(
         self, shape: tuple[int, ...], dtype: Any, *, channels_last: bool = False
@@ -33,11 +35,7 @@ class Memory:
         Whoever makes a tensor of it must hand over this very array, not a view.
         """
         size = math.prod(shape) * np.dtype(dtype).itemsize
-        free = self._free.setdefault(_rounded(size), deque(maxlen=KEPT))
-        try:
-            block = free.pop()
-        except IndexError:
-            block = np.empty(_rounded(size), np.uint8)
+        block = self._block(_rounded(size))
         flat = block[:size].view(dtype)
         if channels_last:
             count, channels, height, width = shape
@@ -45,8 +43,40 @@ class Memory:
             array = array.transpose(0, 3, 1, 2)
         else:
             array = flat.reshape(shape)
-        weakref.finalize(array, free.append, block).atexit = False
+        weakref.finalize(array, self._give_back, block).atexit = False
         return array
+
+    def _block(self, size: int) -> NDArray[np.uint8]:
+        with self._lock:
+            self._used += size
+            self._most = max(self._most, self._used)
+            blocks = self._free.get(size)
+            if blocks:
+                self._idle -= size
+                self._free.move_to_end(size)
+                return blocks.pop()
+            self._drop()
+        return np.empty(size, np.uint8)
+
+    def _give_back(self, block: NDArray[np.uint8]) -> None:
+        with self._lock:
+            self._used -= block.size
+            self._idle += block.size
+            self._free.setdefault(block.size, []).append(block)
+            self._free.move_to_end(block.size)
+
+    def _drop(self) -> None:
+        # Blocks of the sizes longest unused make room.
+        while self._used + self._idle > self._most and self._free:
+            size, blocks = next(iter(self._free.items()))
+            if blocks:
+                blocks.pop()
+                self._idle -= size
+            if not blocks:
+                del self._free[size]
+
+    def __reduce__(self) -> tuple[type["Memory"], tuple[()]]:
+        return Memory, ()  # a copy, in another process too, starts without any block
 
 
 def _rounded(size: int) -> int:

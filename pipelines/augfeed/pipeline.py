@@ -21,7 +21,7 @@ from augfeed.memory import Memory
 from augfeed.philox import check_key
 from augfeed.plan import NONE, Plan, Rows, draw_plan
 from augfeed.plan.fixed import Fixed
-from augfeed.policy import CutMix, Mixup, OneOf, Policy
+from augfeed.policy import CutMix, Mixup, OneOf, Policy, Resize
 from augfeed.policy.check import check_policy
 from augfeed.read.order import batch_positions, epoch_order, steps_per_epoch
 from augfeed.read.sources import Source, open_source
@@ -106,6 +106,13 @@ class Pipeline:
             if rules is not None:
                 check_policy(self.policy, rules, allow=allow, source=self.source.sizes)
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_lock": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._lock = threading.Lock()
+
     def __len__(self) -> int:
         """Return the number of batches of an epoch."""
         return self.steps
@@ -117,7 +124,10 @@ class Pipeline:
 
     @property
     def fingerprint(self) -> str:
-        """What batches depend on besides `(epoch, step)`: data, policy, seed; 64 hexadecimals."""
+        """What a sample in an epoch depends on: data, policy, seed, shuffling; 64 hexadecimals.
+
+        How samples are put into batches and given out (size, rank, dtype, targets) is not part.
+        """
         shuffled = str(self.order.shuffle)
         parts = (self.source.fingerprint(), self.policy.digest, str(self.seed), shuffled)
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
@@ -132,9 +142,12 @@ class Pipeline:
             raise InputError(
                 f"index={index} is not in [0, {len(self.source)}): give a sample of it"
             )
-        order = self._epoch_order(epoch)
-        place = int(np.flatnonzero(order == index)[0])
-        first = place - place % self.order.batch_size  # of its batch, whichever rank's it is
+        place = int(np.flatnonzero(self._epoch_order(epoch) == index)[0])
+        order = self.order
+        begin = place - place % (order.batch_size * order.world)
+        # The last batch of several ranks is shared out evenly.
+        share = min(order.batch_size, -(-(len(self.source) - begin) // order.world))
+        first = place - (place - begin) % share
         return self._run(self._work(epoch, -1, np.array([place], np.int64), first))
 
     def work(self, epoch: int, step: int) -> Work:
@@ -251,10 +264,12 @@ class Pipeline:
         # What would make every batch fail is told now.
         if self.steps:
             self._positions(0)
-        if self.source.sizes:
-            rows = Rows.of(np.zeros(1, np.int64))
-            plan = draw_plan(self.policy, rows, seed=self.seed, epoch=0, size=self.size)
-            plan.window.at(*self.source.sizes)
+        rows = Rows.of(np.zeros(1, np.int64))
+        plan = draw_plan(self.policy, rows, seed=self.seed, epoch=0, size=self.size)
+        resize = self.policy.find(Resize)
+        exact = resize.size if resize is not None and isinstance(resize.size, tuple) else None
+        if sizes := self.source.sizes or exact:
+            plan.window.at(*sizes)
 
 
 def _needed(plan: Plan, which: Indices) -> Indices:

@@ -26,8 +26,8 @@ class Work(Protocol[T_co]):
 class Prefetcher(Generic[T]):
     """Iterates over finished work, in order, with `ahead` pieces begun beforehand.
 
-    An error in a task is raised in its place in the order, and ends the iteration. Dropping the
-    iterator, or `close`, cancels what has not begun; no thread outlives it.
+    An error is raised in its place in the order, and ends the iteration. Dropping the iterator, or
+    `close`, cancels what has not begun; a task that runs then is finished, and its thread ends.
     """
 
     def __init__(self, works: Iterator[Work[T]], *, threads: int, ahead: int) -> None:
@@ -35,42 +35,47 @@ class Prefetcher(Generic[T]):
         self._works, self._ahead = works, max(1, ahead)
         self._pool = ThreadPoolExecutor(threads, "augfeed") if threads else None
         self._begun: deque[tuple[Work[T], list[Future[None]]]] = deque()
+        self._error: BaseException | None = None  # of making a piece of work, raised in its place
 
     def __iter__(self) -> Iterator[T]:
         return self
 
     def __next__(self) -> T:
         """Return the next piece; raise what its making raised."""
+        try:
+            return self._next()
+        except BaseException:
+            self.close()
+            raise
+
+    def _next(self) -> T:
         if self._pool is None:
             work = next(self._works)
             for task in work.tasks:
                 task()
             return work.finish()
-        try:
-            self._begin()
-            if not self._begun:
-                raise StopIteration
-            work, futures = self._begun.popleft()
-            for future in futures:
-                future.result()
-            result = work.finish()
-            self._begin()
-            return result
-        except BaseException:
-            self.close()
-            raise
+        self._begin(self._pool)
+        if not self._begun:
+            raise self._error or StopIteration
+        work, futures = self._begun.popleft()
+        while futures:  # none is kept: an error refers to this frame, and the frame to it
+            futures.pop(0).result()
+        result = work.finish()
+        self._begin(self._pool)
+        return result
 
-    def _begin(self) -> None:
-        assert self._pool is not None
-        while len(self._begun) < self._ahead:
-            work = next(self._works, None)
-            if work is None:
+    def _begin(self, pool: ThreadPoolExecutor) -> None:
+        while len(self._begun) < self._ahead and self._error is None:
+            try:
+                work = next(self._works)
+            except BaseException as error:  # the pieces before it come first
+                self._error = error
                 return
-            self._begun.append((work, [self._pool.submit(task) for task in work.tasks]))
+            self._begun.append((work, [pool.submit(task) for task in work.tasks]))
 
     def close(self) -> None:
         """Cancel what has not begun and let the threads end."""
-        self._works = iter(())
+        self._works, self._error = iter(()), None
         self._begun.clear()
         if self._pool is not None:
             self._pool.shutdown(wait=False, cancel_futures=True)

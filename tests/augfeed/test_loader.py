@@ -1,9 +1,13 @@
 """`DataLoader`: epochs, state, threads and errors."""
 
+import copy
 import json
+import pickle
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -102,6 +106,10 @@ def test_resuming_with_another_split_of_the_same_batches() -> None:
         ({"shuffle": False}, "shuffle"),
         ({"position": 5}, "position=5"),
         ({"position": 8 * 1000}, "position=8000"),
+        ({"position": -8}, "position=-8"),
+        ({"epoch": "7"}, "epoch='7'"),
+        ({"epoch": -1}, "epoch=-1"),
+        ({"epoch": 2**32}, "epoch=4294967296"),
         ({"version": 2}, "version"),
     ],
 )
@@ -145,11 +153,13 @@ def test_a_file_that_cannot_be_read_is_named_and_ends_the_epoch(tmp_path: Path) 
     (tmp_path / "a" / "20.png").write_bytes(b"\x89PNG\r\n\x1a\nbroken")
     for threads in (0, 2):
         broken = DataLoader(tmp_path, 8, policy="resize([9, 9])", num_workers=threads)
-        seen = 0
+        iterator, seen = iter(broken), 0
         with pytest.raises(ReadError, match=r"20\.png"):
-            for _ in broken:
+            for _ in iterator:
                 seen += 1
         assert seen == 2
+        assert list(iterator) == []
+        assert broken.state_dict()["position"] == 16
 
 
 def test_no_thread_outlives_an_abandoned_or_finished_epoch() -> None:
@@ -217,3 +227,48 @@ def test_a_known_data_set_is_protected_without_being_asked() -> None:
     with pytest.raises(PolicyError, match="horizontal_flip"):
         DataLoader(MNIST(), 8, policy="hflip")
     DataLoader(MNIST(), 8, policy="hflip", allow=["horizontal_flip"])
+
+
+def test_flags_stay_flags_and_one_hot_rows_become_shares() -> None:
+    images = data()[0]
+    flags = np.arange(150).reshape(50, 3) % 4 == 0
+    _, targets = next(iter(DataLoader((images, flags), 8, policy="label_smoothing(0.2)")))
+    expected = torch.from_numpy(flags[:8]).float() * 0.8 + 0.1  # towards 0.5
+    assert torch.allclose(targets, expected)
+    one_hot = np.eye(3, dtype=np.int64)[np.arange(50) % 3]
+    _, targets = next(iter(DataLoader((images, one_hot), 8, policy="label_smoothing(0.3)")))
+    assert torch.allclose(targets, torch.from_numpy(one_hot[:8]).float() * 0.7 + 0.1)
+
+
+def test_numpy_integers_are_integers() -> None:
+    number: Any = np.int64
+    given = loader(number(8), seed=number(3), num_workers=number(1))
+    given.set_epoch(number(2))
+    assert json.loads(json.dumps(given.state_dict()))["epoch"] == 2
+
+
+def pickled(given: DataLoader) -> DataLoader:
+    again: DataLoader = pickle.loads(pickle.dumps(given))
+    return again
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, pickled])
+def test_a_used_loader_can_be_copied_and_pickled(
+    copied: Callable[[DataLoader], DataLoader],
+) -> None:
+    given = loader(num_workers=2)
+    iterator = iter(given)
+    next(iterator)
+    other = copied(given)
+    assert other.state_dict() == given.state_dict()
+    given.set_epoch(4)
+    other.set_epoch(4)
+    assert all(map(torch.equal, images_of(given), images_of(other)))
+
+
+def test_the_state_is_that_of_the_newest_iterator() -> None:
+    given = loader()
+    old, new = iter(given), iter(given)
+    next(new)
+    next(old)
+    assert (given.state_dict()["epoch"], given.state_dict()["position"]) == (1, 8)

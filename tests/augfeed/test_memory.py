@@ -1,9 +1,10 @@
 """A block of memory is used again when, and only when, nobody holds anything made of it."""
 
+import numpy as np
 import pytest
 import torch
 
-from augfeed.memory import KEPT, Memory
+from augfeed.memory import Memory
 
 SHAPE = (4, 3, 5, 7)
 
@@ -47,11 +48,18 @@ def test_whatever_is_made_of_a_batch_keeps_its_block(hold: object, channels_last
     assert first in {pointer(memory), pointer(memory)}
 
 
-def test_free_blocks_are_few() -> None:
+def test_all_blocks_together_are_no_more_than_were_in_use_at_once() -> None:
     memory = Memory()
-    held = [memory.take(SHAPE, "float32") for _ in range(2 * KEPT)]
-    del held
-    assert [len(blocks) for blocks in memory._free.values()] == [KEPT]
+    rng = np.random.default_rng(0)
+    held: list[object] = []
+    for size in rng.integers(1, 10_000_000, 300):
+        held = [*held[-2:], memory.take((1, 1, 1, int(size)), "uint8")]
+        assert memory._used + memory._idle <= memory._most
+    assert memory._most <= 4 * 1.13 * 10_000_000  # the new one beside three old ones
+    held.clear()
+    kept = sum(block.size for blocks in memory._free.values() for block in blocks)
+    assert memory._used == 0
+    assert kept == memory._idle <= memory._most
 
 
 @pytest.mark.parametrize("size", [1, 4096, 4097, 100_000, 562_500, 38_535_168])

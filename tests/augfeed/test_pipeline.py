@@ -240,3 +240,20 @@ def test_fingerprint_tells_data_policy_and_seed_apart() -> None:
     prints = [hashlib.sha256(other.fingerprint.encode()).hexdigest() for other in others]
     assert base.fingerprint == same.fingerprint
     assert len({base.fingerprint, *prints}) == 4
+
+
+def test_a_sample_of_the_last_batch_of_several_ranks_draws_what_its_batch_draws() -> None:
+    policy = parse_policy("mixup(1.0, per='batch')")
+    order = Order(4, rank=1, world=2)
+    pipeline = Pipeline(pictures(10), policy, order=order)
+    batch = pipeline.batch(0, 1)
+    assert batch.ids.tolist() == [9]
+    assert torch.equal(pipeline.sample(9, 0).images, batch.images)
+
+
+@pytest.mark.parametrize("text", ["cutout(16, inside=True)", "center_crop(16)", "random_crop(20)"])
+def test_what_fails_in_every_batch_is_told_when_built_for_files_too(
+    folder: Path, text: str
+) -> None:
+    with pytest.raises(InputError, match=text.split("(")[0]):
+        Pipeline(folder, parse_policy(f"resize([8, 8]) | {text}"))

@@ -100,7 +100,7 @@ def refused(make: Any) -> str:
         (lambda: untyped.Mixup(0), ["alpha=0", "above 0"]),
         (lambda: untyped.LabelSmoothing(1), ["epsilon=1", "below 1"]),
         (lambda: untyped.SaltAndPepper(2), ["amount=2", "at most 1"]),
-        (lambda: untyped.Normalize([0.5], [0.0]), ["std[0]=0.0", "above 0"]),
+        (lambda: untyped.Normalize([0.5], [0.0]), ["std[0]=0.0", "at least 1e-06"]),
         (lambda: untyped.Normalize([], 1), ["mean=[]", "a list of at least 1"]),
         (lambda: untyped.Normalize((1, 2, 3), (1, 2)), ["3 channels", "std has 2", "give as many"]),
         (lambda: untyped.RandomErasing(fill="means"), ["fill='means'", "'mean' or 'noise'"]),

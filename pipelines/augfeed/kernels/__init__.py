@@ -2,7 +2,7 @@
 
 Numba keys its cache on disk by the file of the compiled function alone, so a change in a function
 that it calls would go unnoticed. `SOURCES`, a checksum of all files of this package, stands in the
-closure of every cached function, and closures are part of the key.
+closure of every cached function that calls into other files, and closures are part of the key.
 """
 
 import zlib

@@ -72,11 +72,11 @@ def _tap(flat: Array, frame: Frame, y: int, x: int, c: int, edges: Edges) -> Any
     return _value(flat, frame, y, x, c)
 
 
-@njit(nogil=True, fastmath=FAST)
+@njit(nogil=True, fastmath=FAST, error_model="numpy")
 def _positions(y: int, x0: int, count: int, row: Any, places: Ints, shares: Floats) -> None:
     # Writes the source pixel of each output pixel to places [x | y], and how far it is from it to
-    # the next one to shares [right | below]. Far outside, coordinates are held so that they fit
-    # an integer; the border rules agree there.
+    # the next one to shares [right | below]. Beyond a million pixels coordinates are held, so that
+    # they fit an integer.
     far, fy = np.float32(1 << 20), np.float32(y)
     m00, m10, m20 = row.m0, row.m3, row.m6
     u0, v0, z0 = row.m1 * fy + row.m2, row.m4 * fy + row.m5, row.m7 * fy + row.m8
@@ -84,6 +84,7 @@ def _positions(y: int, x0: int, count: int, row: Any, places: Ints, shares: Floa
     for k in range(count):
         fx, i = np.float32(x0 + k), U(k)
         z = m20 * fx + z0
+        z = np.float32(1e-30) if z == 0 else z  # the horizon of a perspective: far outside
         u = min(max((m00 * fx + u0) / z, -far), far)
         v = min(max((m10 * fx + v0) / z, -far), far)
         fu, fv = np.floor(u), np.floor(v)

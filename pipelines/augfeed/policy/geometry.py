@@ -164,7 +164,8 @@ class Shear:
 class Perspective:
     """Move each corner pixel inwards by up to `distortion` of half the way to its neighbours.
 
-    Each of the eight coordinates is drawn uniformly. A picture one pixel wide or high stays.
+    Each of the eight coordinates is drawn uniformly. A picture one pixel wide or high stays. Above
+    2/3 the four corners need not be convex any more, and some pictures fold over.
     """
 
     distortion: Annotated[

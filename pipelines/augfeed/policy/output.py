@@ -18,7 +18,7 @@ from augfeed.policy.base import (
 )
 
 Channels = Annotated[tuple[float, ...], Field(min_length=1, max_length=4)] | float
-Positive = Annotated[float, Field(gt=0)]
+Positive = Annotated[float, Field(ge=1e-6)]
 Deviations = Annotated[tuple[Positive, ...], Field(min_length=1, max_length=4)] | Positive
 Sigma = Annotated[float, Field(ge=0, le=100)]
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from augfeed.errors import InputError, InputTypeError
 
-Labels = NDArray[np.int64] | NDArray[np.float32]
+Labels = NDArray[np.int64] | NDArray[np.float32] | NDArray[np.bool_]
 _KINDS = "give class numbers (int [N]), shares (float [N, K]) or flags (0 or 1, [N, K])"
 
 
@@ -29,9 +29,11 @@ def check_labels(
 ) -> tuple[Labels | None, int | None]:
     """Return labels for `count` pictures, and the number of classes.
 
-    Class numbers become int64 `[N]`; a column `[N, 1]` of them is one too. Shares from 0 to 1 and
-    flags become float32 `[N, K]`. The number of classes is that of `classes`, else K, else the
-    largest number + 1. Raises `InputError` or `InputTypeError`.
+    Class numbers become int64 `[N]`; a column `[N, 1]` of them is one too. Shares from 0 to 1
+    become float32 `[N, K]`, and so do flags (integers or booleans) of exactly one class in every
+    row; other flags stand for any number of classes and become bool `[N, K]`. The number of
+    classes is that of `classes`, else K, else the largest number + 1. Raises `InputError` or
+    `InputTypeError`.
     """
     if labels is None:
         return None, len(classes) if classes else None
@@ -85,7 +87,7 @@ def _numbers(array: NDArray[Any], classes: tuple[str, ...] | None) -> tuple[NDAr
 
 def _shares(
     array: NDArray[Any], classes: tuple[str, ...] | None
-) -> tuple[NDArray[np.float32], int]:
+) -> tuple[NDArray[np.float32] | NDArray[np.bool_], int]:
     count = array.shape[1]
     if count == 0 or (classes and len(classes) != count):
         raise InputError(
@@ -97,4 +99,6 @@ def _shares(
         raise InputError(
             f"labels of shape {array.shape} lie in [{lowest}, {highest}], not in [0, 1]: {_KINDS}"
         )
+    if array.dtype.kind != "f" and not (array.sum(axis=1) == 1).all():
+        return np.ascontiguousarray(array, np.bool_), count
     return np.ascontiguousarray(array, np.float32), count

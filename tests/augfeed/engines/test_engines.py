@@ -11,7 +11,16 @@ from augfeed.engines import Output, engine_for
 from augfeed.errors import InputError, InputTypeError
 from augfeed.philox import normal_quantiles
 from augfeed.plan import Plan, Rows, draw_plan
-from augfeed.policy import ColorJitter, GaussianNoise, Mixup, Normalize, Policy, Rotate
+from augfeed.policy import (
+    Border,
+    ColorJitter,
+    GaussianNoise,
+    Mixup,
+    Normalize,
+    Perspective,
+    Policy,
+    Rotate,
+)
 from tests.cases import (
     CASES,
     ENGINES,
@@ -355,3 +364,12 @@ def test_stream_copy_writes_every_value_and_no_other(offset: int) -> None:
         expected = np.zeros(120, np.float32)
         expected[offset : offset + count] = source[:count]
         assert (target == expected).all()
+
+
+@pytest.mark.parametrize("border", ["constant", "edge", "reflect"])
+def test_the_horizon_of_a_perspective_is_finite(engine: str, border: Any) -> None:
+    shape = Shape(3, 8, 8, 2)
+    plan = plan_of(Policy([Perspective(0.5, p=1.0), Border(border)]), shape)
+    plan.inverse[:] = np.array([[1, 0, 0], [0, 1, 0], [-0.25, 0, 1]])  # z is 0 at x = 4
+    out = run(engine, plan, pictures(shape))
+    assert bool(((out >= 0) & (out <= 1)).all())

@@ -113,15 +113,22 @@ def test_class_numbers_become_int64(labels: Any) -> None:
     [
         np.eye(4, 3),
         torch.eye(4, 3, dtype=torch.float16),
-        np.eye(4, 3, dtype=bool),
-        np.eye(4, 3, dtype=np.int8).tolist(),
+        np.eye(3, dtype=bool)[[0, 2, 1, 1]],
+        np.eye(3, dtype=np.int8)[[0, 2, 1, 1]].tolist(),
     ],
 )
-def test_shares_and_flags_become_float32(labels: Any) -> None:
+def test_shares_and_flags_of_one_class_become_float32(labels: Any) -> None:
     source = ArraySource(ZEROS, labels)
     assert source.labels is not None and source.labels.dtype == np.float32
-    np.testing.assert_array_equal(source.labels, np.eye(4, 3))
+    np.testing.assert_array_equal(source.labels, np.asarray(labels))
     assert source.num_classes == 3
+
+
+@pytest.mark.parametrize("labels", [np.eye(4, 3, dtype=bool), np.eye(4, 3, dtype=int) | 1])
+def test_flags_of_any_number_of_classes_become_bool(labels: Any) -> None:
+    source = ArraySource(ZEROS, labels)
+    assert source.labels is not None and source.labels.dtype == np.bool_
+    np.testing.assert_array_equal(source.labels, labels)
 
 
 def test_without_labels_there_are_no_classes() -> None:

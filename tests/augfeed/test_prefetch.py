@@ -1,0 +1,64 @@
+"""Work comes in order, errors in their place, and nothing is left behind."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from augfeed.prefetch import Prefetcher
+
+
+@dataclass
+class Piece:
+    tasks: list[Callable[[], None]]
+    finish: Callable[[], int]
+
+
+def pieces(count: int, done: list[int], broken: int = -1, unmade: int = -1) -> Iterator[Piece]:
+    for k in range(count):
+        if k == unmade:
+            raise ValueError(f"piece {k} cannot be begun")
+
+        def task(k: int = k) -> None:
+            if k == broken:
+                raise ValueError(f"piece {k} is broken")
+            done.append(k)
+
+        yield Piece([task, task], lambda k=k: k)  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("threads", [0, 1, 3])
+@pytest.mark.parametrize("ahead", [1, 2, 9])
+def test_pieces_come_in_order_each_once(threads: int, ahead: int) -> None:
+    done: list[int] = []
+    found = list(Prefetcher(pieces(7, done), threads=threads, ahead=ahead))
+    assert found == list(range(7))
+    assert sorted(done) == sorted([*range(7)] * 2)
+
+
+@pytest.mark.parametrize("threads", [0, 1, 3])
+@pytest.mark.parametrize("fault", ["broken", "unmade"])
+def test_an_error_comes_in_its_place_and_ends_the_iteration(threads: int, fault: str) -> None:
+    prefetcher = Prefetcher(pieces(7, [], **{fault: 4}), threads=threads, ahead=3)
+    found = []
+    with pytest.raises(ValueError, match="piece 4"):
+        for piece in prefetcher:
+            found.append(piece)
+    assert found == [0, 1, 2, 3]
+    assert list(prefetcher) == []
+
+
+def test_no_more_is_begun_than_asked_for() -> None:
+    begun: list[int] = []
+
+    def counted() -> Iterator[Piece]:
+        for piece in pieces(9, []):
+            begun.append(len(begun))
+            yield piece
+
+    prefetcher = Prefetcher(counted(), threads=2, ahead=3)
+    assert begun == []
+    next(prefetcher)
+    assert len(begun) == 4
+    prefetcher.close()
+    assert list(prefetcher) == []
