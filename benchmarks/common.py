@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from augfeed import format_policy
+from augfeed.doctor.environment import cores
 from benchmarks.chain import policy_of
 from benchmarks.contest import Contestant, D, Job, Passes, Suite
 from benchmarks.gate import BASE, Gate, GateError
@@ -27,7 +28,6 @@ from benchmarks.result import (
     machine_here,
     now,
     slug,
-    usable_cores,
     versions_here,
 )
 from benchmarks.table import render
@@ -145,7 +145,7 @@ def parser(suite: str, data: str, batch: int) -> argparse.ArgumentParser:
     made.add_argument("--data", type=Path, help=data)
     made.add_argument("--samples", type=int, help="samples of a pass, at most")
     made.add_argument("--batch", type=int, default=batch, help="samples of a batch")
-    made.add_argument("--threads", type=int, default=usable_cores(), help="of every contestant")
+    made.add_argument("--threads", type=int, default=cores(), help="of every contestant")
     made.add_argument("--rounds", type=int, help=f"default {ROUNDS}; at least 7 to be published")
     made.add_argument("--only", help="names of contestants, with commas; augfeed always runs")
     made.add_argument("--quick", action="store_true", help="few rounds, little data, no file")

@@ -14,6 +14,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 import augfeed
+from augfeed.doctor.environment import cores
 
 PACKAGES = ("torch", "numpy", "numba", "kornia", "simplejpeg", "pillow")
 
@@ -111,12 +112,7 @@ def machine_here(threads: int) -> Machine:
     """Return this machine, without its name."""
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
     system = f"{platform.system()} {platform.machine()}"
-    return Machine(cpu=_cpu(), cores=usable_cores(), threads=threads, system=system, load=load)
-
-
-def usable_cores() -> int:
-    """Return the number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return Machine(cpu=_cpu(), cores=cores(), threads=threads, system=system, load=load)
 
 
 def versions_here() -> dict[str, str]:

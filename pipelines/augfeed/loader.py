@@ -16,13 +16,15 @@ from augfeed.pipeline import Form, Order, Pipeline
 from augfeed.policy import Policy
 from augfeed.prefetch import Prefetcher
 from augfeed.presets import resolve_policy
+from augfeed.read.sources import open_source
 
 
 class DataLoader:
     """Iterates over augmented batches: `for images, targets in loader`.
 
     `dataset`: a folder of class folders, an idx or npz file, `(images, labels)`, or an object with
-    `data` and `targets` (see `augfeed.read.sources.open_source`). `policy`: a `Policy`, or a text
+    `data` and `targets` (see `augfeed.read.sources.open_source`); `split` is "train" or "test" for
+    data that have both. `policy`: a `Policy`, or a text
     that `resolve_policy` understands, such as `"fashion"` or `"hflip | normalize(0.5, 0.5)"`.
 
     Batch `i` of epoch `e` is a pure function of the data set, the policy, `seed`, `e` and `i`; each
@@ -52,6 +54,7 @@ class DataLoader:
         dtype: torch.dtype = torch.float32,
         channels_last: bool = False,
         targets: Form = "auto",
+        split: str = "train",
         invariances: Invariances | str | None = None,
         allow: Sequence[str] = (),
     ) -> None:
@@ -63,7 +66,7 @@ class DataLoader:
         self.dataset = dataset
         self.policy = resolve_policy(policy) if policy else Policy()
         self.pipeline = Pipeline(
-            dataset,
+            open_source(dataset, split=split),
             self.policy,
             order=Order(batch_size, shuffle, drop_last, rank, world),
             seed=seed,
@@ -106,7 +109,7 @@ class DataLoader:
         self._given = None
 
     def state_dict(self) -> dict[str, Any]:
-        """Return where the newest iterator stands, as JSON: some 200 bytes.
+        """Return where the newest iterator stands, as JSON: less than 200 bytes.
 
         `position` counts the samples that all ranks together have been given in `epoch`.
         """

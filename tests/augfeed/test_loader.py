@@ -129,7 +129,7 @@ def test_a_state_that_is_none_is_refused() -> None:
 
 
 def test_state_is_small() -> None:
-    assert len(json.dumps(loader().state_dict())) < 300
+    assert len(json.dumps(loader().state_dict())) < 200
 
 
 def test_targets_without_softening_are_class_numbers() -> None:

@@ -102,7 +102,10 @@ def refused(make: Any) -> str:
         (lambda: untyped.SaltAndPepper(2), ["amount=2", "at most 1"]),
         (lambda: untyped.Normalize([0.5], [0.0]), ["std[0]=0.0", "at least 1e-06"]),
         (lambda: untyped.Normalize([], 1), ["mean=[]", "a list of at least 1"]),
-        (lambda: untyped.Normalize((1, 2, 3), (1, 2)), ["3 channels", "std has 2", "give as many"]),
+        (
+            lambda: untyped.Normalize((0.1, 0.2, 0.3), (1, 2)),
+            ["3 channels", "std has 2", "give as many"],
+        ),
         (lambda: untyped.RandomErasing(fill="means"), ["fill='means'", "'mean' or 'noise'"]),
         (
             lambda: untyped.OneOf([untyped.Mixup(), untyped.Rotate(3)]),

@@ -13,7 +13,7 @@ from rich.table import Table
 from augfeed import presets
 from augfeed.demo.data import digits, opened, photos
 from augfeed.demo.rates import decode_rate, loader_rate
-from augfeed.engines.cpu import usable_cores
+from augfeed.doctor.environment import cores
 from augfeed.errors import InvarianceError
 from augfeed.loader import DataLoader
 from augfeed.notation import format_policy
@@ -98,7 +98,7 @@ def _rates(
     chain: Policy,
     seconds: float,
 ) -> Table:
-    threads = usable_cores()
+    threads = cores()
     assert pictures.labels is not None and pictures.classes is not None
     pairs = [(pictures.path(i), int(label)) for i, label in enumerate(pictures.labels)]
     many = FolderSource.of(pairs * REPEATS, pictures.classes, name=pictures.name)

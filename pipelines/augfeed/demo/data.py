@@ -1,5 +1,6 @@
 """Pictures that come with scikit-learn: handwritten digits, and crops of its two photographs."""
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -45,7 +46,9 @@ def opened(data: str, split: str = "train") -> Iterator[Source]:
     """Open a path, or the embedded `digits` or `photos` where there is no path of that name."""
     if data not in (DIGITS, PHOTOS) or Path(data).exists():
         yield open_source(data, split=split)
-    elif data == DIGITS:
+        return
+    print(f"no file or folder {data!r} here: the embedded {data}", file=sys.stderr)
+    if data == DIGITS:
         yield digits()
     else:
         with TemporaryDirectory(prefix="augfeed-") as folder:

@@ -29,7 +29,7 @@ def machine() -> list[tuple[str, str]]:
         ("engine cuda", _cuda_engine(gpus)),
         ("JPEG", f"simplejpeg {version('simplejpeg')}"),
         ("other pictures", _pillow()),
-        ("DALI", _package("nvidia.dali", "DALI", "dali")),
+        ("DALI", "not in this version"),
         ("compiled code kept in", _cache()),
     ]
 

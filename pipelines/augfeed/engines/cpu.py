@@ -1,6 +1,5 @@
 """The engine for CPUs: compiled loops, one pass a sample, without the GIL."""
 
-import os
 from functools import cache
 from typing import Any
 
@@ -10,6 +9,7 @@ from numpy.typing import NDArray
 
 from augfeed.engines import Output, check_images, check_places
 from augfeed.kernels.augment import augment
+from augfeed.kernels.notice import install as install_notice
 from augfeed.kernels.store import BFLOAT16, FLOAT16, FLOAT32, UINT8, store
 from augfeed.kernels.types import FIXED, ROW
 from augfeed.memory import Memory
@@ -18,6 +18,7 @@ from augfeed.plan import Plan
 from augfeed.plan.fixed import Fixed
 from augfeed.policy.color import YIQ
 
+install_notice()
 KINDS = {
     torch.float32: (FLOAT32, np.float32),
     torch.uint8: (UINT8, np.uint8),
@@ -94,6 +95,7 @@ class Job:
         if offsets is not None:
             rows["top"], rows["left"] = offsets[:, 0], offsets[:, 1]
         check_places(rows["place"], len(images))
+        images = _as_writable(images)
         kind, _ = KINDS[self.output.dtype]
         direct = kind == FLOAT32 and out.flags.c_contiguous
         scale = 255.0 if images.dtype == np.uint8 else 1.0
@@ -145,11 +147,21 @@ def _rows(plan: Plan) -> NDArray[Any]:
     return rows
 
 
+class _Writable:
+    """A read-only array as a writable one of the same memory."""
+
+    def __init__(self, array: NDArray[Any]) -> None:
+        address = array.__array_interface__["data"][0]
+        self.array, self.__array_interface__ = array, {
+            **array.__array_interface__, "data": (address, False),
+        }  # fmt: skip
+
+
+def _as_writable(array: NDArray[Any]) -> NDArray[Any]:
+    # Numba compiles once more for a read-only array, which takes seconds; nothing is written.
+    return array if array.flags.writeable else np.asarray(_Writable(array))
+
+
 @cache
 def _chroma() -> NDArray[np.float64]:
     return np.stack([np.array(YIQ), np.linalg.inv(np.array(YIQ))])
-
-
-def usable_cores() -> int:
-    """Return the number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -78,7 +78,8 @@ class WindowDraws:
         room = sizes + 2 * padding - size
         if room.min(initial=0) < 0:
             row = int(np.argmin(room.min(axis=1)))
-            _refuse(window, (int(heights[row]), int(widths[row])), sizes[row], padding)
+            source = (int(heights[row]), int(widths[row]))
+            _refuse(window, source, sizes[row], padding, self.policy.name)
         offset = (sizes - size) // 2 if window else np.zeros_like(sizes)
         if isinstance(window, CenterCrop):
             offset = np.round((sizes - size) / 2).astype(np.int64)
@@ -136,13 +137,16 @@ def _fallback(window: RandomResizedCrop, heights: Ids, widths: Ids) -> Ids:
     return np.stack([(heights - height) // 2, (widths - width) // 2, height, width], axis=1)
 
 
-def _refuse(window: Any, source: tuple[int, int], sizes: Ids, padding: int) -> None:
+def _refuse(
+    window: Any, source: tuple[int, int], sizes: Ids, padding: int, preset: str | None
+) -> None:
     name = window.op if window else "resize"
     have = f"{sizes[0]} x {sizes[1]} pixels"
     if tuple(sizes) != source:
         have += f" after resizing {source[0]} x {source[1]}"
     have += f" with padding={padding} on each side" if padding else ""
     raise InputError(
-        f"{name}(size={pair(window.size)!r}) is larger than a picture of {have}: use a smaller "
-        "size, a resize before it, random_resized_crop, or random_crop with padding"
+        f"{name}(size={pair(window.size)!r}) is larger than a picture of {have}: "
+        + (f"give the preset its size, as in {preset}({min(sizes)}), " if preset else "")
+        + "use a smaller size, a resize before it, random_resized_crop, or random_crop with padding"
     )

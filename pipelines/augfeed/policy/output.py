@@ -17,7 +17,8 @@ from augfeed.policy.base import (
     ordered,
 )
 
-Channels = Annotated[tuple[float, ...], Field(min_length=1, max_length=4)] | float
+Mean = Annotated[float, Field(ge=0, le=1)]
+Channels = Annotated[tuple[Mean, ...], Field(min_length=1, max_length=4)] | Mean
 Positive = Annotated[float, Field(ge=1e-6)]
 Deviations = Annotated[tuple[Positive, ...], Field(min_length=1, max_length=4)] | Positive
 Sigma = Annotated[float, Field(ge=0, le=100)]
@@ -81,7 +82,9 @@ class RandomErasing:
 class Normalize:
     """Subtract `mean` and divide by `std`, per channel, in pixel space from 0 to 1."""
 
-    mean: Annotated[Channels, Field(description="mean, one number or one per channel")]
+    mean: Annotated[
+        Channels, Field(description="mean of the pixels, of 0 to 1: one number, or one per channel")
+    ]
     std: Annotated[Deviations, Field(description="standard deviation of the pixels, likewise")]
     op: Literal["normalize"] = kind("normalize")
 
