@@ -374,3 +374,18 @@ def _is_boolean(parameter: ast.arg) -> bool:
 def _told(name: str, thing: object) -> bool:
     """Whether a docstring was written: `dataclass` fills in the signature where there is none."""
     return bool(thing.__doc__) and not str(thing.__doc__).startswith(f"{name}(")
+
+
+def test_loops_compile_where_no_code_can_be_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    from numba import njit
+    from numba.core import caching
+
+    from augfeed.kernels import compiled
+
+    def double(x: int) -> int:
+        return 2 * x
+
+    monkeypatch.setattr(caching.FunctionCache._impl_class, "_locator_classes", [])
+    with pytest.raises(RuntimeError, match="no locator"):
+        njit(cache=True)(double)
+    assert compiled()(double)(21) == 42

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from augfeed.kernels import SOURCES
+from augfeed.kernels import SOURCES, compiled
 from augfeed.kernels.color import (
     MATRIX,
     PLAIN,
@@ -154,7 +154,7 @@ def _all_colors(
 
 def _compile(sources: int) -> Any:
     # See `augfeed.kernels` for what `sources` is good for.
-    @njit(nogil=True, cache=True)
+    @compiled()
     def augment(
         images: Array, which: Ints, rows: Array, shared: Array, statistics: Floats,
         chroma: Floats, quantiles: Floats, out: Floats,

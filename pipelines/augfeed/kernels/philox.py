@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from augfeed.kernels import compiled
 from augfeed.kernels.types import Floats, Ints, Words
 
 _M0 = np.uint64(0xD2511F53)
@@ -36,7 +37,7 @@ def stream_word(sample: np.uint64, stream: np.uint64) -> np.uint64:
     return stream | ((sample >> _32) << _16)
 
 
-@njit(cache=True)
+@compiled(nogil=False)
 def fill_words(seed: Any, epoch: int, ids: Ints, requests: Ints, out: Words) -> None:
     """Write the words of every sample for each `(stream, block)` of `requests` to `[K, 4, N]`."""
     key = np.uint64(seed)
@@ -74,7 +75,7 @@ def _log_gamma_draw(alpha: float, counter: Words, first: int, boost: np.uint64) 
     return value + np.log(_open(boost)) / alpha if alpha < 1.0 else value
 
 
-@njit(cache=True)
+@compiled(nogil=False)
 def fill_beta(seed: Any, epoch: int, ids: Ints, stream: int, alpha: float, out: Floats) -> None:
     """Write a draw of Beta(alpha, alpha) for every sample to `[N]`, as a ratio of two Gammas."""
     key = np.uint64(seed)
@@ -110,7 +111,7 @@ def fill_plane(
         w0[i], w1[i], w2[i], w3[i] = philox(c0, epoch, c2, np.uint64(first + i), k0, k1)
 
 
-@njit(cache=True)
+@compiled(nogil=False)
 def fill_partners(
     seed: Any, epoch: int, stream: int, names: Ints, where: Ints, slots: Ints, partner: Ints
 ) -> None:

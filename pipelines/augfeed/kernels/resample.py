@@ -12,7 +12,7 @@ import numpy as np
 from numba import njit, types
 from numba.extending import overload
 
-from augfeed.kernels import SOURCES
+from augfeed.kernels import SOURCES, compiled
 from augfeed.kernels.transpose import transpose
 from augfeed.kernels.types import Array, Ints
 
@@ -259,7 +259,7 @@ def _(fill: Any, image: Any) -> Any:
 
 def _compile(sources: int) -> Any:
     # See `augfeed.kernels` for what `sources` is good for.
-    @njit(nogil=True, cache=True)
+    @compiled()
     def resample(
         image: Array,
         box: Whole,

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from augfeed.kernels import SOURCES
+from augfeed.kernels import SOURCES, compiled
 from augfeed.kernels.types import Array, Floats, Ints
 
 FLOAT32, UINT8, BFLOAT16, FLOAT16 = 0, 1, 2, 3
@@ -35,7 +35,7 @@ def _float16(bits: np.uint32, tiny: np.uint32) -> np.uint32:
 
 def _compile(sources: int) -> Any:
     # See `augfeed.kernels` for what `sources` is good for.
-    @njit(nogil=True, cache=True)
+    @compiled()
     def store(planes: Floats, kind: int, places: Ints, out: Array) -> int:
         """Write float32 `[n, C, H, W]` to places of `out` `[count, C, H, W]` of any strides.
 
