@@ -1,6 +1,5 @@
 """`DataLoader`: batches of a data set in the order of an epoch, made ahead by threads."""
 
-import operator
 import weakref
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -10,6 +9,7 @@ import torch
 from augfeed.batch import Batch
 from augfeed.engines import Output
 from augfeed.errors import InputError, InputTypeError, StateError
+from augfeed.integers import whole_number
 from augfeed.invariances import Invariances
 from augfeed.philox import check_key
 from augfeed.pipeline import Form, Order, Pipeline
@@ -59,10 +59,14 @@ class DataLoader:
         allow: Sequence[str] = (),
     ) -> None:
         """Open the data set and check that everything fits."""
-        batch_size = whole("batch_size", batch_size, 1)
-        num_workers = whole("num_workers", num_workers, 0)
-        prefetch_factor = whole("prefetch_factor", prefetch_factor, 1)
-        seed, rank, world = whole("seed", seed, 0), whole("rank", rank, 0), whole("world", world, 1)
+        batch_size = whole_number("batch_size", batch_size, 1)
+        num_workers = whole_number("num_workers", num_workers, 0)
+        prefetch_factor = whole_number("prefetch_factor", prefetch_factor, 1)
+        seed, rank, world = (
+            whole_number("seed", seed, 0),
+            whole_number("rank", rank, 0),
+            whole_number("world", world, 1),
+        )
         self.dataset = dataset
         self.policy = resolve_policy(policy) if policy else Policy()
         self.pipeline = Pipeline(
@@ -102,7 +106,7 @@ class DataLoader:
 
     def set_epoch(self, epoch: int) -> None:
         """Make `epoch` that of the next iterator; a position within it, once loaded, is kept."""
-        epoch = whole("epoch", epoch, 0)
+        epoch = whole_number("epoch", epoch, 0)
         check_key(self.seed, epoch)
         if epoch != self._epoch:
             self._epoch, self._step = epoch, 0
@@ -147,8 +151,8 @@ class DataLoader:
         order = self.pipeline.order
         together = order.batch_size * order.world
         try:
-            epoch = whole("epoch", state["epoch"], 0)
-            position = whole("position", state["position"], 0)
+            epoch = whole_number("epoch", state["epoch"], 0)
+            position = whole_number("position", state["position"], 0)
             check_key(self.seed, epoch)
         except InputError as error:
             raise StateError(f"the state is broken: {error}") from None
@@ -158,19 +162,6 @@ class DataLoader:
                 "use a batch size times number of ranks that divides it"
             )
         self._epoch, self._step, self._given = epoch, position // together, None
-
-
-def whole(name: str, value: Any, lowest: int) -> int:
-    """Return an integer of any integer type as int; raise `InputError` if it is below `lowest`."""
-    try:
-        number = None if isinstance(value, bool) else operator.index(value)
-    except TypeError:
-        number = None
-    if number is None:
-        raise InputTypeError(f"{name}={value!r} is not an integer: give a whole number")
-    if number < lowest:
-        raise InputError(f"{name}={value!r} is below {lowest}: give a whole number from it")
-    return number
 
 
 class _Iterator:

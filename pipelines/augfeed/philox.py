@@ -14,7 +14,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from augfeed.errors import InputError, InputTypeError
+from augfeed.errors import InputError
+from augfeed.integers import whole_number
 
 
 class Stream(IntEnum):
@@ -49,13 +50,11 @@ class Stream(IntEnum):
 
 def check_key(seed: int, epoch: int) -> None:
     """Raise `InputError` unless the seed fits 64 bits and the epoch 32 bits, both unsigned."""
-    for name, value in (("seed", seed), ("epoch", epoch)):
-        if not isinstance(value, int | np.integer) or isinstance(value, bool):
-            raise InputTypeError(f"{name}={value!r} is not an integer: give a whole number")
-    if not 0 <= seed < 2**64:
-        raise InputError(f"seed={seed!r} is not in [0, 2**64): give a non-negative integer")
-    if not 0 <= epoch < 2**32:
-        raise InputError(f"epoch={epoch!r} is not in [0, 2**32): give a non-negative integer")
+    for name, value, bits in (("seed", seed, 64), ("epoch", epoch, 32)):
+        if not 0 <= whole_number(name, value) < 2**bits:
+            raise InputError(
+                f"{name}={value!r} is not in [0, 2**{bits}): give a non-negative integer"
+            )
 
 
 def words(

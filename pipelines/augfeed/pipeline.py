@@ -195,7 +195,7 @@ class Pipeline:
         return Batch(images, targets, ids, plan.epoch, step, plan)
 
     def _on_cpu(self, plan: Plan, rows: Rows) -> Made:
-        job = Job(plan, self.source.channels, self.output, self._memory)
+        job = Job(plan, self.fixed, self.output, self._memory)
         channels = self.source.channels
         out, batch = allocate(plan.count, channels, self.size, self.output, self._memory)
         offsets = self._offsets(plan)

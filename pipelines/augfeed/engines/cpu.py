@@ -50,7 +50,7 @@ class CpuEngine:
         output.check(plan.policy)
         pixels = np.ascontiguousarray(images.numpy())
         out, batch = allocate(plan.count, pixels.shape[3], plan.size, output)
-        job = Job(plan, pixels.shape[3], output)
+        job = Job(plan, Fixed.of(plan.policy, pixels.shape[3]), output)
         job.run(pixels, np.arange(plan.count), out, places=places, offsets=offsets)
         return batch
 
@@ -70,12 +70,11 @@ class Job:
     """One plan, ready to be carried out row by row, in any thread."""
 
     def __init__(
-        self, plan: Plan, channels: int, output: Output, memory: Memory | None = None
+        self, plan: Plan, fixed: Fixed, output: Output, memory: Memory | None = None
     ) -> None:
         """Bring plan and constants into the form of the compiled loops."""
         self.memory = memory or Memory()
-        self.fixed = Fixed.of(plan.policy, channels)
-        self.plan, self.output, self.rows = plan, output, _rows(plan)
+        self.plan, self.fixed, self.output, self.rows = plan, fixed, output, _rows(plan)
 
     def run(
         self,

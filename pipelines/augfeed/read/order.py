@@ -1,12 +1,10 @@
 """The order of an epoch, and its share for every step and rank: pure functions."""
 
-import operator
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
-from augfeed.errors import InputError, InputTypeError
+from augfeed.errors import InputError
+from augfeed.integers import whole_number
 from augfeed.philox import Stream, check_key, words
 
 Positions = NDArray[np.int64]
@@ -18,7 +16,7 @@ def epoch_order(length: int, *, seed: int, epoch: int, shuffle: bool) -> Positio
     Shuffled, every order is equally likely, and `seed` and `epoch` alone decide which: each sample
     has a random key of 64 bits, and the keys are sorted. Raises `InputError` for a bad argument.
     """
-    length = _whole("length", length, 1)
+    length = whole_number("length", length, 1)
     check_key(seed, epoch)
     ids = np.arange(length, dtype=np.int64)
     if not shuffle:
@@ -31,7 +29,7 @@ def steps_per_epoch(
     length: int, batch_size: int, *, world: int = 1, drop_last: bool = False
 ) -> int:
     """Return how many batches every one of `world` ranks gets in an epoch of `length` samples."""
-    length, together = _whole("length", length, 1), _together(batch_size, world)
+    length, together = whole_number("length", length, 1), _together(batch_size, world)
     return length // together if drop_last else -(-length // together)
 
 
@@ -52,7 +50,7 @@ def batch_positions(
     Raises `InputError` for a bad argument, such as a step beyond the epoch.
     """
     steps = steps_per_epoch(length, batch_size, world=world, drop_last=drop_last)
-    step, rank = _whole("step", step, 0), _whole("rank", rank, 0)
+    step, rank = whole_number("step", step, 0), whole_number("rank", rank, 0)
     if rank >= world:
         raise InputError(f"rank={rank!r} is not below world={world!r}: ranks count from 0")
     if step >= steps:
@@ -68,14 +66,4 @@ def batch_positions(
 
 
 def _together(batch_size: int, world: int) -> int:
-    return _whole("batch_size", batch_size, 1) * _whole("world", world, 1)
-
-
-def _whole(name: str, value: Any, lowest: int) -> int:
-    try:
-        number = operator.index(value)
-    except TypeError:
-        raise InputTypeError(f"{name}={value!r} is not an integer: give a whole number") from None
-    if number < lowest:
-        raise InputError(f"{name}={value!r} is not {lowest} or more: give a larger number")
-    return number
+    return whole_number("batch_size", batch_size, 1) * whole_number("world", world, 1)
