@@ -1,55 +1,97 @@
-"""`DataLoader`: batches of a data set in the order of an epoch, made ahead by threads."""
+"""`DataLoader`: takes the place of `torch.utils.data.DataLoader`, and augments."""
 
-import weakref
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any, TypeVar
 
+import numpy as np
 import torch
+import torch.utils.data
+from numpy.typing import NDArray
+from torch.utils.data import BatchSampler, IterableDataset, RandomSampler, SequentialSampler
 
 from augfeed.batch import Batch
 from augfeed.engines import Output
-from augfeed.errors import InputError, InputTypeError, StateError
+from augfeed.errors import InputError, StateError
+from augfeed.feed import choice
+from augfeed.feed.accelerate import GradientEnd
+from augfeed.feed.explain import explained
+from augfeed.feed.iterator import Feed
+from augfeed.feed.lanes import GeneralLane, Making, NativeLane
+from augfeed.feed.plain import Course, counted, rebatched
+from augfeed.feed.run import Run, run_of, state_of
+from augfeed.feed.shard import rank_and_world
+from augfeed.feed.shuffle import Shuffle
+from augfeed.feed.tickets import (
+    Pass,
+    Split,
+    Ticket,
+    batches_of,
+    first_step,
+    given_batches,
+    known_tickets,
+    stream_tickets,
+)
 from augfeed.integers import whole_number
 from augfeed.invariances import Invariances
 from augfeed.philox import check_key
-from augfeed.pipeline import Form, Order, Pipeline
+from augfeed.pipeline import Form, Pipeline
 from augfeed.policy import Policy
-from augfeed.prefetch import Prefetcher
-from augfeed.presets import resolve_policy
-from augfeed.read.sources import open_source
+
+T_co = TypeVar("T_co", covariant=True)
+OWN = (
+    "policy", "seed", "device", "engine", "dtype", "channels_last", "targets", "split",
+    "invariances", "allow", "image_key", "label_key", "num_classes",
+)  # fmt: skip
 
 
-class DataLoader:
-    """Iterates over augmented batches: `for images, targets in loader`.
+class DataLoader(torch.utils.data.DataLoader[T_co]):
+    """`torch.utils.data.DataLoader` with a policy: batches come augmented, on the device.
 
-    `dataset`: a folder of class folders, an idx or npz file, `(images, labels)`, or an object with
-    `data` and `targets` (see `augfeed.read.sources.open_source`); `split` is "train" or "test" for
-    data that have both. `policy`: a `Policy`, or a text
-    that `resolve_policy` understands, such as `"fashion"` or `"hflip | normalize(0.5, 0.5)"`.
+    Every argument of torch's is taken, and means the same. Without `policy`, everything is torch's.
 
-    Batch `i` of epoch `e` is a pure function of the data set, the policy, `seed`, `e` and `i`; each
-    new iterator is the next epoch unless `set_epoch` says otherwise. `num_workers` is a number of
-    threads (0: the calling one), `prefetch_factor` how many batches they make ahead (for arrays in
-    memory: each of them, as in torch). With `world` above 1, `batch_size` is that of this `rank`.
+    `policy`: a `Policy`, or a text that `resolve_policy` understands, such as `"fashion"` or
+    `"hflip | normalize(0.5, 0.5)"`. `seed` makes the augmentation, and the order of `shuffle=True`,
+    a pure function of seed and epoch; without it torch's generator decides both. `device` is where
+    batches go, `engine`, `dtype`, `channels_last` how they are made, `targets` ("auto", "dense",
+    "sparse") what labels become. `image_key` and `label_key` say where picture and label are in a
+    sample, where that is not plain; `num_classes` how wide soft targets are. `invariances` and
+    `allow`: see `Pipeline`. `shard`: "auto" splits the epoch over the ranks of torch.distributed if
+    no sampler is given, None never, `(rank, world)` as it says; `batch_size` is that of one rank.
+    `split` is "train" or "test" for paths that hold both.
 
-    Raises what `Pipeline` raises, when it is built: a policy that would make labels wrong is
-    refused unless `allow` names the rules to override.
+    With a policy, `dataset` may also be whatever `augfeed.open_source` opens: a path, a pair
+    `(images, labels)`. Recognised data sets without a transform take the native lane: no worker
+    processes, `num_workers` threads; all others the general one. `lane` says which, and
+    `explain()` why.
+
+    Raises `InputError` for arguments out of bounds, `PolicyError` for a policy that cannot be
+    carried out, `InvarianceError` for one that would make labels wrong.
     """
 
     def __init__(
         self,
         dataset: Any,
-        batch_size: int = 1,
-        shuffle: bool = False,
-        *,
-        policy: Policy | str = "",
+        batch_size: int | None = 1,
+        shuffle: bool | None = None,
+        sampler: Any = None,
+        batch_sampler: Any = None,
         num_workers: int = 0,
-        prefetch_factor: int = 2,
+        collate_fn: Callable[[list[Any]], Any] | None = None,
+        pin_memory: bool = False,
         drop_last: bool = False,
-        seed: int = 0,
-        rank: int = 0,
-        world: int = 1,
-        device: Any = "cpu",
+        timeout: float = 0,
+        worker_init_fn: Callable[[int], None] | None = None,
+        multiprocessing_context: Any = None,
+        generator: Any = None,
+        *,
+        prefetch_factor: int | None = None,
+        persistent_workers: bool = False,
+        pin_memory_device: str = "",
+        in_order: bool = True,
+        policy: Policy | str | None = None,
+        seed: int | None = None,
+        device: Any = None,
         engine: str = "auto",
         dtype: torch.dtype = torch.float32,
         channels_last: bool = False,
@@ -57,148 +99,280 @@ class DataLoader:
         split: str = "train",
         invariances: Invariances | str | None = None,
         allow: Sequence[str] = (),
+        image_key: Any = None,
+        label_key: Any = None,
+        num_classes: int | None = None,
+        shard: Any = "auto",
     ) -> None:
-        """Open the data set and check that everything fits."""
-        batch_size = whole_number("batch_size", batch_size, 1)
-        num_workers = whole_number("num_workers", num_workers, 0)
-        prefetch_factor = whole_number("prefetch_factor", prefetch_factor, 1)
-        seed, rank, world = (
-            whole_number("seed", seed, 0),
-            whole_number("rank", rank, 0),
-            whole_number("world", world, 1),
-        )
-        self.dataset = dataset
-        self.policy = resolve_policy(policy) if policy else Policy()
-        self.pipeline = Pipeline(
-            open_source(dataset, split=split),
-            self.policy,
-            order=Order(batch_size, shuffle, drop_last, rank, world),
-            seed=seed,
-            output=Output(dtype, channels_last),
-            targets=targets,
-            device=device,
-            engine=engine,
-        )
-        self.pipeline.check(invariances, allow)
-        self.batch_size, self.seed = batch_size, seed
-        self.num_workers, self.prefetch_factor = num_workers, prefetch_factor
-        self._epoch, self._step = 0, 0  # of the next batch
-        self._given: tuple[int, int] | None = None  # where the newest iterator stands
-        self._newest: weakref.ref[_Iterator] | None = None
+        """Build torch's loader, then the lane; nothing is read yet, no device is touched."""
+        if seed is not None:
+            seed = whole_number("seed", seed, 0)
+            check_key(seed, 0)
+        rank_and_world(shard)
+        self.policy, self.seed, self.device, self.engine = policy, seed, device, engine
+        self.dtype, self.channels_last, self.targets = dtype, channels_last, targets
+        self.split, self.invariances, self.allow = split, invariances, allow
+        self.image_key, self.label_key, self.num_classes = image_key, label_key, num_classes
+        self.shard = shard
+        self._epoch, self._seen = 0, 0
+        self._run: Run | None = None
+        self._next: Run | None = None
+        self._opening: Course | None = None
+        self._policy = choice.policy_of(policy, dataset)
+        collate_fn = choice.given_collate(collate_fn)
+        self._lane: GeneralLane | NativeLane | None = None
+        items = dataset
+        if self._policy is not None:
+            making = Making(
+                self._policy, Output(dtype, channels_last), engine, device, targets, num_classes
+            )
+            self._lane = choice.lane_for(self, dataset, collate_fn, batch_size, making)
+            items = self._lane.recognised.source if isinstance(self._lane, NativeLane) else dataset
+            collate_fn = choice.guarded(collate_fn)
+        if choice.wants_order(dataset, sampler, batch_sampler):
+            sampler = _order(items, shuffle, generator, seed)
+            shuffle = None
+        super().__init__(
+            dataset, batch_size, shuffle, sampler, batch_sampler, num_workers, collate_fn,
+            pin_memory, drop_last, timeout, worker_init_fn, multiprocessing_context, generator,
+            prefetch_factor=prefetch_factor, persistent_workers=persistent_workers,
+            pin_memory_device=pin_memory_device, in_order=in_order,
+        )  # fmt: skip
+        if self._policy is not None:
+            # See `augfeed.feed.accelerate`.
+            self._is_accelerate_prepared = self.use_stateful_dataloader = True
+        self._ready = True
 
-    def __len__(self) -> int:
-        """Return the number of batches of an epoch."""
-        return len(self.pipeline)
+    # What torch asks for
 
-    def __iter__(self) -> Iterator[Any]:
-        epoch, first = self._epoch, self._step
-        self._epoch, self._step = epoch + 1, 0
-        return _Iterator(self, epoch, first)
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in OWN and "_ready" in self.__dict__:
+            raise ValueError(
+                f"{name} attribute should not be set after {type(self).__name__} is initialized"
+            )
+        super().__setattr__(name, value)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_newest": None}
+        return {**self.__dict__, "_iterator": None, "_opening": None}
+
+    def __len__(self) -> int:
+        """Return the number of batches of an epoch, for this rank."""
+        split = self._split()
+        return split.steps(len(self._own_sampler())) if split else super().__len__()
+
+    def __iter__(self) -> Any:
+        run = self._begin()
+        return self._plain(run) if self._lane is None else self._augmented(run, self._lane)
+
+    @property
+    def _index_sampler(self) -> Any:
+        return super()._index_sampler if self._opening is None else self._opening
+
+    # What is ours
+
+    @property
+    def lane(self) -> str:
+        """The way batches are made: "torch" (no policy), "general" or "native"."""
+        return "torch" if self._lane is None else self._lane.name
+
+    @property
+    def pipeline(self) -> Pipeline:
+        """The pipeline of the native lane; raises `InputError` in another one."""
+        if not isinstance(self._lane, NativeLane):
+            raise InputError(f"lane={self.lane!r} has no pipeline: see explain()")
+        return self._lane.pipeline
+
+    def explain(self) -> str:
+        """Return which lane is taken and why, and what each stage runs on and has cost so far."""
+        return explained(self)
 
     def batches(self) -> Iterator[Batch]:
         """Iterate over whole `Batch` objects, with the ids and the plan."""
         iterator = iter(self)
-        assert isinstance(iterator, _Iterator)
+        if not isinstance(iterator, Feed):
+            raise InputError("policy=None makes no Batch objects: give a policy, if only ''")
         return iterator.whole()
 
     def set_epoch(self, epoch: int) -> None:
-        """Make `epoch` that of the next iterator; a position within it, once loaded, is kept."""
+        """Make `epoch` that of the next iterator; a position within it, once loaded, is kept.
+
+        A sampler that has a `set_epoch` is told as well.
+        """
         epoch = whole_number("epoch", epoch, 0)
-        check_key(self.seed, epoch)
-        if epoch != self._epoch:
-            self._epoch, self._step = epoch, 0
-        self._given = None
+        check_key(self.seed or 0, epoch)
+        if callable(tell := getattr(self._innermost(), "set_epoch", None)):
+            tell(epoch)
+            self._seen = epoch
+        if self._next is None or self._next.epoch != epoch:
+            self._next = Run(epoch, self.seed)
+
+    def skip(self, batches: int) -> None:
+        """Leave out the first `batches` of the next iterator; they are not made."""
+        batches = whole_number("batches", batches, 0)
+        position = batches
+        if self._dataset_kind == 0 and self.batch_sampler is not None:
+            size = getattr(self.batch_sampler, "batch_size", None)
+            if not isinstance(size, int):
+                raise InputError(
+                    f"skip({batches}) needs batches of a known size, and a "
+                    f"{type(self.batch_sampler).__name__} has no batch_size: use load_state_dict"
+                )
+            position = min(batches, len(self)) * size * self._rank_and_world()[1]
+        epoch = self._next.epoch if self._next else self._asked_epoch()
+        self._next = Run(epoch, self.seed, position)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return where the newest iterator stands, as JSON: less than 200 bytes.
+        """Return where the newest iterator stands, as JSON.
 
-        `position` counts the samples that all ranks together have been given in `epoch`.
+        Some 200 bytes; a `generator=` that decides the order adds some 4 KB, its state. `position`
+        counts the samples that all ranks together have been given in `epoch` (batches, for an
+        iterable data set).
         """
-        epoch, step = self._given or (self._epoch, self._step)
-        if step == len(self):
-            epoch, step = epoch + 1, 0
-        order = self.pipeline.order
-        return {
-            "version": 1,
-            "epoch": epoch,
-            "position": step * order.batch_size * order.world,
-            "seed": self.seed,
-            "shuffle": order.shuffle,
-            "policy": self.policy.digest[:16],
-            "data": self.pipeline.source.fingerprint()[:16],
-        }
+        run = self._next or self._run or Run(self._asked_epoch(), self.seed)
+        return state_of(run, self.seed, choice.identity_of(self))
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on where a state was taken; the next iterator yields the batch after it.
+        """Go on where a state was taken: the next iterator yields the batch after it.
 
-        Also with another number of threads, or of ranks and samples a rank where `position` is
-        a whole number of batches. Raises `StateError` for a state of other data, policy or seed.
+        Also with another number of workers, or of ranks and samples a rank where `position` is a
+        whole number of batches. Raises `StateError` for a state of other data, policy or seed.
         """
-        if not isinstance(state, dict):
-            raise InputTypeError(f"state={state!r} is no state: give what state_dict() returned")
-        own = self.state_dict()
-        if missing := sorted(own.keys() - state.keys()):
-            raise StateError(f"the state lacks {missing}: give what state_dict() returned")
-        for name in ("version", "policy", "data", "seed", "shuffle"):
-            if state[name] != own[name]:
-                raise StateError(
-                    f"the state is of {name}={state[name]!r} and this loader has {own[name]!r}: "
-                    f"build the loader with the {name} that the state was taken with"
-                )
-        order = self.pipeline.order
-        together = order.batch_size * order.world
+        run = run_of(state, self.seed, choice.identity_of(self))
+        if split := self._split():
+            steps = split.steps(len(self._own_sampler()))
+            # The last batch may be smaller than the others.
+            if run.position < steps * split.batch_size * split.world:
+                first_step(run.position, split.batch_size * split.world, steps)
+        self._next = run
+
+    # How a pass begins
+
+    def _begin(self) -> Run:
+        run = self._next or Run(self._asked_epoch(), self.seed)
+        self._next = None
+        self._epoch, self._seen = run.epoch + 1, getattr(self._innermost(), "epoch", 0)
+        self._run = run
+        return run
+
+    def _asked_epoch(self) -> int:
+        # Frameworks set the epoch of the sampler, not ours; who sets none never gets one twice.
+        epoch = getattr(self._innermost(), "epoch", None)
+        return epoch if isinstance(epoch, int) and epoch not in (self._seen, -1) else self._epoch
+
+    def _innermost(self) -> Any:
+        return getattr(self.batch_sampler, "sampler", self.sampler)
+
+    def _plain(self, run: Run) -> Any:
+        course = None
+        if self._dataset_kind == 0:
+            sampler, known = self._ordered(super()._index_sampler, run)
+            course = Course(sampler, run, batched=self._auto_collation, checked=not known)
+            self._opening = course
+            if self._iterator is not None and self.persistent_workers:
+                self._iterator._index_sampler = course
         try:
-            epoch = whole_number("epoch", state["epoch"], 0)
-            position = whole_number("position", state["position"], 0)
-            check_key(self.seed, epoch)
-        except InputError as error:
-            raise StateError(f"the state is broken: {error}") from None
-        if position % together or position // together > len(self):
-            raise StateError(
-                f"position={position!r} is not between two of this loader's batches of {together}: "
-                "use a batch size times number of ranks that divides it"
-            )
-        self._epoch, self._step, self._given = epoch, position // together, None
+            iterator = super().__iter__()
+        finally:
+            self._opening = None
+        return counted(iterator, run, course)
+
+    def _ordered(self, sampler: Any, run: Run) -> tuple[Any, bool]:
+        # The index sampler of a pass, and whether its order is known to come again.
+        stock = type(sampler) is BatchSampler
+        inner = sampler.sampler if stock else sampler
+        if type(inner) is SequentialSampler:
+            return sampler, True
+        if type(inner) not in (RandomSampler, Shuffle):
+            return sampler, False
+        if isinstance(inner, Shuffle) and inner.seed is not None:
+            ordered: Any = inner.order(run.epoch).tolist()
+        else:
+            ordered = run.replayed(inner)
+        return (rebatched(sampler, ordered) if stock else ordered), True
+
+    def _augmented(self, run: Run, lane: Any) -> Feed:
+        kept = self.persistent_workers and self._iterator is not None and lane.name == "general"
+        drawn = self._draw(keep=lane.name == "general", kept=kept)
+        run.seed = run.seed if run.seed is not None else drawn
+        self._drawn = drawn
+        feed = Feed(lane.open(self, partial(self._tickets, run), (run.seed, run.epoch)), run, self)
+        if self.persistent_workers and lane.name == "general":
+            self._iterator = feed  # type: ignore[assignment]
+        return feed
+
+    def _draw(self, *, keep: bool, kept: bool) -> int:
+        # The number that torch draws for each iterator, to seed its workers. Where torch's iterator
+        # is about to draw it, the generator is put back; workers that live on have theirs.
+        if kept:
+            return int(self._drawn)
+        generator = self.generator if self.generator is not None else torch.default_generator
+        before = generator.get_state() if keep else None
+        drawn = int(torch.empty((), dtype=torch.int64).random_(generator=generator).item())
+        if before is not None:
+            generator.set_state(before)
+        return drawn
+
+    def _tickets(self, run: Run) -> Iterator[Ticket]:
+        assert self._policy is not None
+        mixing = choice.mixes(self._policy)
+        made = Pass(run.seed or 0, run.epoch, run.position, mixing, run.check)
+        batches = self.batch_sampler
+        if type(batches) is not BatchSampler:
+            given = given_batches(super()._index_sampler, self._auto_collation)
+            yield from stream_tickets(given, made)
+            return
+        split = self._split() or Split(batches.batch_size, batches.drop_last)
+        order = self._known_order(batches.sampler, run)
+        if order is not None:
+            yield from known_tickets(order, split, made)
+            return
+        chunks = batches_of(batches.sampler, batches.batch_size, batches.drop_last)
+        yield from stream_tickets(chunks, made)
+
+    def _known_order(self, sampler: Any, run: Run) -> NDArray[np.int64] | None:
+        if type(sampler) is SequentialSampler:
+            return np.arange(len(sampler), dtype=np.int64)
+        if isinstance(sampler, Shuffle) and sampler.seed is not None:
+            return sampler.order(run.epoch)
+        if type(sampler) not in (RandomSampler, Shuffle):
+            return None
+        if (split := self._split()) and split.world > 1:
+            # As DistributedSampler does: ranks must agree, and their generators need not.
+            shared = torch.Generator()
+            shared.manual_seed(run.epoch)
+            return torch.randperm(len(sampler), generator=shared).numpy()
+        return np.fromiter(run.replayed(sampler), np.int64)
+
+    def _split(self) -> Split | None:
+        # Where the order is ours to cut: with a policy, and without a sampler of the caller's.
+        own = self._own_sampler()
+        if self._policy is None or own is None or type(self.batch_sampler) is not BatchSampler:
+            return None
+        batches = self.batch_sampler
+        rank, world = self._rank_and_world()
+        return Split(batches.batch_size, batches.drop_last, rank, world)
+
+    def _own_sampler(self) -> Any:
+        sampler = self._innermost()
+        return sampler if getattr(sampler, "augfeed_own", False) else None
+
+    def _rank_and_world(self) -> tuple[int, int]:
+        return rank_and_world(self.shard)
+
+    def _gradient_end(self) -> GradientEnd | None:
+        split = self._split()
+        if split is None:
+            return GradientEnd(self, -1)
+        whole = split.batch_size * split.world
+        return GradientEnd(self, -1 if split.drop_last else len(self._own_sampler()) % whole)
 
 
-class _Iterator:
-    """One pass over an epoch."""
+def _order(items: Any, shuffle: bool | None, generator: Any, seed: int | None) -> Any:
+    sampler: Any = (
+        Shuffle(items, generator=generator, seed=seed) if shuffle else SequentialSampler(items)
+    )
+    sampler.augfeed_own = True
+    return sampler
 
-    def __init__(self, loader: DataLoader, epoch: int, first: int) -> None:
-        self._loader, self._epoch, self._length = loader, epoch, len(loader)
-        self._step = first
-        pipeline = loader.pipeline
-        works = (pipeline.work(epoch, step) for step in range(first, self._length))
-        each = max(1, loader.num_workers) if pipeline.whole_batches else 1
-        self._batches: Prefetcher[Batch] = Prefetcher(
-            works, threads=loader.num_workers, ahead=loader.prefetch_factor * each
-        )
-        loader._given = (epoch, first)
-        loader._newest = weakref.ref(self)
 
-    def __iter__(self) -> Iterator[Any]:
-        return self
-
-    def __len__(self) -> int:
-        return self._length
-
-    def __next__(self) -> Any:
-        return tuple(self.next_batch())
-
-    def next_batch(self) -> Batch:
-        batch = next(self._batches)
-        self._step += 1
-        loader = self._loader
-        if loader._given is not None and loader._newest is not None and loader._newest() is self:
-            loader._given = (self._epoch, self._step)
-        return batch
-
-    def whole(self) -> Iterator[Batch]:
-        while True:
-            try:
-                yield self.next_batch()
-            except StopIteration:
-                return
+__all__ = ["DataLoader", "StateError"]

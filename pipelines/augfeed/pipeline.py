@@ -6,14 +6,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
-from typing import Any, Literal, get_args
+from typing import Any, Generic, Literal, TypeVar, get_args
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from augfeed.batch import Batch
-from augfeed.engines import Engine, Output, engine_for, usable_device
+from augfeed.engines import Engine, Output, check_engine, engine_for, known_device
 from augfeed.engines.cpu import CpuEngine, Job, allocate
 from augfeed.errors import InputError, InputTypeError
 from augfeed.invariances import Invariances
@@ -24,11 +24,13 @@ from augfeed.plan.fixed import Fixed
 from augfeed.policy import CutMix, Mixup, OneOf, Policy, Resize
 from augfeed.policy.check import check_policy
 from augfeed.read.order import batch_positions, epoch_order, steps_per_epoch
+from augfeed.read.arrays import ArraySource
 from augfeed.read.sources import Source, open_source
 from augfeed.read.stage import read_frames, resident_pictures
 from augfeed.targets import make_targets
 
 Form = Literal["auto", "dense", "sparse"]
+T = TypeVar("T")
 Indices = NDArray[np.int64]
 Made = tuple[list[Callable[[], None]], Callable[[], torch.Tensor]]
 READ_ROWS = 16  # pictures that one task decodes and augments while they are in the cache
@@ -46,11 +48,11 @@ class Order:
 
 
 @dataclass(slots=True)
-class Work:
+class Work(Generic[T]):
     """A batch in the making: `tasks` run in any thread and order, then `finish` gives it out."""
 
     tasks: Sequence[Callable[[], None]]
-    finish: Callable[[], Batch]
+    finish: Callable[[], T]
 
 
 class Pipeline:
@@ -84,9 +86,10 @@ class Pipeline:
         check_key(seed, 0)
         self.source: Source = open_source(data)
         self.policy, self.order, self.seed = policy, order, seed
-        self.output, self.form, self.device = output, targets, usable_device(device)
+        self.output, self.form, self.device = output, targets, known_device(device)
         output.check(policy)
-        self.engine: Engine = engine_for(self.device, engine)
+        self._engine_name = check_engine(self.device, engine)
+        self._engine: Engine | None = None
         self.size = policy.size(self.source.sizes)
         self.fixed = Fixed.of(policy, self.source.channels)
         self._resident = resident_pictures(self.source, policy)
@@ -116,6 +119,18 @@ class Pipeline:
     def __len__(self) -> int:
         """Return the number of batches of an epoch."""
         return self.steps
+
+    @property
+    def engine(self) -> Engine:
+        """The engine; made when it is first asked for, so that building touches no device."""
+        if self._engine is None:
+            self._engine = engine_for(self.device, self._engine_name)
+        return self._engine
+
+    @property
+    def mixing(self) -> bool:
+        """Whether samples have partners."""
+        return self._mixing
 
     @property
     def whole_batches(self) -> bool:
@@ -150,7 +165,7 @@ class Pipeline:
         first = place - (place - begin) % share
         return self._run(self._work(epoch, -1, np.array([place], np.int64), first))
 
-    def work(self, epoch: int, step: int) -> Work:
+    def work(self, epoch: int, step: int) -> Work[Batch]:
         """Return a batch as tasks that may run side by side; its plan is drawn here."""
         return self._work(epoch, step, self._positions(step))
 
@@ -165,16 +180,21 @@ class Pipeline:
             drop_last=order.drop_last,
         )
 
-    def _run(self, work: Work) -> Batch:
+    def _run(self, work: Work[Batch]) -> Batch:
         for task in work.tasks:
             task()
         return work.finish()
 
-    def _work(self, epoch: int, step: int, positions: Indices, first: int | None = None) -> Work:
-        def begin() -> Work:
-            order = self._epoch_order(epoch)
-            rows = Rows.at(positions, order, mixing=self._mixing, first=first)
-            plan = draw_plan(self.policy, rows, seed=self.seed, epoch=epoch, size=self.size)
+    def _work(self, epoch: int, step: int, positions: Indices, first: int | None = None) -> Work[Batch]:
+        order = self._epoch_order(epoch)
+        rows = Rows.at(positions, order, mixing=self._mixing, first=first)
+        return self.work_of(rows, seed=self.seed, epoch=epoch, step=step)
+
+    def work_of(self, rows: Rows, *, seed: int, epoch: int, step: int) -> Work[Batch]:
+        """Return a batch of given rows, in whatever order they came, under a seed of its own."""
+
+        def begin() -> Work[Batch]:
+            plan = draw_plan(self.policy, rows, seed=seed, epoch=epoch, size=self.size)
             make = self._on_cpu if isinstance(self.engine, CpuEngine) else self._on_device
             tasks, images = make(plan, rows)
             return Work(tasks, lambda: self._batch(plan, images(), step))
@@ -201,8 +221,9 @@ class Pipeline:
         offsets = self._offsets(plan)
 
         def augment(which: Indices) -> None:
-            if self._resident is not None:
-                job.run(self._resident, which, out, places=plan.ids, offsets=offsets)
+            if self._resident is not None and isinstance(self.source, ArraySource):
+                places = self.source.rows(plan.ids)
+                job.run(self._resident, which, out, places=places, offsets=offsets)
                 return
             needed = _needed(plan, which)
             places = np.zeros(len(plan.ids), np.int64)
@@ -221,8 +242,8 @@ class Pipeline:
         frames: dict[int, NDArray[Any]] = {}
 
         def read(k: int) -> None:
-            if self._resident is not None:
-                frames[k] = self._resident[plan.ids[parts[k]]]
+            if self._resident is not None and isinstance(self.source, ArraySource):
+                frames[k] = self._resident[self.source.rows(plan.ids[parts[k]])]
             else:
                 frames[k] = read_frames(self.source, plan, parts[k], self.fixed, self._memory)
 

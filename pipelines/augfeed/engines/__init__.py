@@ -89,32 +89,51 @@ def check_places(places: NDArray[np.int64], count: int) -> None:
         )
 
 
+ENGINES = ("auto", "cpu", "portable")
+
+
+def known_device(device: Any) -> torch.device:
+    """Return a device by its name, without touching it, or raise `InputError`."""
+    try:
+        return torch.device(device)
+    except (RuntimeError, TypeError) as error:
+        raise _unusable(device, error) from None
+
+
 def usable_device(device: Any) -> torch.device:
     """Return a device of this machine, or raise `InputError` saying what is not there."""
+    found = known_device(device)
     try:
-        found = torch.device(device)
         torch.empty(0, device=found)
     except (RuntimeError, TypeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(
-            f"device={device!r} cannot be used here ({reason}): use 'cpu', or one that torch sees"
-        ) from None
+        raise _unusable(device, error) from None
     return found
+
+
+def _unusable(device: Any, error: Exception) -> InputError:
+    reason = str(error).splitlines()[0]
+    return InputError(
+        f"device={device!r} cannot be used here ({reason}): use 'cpu', or one that torch sees"
+    )
+
+
+def check_engine(device: torch.device, name: str) -> str:
+    """Return the name of an engine that runs on a kind of device, or raise `InputError`."""
+    if name not in ENGINES:
+        raise InputError(f"engine={name!r} is unknown: use 'auto', 'cpu' or 'portable'")
+    if name == "cpu" and device.type != "cpu":
+        raise InputError(f"engine='cpu' does not run on device={str(device)!r}: use 'auto'")
+    return name
 
 
 def engine_for(device: Any = "cpu", name: str = "auto") -> Engine:
     """Return the engine for a device: `cpu` on the CPU, else `portable`; or the one named."""
     device = usable_device(device)
-    match name if name != "auto" else ("cpu" if device.type == "cpu" else "portable"):
-        case "cpu":
-            from augfeed.engines.cpu import CpuEngine
+    name = check_engine(device, name)
+    if name == "portable" or (name == "auto" and device.type != "cpu"):
+        from augfeed.engines.portable import PortableEngine
 
-            if device.type != "cpu":
-                raise InputError(f"engine='cpu' does not run on device={str(device)!r}: use 'auto'")
-            return CpuEngine()
-        case "portable":
-            from augfeed.engines.portable import PortableEngine
+        return PortableEngine(device)
+    from augfeed.engines.cpu import CpuEngine
 
-            return PortableEngine(device)
-        case other:
-            raise InputError(f"engine={other!r} is unknown: use 'auto', 'cpu' or 'portable'")
+    return CpuEngine()

@@ -1,5 +1,6 @@
 """Pictures in memory, as one array."""
 
+import copy
 import hashlib
 from collections.abc import Iterable
 from typing import Any, Literal, cast
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from augfeed.errors import InputError, InputTypeError
 from augfeed.read.decode import Channels
+from augfeed.read.indices import check_indices
 from augfeed.read.labels import Labels, check_classes, check_labels
 
 Layout = Literal["NHWC", "NCHW"]
@@ -23,15 +25,19 @@ class ArraySource:
     only if both could be, `layout` must say. The attribute `images` is C-contiguous `[N, H, W, C]`,
     uint8 or float32, and shares memory with the argument where it can; do not write to it.
     `labels` are class numbers `[N]`, shares or flags `[N, K]`; `name` is a key of
-    `augfeed.invariances.KNOWN`. Raises `InputError` or `InputTypeError`.
+    `augfeed.invariances.KNOWN`. Sample `i` is in row `rows(i)` of `images`: row `i`, unless `pick`
+    chose others. Raises `InputError` or `InputTypeError`.
     """
 
+    images: NDArray[Any]
+    picks: NDArray[np.int64] | None
     labels: Labels | None
     num_classes: int | None
     classes: tuple[str, ...] | None
     channels: Channels
     name: str | None
     sizes: tuple[int, int]
+    _whole: "ArraySource | None"  # what was picked from; hashed once for all of its parts
 
     def __init__(
         self,
@@ -50,16 +56,34 @@ class ArraySource:
             array = array[..., None]
         if 0 in array.shape:
             raise InputError(f"images of shape {tuple(images.shape)} are empty: give at least one")
-        self.images: NDArray[Any] = np.ascontiguousarray(_as_pixels(array))
+        self.images = np.ascontiguousarray(_as_pixels(array))
         self.classes = check_classes(classes)
         self.labels, self.num_classes = check_labels(labels, len(array), self.classes)
         self.channels = cast(Channels, array.shape[3])
         self.name = name
         self.sizes = array.shape[1], array.shape[2]
+        self.picks = self._whole = None
         self._fingerprint = ""
 
+    def pick(self, indices: Any) -> "ArraySource":
+        """Return a source of some samples, which shares `images`; sample `i` is `indices[i]` here.
+
+        `indices` is a list, range, tensor or array of whole numbers, which may repeat. Classes
+        and name stay those of the whole. Raises `InputError` or `InputTypeError` for others.
+        """
+        chosen = check_indices(indices, len(self))
+        part = copy.copy(self)
+        part.picks = self.rows(chosen)
+        part.labels = None if self.labels is None else cast(Labels, self.labels[chosen])
+        part._whole, part._fingerprint = self if self._whole is None else self._whole, ""
+        return part
+
+    def rows(self, ids: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the rows of `images` that hold samples `ids`, int64 as `ids`."""
+        return ids if self.picks is None else cast(NDArray[np.int64], self.picks[ids])
+
     def __len__(self) -> int:
-        return len(self.images)
+        return len(self.images if self.picks is None else self.picks)
 
     def __repr__(self) -> str:
         return f"ArraySource({len(self)} pictures {self.images.shape[1:]} {self.images.dtype})"
@@ -68,19 +92,31 @@ class ArraySource:
         """Return picture `i`, `[H, W, C]` of uint8, or of float32 in [0, 1]."""
         if not 0 <= i < len(self):
             raise InputError(f"i={i!r} is not in [0, {len(self)}): there is no such picture")
-        return cast(NDArray[Any], self.images[i])
+        return cast(NDArray[Any], self.images[i if self.picks is None else self.picks[i]])
 
     def fingerprint(self) -> str:
-        """Return the SHA-256 of pictures and labels, 64 hexadecimal digits; computed once."""
+        """Return the SHA-256 of pictures and labels, 64 hexadecimal digits; computed once.
+
+        For picked samples it is that of the whole's fingerprint and of the rows.
+        """
         if not self._fingerprint:
-            digest = hashlib.sha256(f"{self.images.shape} {self.images.dtype}".encode())
-            digest.update(self.images.data)
-            if self.labels is not None:
-                digest.update(f"{self.labels.shape} {self.labels.dtype}".encode())
-                digest.update(self.labels.data)
-            digest.update(repr((self.num_classes, self.classes)).encode())
-            self._fingerprint = digest.hexdigest()
+            whole = self._whole
+            self._fingerprint = self._digest() if whole is None else self._digest_of_part(whole)
         return self._fingerprint
+
+    def _digest(self) -> str:
+        digest = hashlib.sha256(f"{self.images.shape} {self.images.dtype}".encode())
+        digest.update(self.images.data)
+        if self.labels is not None:
+            digest.update(f"{self.labels.shape} {self.labels.dtype}".encode())
+            digest.update(self.labels.data)
+        digest.update(repr((self.num_classes, self.classes)).encode())
+        return digest.hexdigest()
+
+    def _digest_of_part(self, whole: "ArraySource") -> str:
+        digest = hashlib.sha256(whole.fingerprint().encode())
+        digest.update(self.rows(np.arange(len(self))).data)
+        return digest.hexdigest()
 
 
 def _as_array(images: Any) -> NDArray[Any]:

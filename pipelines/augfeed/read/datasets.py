@@ -1,15 +1,21 @@
 """Data sets of other libraries, recognised by what they have, without importing them."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch.utils.data import Subset
 
-from augfeed.errors import InputError
+from augfeed.errors import AugfeedError, InputError
 from augfeed.read.arrays import ArraySource
 from augfeed.read.decode import Channels
+from augfeed.read.encoded import EncodedSource, Source
 from augfeed.read.folder import FolderSource
+from augfeed.read.huggingface import HuggingFaceSource
+from augfeed.read.subset import subset
 
 _NAMES = {
     "MNIST": "mnist",
@@ -20,6 +26,48 @@ _NAMES = {
     "ImageNet": "imagenet",
 }
 _LOADERS = ("default_loader", "pil_loader", "accimage_loader")
+# Of Hugging Face only the one module: many a project has a package `datasets` of its own.
+_HUGGING_FACE = "datasets.arrow_dataset"
+_LIBRARIES = ("torchvision.", "torch.", _HUGGING_FACE)
+# Mean difference of two decodings of a file, of 255: decoders differ in rounding.
+_ALIKE = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Recognised:
+    """A data set that can be read without its own `__getitem__`.
+
+    The ids of `source` are the data set's own indices. `keys` are where picture and label are in a
+    sample that the data set hands out: `(0, 1)` in a tuple, the names of its columns in a dict; the
+    second is None without labels, and `keys` is None for what hands out no samples. `form` is the
+    type of a sample, `tuple` or `dict`.
+    """
+
+    source: Source
+    keys: tuple[Any, Any] | None
+    form: type
+
+
+class _Unfit(Exception):
+    """Why the samples of a data set must be fetched by itself."""
+
+
+def native_source(data: Any) -> Recognised | str:
+    """Return what can be read in place of a data set, or why it must fetch its samples itself.
+
+    Recognised are what `recognise` takes, torch's `Subset` of it, Hugging Face's `datasets.Dataset`
+    and sources; as they are now: what is changed in the data set afterwards is not noticed. The
+    reason is a clause for people, such as "its transform=Compose would be skipped; ...". Nothing is
+    raised for data sets that are merely unsuitable, whatever their own methods raise.
+    """
+    try:
+        return _native(data)
+    except _Unfit as reason:
+        return str(reason)
+    except AugfeedError as error:
+        return f"augfeed cannot read it itself: {error}"
+    except Exception as error:  # whatever a foreign class raises
+        return f"looking at its samples failed ({type(error).__name__}: {error})"
 
 
 def recognise(data: Any, channels: Channels) -> ArraySource | FolderSource | None:
@@ -30,11 +78,69 @@ def recognise(data: Any, channels: Channels) -> ArraySource | FolderSource | Non
     (`.tensors`) and scikit-learn's bunches (`.images`, `.target`). Raises `InputError` if the data
     set does more than hand its pictures out, since that would be skipped.
     """
-    if hasattr(data, "samples") and hasattr(data, "classes"):
-        return _from_samples(data, channels)
-    for name in ("targets", "labels"):
-        if hasattr(data, "data") and hasattr(data, name):
-            return _from_arrays(data, data.data, getattr(data, name))
+    if (_in_files(data) or _in_memory(data)) and (held := _transform(data)):
+        raise InputError(
+            f"{held} of this {_type(data)} would be skipped: put its operations into the policy "
+            f"and build the data set with {held.partition('=')[0]}=None"
+        )
+    if _in_files(data) and (loader := _loader(data)) not in _LOADERS:
+        raise InputError(
+            f"the {loader!r} of this {_type(data)} would be skipped: files are decoded here; pass "
+            "the folder's path if that will do"
+        )
+    source = _source(data, channels)
+    if source is not None and (_in_files(data) or _in_memory(data)):
+        _check_first(data, source)
+    return source
+
+
+def known_name(data: Any) -> str | None:
+    """Return the key in `augfeed.invariances.KNOWN` that a data set's type stands for, if any."""
+    return known_name(data.dataset) if isinstance(data, Subset) else _NAMES.get(type(data).__name__)
+
+
+def _native(data: Any) -> Recognised:
+    if isinstance(data, ArraySource | EncodedSource):
+        return Recognised(data, None, tuple)
+    if not _looks_known(data):
+        raise _Unfit(f"{_type(data)} is no data set that augfeed knows how to read itself")
+    if own := _own_method(data):
+        raise _Unfit(f"{own} may do something of its own, which would be skipped")
+    if isinstance(data, Subset):
+        whole = _native(data.dataset)
+        return Recognised(subset(whole.source, data.indices), whole.keys, whole.form)
+    if _is_hugging_face(data):
+        source = HuggingFaceSource(data)
+        return Recognised(source, source.columns, dict)
+    return _native_pairs(data)
+
+
+def _native_pairs(data: Any) -> Recognised:
+    if held := _transform(data):
+        cure = "" if held.startswith("target_") else "; the policy can take over its operations"
+        raise _Unfit(f"its {held} would be skipped{cure}")
+    if _in_files(data) and not _decodes_plainly(data):
+        raise _Unfit(f"its loader={_loader(data)} would be skipped; augfeed decodes files itself")
+    tensors = getattr(data, "tensors", None)
+    if isinstance(tensors, tuple) and len(tensors) > 2:
+        raise _Unfit(f"its samples have {len(tensors)} parts, not a picture and a label")
+    source = _source(data, 3)
+    if source is None:
+        raise _Unfit("its samples have no picture")
+    if isinstance(data, Mapping | tuple):  # a bunch: it hands out no samples
+        return Recognised(source, None, tuple)
+    if not (_in_files(data) and _from_library(data)):
+        _check_samples(data, source)
+    return Recognised(source, (0, None if source.labels is None else 1), tuple)
+
+
+def _source(data: Any, channels: Channels) -> ArraySource | FolderSource | None:
+    """Return what the pictures and labels that a data set has make up, None if it has none."""
+    if _in_files(data):
+        return FolderSource.of(data.samples, data.classes, channels=channels, name=_known(data))
+    if _in_memory(data):
+        classes = getattr(data, "classes", None)
+        return ArraySource(data.data, _targets(data), classes, _known(data))
     tensors = getattr(data, "tensors", None)
     if isinstance(tensors, tuple) and 1 <= len(tensors) <= 2:
         return ArraySource(*tensors)
@@ -43,31 +149,31 @@ def recognise(data: Any, channels: Channels) -> ArraySource | FolderSource | Non
     return None
 
 
-def _from_samples(data: Any, channels: Channels) -> FolderSource:
-    _refuse_transforms(data)
-    loader = getattr(getattr(data, "loader", None), "__name__", _LOADERS[0])
-    if loader not in _LOADERS:
-        raise InputError(
-            f"the {loader!r} of this {_type(data)} would be skipped: files are decoded here; pass "
-            "the folder's path if that will do"
-        )
-    source = FolderSource.of(data.samples, data.classes, channels=channels, name=_known(data))
-    if (item := _first(data)) is not None:
-        # Decoding turns pictures upright by EXIF, torchvision does not.
-        shape = np.shape(item[0])[:2]
-        same = sorted(shape) == sorted(source.image(0).shape[:2])
-        _check_same(data, item[1], source, same=same)
-    return source
+def _in_files(data: Any) -> bool:
+    return hasattr(data, "samples") and hasattr(data, "classes")
 
 
-def _from_arrays(data: Any, images: Any, targets: Any) -> ArraySource:
-    _refuse_transforms(data)
-    source = ArraySource(images, targets, getattr(data, "classes", None), _known(data))
-    if (item := _first(data)) is not None:
-        given, own = np.asarray(item[0]), source.image(0)
-        same = given.size == own.size and np.array_equal(given.reshape(own.shape), own)
-        _check_same(data, item[1], source, same=same)
-    return source
+def _in_memory(data: Any) -> bool:
+    return hasattr(data, "data") and (hasattr(data, "targets") or hasattr(data, "labels"))
+
+
+def _looks_known(data: Any) -> bool:
+    if isinstance(data, Subset) or _in_files(data) or _in_memory(data) or _is_hugging_face(data):
+        return True
+    held = isinstance(getattr(data, "tensors", None), tuple)
+    return held or (hasattr(data, "images") and hasattr(data, "target"))
+
+
+def _is_hugging_face(data: Any) -> bool:
+    kinds = {(cls.__module__, cls.__name__) for cls in type(data).__mro__}
+    known = (_HUGGING_FACE, "Dataset") in kinds
+    return known and hasattr(data, "features") and hasattr(data, "column_names")
+
+
+def _targets(data: Any) -> Any:
+    targets = data.targets if hasattr(data, "targets") else data.labels
+    # QMNIST has eight numbers for each picture, and hands the first out.
+    return targets[:, 0] if getattr(data, "compat", False) and np.ndim(targets) == 2 else targets
 
 
 def _from_bunch(data: Any) -> ArraySource:
@@ -79,19 +185,99 @@ def _from_bunch(data: Any) -> ArraySource:
     return ArraySource(images, data.target, names)
 
 
-def _refuse_transforms(data: Any) -> None:
+def _transform(data: Any) -> str:
+    """Return the first transform of a data set, as "transform=Compose", or nothing."""
     for name in ("transform", "target_transform", "transforms"):
         if (transform := getattr(data, name, None)) is not None:
-            raise InputError(
-                f"{name}={type(transform).__name__} of this {_type(data)} would be skipped: put "
-                f"its operations into the policy and build the data set with {name}=None"
-            )
+            return f"{name}={type(transform).__name__}"
+    return ""
 
 
-def _first(data: Any) -> tuple[Any, Any] | None:
-    """Return the first sample that a data set hands out, if it hands out any."""
+def _loader(data: Any) -> str:
+    """Return the name of the function that decodes a file for a data set."""
+    loader = getattr(data, "loader", None)
+    if loader is None:
+        return _LOADERS[0]
+    return str(getattr(loader, "__name__", type(loader).__name__))
+
+
+def _decodes_plainly(data: Any) -> bool:
+    if _loader(data) not in _LOADERS:
+        return False
+    module = getattr(getattr(data, "loader", None), "__module__", "")
+    return not _from_library(data) or _of_library(module)
+
+
+def _of_library(module: str) -> bool:
+    return module.startswith(_LIBRARIES)
+
+
+def _from_library(data: Any) -> bool:
+    return any(_of_library(cls.__module__) for cls in type(data).__mro__)
+
+
+def _own_method(data: Any) -> str:
+    """Return the method that a class of a library had overridden by another, or nothing."""
+    if not _from_library(data):
+        return ""
+    for method in ("__getitem__", "__getitems__", "__len__"):
+        owner = next((cls for cls in type(data).__mro__ if method in vars(cls)), None)
+        if owner is not None and not _of_library(owner.__module__):
+            return f"its {owner.__name__}.{method}"
+    return ""
+
+
+def _check_samples(data: Any, source: Source) -> None:
+    """Raise `_Unfit` if a data set hands out samples other than those it has in store."""
+    if hasattr(data, "__len__") and len(data) != len(source):
+        raise _Unfit(f"it has {len(data)} samples, and {len(source)} pictures in store")
+    for i in sorted({0, len(source) // 2, len(source) - 1}):
+        sample = data[i]
+        parts = 1 if source.labels is None else 2
+        if type(sample) is not tuple or len(sample) != parts:
+            what = "(picture, label)" if parts == 2 else "(picture,)"
+            raise _Unfit(f"its sample {i} is no {what} but a {_type(sample)}")
+        alike = _same_array if isinstance(source, ArraySource) else _same_file
+        if not alike(sample[0], source.image(i)):
+            raise _Unfit(f"the picture of its sample {i} is not the one that it has in store")
+        if source.labels is not None and not _same_label(sample[1], source.labels[i]):
+            raise _Unfit(f"the label of its sample {i} is not the one that it has in store")
+
+
+def _same_array(given: Any, own: NDArray[Any]) -> bool:
+    """Whether a picture handed out equals one in store, whatever the place of its channels."""
+    array = _array(given)
+    if array.ndim == 2:
+        array = array[..., None]
+    return any(np.array_equal(item, own) for item in (array, np.moveaxis(array, 0, -1)))
+
+
+def _same_file(given: Any, own: NDArray[Any]) -> bool:
+    """Whether a picture handed out is a file's, as RGB; of one that lies, only the size counts."""
+    array = np.asarray(given)
+    if array.shape != own.shape:
+        # Decoding turns pictures upright by EXIF, torchvision does not.
+        return array.shape == (own.shape[1], own.shape[0], own.shape[2])
+    return bool(np.abs(array.astype(np.float32) - own).mean() <= _ALIKE)
+
+
+def _same_label(given: Any, own: Any) -> bool:
+    return bool(np.array_equal(_array(given), own))
+
+
+def _array(value: Any) -> NDArray[Any]:
+    """Return a picture or label in the precision in which sources hold it."""
+    if isinstance(value, torch.Tensor):
+        value = value.detach().cpu()
+        value = (value.float() if value.is_floating_point() else value).numpy()
+    array = np.asarray(value)
+    return array.astype(np.float32) if array.dtype.kind == "f" else array
+
+
+def _check_first(data: Any, source: ArraySource | FolderSource) -> None:
+    """Raise `InputError` if the first sample, where any is handed out, is not that in store."""
     if not hasattr(data, "__getitem__") or isinstance(data, Mapping):
-        return None
+        return
     try:
         image, label = data[0]
     except Exception as error:  # whatever a foreign class raises
@@ -99,11 +285,12 @@ def _first(data: Any) -> tuple[Any, Any] | None:
             f"the first sample of this {_type(data)} is no (picture, label) ({error}): pass "
             "(images, labels) instead"
         ) from error
-    return image, label
-
-
-def _check_same(data: Any, label: Any, source: ArraySource | FolderSource, *, same: bool) -> None:
-    labels = source.labels
+    given, own, labels = np.asarray(image), source.image(0), source.labels
+    if isinstance(source, FolderSource):
+        # Decoding turns pictures upright by EXIF, torchvision does not.
+        same = sorted(given.shape[:2]) == sorted(own.shape[:2])
+    else:
+        same = given.size == own.size and np.array_equal(given.reshape(own.shape), own)
     if not same or (labels is not None and not np.array_equal(np.asarray(label), labels[0])):
         raise InputError(
             f"this {_type(data)} hands out another first sample than it has in store, so its "
@@ -120,4 +307,4 @@ def _type(data: Any) -> str:
     return type(data).__name__
 
 
-__all__ = ["recognise"]
+__all__ = ["Recognised", "native_source", "recognise"]

@@ -5,7 +5,7 @@ import zipfile
 import zlib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,56 +14,9 @@ from augfeed.errors import InputError, InputTypeError, ReadError
 from augfeed.read.arrays import ArraySource, Layout
 from augfeed.read.datasets import recognise
 from augfeed.read.decode import Channels
-from augfeed.read.exif import Picture
+from augfeed.read.encoded import EncodedSource, Source
 from augfeed.read.folder import EXTENSIONS, FolderSource
 from augfeed.read.idx import idx_images, open_idx
-from augfeed.read.labels import Labels
-
-
-@runtime_checkable
-class EncodedSource(Protocol):
-    """Encoded pictures, one file each, such as a `FolderSource`."""
-
-    @property
-    def labels(self) -> Labels | None:
-        """Class numbers int64 `[N]`, or shares float32 `[N, K]`."""
-
-    @property
-    def num_classes(self) -> int | None:
-        """The number of classes; None without labels."""
-
-    @property
-    def classes(self) -> tuple[str, ...] | None:
-        """The names of the classes, if they have any."""
-
-    @property
-    def channels(self) -> Channels:
-        """The channels of a picture, 1 or 3."""
-
-    @property
-    def name(self) -> str | None:
-        """A key of `augfeed.invariances.KNOWN`, if the data set is one of those."""
-
-    @property
-    def sizes(self) -> tuple[int, int] | None:
-        """`(height, width)` if all pictures are known to have that size."""
-
-    def __len__(self) -> int: ...
-
-    def fingerprint(self) -> str:
-        """Return 64 hexadecimal digits that change when the data set does."""
-
-    def image(self, i: int) -> Picture:
-        """Return picture `i`, uint8 `[h, w, C]`."""
-
-    def read(self, i: int) -> bytes:
-        """Return the encoded picture `i`."""
-
-    def path(self, i: int) -> str:
-        """Return a name for picture `i`, for messages."""
-
-
-Source = ArraySource | EncodedSource
 
 _IMAGES = {
     "train": ("images", "x", "x_train", "train_images", "data"),

@@ -20,7 +20,8 @@ Indices = NDArray[np.int64]
 def resident_pictures(source: Source, policy: Policy) -> NDArray[Any] | None:
     """Return the pictures `[N, h, w, C]` if an engine can take them from memory as they are.
 
-    So it is for arrays that a policy only cuts and pads by whole pixels; else None.
+    So it is for arrays that a policy only cuts and pads by whole pixels; else None. Sample `i` is
+    in row `source.rows(i)`.
     """
     if not isinstance(source, ArraySource) or policy.find(RandomResizedCrop) is not None:
         return None
@@ -38,7 +39,7 @@ def read_frames(
     ids, draws = plan.ids[rows], plan.window.take(rows)
     if isinstance(source, ArraySource):
         windows = draws.at(*source.sizes)
-        pictures: Iterator[NDArray[Any]] = (source.images[i] for i in ids)
+        pictures: Iterator[NDArray[Any]] = (source.images[i] for i in source.rows(ids))
     else:
         encoded = [source.read(int(i)) for i in ids]
         names = [source.path(int(i)) for i in ids]

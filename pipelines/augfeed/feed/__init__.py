@@ -1,0 +1,1 @@
+"""How a `DataLoader` is fed: the order of an epoch, fetching its samples, augmenting them."""

@@ -1,0 +1,191 @@
+"""Which lane a loader takes, and other decisions at its construction."""
+
+import os
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import IterableDataset, IterDataPipe, MapDataPipe
+
+from augfeed.errors import InputError, InputTypeError
+from augfeed.feed.lanes import GeneralLane, Making, NativeLane, recipe_for
+from augfeed.feed.run import digest_of
+from augfeed.policy import CutMix, Mixup, OneOf, Policy
+from augfeed.policy.check import check_policy
+from augfeed.presets import resolve_policy
+from augfeed.read.datasets import Recognised, known_name, native_source
+from augfeed.read.sources import ArraySource, EncodedSource, open_source
+
+CURE = (
+    "this loader's policy would be left out: something (Accelerate's skip_first_batches does it) "
+    "has rebuilt a plain torch DataLoader from the attributes of an augfeed.DataLoader. Keep the "
+    "loader and let it skip by itself:\n"
+    "    loader.skip(number_of_batches)      # or loader.load_state_dict(state)\n"
+    "    for batch in loader: ...\n"
+    "or build it again from its class: augfeed.DataLoader(..., policy=...)"
+)
+
+
+class GuardedCollate:
+    """The `collate_fn` that an augmenting loader shows: whoever takes it alone gets an error.
+
+    A stock loader that is rebuilt from the attributes would give out pictures that are not
+    augmented, without a word.
+    """
+
+    def __init__(self, given: Any) -> None:
+        """Take the caller's function, if there is one."""
+        self.given = given
+
+    def __call__(self, samples: Any) -> Any:
+        """Raise `InputError`."""
+        raise InputError(CURE)
+
+
+def guarded(collate: Any) -> GuardedCollate:
+    """Return what stands for a collate function in an augmenting loader."""
+    return GuardedCollate(collate)
+
+
+def given_collate(collate: Any) -> Any:
+    """Return the caller's own collate function, where an augmenting loader's was passed on."""
+    return collate.given if isinstance(collate, GuardedCollate) else collate
+
+
+def policy_of(policy: Any, dataset: Any) -> Policy | None:
+    """Return the policy that is meant, None without one; "" is one that changes nothing."""
+    if policy is None:
+        if isinstance(dataset, os.PathLike) or (isinstance(dataset, str) and _exists(dataset)):
+            raise InputError(
+                f"dataset={str(dataset)!r} is a path, which needs a policy: give one, or policy='' "
+                "for pictures as they are"
+            )
+        return None
+    return Policy() if isinstance(policy, str) and not policy else resolve_policy(policy)
+
+
+def _exists(text: str) -> bool:
+    try:
+        return os.path.exists(text)
+    except ValueError:
+        return False
+
+
+def wants_order(dataset: Any, sampler: Any, batch_sampler: Any) -> bool:
+    """Return whether the loader is to make its own sampler."""
+    return sampler is None and batch_sampler is None and not isinstance(dataset, IterableDataset)
+
+
+def mixes(policy: Policy) -> bool:
+    """Return whether samples have partners."""
+    return any(isinstance(item, Mixup | CutMix | OneOf) for item in policy.operations)
+
+
+def lane_for(
+    loader: Any, dataset: Any, collate: Any, batch_size: int | None, making: Making
+) -> GeneralLane | NativeLane:
+    """Return the lane for a data set; raise what would make every batch fail."""
+    if isinstance(dataset, IterDataPipe | MapDataPipe):
+        raise InputTypeError(
+            f"dataset of type {type(dataset).__name__!r} is a data pipe, which a policy cannot be "
+            "applied to: give the data set inside it, or leave policy out"
+        )
+    found = _native(dataset, loader, collate, batch_size)
+    if isinstance(found, str):
+        lane: GeneralLane | NativeLane = _general(loader, dataset, collate, making, found)
+        name, sizes = known_name(dataset), None
+    else:
+        lane = NativeLane(making, found, f"{_kind(dataset)} is recognised, without a transform")
+        name, sizes = found.source.name, found.source.sizes
+    for rules in (loader.invariances, making.policy.invariances, name):
+        if rules is not None:
+            check_policy(making.policy, rules, allow=loader.allow, source=sizes)
+    return lane
+
+
+def _native(
+    dataset: Any, loader: Any, collate: Any, batch_size: int | None
+) -> Recognised | str:
+    if isinstance(dataset, IterableDataset):
+        return "an iterable data set cannot be asked for a sample by its number"
+    if isinstance(dataset, ArraySource | EncodedSource) or _is_raw(dataset):
+        return Recognised(open_source(dataset, split=loader.split), None, tuple)
+    if collate is not None:
+        return "collate_fn is to see the samples"
+    if batch_size is None:
+        return "batch_size=None: samples come alone"
+    if loader.image_key is not None or loader.label_key is not None:
+        return "image_key or label_key say where to look in a sample"
+    return native_source(dataset)
+
+
+def _is_raw(dataset: Any) -> bool:
+    # What is no data set to torch: a path, an array, a pair of arrays.
+    if isinstance(dataset, str | os.PathLike | np.ndarray):
+        return True
+    if isinstance(dataset, torch.Tensor):
+        return True
+    return isinstance(dataset, tuple) and len(dataset) == 2 and np.ndim(dataset[0]) > 2
+
+
+def _general(
+    loader: Any, dataset: Any, collate: Any, making: Making, reason: str
+) -> GeneralLane:
+    classes = making.num_classes
+    if classes is None:
+        making = Making(making.policy, making.output, making.engine, making.device, making.form,
+                        classes_of(dataset))  # fmt: skip
+    keys = (loader.image_key, loader.label_key)
+    return GeneralLane(making, recipe_for(making.policy, collate, keys, making.form), reason)
+
+
+def classes_of(dataset: Any) -> int | None:
+    """Return the number of classes that a data set tells of, None if it does not."""
+    if (inner := getattr(dataset, "dataset", None)) is not None:  # a Subset
+        return classes_of(inner)
+    for name in ("num_classes", "n_classes"):
+        if isinstance(number := getattr(dataset, name, None), int):
+            return number
+    if (classes := getattr(dataset, "classes", None)) is not None:
+        return len(classes)
+    features = getattr(dataset, "features", None)
+    numbers = [getattr(item, "num_classes", None) for item in _values(features)]
+    known = [number for number in numbers if isinstance(number, int)]
+    return known[0] if len(known) == 1 else None
+
+
+def _values(features: Any) -> list[Any]:
+    return list(features.values()) if isinstance(features, dict) else []
+
+
+def identity_of(loader: Any) -> dict[str, Any]:
+    """Return what a state must have in common with the loader that goes on with it."""
+    return {
+        "policy": loader._policy.digest[:16] if loader._policy is not None else None,
+        "data": _data_of(loader),
+        "shuffle": _shuffle_of(loader),
+    }
+
+
+def _data_of(loader: Any) -> str:
+    if isinstance(loader._lane, NativeLane):
+        return str(loader._lane.pipeline.source.fingerprint()[:16])
+    dataset = loader.dataset
+    length = len(dataset) if hasattr(dataset, "__len__") else None
+    kind = type(dataset)
+    return digest_of(kind.__module__, kind.__qualname__, length,
+                     getattr(dataset, "_fingerprint", ""))  # fmt: skip
+
+
+def _shuffle_of(loader: Any) -> str | bool:
+    sampler = loader._innermost()
+    seeded = getattr(sampler, "seed", None) is not None
+    names = {"SequentialSampler": False, "Shuffle": "seed" if seeded else "torch",
+             "RandomSampler": "torch"}  # fmt: skip
+    name = type(sampler).__name__
+    return names.get(name, name)
+
+
+def _kind(dataset: Any) -> str:
+    return f"a path ({dataset})" if isinstance(dataset, str | os.PathLike) else (
+        f"a data set of type {type(dataset).__name__}")  # fmt: skip

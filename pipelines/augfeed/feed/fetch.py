@@ -1,0 +1,318 @@
+"""What workers do: fetch the samples of a ticket, cut their pictures, collate the rest."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import Dataset, IterableDataset, default_collate, get_worker_info
+
+from augfeed.errors import InputError, InputTypeError, PolicyError
+from augfeed.feed.collated import find_frames, find_labels
+from augfeed.feed.samples import Path, Where, describe, like, locate, pixels, put, take
+from augfeed.feed.tickets import Ticket, iterable_ids
+from augfeed.kernels.resample import resample
+from augfeed.plan import GROUP, Rows, draw_plan
+from augfeed.plan.fixed import Fixed
+from augfeed.policy import Policy
+from augfeed.targets import softens
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How samples become frames and a collated rest; `collate` None is torch's default."""
+
+    policy: Policy
+    collate: Callable[[list[Any]], Any] | None
+    image_key: Any
+    label_key: Any
+    labelled: bool  # whether targets are made of the labels
+
+
+@dataclass(slots=True)
+class Fetched:
+    """A batch before augmentation: `frames` `[M, H, W, C]` for all rows of the ticket.
+
+    `batch` is collated, the pictures at `where.image` and the labels at `where.label` yet to be put
+    in; `labels` are those of all rows; `seconds` is what fetching took.
+    """
+
+    ticket: Ticket
+    batch: Any
+    where: Where
+    frames: torch.Tensor
+    labels: Any
+    seconds: float
+
+    def pin_memory(self, device: Any = None) -> "Fetched":
+        """Return the batch with its frames in page-locked memory; torch's hook."""
+        return replace(self, frames=self.frames.pin_memory())
+
+
+class Fetching(Dataset[Fetched]):
+    """A map-style data set whose index is a ticket and whose sample is a whole batch."""
+
+    def __init__(self, dataset: Any, recipe: Recipe, collated: bool) -> None:
+        """Wrap a data set; `collated` says whether it gives samples, not whole batches."""
+        self.dataset, self.recipe, self.collated = dataset, recipe, collated
+
+    def __getitem__(self, ticket: Ticket) -> Fetched:
+        begun = time.perf_counter()
+        fetched = self._fetch(ticket)
+        fetched.seconds = time.perf_counter() - begun
+        # The index came from the main process and need not go back.
+        fetched.ticket = replace(ticket, index=None)
+        return fetched
+
+    def _fetch(self, ticket: Ticket) -> Fetched:
+        index = ticket.index
+        if not self.collated and not ticket.single:
+            return whole_batch(self.dataset[index], ticket, self.recipe)
+        if not isinstance(index, list):
+            index = [index]
+        if self.collated and getattr(self.dataset, "__getitems__", None):
+            samples = self.dataset.__getitems__(index)
+        else:
+            samples = [self.dataset[i] for i in index]
+        return make_batch(samples, ticket, self.recipe)
+
+
+class Streaming(IterableDataset[Any]):
+    """An iterable data set whose samples come with their number: `(pass, worker, count, sample)`."""
+
+    def __init__(self, dataset: Any) -> None:
+        """Wrap a data set."""
+        self.dataset, self._passes = dataset, 0
+
+    def __iter__(self) -> Iterator[tuple[int, int, int, Any]]:
+        worker = get_worker_info()
+        number, passed = worker.id if worker else 0, self._passes
+        self._passes += 1
+        for count, sample in enumerate(self.dataset):
+            yield passed, number, count, sample
+
+
+@dataclass(frozen=True, slots=True)
+class Gather:
+    """The collate function for `Streaming`: numbered samples to a batch before augmentation."""
+
+    recipe: Recipe
+    seed: int
+    epoch: int
+    rank: int
+
+    def __call__(self, given: Any) -> Fetched:
+        """Return the batch of some numbered samples, or of one."""
+        begun = time.perf_counter()
+        single = isinstance(given, tuple)
+        numbered = [given] if single else given
+        passed, worker, first, _ = numbered[0]
+        ids = iterable_ids(self.rank, worker, first, len(numbered))
+        places = np.arange(len(ids), dtype=np.int64)
+        rows = Rows(ids, places // GROUP, places % GROUP, len(ids), int(ids[0]))
+        ticket = Ticket(-1, self.epoch + passed, self.seed, None, rows, -1, single=single)
+        fetched = make_batch([item[3] for item in numbered], ticket, self.recipe)
+        fetched.seconds = time.perf_counter() - begun
+        return fetched
+
+
+def identity(fetched: Fetched) -> Fetched:
+    """Collate what is collated already."""
+    return fetched
+
+
+class WorkerStart:
+    """Runs the caller's `worker_init_fn` where `get_worker_info().dataset` is the caller's own."""
+
+    def __init__(self, function: Callable[[int], None] | None) -> None:
+        """Take the caller's function, if there is one."""
+        self.function = function
+
+    def __call__(self, worker: int) -> None:
+        """Run in a worker, before it fetches anything."""
+        info: Any = get_worker_info()
+        object.__setattr__(info, "dataset", info.dataset.dataset)  # past its guard
+        if self.function is not None:
+            self.function(worker)
+
+
+def make_batch(samples: Sequence[Any], ticket: Ticket, recipe: Recipe) -> Fetched:
+    """Return samples, those of all rows of a ticket, as a batch before augmentation."""
+    where = locate(samples[0], recipe.image_key, recipe.label_key)
+    _check_label(samples[0], where, recipe)
+    given = [_picture(sample, where.image, k, ticket) for k, sample in enumerate(samples)]
+    arrays = [pixels(picture, f"the picture of sample {_name(ticket, k)}")
+              for k, picture in enumerate(given)]  # fmt: skip
+    frames = cut(_alike(arrays, ticket), ticket, recipe.policy)
+    count = ticket.rows.count
+    if recipe.collate is None or ticket.single:
+        rest = [put(sample, where.image, 0) for sample in samples[:count]]
+        labels = _labels(samples, where, recipe)
+        batch = _unmixed(rest[0], where.image) if ticket.single else _collated(rest, where.image)
+        return Fetched(ticket, batch, where, frames, labels, 0.0)
+    framed = [put(sample, where.image, like(frame.numpy(), picture))
+              for sample, frame, picture in zip(samples, frames, given, strict=True)]  # fmt: skip
+    parts = [recipe.collate(part) for part in (framed[:count], framed[count:]) if part]
+    return _from_parts(parts, where, ticket, recipe)
+
+
+def whole_batch(batch: Any, ticket: Ticket, recipe: Recipe) -> Fetched:
+    """Return a batch that the data set made for the ticket's list of indices."""
+    total = len(ticket.rows)
+    image, tensor = find_frames(batch, (), total, recipe.image_key)
+    label = find_labels(batch, None, total, image, recipe.label_key)
+    labels = take(batch, label) if label is not None and recipe.labelled else None
+    if recipe.labelled and labels is None:
+        raise _no_label(describe(batch))
+    count = ticket.rows.count
+    whole = pixels_of_batch(tensor)
+    frames = cut(list(whole.numpy()), ticket, recipe.policy)
+    if recipe.collate is not None:
+        batch = recipe.collate(batch)
+    if count != total:
+        raise InputError(
+            f"a data set that gives whole batches cannot mix across their borders: use a batch "
+            f"size that is a multiple of {GROUP}, not {count}"
+        )
+    return Fetched(ticket, batch, Where(image, label), frames, labels, 0.0)
+
+
+def cut(pictures: list[NDArray[Any]], ticket: Ticket, policy: Policy) -> torch.Tensor:
+    """Return frames `[M, H, W, C]`: each picture cut and resized as its sample's draws say."""
+    sizes = np.array([picture.shape[:2] for picture in pictures], np.int64)
+    same = bool((sizes == sizes[0]).all())
+    size = policy.size((int(sizes[0, 0]), int(sizes[0, 1])) if same else None)
+    plan = draw_plan(policy, ticket.rows, seed=ticket.seed, epoch=ticket.epoch, size=size)
+    fixed = Fixed.of(policy, pictures[0].shape[2])
+    windows = plan.window.at(sizes[:, 0], sizes[:, 1])
+    frames = _empty((len(pictures), *size, pictures[0].shape[2]), pictures[0].dtype)
+    out = frames.numpy()
+    for k, picture in enumerate(pictures):
+        box, resized, offset = windows.box[k], windows.resized[k], windows.offset[k]
+        resample(picture, box, resized, offset, fixed.pad_mode, fixed.pad_fill, out[k])
+    return frames
+
+
+def pixels_of_batch(tensor: Any) -> torch.Tensor:
+    """Return pictures `[N, C, H, W]` or `[N, H, W, C]` as `[N, H, W, C]`, uint8 or float32."""
+    arrays = [pixels(picture, f"picture {k} of the batch") for k, picture in enumerate(tensor)]
+    return torch.from_numpy(np.stack(arrays))
+
+
+def _empty(shape: tuple[int, ...], dtype: Any) -> torch.Tensor:
+    # In a worker the frames are made where the main process will find them.
+    frames = torch.empty(shape, dtype=torch.uint8 if dtype == np.uint8 else torch.float32)
+    return frames if get_worker_info() is None else frames.share_memory_()
+
+
+def _picture(sample: Any, path: Path, k: int, ticket: Ticket) -> Any:
+    try:
+        return take(sample, path)
+    except (KeyError, IndexError, TypeError, AttributeError):
+        raise InputError(
+            f"sample {_name(ticket, k)} has no picture where the first one of its batch has it: it "
+            f"is {describe(sample)}; give samples of one form"
+        ) from None
+
+
+def _alike(arrays: list[NDArray[Any]], ticket: Ticket) -> list[NDArray[Any]]:
+    channels = [array.shape[2] for array in arrays]
+    if len(set(channels)) > 1:
+        odd = next(k for k, number in enumerate(channels) if number != channels[0])
+        raise InputError(
+            f"sample {_name(ticket, odd)} has a picture of {channels[odd]} channels and sample "
+            f"{_name(ticket, 0)} one of {channels[0]}: give pictures alike, as "
+            "image.convert('RGB') does"
+        )
+    if len({array.dtype for array in arrays}) > 1:
+        return [a if a.dtype != np.uint8 else (a / np.float32(255)).astype(np.float32)
+                for a in arrays]  # fmt: skip
+    return arrays
+
+
+def _name(ticket: Ticket, k: int) -> str:
+    index = ticket.index
+    return repr(index[k]) if isinstance(index, list) else str(ticket.rows.ids[k])
+
+
+def _labels(samples: Sequence[Any], where: Where, recipe: Recipe) -> Any:
+    if not recipe.labelled or where.label is None:
+        return None
+    given = [take(sample, where.label) for sample in samples]
+    try:
+        labels = default_collate(given)
+    except (TypeError, RuntimeError):
+        labels = given
+    if not isinstance(labels, torch.Tensor):
+        raise InputTypeError(
+            f"the labels are of type {type(given[0]).__name__!r} (the first is {given[0]!r}) and "
+            "this policy mixes or smooths them: give class numbers from 0, or shares [K]; or say "
+            "with label_key where they are"
+        )
+    return labels
+
+
+def _collated(rest: list[Any], path: Path) -> Any:
+    # A sample that is nothing but its picture leaves nothing to collate.
+    return default_collate(rest) if path else 0
+
+
+def _unmixed(sample: Any, path: Path) -> Any:
+    from torch.utils.data import default_convert
+
+    return default_convert(sample) if path else 0
+
+
+def _check_label(sample: Any, where: Where, recipe: Recipe) -> None:
+    if recipe.labelled and where.label is None:
+        raise _no_label(describe(sample))
+
+
+def _no_label(shown: str) -> InputError:
+    return InputError(
+        f"this policy changes labels, and there is no telling where they are in {shown}: say it "
+        "with label_key, such as label_key=1 or label_key='label'"
+    )
+
+
+def _from_parts(parts: list[Any], where: Where, ticket: Ticket, recipe: Recipe) -> Fetched:
+    rows, frames, labels, found = ticket.rows, [], [], where
+    counts = (rows.count, len(rows) - rows.count)
+    for part, count in zip(parts, counts, strict=False):
+        image, tensor = find_frames(part, where.image, count, None)
+        label = find_labels(part, where.label, count, image, None)
+        frames.append(pixels_of_batch(tensor))
+        if recipe.labelled:
+            if label is None:
+                raise _no_label("what collate_fn makes, " + describe(part))
+            labels.append(torch.as_tensor(take(part, label)))
+        found = Where(image, label) if part is parts[0] else found
+    whole = torch.cat(frames)
+    _check_cut(whole, recipe.policy)
+    return Fetched(ticket, parts[0], found, whole, torch.cat(labels) if labels else None, 0.0)
+
+
+def _check_cut(frames: torch.Tensor, policy: Policy) -> None:
+    size = tuple(frames.shape[1:3])
+    if policy.size((size[0], size[1])) != size:
+        raise PolicyError(
+            f"collate_fn returns pictures of {size[0]}x{size[1]}, and the policy gives out "
+            f"{policy.size((size[0], size[1]))}: leave cropping and resizing to the policy"
+        )
+
+
+__all__ = [
+    "Fetched",
+    "Fetching",
+    "Gather",
+    "Recipe",
+    "Streaming",
+    "WorkerStart",
+    "cut",
+    "identity",
+    "make_batch",
+    "softens",
+]

@@ -1,0 +1,84 @@
+"""The iterator that an augmenting `DataLoader` gives out."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch.utils.data._utils.pin_memory import pin_memory
+
+from augfeed.batch import Batch
+from augfeed.feed.accelerate import GradientEnd
+from augfeed.feed.lanes import Given
+from augfeed.feed.run import Run
+
+
+class Feed:
+    """One pass over an epoch; of a general lane it shows the members of torch's iterator."""
+
+    def __init__(self, given: Iterator[Given], run: Run, loader: Any) -> None:
+        """Take the lane's batches; the loader itself is not held on to."""
+        self._given, self._run = given, run
+        self._length = _length(loader)
+        self._pin = bool(loader.pin_memory) and torch.accelerator.is_available()
+        self._step, self._end = 0, loader._gradient_end()
+
+    def __iter__(self) -> "Feed":
+        return self
+
+    def __len__(self) -> int:
+        if self._length is None:
+            raise TypeError("a data set without a length gives an iterator without one")
+        return self._length
+
+    def __getattr__(self, name: str) -> Any:
+        inner = self.__dict__.get("_given")
+        return getattr(getattr(inner, "inner", None), name)
+
+    def __getstate__(self) -> dict[str, Any]:
+        raise NotImplementedError("{} cannot be pickled", type(self).__name__)
+
+    def __next__(self) -> Any:
+        return self._next()[0]
+
+    def next_batch(self) -> Batch:
+        """Return the next batch with its ids and its plan."""
+        return self._next()[1]
+
+    def whole(self) -> Iterator[Batch]:
+        """Iterate over whole batches."""
+        while True:
+            try:
+                yield self.next_batch()
+            except StopIteration:
+                return
+
+    def _next(self) -> Given:
+        try:
+            batch, whole, ticket = next(self._given)
+        except StopIteration:
+            self._run.done = True
+            self._finish()
+            raise
+        self._step = ticket.step + 1 if ticket.step >= 0 else self._step + 1
+        self._run.position = ticket.end if ticket.end >= 0 else self._run.position + 1
+        self._run.check = ticket.check
+        if self._end and self._step == self._length:
+            self._end.last()
+        if self._pin and not whole.images.is_cuda:
+            batch = pin_memory(batch)
+        return batch, whole, ticket
+
+    def _finish(self) -> None:
+        if self._end is not None:
+            self._end.end()
+            self._end = None
+
+
+def _length(loader: Any) -> int | None:
+    try:
+        return len(loader)
+    except TypeError:
+        return None
+
+
+__all__ = ["Feed", "GradientEnd"]

@@ -1,0 +1,267 @@
+"""The two lanes that augment: workers of torch's fetch (general), or our own threads (native)."""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader as TorchLoader
+from torch.utils.data import IterableDataset, Sampler, default_collate
+
+from augfeed.batch import Batch
+from augfeed.engines import Output, check_engine, engine_for, known_device
+from augfeed.engines.cpu import CpuEngine, Job, allocate
+from augfeed.errors import InputTypeError
+from augfeed.feed.accelerate import accelerate_device
+from augfeed.feed.fetch import (
+    Fetched,
+    Fetching,
+    Gather,
+    Recipe,
+    Streaming,
+    WorkerStart,
+    identity,
+)
+from augfeed.feed.samples import put
+from augfeed.feed.tickets import Ticket
+from augfeed.memory import Memory
+from augfeed.pipeline import Form, Pipeline, Work
+from augfeed.plan import draw_plan
+from augfeed.plan.fixed import Fixed
+from augfeed.policy import Policy
+from augfeed.prefetch import Prefetcher
+from augfeed.read.datasets import Recognised
+from augfeed.targets import make_targets, softens
+
+Given = tuple[Any, Batch, Ticket]  # what the caller gets, the batch it came from, its ticket
+
+
+class Costs:
+    """What the stages of a lane took so far: `{stage: (seconds, samples)}`."""
+
+    def __init__(self) -> None:
+        """Start at nothing."""
+        self.stages: dict[str, tuple[float, int]] = {}
+
+    def add(self, stage: str, seconds: float, samples: int) -> None:
+        """Add what a stage took for some samples."""
+        before = self.stages.get(stage, (0.0, 0))
+        self.stages[stage] = before[0] + seconds, before[1] + samples
+
+
+class Lane(Protocol):
+    """A way to make batches of tickets."""
+
+    name: str
+    costs: Costs
+
+    def open(self, loader: Any, tickets: Callable[[], Iterator[Ticket]], key: tuple[int, int]
+             ) -> Iterator[Given]:  # fmt: skip
+        """Return the batches of the tickets of a pass whose draws `key` (seed, epoch) names."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Making:
+    """How fetched samples become a batch: what a lane is built with."""
+
+    policy: Policy
+    output: Output
+    engine: str
+    device: Any
+    form: Form
+    num_classes: int | None
+
+    @property
+    def place(self) -> Any:
+        """The device: the one given, else Accelerate's, else the CPU."""
+        if self.device is not None:
+            return self.device
+        return accelerate_device() or "cpu"
+
+    def check(self) -> None:
+        """Raise what would make every batch fail."""
+        self.output.check(self.policy)
+        check_engine(known_device(self.place), self.engine)
+
+
+class GeneralLane:
+    """Torch's own workers fetch, cut and collate; the main process augments on the device."""
+
+    name = "general"
+
+    def __init__(self, making: Making, recipe: Recipe, reason: str) -> None:
+        """Check what can be known without a sample."""
+        making.check()
+        self.making, self.recipe, self.reason = making, recipe, reason
+        self.costs, self._memory = Costs(), Memory()
+        self._inner: TorchLoader[Any] | None = None
+        self._desk = _Desk()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_inner": None, "_desk": _Desk()}
+
+    def open(
+        self, loader: Any, tickets: Callable[[], Iterator[Ticket]], key: tuple[int, int]
+    ) -> "Workers":
+        """Return the batches of the tickets of a pass."""
+        self._desk.tickets = tickets
+        kept = self._inner is not None and loader.persistent_workers and loader._iterator is not None
+        iterable = isinstance(loader.dataset, IterableDataset)
+        if not kept or (iterable and self._desk.key != key):
+            self._inner = self._build(loader, key)
+        self._desk.key = (key[0], key[1] + 1)  # what workers that live on will count to
+        assert self._inner is not None
+        return Workers(iter(self._inner), self._finish)
+
+    def _build(self, loader: Any, key: tuple[int, int]) -> TorchLoader[Any]:
+        device = known_device(self.making.place)
+        shared: dict[str, Any] = {
+            name: getattr(loader, name)
+            for name in ("num_workers", "timeout", "multiprocessing_context", "generator",
+                         "prefetch_factor", "persistent_workers", "in_order")
+        }  # fmt: skip
+        shared["pin_memory"] = loader.pin_memory and device.type != "cpu"
+        shared["worker_init_fn"] = WorkerStart(loader.worker_init_fn)
+        if isinstance(loader.dataset, IterableDataset):
+            gather = Gather(self.recipe, *key, rank=loader._rank_and_world()[0])
+            return TorchLoader(
+                Streaming(loader.dataset), batch_size=loader.batch_size, collate_fn=gather,
+                drop_last=loader.drop_last, **shared,
+            )  # fmt: skip
+        fetching = Fetching(loader.dataset, self.recipe, loader._auto_collation)
+        return TorchLoader(
+            fetching, batch_size=None, sampler=self._desk, collate_fn=identity, **shared
+        )
+
+    def _finish(self, fetched: Fetched) -> Given:
+        begun = time.perf_counter()
+        making, ticket = self.making, fetched.ticket
+        size = (fetched.frames.shape[1], fetched.frames.shape[2])
+        plan = draw_plan(
+            making.policy, ticket.rows, seed=ticket.seed, epoch=ticket.epoch, size=size
+        )
+        images = self._augment(plan, fetched.frames)
+        batch, targets = fetched.batch, None
+        if fetched.labels is not None:
+            classes = making.num_classes
+            targets = make_targets(fetched.labels, plan, num_classes=classes, form=making.form)
+            targets = targets if targets is None else targets.to(images.device, non_blocking=True)
+            assert fetched.where.label is not None
+            batch = put(batch, fetched.where.label, targets[0] if ticket.single else targets)
+        batch = put(batch, fetched.where.image, images[0] if ticket.single else images)
+        ids = torch.from_numpy(plan.ids[: plan.count].copy())
+        self.costs.add("fetch", fetched.seconds, len(plan.ids))
+        self.costs.add("augment", time.perf_counter() - begun, plan.count)
+        return batch, Batch(images, targets, ids, plan.epoch, ticket.step, plan), ticket
+
+    def _augment(self, plan: Any, frames: torch.Tensor) -> torch.Tensor:
+        making = self.making
+        engine = engine_for(making.place, making.engine)
+        if not isinstance(engine, CpuEngine):
+            frames = frames.to(known_device(making.place), non_blocking=True)
+            return engine.apply(plan, frames, output=making.output)
+        channels = frames.shape[3]
+        out, images = allocate(plan.count, channels, plan.size, making.output, self._memory)
+        job = Job(plan, Fixed.of(making.policy, channels), making.output, self._memory)
+        job.run(frames.numpy(), np.arange(plan.count), out)
+        return images
+
+
+class _Desk(Sampler[Ticket]):
+    """Hands the tickets of the current pass to torch's loader."""
+
+    def __init__(self) -> None:
+        self.tickets: Callable[[], Iterator[Ticket]] | None = None
+        self.key = (0, 0)
+
+    def __iter__(self) -> Iterator[Ticket]:
+        assert self.tickets is not None
+        return self.tickets()
+
+
+class Workers:
+    """Batches from torch's iterator, whose members (`_workers`, ...) it shows as its own."""
+
+    def __init__(self, inner: Any, finish: Callable[[Fetched], Given]) -> None:
+        """Take torch's iterator, and what makes batches of what it fetches."""
+        self.inner, self._finish = inner, finish
+
+    def __iter__(self) -> "Workers":
+        return self
+
+    def __next__(self) -> Given:
+        return self._finish(next(self.inner))
+
+
+class NativeLane:
+    """Our own threads read and augment; no worker processes."""
+
+    name = "native"
+
+    def __init__(self, making: Making, recognised: Recognised, reason: str) -> None:
+        """Build the pipeline, which checks that policy, data and output fit each other."""
+        self.recognised, self.reason, self.costs = recognised, reason, Costs()
+        self.making, self.pipeline = making, self._build(making, recognised)
+
+    @staticmethod
+    def _build(making: Making, recognised: Recognised) -> Pipeline:
+        return Pipeline(
+            recognised.source, making.policy, output=making.output, targets=making.form,
+            device=making.place, engine=making.engine,
+        )  # fmt: skip
+
+    def open(
+        self, loader: Any, tickets: Callable[[], Iterator[Ticket]], key: tuple[int, int]
+    ) -> "Threads":
+        """Return the batches of the tickets of a pass."""
+        if self.pipeline.device != known_device(self.making.place):
+            self.pipeline = self._build(self.making, self.recognised)
+        pipeline, threads = self.pipeline, loader.num_workers
+        each = max(1, threads) if pipeline.whole_batches else 1
+        ahead = (loader.prefetch_factor or 2) * each
+        works = (self._work(ticket) for ticket in tickets())
+        return Threads(Prefetcher(works, threads=threads, ahead=ahead))
+
+    def _work(self, ticket: Ticket) -> Work[Given]:
+        work = self.pipeline.work_of(
+            ticket.rows, seed=ticket.seed, epoch=ticket.epoch, step=ticket.step
+        )
+        return Work(work.tasks, lambda: self._formed(work.finish(), ticket))
+
+    def _formed(self, batch: Batch, ticket: Ticket) -> Given:
+        parts = [batch.images, batch.targets]
+        keys = self.recognised.keys
+        if keys is None:
+            return parts, batch, ticket
+        if keys[1] is None:
+            del parts[1]
+        if issubclass(self.recognised.form, dict):
+            return dict(zip(keys, parts, strict=False)), batch, ticket
+        return [parts[key] for key in sorted(range(len(parts)), key=lambda k: keys[k])], batch, ticket
+
+
+class Threads:
+    """Batches from our own threads."""
+
+    def __init__(self, batches: Prefetcher[Given]) -> None:
+        """Take the prefetcher."""
+        self._batches = batches
+
+    def __iter__(self) -> "Threads":
+        return self
+
+    def __next__(self) -> Given:
+        return next(self._batches)
+
+
+def recipe_for(
+    policy: Policy, collate: Any, keys: tuple[Any, Any], form: Form
+) -> Recipe:
+    """Return what workers need to know; torch's own collate function is the default one."""
+    if collate is not None and not callable(collate):
+        raise InputTypeError(f"collate_fn={collate!r} is no function: give one, or None")
+    labelled = softens(policy) or form != "auto"
+    return Recipe(policy, None if collate is default_collate else collate, *keys, labelled)

@@ -1,0 +1,102 @@
+"""Torch's own iterators, counted, so that a loader without a policy has a state too."""
+
+from collections import deque
+from collections.abc import Iterator
+from functools import cache
+from typing import Any
+
+from torch.utils.data import BatchSampler
+
+from augfeed.errors import StateError
+from augfeed.feed.run import Run
+from augfeed.feed.tickets import checksum, listed
+
+
+class Course:
+    """The index sampler of one pass: passes on what torch's would give, from a position on.
+
+    `records` holds `(position behind it, checksum)` for each batch of indices that is under way.
+    """
+
+    def __init__(self, sampler: Any, run: Run, *, batched: bool, checked: bool) -> None:
+        """Wrap a sampler, or batch sampler; `checked` where nothing is known of its order."""
+        self.sampler, self.run, self.batched, self.checked = sampler, run, batched, checked
+        self.records: deque[tuple[int, int | None]] = deque()
+
+    def __len__(self) -> int:
+        return len(self.sampler)
+
+    def __iter__(self) -> Iterator[Any]:
+        return self._walk(iter(self.sampler))
+
+    def _walk(self, batches: Iterator[Any]) -> Iterator[Any]:
+        position, check, begin = 0, 0, self.run.position
+        wanted = self.run.check
+        for batch in batches:
+            own = listed(batch, self.batched)[0]
+            end = position + len(own)
+            if position < begin < end:
+                raise StateError(
+                    f"position={begin!r} is not between two batches, one of which goes from "
+                    f"{position} to {end}: use the batch size that the state was taken with"
+                )
+            if position == begin and self.checked and wanted not in (None, check):
+                raise StateError(
+                    f"the sampler gives another order than when the state was taken (position "
+                    f"{begin}): seed it, or restore it, before the loader goes on"
+                )
+            check = checksum(own, check) if self.checked else 0
+            if position >= begin:
+                self.records.append((end, check if self.checked else None))
+                yield batch if hasattr(batch, "__len__") or not self.batched else own
+            position = end
+
+
+def counted(iterator: Any, run: Run, course: Course | None) -> Any:
+    """Make torch's iterator tell a run how far it is, and skip what a run without course skips."""
+    if not hasattr(iterator, "_augfeed_run"):
+        iterator.__class__ = _counting(type(iterator))
+    iterator._augfeed_run, iterator._augfeed_course = run, course
+    iterator._augfeed_skip = run.position if course is None else 0
+    return iterator
+
+
+@cache
+def _counting(kind: Any) -> Any:
+    class Counting(kind):  # type: ignore[misc]
+        _augfeed_run: Run
+        _augfeed_course: Course | None
+        _augfeed_skip: int
+
+        def __next__(self) -> Any:
+            run = self._augfeed_run
+            try:
+                while self._augfeed_skip:
+                    self._augfeed_skip -= 1
+                    super().__next__()
+                data = super().__next__()
+            except StopIteration:
+                run.done = True
+                raise
+            except Exception:  # the batch is lost, and torch goes on with the next
+                self._advance()
+                raise
+            self._advance()
+            return data
+
+        def _advance(self) -> None:
+            run, course = self._augfeed_run, self._augfeed_course
+            if course is None:
+                run.position += 1
+            elif course.records:
+                run.position, run.check = course.records.popleft()
+
+    # Profilers and people know torch's iterators by name.
+    Counting.__name__, Counting.__qualname__ = kind.__name__, kind.__qualname__
+    Counting.__module__ = kind.__module__
+    return Counting
+
+
+def rebatched(batch_sampler: BatchSampler, sampler: Any) -> BatchSampler:
+    """Return torch's batch sampler over another sampler."""
+    return BatchSampler(sampler, batch_sampler.batch_size, batch_sampler.drop_last)

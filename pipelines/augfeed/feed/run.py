@@ -1,0 +1,85 @@
+"""One pass over an epoch, where it stands, and the state from which it goes on."""
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+from torch.utils.data import RandomSampler
+
+from augfeed.errors import InputError, InputTypeError, StateError
+from augfeed.feed.shuffle import Replay, Token
+from augfeed.integers import whole_number
+from augfeed.philox import check_key
+
+VERSION = 2
+
+
+@dataclass(slots=True)
+class Run:
+    """One pass: `seed` and `epoch` key its draws, `position` is where the next batch begins.
+
+    `position` counts samples over all ranks (batches for an iterable data set). `replay` knows what
+    an order of torch's came from, `token` what it is to come from. An iterator and its loader share
+    a run, so that a loader need not hold an iterator, and its workers, to know where it stands.
+    """
+
+    epoch: int
+    seed: int | None
+    position: int = 0
+    check: int | None = None
+    token: Token | None = None
+    replay: Replay | None = None
+    done: bool = False
+
+    def replayed(self, sampler: RandomSampler) -> Replay:
+        """Return one pass over a random sampler of torch's, remembered for the state."""
+        self.replay = Replay(sampler, self.token)
+        return self.replay
+
+
+def state_of(run: Run, seed: int | None, identity: dict[str, Any]) -> dict[str, Any]:
+    """Return the state of a run, as JSON: the next epoch from its start if the run is done."""
+    if run.done:
+        run = Run(run.epoch + 1, seed)
+    return {
+        "version": VERSION,
+        "epoch": run.epoch,
+        "position": run.position,
+        "seed": run.seed,
+        "order": run.replay.token if run.replay else run.token,
+        "check": run.check,
+        **identity,
+    }
+
+
+def run_of(state: Any, seed: int | None, identity: dict[str, Any]) -> Run:
+    """Return the run that a state describes.
+
+    Raises `StateError` for a state of other data, policy or seed.
+    """
+    if not isinstance(state, dict):
+        raise InputTypeError(f"state={state!r} is no state: give what state_dict() returned")
+    names = {"version", "epoch", "position", "seed", "order", "check", *identity}
+    if missing := sorted(names - state.keys()):
+        raise StateError(f"the state lacks {missing}: give what state_dict() returned")
+    own = {"version": VERSION, **identity}
+    if seed is not None:
+        own["seed"] = seed
+    for name, value in own.items():
+        if state[name] != value:
+            raise StateError(
+                f"the state is of {name}={state[name]!r} and this loader has {value!r}: "
+                f"build the loader with the {name} that the state was taken with"
+            )
+    try:
+        epoch = whole_number("epoch", state["epoch"], 0)
+        position = whole_number("position", state["position"], 0)
+        check_key(state["seed"] or 0, epoch)
+    except InputError as error:
+        raise StateError(f"the state is broken: {error}") from None
+    return Run(epoch, state["seed"], position, state["check"], state["order"])
+
+
+def digest_of(*parts: Any) -> str:
+    """Return 16 hexadecimal digits that name some values."""
+    return hashlib.sha256("\n".join(map(str, parts)).encode()).hexdigest()[:16]

@@ -1,0 +1,244 @@
+"""Where in a sample its picture and its label are; how they are taken out and put back."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from copy import copy
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from augfeed.errors import InputError, InputTypeError
+
+Path = tuple[Any, ...]
+LABELS = ("label", "labels", "target", "targets", "y", "class", "fine_label", "cls")
+LONG = 16  # a longer list holds numbers, not the parts of a sample
+_CONTAINERS = "a tuple, list, dict or named tuple"
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """The paths to picture and label in a sample: keys from the outside in, () for all of it."""
+
+    image: Path
+    label: Path | None
+
+
+def locate(sample: Any, image_key: Any, label_key: Any) -> Where:
+    """Return where picture and label are: where the keys say, else where only one can be.
+
+    Raises `InputError` if there is no picture, or more than one, or if a key leads nowhere.
+    """
+    image = _keyed(sample, image_key, "image_key") if image_key is not None else _guess(sample)
+    if not is_picture(take(sample, image)):
+        raise InputTypeError(
+            f"image_key={image_key!r} leads to {describe(take(sample, image))}, which is no "
+            f"picture: give the key of a uint8 or float tensor, an array or a PIL image; "
+            f"the sample is {describe(sample)}"
+        )
+    if label_key is not None:
+        return Where(image, _keyed(sample, label_key, "label_key"))
+    return Where(image, _guess_label(sample, image))
+
+
+def _keyed(sample: Any, key: Any, name: str) -> Path:
+    path = key if isinstance(key, tuple) else (key,)
+    try:
+        take(sample, path)
+    except (KeyError, IndexError, TypeError, AttributeError):
+        raise InputError(
+            f"{name}={key!r} leads nowhere in {describe(sample)}: give one of its keys, or a tuple "
+            "of keys from the outside in"
+        ) from None
+    return path
+
+
+def _guess(sample: Any) -> Path:
+    parts = list(parts_of(sample))
+    found = [path for path, part in parts if is_picture(part) and _rank(part) > 2]
+    found = found or [path for path, part in parts if is_picture(part)]
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise InputTypeError(
+            f"a sample of this data set has no picture: it is {describe(sample)}; give a uint8 or "
+            f"float tensor or array [C, H, W] or [H, W, C] of 1 or 3 channels, or a PIL image, "
+            f"alone or in {_CONTAINERS}; or leave policy out"
+        )
+    shown = " and ".join(f"{_shown(path)} ({describe(take(sample, path))})" for path in found)
+    raise InputError(
+        f"a sample of this data set has {len(found)} pictures, {shown}: say which one the policy "
+        f"is for, with image_key={_shown(found[0])}"
+    )
+
+
+def _guess_label(sample: Any, image: Path) -> Path | None:
+    rest = [(path, part) for path, part in parts_of(sample) if path != image]
+    if len(rest) == 1:
+        return rest[0][0]
+    named = [path for path, _ in rest if path[-1] in LABELS]
+    likely = named or [path for path, part in rest if _is_class(part)]
+    return likely[0] if len(likely) == 1 else None
+
+
+def parts_of(sample: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
+    """Yield what a sample holds that is no container, with its path."""
+    if isinstance(sample, Mapping):
+        for key, part in sample.items():
+            yield from parts_of(part, (*path, key))
+    elif _is_sequence(sample) and len(sample) <= LONG:
+        names = getattr(sample, "_fields", range(len(sample)))
+        for key, part in zip(names, sample, strict=True):
+            yield from parts_of(part, (*path, key))
+    else:
+        yield path, sample
+
+
+def _is_sequence(value: Any) -> bool:
+    return isinstance(value, Sequence) and not isinstance(value, str | bytes)
+
+
+def take(sample: Any, path: Path) -> Any:
+    """Return the part of a sample at a path."""
+    for key in path:
+        named = isinstance(key, str) and hasattr(sample, "_fields")
+        sample = getattr(sample, key) if named else sample[key]
+    return sample
+
+
+def put(sample: Any, path: Path, part: Any) -> Any:
+    """Return a sample with another part at a path; the given one is left as it is."""
+    if not path:
+        return part
+    key, inner = path[0], take(sample, path[:1])
+    new = put(inner, path[1:], part)
+    if hasattr(sample, "_fields"):
+        name = key if isinstance(key, str) else sample._fields[key]
+        return sample._replace(**{name: new})
+    if isinstance(sample, tuple):
+        parts = list(sample)
+        parts[key] = new
+        return tuple(parts)
+    other = copy(sample)
+    other[key] = new
+    return other
+
+
+def is_picture(part: Any) -> bool:
+    """Return whether something could be a picture: PIL, or 2 or 3 dimensions of uint8 or floats."""
+    if isinstance(part, Image.Image):
+        return True
+    if not isinstance(part, torch.Tensor | np.ndarray):
+        return False
+    if part.ndim == 3:
+        return _kind(part) in "uf" and (part.shape[0] in (1, 3) or part.shape[2] in (1, 3))
+    return part.ndim == 2 and str(part.dtype).endswith("uint8")
+
+
+def _kind(part: Any) -> str:
+    if isinstance(part, torch.Tensor):
+        return "f" if part.is_floating_point() else "u" if part.dtype == torch.uint8 else "i"
+    return "u" if part.dtype == np.uint8 else str(part.dtype.kind if part.dtype.kind == "f" else "i")
+
+
+def _rank(part: Any) -> int:
+    return 3 if isinstance(part, Image.Image) else int(part.ndim)
+
+
+def _is_class(part: Any) -> bool:
+    if isinstance(part, torch.Tensor):
+        return part.ndim == 0 and not part.is_floating_point()
+    return isinstance(part, int | np.integer) and not isinstance(part, bool)
+
+
+def pixels(picture: Any, name: str) -> NDArray[Any]:
+    """Return a picture as uint8 or float32 `[H, W, C]`, 1 or 3 channels; `name` is for messages.
+
+    A tensor with both ends of 1 or 3 is `[C, H, W]`, an array `[H, W, C]`. A PIL image of mode L, 1
+    or I has one channel, any other three. Raises `InputError` for floats that are not in [0, 1].
+    """
+    if isinstance(picture, Image.Image):
+        return _from_pil(picture)
+    array = _to_array(picture)
+    if array.ndim == 2:
+        array = array[..., None]
+    first = isinstance(picture, torch.Tensor)
+    ends = (0, 2) if first else (2, 0)
+    channels = next((end for end in ends if array.ndim == 3 and array.shape[end] in (1, 3)), None)
+    if channels is None or 0 in array.shape:
+        raise InputError(
+            f"{name} of shape {array.shape} is no picture of 1 or 3 channels: give [C, H, W] or "
+            "[H, W, C]"
+        )
+    if picture.ndim == 3 and channels == 0:
+        array = array.transpose(1, 2, 0)
+    return np.ascontiguousarray(_checked(array, name))
+
+
+def _to_array(picture: Any) -> NDArray[Any]:
+    if not isinstance(picture, torch.Tensor):
+        array: NDArray[Any] = picture
+        return array
+    picture = picture.detach().cpu()
+    return (picture.float() if picture.is_floating_point() else picture).numpy()
+
+
+def _from_pil(picture: Image.Image) -> NDArray[np.uint8]:
+    if picture.mode.startswith("I;16"):
+        wide: NDArray[np.uint8] = (np.asarray(picture)[..., None] >> 8).astype(np.uint8)
+        return wide
+    gray = picture.mode in ("L", "1", "LA", "I")
+    array: NDArray[np.uint8] = np.array(picture.convert("L" if gray else "RGB"))
+    return array[..., None] if gray else array
+
+
+def _checked(array: NDArray[Any], name: str) -> NDArray[Any]:
+    if array.dtype == np.uint8:
+        return array
+    if array.dtype.kind != "f":
+        raise InputTypeError(
+            f"{name} of dtype {array.dtype} is neither uint8 nor float: convert it to uint8"
+        )
+    low, high = float(array.min()), float(array.max())
+    if not (low >= 0 and high <= 1):
+        raise InputError(
+            f"{name} has values from {low:g} to {high:g}, not in [0, 1]: take Normalize out of the "
+            "data set's transform (normalize belongs into the policy), or divide by 255"
+        )
+    return array.astype(np.float32, copy=False)
+
+
+def like(frame: NDArray[Any], picture: Any) -> Any:
+    """Return pixels `[H, W, C]` in the kind and layout of a picture: what its data set gives."""
+    if isinstance(picture, Image.Image):
+        return Image.fromarray(frame[..., 0] if frame.shape[2] == 1 else frame)
+    flat = picture.ndim == 2
+    first = picture.ndim == 3 and (
+        picture.shape[0] in (1, 3)
+        if isinstance(picture, torch.Tensor)
+        else picture.shape[2] not in (1, 3)
+    )
+    array = frame[..., 0] if flat else frame.transpose(2, 0, 1) if first else frame
+    array = np.ascontiguousarray(array)
+    return torch.from_numpy(array) if isinstance(picture, torch.Tensor) else array
+
+
+def describe(value: Any) -> str:
+    """Return what a value is, in a few words."""
+    kind = type(value).__name__
+    if isinstance(value, torch.Tensor | np.ndarray):
+        return f"a {kind} {list(value.shape)} of {str(value.dtype).removeprefix('torch.')}"
+    if isinstance(value, Image.Image):
+        return f"a PIL image {value.mode} {value.width}x{value.height}"
+    if isinstance(value, Mapping):
+        return f"a {kind} {{{', '.join(f'{k!r}: {describe(v)}' for k, v in value.items())}}}"
+    if _is_sequence(value):
+        inner = ", ".join(map(describe, value[:LONG]))
+        return f"a {kind} ({inner}{', ...' if len(value) > LONG else ''})"
+    return f"a {kind}"
+
+
+def _shown(path: Path) -> str:
+    return repr(path[0] if len(path) == 1 else path)

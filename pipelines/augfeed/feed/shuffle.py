@@ -1,0 +1,91 @@
+"""Random orders: torch's own, or a pure function of seed and epoch."""
+
+import base64
+import zlib
+from collections.abc import Iterator, Sized
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import RandomSampler, Sampler
+
+from augfeed.integers import whole_number
+from augfeed.read.order import epoch_order
+
+Token = int | str  # the seed, or the state of the generator, that an order of torch's came from
+
+
+class Shuffle(RandomSampler):
+    """A `torch.utils.data.RandomSampler` that can also be a pure function of seed and epoch.
+
+    With `seed`, epoch `e` has the order `augfeed.read.order.epoch_order(len, seed, e)`; without,
+    everything is torch's. `set_epoch` makes an epoch that of the next iterator; each iterator is
+    the next epoch otherwise.
+    """
+
+    def __init__(
+        self,
+        data_source: Sized,
+        replacement: bool = False,
+        num_samples: int | None = None,
+        generator: Any = None,
+        *,
+        seed: int | None = None,
+    ) -> None:
+        """Take torch's arguments, and `seed`, in [0, 2**64)."""
+        super().__init__(data_source, replacement, num_samples, generator)
+        self.seed, self.epoch = seed, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Make `epoch` that of the next iterator."""
+        self.epoch = whole_number("epoch", epoch, 0)
+
+    def order(self, epoch: int) -> NDArray[np.int64]:
+        """Return the order of an epoch, int64 `[N]`; there must be a seed."""
+        assert self.seed is not None
+        return epoch_order(len(self.data_source), seed=self.seed, epoch=epoch, shuffle=True)
+
+    def __iter__(self) -> Iterator[int]:
+        if self.seed is None:
+            return super().__iter__()
+        epoch, self.epoch = self.epoch, self.epoch + 1
+        return iter(self.order(epoch).tolist())
+
+
+class Replay(Sampler[int]):
+    """One pass over a random sampler of torch's kind that tells what its order came from.
+
+    `token` is known once the pass has begun; given, it brings the same order again.
+    """
+
+    def __init__(self, sampler: RandomSampler, token: Token | None = None) -> None:
+        """Wrap a sampler; nothing is drawn yet."""
+        self.sampler, self.token = sampler, token
+
+    def __len__(self) -> int:
+        return len(self.sampler)
+
+    def __iter__(self) -> Iterator[int]:
+        sampler, generator = self.sampler, self.sampler.generator
+        if generator is None:
+            # Drawn as torch does, even where the order is known: the next epoch has its own then.
+            seed = int(torch.empty((), dtype=torch.int64).random_().item())
+            self.token = seed if self.token is None else self.token
+            generator = torch.Generator()
+            generator.manual_seed(int(self.token))
+        elif self.token is None:
+            self.token = _packed(generator.get_state())
+        else:
+            generator.set_state(_unpacked(str(self.token)))
+        yield from RandomSampler(
+            sampler.data_source, sampler.replacement, sampler._num_samples, generator
+        )
+
+
+def _packed(state: torch.Tensor) -> str:
+    return base64.b64encode(zlib.compress(state.numpy().tobytes(), 9)).decode()
+
+
+def _unpacked(token: str) -> torch.Tensor:
+    return torch.frombuffer(bytearray(zlib.decompress(base64.b64decode(token))), dtype=torch.uint8)

@@ -1,0 +1,220 @@
+"""Tickets: which samples a batch is made of, and under which numbers they are augmented."""
+
+import hashlib
+import zlib
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import numpy as np
+
+from augfeed.errors import StateError
+from augfeed.plan import GROUP, Rows
+from augfeed.plan.rows import MAX_ID, Ids
+from augfeed.read.order import batch_positions, steps_per_epoch
+
+Chunk = tuple[list[Any], bool, bool]  # indices, whether it is one alone, whether it comes out
+WORKER_BITS, COUNT_BITS = 10, 28  # of the 48 bits that name a sample of an iterable data set
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """One batch to make: `index` is what the sampler gave for each of `rows`, partners included.
+
+    `end` is the position in the epoch behind it, over all ranks; `check` a checksum of all indices
+    up to it, where the order is a sampler's of which nothing is known. `single` marks a sample that
+    comes alone (`batch_size=None`).
+    """
+
+    step: int
+    epoch: int
+    seed: int
+    index: Any
+    rows: Rows
+    end: int
+    check: int | None = None
+    single: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """How a known order is cut into batches, and into those of each rank."""
+
+    batch_size: int
+    drop_last: bool
+    rank: int = 0
+    world: int = 1
+
+    def steps(self, length: int) -> int:
+        """Return the number of batches of each rank in an epoch."""
+        if not length:
+            return 0
+        return steps_per_epoch(
+            length, self.batch_size, world=self.world, drop_last=self.drop_last
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """What the tickets of one pass have in common: key of the draws, where to begin, mixing."""
+
+    seed: int
+    epoch: int
+    position: int
+    mixing: bool
+    check: int | None = None
+
+
+def known_tickets(order: Ids, split: Split, made: Pass) -> Iterator[Ticket]:
+    """Yield the tickets of one rank for an order that is known as a whole.
+
+    Raises `StateError` where the position to begin at lies between two batches.
+    """
+    together = split.batch_size * split.world
+    steps = split.steps(len(order))
+    first = first_step(made.position, together, steps)
+    for step in range(first, steps):
+        positions = batch_positions(
+            len(order), batch_size=split.batch_size, step=step, rank=split.rank,
+            world=split.world, drop_last=split.drop_last,
+        )  # fmt: skip
+        rows = Rows.at(positions, order, mixing=made.mixing)
+        end = (step + 1) * together
+        yield Ticket(step, made.epoch, made.seed, rows.ids.tolist(), rows, end)
+
+
+def first_step(position: int, together: int, steps: int) -> int:
+    """Return the step that begins at a position; raise `StateError` if none does."""
+    if position % together or position // together > steps:
+        raise StateError(
+            f"position={position!r} is not between two of this loader's batches of {together}: "
+            "use a batch size times number of ranks that divides it"
+        )
+    return position // together
+
+
+def batches_of(sampler: Iterable[Any], batch_size: int, drop_last: bool) -> Iterator[Chunk]:
+    """Yield indices as torch's BatchSampler would cut them.
+
+    Indices that it would drop are still partners of the last samples that come out.
+    """
+    indices = iter(sampler)
+    while chunk := list(islice(indices, batch_size)):
+        yield chunk, False, len(chunk) == batch_size or not drop_last
+
+
+def given_batches(batches: Iterable[Any], batched: bool) -> Iterator[Chunk]:
+    """Yield each batch of a batch sampler, or each index of a sampler."""
+    for batch in batches:
+        yield (*listed(batch, batched), True)
+
+
+def stream_tickets(chunks: Iterator[Chunk], made: Pass) -> Iterator[Ticket]:
+    """Yield tickets for indices that come from a sampler of which nothing is known.
+
+    Mixing groups are runs of the indices as they come, so the sampler is asked for as much of the
+    next batch as the last group of this one needs.
+    """
+    stream = _Stream(chunks)
+    position, step, check, before = 0, 0, 0, list[Any]()
+    while (given := stream.next()) is not None:
+        own, single, emitted = given
+        end, passed, check = position + len(own), check, checksum(own, check)
+        if emitted and position >= made.position:
+            if position == made.position:
+                _check_same(made, passed)
+            rows, index = _rows(own, before, stream, position, made.mixing)
+            whole = own[0] if single and len(index) == 1 else index
+            yield Ticket(step, made.epoch, made.seed, whole, rows, end, check, single)
+        elif emitted and end > made.position:
+            raise StateError(
+                f"position={made.position!r} is not between two batches of this sampler, one of "
+                f"which goes from {position} to {end}: use the batch size of the state"
+            )
+        before = (before + own)[-GROUP:]
+        position, step = end, step + 1
+
+
+class _Stream:
+    """Chunks of indices, of which the next can be looked at before they are taken."""
+
+    def __init__(self, chunks: Iterator[Chunk]) -> None:
+        self._chunks, self._ahead = chunks, deque[Chunk]()
+
+    def next(self) -> Chunk | None:
+        return self._ahead.popleft() if self._ahead else next(self._chunks, None)
+
+    def peek(self, count: int) -> list[Any]:
+        """Return the next `count` indices, or all that are left."""
+        seen: list[Any] = []
+        for own, _, _ in self._ahead:
+            seen += own
+        while len(seen) < count and (given := next(self._chunks, None)) is not None:
+            self._ahead.append(given)
+            seen += given[0]
+        return seen[:count]
+
+
+def _rows(
+    own: list[Any], before: list[Any], stream: _Stream, position: int, mixing: bool
+) -> tuple[Rows, list[Any]]:
+    end = position + len(own)
+    lead, tail = list[Any](), list[Any]()
+    if mixing and own:
+        lead = before[-(position % GROUP) :] if position % GROUP else []
+        tail = stream.peek(-end % GROUP)
+    index = [*own, *lead, *tail]
+    positions = np.array(
+        [*range(position, end), *range(position - len(lead), position),
+         *range(end, end + len(tail))], np.int64,
+    )  # fmt: skip
+    rows = Rows(ids_of(index), positions // GROUP, positions % GROUP, len(own), position)
+    return rows, index
+
+
+def listed(chunk: Any, batched: bool) -> tuple[list[Any], bool]:
+    """Return the indices of a batch, and whether it is one index alone.
+
+    Without automatic batching a list, or an array, is a batch of indices; a tuple is a key.
+    """
+    if batched or isinstance(chunk, list | np.ndarray):
+        return list(chunk), False
+    return [chunk], True
+
+
+def checksum(index: list[Any], before: int) -> int:
+    """Return the CRC-32 of indices, going on from that of those before them."""
+    plain = [i if isinstance(i, int) else repr(i) for i in map(_number, index)]
+    return zlib.crc32(repr(plain).encode(), before)
+
+
+def _number(index: Any) -> Any:
+    try:
+        return int(index)
+    except (TypeError, ValueError):
+        return index
+
+
+def ids_of(index: Sequence[Any]) -> Ids:
+    """Return sample ids int64 `[N]` for indices: themselves, or a hash of keys that are no number.
+
+    Keys (strings, tuples) are named by the first 48 bits of the SHA-256 of their `repr`.
+    """
+    if all(type(item) is int and 0 <= item < MAX_ID for item in index):
+        return np.array(index, np.int64)
+    return np.array([_id(item) for item in index], np.int64)
+
+
+def _id(item: Any) -> int:
+    number = _number(item) if not isinstance(item, str | bytes) else item
+    if isinstance(number, int) and 0 <= number < MAX_ID:
+        return number
+    return int.from_bytes(hashlib.sha256(repr(number).encode()).digest()[:6], "big")
+
+
+def iterable_ids(rank: int, worker: int, first: int, count: int) -> Ids:
+    """Return the ids of samples that have no index: rank, worker and how many it gave before."""
+    begin = ((rank << WORKER_BITS | worker) << COUNT_BITS) + first
+    return np.arange(begin, begin + count, dtype=np.int64) % MAX_ID

@@ -1,0 +1,56 @@
+"""What a source of encoded pictures has, and what a source is."""
+
+from typing import Protocol, runtime_checkable
+
+from augfeed.read.arrays import ArraySource
+from augfeed.read.decode import Channels
+from augfeed.read.exif import Picture
+from augfeed.read.labels import Labels
+
+
+@runtime_checkable
+class EncodedSource(Protocol):
+    """Encoded pictures, one file each, such as a `FolderSource`."""
+
+    @property
+    def labels(self) -> Labels | None:
+        """Class numbers int64 `[N]`, or shares float32 `[N, K]`."""
+
+    @property
+    def num_classes(self) -> int | None:
+        """The number of classes; None without labels."""
+
+    @property
+    def classes(self) -> tuple[str, ...] | None:
+        """The names of the classes, if they have any."""
+
+    @property
+    def channels(self) -> Channels:
+        """The channels of a picture, 1 or 3."""
+
+    @property
+    def name(self) -> str | None:
+        """A key of `augfeed.invariances.KNOWN`, if the data set is one of those."""
+
+    @property
+    def sizes(self) -> tuple[int, int] | None:
+        """`(height, width)` if all pictures are known to have that size."""
+
+    def __len__(self) -> int: ...
+
+    def fingerprint(self) -> str:
+        """Return 64 hexadecimal digits that change when the data set does."""
+
+    def image(self, i: int) -> Picture:
+        """Return picture `i`, uint8 `[h, w, C]`."""
+
+    def read(self, i: int) -> bytes:
+        """Return the encoded picture `i`."""
+
+    def path(self, i: int) -> str:
+        """Return a name for picture `i`, for messages."""
+
+
+Source = ArraySource | EncodedSource
+
+__all__ = ["EncodedSource", "Source"]

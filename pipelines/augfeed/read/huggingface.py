@@ -1,0 +1,187 @@
+"""Data sets of Hugging Face: encoded pictures in the rows of an arrow table."""
+
+import copy
+import hashlib
+import os
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from augfeed.errors import InputError, ReadError
+from augfeed.read.decode import Channels, decode
+from augfeed.read.exif import Picture
+from augfeed.read.indices import check_indices
+from augfeed.read.labels import Labels, check_classes, check_labels
+from augfeed.read.modes import mode_channels, picture_mode
+
+
+class HuggingFaceSource:
+    """The pictures of a `datasets.Dataset`, read from its table when they are asked for.
+
+    Of its columns exactly one holds pictures (`Image()`), and at most one more holds labels
+    (`ClassLabel`, or `Value` of integers); `columns` are their names, the second None without
+    labels. Sample `i` is `data[i]`, with what `select`, `shuffle` and `train_test_split` did. The
+    channels are those of the first picture; a picture with others raises `ReadError` when it is
+    read, unless the feature is `Image(mode="RGB")`. Raises `InputError` for other columns, for a
+    format or transform that was set, and for labels that are no classes.
+    """
+
+    labels: Labels | None
+    num_classes: int | None
+    classes: tuple[str, ...] | None
+    channels: Channels
+    name: str | None
+    sizes: tuple[int, int] | None
+
+    def __init__(self, data: Any) -> None:
+        """Check columns and format, take the labels and look at the first picture."""
+        if not len(data):
+            raise InputError("the data set is empty: give at least one picture")
+        _refuse_format(data)
+        image, label = self.columns = _columns(data)
+        self._mode: str | None = getattr(data.features[image], "mode", None)
+        self._table, self._parent = data.data, str(data._fingerprint)
+        self._column: Any = None
+        indices = data._indices
+        rows = np.arange(len(data)) if indices is None else indices.column(0).to_numpy()
+        self._rows: NDArray[np.int64] = np.asarray(rows).astype(np.int64)
+        self._ids: NDArray[np.int64] | None = None  # of samples in `data`; None: their own
+        feature = None if label is None else data.features[label]
+        self.classes = check_classes(getattr(feature, "names", None))
+        labels = None if label is None else _labels(self._table, label)[self._rows]
+        self.labels, self.num_classes = check_labels(labels, len(data), self.classes)
+        self.name = self.sizes = None
+        self.channels = self._channels(self._encoded(0), 0)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __repr__(self) -> str:
+        return f"HuggingFaceSource({len(self)} pictures of {self.columns[0]!r})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A table in files is pickled as their paths, a column of it with all its pictures.
+        return {**self.__dict__, "_column": None}
+
+    def pick(self, indices: Any) -> "HuggingFaceSource":
+        """Return a source of some samples; sample `i` is sample `indices[i]` of this one.
+
+        Classes stay those of the whole. Raises `InputError` or `InputTypeError` for indices that
+        are none, `ReadError` if the first picture cannot be read.
+        """
+        chosen = check_indices(indices, len(self))
+        part = copy.copy(self)
+        part._rows = self._rows[chosen]
+        part._ids = chosen if self._ids is None else self._ids[chosen]
+        part.labels = None if self.labels is None else cast(Labels, self.labels[chosen])
+        part.channels = part._channels(part._encoded(0), 0)
+        return part
+
+    def path(self, i: int) -> str:
+        """Return the expression that gives picture `i`, for messages: `data[7]['image']`."""
+        return f"data[{i if self._ids is None else self._ids[i]}][{self.columns[0]!r}]"
+
+    def read(self, i: int) -> bytes:
+        """Return the encoded picture `i`; raise `ReadError` if it cannot be read.
+
+        So it is, too, if the picture has other channels than the first.
+        """
+        data = self._encoded(i)
+        channels = self._channels(data, i)
+        if channels != self.channels:
+            raise ReadError(
+                f"{self.path(i)}: has {channels} channels, and the first picture has "
+                f"{self.channels}: make all alike with "
+                f"data.cast_column({self.columns[0]!r}, Image(mode='RGB'))"
+            )
+        return data
+
+    def image(self, i: int) -> Picture:
+        """Return picture `i` whole, decoded, uint8 `[h, w, C]`; raise `ReadError` if it is not."""
+        return decode(self.read(i), self.path(i), self.channels)
+
+    def fingerprint(self) -> str:
+        """Return the SHA-256 of the data set's own fingerprint, 64 hexadecimal digits.
+
+        For picked samples it covers which.
+        """
+        digest = hashlib.sha256(self._parent.encode())
+        if self._ids is not None:
+            digest.update(self._ids.data)
+        return digest.hexdigest()
+
+    def _channels(self, data: bytes, i: int) -> Channels:
+        """Return the channels with which the data set itself hands out picture `i`."""
+        mode = picture_mode(data, self.path(i))
+        if self._mode is None:
+            return mode_channels(mode)
+        if mode.startswith(("I", "F")):
+            # Pillow clips wide values where it makes RGB of them, and `decode` scales them.
+            raise ReadError(
+                f"{self.path(i)}: is of mode {mode!r}, which Image(mode={self._mode!r}) clips: "
+                "leave the mode out"
+            )
+        return 3
+
+    def _encoded(self, i: int) -> bytes:
+        if not 0 <= i < len(self):
+            raise InputError(f"i={i!r} is not in [0, {len(self)}): there is no such picture")
+        if self._column is None:
+            self._column = self._table.column(self.columns[0])
+        held = self._column[int(self._rows[i])].as_py() or {}
+        data: bytes | None = held.get("bytes")
+        return _read_file(held.get("path"), self.path(i)) if data is None else data
+
+
+def _refuse_format(data: Any) -> None:
+    held = data.format
+    if held["type"] is not None or {*held["columns"]} != {*data.column_names}:
+        raise InputError(
+            f"its format {held['type'] or held['columns']!r} would be skipped; "
+            "data.with_format(None) has none"
+        )
+
+
+def _columns(data: Any) -> tuple[str, str | None]:
+    kinds = {name: type(feature).__name__ for name, feature in data.features.items()}
+    images = [name for name, kind in kinds.items() if kind == "Image"]
+    others = [name for name in kinds if name not in images]
+    if len(images) != 1 or len(others) > 1:
+        raise InputError(
+            f"its columns {list(kinds)} are not one of pictures and at most one of labels; "
+            "data.select_columns([...]) keeps those that are"
+        )
+    feature = data.features[images[0]]
+    if not getattr(feature, "decode", True) or getattr(feature, "mode", None) not in (None, "RGB"):
+        raise InputError(f"its pictures are handed out as {feature}, not as they are or as RGB")
+    for name in others:
+        kind, dtype = kinds[name], str(getattr(data.features[name], "dtype", ""))
+        if kind not in ("ClassLabel", "Value") or not dtype.startswith(("int", "uint")):
+            raise InputError(f"its column {name!r} of {data.features[name]} holds no class numbers")
+    return images[0], others[0] if others else None
+
+
+def _labels(table: Any, name: str) -> NDArray[Any]:
+    column = table.column(name)
+    if column.null_count:
+        raise InputError(f"its column {name!r} lacks {column.null_count} labels")
+    return np.asarray(column.to_numpy())
+
+
+def _read_file(path: str | None, name: str) -> bytes:
+    if path is None:
+        raise ReadError(f"{name}: is missing (None): leave such rows out with data.filter")
+    if "://" in path:
+        raise ReadError(f"{name}: is not on this machine ({path!r}): fetch it with data.map")
+    try:
+        with open(os.fspath(path), "rb", buffering=0) as file:
+            return file.readall()
+    except OSError as error:
+        reason = error.strerror or error
+        raise ReadError(
+            f"{name}: {path!r} cannot be read ({reason}): check that it is there and may be read"
+        ) from error
+
+
+__all__ = ["HuggingFaceSource"]
