@@ -2,43 +2,32 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
 import torch.utils.data
-from numpy.typing import NDArray
-from torch.utils.data import BatchSampler, IterableDataset, RandomSampler, SequentialSampler
+from typing_extensions import TypeVar
 
 from augfeed.batch import Batch
 from augfeed.engines import Output
-from augfeed.errors import InputError, StateError
-from augfeed.feed import choice
+from augfeed.errors import InputError
+from augfeed.feed import choice, schedule
 from augfeed.feed.accelerate import GradientEnd
 from augfeed.feed.explain import explained
 from augfeed.feed.iterator import Feed
 from augfeed.feed.lanes import GeneralLane, Making, NativeLane
-from augfeed.feed.plain import Course, counted, rebatched
+from augfeed.feed.plain import Course, counted
 from augfeed.feed.run import Run, run_of, state_of
 from augfeed.feed.shard import rank_and_world
-from augfeed.feed.shuffle import Shuffle
-from augfeed.feed.tickets import (
-    Pass,
-    Split,
-    Ticket,
-    batches_of,
-    first_step,
-    given_batches,
-    known_tickets,
-    stream_tickets,
-)
+from augfeed.feed.tickets import first_step
 from augfeed.integers import whole_number
 from augfeed.invariances import Invariances
 from augfeed.philox import check_key
 from augfeed.pipeline import Form, Pipeline
 from augfeed.policy import Policy
 
-T_co = TypeVar("T_co", covariant=True)
+T_co = TypeVar("T_co", covariant=True, default=Any)
 OWN = (
     "policy", "seed", "device", "engine", "dtype", "channels_last", "targets", "split",
     "invariances", "allow", "image_key", "label_key", "num_classes",
@@ -119,18 +108,19 @@ class DataLoader(torch.utils.data.DataLoader[T_co]):
         self._next: Run | None = None
         self._opening: Course | None = None
         self._policy = choice.policy_of(policy, dataset)
-        collate_fn = choice.given_collate(collate_fn)
         self._lane: GeneralLane | NativeLane | None = None
         items = dataset
         if self._policy is not None:
+            collate_fn = choice.given_collate(collate_fn)
             making = Making(
                 self._policy, Output(dtype, channels_last), engine, device, targets, num_classes
             )
             self._lane = choice.lane_for(self, dataset, collate_fn, batch_size, making)
             items = self._lane.recognised.source if isinstance(self._lane, NativeLane) else dataset
             collate_fn = choice.guarded(collate_fn)
+            batch_size = int(batch_size) if isinstance(batch_size, np.integer) else batch_size
         if choice.wants_order(dataset, sampler, batch_sampler):
-            sampler = _order(items, shuffle, generator, seed)
+            sampler = schedule.own_order(items, shuffle, generator, seed)
             shuffle = None
         super().__init__(
             dataset, batch_size, shuffle, sampler, batch_sampler, num_workers, collate_fn,
@@ -155,10 +145,15 @@ class DataLoader(torch.utils.data.DataLoader[T_co]):
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_iterator": None, "_opening": None}
 
+    def check_worker_number_rationality(self) -> None:
+        """Warn as torch does if there are more workers than cores; threads are no such workers."""
+        if not isinstance(self._lane, NativeLane):
+            super().check_worker_number_rationality()
+
     def __len__(self) -> int:
         """Return the number of batches of an epoch, for this rank."""
-        split = self._split()
-        return split.steps(len(self._own_sampler())) if split else super().__len__()
+        split = schedule.split_of(self)
+        return split.steps(len(schedule.own_sampler(self))) if split else super().__len__()
 
     def __iter__(self) -> Any:
         run = self._begin()
@@ -238,11 +233,9 @@ class DataLoader(torch.utils.data.DataLoader[T_co]):
         whole number of batches. Raises `StateError` for a state of other data, policy or seed.
         """
         run = run_of(state, self.seed, choice.identity_of(self))
-        if split := self._split():
-            steps = split.steps(len(self._own_sampler()))
-            # The last batch may be smaller than the others.
-            if run.position < steps * split.batch_size * split.world:
-                first_step(run.position, split.batch_size * split.world, steps)
+        if split := schedule.split_of(self):
+            steps = split.steps(len(schedule.own_sampler(self)))
+            first_step(run.position, split.batch_size * split.world, steps)
         self._next = run
 
     # How a pass begins
@@ -265,7 +258,7 @@ class DataLoader(torch.utils.data.DataLoader[T_co]):
     def _plain(self, run: Run) -> Any:
         course = None
         if self._dataset_kind == 0:
-            sampler, known = self._ordered(super()._index_sampler, run)
+            sampler, known = schedule.replayable(super()._index_sampler, run)
             course = Course(sampler, run, batched=self._auto_collation, checked=not known)
             self._opening = course
             if self._iterator is not None and self.persistent_workers:
@@ -276,26 +269,14 @@ class DataLoader(torch.utils.data.DataLoader[T_co]):
             self._opening = None
         return counted(iterator, run, course)
 
-    def _ordered(self, sampler: Any, run: Run) -> tuple[Any, bool]:
-        # The index sampler of a pass, and whether its order is known to come again.
-        stock = type(sampler) is BatchSampler
-        inner = sampler.sampler if stock else sampler
-        if type(inner) is SequentialSampler:
-            return sampler, True
-        if type(inner) not in (RandomSampler, Shuffle):
-            return sampler, False
-        if isinstance(inner, Shuffle) and inner.seed is not None:
-            ordered: Any = inner.order(run.epoch).tolist()
-        else:
-            ordered = run.replayed(inner)
-        return (rebatched(sampler, ordered) if stock else ordered), True
-
     def _augmented(self, run: Run, lane: Any) -> Feed:
         kept = self.persistent_workers and self._iterator is not None and lane.name == "general"
         drawn = self._draw(keep=lane.name == "general", kept=kept)
         run.seed = run.seed if run.seed is not None else drawn
         self._drawn = drawn
-        feed = Feed(lane.open(self, partial(self._tickets, run), (run.seed, run.epoch)), run, self)
+        feed = Feed(
+            lane.open(self, partial(schedule.tickets, self, run), (run.seed, run.epoch)), run, self
+        )
         if self.persistent_workers and lane.name == "general":
             self._iterator = feed  # type: ignore[assignment]
         return feed
@@ -312,67 +293,12 @@ class DataLoader(torch.utils.data.DataLoader[T_co]):
             generator.set_state(before)
         return drawn
 
-    def _tickets(self, run: Run) -> Iterator[Ticket]:
-        assert self._policy is not None
-        mixing = choice.mixes(self._policy)
-        made = Pass(run.seed or 0, run.epoch, run.position, mixing, run.check)
-        batches = self.batch_sampler
-        if type(batches) is not BatchSampler:
-            given = given_batches(super()._index_sampler, self._auto_collation)
-            yield from stream_tickets(given, made)
-            return
-        split = self._split() or Split(batches.batch_size, batches.drop_last)
-        order = self._known_order(batches.sampler, run)
-        if order is not None:
-            yield from known_tickets(order, split, made)
-            return
-        chunks = batches_of(batches.sampler, batches.batch_size, batches.drop_last)
-        yield from stream_tickets(chunks, made)
-
-    def _known_order(self, sampler: Any, run: Run) -> NDArray[np.int64] | None:
-        if type(sampler) is SequentialSampler:
-            return np.arange(len(sampler), dtype=np.int64)
-        if isinstance(sampler, Shuffle) and sampler.seed is not None:
-            return sampler.order(run.epoch)
-        if type(sampler) not in (RandomSampler, Shuffle):
-            return None
-        if (split := self._split()) and split.world > 1:
-            # As DistributedSampler does: ranks must agree, and their generators need not.
-            shared = torch.Generator()
-            shared.manual_seed(run.epoch)
-            return torch.randperm(len(sampler), generator=shared).numpy()
-        return np.fromiter(run.replayed(sampler), np.int64)
-
-    def _split(self) -> Split | None:
-        # Where the order is ours to cut: with a policy, and without a sampler of the caller's.
-        own = self._own_sampler()
-        if self._policy is None or own is None or type(self.batch_sampler) is not BatchSampler:
-            return None
-        batches = self.batch_sampler
-        rank, world = self._rank_and_world()
-        return Split(batches.batch_size, batches.drop_last, rank, world)
-
-    def _own_sampler(self) -> Any:
-        sampler = self._innermost()
-        return sampler if getattr(sampler, "augfeed_own", False) else None
-
     def _rank_and_world(self) -> tuple[int, int]:
         return rank_and_world(self.shard)
 
     def _gradient_end(self) -> GradientEnd | None:
-        split = self._split()
+        split = schedule.split_of(self)
         if split is None:
             return GradientEnd(self, -1)
         whole = split.batch_size * split.world
-        return GradientEnd(self, -1 if split.drop_last else len(self._own_sampler()) % whole)
-
-
-def _order(items: Any, shuffle: bool | None, generator: Any, seed: int | None) -> Any:
-    sampler: Any = (
-        Shuffle(items, generator=generator, seed=seed) if shuffle else SequentialSampler(items)
-    )
-    sampler.augfeed_own = True
-    return sampler
-
-
-__all__ = ["DataLoader", "StateError"]
+        return GradientEnd(self, -1 if split.drop_last else len(schedule.own_sampler(self)) % whole)

@@ -23,8 +23,8 @@ from augfeed.plan import NONE, Plan, Rows, draw_plan
 from augfeed.plan.fixed import Fixed
 from augfeed.policy import CutMix, Mixup, OneOf, Policy, Resize
 from augfeed.policy.check import check_policy
-from augfeed.read.order import batch_positions, epoch_order, steps_per_epoch
 from augfeed.read.arrays import ArraySource
+from augfeed.read.order import batch_positions, epoch_order, steps_per_epoch
 from augfeed.read.sources import Source, open_source
 from augfeed.read.stage import read_frames, resident_pictures
 from augfeed.targets import make_targets
@@ -185,7 +185,9 @@ class Pipeline:
             task()
         return work.finish()
 
-    def _work(self, epoch: int, step: int, positions: Indices, first: int | None = None) -> Work[Batch]:
+    def _work(
+        self, epoch: int, step: int, positions: Indices, first: int | None = None
+    ) -> Work[Batch]:
         order = self._epoch_order(epoch)
         rows = Rows.at(positions, order, mixing=self._mixing, first=first)
         return self.work_of(rows, seed=self.seed, epoch=epoch, step=step)

@@ -26,7 +26,8 @@ class Work(Protocol[T_co]):
 class Prefetcher(Generic[T]):
     """Iterates over finished work, in order, with `ahead` pieces begun beforehand.
 
-    An error is raised in its place in the order, and ends the iteration. Dropping the iterator, or
+    An error of a piece is raised in its place in the order, and the next piece follows; an error of
+    `works` itself ends the iteration, as what is no `Exception` does. Dropping the iterator, or
     `close`, cancels what has not begun; a task that runs then is finished, and its thread ends.
     """
 
@@ -44,6 +45,10 @@ class Prefetcher(Generic[T]):
         """Return the next piece; raise what its making raised."""
         try:
             return self._next()
+        except Exception as error:
+            if isinstance(error, StopIteration) or error is self._error:
+                self.close()
+            raise
         except BaseException:
             self.close()
             raise

@@ -24,11 +24,11 @@ def data(count: int = 50) -> tuple[np.ndarray, np.ndarray]:
     return rng.integers(0, 256, (count, 8, 8, 1), dtype=np.uint8), np.arange(count) % 3
 
 
-def loader(batch_size: int = 8, **options: object) -> DataLoader:
-    return DataLoader(data(), batch_size, True, policy=POLICY, **options)  # type: ignore[arg-type]
+def loader(batch_size: int = 8, seed: Any = 0, **options: object) -> DataLoader[Any]:
+    return DataLoader(data(), batch_size, True, policy=POLICY, seed=seed, **options)  # type: ignore[arg-type]
 
 
-def images_of(batches: DataLoader) -> list[torch.Tensor]:
+def images_of(batches: DataLoader[Any]) -> list[torch.Tensor]:
     return [images for images, _ in batches]
 
 
@@ -64,11 +64,16 @@ def test_resuming_at_any_step_gives_the_rest(stop: int, threads: int) -> None:
     resumed.load_state_dict(state)
     rest = images_of(resumed)
     expected = whole[stop:]
-    if stop == 7:  # the epoch is over: the next one follows
-        given.set_epoch(1)
-        expected = images_of(given)
     assert len(rest) == len(expected)
     assert all(map(torch.equal, rest, expected))
+
+
+def test_a_state_of_a_finished_epoch_begins_the_next_one() -> None:
+    given = loader()
+    images_of(given)
+    resumed = loader()
+    resumed.load_state_dict(given.state_dict())
+    assert all(map(torch.equal, images_of(resumed), images_of(given)))
 
 
 def test_setting_the_same_epoch_keeps_a_loaded_position() -> None:
@@ -88,7 +93,7 @@ def test_resuming_with_another_split_of_the_same_batches() -> None:
     next(iterator)
     state = given.state_dict()
     expected = torch.cat([images for images, _ in iterator][:2])
-    ranks = [loader(8, rank=rank, world=2) for rank in range(2)]
+    ranks = [loader(8, shard=(rank, 2)) for rank in range(2)]
     parts = []
     for rank in ranks:
         rank.load_state_dict(state)
@@ -110,7 +115,7 @@ def test_resuming_with_another_split_of_the_same_batches() -> None:
         ({"epoch": "7"}, "epoch='7'"),
         ({"epoch": -1}, "epoch=-1"),
         ({"epoch": 2**32}, "epoch=4294967296"),
-        ({"version": 2}, "version"),
+        ({"version": 9}, "version"),
     ],
 )
 def test_a_state_that_does_not_fit_is_refused_by_name(
@@ -144,7 +149,7 @@ def test_unlabelled_pictures_have_no_targets() -> None:
     assert targets is None
 
 
-def test_a_file_that_cannot_be_read_is_named_and_ends_the_epoch(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_read_is_named_and_the_epoch_goes_on(tmp_path: Path) -> None:
     from PIL import Image
 
     (tmp_path / "a").mkdir()
@@ -158,8 +163,8 @@ def test_a_file_that_cannot_be_read_is_named_and_ends_the_epoch(tmp_path: Path) 
             for _ in iterator:
                 seen += 1
         assert seen == 2
-        assert list(iterator) == []
         assert broken.state_dict()["position"] == 16
+        assert len(list(iterator)) == 2
 
 
 def test_no_thread_outlives_an_abandoned_or_finished_epoch() -> None:
@@ -185,12 +190,10 @@ def test_several_iterators_at_once_do_not_disturb_each_other() -> None:
         assert torch.equal(b, second[k])
 
 
-def test_global_random_state_is_neither_read_nor_written() -> None:
-    before, numpy_before = torch.get_rng_state(), np.random.get_state()[1].copy()  # type: ignore[index]
+def test_with_a_seed_no_random_state_matters() -> None:
     first = images_of(loader(num_workers=2))
-    assert torch.equal(before, torch.get_rng_state())
-    assert (numpy_before == np.random.get_state()[1]).all()  # type: ignore[index]
     torch.manual_seed(1234)
+    np.random.seed(5)
     assert all(map(torch.equal, first, images_of(loader(num_workers=2))))
 
 
@@ -198,9 +201,9 @@ def test_global_random_state_is_neither_read_nor_written() -> None:
     ("options", "message"),
     [
         ({"batch_size": 0}, "batch_size=0"),
-        ({"num_workers": -1}, "num_workers=-1"),
-        ({"prefetch_factor": 0}, "prefetch_factor=0"),
-        ({"rank": 2, "world": 2}, "rank=2"),
+        ({"num_workers": -1}, "num_workers"),
+        ({"prefetch_factor": 2}, "prefetch_factor"),
+        ({"shard": (2, 2)}, "rank=2"),
         ({"seed": -1}, "seed=-1"),
         ({"seed": 1.5}, "seed=1.5"),
         ({"engine": "fast"}, "engine='fast'"),
@@ -209,7 +212,7 @@ def test_global_random_state_is_neither_read_nor_written() -> None:
     ],
 )
 def test_arguments_out_of_bounds_are_refused(options: dict[str, object], message: str) -> None:
-    with pytest.raises(InputError, match=message):
+    with pytest.raises(ValueError, match=message):
         loader(**options)  # type: ignore[arg-type]
 
 
@@ -247,14 +250,14 @@ def test_numpy_integers_are_integers() -> None:
     assert json.loads(json.dumps(given.state_dict()))["epoch"] == 2
 
 
-def pickled(given: DataLoader) -> DataLoader:
-    again: DataLoader = pickle.loads(pickle.dumps(given))
+def pickled(given: DataLoader[Any]) -> DataLoader[Any]:
+    again: DataLoader[Any] = pickle.loads(pickle.dumps(given))
     return again
 
 
 @pytest.mark.parametrize("copied", [copy.deepcopy, pickled])
 def test_a_used_loader_can_be_copied_and_pickled(
-    copied: Callable[[DataLoader], DataLoader],
+    copied: Callable[[DataLoader[Any]], DataLoader[Any]],
 ) -> None:
     given = loader(num_workers=2)
     iterator = iter(given)

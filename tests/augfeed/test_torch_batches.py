@@ -213,6 +213,7 @@ def test_data_sets_of_torch_are_read(loader_class: Any) -> None:
     assert batches(pairs) == [[[0, 1], [0, 10]], [[2, 3], [20, 30]]]
     assert batches(torch_data.Subset(pairs, [3, 0])) == [[[3, 0], [30, 0]]]
     assert batches(torch_data.ConcatDataset([pairs, pairs])) == 2 * batches(pairs)
-    assert batches(torch_data.StackDataset([0, 1, 2, 3], [0, 10, 20, 30])) == batches(pairs)
+    columns: list[Any] = [range(4), range(0, 40, 10)]
+    assert batches(torch_data.StackDataset(*columns)) == batches(pairs)
     (half, _) = torch_data.random_split(pairs, [2, 2], torch.Generator().manual_seed(1))
     assert len(batches(half)) == 1

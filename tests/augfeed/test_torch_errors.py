@@ -4,6 +4,7 @@ Every claim is made of torch's own class too: it is the witness that the claim i
 """
 
 import os
+import re
 import signal
 import time
 from collections.abc import Iterator
@@ -52,8 +53,24 @@ def with_errors(iterator: Iterator[Any]) -> list[Any]:
         except StopIteration:
             return found
         except Exception as error:
-            found.append(error)
+            found.append(untraced(error))
     raise AssertionError(f"does not end: {found[:20]}")
+
+
+def untraced(error: Exception) -> Exception:
+    """The error without its frames, which would keep the iterator until garbage is collected.
+
+    That may happen in a thread that feeds a worker, which then waits 5 s for itself: torch's too.
+    """
+    return error.with_traceback(None)
+
+
+def first_error(iterator: Iterator[Any]) -> Exception:
+    try:
+        list(iterator)
+    except Exception as error:
+        return untraced(error)
+    raise AssertionError("no error")
 
 
 class BrokenError(Exception):
@@ -219,15 +236,16 @@ def refuse(given: Any) -> None:
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"collate_fn": refuse}, r"refused \[0\]"), ({"worker_init_fn": refuse}, "refused 0")],
+    [({"collate_fn": refuse}, "refused [0]"), ({"worker_init_fn": refuse}, "refused 0")],
     ids=["collation", "set-up"],
 )
 def test_an_error_of_a_function_of_the_user_comes_with_the_first_batch(
     loader_class: Any, options: dict[str, Any], message: str
 ) -> None:
-    iterator = iter(loader_class(range(2), **ONE, **options))
-    with pytest.raises(ValueError, match=rf"(?s)worker process 0.*{message}"):
-        next(iterator)
+    error = first_error(iter(loader_class(range(2), **ONE, **options)))
+    assert type(error) is ValueError
+    assert "in DataLoader worker process 0" in str(error)
+    assert f"ValueError: {message}" in str(error)
 
 
 def test_an_error_of_the_sampler_comes_as_it_is(loader_class: Any) -> None:
@@ -237,8 +255,9 @@ def test_an_error_of_the_sampler_comes_as_it_is(loader_class: Any) -> None:
 
     iterator = iter(loader_class(NUMBERS, sampler=order(), **FORK))
     assert next(iterator).tolist() == [0]
-    with pytest.raises(BrokenError, match="order is broken at 5"):
-        next(iterator)
+    error = first_error(iterator)
+    assert type(error) is BrokenError
+    assert str(error) == "order is broken at 5"
 
 
 class FailsAfterOne(Shards):
@@ -256,12 +275,12 @@ def test_an_error_of_a_stream_ends_the_share_of_one_worker(loader_class: Any) ->
 
 
 def test_a_killed_worker_is_an_error(loader_class: Any) -> None:
-    iterator = iter(loader_class(Ends(), **ONE))
-    with pytest.raises(RuntimeError, match=r"DataLoader worker \(pid.*(killed|exited)"):
-        list(iterator)
+    error = first_error(iter(loader_class(Ends(), **ONE)))
+    assert type(error) is RuntimeError
+    assert re.search(r"DataLoader worker \(pid.*(killed|exited)", str(error))
 
 
 def test_a_batch_that_does_not_come_in_time_is_an_error(loader_class: Any) -> None:
-    iterator = iter(loader_class(Ends(seconds=1.5), timeout=0.5, **ONE))
-    with pytest.raises(RuntimeError, match=r"DataLoader timed out after 0\.5 seconds"):
-        list(iterator)
+    error = first_error(iter(loader_class(Ends(seconds=1.5), timeout=0.5, **ONE)))
+    assert type(error) is RuntimeError
+    assert str(error) == "DataLoader timed out after 0.5 seconds"

@@ -103,9 +103,7 @@ def lane_for(
     return lane
 
 
-def _native(
-    dataset: Any, loader: Any, collate: Any, batch_size: int | None
-) -> Recognised | str:
+def _native(dataset: Any, loader: Any, collate: Any, batch_size: int | None) -> Recognised | str:
     if isinstance(dataset, IterableDataset):
         return "an iterable data set cannot be asked for a sample by its number"
     if isinstance(dataset, ArraySource | EncodedSource) or _is_raw(dataset):
@@ -128,9 +126,7 @@ def _is_raw(dataset: Any) -> bool:
     return isinstance(dataset, tuple) and len(dataset) == 2 and np.ndim(dataset[0]) > 2
 
 
-def _general(
-    loader: Any, dataset: Any, collate: Any, making: Making, reason: str
-) -> GeneralLane:
+def _general(loader: Any, dataset: Any, collate: Any, making: Making, reason: str) -> GeneralLane:
     classes = making.num_classes
     if classes is None:
         making = Making(making.policy, making.output, making.engine, making.device, making.form,

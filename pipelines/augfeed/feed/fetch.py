@@ -8,7 +8,13 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.utils.data import Dataset, IterableDataset, default_collate, get_worker_info
+from torch.utils.data import (
+    Dataset,
+    IterableDataset,
+    default_collate,
+    default_convert,
+    get_worker_info,
+)
 
 from augfeed.errors import InputError, InputTypeError, PolicyError
 from augfeed.feed.collated import find_frames, find_labels
@@ -81,7 +87,7 @@ class Fetching(Dataset[Fetched]):
 
 
 class Streaming(IterableDataset[Any]):
-    """An iterable data set whose samples come with their number: `(pass, worker, count, sample)`."""
+    """An iterable data set whose samples come numbered, as `(pass, worker, count, sample)`."""
 
     def __init__(self, dataset: Any) -> None:
         """Wrap a data set."""
@@ -119,7 +125,7 @@ class Gather:
         return fetched
 
 
-def identity(fetched: Fetched) -> Fetched:
+def as_is(fetched: Any) -> Any:
     """Collate what is collated already."""
     return fetched
 
@@ -151,7 +157,7 @@ def make_batch(samples: Sequence[Any], ticket: Ticket, recipe: Recipe) -> Fetche
     if recipe.collate is None or ticket.single:
         rest = [put(sample, where.image, 0) for sample in samples[:count]]
         labels = _labels(samples, where, recipe)
-        batch = _unmixed(rest[0], where.image) if ticket.single else _collated(rest, where.image)
+        batch = _converted(rest[0], where.image) if ticket.single else _collated(rest, where.image)
         return Fetched(ticket, batch, where, frames, labels, 0.0)
     framed = [put(sample, where.image, like(frame.numpy(), picture))
               for sample, frame, picture in zip(samples, frames, given, strict=True)]  # fmt: skip
@@ -161,22 +167,19 @@ def make_batch(samples: Sequence[Any], ticket: Ticket, recipe: Recipe) -> Fetche
 
 def whole_batch(batch: Any, ticket: Ticket, recipe: Recipe) -> Fetched:
     """Return a batch that the data set made for the ticket's list of indices."""
-    total = len(ticket.rows)
-    image, tensor = find_frames(batch, (), total, recipe.image_key)
-    label = find_labels(batch, None, total, image, recipe.label_key)
-    labels = take(batch, label) if label is not None and recipe.labelled else None
-    if recipe.labelled and labels is None:
-        raise _no_label(describe(batch))
-    count = ticket.rows.count
-    whole = pixels_of_batch(tensor)
-    frames = cut(list(whole.numpy()), ticket, recipe.policy)
-    if recipe.collate is not None:
-        batch = recipe.collate(batch)
+    count, total = ticket.rows.count, len(ticket.rows)
     if count != total:
         raise InputError(
             f"a data set that gives whole batches cannot mix across their borders: use a batch "
             f"size that is a multiple of {GROUP}, not {count}"
         )
+    image, tensor = find_frames(batch, (), count, recipe.image_key)
+    label = find_labels(batch, None, count, image, recipe.label_key)
+    if recipe.labelled and label is None:
+        raise _no_label(describe(batch))
+    frames = cut(list(pixels_of_batch(tensor).numpy()), ticket, recipe.policy)
+    batch = batch if recipe.collate is None else recipe.collate(batch)
+    labels = None if label is None or not recipe.labelled else take(batch, label)
     return Fetched(ticket, batch, Where(image, label), frames, labels, 0.0)
 
 
@@ -205,7 +208,7 @@ def pixels_of_batch(tensor: Any) -> torch.Tensor:
 def _empty(shape: tuple[int, ...], dtype: Any) -> torch.Tensor:
     # In a worker the frames are made where the main process will find them.
     frames = torch.empty(shape, dtype=torch.uint8 if dtype == np.uint8 else torch.float32)
-    return frames if get_worker_info() is None else frames.share_memory_()
+    return frames if get_worker_info() is None else frames.share_memory_()  # type: ignore[no-untyped-call]
 
 
 def _picture(sample: Any, path: Path, k: int, ticket: Ticket) -> Any:
@@ -260,10 +263,8 @@ def _collated(rest: list[Any], path: Path) -> Any:
     return default_collate(rest) if path else 0
 
 
-def _unmixed(sample: Any, path: Path) -> Any:
-    from torch.utils.data import default_convert
-
-    return default_convert(sample) if path else 0
+def _converted(sample: Any, path: Path) -> Any:
+    return default_convert(sample) if path else 0  # type: ignore[no-untyped-call]
 
 
 def _check_label(sample: Any, where: Where, recipe: Recipe) -> None:
@@ -311,8 +312,8 @@ __all__ = [
     "Recipe",
     "Streaming",
     "WorkerStart",
+    "as_is",
     "cut",
-    "identity",
     "make_batch",
     "softens",
 ]

@@ -7,7 +7,6 @@ import torch
 from torch.utils.data._utils.pin_memory import pin_memory
 
 from augfeed.batch import Batch
-from augfeed.feed.accelerate import GradientEnd
 from augfeed.feed.lanes import Given
 from augfeed.feed.run import Run
 
@@ -65,7 +64,7 @@ class Feed:
         if self._end and self._step == self._length:
             self._end.last()
         if self._pin and not whole.images.is_cuda:
-            batch = pin_memory(batch)
+            batch = pin_memory(batch)  # type: ignore[no-untyped-call]
         return batch, whole, ticket
 
     def _finish(self) -> None:
@@ -79,6 +78,3 @@ def _length(loader: Any) -> int | None:
         return len(loader)
     except TypeError:
         return None
-
-
-__all__ = ["Feed", "GradientEnd"]

@@ -22,18 +22,18 @@ from augfeed.feed.fetch import (
     Recipe,
     Streaming,
     WorkerStart,
-    identity,
+    as_is,
 )
 from augfeed.feed.samples import put
 from augfeed.feed.tickets import Ticket
 from augfeed.memory import Memory
 from augfeed.pipeline import Form, Pipeline, Work
-from augfeed.plan import draw_plan
+from augfeed.plan import Plan, draw_plan
 from augfeed.plan.fixed import Fixed
 from augfeed.policy import Policy
 from augfeed.prefetch import Prefetcher
 from augfeed.read.datasets import Recognised
-from augfeed.targets import make_targets, softens
+from augfeed.targets import Targets, make_targets, softens
 
 Given = tuple[Any, Batch, Ticket]  # what the caller gets, the batch it came from, its ticket
 
@@ -108,7 +108,9 @@ class GeneralLane:
     ) -> "Workers":
         """Return the batches of the tickets of a pass."""
         self._desk.tickets = tickets
-        kept = self._inner is not None and loader.persistent_workers and loader._iterator is not None
+        kept = (
+            self._inner is not None and loader.persistent_workers and loader._iterator is not None
+        )
         iterable = isinstance(loader.dataset, IterableDataset)
         if not kept or (iterable and self._desk.key != key):
             self._inner = self._build(loader, key)
@@ -133,7 +135,7 @@ class GeneralLane:
             )  # fmt: skip
         fetching = Fetching(loader.dataset, self.recipe, loader._auto_collation)
         return TorchLoader(
-            fetching, batch_size=None, sampler=self._desk, collate_fn=identity, **shared
+            fetching, batch_size=None, sampler=self._desk, collate_fn=as_is, **shared
         )
 
     def _finish(self, fetched: Fetched) -> Given:
@@ -144,20 +146,22 @@ class GeneralLane:
             making.policy, ticket.rows, seed=ticket.seed, epoch=ticket.epoch, size=size
         )
         images = self._augment(plan, fetched.frames)
-        batch, targets = fetched.batch, None
-        if fetched.labels is not None:
-            classes = making.num_classes
-            targets = make_targets(fetched.labels, plan, num_classes=classes, form=making.form)
-            targets = targets if targets is None else targets.to(images.device, non_blocking=True)
-            assert fetched.where.label is not None
-            batch = put(batch, fetched.where.label, targets[0] if ticket.single else targets)
+        batch, targets = fetched.batch, self._targets(fetched, plan)
+        if targets is not None and fetched.where.label is not None:
+            targets = targets.to(images.device, non_blocking=True)
+            one = targets[0] if ticket.single and isinstance(targets, torch.Tensor) else targets
+            batch = put(batch, fetched.where.label, one)
         batch = put(batch, fetched.where.image, images[0] if ticket.single else images)
         ids = torch.from_numpy(plan.ids[: plan.count].copy())
         self.costs.add("fetch", fetched.seconds, len(plan.ids))
         self.costs.add("augment", time.perf_counter() - begun, plan.count)
         return batch, Batch(images, targets, ids, plan.epoch, ticket.step, plan), ticket
 
-    def _augment(self, plan: Any, frames: torch.Tensor) -> torch.Tensor:
+    def _targets(self, fetched: Fetched, plan: Plan) -> torch.Tensor | Targets | None:
+        making = self.making
+        return make_targets(fetched.labels, plan, num_classes=making.num_classes, form=making.form)
+
+    def _augment(self, plan: Plan, frames: torch.Tensor) -> torch.Tensor:
         making = self.making
         engine = engine_for(making.place, making.engine)
         if not isinstance(engine, CpuEngine):
@@ -240,7 +244,11 @@ class NativeLane:
             del parts[1]
         if issubclass(self.recognised.form, dict):
             return dict(zip(keys, parts, strict=False)), batch, ticket
-        return [parts[key] for key in sorted(range(len(parts)), key=lambda k: keys[k])], batch, ticket
+        return (
+            [parts[key] for key in sorted(range(len(parts)), key=lambda k: keys[k])],
+            batch,
+            ticket,
+        )
 
 
 class Threads:
@@ -257,9 +265,7 @@ class Threads:
         return next(self._batches)
 
 
-def recipe_for(
-    policy: Policy, collate: Any, keys: tuple[Any, Any], form: Form
-) -> Recipe:
+def recipe_for(policy: Policy, collate: Any, keys: tuple[Any, Any], form: Form) -> Recipe:
     """Return what workers need to know; torch's own collate function is the default one."""
     if collate is not None and not callable(collate):
         raise InputTypeError(f"collate_fn={collate!r} is no function: give one, or None")

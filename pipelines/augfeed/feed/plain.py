@@ -7,9 +7,8 @@ from typing import Any
 
 from torch.utils.data import BatchSampler
 
-from augfeed.errors import StateError
 from augfeed.feed.run import Run
-from augfeed.feed.tickets import checksum, listed
+from augfeed.feed.tickets import check_border, check_order, checksum, listed
 
 
 class Course:
@@ -35,16 +34,9 @@ class Course:
         for batch in batches:
             own = listed(batch, self.batched)[0]
             end = position + len(own)
-            if position < begin < end:
-                raise StateError(
-                    f"position={begin!r} is not between two batches, one of which goes from "
-                    f"{position} to {end}: use the batch size that the state was taken with"
-                )
-            if position == begin and self.checked and wanted not in (None, check):
-                raise StateError(
-                    f"the sampler gives another order than when the state was taken (position "
-                    f"{begin}): seed it, or restore it, before the loader goes on"
-                )
+            check_border(begin, position, end)
+            if position == begin and self.checked:
+                check_order(wanted, check, position)
             check = checksum(own, check) if self.checked else 0
             if position >= begin:
                 self.records.append((end, check if self.checked else None))
@@ -55,7 +47,7 @@ class Course:
 def counted(iterator: Any, run: Run, course: Course | None) -> Any:
     """Make torch's iterator tell a run how far it is, and skip what a run without course skips."""
     if not hasattr(iterator, "_augfeed_run"):
-        iterator.__class__ = _counting(type(iterator))
+        iterator.__class__ = _counting(type(iterator))  # type: ignore[arg-type]
     iterator._augfeed_run, iterator._augfeed_course = run, course
     iterator._augfeed_skip = run.position if course is None else 0
     return iterator
@@ -92,8 +84,8 @@ def _counting(kind: Any) -> Any:
                 run.position, run.check = course.records.popleft()
 
     # Profilers and people know torch's iterators by name.
-    Counting.__name__, Counting.__qualname__ = kind.__name__, kind.__qualname__
-    Counting.__module__ = kind.__module__
+    for name in ("__name__", "__qualname__", "__module__"):
+        setattr(Counting, name, getattr(kind, name))
     return Counting
 
 

@@ -11,7 +11,7 @@ from augfeed.feed.shuffle import Replay, Token
 from augfeed.integers import whole_number
 from augfeed.philox import check_key
 
-VERSION = 2
+VERSION = 1
 
 
 @dataclass(slots=True)

@@ -140,7 +140,9 @@ def is_picture(part: Any) -> bool:
 def _kind(part: Any) -> str:
     if isinstance(part, torch.Tensor):
         return "f" if part.is_floating_point() else "u" if part.dtype == torch.uint8 else "i"
-    return "u" if part.dtype == np.uint8 else str(part.dtype.kind if part.dtype.kind == "f" else "i")
+    return (
+        "u" if part.dtype == np.uint8 else str(part.dtype.kind if part.dtype.kind == "f" else "i")
+    )
 
 
 def _rank(part: Any) -> int:
@@ -174,7 +176,9 @@ def pixels(picture: Any, name: str) -> NDArray[Any]:
         )
     if picture.ndim == 3 and channels == 0:
         array = array.transpose(1, 2, 0)
-    return np.ascontiguousarray(_checked(array, name))
+    whole = np.ascontiguousarray(_checked(array, name))
+    # The loops are compiled once more for read-only arrays, which takes seconds.
+    return whole if whole.flags.writeable else whole.copy()
 
 
 def _to_array(picture: Any) -> NDArray[Any]:
@@ -182,7 +186,8 @@ def _to_array(picture: Any) -> NDArray[Any]:
         array: NDArray[Any] = picture
         return array
     picture = picture.detach().cpu()
-    return (picture.float() if picture.is_floating_point() else picture).numpy()
+    values: NDArray[Any] = (picture.float() if picture.is_floating_point() else picture).numpy()
+    return values
 
 
 def _from_pil(picture: Image.Image) -> NDArray[np.uint8]:

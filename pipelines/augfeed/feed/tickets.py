@@ -51,9 +51,7 @@ class Split:
         """Return the number of batches of each rank in an epoch."""
         if not length:
             return 0
-        return steps_per_epoch(
-            length, self.batch_size, world=self.world, drop_last=self.drop_last
-        )
+        return steps_per_epoch(length, self.batch_size, world=self.world, drop_last=self.drop_last)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,15 +122,12 @@ def stream_tickets(chunks: Iterator[Chunk], made: Pass) -> Iterator[Ticket]:
         end, passed, check = position + len(own), check, checksum(own, check)
         if emitted and position >= made.position:
             if position == made.position:
-                _check_same(made, passed)
+                check_order(made.check, passed, position)
             rows, index = _rows(own, before, stream, position, made.mixing)
             whole = own[0] if single and len(index) == 1 else index
             yield Ticket(step, made.epoch, made.seed, whole, rows, end, check, single)
-        elif emitted and end > made.position:
-            raise StateError(
-                f"position={made.position!r} is not between two batches of this sampler, one of "
-                f"which goes from {position} to {end}: use the batch size of the state"
-            )
+        elif emitted:
+            check_border(made.position, position, end)
         before = (before + own)[-GROUP:]
         position, step = end, step + 1
 
@@ -172,6 +167,24 @@ def _rows(
     )  # fmt: skip
     rows = Rows(ids_of(index), positions // GROUP, positions % GROUP, len(own), position)
     return rows, index
+
+
+def check_border(begin: int, position: int, end: int) -> None:
+    """Raise `StateError` if a pass would begin inside the batch from `position` to `end`."""
+    if position < begin < end:
+        raise StateError(
+            f"position={begin!r} is not between two batches, one of which goes from {position} to "
+            f"{end}: use the batch size that the state was taken with"
+        )
+
+
+def check_order(wanted: int | None, check: int, position: int) -> None:
+    """Raise `StateError` unless the indices before a position are those of the state."""
+    if wanted is not None and wanted != check:
+        raise StateError(
+            f"the sampler gives another order than when the state was taken (position {position}): "
+            "seed it, or restore it, before the loader goes on"
+        )
 
 
 def listed(chunk: Any, batched: bool) -> tuple[list[Any], bool]:

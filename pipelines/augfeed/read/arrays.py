@@ -74,13 +74,13 @@ class ArraySource:
         chosen = check_indices(indices, len(self))
         part = copy.copy(self)
         part.picks = self.rows(chosen)
-        part.labels = None if self.labels is None else cast(Labels, self.labels[chosen])
+        part.labels = None if self.labels is None else self.labels[chosen]
         part._whole, part._fingerprint = self if self._whole is None else self._whole, ""
         return part
 
     def rows(self, ids: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the rows of `images` that hold samples `ids`, int64 as `ids`."""
-        return ids if self.picks is None else cast(NDArray[np.int64], self.picks[ids])
+        return ids if self.picks is None else self.picks[ids]
 
     def __len__(self) -> int:
         return len(self.images if self.picks is None else self.picks)

@@ -137,10 +137,10 @@ def _native_pairs(data: Any) -> Recognised:
 def _source(data: Any, channels: Channels) -> ArraySource | FolderSource | None:
     """Return what the pictures and labels that a data set has make up, None if it has none."""
     if _in_files(data):
-        return FolderSource.of(data.samples, data.classes, channels=channels, name=_known(data))
+        return FolderSource.of(data.samples, data.classes, channels=channels, name=known_name(data))
     if _in_memory(data):
         classes = getattr(data, "classes", None)
-        return ArraySource(data.data, _targets(data), classes, _known(data))
+        return ArraySource(data.data, _targets(data), classes, known_name(data))
     tensors = getattr(data, "tensors", None)
     if isinstance(tensors, tuple) and 1 <= len(tensors) <= 2:
         return ArraySource(*tensors)
@@ -299,12 +299,8 @@ def _check_first(data: Any, source: ArraySource | FolderSource) -> None:
         )
 
 
-def _known(data: Any) -> str | None:
-    return _NAMES.get(type(data).__name__)
-
-
 def _type(data: Any) -> str:
     return type(data).__name__
 
 
-__all__ = ["Recognised", "native_source", "recognise"]
+__all__ = ["Recognised", "known_name", "native_source", "recognise"]

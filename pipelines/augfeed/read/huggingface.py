@@ -3,7 +3,7 @@
 import copy
 import hashlib
 import os
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,7 +74,7 @@ class HuggingFaceSource:
         part = copy.copy(self)
         part._rows = self._rows[chosen]
         part._ids = chosen if self._ids is None else self._ids[chosen]
-        part.labels = None if self.labels is None else cast(Labels, self.labels[chosen])
+        part.labels = None if self.labels is None else self.labels[chosen]
         part.channels = part._channels(part._encoded(0), 0)
         return part
 
@@ -114,15 +114,15 @@ class HuggingFaceSource:
     def _channels(self, data: bytes, i: int) -> Channels:
         """Return the channels with which the data set itself hands out picture `i`."""
         mode = picture_mode(data, self.path(i))
-        if self._mode is None:
-            return mode_channels(mode)
+        if mode.startswith("I;16") and self._mode is None:
+            return 1
         if mode.startswith(("I", "F")):
-            # Pillow clips wide values where it makes RGB of them, and `decode` scales them.
+            # Where Pillow makes other pictures of wide values it clips them; `decode` scales them.
             raise ReadError(
-                f"{self.path(i)}: is of mode {mode!r}, which Image(mode={self._mode!r}) clips: "
-                "leave the mode out"
+                f"{self.path(i)}: is of mode {mode!r}, whose values would be clipped: save it with "
+                "8 bits, or as grey of 16 bits without Image(mode=...)"
             )
-        return 3
+        return mode_channels(mode) if self._mode is None else 3
 
     def _encoded(self, i: int) -> bytes:
         if not 0 <= i < len(self):

@@ -13,7 +13,7 @@ _JPEG_MODES = {1: "L", 3: "RGB", 4: "CMYK"}
 
 def mode_channels(mode: str) -> Channels:
     """Return the channels of a picture of a mode of Pillow: 1 if it is grey, 3 for all others."""
-    return 1 if mode in ("1", "L", "LA", "La", "F") or mode.startswith("I") else 3
+    return 1 if mode in ("1", "L", "LA", "I") or mode.startswith("I;16") else 3
 
 
 def picture_mode(data: bytes, name: str) -> str:

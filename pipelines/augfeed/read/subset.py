@@ -1,7 +1,7 @@
 """A part of a source: chosen samples, in a given order."""
 
 import hashlib
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,7 +36,7 @@ class SubsetSource:
         self.source = source
         self.indices: NDArray[np.int64] = check_indices(indices, len(source))
         labels = source.labels
-        self.labels = None if labels is None else cast(Labels, labels[self.indices])
+        self.labels = None if labels is None else labels[self.indices]
         self.num_classes, self.classes = source.num_classes, source.classes
         self.channels, self.name, self.sizes = source.channels, source.name, source.sizes
 

@@ -1,5 +1,6 @@
 """Pictures in memory: layouts, types, labels."""
 
+import pickle
 from typing import Any
 
 import numpy as np
@@ -185,3 +186,64 @@ def test_the_fingerprint_depends_on_everything_and_only_on_that() -> None:
     assert {len(text) for text in prints} == {64}
     again = ArraySource(torch.from_numpy(images)[:, None].contiguous(), torch.tensor(labels))
     assert again.fingerprint() == prints[0]
+
+
+def test_picked_samples_share_the_pictures_of_the_whole() -> None:
+    images, labels = values(6, 5, 4), [0, 1, 2, 0, 1, 2]
+    whole = ArraySource(images, labels, classes="abcd", name="mnist")
+    part = whole.pick([4, 0, 4])
+    assert part.images is whole.images and len(part) == 3
+    assert (part.num_classes, part.classes, part.name) == (4, tuple("abcd"), "mnist")
+    assert part.labels is not None and part.labels.tolist() == [1, 0, 1]
+    np.testing.assert_array_equal(part.rows(np.array([2, 1])), [4, 0])
+    np.testing.assert_array_equal(part.image(1)[..., 0], images[0])
+    with pytest.raises(InputError, match=r"i=3 is not in \[0, 3\)"):
+        part.image(3)
+    assert ArraySource(images).pick(range(2)).labels is None
+
+
+def test_a_whole_has_each_sample_in_its_row() -> None:
+    whole, ids = ArraySource(ZEROS), np.array([3, 0])
+    assert whole.picks is None and whole.rows(ids) is ids
+
+
+def test_picks_of_picks_are_picks_of_the_whole() -> None:
+    whole = ArraySource(values(6, 5, 4), np.eye(6))
+    twice, once = whole.pick([5, 3, 1]).pick(torch.tensor([2, 0])), whole.pick([1, 5])
+    np.testing.assert_array_equal(twice.picks, once.picks)
+    np.testing.assert_array_equal(twice.labels, once.labels)
+    assert twice.fingerprint() == once.fingerprint()
+
+
+def test_the_fingerprint_of_a_part_depends_on_which_and_on_the_whole() -> None:
+    whole, other = ArraySource(values(6, 5, 4)), ArraySource(values(6, 5, 4) + np.uint8(1))
+    parts = [whole, whole.pick([0, 1]), whole.pick([1, 0]), whole.pick([0]), other.pick([0, 1])]
+    prints = {part.fingerprint() for part in parts}
+    assert len(prints) == len(parts) and {len(text) for text in prints} == {64}
+    assert pickle.loads(pickle.dumps(parts[1])).fingerprint() == parts[1].fingerprint()
+
+
+@pytest.mark.parametrize(
+    ("indices", "kind", "message"),
+    [
+        ([0, -1], InputError, r"indices\[1\]=-1 is not in \[0, 4\)"),
+        (range(2, 5), InputError, r"indices\[2\]=4 is not in \[0, 4\)"),
+        ([], InputError, "indices are empty"),
+        ([True, False], InputTypeError, r"dtype bool .*np\.flatnonzero"),
+        ([0.0], InputTypeError, "dtype float64"),
+        ([[0], [1]], InputTypeError, r"shape \(2, 1\)"),
+        ([[0], [1, 2]], InputTypeError, "ragged"),
+        (["a"], InputTypeError, "no whole numbers"),
+    ],
+)
+def test_bad_indices_are_named(indices: Any, kind: Any, message: str) -> None:
+    with pytest.raises(kind, match=message):
+        ArraySource(ZEROS).pick(indices)
+
+
+@pytest.mark.parametrize(
+    "indices",
+    [[2, 0], range(2, -1, -2), torch.tensor([2, 0]), np.array([2, 0], np.uint8), (2, 0)],
+)
+def test_indices_may_be_of_any_kind(indices: Any) -> None:
+    assert ArraySource(ZEROS).pick(indices).rows(np.arange(2)).tolist() == [2, 0]

@@ -1,0 +1,94 @@
+"""The schedule of a pass: in which order, in which batches, on which rank."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import BatchSampler, RandomSampler, SequentialSampler
+
+from augfeed.feed.choice import mixes
+from augfeed.feed.plain import rebatched
+from augfeed.feed.run import Run
+from augfeed.feed.shard import rank_and_world
+from augfeed.feed.shuffle import Shuffle
+from augfeed.feed.tickets import (
+    Pass,
+    Split,
+    Ticket,
+    batches_of,
+    given_batches,
+    known_tickets,
+    stream_tickets,
+)
+
+
+def own_order(items: Any, shuffle: bool | None, generator: Any, seed: int | None) -> Any:
+    """Return the sampler of a loader that was given none, marked as its own."""
+    sampler: Any = (
+        Shuffle(items, generator=generator, seed=seed) if shuffle else SequentialSampler(items)
+    )
+    sampler.augfeed_own = True
+    return sampler
+
+
+def own_sampler(loader: Any) -> Any:
+    """Return a loader's sampler if it is the loader's own, else None."""
+    sampler = loader._innermost()
+    return sampler if getattr(sampler, "augfeed_own", False) else None
+
+
+def split_of(loader: Any) -> Split | None:
+    """Return how a loader cuts its order, where it may: with a policy, and its own sampler."""
+    batches = loader.batch_sampler
+    if loader.lane == "torch" or own_sampler(loader) is None or type(batches) is not BatchSampler:
+        return None
+    return Split(batches.batch_size, batches.drop_last, *rank_and_world(loader.shard))
+
+
+def replayable(sampler: Any, run: Run) -> tuple[Any, bool]:
+    """Return an index sampler for a pass of torch's loader, and whether its order is known."""
+    stock = type(sampler) is BatchSampler
+    inner = sampler.sampler if stock else sampler
+    if type(inner) is SequentialSampler:
+        return sampler, True
+    if type(inner) not in (RandomSampler, Shuffle):
+        return sampler, False
+    if isinstance(inner, Shuffle) and inner.seed is not None:
+        ordered: Any = inner.order(run.epoch).tolist()
+    else:
+        ordered = run.replayed(inner)
+    return (rebatched(sampler, ordered) if stock else ordered), True
+
+
+def tickets(loader: Any, run: Run) -> Iterator[Ticket]:
+    """Yield the tickets of a pass; nothing is drawn before the first is asked for."""
+    made = Pass(run.seed or 0, run.epoch, run.position, mixes(loader._policy), run.check)
+    batches = loader.batch_sampler
+    if type(batches) is not BatchSampler:
+        given = given_batches(loader._index_sampler, loader._auto_collation)
+        yield from stream_tickets(given, made)
+        return
+    split = split_of(loader) or Split(batches.batch_size, batches.drop_last)
+    order = _known_order(batches.sampler, run, split.world)
+    if order is not None:
+        yield from known_tickets(order, split, made)
+        return
+    chunks = batches_of(batches.sampler, batches.batch_size, batches.drop_last)
+    yield from stream_tickets(chunks, made)
+
+
+def _known_order(sampler: Any, run: Run, world: int) -> NDArray[np.int64] | None:
+    if type(sampler) is SequentialSampler:
+        return np.arange(len(sampler), dtype=np.int64)
+    if isinstance(sampler, Shuffle) and sampler.seed is not None:
+        return sampler.order(run.epoch)
+    if type(sampler) not in (RandomSampler, Shuffle):
+        return None
+    if world > 1:
+        # As DistributedSampler does: ranks must agree, and their generators need not.
+        shared = torch.Generator()
+        shared.manual_seed(run.epoch)
+        return np.fromiter(RandomSampler(sampler.data_source, generator=shared), np.int64)
+    return np.fromiter(run.replayed(sampler), np.int64)
