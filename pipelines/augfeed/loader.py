@@ -1,7 +1,6 @@
 """`DataLoader`: takes the place of `torch.utils.data.DataLoader`, and augments."""
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -120,7 +119,7 @@ class DataLoader(torch.utils.data.DataLoader[T_co]):
             collate_fn = choice.guarded(collate_fn)
             batch_size = int(batch_size) if isinstance(batch_size, np.integer) else batch_size
         if choice.wants_order(dataset, sampler, batch_sampler):
-            sampler = schedule.own_order(items, shuffle, generator, seed)
+            sampler = schedule.own_order(items, shuffle=shuffle, generator=generator, seed=seed)
             shuffle = None
         super().__init__(
             dataset, batch_size, shuffle, sampler, batch_sampler, num_workers, collate_fn,
@@ -275,7 +274,7 @@ class DataLoader(torch.utils.data.DataLoader[T_co]):
         run.seed = run.seed if run.seed is not None else drawn
         self._drawn = drawn
         feed = Feed(
-            lane.open(self, partial(schedule.tickets, self, run), (run.seed, run.epoch)), run, self
+            lane.open(self, schedule.scheduled(self, run), (run.seed, run.epoch)), run, self
         )
         if self.persistent_workers and lane.name == "general":
             self._iterator = feed  # type: ignore[assignment]

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from augfeed import DataLoader
-from augfeed.errors import InputError, InputTypeError, PolicyError, ReadError, StateError
+from augfeed.errors import InputTypeError, PolicyError, ReadError, StateError
 
 POLICY = "random_crop(8, padding=1) | hflip | mixup(0.4) | gaussian_noise(0.1)"
 

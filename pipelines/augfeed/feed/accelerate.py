@@ -6,6 +6,7 @@ epoch ends. Accelerate is never imported: without it, or before its state exists
 """
 
 import sys
+import weakref
 from typing import Any
 
 
@@ -22,7 +23,7 @@ class GradientEnd:
 
     def __init__(self, loader: Any, remainder: int) -> None:
         """Begin an epoch; `remainder` samples are in a last batch that is not whole, or -1."""
-        self._loader = loader
+        self._loader = weakref.ref(loader)
         self._state = self._find()
         loader.end_of_dataloader, loader.remainder = False, remainder
         if self._state is not None:
@@ -30,12 +31,14 @@ class GradientEnd:
 
     def last(self) -> None:
         """Mark the batch about to be given out as the last one."""
-        self._loader.end_of_dataloader = True
+        if (loader := self._loader()) is not None:
+            loader.end_of_dataloader = True
 
     def end(self) -> None:
         """End the epoch."""
-        if self._state is not None and self._loader in self._state.dataloader_references:
-            self._state._remove_dataloader(self._loader)
+        loader = self._loader()
+        if self._state is not None and loader in self._state.dataloader_references:
+            self._state._remove_dataloader(loader)
 
     @staticmethod
     def _find() -> Any:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -61,7 +62,7 @@ class Fetched:
 class Fetching(Dataset[Fetched]):
     """A map-style data set whose index is a ticket and whose sample is a whole batch."""
 
-    def __init__(self, dataset: Any, recipe: Recipe, collated: bool) -> None:
+    def __init__(self, dataset: Any, recipe: Recipe, *, collated: bool) -> None:
         """Wrap a data set; `collated` says whether it gives samples, not whole batches."""
         self.dataset, self.recipe, self.collated = dataset, recipe, collated
 
@@ -150,7 +151,7 @@ def make_batch(samples: Sequence[Any], ticket: Ticket, recipe: Recipe) -> Fetche
     where = locate(samples[0], recipe.image_key, recipe.label_key)
     _check_label(samples[0], where, recipe)
     given = [_picture(sample, where.image, k, ticket) for k, sample in enumerate(samples)]
-    arrays = [pixels(picture, f"the picture of sample {_name(ticket, k)}")
+    arrays = [pixels(picture, partial(_name, ticket, k))
               for k, picture in enumerate(given)]  # fmt: skip
     frames = cut(_alike(arrays, ticket), ticket, recipe.policy)
     count = ticket.rows.count
@@ -158,7 +159,7 @@ def make_batch(samples: Sequence[Any], ticket: Ticket, recipe: Recipe) -> Fetche
         rest = [put(sample, where.image, 0) for sample in samples[:count]]
         labels = _labels(samples, where, recipe)
         batch = _converted(rest[0], where.image) if ticket.single else _collated(rest, where.image)
-        return Fetched(ticket, batch, where, frames, labels, 0.0)
+        return Fetched(ticket, _emptied(batch, where, labels), where, frames, labels, 0.0)
     framed = [put(sample, where.image, like(frame.numpy(), picture))
               for sample, frame, picture in zip(samples, frames, given, strict=True)]  # fmt: skip
     parts = [recipe.collate(part) for part in (framed[:count], framed[count:]) if part]
@@ -180,7 +181,8 @@ def whole_batch(batch: Any, ticket: Ticket, recipe: Recipe) -> Fetched:
     frames = cut(list(pixels_of_batch(tensor).numpy()), ticket, recipe.policy)
     batch = batch if recipe.collate is None else recipe.collate(batch)
     labels = None if label is None or not recipe.labelled else take(batch, label)
-    return Fetched(ticket, batch, Where(image, label), frames, labels, 0.0)
+    where = Where(image, label)
+    return Fetched(ticket, _emptied(batch, where, labels), where, frames, labels, 0.0)
 
 
 def cut(pictures: list[NDArray[Any]], ticket: Ticket, policy: Policy) -> torch.Tensor:
@@ -201,7 +203,9 @@ def cut(pictures: list[NDArray[Any]], ticket: Ticket, policy: Policy) -> torch.T
 
 def pixels_of_batch(tensor: Any) -> torch.Tensor:
     """Return pictures `[N, C, H, W]` or `[N, H, W, C]` as `[N, H, W, C]`, uint8 or float32."""
-    arrays = [pixels(picture, f"picture {k} of the batch") for k, picture in enumerate(tensor)]
+    arrays = [
+        pixels(picture, f"picture {k} of the batch".__str__) for k, picture in enumerate(tensor)
+    ]
     return torch.from_numpy(np.stack(arrays))
 
 
@@ -216,7 +220,7 @@ def _picture(sample: Any, path: Path, k: int, ticket: Ticket) -> Any:
         return take(sample, path)
     except (KeyError, IndexError, TypeError, AttributeError):
         raise InputError(
-            f"sample {_name(ticket, k)} has no picture where the first one of its batch has it: it "
+            f"{_name(ticket, k)} is not where that of the first one of its batch is: the sample "
             f"is {describe(sample)}; give samples of one form"
         ) from None
 
@@ -226,8 +230,8 @@ def _alike(arrays: list[NDArray[Any]], ticket: Ticket) -> list[NDArray[Any]]:
     if len(set(channels)) > 1:
         odd = next(k for k, number in enumerate(channels) if number != channels[0])
         raise InputError(
-            f"sample {_name(ticket, odd)} has a picture of {channels[odd]} channels and sample "
-            f"{_name(ticket, 0)} one of {channels[0]}: give pictures alike, as "
+            f"{_name(ticket, odd)} has {channels[odd]} channels and {_name(ticket, 0)} "
+            f"{channels[0]}: give pictures alike, as "
             "image.convert('RGB') does"
         )
     if len({array.dtype for array in arrays}) > 1:
@@ -238,7 +242,8 @@ def _alike(arrays: list[NDArray[Any]], ticket: Ticket) -> list[NDArray[Any]]:
 
 def _name(ticket: Ticket, k: int) -> str:
     index = ticket.index
-    return repr(index[k]) if isinstance(index, list) else str(ticket.rows.ids[k])
+    number = repr(index[k]) if isinstance(index, list) else str(ticket.rows.ids[k])
+    return f"the picture of sample {number}"
 
 
 def _labels(samples: Sequence[Any], where: Where, recipe: Recipe) -> Any:
@@ -256,6 +261,12 @@ def _labels(samples: Sequence[Any], where: Where, recipe: Recipe) -> Any:
             "with label_key where they are"
         )
     return labels
+
+
+def _emptied(batch: Any, where: Where, labels: Any) -> Any:
+    # What the main process puts in need not travel there.
+    batch = put(batch, where.image, None)
+    return batch if labels is None or where.label is None else put(batch, where.label, None)
 
 
 def _collated(rest: list[Any], path: Path) -> Any:
@@ -293,7 +304,8 @@ def _from_parts(parts: list[Any], where: Where, ticket: Ticket, recipe: Recipe) 
         found = Where(image, label) if part is parts[0] else found
     whole = torch.cat(frames)
     _check_cut(whole, recipe.policy)
-    return Fetched(ticket, parts[0], found, whole, torch.cat(labels) if labels else None, 0.0)
+    joined = torch.cat(labels) if labels else None
+    return Fetched(ticket, _emptied(parts[0], found, joined), found, whole, joined, 0.0)
 
 
 def _check_cut(frames: torch.Tensor, policy: Policy) -> None:

@@ -23,12 +23,13 @@ from augfeed.feed.fetch import (
     Streaming,
     WorkerStart,
     as_is,
+    cut,
 )
 from augfeed.feed.samples import put
 from augfeed.feed.tickets import Ticket
 from augfeed.memory import Memory
 from augfeed.pipeline import Form, Pipeline, Work
-from augfeed.plan import Plan, draw_plan
+from augfeed.plan import Plan, Rows, draw_plan
 from augfeed.plan.fixed import Fixed
 from augfeed.policy import Policy
 from augfeed.prefetch import Prefetcher
@@ -98,7 +99,7 @@ class GeneralLane:
         self.making, self.recipe, self.reason = making, recipe, reason
         self.costs, self._memory = Costs(), Memory()
         self._inner: TorchLoader[Any] | None = None
-        self._desk = _Desk()
+        self._desk, self._warmed = _Desk(), False
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_inner": None, "_desk": _Desk()}
@@ -107,16 +108,25 @@ class GeneralLane:
         self, loader: Any, tickets: Callable[[], Iterator[Ticket]], key: tuple[int, int]
     ) -> "Workers":
         """Return the batches of the tickets of a pass."""
+        if loader.num_workers:
+            self._warm()
         self._desk.tickets = tickets
-        kept = (
-            self._inner is not None and loader.persistent_workers and loader._iterator is not None
-        )
+        inner = self._inner if loader._iterator is not None else None
         iterable = isinstance(loader.dataset, IterableDataset)
-        if not kept or (iterable and self._desk.key != key):
-            self._inner = self._build(loader, key)
+        if inner is None or (iterable and self._desk.key != key):
+            inner = self._build(loader, key)
         self._desk.key = (key[0], key[1] + 1)  # what workers that live on will count to
-        assert self._inner is not None
-        return Workers(iter(self._inner), self._finish)
+        self._inner = inner if loader.persistent_workers else None
+        return Workers(iter(inner), self._finish)
+
+    def _warm(self) -> None:
+        # What is compiled, or loaded, here is there in every worker that is forked.
+        if not self._warmed:
+            size = self.making.policy.size((32, 32))
+            rows = Rows.of(np.zeros(1, np.int64))
+            ticket = Ticket(0, 0, 0, None, rows, 1)
+            cut([np.zeros((*size, 3), np.uint8)], ticket, self.making.policy)
+            self._warmed = True
 
     def _build(self, loader: Any, key: tuple[int, int]) -> TorchLoader[Any]:
         device = known_device(self.making.place)
@@ -133,7 +143,7 @@ class GeneralLane:
                 Streaming(loader.dataset), batch_size=loader.batch_size, collate_fn=gather,
                 drop_last=loader.drop_last, **shared,
             )  # fmt: skip
-        fetching = Fetching(loader.dataset, self.recipe, loader._auto_collation)
+        fetching = Fetching(loader.dataset, self.recipe, collated=loader._auto_collation)
         return TorchLoader(
             fetching, batch_size=None, sampler=self._desk, collate_fn=as_is, **shared
         )

@@ -32,7 +32,7 @@ class Course:
         position, check, begin = 0, 0, self.run.position
         wanted = self.run.check
         for batch in batches:
-            own = listed(batch, self.batched)[0]
+            own = listed(batch, batched=self.batched)[0]
             end = position + len(own)
             check_border(begin, position, end)
             if position == begin and self.checked:
@@ -56,6 +56,8 @@ def counted(iterator: Any, run: Run, course: Course | None) -> Any:
 @cache
 def _counting(kind: Any) -> Any:
     class Counting(kind):  # type: ignore[misc]
+        """An iterator of torch's that says when it gave a batch."""
+
         _augfeed_run: Run
         _augfeed_course: Course | None
         _augfeed_skip: int

@@ -1,6 +1,6 @@
 """Where in a sample its picture and its label are; how they are taken out and put back."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
 from typing import Any
@@ -155,7 +155,7 @@ def _is_class(part: Any) -> bool:
     return isinstance(part, int | np.integer) and not isinstance(part, bool)
 
 
-def pixels(picture: Any, name: str) -> NDArray[Any]:
+def pixels(picture: Any, name: Callable[[], str]) -> NDArray[Any]:
     """Return a picture as uint8 or float32 `[H, W, C]`, 1 or 3 channels; `name` is for messages.
 
     A tensor with both ends of 1 or 3 is `[C, H, W]`, an array `[H, W, C]`. A PIL image of mode L, 1
@@ -171,7 +171,7 @@ def pixels(picture: Any, name: str) -> NDArray[Any]:
     channels = next((end for end in ends if array.ndim == 3 and array.shape[end] in (1, 3)), None)
     if channels is None or 0 in array.shape:
         raise InputError(
-            f"{name} of shape {array.shape} is no picture of 1 or 3 channels: give [C, H, W] or "
+            f"{name()} of shape {array.shape} is no picture of 1 or 3 channels: give [C, H, W] or "
             "[H, W, C]"
         )
     if picture.ndim == 3 and channels == 0:
@@ -199,18 +199,18 @@ def _from_pil(picture: Image.Image) -> NDArray[np.uint8]:
     return array[..., None] if gray else array
 
 
-def _checked(array: NDArray[Any], name: str) -> NDArray[Any]:
+def _checked(array: NDArray[Any], name: Callable[[], str]) -> NDArray[Any]:
     if array.dtype == np.uint8:
         return array
     if array.dtype.kind != "f":
         raise InputTypeError(
-            f"{name} of dtype {array.dtype} is neither uint8 nor float: convert it to uint8"
+            f"{name()} of dtype {array.dtype} is neither uint8 nor float: convert it to uint8"
         )
     low, high = float(array.min()), float(array.max())
     if not (low >= 0 and high <= 1):
         raise InputError(
-            f"{name} has values from {low:g} to {high:g}, not in [0, 1]: take Normalize out of the "
-            "data set's transform (normalize belongs into the policy), or divide by 255"
+            f"{name()} has values from {low:g} to {high:g}, not in [0, 1]: take Normalize out of "
+            "the data set's transform (normalize belongs into the policy), or divide by 255"
         )
     return array.astype(np.float32, copy=False)
 

@@ -1,6 +1,7 @@
 """The schedule of a pass: in which order, in which batches, on which rank."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ from augfeed.feed.tickets import (
 )
 
 
-def own_order(items: Any, shuffle: bool | None, generator: Any, seed: int | None) -> Any:
+def own_order(items: Any, *, shuffle: Any, generator: Any, seed: int | None) -> Any:
     """Return the sampler of a loader that was given none, marked as its own."""
     sampler: Any = (
         Shuffle(items, generator=generator, seed=seed) if shuffle else SequentialSampler(items)
@@ -62,21 +63,31 @@ def replayable(sampler: Any, run: Run) -> tuple[Any, bool]:
     return (rebatched(sampler, ordered) if stock else ordered), True
 
 
-def tickets(loader: Any, run: Run) -> Iterator[Ticket]:
-    """Yield the tickets of a pass; nothing is drawn before the first is asked for."""
+def scheduled(loader: Any, run: Run) -> Callable[[], Iterator[Ticket]]:
+    """Return what yields the tickets of a pass; nothing is drawn before the first is asked for.
+
+    The loader is not held on to: an iterator that did would keep its workers alive with it.
+    """
     made = Pass(run.seed or 0, run.epoch, run.position, mixes(loader._policy), run.check)
-    batches = loader.batch_sampler
-    if type(batches) is not BatchSampler:
-        given = given_batches(loader._index_sampler, loader._auto_collation)
-        yield from stream_tickets(given, made)
-        return
-    split = split_of(loader) or Split(batches.batch_size, batches.drop_last)
-    order = _known_order(batches.sampler, run, split.world)
+    batches, split = loader.batch_sampler, split_of(loader)
+    if type(batches) is BatchSampler:
+        cut = split or Split(batches.batch_size, batches.drop_last)
+        return partial(_batched, batches.sampler, cut, made, run)
+    return partial(_given, loader._index_sampler, made, batched=loader._auto_collation)
+
+
+def _given(sampler: Any, made: Pass, *, batched: bool) -> Iterator[Ticket]:
+    yield from stream_tickets(given_batches(sampler, batched=batched), made)
+
+
+def _batched(sampler: Any, split: Split, made: Pass, run: Run) -> Iterator[Ticket]:
+    order = _known_order(sampler, run, split.world)
     if order is not None:
         yield from known_tickets(order, split, made)
-        return
-    chunks = batches_of(batches.sampler, batches.batch_size, batches.drop_last)
-    yield from stream_tickets(chunks, made)
+    else:
+        yield from stream_tickets(
+            batches_of(sampler, split.batch_size, drop_last=split.drop_last), made
+        )
 
 
 def _known_order(sampler: Any, run: Run, world: int) -> NDArray[np.int64] | None:

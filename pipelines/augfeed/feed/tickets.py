@@ -93,7 +93,7 @@ def first_step(position: int, together: int, steps: int) -> int:
     return position // together
 
 
-def batches_of(sampler: Iterable[Any], batch_size: int, drop_last: bool) -> Iterator[Chunk]:
+def batches_of(sampler: Iterable[Any], batch_size: int, *, drop_last: bool) -> Iterator[Chunk]:
     """Yield indices as torch's BatchSampler would cut them.
 
     Indices that it would drop are still partners of the last samples that come out.
@@ -103,10 +103,10 @@ def batches_of(sampler: Iterable[Any], batch_size: int, drop_last: bool) -> Iter
         yield chunk, False, len(chunk) == batch_size or not drop_last
 
 
-def given_batches(batches: Iterable[Any], batched: bool) -> Iterator[Chunk]:
+def given_batches(batches: Iterable[Any], *, batched: bool) -> Iterator[Chunk]:
     """Yield each batch of a batch sampler, or each index of a sampler."""
     for batch in batches:
-        yield (*listed(batch, batched), True)
+        yield (*listed(batch, batched=batched), True)
 
 
 def stream_tickets(chunks: Iterator[Chunk], made: Pass) -> Iterator[Ticket]:
@@ -123,7 +123,7 @@ def stream_tickets(chunks: Iterator[Chunk], made: Pass) -> Iterator[Ticket]:
         if emitted and position >= made.position:
             if position == made.position:
                 check_order(made.check, passed, position)
-            rows, index = _rows(own, before, stream, position, made.mixing)
+            rows, index = _rows(own, before, stream if made.mixing else None, position)
             whole = own[0] if single and len(index) == 1 else index
             yield Ticket(step, made.epoch, made.seed, whole, rows, end, check, single)
         elif emitted:
@@ -153,11 +153,11 @@ class _Stream:
 
 
 def _rows(
-    own: list[Any], before: list[Any], stream: _Stream, position: int, mixing: bool
+    own: list[Any], before: list[Any], stream: _Stream | None, position: int
 ) -> tuple[Rows, list[Any]]:
     end = position + len(own)
     lead, tail = list[Any](), list[Any]()
-    if mixing and own:
+    if stream is not None and own:  # partners
         lead = before[-(position % GROUP) :] if position % GROUP else []
         tail = stream.peek(-end % GROUP)
     index = [*own, *lead, *tail]
@@ -187,7 +187,7 @@ def check_order(wanted: int | None, check: int, position: int) -> None:
         )
 
 
-def listed(chunk: Any, batched: bool) -> tuple[list[Any], bool]:
+def listed(chunk: Any, *, batched: bool) -> tuple[list[Any], bool]:
     """Return the indices of a batch, and whether it is one index alone.
 
     Without automatic batching a list, or an array, is a batch of indices; a tuple is a key.

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.utils.data import Subset
+from torch.utils.data import Dataset, Subset
 
 from augfeed.errors import AugfeedError, InputError
 from augfeed.read.arrays import ArraySource
@@ -25,6 +25,17 @@ _NAMES = {
     "CIFAR100": "cifar",
     "ImageNet": "imagenet",
 }
+_ALIKE_NAMES = {
+    *_NAMES,
+    "ImageFolder",
+    "DatasetFolder",
+    "EMNIST",
+    "KMNIST",
+    "SVHN",
+    "STL10",
+    "USPS",
+}
+_PROBES = 16  # samples that are compared with what is in store
 _LOADERS = ("default_loader", "pil_loader", "accimage_loader")
 # Of Hugging Face only the one module: many a project has a package `datasets` of its own.
 _HUGGING_FACE = "datasets.arrow_dataset"
@@ -202,10 +213,11 @@ def _loader(data: Any) -> str:
 
 
 def _decodes_plainly(data: Any) -> bool:
-    if _loader(data) not in _LOADERS:
-        return False
-    module = getattr(getattr(data, "loader", None), "__module__", "")
-    return not _from_library(data) or _of_library(module)
+    loader = getattr(data, "loader", None)
+    if loader is None or _loader(data) not in _LOADERS:
+        return loader is None
+    # One that only has the name of torchvision's: what it does to samples, a look-alike shows.
+    return not _from_library(data) or _of_library(str(loader.__module__))
 
 
 def _of_library(module: str) -> bool:
@@ -218,7 +230,7 @@ def _from_library(data: Any) -> bool:
 
 def _own_method(data: Any) -> str:
     """Return the method that a class of a library had overridden by another, or nothing."""
-    if not _from_library(data):
+    if not _from_library(data) or _looks_alike(type(data)):
         return ""
     for method in ("__getitem__", "__getitems__", "__len__"):
         owner = next((cls for cls in type(data).__mro__ if method in vars(cls)), None)
@@ -227,11 +239,17 @@ def _own_method(data: Any) -> str:
     return ""
 
 
+def _looks_alike(kind: type) -> bool:
+    """Whether a class goes by the name of torchvision's and has only torch's empty base of it."""
+    bases = {cls for cls in kind.__mro__ if _of_library(cls.__module__)}
+    return kind.__name__ in _ALIKE_NAMES and bases <= {Dataset}
+
+
 def _check_samples(data: Any, source: Source) -> None:
     """Raise `_Unfit` if a data set hands out samples other than those it has in store."""
     if hasattr(data, "__len__") and len(data) != len(source):
         raise _Unfit(f"it has {len(data)} samples, and {len(source)} pictures in store")
-    for i in sorted({0, len(source) // 2, len(source) - 1}):
+    for i in np.unique(np.linspace(0, len(source) - 1, _PROBES).astype(int)).tolist():
         sample = data[i]
         parts = 1 if source.labels is None else 2
         if type(sample) is not tuple or len(sample) != parts:

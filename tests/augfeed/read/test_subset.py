@@ -78,7 +78,7 @@ def test_a_part_of_arrays_is_picked() -> None:
     assert isinstance(part, ArraySource) and np.shares_memory(part.images, IMAGES)
 
 
-@pytest.mark.parametrize("policy", ["random_crop(4, pad=1)", "random_resized_crop(4)"])
+@pytest.mark.parametrize("policy", ["random_crop(4, padding=1)", "random_resized_crop(4)"])
 def test_frames_of_a_part_are_those_of_the_chosen_samples(policy: str, folder: Any) -> None:
     made, chosen = parse_policy(policy), [4, 0, 3, 4]
     rows = Rows.of(np.array([3, 1, 0], np.int64))
