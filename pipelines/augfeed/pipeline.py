@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from augfeed.batch import Batch
+from augfeed.costs import Costs
 from augfeed.engines import Engine, Output, check_engine, engine_for, known_device
 from augfeed.engines.cpu import CpuEngine, Job, allocate
 from augfeed.errors import InputError, InputTypeError
@@ -95,7 +96,7 @@ class Pipeline:
         self._resident = resident_pictures(self.source, policy)
         self._mixing = any(isinstance(item, Mixup | CutMix | OneOf) for item in policy.operations)
         self._kept: tuple[int, Indices] | None = None
-        self._memory = Memory()
+        self._memory, self.costs = Memory(), Costs()
         self._lock = threading.Lock()
         self.steps = steps_per_epoch(
             len(self.source), order.batch_size, world=order.world, drop_last=order.drop_last
@@ -225,17 +226,15 @@ class Pipeline:
         def augment(which: Indices) -> None:
             if self._resident is not None and isinstance(self.source, ArraySource):
                 places = self.source.rows(plan.ids)
-                job.run(self._resident, which, out, places=places, offsets=offsets)
+                with self.costs.of("augment", len(which)):
+                    job.run(self._resident, which, out, places=places, offsets=offsets)
                 return
             needed = _needed(plan, which)
             places = np.zeros(len(plan.ids), np.int64)
             places[needed] = np.arange(len(needed))
-            job.run(
-                read_frames(self.source, plan, needed, self.fixed, self._memory),
-                which,
-                out,
-                places=places,
-            )
+            frames = self._read(plan, needed)
+            with self.costs.of("augment", len(which)):
+                job.run(frames, which, out, places=places)
 
         return [partial(augment, part) for part in self._parts(rows)], lambda: batch
 
@@ -247,14 +246,20 @@ class Pipeline:
             if self._resident is not None and isinstance(self.source, ArraySource):
                 frames[k] = self._resident[self.source.rows(plan.ids[parts[k]])]
             else:
-                frames[k] = read_frames(self.source, plan, parts[k], self.fixed, self._memory)
+                frames[k] = self._read(plan, parts[k])
 
         def images() -> torch.Tensor:
             whole = np.concatenate([frames[k] for k in range(len(parts))])
-            tensor = torch.from_numpy(whole).to(self.device, non_blocking=True)
-            return self.engine.apply(plan, tensor, offsets=self._offsets(plan), output=self.output)
+            offsets = self._offsets(plan)
+            with self.costs.of("augment", plan.count):
+                tensor = torch.from_numpy(whole).to(self.device, non_blocking=True)
+                return self.engine.apply(plan, tensor, offsets=offsets, output=self.output)
 
         return [partial(read, k) for k in range(len(parts))], images
+
+    def _read(self, plan: Plan, which: Indices) -> NDArray[Any]:
+        with self.costs.of("read", len(which)):
+            return read_frames(self.source, plan, which, self.fixed, self._memory)
 
     def _offsets(self, plan: Plan) -> NDArray[np.int32] | None:
         # Where the engine itself cuts; frames that were read are cut already.

@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader as TorchLoader
 from torch.utils.data import IterableDataset, Sampler, default_collate
 
 from augfeed.batch import Batch
+from augfeed.costs import Costs
 from augfeed.engines import Output, check_engine, engine_for, known_device
 from augfeed.engines.cpu import CpuEngine, Job, allocate
 from augfeed.errors import InputTypeError
@@ -37,19 +38,6 @@ from augfeed.read.datasets import Recognised
 from augfeed.targets import Targets, make_targets, softens
 
 Given = tuple[Any, Batch, Ticket]  # what the caller gets, the batch it came from, its ticket
-
-
-class Costs:
-    """What the stages of a lane took so far: `{stage: (seconds, samples)}`."""
-
-    def __init__(self) -> None:
-        """Start at nothing."""
-        self.stages: dict[str, tuple[float, int]] = {}
-
-    def add(self, stage: str, seconds: float, samples: int) -> None:
-        """Add what a stage took for some samples."""
-        before = self.stages.get(stage, (0.0, 0))
-        self.stages[stage] = before[0] + seconds, before[1] + samples
 
 
 class Lane(Protocol):
@@ -217,8 +205,13 @@ class NativeLane:
 
     def __init__(self, making: Making, recognised: Recognised, reason: str) -> None:
         """Build the pipeline, which checks that policy, data and output fit each other."""
-        self.recognised, self.reason, self.costs = recognised, reason, Costs()
+        self.recognised, self.reason = recognised, reason
         self.making, self.pipeline = making, self._build(making, recognised)
+
+    @property
+    def costs(self) -> Costs:
+        """What the stages took so far."""
+        return self.pipeline.costs
 
     @staticmethod
     def _build(making: Making, recognised: Recognised) -> Pipeline:
