@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from augfeed.batch import Batch
 from augfeed.costs import Costs
-from augfeed.engines import Engine, Output, check_engine, engine_for, known_device
+from augfeed.engines import Engine, Output, check_engine, engine_for, known_device, resolved_engine
 from augfeed.engines.cpu import CpuEngine, Job, allocate
 from augfeed.errors import InputError, InputTypeError
 from augfeed.invariances import Invariances
@@ -129,9 +129,14 @@ class Pipeline:
         return self._engine
 
     @property
-    def mixing(self) -> bool:
-        """Whether samples have partners."""
-        return self._mixing
+    def engine_name(self) -> str:
+        """The name of the engine, "cpu" or "portable"."""
+        return resolved_engine(self.device, self._engine_name)
+
+    @property
+    def resident(self) -> bool:
+        """Whether the engine takes pictures from memory as they are."""
+        return self._resident is not None
 
     @property
     def whole_batches(self) -> bool:

@@ -126,11 +126,17 @@ def check_engine(device: torch.device, name: str) -> str:
     return name
 
 
+def resolved_engine(device: torch.device, name: str) -> str:
+    """Return the name of the engine that `name` means on a kind of device."""
+    if name != "auto":
+        return name
+    return "cpu" if device.type == "cpu" else "portable"
+
+
 def engine_for(device: Any = "cpu", name: str = "auto") -> Engine:
     """Return the engine for a device: `cpu` on the CPU, else `portable`; or the one named."""
     device = usable_device(device)
-    name = check_engine(device, name)
-    if name == "portable" or (name == "auto" and device.type != "cpu"):
+    if resolved_engine(device, check_engine(device, name)) == "portable":
         from augfeed.engines.portable import PortableEngine
 
         return PortableEngine(device)

@@ -2,11 +2,82 @@
 
 from typing import Any
 
+from augfeed.feed.lanes import GeneralLane, NativeLane
+from augfeed.feed.schedule import split_of
+
+# What torch's loader does with worker processes, and the native lane has none.
+_OF_WORKERS = {
+    "timeout": 0,
+    "worker_init_fn": None,
+    "multiprocessing_context": None,
+    "persistent_workers": False,
+    "in_order": True,
+}
+
 
 def explained(loader: Any) -> str:
     """Return some lines for people."""
     if loader.lane == "torch":
-        return "lane: torch (no policy is given, so everything is torch's DataLoader)"
+        return "lane: torch (no policy is given, so everything is as torch's DataLoader does it)"
     lane = loader._lane
-    lines = [f"lane: {lane.name} ({lane.reason})"]
+    lines = [f"lane: {lane.name} ({lane.reason})", f"order: {_order(loader)}"]
+    lines += _native(loader, lane) if isinstance(lane, NativeLane) else _general(loader, lane)
     return "\n".join(lines)
+
+
+def _order(loader: Any) -> str:
+    sampler = loader._innermost()
+    kind = type(sampler).__name__
+    seed = f"seed={loader.seed}" if loader.seed is not None else "torch's generator"
+    if not getattr(sampler, "augfeed_own", False):
+        order = f"as the given {kind} says"
+    elif kind == "SequentialSampler":
+        order = "that of the data set"
+    elif loader.seed is None:
+        order = "shuffled by torch's generator"
+    else:
+        order = f"shuffled, a function of {seed} and the epoch"
+    rank, world = loader._rank_and_world()
+    ours = f"; rank {rank} of {world}" if world > 1 and split_of(loader) else ""
+    return f"{order}; augmentation keyed by {seed}{ours}"
+
+
+def _native(loader: Any, lane: NativeLane) -> list[str]:
+    pipeline, threads = lane.pipeline, loader.num_workers
+    where = f"{threads} threads of this process" if threads else "the calling thread"
+    if pipeline.resident:
+        read = "read: nothing to do, the pictures lie in memory"
+    else:
+        read = f"read: files or arrays are decoded, cut and resized in {where}"
+    lines = [read + _cost(lane, "read"), _augment(lane, pipeline.engine_name, where)]
+    unused = [name for name, default in _OF_WORKERS.items() if getattr(loader, name) != default]
+    if unused:
+        lines.append(f"without effect, as there are no worker processes: {', '.join(unused)}")
+    return [*lines, _delivery(lane)]
+
+
+def _general(loader: Any, lane: GeneralLane) -> list[str]:
+    workers = loader.num_workers
+    where = f"{workers} worker processes of torch's" if workers else "this process"
+    fetch = f"fetch: samples are taken from the data set, cut, resized and collated in {where}"
+    augment = _augment(lane, lane.making.engine_name, "this process")
+    return [fetch + _cost(lane, "fetch"), augment, _delivery(lane)]
+
+
+def _augment(lane: Any, engine: str, where: str) -> str:
+    return f"augment: by the {engine} engine in {where}{_cost(lane, 'augment')}"
+
+
+def _delivery(lane: Any) -> str:
+    making = lane.making
+    layout = "channels last" if making.output.channels_last else "[B, C, H, W]"
+    dtype = str(making.output.dtype).removeprefix("torch.")
+    return f"deliver: {dtype}, {layout}, on {making.place}"
+
+
+def _cost(lane: Any, stage: str) -> str:
+    each = lane.costs.each(stage)
+    if each is None:
+        return ""
+    count = lane.costs.stages[stage][1]
+    return f" - {each * 1e6:,.1f} us a sample so far ({count:,} samples)"

@@ -12,7 +12,7 @@ from torch.utils.data import IterableDataset, Sampler, default_collate
 
 from augfeed.batch import Batch
 from augfeed.costs import Costs
-from augfeed.engines import Output, check_engine, engine_for, known_device
+from augfeed.engines import Output, check_engine, engine_for, known_device, resolved_engine
 from augfeed.engines.cpu import CpuEngine, Job, allocate
 from augfeed.errors import InputTypeError
 from augfeed.feed.accelerate import accelerate_device
@@ -69,6 +69,11 @@ class Making:
         if self.device is not None:
             return self.device
         return accelerate_device() or "cpu"
+
+    @property
+    def engine_name(self) -> str:
+        """The name of the engine, "cpu" or "portable"."""
+        return resolved_engine(known_device(self.place), self.engine)
 
     def check(self) -> None:
         """Raise what would make every batch fail."""

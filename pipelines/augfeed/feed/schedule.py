@@ -27,9 +27,12 @@ from augfeed.feed.tickets import (
 
 def own_order(items: Any, *, shuffle: Any, generator: Any, seed: int | None) -> Any:
     """Return the sampler of a loader that was given none, marked as its own."""
-    sampler: Any = (
-        Shuffle(items, generator=generator, seed=seed) if shuffle else SequentialSampler(items)
-    )
+    if not shuffle:
+        sampler: Any = SequentialSampler(items)
+    elif seed is None:
+        sampler = RandomSampler(items, generator=generator)
+    else:
+        sampler = Shuffle(items, generator=generator, seed=seed)
     sampler.augfeed_own = True
     return sampler
 
