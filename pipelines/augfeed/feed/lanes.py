@@ -110,7 +110,9 @@ class GeneralLane:
             inner = self._build(loader, key)
         self._desk.key = (key[0], key[1] + 1)  # what workers that live on will count to
         self._inner = inner if loader.persistent_workers else None
-        return Workers(iter(inner), self._finish)
+        # Samples without a number are fetched again, to be left out.
+        skipped = loader._run.position if iterable else 0
+        return Workers(iter(inner), self._finish, skipped)
 
     def _warm(self) -> None:
         # What is compiled, or loaded, here is there in every worker that is forked.
@@ -192,14 +194,17 @@ class _Desk(Sampler[Ticket]):
 class Workers:
     """Batches from torch's iterator, whose members (`_workers`, ...) it shows as its own."""
 
-    def __init__(self, inner: Any, finish: Callable[[Fetched], Given]) -> None:
-        """Take torch's iterator, and what makes batches of what it fetches."""
-        self.inner, self._finish = inner, finish
+    def __init__(self, inner: Any, finish: Callable[[Fetched], Given], skipped: int) -> None:
+        """Take torch's iterator, what makes batches of what it fetches, and how many to skip."""
+        self.inner, self._finish, self._skipped = inner, finish, skipped
 
     def __iter__(self) -> "Workers":
         return self
 
     def __next__(self) -> Given:
+        while self._skipped:
+            self._skipped -= 1
+            next(self.inner)
         return self._finish(next(self.inner))
 
 

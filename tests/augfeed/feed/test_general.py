@@ -1,0 +1,409 @@
+"""The general lane: samples of any form come as the native lane has them."""
+
+from collections import namedtuple
+from collections.abc import Callable, Iterator
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch.utils.data import (
+    BatchSampler,
+    Dataset,
+    IterableDataset,
+    SequentialSampler,
+    TensorDataset,
+    default_collate,
+    get_worker_info,
+)
+
+from augfeed import DataLoader
+from augfeed.errors import InputError, InputTypeError, PolicyError
+
+COUNT, SIDE = 37, 12
+PIXELS = np.random.default_rng(4).integers(0, 256, (COUNT, SIDE, SIDE, 3), dtype=np.uint8)
+LABELS = torch.arange(COUNT) % 5
+MIXED = "random_crop(12, padding=2) | hflip | mixup(0.4) | gaussian_noise(0.1)"
+PLAIN = "hflip(p=0.5) | normalize(0.5, 0.25)"
+Pair = namedtuple("Pair", "picture label")
+
+
+class Samples(Dataset[Any]):
+    """Pictures in some form, in samples of some form."""
+
+    def __init__(self, form: Callable[[Any, int], Any], kind: Callable[[Any], Any]) -> None:
+        self.form, self.kind, self.classes = form, kind, list("abcde")
+
+    def __len__(self) -> int:
+        return COUNT
+
+    def __getitem__(self, i: int) -> Any:
+        return self.form(self.kind(PIXELS[i]), int(LABELS[i]))
+
+
+def chw(pixels: Any) -> Any:
+    return torch.from_numpy(pixels.transpose(2, 0, 1).copy())
+
+
+def read_only(pixels: Any) -> Any:
+    copy = pixels.copy()
+    copy.flags.writeable = False
+    return copy
+
+
+def batches(data: Any, batch_size: int = 8, policy: str = MIXED, **options: Any) -> list[Any]:
+    options = {"seed": 3, "shuffle": True, **options}
+    return list(DataLoader(data, batch_size, policy=policy, **options))
+
+
+def native(batch_size: int = 8, policy: str = MIXED, **options: Any) -> list[Any]:
+    data = TensorDataset(torch.from_numpy(PIXELS).permute(0, 3, 1, 2), LABELS)
+    return batches(data, batch_size, policy, **options)
+
+
+def assert_same(found: list[Any], expected: list[Any]) -> None:
+    assert len(found) == len(expected)
+    for one, other in zip(found, expected, strict=True):
+        for a, b in zip(one, other, strict=True):
+            assert torch.equal(a, b)
+
+
+KINDS: dict[str, Callable[[Any], Any]] = {
+    "tensor CHW": chw,
+    "tensor HWC": lambda pixels: torch.from_numpy(pixels.copy()),
+    "array HWC": lambda pixels: pixels,
+    "array CHW": lambda pixels: pixels.transpose(2, 0, 1),
+    "array that may not be written to": read_only,
+    "PIL": Image.fromarray,
+    "PIL RGBA": lambda pixels: Image.fromarray(pixels).convert("RGBA"),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_any_kind_of_picture_gives_the_batches_of_the_native_lane(kind: str) -> None:
+    data = Samples(lambda picture, label: (picture, label), KINDS[kind])
+    assert_same(batches(data), native())
+
+
+@pytest.mark.parametrize("batch_size", [1, 5, 8, 12, 37, 64])
+@pytest.mark.parametrize("drop_last", [False, True])
+def test_partners_beyond_a_batch_are_fetched(batch_size: int, drop_last: bool) -> None:
+    data = Samples(lambda picture, label: (picture, label), chw)
+    found = batches(data, batch_size, drop_last=drop_last)
+    assert_same(found, native(batch_size, drop_last=drop_last))
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_workers_change_nothing(workers: int) -> None:
+    data = Samples(_pair, chw)
+    assert_same(batches(data, 12, num_workers=workers), native(12))
+
+
+def _pair(picture: Any, label: int) -> Any:
+    return picture, label
+
+
+def test_a_sampler_that_nothing_is_known_of_has_the_same_partners() -> None:
+    class Own:
+        def __len__(self) -> int:
+            return COUNT
+
+        def __iter__(self) -> Iterator[int]:
+            return iter([*range(20, COUNT), *range(20)])
+
+    class Batches(BatchSampler):
+        pass
+
+    data = Samples(_pair, chw)
+    options: dict[str, Any] = {"shuffle": None, "policy": MIXED, "seed": 3}
+    whole = torch.cat([b[0] for b in DataLoader(data, 8, sampler=Own(), **options)])
+    for size in (3, 12, 20):
+        parts = [b[0] for b in DataLoader(data, size, sampler=Own(), **options)]
+        assert torch.equal(torch.cat(parts), whole)
+        given = Batches(Own(), size, False)
+        parts = [b[0] for b in DataLoader(data, batch_sampler=given, **options)]
+        assert torch.equal(torch.cat(parts), whole)
+
+
+FORMS: dict[str, tuple[Callable[[Any, int], Any], Any, Any]] = {
+    "tuple": (lambda picture, label: (picture, label), 0, 1),
+    "tuple, label first": (lambda picture, label: (label, picture), 1, 0),
+    "list": (lambda picture, label: [picture, label], 0, 1),
+    "dict": (
+        lambda picture, label: {"image": picture, "label": label, "id": "x"},
+        "image",
+        "label",
+    ),
+    "named tuple": (lambda picture, label: Pair(picture, label), "picture", "label"),
+    "three": (lambda picture, label: (picture, label, "name"), 0, 1),
+    "nested": (lambda p, label: {"inputs": (p, 1.5), "target": label}, ("inputs", 0), "target"),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_pictures_and_targets_are_put_where_the_sample_has_them(form: str) -> None:
+    made, image, label = FORMS[form]
+    data = Samples(made, chw)
+    stock = next(iter(torch.utils.data.DataLoader(data, 8)))
+    expected = native(shuffle=False)[0]
+    found = batches(data, shuffle=False)[0]
+    assert type(found) is type(stock)
+    for key, value in ((image, expected[0]), (label, expected[1])):
+        part = found
+        for step in key if isinstance(key, tuple) else (key,):
+            part = getattr(part, step) if isinstance(part, Pair) else part[step]
+        assert torch.equal(part, value)
+
+
+def test_what_is_neither_picture_nor_label_is_collated_as_torch_does() -> None:
+    data = Samples(lambda p, label: {"image": p, "label": label, "box": (1, 2.5), "id": "x"}, chw)
+    stock = next(iter(torch.utils.data.DataLoader(data, 8)))
+    found = batches(data, policy=PLAIN, shuffle=False)[0]
+    assert list(found) == list(stock)
+    assert found["id"] == stock["id"]
+    assert torch.equal(found["label"], stock["label"])
+    assert all(map(torch.equal, found["box"], stock["box"]))
+
+
+def test_samples_are_left_as_they_are() -> None:
+    held = [{"image": chw(PIXELS[i]), "label": int(LABELS[i])} for i in range(COUNT)]
+    batches(held, num_classes=5)
+    for i, sample in enumerate(held):
+        assert torch.equal(sample["image"], chw(PIXELS[i]))
+        assert sample["label"] == int(LABELS[i])
+
+
+def test_a_picture_alone_gives_pictures_alone() -> None:
+    data = [chw(pixels) for pixels in PIXELS]
+    found = batches(data, policy=PLAIN)
+    assert all(map(torch.equal, found, [b[0] for b in native(policy=PLAIN)]))
+
+
+@pytest.mark.parametrize("mode", ["L", "1", "I;16"])
+def test_grey_pil_images_have_one_channel(mode: str) -> None:
+    def gray(pixels: Any) -> Any:
+        if mode == "I;16":
+            return Image.fromarray(pixels[..., 0].astype(np.uint16) << 8)
+        return Image.fromarray(pixels).convert(mode)
+
+    for images, _ in batches(Samples(_pair, gray)):
+        assert images.shape[1:] == (1, SIDE, SIDE)
+
+
+def test_pictures_of_different_sizes_are_cut_to_one() -> None:
+    def grown(pixels: Any) -> Any:
+        return np.pad(pixels, ((0, int(pixels[0, 0, 0]) % 7), (0, 3), (0, 0)))
+
+    data = Samples(_pair, grown)
+    for policy in ("random_resized_crop(10) | cutmix(1.0)", "resize(10) | center_crop(8)"):
+        whole = torch.cat([b[0] for b in batches(data, 8, policy)])
+        assert torch.equal(torch.cat([b[0] for b in batches(data, 11, policy)]), whole)
+    with pytest.raises(PolicyError, match="random_resized_crop"):
+        batches(data, policy="hflip")
+
+
+# Iterable data sets
+
+
+class Stream(IterableDataset[Any]):
+    """Shares its samples out between workers."""
+
+    classes = tuple("abcde")
+
+    def __iter__(self) -> Iterator[Any]:
+        worker = get_worker_info()
+        step = worker.num_workers if worker else 1
+        for i in range(worker.id if worker else 0, COUNT, step):
+            yield chw(PIXELS[i]), int(LABELS[i])
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("persistent", [False, True])
+def test_an_iterable_data_set_comes_again_and_each_epoch_differs(
+    workers: int, persistent: bool
+) -> None:
+    if persistent and not workers:
+        pytest.skip("only workers persist")
+    options: dict[str, Any] = {
+        "shuffle": None,
+        "num_workers": workers,
+        "persistent_workers": persistent,
+    }
+    loader: DataLoader[Any] = DataLoader(Stream(), 8, policy=MIXED, seed=3, **options)
+    first, second = list(loader), list(loader)
+    assert sum(len(images) for images, _ in first) == COUNT
+    assert_same(batches(Stream(), **options), first)
+    assert not torch.equal(first[0][0], second[0][0])
+    loader.set_epoch(0)
+    assert_same(list(loader), first)
+
+
+# Without automatic batching
+
+
+def test_single_samples_come_single() -> None:
+    data = Samples(_pair, chw)
+    found = batches(data, batch_size=None, policy=MIXED, shuffle=False)  # type: ignore[arg-type]
+    expected = native(shuffle=False)
+    assert torch.equal(
+        torch.stack([image for image, _ in found]), torch.cat([b[0] for b in expected])
+    )
+    assert torch.equal(
+        torch.stack([label for _, label in found]), torch.cat([b[1] for b in expected])
+    )
+
+
+def test_a_data_set_may_give_whole_batches() -> None:
+    class Whole(Samples):
+        def __getitem__(self, index: Any) -> Any:
+            return torch.stack([chw(PIXELS[i]) for i in index]), LABELS[index]
+
+    data = Whole(_pair, chw)
+    sampler = BatchSampler(SequentialSampler(data), 8, False)
+    found = batches(data, None, shuffle=None, sampler=sampler)  # type: ignore[arg-type]
+    assert_same(found, native(shuffle=False))
+
+
+def test_getitems_is_asked_once_a_batch() -> None:
+    class Many(Samples):
+        asked: ClassVar[list[int]] = []
+
+        def __getitems__(self, index: list[int]) -> list[Any]:
+            self.asked.append(len(index))
+            return [self[i] for i in index]
+
+    data = Many(_pair, chw)
+    assert_same(batches(data), native())
+    assert data.asked == [8, 8, 8, 8, 5]
+
+
+# Collate functions
+
+
+def as_dict(samples: list[Any]) -> dict[str, Any]:
+    return {"pixel_values": torch.stack([s[0] for s in samples]),
+            "labels": torch.tensor([s[1] for s in samples])}  # fmt: skip
+
+
+def test_a_collate_function_may_give_another_form() -> None:
+    found = batches(Samples(_pair, chw), 12, collate_fn=as_dict)
+    assert_same([list(batch.values()) for batch in found], native(12))
+
+
+def test_a_collate_function_may_scale_to_floats() -> None:
+    def scaled(samples: list[Any]) -> list[Any]:
+        images, labels = default_collate(samples)
+        return [images / 255, labels]
+
+    for found, expected in zip(
+        batches(Samples(_pair, chw), collate_fn=scaled), native(), strict=True
+    ):
+        assert torch.allclose(found[0], expected[0], atol=1e-5)
+
+
+def test_a_collate_function_sees_the_samples_of_its_batch_and_no_others() -> None:
+    seen: list[int] = []
+
+    def counting(samples: list[Any]) -> Any:
+        seen.append(len(samples))
+        return default_collate(samples)
+
+    batches(Samples(_pair, chw), 10, collate_fn=counting, shuffle=False)
+    # Positions 0-9 end inside the group 8-15: six partners are collated apart.
+    assert seen[:2] == [10, 6]
+
+
+@pytest.mark.parametrize("hidden", [lambda s: [len(s)], lambda s: [torch.zeros(len(s), 9), 1]])
+def test_a_collate_function_that_hides_the_pictures_is_named(hidden: Any) -> None:
+    with pytest.raises(InputError, match="collate_fn hides the pictures"):
+        batches(Samples(_pair, chw), collate_fn=hidden)
+
+
+def test_what_a_collate_function_raises_reaches_the_caller() -> None:
+    def broken(samples: list[Any]) -> Any:
+        raise LookupError("no such thing")
+
+    with pytest.raises(LookupError, match="no such thing"):
+        batches(Samples(_pair, chw), collate_fn=broken)
+
+
+def test_the_collate_function_shown_raises_instead_of_leaving_the_policy_out() -> None:
+    loader: DataLoader[Any] = DataLoader(Samples(_pair, chw), 8, policy=MIXED, seed=3)
+    stock = torch.utils.data.DataLoader(loader.dataset, 8, collate_fn=loader.collate_fn)
+    with pytest.raises(InputError, match=r"loader\.skip"):
+        next(iter(stock))
+    again = DataLoader(loader.dataset, 8, collate_fn=loader.collate_fn, policy=MIXED, seed=3)
+    assert_same(list(again), list(loader))
+
+
+# Errors that name the cure
+
+
+def test_a_sample_without_a_picture_is_described() -> None:
+    with pytest.raises(InputTypeError, match=r"has no picture: it is a tuple \(a str, a int\)"):
+        batches(Samples(lambda picture, label: ("x", label), chw))
+
+
+def test_two_pictures_ask_for_image_key() -> None:
+    data = Samples(lambda picture, label: (picture, picture, label), chw)
+    with pytest.raises(InputError, match="image_key=0"):
+        batches(data)
+    found = batches(data, image_key=0)
+    assert torch.equal(found[0][0], native()[0][0])
+    assert found[0][1].dtype == torch.uint8
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"image_key": "image"}, "image_key='image' leads nowhere"),
+        ({"image_key": 1}, "image_key=1 leads to a int"),
+        ({"label_key": 7}, "label_key=7 leads nowhere"),
+    ],
+)
+def test_a_key_that_leads_nowhere_is_named(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        batches(Samples(_pair, chw), **options)
+
+
+@pytest.mark.parametrize("label", ["cat", None, {"a": "b"}])
+def test_a_label_of_the_wrong_type_is_named(label: Any) -> None:
+    data = Samples(lambda picture, _: (picture, label), chw)
+    with pytest.raises(InputError, match="label_key"):
+        batches(data)
+
+
+def test_unknown_classes_ask_for_their_number() -> None:
+    held = [(chw(PIXELS[i]), int(LABELS[i])) for i in range(COUNT)]
+    with pytest.raises(InputError, match="num_classes"):
+        batches(held)
+    assert_same(batches(held, num_classes=5), native())
+
+
+def test_normalized_pictures_are_refused() -> None:
+    data = Samples(_pair, lambda pixels: chw(pixels) / 127.5 - 1)
+    with pytest.raises(InputError, match="take Normalize out"):
+        batches(data)
+
+
+def test_pictures_of_one_and_three_channels_are_refused() -> None:
+    data = Samples(_pair, lambda p: Image.fromarray(p).convert("L" if p[0, 0, 0] < 99 else "RGB"))
+    with pytest.raises(InputError, match="convert"):
+        batches(data, 37)
+
+
+def test_an_error_in_a_worker_keeps_its_type_and_the_epoch_goes_on() -> None:
+    class Broken(Samples):
+        def __getitem__(self, i: int) -> Any:
+            if i == 9:
+                raise KeyError("sample nine")
+            return super().__getitem__(i)
+
+    for workers in (0, 1):
+        loader = DataLoader(Broken(_pair, chw), 8, policy=PLAIN, num_workers=workers)
+        iterator = iter(loader)
+        next(iterator)
+        with pytest.raises(KeyError, match="sample nine"):
+            next(iterator)
+        assert len(list(iterator)) == 3

@@ -1,0 +1,276 @@
+"""Workers, threads and memory: what a loader leaves behind, and what it does not touch."""
+
+import copy
+import gc
+import json
+import os
+import pickle
+import random
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.data import Dataset, TensorDataset
+
+from augfeed import DataLoader
+
+COUNT = 48
+PIXELS = torch.from_numpy(
+    np.random.default_rng(4).integers(0, 256, (COUNT, 3, 8, 8), dtype=np.uint8)
+)
+POLICY = "hflip | mixup(0.4) | gaussian_noise(0.1)"
+LANES = ("general", "native")
+TOO_MANY = pytest.mark.filterwarnings("ignore:This DataLoader will create")
+
+
+class Pairs(Dataset[Any]):
+    classes = tuple("abcde")
+
+    def __len__(self) -> int:
+        return COUNT
+
+    def __getitem__(self, i: int) -> Any:
+        return PIXELS[i], i % 5
+
+
+def loader(lane: str, **options: Any) -> DataLoader[Any]:
+    data: Any = Pairs() if lane == "general" else TensorDataset(PIXELS, torch.arange(COUNT) % 5)
+    given = {"shuffle": True, "policy": POLICY, "seed": 3, **options}
+    made: DataLoader[Any] = DataLoader(data, 8, **given)
+    assert made.lane == lane
+    return made
+
+
+def pictures(batches: Any) -> torch.Tensor:
+    return torch.cat([images for images, _ in batches])
+
+
+def children() -> set[int]:
+    found = set()
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = path.read_text().rsplit(")", 1)[1].split()
+        except OSError:
+            continue
+        if int(fields[1]) == os.getpid() and fields[0] != "Z":
+            found.add(int(path.parent.name))
+    return found
+
+
+def eventually(true: Callable[[], bool], seconds: float = 20) -> bool:
+    deadline = time.monotonic() + seconds
+    while not true() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return true()
+
+
+# The same batches however they are made
+
+
+@TOO_MANY
+@pytest.mark.parametrize("lane", LANES)
+@pytest.mark.parametrize("workers", [1, 2, 4])
+def test_the_number_of_workers_changes_nothing(lane: str, workers: int) -> None:
+    assert torch.equal(pictures(loader(lane, num_workers=workers)), pictures(loader("native")))
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_the_start_method_changes_nothing(method: str) -> None:
+    given = loader("general", num_workers=1, multiprocessing_context=method)
+    assert torch.equal(pictures(given), pictures(loader("native")))
+
+
+@pytest.mark.parametrize("lane", LANES)
+def test_workers_that_persist_make_the_same_epochs(lane: str) -> None:
+    given = loader(lane, num_workers=2, persistent_workers=True)
+    fresh = loader("native")
+    for _ in range(3):
+        assert torch.equal(pictures(given), pictures(fresh))
+
+
+def through_pickle(given: DataLoader[Any]) -> DataLoader[Any]:
+    again: DataLoader[Any] = pickle.loads(pickle.dumps(given))
+    return again
+
+
+@pytest.mark.parametrize("lane", LANES)
+@pytest.mark.parametrize("copied", [through_pickle, copy.deepcopy, copy.copy])
+@pytest.mark.parametrize("persistent", [False, True])
+def test_a_used_loader_can_be_copied(lane: str, copied: Any, persistent: bool) -> None:
+    given = loader(lane, num_workers=1, persistent_workers=persistent)
+    iterator = iter(given)
+    next(iterator)
+    other = copied(given)
+    assert other.state_dict() == given.state_dict()
+    rest = pictures(iterator)
+    assert torch.equal(pictures(other), pictures(given)) or len(rest)
+    other.set_epoch(0)
+    assert torch.equal(pictures(other), pictures(loader("native")))
+
+
+# Random numbers
+
+
+def orders(given: Any) -> list[list[int]]:
+    # Pictures are known by their sums, which the stock loader gives out.
+    sums = {int(picture.sum()): i for i, picture in enumerate(PIXELS)}
+    return [[sums[int(picture.sum())] for picture in images] for images, _ in given]
+
+
+@pytest.mark.parametrize("lane", LANES)
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("own", [False, True])
+def test_a_policy_leaves_torchs_order_and_random_state(lane: str, workers: int, own: bool) -> None:
+    def options() -> dict[str, Any]:
+        made: dict[str, Any] = {"shuffle": True, "num_workers": workers}
+        if own:
+            made["generator"] = torch.Generator()
+            made["generator"].manual_seed(6)
+        return made
+
+    torch.manual_seed(1)
+    stock: Any = torch.utils.data.DataLoader(Pairs(), 8, **options())
+    expected = [orders(stock) for _ in range(2)]
+    state = torch.get_rng_state()
+    torch.manual_seed(1)
+    given = loader(lane, seed=None, **options())
+    found = [[batch.ids.tolist() for batch in given.batches()] for _ in range(2)]
+    assert found == expected
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.parametrize("lane", LANES)
+@pytest.mark.parametrize("persistent", [False, True])
+def test_manual_seed_reproduces_a_run_whose_epochs_all_differ(lane: str, persistent: bool) -> None:
+    def run() -> list[torch.Tensor]:
+        torch.manual_seed(8)
+        options = {"num_workers": 1, "persistent_workers": True} if persistent else {}
+        given = loader(lane, seed=None, shuffle=False, **options)
+        return [pictures(given) for _ in range(3)]
+
+    first, again = run(), run()
+    assert all(map(torch.equal, first, again))
+    assert not any(torch.equal(first[i], first[j]) for i, j in ((0, 1), (0, 2), (1, 2)))
+
+
+def test_building_a_loader_changes_no_global_state() -> None:
+    def state() -> tuple[Any, ...]:
+        return (
+            torch.get_rng_state().tolist(), np.random.get_state()[1].tolist(),  # type: ignore[index]
+            random.getstate(), torch.get_num_threads(),
+            torch.multiprocessing.get_start_method(allow_none=True),
+            [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD)],
+            threading.active_count(),
+            torch.cuda.is_initialized(),  # type: ignore[no-untyped-call]
+        )  # fmt: skip
+
+    before = state()
+    for lane in LANES:
+        loader(lane, num_workers=2)
+        loader(lane, device="cuda")  # found missing when it is used, not before
+    assert state() == before
+
+
+# What is left behind
+
+
+@pytest.mark.parametrize("way", ["break", "del", "error"])
+def test_workers_of_an_abandoned_iterator_go_though_the_loader_lives(way: str) -> None:
+    given, before = loader("general", num_workers=2), children()
+    try:
+        for _ in given:
+            assert children() > before
+            if way == "error":
+                raise LookupError("in the loop")
+            break
+    except LookupError:
+        pass
+    if way == "del":
+        iterator = iter(given)
+        next(iterator)
+        del iterator
+    assert eventually(lambda: children() <= before)
+    assert len(given) == 6
+
+
+def test_persistent_workers_go_with_their_loader_without_a_collector() -> None:
+    before = children()
+    gc.disable()
+    try:
+        given = loader("general", num_workers=1, persistent_workers=True)
+        pictures(given)
+        assert children() > before
+        del given
+        assert eventually(lambda: children() <= before)
+    finally:
+        gc.enable()
+
+
+@pytest.mark.parametrize("lane", LANES)
+def test_fifty_epochs_leak_nothing(lane: str) -> None:
+    def held() -> tuple[int, int, int, int]:
+        gc.collect()
+        shared = len(list(Path("/dev/shm").glob("torch_*"))) if Path("/dev/shm").exists() else 0
+        return len(children()), threading.active_count(), len(os.listdir("/proc/self/fd")), shared
+
+    given = loader(lane, num_workers=1)
+    pictures(given)
+    first = held()
+    for epoch in range(50):
+        for k, _ in enumerate(given):
+            if epoch % 2 and k == 2:
+                break
+    assert eventually(lambda: all(a <= b for a, b in zip(held(), first, strict=True)))
+
+
+def test_a_killed_worker_is_an_error_and_no_hang() -> None:
+    iterator: Any = iter(loader("general", num_workers=1))
+    next(iterator)
+    os.kill(iterator._workers[0].pid, signal.SIGKILL)
+    with pytest.raises(RuntimeError, match="worker"):
+        while True:
+            next(iterator)
+
+
+SCRIPT = """
+    import json, os, sys, time
+    sys.path.insert(0, os.getcwd())
+    from tests.augfeed.test_processes import loader
+    iterator = iter(loader(sys.argv[1], num_workers=2))
+    next(iterator)
+    workers = [w.pid for w in getattr(iterator, "_workers", [])]
+    print(json.dumps([os.getpid(), *workers]), flush=True)
+    while True:
+        time.sleep(0.1)
+"""
+
+
+@pytest.mark.parametrize("lane", LANES)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_a_signal_leaves_no_process_behind(lane: str, number: signal.Signals) -> None:
+    line = [sys.executable, "-c", textwrap.dedent(SCRIPT), lane]
+    path = os.pathsep.join(sys.path)
+    with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+                          env={**os.environ, "PYTHONPATH": path}) as process:  # fmt: skip
+        assert process.stdout is not None
+        pids = json.loads(process.stdout.readline())
+        assert len(pids) == (3 if lane == "general" else 1)
+        process.send_signal(number)
+        process.wait(30)
+    assert eventually(lambda: not any(alive(pid) for pid in pids), 30)
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
