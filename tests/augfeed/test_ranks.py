@@ -83,7 +83,8 @@ def test_a_rank_can_be_named(two: Any, lane: str) -> None:
 
 @pytest.mark.parametrize("lane", LANES)
 def test_unseeded_ranks_share_the_order_of_a_distributed_sampler(two: Any, lane: str) -> None:
-    both = [DistributedSampler(range(COUNT), 2, rank) for rank in range(2)]  # type: ignore[arg-type]
+    numbers: Any = range(COUNT)
+    both: list[Any] = [DistributedSampler(numbers, 2, rank) for rank in range(2)]
     order = [i for pair in zip(*both, strict=True) for i in pair]
     found = [[i for i, _ in rank[f"{lane} unseeded"]] for rank in two]
     interleaved = [i for step in range(6) for ids in found for i in ids[step * 8 : step * 8 + 8]]

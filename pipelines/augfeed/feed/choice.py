@@ -168,9 +168,9 @@ def _data_of(loader: Any) -> str:
         return str(loader._lane.pipeline.source.fingerprint()[:16])
     dataset = loader.dataset
     length = len(dataset) if hasattr(dataset, "__len__") else None
-    kind = type(dataset)
-    return digest_of(kind.__module__, kind.__qualname__, length,
-                     getattr(dataset, "_fingerprint", ""))  # fmt: skip
+    # Not the module: a script's own classes are of `__main__`, or of another name when imported.
+    kind = type(dataset).__qualname__
+    return digest_of(kind, length, getattr(dataset, "_fingerprint", ""))
 
 
 def _shuffle_of(loader: Any) -> str | bool:
