@@ -22,6 +22,7 @@ from augfeed.memory import Memory
 from augfeed.philox import check_key
 from augfeed.plan import NONE, Plan, Rows, draw_plan
 from augfeed.plan.fixed import Fixed
+from augfeed.plan.rows import samples_of
 from augfeed.policy import CutMix, Mixup, OneOf, Policy, Resize
 from augfeed.policy.check import check_policy
 from augfeed.read.arrays import ArraySource
@@ -215,11 +216,11 @@ class Pipeline:
         return Work([lambda: made.append(self._run(begin()))], lambda: made[0])
 
     def _batch(self, plan: Plan, images: torch.Tensor, step: int) -> Batch:
-        labels = None if self.source.labels is None else self.source.labels[plan.ids]
+        labels = None if self.source.labels is None else self.source.labels[samples_of(plan.ids)]
         targets = make_targets(labels, plan, num_classes=self.source.num_classes, form=self.form)
         if targets is not None and self.device.type != "cpu":
             targets = targets.to(self.device, non_blocking=True)
-        ids = torch.from_numpy(plan.ids[: plan.count].copy())
+        ids = torch.from_numpy(samples_of(plan.ids[: plan.count]))
         return Batch(images, targets, ids, plan.epoch, step, plan)
 
     def _on_cpu(self, plan: Plan, rows: Rows) -> Made:
@@ -230,7 +231,7 @@ class Pipeline:
 
         def augment(which: Indices) -> None:
             if self._resident is not None and isinstance(self.source, ArraySource):
-                places = self.source.rows(plan.ids)
+                places = self.source.rows(samples_of(plan.ids))
                 with self.costs.of("augment", len(which)):
                     job.run(self._resident, which, out, places=places, offsets=offsets)
                 return
@@ -249,7 +250,7 @@ class Pipeline:
 
         def read(k: int) -> None:
             if self._resident is not None and isinstance(self.source, ArraySource):
-                frames[k] = self._resident[self.source.rows(plan.ids[parts[k]])]
+                frames[k] = self._resident[self.source.rows(samples_of(plan.ids[parts[k]]))]
             else:
                 frames[k] = self._read(plan, parts[k])
 

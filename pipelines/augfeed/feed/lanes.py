@@ -32,6 +32,7 @@ from augfeed.memory import Memory
 from augfeed.pipeline import Form, Pipeline, Work
 from augfeed.plan import Plan, Rows, draw_plan
 from augfeed.plan.fixed import Fixed
+from augfeed.plan.rows import samples_of
 from augfeed.policy import Policy
 from augfeed.prefetch import Prefetcher
 from augfeed.read.datasets import Recognised
@@ -157,7 +158,8 @@ class GeneralLane:
             one = targets[0] if ticket.single and isinstance(targets, torch.Tensor) else targets
             batch = put(batch, fetched.where.label, one)
         batch = put(batch, fetched.where.image, images[0] if ticket.single else images)
-        ids = torch.from_numpy(plan.ids[: plan.count].copy())
+        own = plan.ids[: plan.count]
+        ids = torch.from_numpy(own.copy() if ticket.end < 0 else samples_of(own))
         self.costs.add("fetch", fetched.seconds, len(plan.ids))
         self.costs.add("augment", time.perf_counter() - begun, plan.count)
         return batch, Batch(images, targets, ids, plan.epoch, ticket.step, plan), ticket

@@ -23,6 +23,7 @@ from augfeed.feed.tickets import (
     known_tickets,
     stream_tickets,
 )
+from augfeed.plan.rows import repeated
 
 
 def own_order(items: Any, *, shuffle: Any, generator: Any, seed: int | None) -> Any:
@@ -105,4 +106,6 @@ def _known_order(sampler: Any, run: Run, world: int) -> NDArray[np.int64] | None
         shared = torch.Generator()
         shared.manual_seed(run.epoch)
         return np.fromiter(RandomSampler(sampler.data_source, generator=shared), np.int64)
-    return np.fromiter(run.replayed(sampler), np.int64)
+    order = np.fromiter(run.replayed(sampler), np.int64)
+    once = not sampler.replacement and len(order) <= len(sampler.data_source)
+    return order if once else repeated(order)

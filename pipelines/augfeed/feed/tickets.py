@@ -2,7 +2,7 @@
 
 import hashlib
 import zlib
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -12,10 +12,13 @@ import numpy as np
 
 from augfeed.errors import StateError
 from augfeed.plan import GROUP, Rows
-from augfeed.plan.rows import MAX_ID, Ids
+from augfeed.plan.rows import MAX_ID, SAMPLE_BITS, Ids, samples_of
 from augfeed.read.order import batch_positions, steps_per_epoch
 
 Chunk = tuple[list[Any], bool, bool]  # indices, whether it is one alone, whether it comes out
+Item = tuple[Any, int]  # an index, and the id under which it is augmented
+Numbered = tuple[list[Item], bool, bool]
+TOP = 2**SAMPLE_BITS
 WORKER_BITS, COUNT_BITS = 10, 28  # of the 48 bits that name a sample of an iterable data set
 
 
@@ -80,7 +83,7 @@ def known_tickets(order: Ids, split: Split, made: Pass) -> Iterator[Ticket]:
         )  # fmt: skip
         rows = Rows.at(positions, order, mixing=made.mixing)
         end = (step + 1) * together
-        yield Ticket(step, made.epoch, made.seed, rows.ids.tolist(), rows, end)
+        yield Ticket(step, made.epoch, made.seed, samples_of(rows.ids).tolist(), rows, end)
 
 
 def first_step(position: int, together: int, steps: int) -> int:
@@ -116,15 +119,19 @@ def stream_tickets(chunks: Iterator[Chunk], made: Pass) -> Iterator[Ticket]:
     next batch as the last group of this one needs.
     """
     stream = _Stream(chunks)
-    position, step, check, before = 0, 0, 0, list[Any]()
+    position, step, check, before = 0, 0, 0, list[Item]()
     while (given := stream.next()) is not None:
         own, single, emitted = given
-        end, passed, check = position + len(own), check, checksum(own, check)
+        end, passed, check = (
+            position + len(own),
+            check,
+            checksum([index for index, _ in own], check),
+        )
         if emitted and position >= made.position:
             if position == made.position:
                 check_order(made.check, passed, position)
             rows, index = _rows(own, before, stream if made.mixing else None, position)
-            whole = own[0] if single and len(index) == 1 else index
+            whole = index[0] if single and len(index) == 1 else index
             yield Ticket(step, made.epoch, made.seed, whole, rows, end, check, single)
         elif emitted:
             check_border(made.position, position, end)
@@ -133,40 +140,55 @@ def stream_tickets(chunks: Iterator[Chunk], made: Pass) -> Iterator[Ticket]:
 
 
 class _Stream:
-    """Chunks of indices, of which the next can be looked at before they are taken."""
+    """Chunks of indices with their ids; the next can be looked at before it is taken."""
 
     def __init__(self, chunks: Iterator[Chunk]) -> None:
-        self._chunks, self._ahead = chunks, deque[Chunk]()
+        self._chunks, self._ahead = chunks, deque[Numbered]()
+        self._times: Counter[int] = Counter()
 
-    def next(self) -> Chunk | None:
-        return self._ahead.popleft() if self._ahead else next(self._chunks, None)
+    def next(self) -> Numbered | None:
+        """Return the next chunk, None at the end."""
+        return self._ahead.popleft() if self._ahead else self._pull()
 
-    def peek(self, count: int) -> list[Any]:
+    def peek(self, count: int) -> list[Item]:
         """Return the next `count` indices, or all that are left."""
-        seen: list[Any] = []
+        seen: list[Item] = []
         for own, _, _ in self._ahead:
             seen += own
-        while len(seen) < count and (given := next(self._chunks, None)) is not None:
+        while len(seen) < count and (given := self._pull()) is not None:
             self._ahead.append(given)
             seen += given[0]
         return seen[:count]
 
+    def _pull(self) -> Numbered | None:
+        given = next(self._chunks, None)
+        if given is None:
+            return None
+        own, single, emitted = given
+        ids = []
+        for number in ids_of(own).tolist():
+            # See `augfeed.plan.rows.repeated`, which does the same for an order that is known.
+            ids.append(number | (self._times[number] % (MAX_ID >> SAMPLE_BITS)) << SAMPLE_BITS)
+            self._times[number] += 1
+        return list(zip(own, ids, strict=True)), single, emitted
+
 
 def _rows(
-    own: list[Any], before: list[Any], stream: _Stream | None, position: int
+    own: list[Item], before: list[Item], stream: _Stream | None, position: int
 ) -> tuple[Rows, list[Any]]:
     end = position + len(own)
-    lead, tail = list[Any](), list[Any]()
+    lead, tail = list[Item](), list[Item]()
     if stream is not None and own:  # partners
         lead = before[-(position % GROUP) :] if position % GROUP else []
         tail = stream.peek(-end % GROUP)
-    index = [*own, *lead, *tail]
+    items = [*own, *lead, *tail]
     positions = np.array(
         [*range(position, end), *range(position - len(lead), position),
          *range(end, end + len(tail))], np.int64,
     )  # fmt: skip
-    rows = Rows(ids_of(index), positions // GROUP, positions % GROUP, len(own), position)
-    return rows, index
+    ids = np.array([number for _, number in items], np.int64)
+    rows = Rows(ids, positions // GROUP, positions % GROUP, len(own), position)
+    return rows, [index for index, _ in items]
 
 
 def check_border(begin: int, position: int, end: int) -> None:
@@ -213,18 +235,19 @@ def _number(index: Any) -> Any:
 def ids_of(index: Sequence[Any]) -> Ids:
     """Return sample ids int64 `[N]` for indices: themselves, or a hash of keys that are no number.
 
-    Keys (strings, tuples) are named by the first 48 bits of the SHA-256 of their `repr`.
+    Keys (strings, tuples) are named by 36 bits of the SHA-256 of their `repr`.
     """
-    if all(type(item) is int and 0 <= item < MAX_ID for item in index):
+    if all(type(item) is int and 0 <= item < TOP for item in index):
         return np.array(index, np.int64)
     return np.array([_id(item) for item in index], np.int64)
 
 
 def _id(item: Any) -> int:
-    number = _number(item) if not isinstance(item, str | bytes) else item
-    if isinstance(number, int) and 0 <= number < MAX_ID:
-        return number
-    return int.from_bytes(hashlib.sha256(repr(number).encode()).digest()[:6], "big")
+    number: Any = item if isinstance(item, str | bytes) else _number(item)
+    if isinstance(number, int) and 0 <= number < TOP:
+        return int(number)
+    digest = hashlib.sha256(repr(number).encode()).digest()
+    return int.from_bytes(digest[:6], "big") % TOP
 
 
 def iterable_ids(rank: int, worker: int, first: int, count: int) -> Ids:

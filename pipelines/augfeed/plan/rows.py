@@ -11,6 +11,7 @@ from augfeed.errors import InputError, InputTypeError
 Ids = NDArray[np.int64]
 GROUP = 8  # consecutive positions of an epoch's order that mix with each other
 MAX_ID = 2**48
+SAMPLE_BITS = 36  # of an id; those above count how often an epoch has had the sample before
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,29 @@ def _whole_groups(positions: Ids, length: int) -> bool:
         and end - first == len(positions)
         and bool((np.diff(positions) == 1).all())
     )
+
+
+def samples_of(ids: Ids) -> Ids:
+    """Return the samples that ids stand for: what is left without the count of repetitions."""
+    samples: Ids = ids & (2**SAMPLE_BITS - 1)
+    return samples
+
+
+def repeated(ids: Ids) -> Ids:
+    """Return an order of sample ids in which each repetition of a sample has an id of its own.
+
+    A sampler may give a sample twice in an epoch, as one that draws with replacement does; it is
+    augmented anew then.
+    """
+    places = np.argsort(ids, kind="stable")
+    ordered = ids[places]
+    begins = np.flatnonzero(np.diff(ordered, prepend=-1))
+    if len(begins) == len(ids):
+        return ids
+    counts = np.arange(len(ids)) - np.repeat(begins, np.diff(begins, append=len(ids)))
+    coded = np.empty_like(ids)
+    coded[places] = ordered | (counts % (MAX_ID >> SAMPLE_BITS)) << SAMPLE_BITS
+    return coded
 
 
 def check_ids(ids: Any) -> Ids:

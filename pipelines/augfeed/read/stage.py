@@ -10,6 +10,7 @@ from augfeed.kernels.resample import resample
 from augfeed.memory import Memory
 from augfeed.plan import Plan, Windows
 from augfeed.plan.fixed import Fixed
+from augfeed.plan.rows import samples_of
 from augfeed.policy import Policy, RandomResizedCrop, Resize, resized
 from augfeed.read.decode import decode, picture_size
 from augfeed.read.sources import ArraySource, Source
@@ -36,7 +37,7 @@ def read_frames(
 
     uint8, or float32 for a source of floats. Raises `ReadError` naming a file that cannot be read.
     """
-    ids, draws = plan.ids[rows], plan.window.take(rows)
+    ids, draws = samples_of(plan.ids[rows]), plan.window.take(rows)
     if isinstance(source, ArraySource):
         windows = draws.at(*source.sizes)
         pictures: Iterator[NDArray[Any]] = (source.images[i] for i in source.rows(ids))

@@ -2,6 +2,7 @@
 
 from collections import namedtuple
 from collections.abc import Callable, Iterator
+from itertools import combinations, islice
 from typing import Any, ClassVar
 
 import numpy as np
@@ -12,14 +13,14 @@ from torch.utils.data import (
     BatchSampler,
     Dataset,
     IterableDataset,
+    RandomSampler,
     SequentialSampler,
     TensorDataset,
-    default_collate,
     get_worker_info,
 )
 
 from augfeed import DataLoader
-from augfeed.errors import InputError, InputTypeError, PolicyError
+from augfeed.errors import PolicyError
 
 COUNT, SIDE = 37, 12
 PIXELS = np.random.default_rng(4).integers(0, 256, (COUNT, SIDE, SIDE, 3), dtype=np.uint8)
@@ -96,11 +97,11 @@ def test_partners_beyond_a_batch_are_fetched(batch_size: int, drop_last: bool) -
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_workers_change_nothing(workers: int) -> None:
-    data = Samples(_pair, chw)
+    data = Samples(pair, chw)
     assert_same(batches(data, 12, num_workers=workers), native(12))
 
 
-def _pair(picture: Any, label: int) -> Any:
+def pair(picture: Any, label: int) -> Any:
     return picture, label
 
 
@@ -115,7 +116,7 @@ def test_a_sampler_that_nothing_is_known_of_has_the_same_partners() -> None:
     class Batches(BatchSampler):
         pass
 
-    data = Samples(_pair, chw)
+    data = Samples(pair, chw)
     options: dict[str, Any] = {"shuffle": None, "policy": MIXED, "seed": 3}
     whole = torch.cat([b[0] for b in DataLoader(data, 8, sampler=Own(), **options)])
     for size in (3, 12, 20):
@@ -187,7 +188,7 @@ def test_grey_pil_images_have_one_channel(mode: str) -> None:
             return Image.fromarray(pixels[..., 0].astype(np.uint16) << 8)
         return Image.fromarray(pixels).convert(mode)
 
-    for images, _ in batches(Samples(_pair, gray)):
+    for images, _ in batches(Samples(pair, gray)):
         assert images.shape[1:] == (1, SIDE, SIDE)
 
 
@@ -195,7 +196,7 @@ def test_pictures_of_different_sizes_are_cut_to_one() -> None:
     def grown(pixels: Any) -> Any:
         return np.pad(pixels, ((0, int(pixels[0, 0, 0]) % 7), (0, 3), (0, 0)))
 
-    data = Samples(_pair, grown)
+    data = Samples(pair, grown)
     for policy in ("random_resized_crop(10) | cutmix(1.0)", "resize(10) | center_crop(8)"):
         whole = torch.cat([b[0] for b in batches(data, 8, policy)])
         assert torch.equal(torch.cat([b[0] for b in batches(data, 11, policy)]), whole)
@@ -243,7 +244,7 @@ def test_an_iterable_data_set_comes_again_and_each_epoch_differs(
 
 
 def test_single_samples_come_single() -> None:
-    data = Samples(_pair, chw)
+    data = Samples(pair, chw)
     found = batches(data, batch_size=None, policy=MIXED, shuffle=False)  # type: ignore[arg-type]
     expected = native(shuffle=False)
     assert torch.equal(
@@ -259,7 +260,7 @@ def test_a_data_set_may_give_whole_batches() -> None:
         def __getitem__(self, index: Any) -> Any:
             return torch.stack([chw(PIXELS[i]) for i in index]), LABELS[index]
 
-    data = Whole(_pair, chw)
+    data = Whole(pair, chw)
     sampler = BatchSampler(SequentialSampler(data), 8, False)
     found = batches(data, None, shuffle=None, sampler=sampler)  # type: ignore[arg-type]
     assert_same(found, native(shuffle=False))
@@ -273,137 +274,40 @@ def test_getitems_is_asked_once_a_batch() -> None:
             self.asked.append(len(index))
             return [self[i] for i in index]
 
-    data = Many(_pair, chw)
+    data = Many(pair, chw)
     assert_same(batches(data), native())
     assert data.asked == [8, 8, 8, 8, 5]
 
 
-# Collate functions
+# Samples that come more than once
 
 
-def as_dict(samples: list[Any]) -> dict[str, Any]:
-    return {"pixel_values": torch.stack([s[0] for s in samples]),
-            "labels": torch.tensor([s[1] for s in samples])}  # fmt: skip
+@pytest.mark.parametrize("lane", ["general", "native"])
+@pytest.mark.parametrize("kind", ["replacement", "more than there are", "own", "endless"])
+def test_a_sample_that_comes_twice_in_an_epoch_is_augmented_anew(lane: str, kind: str) -> None:
+    class Own:
+        def __iter__(self) -> Iterator[int]:
+            return iter([3, 1, 3, 3, 2, 3])
 
+    class Endless(BatchSampler):
+        def __iter__(self) -> Iterator[list[int]]:
+            while True:
+                yield from super().__iter__()
 
-def test_a_collate_function_may_give_another_form() -> None:
-    found = batches(Samples(_pair, chw), 12, collate_fn=as_dict)
-    assert_same([list(batch.values()) for batch in found], native(12))
-
-
-def test_a_collate_function_may_scale_to_floats() -> None:
-    def scaled(samples: list[Any]) -> list[Any]:
-        images, labels = default_collate(samples)
-        return [images / 255, labels]
-
-    for found, expected in zip(
-        batches(Samples(_pair, chw), collate_fn=scaled), native(), strict=True
-    ):
-        assert torch.allclose(found[0], expected[0], atol=1e-5)
-
-
-def test_a_collate_function_sees_the_samples_of_its_batch_and_no_others() -> None:
-    seen: list[int] = []
-
-    def counting(samples: list[Any]) -> Any:
-        seen.append(len(samples))
-        return default_collate(samples)
-
-    batches(Samples(_pair, chw), 10, collate_fn=counting, shuffle=False)
-    # Positions 0-9 end inside the group 8-15: six partners are collated apart.
-    assert seen[:2] == [10, 6]
-
-
-@pytest.mark.parametrize("hidden", [lambda s: [len(s)], lambda s: [torch.zeros(len(s), 9), 1]])
-def test_a_collate_function_that_hides_the_pictures_is_named(hidden: Any) -> None:
-    with pytest.raises(InputError, match="collate_fn hides the pictures"):
-        batches(Samples(_pair, chw), collate_fn=hidden)
-
-
-def test_what_a_collate_function_raises_reaches_the_caller() -> None:
-    def broken(samples: list[Any]) -> Any:
-        raise LookupError("no such thing")
-
-    with pytest.raises(LookupError, match="no such thing"):
-        batches(Samples(_pair, chw), collate_fn=broken)
-
-
-def test_the_collate_function_shown_raises_instead_of_leaving_the_policy_out() -> None:
-    loader: DataLoader[Any] = DataLoader(Samples(_pair, chw), 8, policy=MIXED, seed=3)
-    stock = torch.utils.data.DataLoader(loader.dataset, 8, collate_fn=loader.collate_fn)
-    with pytest.raises(InputError, match=r"loader\.skip"):
-        next(iter(stock))
-    again = DataLoader(loader.dataset, 8, collate_fn=loader.collate_fn, policy=MIXED, seed=3)
-    assert_same(list(again), list(loader))
-
-
-# Errors that name the cure
-
-
-def test_a_sample_without_a_picture_is_described() -> None:
-    with pytest.raises(InputTypeError, match=r"has no picture: it is a tuple \(a str, a int\)"):
-        batches(Samples(lambda picture, label: ("x", label), chw))
-
-
-def test_two_pictures_ask_for_image_key() -> None:
-    data = Samples(lambda picture, label: (picture, picture, label), chw)
-    with pytest.raises(InputError, match="image_key=0"):
-        batches(data)
-    found = batches(data, image_key=0)
-    assert torch.equal(found[0][0], native()[0][0])
-    assert found[0][1].dtype == torch.uint8
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"image_key": "image"}, "image_key='image' leads nowhere"),
-        ({"image_key": 1}, "image_key=1 leads to a int"),
-        ({"label_key": 7}, "label_key=7 leads nowhere"),
-    ],
-)
-def test_a_key_that_leads_nowhere_is_named(options: dict[str, Any], message: str) -> None:
-    with pytest.raises(InputError, match=message):
-        batches(Samples(_pair, chw), **options)
-
-
-@pytest.mark.parametrize("label", ["cat", None, {"a": "b"}])
-def test_a_label_of_the_wrong_type_is_named(label: Any) -> None:
-    data = Samples(lambda picture, _: (picture, label), chw)
-    with pytest.raises(InputError, match="label_key"):
-        batches(data)
-
-
-def test_unknown_classes_ask_for_their_number() -> None:
-    held = [(chw(PIXELS[i]), int(LABELS[i])) for i in range(COUNT)]
-    with pytest.raises(InputError, match="num_classes"):
-        batches(held)
-    assert_same(batches(held, num_classes=5), native())
-
-
-def test_normalized_pictures_are_refused() -> None:
-    data = Samples(_pair, lambda pixels: chw(pixels) / 127.5 - 1)
-    with pytest.raises(InputError, match="take Normalize out"):
-        batches(data)
-
-
-def test_pictures_of_one_and_three_channels_are_refused() -> None:
-    data = Samples(_pair, lambda p: Image.fromarray(p).convert("L" if p[0, 0, 0] < 99 else "RGB"))
-    with pytest.raises(InputError, match="convert"):
-        batches(data, 37)
-
-
-def test_an_error_in_a_worker_keeps_its_type_and_the_epoch_goes_on() -> None:
-    class Broken(Samples):
-        def __getitem__(self, i: int) -> Any:
-            if i == 9:
-                raise KeyError("sample nine")
-            return super().__getitem__(i)
-
-    for workers in (0, 1):
-        loader = DataLoader(Broken(_pair, chw), 8, policy=PLAIN, num_workers=workers)
-        iterator = iter(loader)
-        next(iterator)
-        with pytest.raises(KeyError, match="sample nine"):
-            next(iterator)
-        assert len(list(iterator)) == 3
+    data: Any = Samples(pair, chw)
+    if lane == "native":
+        data = TensorDataset(torch.from_numpy(PIXELS).permute(0, 3, 1, 2), LABELS)
+    ways: dict[str, dict[str, Any]] = {
+        "replacement": {"sampler": RandomSampler(data, True, 60)},
+        "more than there are": {"sampler": RandomSampler(data, num_samples=80)},
+        "own": {"sampler": Own()},
+        "endless": {"batch_sampler": Endless(SequentialSampler(data), 8, False)},
+    }
+    loader: DataLoader[Any] = DataLoader(data, policy="gaussian_noise(0.1)", seed=3, **ways[kind])
+    seen: dict[int, list[torch.Tensor]] = {}
+    for batch in islice(loader.batches(), 60):
+        for number, picture in zip(batch.ids.tolist(), batch.images, strict=True):
+            seen.setdefault(number, []).append(picture)
+    twice = [pictures for pictures in seen.values() if len(pictures) > 1]
+    assert twice
+    assert not any(torch.equal(a, b) for pictures in twice for a, b in combinations(pictures, 2))
