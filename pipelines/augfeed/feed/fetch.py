@@ -1,5 +1,6 @@
 """What workers do: fetch the samples of a ticket, cut their pictures, collate the rest."""
 
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -24,6 +25,7 @@ from augfeed.feed.tickets import Ticket, iterable_ids
 from augfeed.kernels.resample import resample
 from augfeed.plan import GROUP, Rows, draw_plan
 from augfeed.plan.fixed import Fixed
+from augfeed.plan.rows import samples_of
 from augfeed.policy import Policy
 from augfeed.targets import softens
 
@@ -75,7 +77,7 @@ class Fetching(Dataset[Fetched]):
         return fetched
 
     def _fetch(self, ticket: Ticket) -> Fetched:
-        index = ticket.index
+        index = samples_of(ticket.rows.ids).tolist() if ticket.index is None else ticket.index
         if not self.collated and not ticket.single:
             return whole_batch(self.dataset[index], ticket, self.recipe)
         if not isinstance(index, list):
@@ -211,8 +213,14 @@ def pixels_of_batch(tensor: Any) -> torch.Tensor:
 
 def _empty(shape: tuple[int, ...], dtype: Any) -> torch.Tensor:
     # In a worker the frames are made where the main process will find them.
-    frames = torch.empty(shape, dtype=torch.uint8 if dtype == np.uint8 else torch.float32)
-    return frames if get_worker_info() is None else frames.share_memory_()  # type: ignore[no-untyped-call]
+    kind = torch.uint8 if dtype == np.uint8 else torch.float32
+    if get_worker_info() is None:
+        return torch.empty(shape, dtype=kind)
+    # As torch's default_collate does: memory shared from the start need not be copied.
+    elements = math.prod(shape)
+    empty: Any = torch.empty(0, dtype=kind)
+    shared = empty._typed_storage()._new_shared(elements)
+    return torch.empty(0, dtype=kind).set_(shared).view(shape)
 
 
 def _picture(sample: Any, path: Path, k: int, ticket: Ticket) -> Any:

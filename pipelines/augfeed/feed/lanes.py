@@ -1,12 +1,15 @@
 """The two lanes that augment: workers of torch's fetch (general), or our own threads (native)."""
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch.utils.data import DataLoader as TorchLoader
 from torch.utils.data import IterableDataset, Sampler, default_collate
 
@@ -38,6 +41,7 @@ from augfeed.prefetch import Prefetcher
 from augfeed.read.datasets import Recognised
 from augfeed.targets import Targets, make_targets, softens
 
+SPREAD = 16 << 20  # bytes of a batch from which on several threads are worth their while
 Given = tuple[Any, Batch, Ticket]  # what the caller gets, the batch it came from, its ticket
 
 
@@ -177,8 +181,30 @@ class GeneralLane:
         channels = frames.shape[3]
         out, images = allocate(plan.count, channels, plan.size, making.output, self._memory)
         job = Job(plan, Fixed.of(making.policy, channels), making.output, self._memory)
-        job.run(frames.numpy(), np.arange(plan.count), out)
+        threads = torch.get_num_threads() if out.nbytes >= SPREAD else 1
+        parts = [part for part in np.array_split(np.arange(plan.count), threads) if len(part)]
+        spread(partial(job.run, frames.numpy(), out=out), parts)
         return images
+
+
+def spread(run: Callable[[NDArray[np.int64]], None], parts: list[NDArray[np.int64]]) -> None:
+    """Run over all parts side by side: the first in this thread, each other one in its own."""
+    errors: list[BaseException] = []
+
+    def guarded(part: NDArray[np.int64]) -> None:
+        try:
+            run(part)
+        except BaseException as error:  # raised again below
+            errors.append(error)
+
+    threads = [threading.Thread(target=guarded, args=(part,)) for part in parts[1:]]
+    for thread in threads:
+        thread.start()
+    guarded(parts[0])
+    for thread in threads:
+        thread.join()
+    if errors:
+        raise errors[0]
 
 
 class _Desk(Sampler[Ticket]):

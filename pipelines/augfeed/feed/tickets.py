@@ -12,19 +12,20 @@ import numpy as np
 
 from augfeed.errors import StateError
 from augfeed.plan import GROUP, Rows
-from augfeed.plan.rows import MAX_ID, SAMPLE_BITS, Ids, samples_of
+from augfeed.plan.rows import MAX_ID, SAMPLE_BITS, Ids
 from augfeed.read.order import batch_positions, steps_per_epoch
 
 Chunk = tuple[list[Any], bool, bool]  # indices, whether it is one alone, whether it comes out
 Item = tuple[Any, int]  # an index, and the id under which it is augmented
 Numbered = tuple[list[Item], bool, bool]
-TOP = 2**SAMPLE_BITS
+TOP = 1 << SAMPLE_BITS
 WORKER_BITS, COUNT_BITS = 10, 28  # of the 48 bits that name a sample of an iterable data set
 
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
-    """One batch to make: `index` is what the sampler gave for each of `rows`, partners included.
+    """One batch to make: `index` is what the sampler gave for each of `rows`, partners included;
+    None where the ids of the rows say it.
 
     `end` is the position in the epoch behind it, over all ranks; `check` a checksum of all indices
     up to it, where the order is a sampler's of which nothing is known. `single` marks a sample that
@@ -83,7 +84,7 @@ def known_tickets(order: Ids, split: Split, made: Pass) -> Iterator[Ticket]:
         )  # fmt: skip
         rows = Rows.at(positions, order, mixing=made.mixing)
         end = (step + 1) * together
-        yield Ticket(step, made.epoch, made.seed, samples_of(rows.ids).tolist(), rows, end)
+        yield Ticket(step, made.epoch, made.seed, None, rows, end)
 
 
 def first_step(position: int, together: int, steps: int) -> int:
