@@ -18,7 +18,7 @@ from augfeed.feed.iterator import Feed
 from augfeed.feed.lanes import GeneralLane, Making, NativeLane
 from augfeed.feed.plain import Course, counted
 from augfeed.feed.run import Run, run_of, state_of
-from augfeed.feed.shard import rank_and_world
+from augfeed.feed.shard import check_split, rank_and_world
 from augfeed.feed.tickets import first_step
 from augfeed.integers import whole_number
 from augfeed.invariances import Invariances
@@ -247,9 +247,11 @@ class DataLoader(torch.utils.data.DataLoader[T_co]):
         return run
 
     def _asked_epoch(self) -> int:
-        # Frameworks set the epoch of the sampler, not ours; who sets none never gets one twice.
+        # Frameworks set the epoch of the sampler, not ours. No epoch comes twice in a row, as one
+        # would after an iterator that was made only to look at a batch.
         epoch = getattr(self._innermost(), "epoch", None)
-        return epoch if isinstance(epoch, int) and epoch not in (self._seen, -1) else self._epoch
+        known = (self._seen, self._epoch - 1, -1)
+        return epoch if isinstance(epoch, int) and epoch not in known else self._epoch
 
     def _innermost(self) -> Any:
         return getattr(self.batch_sampler, "sampler", self.sampler)
@@ -269,6 +271,7 @@ class DataLoader(torch.utils.data.DataLoader[T_co]):
         return counted(iterator, run, course)
 
     def _augmented(self, run: Run, lane: Any) -> Feed:
+        check_split(self)
         kept = self.persistent_workers and self._iterator is not None and lane.name == "general"
         drawn = self._draw(keep=lane.name == "general", kept=kept)
         run.seed = run.seed if run.seed is not None else drawn

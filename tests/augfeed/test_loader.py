@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch.utils.data import RandomSampler
 
 from augfeed import DataLoader
 from augfeed.errors import InputTypeError, PolicyError, ReadError, StateError
@@ -74,6 +75,28 @@ def test_a_state_of_a_finished_epoch_begins_the_next_one() -> None:
     resumed = loader()
     resumed.load_state_dict(given.state_dict())
     assert all(map(torch.equal, images_of(resumed), images_of(given)))
+
+
+class Told(RandomSampler):
+    """A sampler whose epoch a framework sets."""
+
+    epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+
+@pytest.mark.parametrize("peeked", [False, True])
+def test_the_epoch_of_a_sampler_counts_and_none_comes_twice_in_a_row(peeked: bool) -> None:
+    sampler = Told(range(50))
+    given: DataLoader[Any] = DataLoader(data(), 8, sampler=sampler, policy=POLICY, seed=0)
+    epochs = [next(given.batches()).epoch] if peeked else []
+    for epoch in range(3):
+        sampler.set_epoch(epoch)
+        epochs.append(next(given.batches()).epoch)
+    assert epochs == list(range(3 + peeked))
+    sampler.set_epoch(9)
+    assert next(given.batches()).epoch == 9
 
 
 def test_setting_the_same_epoch_keeps_a_loaded_position() -> None:

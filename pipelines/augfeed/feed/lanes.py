@@ -29,7 +29,7 @@ from augfeed.feed.fetch import (
     as_is,
     cut,
 )
-from augfeed.feed.samples import put
+from augfeed.feed.samples import moved, put, take
 from augfeed.feed.tickets import Ticket
 from augfeed.memory import Memory
 from augfeed.pipeline import Form, Pipeline, Work
@@ -156,12 +156,15 @@ class GeneralLane:
             making.policy, ticket.rows, seed=ticket.seed, epoch=ticket.epoch, size=size
         )
         images = self._augment(plan, fetched.frames)
-        batch, targets = fetched.batch, self._targets(fetched, plan)
-        if targets is not None and fetched.where.label is not None:
+        where, targets = fetched.where, self._targets(fetched, plan)
+        batch = moved(fetched.batch, images.device)
+        if targets is not None and where.label is not None:
             targets = targets.to(images.device, non_blocking=True)
             one = targets[0] if ticket.single and isinstance(targets, torch.Tensor) else targets
-            batch = put(batch, fetched.where.label, one)
-        batch = put(batch, fetched.where.image, images[0] if ticket.single else images)
+            batch = put(batch, where.label, one)
+        elif where.label is not None:
+            targets = take(batch, where.label)
+        batch = put(batch, where.image, images[0] if ticket.single else images)
         own = plan.ids[: plan.count]
         ids = torch.from_numpy(own.copy() if ticket.end < 0 else samples_of(own))
         self.costs.add("fetch", fetched.seconds, len(plan.ids))
@@ -176,7 +179,7 @@ class GeneralLane:
         making = self.making
         engine = engine_for(making.place, making.engine)
         if not isinstance(engine, CpuEngine):
-            frames = frames.to(known_device(making.place), non_blocking=True)
+            frames = moved(frames, known_device(making.place))
             return engine.apply(plan, frames, output=making.output)
         channels = frames.shape[3]
         out, images = allocate(plan.count, channels, plan.size, making.output, self._memory)

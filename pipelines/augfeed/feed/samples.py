@@ -126,6 +126,24 @@ def put(sample: Any, path: Path, part: Any) -> Any:
     return other
 
 
+def moved(part: Any, device: torch.device) -> Any:
+    """Return a batch, or a part of one, with all of its tensors on a device."""
+    if device.type == "cpu":
+        return part
+    if isinstance(part, torch.Tensor):
+        return part.to(device, non_blocking=True)
+    if isinstance(part, Mapping):
+        other: Any = copy(part)
+        for key, value in part.items():
+            other[key] = moved(value, device)
+        return other
+    if hasattr(part, "_fields"):
+        return type(part)(*(moved(value, device) for value in part))
+    if isinstance(part, list | tuple):
+        return type(part)(moved(value, device) for value in part)
+    return part
+
+
 def is_picture(part: Any) -> bool:
     """Return whether something could be a picture: PIL, or 2 or 3 dimensions of uint8 or floats."""
     if isinstance(part, Image.Image):

@@ -21,6 +21,7 @@ from torch.utils.data import (
 
 from augfeed import DataLoader
 from augfeed.errors import PolicyError
+from augfeed.feed.samples import moved
 
 COUNT, SIDE = 37, 12
 PIXELS = np.random.default_rng(4).integers(0, 256, (COUNT, SIDE, SIDE, 3), dtype=np.uint8)
@@ -277,6 +278,25 @@ def test_getitems_is_asked_once_a_batch() -> None:
     data = Many(pair, chw)
     assert_same(batches(data), native())
     assert data.asked == [8, 8, 8, 8, 5]
+
+
+def test_all_tensors_of_a_batch_go_to_the_device() -> None:
+    batch = {"a": torch.ones(2), "b": [Pair(torch.ones(1), "x"), (torch.zeros(3), 4)]}
+    device = torch.device("meta")
+    found = moved(batch, device)
+    assert type(found["b"][0]) is Pair
+    assert {found["a"].device, found["b"][0].picture.device, found["b"][1][0].device} == {device}
+    assert (found["b"][0].label, found["b"][1][1], batch["a"].device.type) == ("x", 4, "cpu")  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("policy", [PLAIN, MIXED])
+def test_whole_batches_tell_the_same_in_both_lanes(policy: str) -> None:
+    data = TensorDataset(torch.from_numpy(PIXELS).permute(0, 3, 1, 2), LABELS)
+    lanes = [DataLoader(d, 8, True, policy=policy, seed=3) for d in (data, Samples(pair, chw))]
+    for one, other in zip(*(given.batches() for given in lanes), strict=True):
+        assert torch.equal(one.targets, other.targets)
+        assert torch.equal(one.ids, other.ids)
+        assert (one.epoch, one.step) == (other.epoch, other.step)
 
 
 # Samples that come more than once
