@@ -241,6 +241,20 @@ def test_an_iterable_data_set_comes_again_and_each_epoch_differs(
     assert_same(list(loader), first)
 
 
+@pytest.mark.parametrize("kind", [Stream, lambda: Samples(pair, chw)])
+def test_worker_init_fn_meets_the_callers_own_data_set(kind: Any) -> None:
+    data = kind()
+
+    def begin(worker: int) -> None:
+        info = get_worker_info()
+        assert info is not None
+        assert type(info.dataset) is type(data)
+        assert (info.id, info.num_workers) == (worker, 1)
+
+    shuffle = None if isinstance(data, Stream) else True
+    assert len(batches(data, shuffle=shuffle, num_workers=1, worker_init_fn=begin)) == 5
+
+
 # Without automatic batching
 
 
