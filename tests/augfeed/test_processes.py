@@ -236,7 +236,8 @@ def test_a_killed_worker_is_an_error_and_no_hang() -> None:
     iterator: Any = iter(loader("general", num_workers=1))
     next(iterator)
     os.kill(iterator._workers[0].pid, signal.SIGKILL)
-    with pytest.raises(RuntimeError, match="worker"):
+    # Torch's own error, or that of the connection over which it fetches what was made already.
+    with pytest.raises((RuntimeError, OSError, EOFError)):
         while True:
             next(iterator)
 

@@ -202,6 +202,7 @@ class Waits(torch_data.Dataset[int]):
         if index == 0:
             assert self.last_was_read.wait(20)
         if index == 3:
+            time.sleep(1)  # the sample before it is on its way by then, which a thread sees to
             self.last_was_read.set()
         return index
 

@@ -5,40 +5,82 @@ from typing import Any
 import numpy as np
 import torch
 
-from augfeed.errors import InputError
-from augfeed.feed.samples import Path, describe, parts_of, take
+from augfeed.errors import InputError, PolicyError
+from augfeed.feed.samples import LABELS, Path, describe, parts_of, pixels, take
+
+CURES = {
+    "collate_fn": "leave collate_fn out, or let it stack the pictures as they are, of uint8 or "
+    "floats in [0, 1]",
+    "the data set": "let it stack pictures of one size, of uint8 or floats in [0, 1], and say with "
+    "image_key which ones are meant if there are several, or if they have no channels",
+}
 
 
-def find_frames(batch: Any, path: Path, count: int, key: Any) -> tuple[Path, Any]:
+def find_frames(batch: Any, path: Path, count: int, *, maker: str, planes: bool
+                ) -> tuple[Path, Any]:  # fmt: skip
     """Return where `count` pictures are in a batch, and the pictures, of 4 dimensions.
 
-    They are looked for at `path`, then wherever only one thing could be them. Raises `InputError`.
+    They are looked for at `path`, then wherever only one thing could be them. `planes` allows for
+    pictures without channels, of 3 dimensions. Raises `InputError`, which names the `maker`.
     """
-    if key is not None:
-        path = key if isinstance(key, tuple) else (key,)
     found = _at(batch, path)
-    if _is_frames(found, count):
+    if _is_frames(found, count) or (planes and _is_planes(found, count)):
         return path, found
     likely = [place for place, part in parts_of(batch) if _is_frames(part, count)]
+    if planes and not likely:
+        likely = [place for place, part in parts_of(batch) if _is_planes(part, count)]
     if len(likely) != 1:
         raise InputError(
-            f"collate_fn hides the pictures: the policy needs {count} of them stacked as "
-            f"[{count}, C, H, W] and {len(likely)} such tensors are in {describe(batch)}; leave "
-            "collate_fn out, or let it stack the pictures as they are, of uint8 or floats in "
-            "[0, 1]"
+            f"{maker} hides the pictures: the policy needs {count} of them "
+            f"stacked as [{count}, C, H, W] and {len(likely)} such tensors are in "
+            f"{describe(batch)}; {CURES[maker]}"
         )
     return likely[0], take(batch, likely[0])
 
 
-def find_labels(batch: Any, path: Path | None, count: int, image: Path, key: Any) -> Path | None:
-    """Return where `count` labels are in a batch, None if there is no telling."""
-    if key is not None:
-        path = key if isinstance(key, tuple) else (key,)
-    if path is not None and path != image and _is_labels(_at(batch, path), count):
-        return path
+def find_labels(batch: Any, path: Path | None, count: int, image: Path) -> Path | None:
+    """Return where `count` labels are in a batch, None if there is no telling.
+
+    They are looked for at `path`, then wherever only one thing could be them, or is named so.
+    """
+    if path is not None and path != image:
+        found = _at(batch, path)
+        if _is_labels(found, count) or _is_numbers(found, count):
+            return path
     likely = [place for place, part in parts_of(batch)
               if place != image and _is_labels(part, count)]  # fmt: skip
+    named = [place for place in likely if place and place[-1] in LABELS]
+    likely = named or likely
     return likely[0] if len(likely) == 1 else None
+
+
+def pixels_of_batch(tensor: Any, maker: str = "") -> torch.Tensor:
+    """Return pictures `[N, C, H, W]` or `[N, H, W, C]` as `[N, H, W, C]`, uint8 or float32."""
+    arrays = [
+        pixels(picture, f"picture {k} of the batch{maker}".__str__)
+        for k, picture in enumerate(tensor)
+    ]
+    return torch.from_numpy(np.stack(arrays))
+
+
+def check_labels(sample: Any, label: Path | None, maker: str = "") -> None:
+    """Raise `InputError` if labels are needed and not found."""
+    if label is None:
+        raise InputError(
+            f"this policy changes labels, and there is no telling where they are in "
+            f"{maker}{describe(sample)}: say it with label_key, such as label_key=1 or "
+            "label_key='label', and give them as numbers or tensors"
+        )
+
+
+def check_cut(frames: torch.Tensor, before: torch.Tensor) -> None:
+    """Raise `PolicyError` if a collate function changed the size of the pictures."""
+    made, given = tuple(frames.shape[1:3]), tuple(before.shape[1:3])
+    if made != given:
+        raise PolicyError(
+            f"collate_fn returns pictures of {made[0]}x{made[1]}, and was given pictures of "
+            f"{given[0]}x{given[1]}: leave cropping, resizing and padding to the policy"
+        )
 
 
 def _at(batch: Any, path: Path) -> Any:
@@ -58,3 +100,18 @@ def _is_labels(part: Any, count: int) -> bool:
     if not isinstance(part, torch.Tensor | np.ndarray) or part.ndim not in (1, 2):
         return False
     return len(part) == count
+
+
+def _is_planes(part: Any, count: int) -> bool:
+    if not isinstance(part, torch.Tensor | np.ndarray) or part.ndim != 3 or len(part) != count:
+        return False
+    return str(part.dtype).endswith("uint8") or "float" in str(part.dtype)
+
+
+def _is_numbers(part: Any, count: int) -> bool:
+    # What a list comprehension leaves.
+    return (
+        isinstance(part, list | tuple)
+        and len(part) == count
+        and all(isinstance(item, int | float | np.number) for item in part)
+    )

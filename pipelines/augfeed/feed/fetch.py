@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -18,9 +18,27 @@ from torch.utils.data import (
     get_worker_info,
 )
 
-from augfeed.errors import InputError, InputTypeError, PolicyError
-from augfeed.feed.collated import find_frames, find_labels
-from augfeed.feed.samples import Path, Where, describe, like, locate, pixels, put, take
+from augfeed.errors import InputError, InputTypeError
+from augfeed.feed.collated import (
+    check_cut,
+    check_labels,
+    find_frames,
+    find_labels,
+    pixels_of_batch,
+)
+from augfeed.feed.samples import (
+    Path,
+    Where,
+    describe,
+    is_alone,
+    keyed,
+    like,
+    locate,
+    odd_one,
+    pixels,
+    put,
+    take,
+)
 from augfeed.feed.tickets import Ticket, iterable_ids
 from augfeed.kernels.resample import resample
 from augfeed.plan import GROUP, Rows, draw_plan
@@ -83,7 +101,7 @@ class Fetching(Dataset[Fetched]):
         if not isinstance(index, list):
             index = [index]
         if self.collated and getattr(self.dataset, "__getitems__", None):
-            samples = self.dataset.__getitems__(index)
+            samples = _listed(self.dataset.__getitems__(index), index)
         else:
             samples = [self.dataset[i] for i in index]
         return make_batch(samples, ticket, self.recipe)
@@ -150,22 +168,54 @@ class WorkerStart:
 
 def make_batch(samples: Sequence[Any], ticket: Ticket, recipe: Recipe) -> Fetched:
     """Return samples, those of all rows of a ticket, as a batch before augmentation."""
+    if recipe.collate is not None and not ticket.single:
+        return _collated_by(recipe.collate, samples, ticket, recipe)
+    if recipe.collate is not None:
+        # As torch does: it sees the one sample, and what it makes of it is the sample.
+        samples = [recipe.collate(sample) for sample in samples]
     where = locate(samples[0], recipe.image_key, recipe.label_key)
-    _check_label(samples[0], where, recipe)
-    given = [_picture(sample, where.image, k, ticket) for k, sample in enumerate(samples)]
+    if recipe.labelled and not is_alone(samples[0], where.image):
+        check_labels(samples[0], where.label)
+    _, frames = _cut_of(samples, where.image, ticket, recipe)
+    labels = _labels(samples, where, recipe, ticket)
+    rest = [put(sample, where.image, 0) for sample in samples[: ticket.rows.count]]
+    if not ticket.single:
+        batch = _collated(rest, where.image)
+    elif recipe.collate is not None:
+        batch = rest[0]
+    else:
+        batch = _converted(rest[0], where.image)
+    return Fetched(ticket, _emptied(batch, where, labels), where, frames, labels, 0.0)
+
+
+def _cut_of(samples: Sequence[Any], image: Path, ticket: Ticket, recipe: Recipe
+            ) -> tuple[list[Any], torch.Tensor]:  # fmt: skip
+    given = [_part(sample, image, k, ticket) for k, sample in enumerate(samples)]
     arrays = [pixels(picture, partial(_name, ticket, k))
               for k, picture in enumerate(given)]  # fmt: skip
-    frames = cut(_alike(arrays, ticket), ticket, recipe.policy)
-    count = ticket.rows.count
-    if recipe.collate is None or ticket.single:
-        rest = [put(sample, where.image, 0) for sample in samples[:count]]
-        labels = _labels(samples, where, recipe)
-        batch = _converted(rest[0], where.image) if ticket.single else _collated(rest, where.image)
-        return Fetched(ticket, _emptied(batch, where, labels), where, frames, labels, 0.0)
+    return given, cut(_alike(arrays, ticket), ticket, recipe.policy)
+
+
+def _collated_by(
+    collate: Callable[[list[Any]], Any], samples: Sequence[Any], ticket: Ticket, recipe: Recipe
+) -> Fetched:
+    where = _located(samples[0], recipe)
+    given, frames = _cut_of(samples, where.image, ticket, recipe)
     framed = [put(sample, where.image, like(frame.numpy(), picture))
               for sample, frame, picture in zip(samples, frames, given, strict=True)]  # fmt: skip
-    parts = [recipe.collate(part) for part in (framed[:count], framed[count:]) if part]
-    return _from_parts(parts, where, ticket, recipe)
+    count = ticket.rows.count
+    parts = [collate(part) for part in (framed[:count], framed[count:]) if part]
+    return _from_parts(parts, where, ticket, recipe, frames)
+
+
+def _located(sample: Any, recipe: Recipe) -> Where:
+    where = locate(sample, recipe.image_key, None)
+    if recipe.label_key is None:
+        return where
+    try:
+        return replace(where, label=keyed(sample, recipe.label_key, "label_key"))
+    except InputError:
+        return replace(where, label=None)  # it may be a key of what collate_fn makes
 
 
 def whole_batch(batch: Any, ticket: Ticket, recipe: Recipe) -> Fetched:
@@ -176,13 +226,21 @@ def whole_batch(batch: Any, ticket: Ticket, recipe: Recipe) -> Fetched:
             f"a data set that gives whole batches cannot mix across their borders: use a batch "
             f"size that is a multiple of {GROUP}, not {count}"
         )
-    image, tensor = find_frames(batch, (), count, recipe.image_key)
-    label = find_labels(batch, None, count, image, recipe.label_key)
-    if recipe.labelled and label is None:
-        raise _no_label(describe(batch))
-    frames = cut(list(pixels_of_batch(tensor).numpy()), ticket, recipe.policy)
     batch = batch if recipe.collate is None else recipe.collate(batch)
-    labels = None if label is None or not recipe.labelled else take(batch, label)
+    key, label_key = recipe.image_key, recipe.label_key
+    path = () if key is None else keyed(batch, key, "image_key")
+    image, tensor = find_frames(batch, path, count, maker="the data set", planes=key is not None)
+    if key is not None and image != path:
+        raise InputTypeError(
+            f"image_key={key!r} leads to {describe(take(batch, path))}, which is no stack of "
+            f"{count} pictures: give the key of one; the batch is {describe(batch)}"
+        )
+    label = None if label_key is None else keyed(batch, label_key, "label_key")
+    label = find_labels(batch, label, count, image)
+    if recipe.labelled and not is_alone(batch, image):
+        check_labels(batch, label)
+    frames = cut(list(pixels_of_batch(tensor).numpy()), ticket, recipe.policy)
+    labels = None if label is None or not recipe.labelled else torch.as_tensor(take(batch, label))
     where = Where(image, label)
     return Fetched(ticket, _emptied(batch, where, labels), where, frames, labels, 0.0)
 
@@ -203,14 +261,6 @@ def cut(pictures: list[NDArray[Any]], ticket: Ticket, policy: Policy) -> torch.T
     return frames
 
 
-def pixels_of_batch(tensor: Any) -> torch.Tensor:
-    """Return pictures `[N, C, H, W]` or `[N, H, W, C]` as `[N, H, W, C]`, uint8 or float32."""
-    arrays = [
-        pixels(picture, f"picture {k} of the batch".__str__) for k, picture in enumerate(tensor)
-    ]
-    return torch.from_numpy(np.stack(arrays))
-
-
 def _empty(shape: tuple[int, ...], dtype: Any) -> torch.Tensor:
     # In a worker the frames are made where the main process will find them.
     kind = torch.uint8 if dtype == np.uint8 else torch.float32
@@ -223,13 +273,26 @@ def _empty(shape: tuple[int, ...], dtype: Any) -> torch.Tensor:
     return torch.empty(0, dtype=kind).set_(shared).view(shape)
 
 
-def _picture(sample: Any, path: Path, k: int, ticket: Ticket) -> Any:
+def _listed(samples: Any, index: list[Any]) -> Any:
+    if isinstance(samples, Mapping) or not hasattr(samples, "__len__"):
+        raise InputTypeError(
+            f"__getitems__ gives {describe(samples)}: let it return a list, a sample for each index"
+        )
+    if len(samples) != len(index):
+        raise InputError(
+            f"__getitems__ gives {len(samples)} samples for {len(index)} indices: let it return "
+            "one for each"
+        )
+    return samples
+
+
+def _part(sample: Any, path: Path, k: int, ticket: Ticket, what: str = "picture") -> Any:
     try:
         return take(sample, path)
     except (KeyError, IndexError, TypeError, AttributeError):
         raise InputError(
-            f"{_name(ticket, k)} is not where that of the first one of its batch is: the sample "
-            f"is {describe(sample)}; give samples of one form"
+            f"{_name(ticket, k, what)} is not where that of the first one of its batch is: the "
+            f"sample is {describe(sample)}; give samples of one form"
         ) from None
 
 
@@ -248,25 +311,28 @@ def _alike(arrays: list[NDArray[Any]], ticket: Ticket) -> list[NDArray[Any]]:
     return arrays
 
 
-def _name(ticket: Ticket, k: int) -> str:
+def _name(ticket: Ticket, k: int, what: str = "picture") -> str:
     index = ticket.index
-    number = repr(index[k]) if isinstance(index, list) else str(ticket.rows.ids[k])
-    return f"the picture of sample {number}"
+    if index is not None:
+        return f"the {what} of sample {index[k] if isinstance(index, list) else index!r}"
+    own = ticket.rows.ids[k : k + 1]
+    return f"the {what} of sample {(own if ticket.end < 0 else samples_of(own))[0]}"
 
 
-def _labels(samples: Sequence[Any], where: Where, recipe: Recipe) -> Any:
+def _labels(samples: Sequence[Any], where: Where, recipe: Recipe, ticket: Ticket) -> Any:
     if not recipe.labelled or where.label is None:
         return None
-    given = [take(sample, where.label) for sample in samples]
+    given = [_part(sample, where.label, k, ticket, "label") for k, sample in enumerate(samples)]
     try:
         labels = default_collate(given)
     except (TypeError, RuntimeError):
-        labels = given
+        labels = None
     if not isinstance(labels, torch.Tensor):
+        odd = odd_one(given)
         raise InputTypeError(
-            f"the labels are of type {type(given[0]).__name__!r} (the first is {given[0]!r}) and "
-            "this policy mixes or smooths them: give class numbers from 0, or shares [K]; or say "
-            "with label_key where they are"
+            f"{_name(ticket, odd, 'label')} is {describe(given[odd])} ({str(given[odd])[:40]!r}), "
+            "and this policy, or targets=, makes soft targets of labels: give class numbers from "
+            "0, or shares [K] as a tensor; or say with label_key where they are"
         )
     return labels
 
@@ -286,43 +352,33 @@ def _converted(sample: Any, path: Path) -> Any:
     return default_convert(sample) if path else 0  # type: ignore[no-untyped-call]
 
 
-def _check_label(sample: Any, where: Where, recipe: Recipe) -> None:
-    if recipe.labelled and where.label is None:
-        raise _no_label(describe(sample))
-
-
-def _no_label(shown: str) -> InputError:
-    return InputError(
-        f"this policy changes labels, and there is no telling where they are in {shown}: say it "
-        "with label_key, such as label_key=1 or label_key='label'"
-    )
-
-
-def _from_parts(parts: list[Any], where: Where, ticket: Ticket, recipe: Recipe) -> Fetched:
-    rows, frames, labels, found = ticket.rows, [], [], where
+def _from_parts(
+    parts: list[Any], where: Where, ticket: Ticket, recipe: Recipe, before: torch.Tensor
+) -> Fetched:
+    rows, frames, labels, places = ticket.rows, [], [], []
     counts = (rows.count, len(rows) - rows.count)
     for part, count in zip(parts, counts, strict=False):
-        image, tensor = find_frames(part, where.image, count, None)
-        label = find_labels(part, where.label, count, image, None)
-        frames.append(pixels_of_batch(tensor))
-        if recipe.labelled:
-            if label is None:
-                raise _no_label("what collate_fn makes, " + describe(part))
-            labels.append(torch.as_tensor(take(part, label)))
-        found = Where(image, label) if part is parts[0] else found
-    whole = torch.cat(frames)
-    _check_cut(whole, recipe.policy)
+        found, tensor = _found(part, where, count, recipe, planes=before.shape[3] == 1)
+        frames.append(pixels_of_batch(tensor, " that collate_fn made"))
+        check_cut(frames[-1], before)
+        if recipe.labelled and found.label is not None:
+            labels.append(torch.as_tensor(take(part, found.label)))
+        places.append(found)
     joined = torch.cat(labels) if labels else None
-    return Fetched(ticket, _emptied(parts[0], found, joined), found, whole, joined, 0.0)
+    batch = _emptied(parts[0], places[0], joined)
+    return Fetched(ticket, batch, places[0], torch.cat(frames), joined, 0.0)
 
 
-def _check_cut(frames: torch.Tensor, policy: Policy) -> None:
-    size = tuple(frames.shape[1:3])
-    if policy.size((size[0], size[1])) != size:
-        raise PolicyError(
-            f"collate_fn returns pictures of {size[0]}x{size[1]}, and the policy gives out "
-            f"{policy.size((size[0], size[1]))}: leave cropping and resizing to the policy"
-        )
+def _found(part: Any, where: Where, count: int, recipe: Recipe, *, planes: bool
+           ) -> tuple[Where, Any]:  # fmt: skip
+    image, tensor = find_frames(part, where.image, count, maker="collate_fn", planes=planes)
+    label, key = where.label, recipe.label_key
+    if label is None and key is not None:
+        label = keyed(part, key, "label_key")
+    label = find_labels(part, label, count, image)
+    if recipe.labelled and not (where.label is None and is_alone(part, image)):
+        check_labels(part, label, "what collate_fn makes, ")
+    return Where(image, label), tensor
 
 
 __all__ = [

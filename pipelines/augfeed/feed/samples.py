@@ -1,6 +1,6 @@
 """Where in a sample its picture and its label are; how they are taken out and put back."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from copy import copy
 from dataclasses import dataclass
 from typing import Any
@@ -31,28 +31,40 @@ def locate(sample: Any, image_key: Any, label_key: Any) -> Where:
 
     Raises `InputError` if there is no picture, or more than one, or if a key leads nowhere.
     """
-    image = _keyed(sample, image_key, "image_key") if image_key is not None else _guess(sample)
-    if not is_picture(take(sample, image)):
+    image = _guess(sample) if image_key is None else keyed(sample, image_key, "image_key")
+    if not (is_picture(take(sample, image)) or _is_plane(take(sample, image))):
         raise InputTypeError(
             f"image_key={image_key!r} leads to {describe(take(sample, image))}, which is no "
             f"picture: give the key of a uint8 or float tensor, an array or a PIL image; "
             f"the sample is {describe(sample)}"
         )
     if label_key is not None:
-        return Where(image, _keyed(sample, label_key, "label_key"))
+        return Where(image, keyed(sample, label_key, "label_key"))
     return Where(image, _guess_label(sample, image))
 
 
-def _keyed(sample: Any, key: Any, name: str) -> Path:
-    path = key if isinstance(key, tuple) else (key,)
+def keyed(sample: Any, key: Any, name: str) -> Path:
+    """Return the path that a key stands for; raise `InputError` if it leads nowhere."""
     try:
-        take(sample, path)
+        return _spelled(sample, key if isinstance(key, tuple) else (key,))
     except (KeyError, IndexError, TypeError, AttributeError):
         raise InputError(
             f"{name}={key!r} leads nowhere in {describe(sample)}: give one of its keys, or a tuple "
             "of keys from the outside in"
         ) from None
-    return path
+
+
+def _spelled(sample: Any, path: Path) -> Path:
+    # As `parts_of` spells it: a part has one path only.
+    spelled = []
+    for key in path:
+        part = take(sample, (key,))
+        if isinstance(key, int) and _is_sequence(sample):
+            key = key % len(sample)
+            key = sample._fields[key] if hasattr(sample, "_fields") else key
+        spelled.append(key)
+        sample = part
+    return tuple(spelled)
 
 
 def _guess(sample: Any) -> Path:
@@ -62,6 +74,11 @@ def _guess(sample: Any) -> Path:
     if len(found) == 1:
         return found[0]
     if not found:
+        if any(_is_stack(part) for _, part in parts):
+            raise InputTypeError(
+                f"a sample of this data set is a whole batch, {describe(sample)}: give its samples "
+                "one by one, and let batch_size=... make the batches"
+            )
         raise InputTypeError(
             f"a sample of this data set has no picture: it is {describe(sample)}; give a uint8 or "
             f"float tensor or array [C, H, W] or [H, W, C] of 1 or 3 channels, or a PIL image, "
@@ -121,9 +138,24 @@ def put(sample: Any, path: Path, part: Any) -> Any:
         parts = list(sample)
         parts[key] = new
         return tuple(parts)
+    if isinstance(sample, Mapping):
+        return _with(sample, {key: new})
     other = copy(sample)
     other[key] = new
     return other
+
+
+def _with(sample: Mapping[Any, Any], parts: dict[Any, Any]) -> Mapping[Any, Any]:
+    if not isinstance(sample, MutableMapping):
+        made: Any = type(sample)
+        changed: Mapping[Any, Any] = made({**sample, **parts})
+        return changed
+    before, other = {key: sample[key] for key in parts}, copy(sample)
+    other.update(parts)
+    if all(sample[key] is not part or part is before[key] for key, part in parts.items()):
+        return other
+    sample.update(before)  # the copy shares its memory with the caller's own
+    return {**sample, **parts}
 
 
 def moved(part: Any, device: torch.device) -> Any:
@@ -133,10 +165,7 @@ def moved(part: Any, device: torch.device) -> Any:
     if isinstance(part, torch.Tensor):
         return part.to(device, non_blocking=True)
     if isinstance(part, Mapping):
-        other: Any = copy(part)
-        for key, value in part.items():
-            other[key] = moved(value, device)
-        return other
+        return _with(part, {key: moved(value, device) for key, value in part.items()})
     if hasattr(part, "_fields"):
         return type(part)(*(moved(value, device) for value in part))
     if isinstance(part, list | tuple):
@@ -153,6 +182,15 @@ def is_picture(part: Any) -> bool:
     if part.ndim == 3:
         return _kind(part) in "uf" and (part.shape[0] in (1, 3) or part.shape[2] in (1, 3))
     return part.ndim == 2 and str(part.dtype).endswith("uint8")
+
+
+def _is_plane(part: Any) -> bool:
+    # A grey picture of floats: too much like a matrix to be guessed.
+    return isinstance(part, torch.Tensor | np.ndarray) and part.ndim == 2 and _kind(part) == "f"
+
+
+def _is_stack(part: Any) -> bool:
+    return isinstance(part, torch.Tensor | np.ndarray) and part.ndim == 4
 
 
 def _kind(part: Any) -> str:
@@ -176,11 +214,12 @@ def _is_class(part: Any) -> bool:
 def pixels(picture: Any, name: Callable[[], str]) -> NDArray[Any]:
     """Return a picture as uint8 or float32 `[H, W, C]`, 1 or 3 channels; `name` is for messages.
 
-    A tensor with both ends of 1 or 3 is `[C, H, W]`, an array `[H, W, C]`. A PIL image of mode L, 1
-    or I has one channel, any other three. Raises `InputError` for floats that are not in [0, 1].
+    A tensor with both ends of 1 or 3 is `[C, H, W]`, an array `[H, W, C]`. A PIL image of mode L,
+    LA, 1, I or F has one channel, any other three; of 16 bits the upper 8 are kept, as elsewhere.
+    Raises `InputError` for floats that are not in [0, 1].
     """
     if isinstance(picture, Image.Image):
-        return _from_pil(picture)
+        return _from_pil(picture, name)
     array = _to_array(picture)
     if array.ndim == 2:
         array = array[..., None]
@@ -208,13 +247,27 @@ def _to_array(picture: Any) -> NDArray[Any]:
     return values
 
 
-def _from_pil(picture: Image.Image) -> NDArray[np.uint8]:
-    if picture.mode.startswith("I;16"):
-        wide: NDArray[np.uint8] = (np.asarray(picture)[..., None] >> 8).astype(np.uint8)
-        return wide
-    gray = picture.mode in ("L", "1", "LA", "I")
+def _from_pil(picture: Image.Image, name: Callable[[], str]) -> NDArray[np.uint8]:
+    if picture.mode == "F" or picture.mode.startswith("I"):
+        return _from_wide(np.array(picture)[..., None], picture.mode, name)
+    gray = picture.mode in ("L", "1", "LA")
     array: NDArray[np.uint8] = np.array(picture.convert("L" if gray else "RGB"))
     return array[..., None] if gray else array
+
+
+def _from_wide(values: NDArray[Any], mode: str, name: Callable[[], str]) -> NDArray[np.uint8]:
+    # As files of these modes are decoded.
+    if mode == "F":
+        whole: NDArray[np.uint8] = np.rint(_checked(values, name) * 255).astype(np.uint8)
+        return whole
+    low, high = int(values.min()), int(values.max())
+    if low < 0 or high > 65535 or (mode == "I" and 0 < high <= 255):
+        raise InputError(
+            f"{name()} of mode {mode} has values from {low} to {high}, and white is 65535: give "
+            "image.convert('L') if white is 255 in it"
+        )
+    wide: NDArray[np.uint8] = (values >> 8).astype(np.uint8)
+    return wide
 
 
 def _checked(array: NDArray[Any], name: Callable[[], str]) -> NDArray[Any]:
@@ -246,6 +299,19 @@ def like(frame: NDArray[Any], picture: Any) -> Any:
     array = frame[..., 0] if flat else frame.transpose(2, 0, 1) if first else frame
     array = np.ascontiguousarray(array)
     return torch.from_numpy(array) if isinstance(picture, torch.Tensor) else array
+
+
+def is_alone(sample: Any, path: Path) -> bool:
+    """Return whether a sample, or a batch, has nothing but what is at a path."""
+    return all(place == path for place, _ in parts_of(sample))
+
+
+def odd_one(labels: list[Any]) -> int:
+    """Return which label does not stack: one that is no number, else one of another shape."""
+    for k, label in enumerate(labels):
+        if not isinstance(label, torch.Tensor | np.ndarray | np.number | int | float):
+            return k
+    return next((k for k, label in enumerate(labels) if np.shape(label) != np.shape(labels[0])), 0)
 
 
 def describe(value: Any) -> str:
