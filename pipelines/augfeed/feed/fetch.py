@@ -139,7 +139,10 @@ class Gather:
         passed, worker, first, _ = numbered[0]
         ids = iterable_ids(self.rank, worker, first, len(numbered))
         places = np.arange(len(ids), dtype=np.int64)
-        rows = Rows(ids, places // GROUP, places % GROUP, len(ids), int(ids[0]))
+        # Groups begin with each batch, and no two of an epoch have one name, which decides who is
+        # mixed with whom: there are fewer groups than samples.
+        groups = ids[0] + places // GROUP
+        rows = Rows(ids, groups, places % GROUP, len(ids), int(ids[0]))
         ticket = Ticket(-1, self.epoch + passed, self.seed, None, rows, -1, single=single)
         fetched = make_batch([item[3] for item in numbered], ticket, self.recipe)
         fetched.seconds = time.perf_counter() - begun

@@ -10,6 +10,7 @@ from PIL import Image
 from torch.nn import functional as F
 from torch.utils.data import default_collate
 
+from augfeed import DataLoader
 from augfeed.errors import InputError, PolicyError
 from tests.augfeed.feed.test_general import (
     LABELS,
@@ -99,6 +100,9 @@ def test_grey_pictures_may_be_stacked_without_channels() -> None:
     found = batches(Samples(pair, gray), 12, collate_fn=arrays)
     assert_same(found, batches(Samples(pair, gray), 12))
     assert found[0][0].shape == (12, 1, SIDE, SIDE)
+    named = batches(Samples(pair, gray), 12,
+                    collate_fn=lambda s: dict(zip("xy", arrays(s), strict=True)))  # fmt: skip
+    assert_same([list(batch.values()) for batch in named], found)
 
 
 @pytest.mark.parametrize("batch_size", [3, 8, 12])
@@ -185,8 +189,13 @@ def test_what_a_collate_function_raises_in_a_worker_keeps_its_type() -> None:
     def broken(samples: list[Any]) -> Any:
         raise LookupError(f"no such thing in {len(samples)}")
 
-    with pytest.raises(LookupError, match=r"worker process 0(.|\n)*no such thing in 12"):
-        batches(Samples(pair, chw), 12, collate_fn=broken, num_workers=1)
+    iterator = iter(DataLoader(Samples(pair, chw), 12, policy=MIXED, num_workers=1,
+                               collate_fn=broken))  # fmt: skip
+    for count in (12, 12, 12, 1):  # to the end, as workers of a broken-off epoch take 5 s to leave
+        with pytest.raises(LookupError, match=rf"worker process 0(.|\n)*no such thing in {count}"):
+            next(iterator)
+    with pytest.raises(StopIteration):
+        next(iterator)
 
 
 def test_single_samples_are_collated_singly() -> None:
@@ -195,3 +204,5 @@ def test_single_samples_are_collated_singly() -> None:
     found = batches(data, collate_fn=lambda s: {"x": s[0], "y": s[1], "z": "z"}, **options)
     assert_same([[b["x"], b["y"]] for b in found], batches(data, **options))
     assert found[0]["z"] == "z"
+    found = batches(data, policy=PLAIN, collate_fn=lambda s: (s[0], np.int64(s[1])), **options)
+    assert [type(part) for part in (found[0], found[0][1])] == [tuple, np.int64]

@@ -94,6 +94,14 @@ def test_whole_batches_of_pictures_alone_are_mixed_alone() -> None:
     assert_same([[b] for b in whole(lambda x, _: x)], [[b[0]] for b in native(shuffle=False)])
 
 
+def test_whole_batches_without_channels_are_taken_where_the_key_says_so() -> None:
+    expected = whole(lambda x, y: (x[:, :1], y))
+    found = whole(lambda x, y: (x[:, 0], x[:, 1], y), image_key=0)
+    assert_same([[b[0], b[2]] for b in found], expected)
+    with pytest.raises(InputError, match="if they have no channels"):
+        whole(lambda x, y: (x[:, 0], y))
+
+
 @pytest.mark.parametrize(
     ("form", "options", "message"),
     [
@@ -193,6 +201,27 @@ def test_a_stream_that_is_not_divided_comes_once_a_worker_and_each_time_otherwis
     found = batches(Undivided(), 8, PLAIN, shuffle=None, num_workers=2)
     assert [labels.tolist() for _, labels in found] == [LABELS[:8].tolist()] * 2
     assert not torch.equal(found[0][0], found[1][0])  # they are other samples
+
+
+def test_a_stream_gives_what_a_data_set_with_numbers_gives_but_for_partners() -> None:
+    assert_same(batches(Stream(), 8, PLAIN, shuffle=None), native(8, PLAIN, shuffle=False))
+
+
+@pytest.mark.parametrize("size", [8, 11, 16])
+def test_no_two_batches_of_a_stream_are_mixed_by_the_same_pattern(size: int) -> None:
+    class Long(IterableDataset[Any]):
+        def __iter__(self) -> Iterator[Any]:
+            return ((chw(PIXELS[0, :1, :1]), 0) for _ in range(30 * size))
+
+    loader: DataLoader[Any] = DataLoader(Long(), size, policy="mixup(1.0)", seed=3, num_classes=1)
+    partners = [b.plan.mixes.partner for b in loader.batches()]
+    groups = [tuple(p[k : k + 8] - k) for p in partners for k in range(0, size - 7, 8)]
+    assert len(set(groups)) > 0.9 * len(groups)  # of 5040 that there are
+    # Each group of a batch mixes within itself, and only a sample that is left over is alone.
+    for found in partners:
+        own = np.arange(size)
+        assert (found // 8 == own // 8).all()
+        assert (found != own).sum() == size - (size % 8 == 1)
 
 
 def test_one_worker_gives_what_none_gives() -> None:

@@ -32,7 +32,7 @@ from tests.augfeed.feed.test_general import (
 )
 
 CUT = "random_resized_crop(10) | cutmix(1.0) | normalize(0.5, 0.25)"
-Named = namedtuple("Named", "picture label")
+Named = namedtuple("Named", "picture what")  # a second field that no name gives away
 
 
 class Shared(MutableMapping[str, Any]):
@@ -83,10 +83,7 @@ def test_every_kind_in_every_form_gives_the_batches_of_the_native_lane(
 ) -> None:
     made, image, label = FORMS[form]
     options = {"drop_last": drop_last, "shuffle": shuffle}
-    if form == "three":
-        options["label_key"] = label
     found = batches(Samples(made, KINDS[kind]), batch_size, policy, **options)
-    options.pop("label_key", None)
     expected = native(batch_size, policy, **options)
     assert_same([[part_at(b, image), part_at(b, label)] for b in found], expected)
 
@@ -133,7 +130,7 @@ COLOURS = {
 def in_mode(pixels: Any, mode: str) -> Any:
     gray = pixels[..., 0]
     if mode == "F":
-        return Image.fromarray((gray / 255).astype(np.float32))
+        return Image.fromarray(((gray - 0.3).clip(0) / 255).astype(np.float32))  # to be rounded
     if mode.startswith("I"):
         return Image.fromarray((gray.astype(np.uint16) * 257).astype(
             np.int32 if mode == "I" else np.uint16))  # fmt: skip
@@ -215,8 +212,23 @@ def test_a_key_may_count_from_the_end_and_fields_have_numbers_too(key: Any) -> N
     found = batches(Samples(Named, chw), **options)
     assert isinstance(found[0], Named)
     assert_same(found, native())
-    found = batches(Samples(lambda p, label: Named(p, "x"), chw), 8, PLAIN, image_key=key)
-    assert found[0].label == ["x"] * 8 or found[0].label == ("x",) * 8
+    with pytest.raises(InputTypeError, match="the label of sample 0 is a str"):
+        batches(Samples(lambda p, label: Named(p, "x"), chw), image_key=key, shuffle=False)
+
+
+def test_a_picture_is_not_taken_for_its_own_label() -> None:
+    assert_same(batches(Samples(lambda p, _: (p,), chw), image_key=-1), [b[:1] for b in native()])
+
+
+@pytest.mark.parametrize("shape", [(3, 12), (12, 3), (3, 3), (1, 5), (1, 1)])
+def test_where_both_ends_could_be_channels_tensors_have_them_first_and_arrays_last(
+    shape: tuple[int, int],
+) -> None:
+    cut = PIXELS[:, : shape[0], : shape[1]]
+    for kind in (chw, lambda pixels: pixels):
+        held = [(kind(pixels), 1) for pixels in cut]
+        found = torch.cat([images for images, _ in batches(held, policy="", shuffle=False)])
+        assert np.array_equal((found * 255).round().numpy(), cut.transpose(0, 3, 1, 2))
 
 
 @pytest.mark.parametrize("kind", [OrderedDict, UserDict, MappingProxyType])
