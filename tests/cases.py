@@ -37,7 +37,8 @@ from augfeed.policy import (
     VerticalFlip,
 )
 
-ENGINES = ("cpu", "portable")
+ENGINES = ("cpu", "portable", "cuda")
+ON_GPU = torch.cuda.is_available()
 
 STATISTICS = Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 JITTER = ColorJitter(0.4, 0.4, 0.4, 0.1)
@@ -216,9 +217,10 @@ def window_of(name: str, shape: Shape) -> tuple[RandomCrop, torch.Tensor]:
 
 
 def run(name: str, plan: Plan, images: torch.Tensor, **options: Any) -> torch.Tensor:
-    """Return the batch that an engine makes on the CPU."""
-    engine: Engine = engine_for("cpu", name)
-    return engine.apply(plan, images, **options)
+    """Return the batch that an engine makes, on the CPU; without a GPU `cuda` is interpreted."""
+    device = "cuda" if name == "cuda" and ON_GPU else "cpu"
+    engine: Engine = engine_for(device, name)
+    return engine.apply(plan, images, **options).cpu()
 
 
 def offsets_of(plan: Plan, images: torch.Tensor) -> NDArray[np.int32]:

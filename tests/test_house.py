@@ -190,8 +190,13 @@ def undocumented(tree: ast.Module) -> Iterator[str]:
 
 
 def unannotated(tree: ast.Module) -> Iterator[str]:
-    """Find functions with a parameter or a result that has no type."""
+    """Find functions with a parameter or a result that has no type.
+
+    Triton takes annotations for types of its own, and infers what has none.
+    """
     for found in _definitions(tree):
+        if "jit" in found.decorators:
+            continue
         bare = [parameter.arg for parameter in found.parameters if parameter.annotation is None]
         if bare or found.node.returns is None:
             yield f"{found.name}: {', '.join(bare) or 'its result'}"

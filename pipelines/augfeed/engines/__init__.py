@@ -1,6 +1,8 @@
 """Engines: pixels that follow a plan; one contract for all."""
 
+import os
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Protocol
 
 import numpy as np
@@ -40,6 +42,35 @@ class Output:
                 "dtype=torch.uint8 cannot hold normalized values: use a float dtype, or remove "
                 "normalize from the policy"
             )
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where batches are made: the device, the engine by name ("auto": the device's own).
+
+    `resident` says whether a data set in memory is kept in the device's memory; None leaves it
+    there if it takes a quarter of what is free, or less, on an NVIDIA GPU.
+    """
+
+    device: Any = "cpu"
+    engine: str = "auto"
+    resident: bool | None = None
+
+    @property
+    def known(self) -> torch.device:
+        """The device, which is not touched; `InputError` if there is none of that name."""
+        return known_device(self.device)
+
+    @property
+    def engine_name(self) -> str:
+        """The name of the engine that "auto" means here."""
+        return resolved_engine(self.known, self.engine)
+
+    def check(self) -> None:
+        """Raise `InputError` for a device or an engine that cannot be meant."""
+        check_engine(self.known, self.engine)
+        if self.resident not in (None, True, False):
+            raise InputError(f"resident={self.resident!r} is none of None, True and False")
 
 
 class Engine(Protocol):
@@ -89,7 +120,8 @@ def check_places(places: NDArray[np.int64], count: int) -> None:
         )
 
 
-ENGINES = ("auto", "cpu", "portable")
+ENGINES = ("auto", "cpu", "cuda", "portable")
+OLDEST_TRITON = (3, 3)
 
 
 def known_device(device: Any) -> torch.device:
@@ -120,9 +152,14 @@ def _unusable(device: Any, error: Exception) -> InputError:
 def check_engine(device: torch.device, name: str) -> str:
     """Return the name of an engine that runs on a kind of device, or raise `InputError`."""
     if name not in ENGINES:
-        raise InputError(f"engine={name!r} is unknown: use 'auto', 'cpu' or 'portable'")
+        known = ", ".join(map(repr, ENGINES[:-1]))
+        raise InputError(f"engine={name!r} is unknown: use {known} or {ENGINES[-1]!r}")
     if name == "cpu" and device.type != "cpu":
         raise InputError(f"engine='cpu' does not run on device={str(device)!r}: use 'auto'")
+    if name == "cuda" and (reason := _no_cuda_engine(device)):
+        raise InputError(
+            f"engine='cuda' does not run on device={str(device)!r} ({reason}): use 'auto'"
+        )
     return name
 
 
@@ -130,16 +167,45 @@ def resolved_engine(device: torch.device, name: str) -> str:
     """Return the name of the engine that `name` means on a kind of device."""
     if name != "auto":
         return name
-    return "cpu" if device.type == "cpu" else "portable"
+    if device.type == "cpu":
+        return "cpu"
+    return "portable" if _no_cuda_engine(device) else "cuda"
+
+
+def _no_cuda_engine(device: torch.device) -> str:
+    # Why the CUDA engine does not run on a kind of device, "" if it does; touches no device.
+    if not (device.type == "cuda" and torch.version.cuda) and not interpreted():
+        return "it is for NVIDIA GPUs"
+    try:
+        found = version("triton")
+    except PackageNotFoundError:
+        return "Triton is not installed; torch's CUDA builds for Linux bring it"
+    oldest = ".".join(map(str, OLDEST_TRITON))
+    enough = tuple(int(part) for part in found.split(".")[:2]) >= OLDEST_TRITON
+    return "" if enough else f"Triton {found} is older than {oldest}, which comes with torch 2.7"
+
+
+def interpreted() -> bool:
+    """Return whether Triton interprets kernels, on any device, for tests (TRITON_INTERPRET=1)."""
+    return os.environ.get("TRITON_INTERPRET") == "1"
 
 
 def engine_for(device: Any = "cpu", name: str = "auto") -> Engine:
-    """Return the engine for a device: `cpu` on the CPU, else `portable`; or the one named."""
+    """Return the engine for a device, or the one named.
+
+    Without a name: `cpu` on the CPU, `cuda` on an NVIDIA GPU with Triton, else `portable`.
+    """
     device = usable_device(device)
-    if resolved_engine(device, check_engine(device, name)) == "portable":
-        from augfeed.engines.portable import PortableEngine
+    match resolved_engine(device, check_engine(device, name)):
+        case "portable":
+            from augfeed.engines.portable import PortableEngine
 
-        return PortableEngine(device)
-    from augfeed.engines.cpu import CpuEngine
+            return PortableEngine(device)
+        case "cuda":
+            from augfeed.engines.cuda import CudaEngine
 
-    return CpuEngine()
+            return CudaEngine(device)
+        case _:
+            from augfeed.engines.cpu import CpuEngine
+
+            return CpuEngine()

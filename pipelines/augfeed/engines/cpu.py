@@ -1,6 +1,5 @@
 """The engine for CPUs: compiled loops, one pass a sample, without the GIL."""
 
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -15,8 +14,7 @@ from augfeed.kernels.types import FIXED, ROW
 from augfeed.memory import Memory
 from augfeed.philox import normal_quantiles
 from augfeed.plan import Plan
-from augfeed.plan.fixed import Fixed
-from augfeed.policy.color import YIQ
+from augfeed.plan.fixed import Fixed, chroma
 
 install_notice()
 KINDS = {
@@ -122,7 +120,7 @@ class Job:
         )  # fmt: skip
         statistics = np.stack([fixed.mean, fixed.std, 0 * fixed.mean, 0 * fixed.std + 1,
                                fixed.sigma_scale])  # fmt: skip
-        return shared, (statistics, _chroma(), normal_quantiles())
+        return shared, (statistics, chroma(), normal_quantiles())
 
 
 def _rows(plan: Plan) -> NDArray[Any]:
@@ -159,8 +157,3 @@ class _Writable:
 def _as_writable(array: NDArray[Any]) -> NDArray[Any]:
     # Numba compiles once more for a read-only array, which takes seconds; nothing is written.
     return array if array.flags.writeable else np.asarray(_Writable(array))
-
-
-@cache
-def _chroma() -> NDArray[np.float64]:
-    return np.stack([np.array(YIQ), np.linalg.inv(np.array(YIQ))])

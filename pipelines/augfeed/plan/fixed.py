@@ -1,6 +1,7 @@
 """What a policy fixes for all samples alike: fills, border rules, statistics."""
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from augfeed.policy import (
     RandomCrop,
     RandomErasing,
 )
+from augfeed.policy.color import YIQ
 
 EDGES = {"constant": 0, "edge": 1, "reflect": 2}
 
@@ -83,3 +85,9 @@ def _channels(name: str, value: tuple[float, ...] | float, channels: int) -> NDA
             f"{channels}: give one number, or {channels}"
         )
     return np.array(values, np.float32)
+
+
+@cache
+def chroma() -> NDArray[np.float64]:
+    """Return float64 `[2, 3, 3]`: RGB to YIQ, and back."""
+    return np.stack([np.array(YIQ), np.linalg.inv(np.array(YIQ))])

@@ -1,0 +1,104 @@
+"""The engine for NVIDIA GPUs: the whole pass in one Triton kernel."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from augfeed.engines import Output, check_images
+from augfeed.engines.cuda.launch import launch
+from augfeed.engines.cuda.spec import Spec
+from augfeed.engines.cuda.table import Layout, fill_table
+from augfeed.plan import Plan
+from augfeed.plan.fixed import Fixed
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A plan and its pictures on the device, ready to be carried out any number of times.
+
+    `images` `[N, h, w, C]` and `table` int32 lie on the device; the rest says what is to be made of
+    them. `sums` int64 is scratch for grey means, None where no operation asks for them.
+    """
+
+    spec: Spec
+    images: torch.Tensor
+    table: torch.Tensor
+    rows: int
+    count: int
+    size: tuple[int, int]
+    output: Output
+    sums: torch.Tensor | None
+
+    def empty(self) -> torch.Tensor:
+        """Return uninitialised memory for the batch, `[count, C, H, W]`, on the device."""
+        last = self.output.channels_last
+        return torch.empty(
+            (self.count, self.spec.channels, *self.size),
+            dtype=self.output.dtype,
+            device=self.images.device,
+            memory_format=torch.channels_last if last else torch.contiguous_format,
+        )
+
+    def run(self, out: torch.Tensor | None = None) -> torch.Tensor:
+        """Launch the pass on the current stream, into `out` or a new tensor; nothing waits."""
+        out = self.empty() if out is None else out
+        if out.numel():
+            launch(self, out)
+        return out
+
+
+class CudaEngine:
+    """Carries out plans with Triton on one device."""
+
+    name = "cuda"
+
+    def __init__(self, device: Any = "cuda") -> None:
+        self.device = torch.device(device)
+
+    def apply(
+        self,
+        plan: Plan,
+        images: torch.Tensor,
+        *,
+        places: NDArray[np.int64] | None = None,
+        offsets: NDArray[np.int32] | None = None,
+        output: Output = Output(),  # noqa: B008  (frozen)
+    ) -> torch.Tensor:
+        """Return the batch `[count, C, H, W]` of a plan; see `augfeed.engines.Engine`.
+
+        Everything is queued on the current stream, and nothing waits for the device.
+        """
+        return self.load(plan, images, places=places, offsets=offsets, output=output).run()
+
+    def load(
+        self,
+        plan: Plan,
+        images: torch.Tensor,
+        *,
+        places: NDArray[np.int64] | None = None,
+        offsets: NDArray[np.int32] | None = None,
+        output: Output = Output(),  # noqa: B008  (frozen)
+    ) -> Loaded:
+        """Return a plan and its pictures on the device: one copy of each, on the current stream."""
+        check_images(images, plan.count if places is None else 0)
+        output.check(plan.policy)
+        fixed = Fixed.of(plan.policy, images.shape[3])
+        images = images.to(self.device, non_blocking=True).contiguous()
+        framed = offsets is None and tuple(images.shape[1:3]) == plan.size
+        spec = Spec.of(plan.policy, plan.size, images, output, framed=framed)
+        rows = len(plan.ids)
+        host = torch.empty(
+            Layout.of(spec).words(rows), dtype=torch.int32, pin_memory=self.device.type == "cuda"
+        )
+        fill_table(host.numpy(), plan, fixed, spec, places=places, offsets=offsets,
+                   pictures=tuple(images.shape))  # fmt: skip
+        table = host.to(self.device, non_blocking=True)
+        sums = None
+        if spec.mean:
+            from augfeed.engines.cuda.launch import sums_for
+
+            sums = sums_for(rows, spec.channels, self.device)
+        return Loaded(spec, images, table, rows, plan.count, plan.size, output, sums)

@@ -1,0 +1,100 @@
+"""What the compiler makes of the kernels, for a GPU that need not be there."""
+
+import re
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import triton
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource
+
+from augfeed.engines.cuda import kernel
+from augfeed.engines.cuda.launch import constants, options_of, sum_constants
+from augfeed.engines.cuda.spec import Spec
+
+_POINTERS = {
+    torch.float32: "*fp32", torch.float16: "*fp16", torch.bfloat16: "*bf16", torch.uint8: "*u8",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Resources of one kernel, and the instructions that it moves data with.
+
+    `local` is the bytes of local memory a thread has, and `stack` of its frame: spilled registers
+    and arrays indexed at run time would be there. `loads` and `stores` count the instructions of
+    global memory by their width in bits.
+    """
+
+    registers: int
+    stack: int
+    local: int
+    shared: int
+    loads: dict[int, int]
+    stores: dict[int, int]
+
+
+def compile_augment(spec: Spec, dtype: torch.dtype, arch: int, *, divisible: bool = True) -> Report:
+    """Return what `kernel.augment` becomes on compute capability `arch`, as 90 for 9.0.
+
+    `divisible`: the sides of pictures are multiples of 16, as those of 224 x 224 are.
+    """
+    signature = {
+        "words": "*i32", "images": "*fp32" if spec.float_in else "*u8", "table": "*i32",
+        "sums": "*i64", "out": _POINTERS[dtype], **_SIDES, "unit": "fp32",
+    }  # fmt: skip
+    return _compiled(kernel.augment, signature, constants(spec), spec, arch, divisible=divisible)
+
+
+def compile_sums(spec: Spec, arch: int, *, divisible: bool = True) -> Report:
+    """Return what `kernel.sum_frames` becomes; see `compile_augment`."""
+    signature = {
+        "words": "*i32", "images": "*fp32" if spec.float_in else "*u8", "table": "*i32",
+        "sums": "*i64", **_SIDES,
+    }  # fmt: skip
+    return _compiled(kernel.sum_frames, signature, sum_constants(spec), spec, arch,
+                     divisible=divisible)  # fmt: skip
+
+
+_SIDES = {"height": "i32", "width": "i32", "source_height": "i32", "source_width": "i32"}
+
+
+def _compiled(
+    function: Any, signature: dict[str, str], constant: dict[str, Any], spec: Spec, arch: int,
+    *, divisible: bool,
+) -> Report:  # fmt: skip
+    names = list(signature)
+    aligned = [["tt.divisibility", 16]]
+    attrs = {(k,): aligned for k, name in enumerate(names)
+             if signature[name][0] == "*" or (divisible and name in _SIDES)}  # fmt: skip
+    whole = {**signature, **dict.fromkeys(constant, "constexpr")}
+    source = ASTSource(fn=function, signature=whole, constexprs=constant, attrs=attrs)
+    target = GPUTarget("cuda", arch, 32)
+    made = triton.compile(source, target=target, options=options_of(spec))
+    return _report(made.asm["cubin"], made.asm["ptx"], made.metadata.shared)
+
+
+def _report(cubin: bytes, ptx: str, shared: int) -> Report:
+    tool = Path(triton.__file__).parent / "backends/nvidia/bin/cuobjdump"
+    with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
+        file.write(cubin)
+        file.flush()
+        done = subprocess.run([str(tool), "-res-usage", file.name], capture_output=True, text=True,
+                              check=True)  # fmt: skip
+    usage = {name: int(value) for name, value in re.findall(r"(\w+):(\d+)", done.stdout)}
+    return Report(
+        usage["REG"], usage["STACK"], usage["LOCAL"], shared,
+        _widths(ptx, r"ld\.global"), _widths(ptx, r"st\.global"),
+    )  # fmt: skip
+
+
+def _widths(ptx: str, kind: str) -> dict[int, int]:
+    counts: dict[int, int] = {}
+    for vector, bits in re.findall(kind + r"[.\w:]*?(?:\.v(\d))?\.[busf](\d+)", ptx):
+        width = int(bits) * int(vector or 1)
+        counts[width] = counts.get(width, 0) + 1
+    return dict(sorted(counts.items()))

@@ -1,0 +1,180 @@
+"""What a kernel is compiled for: the parts of a policy, and the form of pictures and batch."""
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any
+
+import torch
+
+from augfeed.engines import Output
+from augfeed.plan.fixed import EDGES, Fixed
+from augfeed.policy import (
+    Affine,
+    Border,
+    ColorJitter,
+    CutMix,
+    Cutout,
+    GaussianNoise,
+    Grayscale,
+    HorizontalFlip,
+    Invert,
+    Mixup,
+    OneOf,
+    Policy,
+    Posterize,
+    RandomCrop,
+    RandomErasing,
+    SaltAndPepper,
+    Solarize,
+    VerticalFlip,
+)
+
+MOST_PIXELS = 1024  # of one step of a program
+MIXUP, CUTMIX = 1, 2
+
+
+class Color(IntEnum):
+    """How much of colour a kernel does: scaling alone, a matrix, or what is not linear too."""
+
+    PLAIN = 0
+    MATRIX = 1
+    STEPS = 2
+
+
+class Erase(IntEnum):
+    """What erased boxes are filled with."""
+
+    NONE = 0
+    CONSTANT = 1
+    UNIFORM = 2
+    NORMAL = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """The compile-time constants of the kernel.
+
+    `pad` is -1 where pictures are frames of the output's size; `pad` and `border` are modes of
+    `EDGES`. `vec` pixels side by side are read and written together, 1 where lines do not allow
+    it. `block` is the number of pixels of a step, `steps` that of a program; with `lanes` the steps
+    are the eight lanes of the numbers for pixels. `registers` is the most that a thread may have.
+    """
+
+    channels: int
+    float_in: bool
+    pad: int
+    flip: bool
+    warp: bool
+    border: int
+    color: Color
+    mean: bool
+    mix: int
+    cutout: bool
+    erase: Erase
+    noise: bool
+    salt: bool
+    last: bool
+    vec: int
+    aligned: bool
+    lanes: bool
+    block: int
+    steps: int
+    warps: int
+    registers: int | None
+
+    @classmethod
+    def of(
+        cls, policy: Policy, size: tuple[int, int], images: torch.Tensor, output: Output,
+        *, framed: bool,
+    ) -> "Spec":  # fmt: skip
+        """Return the constants for pictures `[N, h, w, C]` that become a batch of a size.
+
+        They depend on what is the same for all batches of a pipeline, so that any two of them are
+        made by the same machine code.
+        """
+        has = policy.find
+        channels = images.shape[3]
+        erasing, crop, border = has(RandomErasing), has(RandomCrop), has(Border)
+        jitter = has(ColorJitter)
+        fixed = Fixed.of(policy, channels)
+        erase = _erasing(erasing, fixed)
+        lanes = bool(has(GaussianNoise) or has(SaltAndPepper)) or erase > Erase.CONSTANT
+        flips = HorizontalFlip | VerticalFlip
+        warp = any(isinstance(item, Affine) and not isinstance(item, flips)
+                   for item in policy.operations)  # fmt: skip
+        crowded = warp and output.channels_last
+        mix, color = _mixing(policy), Color.PLAIN
+        if jitter or has(Invert) or (channels == 3 and has(Grayscale)):
+            color = Color.MATRIX
+        if has(Posterize) or has(Solarize):
+            color = Color.STEPS
+        return cls(
+            channels=channels,
+            float_in=images.dtype == torch.float32,
+            pad=-1 if framed else EDGES[crop.mode] if crop else 0,
+            flip=bool(has(HorizontalFlip) or has(VerticalFlip)),
+            warp=warp,
+            border=EDGES[border.mode] if border else 0,
+            color=color,
+            mean=jitter is not None and jitter.contrast != 0 and not fixed.contrast_about_half,
+            mix=mix,
+            cutout=has(Cutout) is not None,
+            erase=erase,
+            noise=has(GaussianNoise) is not None,
+            salt=has(SaltAndPepper) is not None,
+            last=output.channels_last and channels > 1,
+            # Two pictures of colours at once leave few registers; with no more than these a
+            # multiprocessor holds a quarter more programs, and nothing spills.
+            registers=96 if mix and color and not (lanes or crowded) else None,
+            **_shape(size, images, output, lanes=lanes, warp=warp, framed=framed),
+        )  # fmt: skip
+
+
+def _mixing(policy: Policy) -> int:
+    mixer = policy.find(OneOf)
+    parts = mixer.operations if mixer else policy.operations
+    return (MIXUP if any(isinstance(item, Mixup) for item in parts) else 0) | (
+        CUTMIX if any(isinstance(item, CutMix) for item in parts) else 0
+    )
+
+
+def _erasing(erasing: RandomErasing | None, fixed: Fixed) -> Erase:
+    if erasing is None:
+        return Erase.NONE
+    if not fixed.erase_noise:
+        return Erase.CONSTANT
+    return Erase.NORMAL if fixed.normalized else Erase.UNIFORM
+
+
+def _shape(
+    size: tuple[int, int],
+    images: torch.Tensor,
+    output: Output,
+    *,
+    lanes: bool,
+    warp: bool,
+    framed: bool,
+) -> dict[str, Any]:
+    # How pixels are spread over programs and threads.
+    height, width = size
+    pixels = height * width
+    segment = -(-pixels // 8) if lanes else pixels
+    # As many pixels a thread as make one store of 16 bytes, but four where each of them needs many
+    # registers: for the numbers of eight lanes, or the neighbours of a source position.
+    narrow = output.dtype.itemsize < 4 and not (lanes or warp or output.channels_last)
+    vec = 8 if narrow else 4
+    while vec > 2 and (width % vec or segment % vec):
+        vec //= 2
+    picture = images.shape[1] * images.shape[2] * images.shape[3]
+    words = images.dtype == torch.uint8 and picture % 4 == 0 and images.data_ptr() % 16 == 0
+    vec = vec if vec > 2 and words else 1
+    block = min(MOST_PIXELS // 2 if lanes or warp else MOST_PIXELS, _power(segment))
+    block = max(block, 32)
+    warps = max(1, min(4, block // 32 // max(vec, 4)))
+    steps = 8 if lanes else max(1, min(2, -(-segment // block)))
+    return {"vec": vec, "aligned": framed, "lanes": lanes, "block": block, "steps": steps,
+            "warps": warps}  # fmt: skip
+
+
+def _power(number: int) -> int:
+    return 1 << max(0, number - 1).bit_length()

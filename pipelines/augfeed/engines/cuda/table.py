@@ -1,0 +1,168 @@
+"""A plan as the kernel reads it: one row of 32-bit words a sample, behind a head for all of them.
+
+Only the parts that a policy uses are filled and copied; where a part begins is in `Layout`, which
+the kernel is compiled for.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from augfeed.engines import check_places
+from augfeed.engines.cuda.spec import Color, Spec
+from augfeed.kernels.colors import fill_color_maps
+from augfeed.plan import Plan
+from augfeed.plan.fixed import Fixed, chroma
+
+# Words of the head.
+SEED, EPOCH = 0, 2
+PAD_FILL, BORDER_FILL, CUTOUT_FILL, ERASE_FILL = 3, 4, 5, 6
+LOW, HIGH, GAIN, SIGMA_SCALE, PLAIN = 8, 11, 14, 17, 20  # three channels each
+HEAD = 24
+
+# Words of a part of a row.
+PLACE, TOP, LEFT, FLIPS = 0, 1, 2, 3
+MODE, PARTNER, LAM = 0, 1, 2
+ID_LOW, ID_HIGH = 0, 1
+BITS, THRESHOLD = 0, 1
+PEPPER, SALT = 0, 1
+
+PARTS = ("base", "mixing", "patch", "cutout", "erased", "id", "sigma", "salt", "matrix", "color",
+         "steps")  # fmt: skip
+WORDS = dict(zip(PARTS, (4, 3, 4, 4, 4, 2, 1, 2, 10, 16, 2), strict=True))
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Where the parts of a row begin; -1 for those that are not there. `width` is a row's words."""
+
+    starts: tuple[int, ...]
+    width: int
+
+    @classmethod
+    def of(cls, spec: Spec) -> "Layout":
+        """Return the layout of the rows that a kernel reads."""
+        wanted = {
+            "base": True,
+            "mixing": bool(spec.mix),
+            "patch": bool(spec.mix & 2),
+            "cutout": spec.cutout,
+            "erased": bool(spec.erase),
+            "id": spec.noise or spec.salt or spec.erase > 1,
+            "sigma": spec.noise,
+            "salt": spec.salt,
+            "matrix": spec.warp,
+            "color": spec.color > Color.PLAIN,
+            "steps": spec.color == Color.STEPS,
+        }
+        starts, width = [], 0
+        for part in PARTS:
+            starts.append(width if wanted[part] else -1)
+            width += WORDS[part] if wanted[part] else 0
+        return cls(tuple(starts), -(-width // 4) * 4)
+
+    def start(self, part: str) -> int:
+        """Return the first word of a part, -1 without it."""
+        return self.starts[PARTS.index(part)]
+
+    def words(self, rows: int) -> int:
+        """Return the size of a table."""
+        return HEAD + rows * self.width
+
+
+def fill_table(
+    table: NDArray[np.int32],
+    plan: Plan,
+    fixed: Fixed,
+    spec: Spec,
+    *,
+    places: NDArray[np.int64] | None,
+    offsets: NDArray[np.int32] | None,
+    pictures: tuple[int, ...],
+) -> None:
+    """Write a plan to `table`, int32 `[Layout.words(M)]`.
+
+    `pictures` is the shape `[N, h, w, C]`. Raises `InputError` for a place that is none of `N`.
+    """
+    layout = Layout.of(spec)
+    if places is None:
+        places = np.arange(len(plan.ids))
+    check_places(places, pictures[0])
+    sizes = pictures[1:3]
+    scale = 1.0 if spec.float_in else 255.0
+    _fill_head(table[:HEAD], plan, fixed, scale)
+    rows = table[HEAD:].reshape(len(plan.ids), layout.width)
+
+    def put(part: str, columns: list[Any]) -> None:
+        first = layout.start(part)
+        if first >= 0:
+            for k, column in enumerate(columns):
+                rows[:, first + k] = _bits(column)
+
+    top, left = (0, 0) if offsets is None else offsets.T
+    mixes = plan.mixes
+    put("base", [places, top, left, plan.flip_x + 2 * plan.flip_y])
+    put("mixing", [mixes.mode, mixes.partner, mixes.lam])
+    put("patch", list(mixes.patch.T))
+    put("cutout", list(plan.cutout.T))
+    put("erased", list(plan.erased.T))
+    put("id", [plan.ids & 0xFFFFFFFF, (plan.ids >> 32) << 16])
+    put("sigma", [plan.sigma])
+    put("salt", [plan.pepper, plan.salt])
+    put("matrix", [plan.warped, *plan.inverse.reshape(-1, 9).T])
+    put("steps", [0xFF << (8 - plan.colors.bits.astype(np.int32)) & 0xFF, plan.colors.threshold])
+    if layout.start("color") >= 0:
+        maps = _color_maps(plan, fixed, spec, scale)
+        if spec.mean and spec.pad == 0 and fixed.pad_fill:
+            # What constant padding adds to a mean, whose sum is over the picture's own pixels.
+            share = _padded(plan.size, sizes, top, left)
+            maps[:, 9:12] += maps[:, 12:15] * (share * fixed.pad_fill)[:, None]
+        put("color", list(maps.T))
+
+
+def _padded(
+    size: tuple[int, int], sizes: tuple[int, ...], top: Any, left: Any
+) -> NDArray[np.float64]:
+    # The share of a frame's pixels that lie outside of the picture.
+    height = np.clip(np.minimum(top + size[0], sizes[0]) - np.maximum(top, 0), 0, None)
+    width = np.clip(np.minimum(left + size[1], sizes[1]) - np.maximum(left, 0), 0, None)
+    share: NDArray[np.float64] = np.atleast_1d(1 - height * width / (size[0] * size[1]))
+    return share
+
+
+def _fill_head(head: NDArray[np.int32], plan: Plan, fixed: Fixed, scale: float) -> None:
+    head[SEED : SEED + 2] = np.array([plan.seed], "<u8").view(np.int32)
+    head[EPOCH] = np.array([plan.epoch], np.uint32).view(np.int32)[0]
+    floats, channels = head.view(np.float32), fixed.channels
+    floats[PAD_FILL], floats[BORDER_FILL] = fixed.pad_fill * scale, fixed.border_fill * scale
+    floats[CUTOUT_FILL], floats[ERASE_FILL] = fixed.cutout_fill, fixed.erase_fill
+    for first, values in (
+        (LOW, (0 - fixed.mean) / fixed.std), (HIGH, (1 - fixed.mean) / fixed.std),
+        (GAIN, 1 / fixed.std), (SIGMA_SCALE, fixed.sigma_scale), (PLAIN, 1 / (scale * fixed.std)),
+    ):  # fmt: skip
+        floats[first : first + channels] = values
+
+
+def _color_maps(plan: Plan, fixed: Fixed, spec: Spec, scale: float) -> NDArray[np.float32]:
+    colors = plan.colors
+    looks = np.stack([
+        colors.brightness, colors.contrast, colors.saturation, colors.hue, colors.gray,
+        colors.inverted,
+    ], axis=1, dtype=np.float64)  # fmt: skip
+    statistics = np.stack([fixed.mean, fixed.std])
+    if spec.color == Color.STEPS:
+        statistics[0], statistics[1] = 0, 1
+    maps = np.zeros((len(plan.ids), 16), np.float32)
+    fill_color_maps(looks, fixed.contrast_about_half, scale, statistics, chroma(), maps)
+    return maps
+
+
+def _bits(column: Any) -> Any:
+    # A column as 32-bit integers with the same bits.
+    array = np.asarray(column)
+    if array.dtype.kind == "f":
+        return array.astype(np.float32).view(np.int32)
+    return array.astype(np.uint32).view(np.int32) if array.dtype.kind == "u" else array.astype(
+        np.int64).astype(np.uint32).view(np.int32)  # fmt: skip

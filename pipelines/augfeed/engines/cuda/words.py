@@ -1,0 +1,178 @@
+"""Groups of `VEC` bytes a channel that lie side by side, read and written as wide words.
+
+A group never crosses the end of a line, so that its source bytes lie side by side too, mirrored or
+not. Loads of single bytes take as many instructions as there are values, and every one of them
+touches all the cache lines of the warp; words of four bytes need a quarter or less.
+"""
+
+import triton
+import triton.language as tl
+
+
+@triton.jit
+def line_of_4(p0, p1, p2, p3):
+    """Return `[4 G]` of four `[G]`: those of group g stand at 4 g to 4 g + 3."""
+    both = tl.join(tl.join(p0, p2), tl.join(p1, p3))
+    return tl.reshape(both, [4 * p0.shape[0]])
+
+
+@triton.jit
+def line_of_8(p0, p1, p2, p3, p4, p5, p6, p7):
+    """Return `[8 G]` of eight `[G]`: those of group g stand at 8 g to 8 g + 7."""
+    even = tl.join(tl.join(p0, p4), tl.join(p2, p6))
+    odd = tl.join(tl.join(p1, p5), tl.join(p3, p7))
+    return tl.reshape(tl.join(even, odd), [8 * p0.shape[0]])
+
+
+@triton.jit
+def _pair(words, at, mask):
+    # Two words side by side, in one load of 8 bytes.
+    G: tl.constexpr = at.shape[0]
+    two = tl.arange(0, 2)[None, :]
+    both = tl.load(words + (at[:, None] + two), tl.broadcast_to(mask[:, None], [G, 2]), 0)
+    return tl.split(both)
+
+
+@triton.jit
+def _shifted(low, high, shift):
+    # The 32 bits that begin `shift` (0, 8, 16, 24) bits above the lowest of two words.
+    low, high = low.to(tl.uint32, bitcast=True), high.to(tl.uint32, bitcast=True)
+    return ((low >> shift) | ((high << 1) << (31 - shift))).to(tl.int32, bitcast=True)
+
+
+@triton.jit
+def _aligned(words, at, mask, COUNT: tl.constexpr):
+    # `COUNT` words from word `at` on; those beyond are the last again.
+    if COUNT == 1:
+        w0 = tl.load(words + at, mask, 0)
+        return w0, w0, w0, w0, w0, w0
+    elif COUNT == 2:
+        w0, w1 = _pair(words, at, mask)
+        return w0, w1, w1, w1, w1, w1
+    elif COUNT == 3:
+        w0 = tl.load(words + at, mask, 0)
+        w1 = tl.load(words + at + 1, mask, 0)
+        w2 = tl.load(words + at + 2, mask, 0)
+        return w0, w1, w2, w2, w2, w2
+    else:
+        w0, w1 = _pair(words, at, mask)
+        w2, w3 = _pair(words, at + 2, mask)
+        w4, w5 = _pair(words, at + 4, mask)
+        return w0, w1, w2, w3, w4, w5
+
+
+@triton.jit
+def _unaligned(words, at, shift, mask, COUNT: tl.constexpr):
+    # `COUNT` words that begin `shift` bits above word `at`. The one behind them is read only where
+    # bytes of it are wanted: it may lie beyond the pictures.
+    more = mask & (shift > 0)
+    w0 = tl.load(words + at, mask, 0)
+    w1 = tl.load(words + at + 1, mask if COUNT > 1 else more, 0)
+    v0 = _shifted(w0, w1, shift)
+    if COUNT == 1:
+        return v0, v0, v0, v0, v0, v0
+    else:
+        w2 = tl.load(words + at + 2, mask if COUNT > 2 else more, 0)
+        v1 = _shifted(w1, w2, shift)
+        if COUNT == 2:
+            return v0, v1, v1, v1, v1, v1
+        else:
+            w3 = tl.load(words + at + 3, mask if COUNT > 3 else more, 0)
+            v2 = _shifted(w2, w3, shift)
+            if COUNT == 3:
+                return v0, v1, v2, v2, v2, v2
+            else:
+                w4 = tl.load(words + at + 4, mask, 0)
+                w5 = tl.load(words + at + 5, mask, 0)
+                w6 = tl.load(words + at + 6, more, 0)
+                v3, v4 = _shifted(w3, w4, shift), _shifted(w4, w5, shift)
+                return v0, v1, v2, v3, v4, _shifted(w5, w6, shift)
+
+
+@triton.jit
+def _byte(w, AT: tl.constexpr):
+    # Byte `AT` of six words.
+    if AT < 4:
+        word = w[0]
+    elif AT < 8:
+        word = w[1]
+    elif AT < 12:
+        word = w[2]
+    elif AT < 16:
+        word = w[3]
+    elif AT < 20:
+        word = w[4]
+    else:
+        word = w[5]
+    return (word >> (8 * (AT % 4))) & 255
+
+
+@triton.jit
+def _value(w, flip, K: tl.constexpr, VEC: tl.constexpr, C: tl.constexpr, c: tl.constexpr):
+    # Channel `c` of pixel `K` of a group, which a mirrored picture has at the other end.
+    return tl.where(flip, _byte(w, (VEC - 1 - K) * C + c), _byte(w, K * C + c))
+
+
+@triton.jit
+def _channel(w, flip, VEC: tl.constexpr, C: tl.constexpr, c: tl.constexpr):
+    if VEC == 4:
+        values = line_of_4(
+            _value(w, flip, 0, 4, C, c), _value(w, flip, 1, 4, C, c),
+            _value(w, flip, 2, 4, C, c), _value(w, flip, 3, 4, C, c),
+        )  # fmt: skip
+    else:
+        values = line_of_8(
+            _value(w, flip, 0, 8, C, c), _value(w, flip, 1, 8, C, c),
+            _value(w, flip, 2, 8, C, c), _value(w, flip, 3, 8, C, c),
+            _value(w, flip, 4, 8, C, c), _value(w, flip, 5, 8, C, c),
+            _value(w, flip, 6, 8, C, c), _value(w, flip, 7, 8, C, c),
+        )  # fmt: skip
+    return values.to(tl.float32)
+
+
+@triton.jit
+def read_groups(words, at, mask, flip, C: tl.constexpr, VEC: tl.constexpr, ALIGNED: tl.constexpr):
+    """Return three `[VEC G]` floats: the pixels of groups whose first byte is at `at`, int64 `[G]`.
+
+    `words` points at all pictures as int32. `ALIGNED` says that every `at` is a multiple of
+    4 bytes (8 where a group has an even number of words).
+    """
+    COUNT: tl.constexpr = VEC * C // 4
+    if ALIGNED:
+        w = _aligned(words, at // 4, mask, COUNT)
+    else:
+        shift = ((at & 3) * 8).to(tl.uint32)
+        w = _unaligned(words, at >> 2, shift, mask, COUNT)
+    first = _channel(w, flip, VEC, C, 0)
+    if C == 1:
+        return first, first, first
+    else:
+        return first, _channel(w, flip, VEC, C, 1), _channel(w, flip, VEC, C, 2)
+
+
+@triton.jit
+def _quarters(values):
+    # Four `[G]` of `[4 G]`.
+    even, odd = tl.split(tl.reshape(values, [values.shape[0] // 4, 2, 2]))
+    v0, v2 = tl.split(even)
+    v1, v3 = tl.split(odd)
+    return v0, v1, v2, v3
+
+
+@triton.jit
+def _four(p0, p1, p2, p3):
+    # `[G, 4]` of four `[G]`.
+    return tl.reshape(tl.join(tl.join(p0, p2), tl.join(p1, p3)), [p0.shape[0], 4])
+
+
+@triton.jit
+def write_interleaved(out, at, r, g, b, mask):
+    """Store three `[4 G]` channels pixel by pixel: group g from element `at[g]` on, 12 values."""
+    r0, r1, r2, r3 = _quarters(r)
+    g0, g1, g2, g3 = _quarters(g)
+    b0, b1, b2, b3 = _quarters(b)
+    here = out + (at[:, None] + tl.arange(0, 4)[None, :])
+    wanted = tl.broadcast_to(mask[:, None], [at.shape[0], 4])
+    tl.store(here, _four(r0, g0, b0, r1), wanted)
+    tl.store(here + 4, _four(g1, b1, r2, g2), wanted)
+    tl.store(here + 8, _four(b2, r3, g3, b3), wanted)
