@@ -29,7 +29,7 @@ from augfeed.policy import Policy
 T_co = TypeVar("T_co", covariant=True, default=Any)
 OWN = (
     "policy", "seed", "device", "engine", "dtype", "channels_last", "targets", "split",
-    "invariances", "allow", "image_key", "label_key", "num_classes",
+    "invariances", "allow", "image_key", "label_key", "num_classes", "resident",
 )  # fmt: skip
 
 
@@ -43,10 +43,12 @@ class DataLoader(torch.utils.data.DataLoader[T_co]):
     a pure function of seed and epoch; without it torch's generator decides both. `device` is where
     batches go, `engine`, `dtype`, `channels_last` how they are made, `targets` ("auto", "dense",
     "sparse") what labels become. `image_key` and `label_key` say where picture and label are in a
-    sample, where that is not plain; `num_classes` how wide soft targets are. `invariances` and
-    `allow`: see `Pipeline`. `shard`: "auto" splits the epoch over the ranks of torch.distributed if
-    no sampler is given, None never, `(rank, world)` as it says; `batch_size` is that of one rank.
-    `split` is "train" or "test" for paths that hold both.
+    sample, where that is not plain; `num_classes` how wide soft targets are. `resident` keeps
+    pictures in memory in the device's memory for the whole run; None does where they take a quarter
+    of what a GPU has free, or less. `invariances` and `allow`: see `Pipeline`. `shard`: "auto"
+    splits the epoch over the ranks of torch.distributed if no sampler is given, None never,
+    `(rank, world)` as it says; `batch_size` is that of one rank. `split` is "train" or "test" for
+    paths that hold both.
 
     With a policy, `dataset` may also be whatever `augfeed.open_source` opens: a path, a pair
     `(images, labels)`. Recognised data sets without a transform take the native lane: no worker
@@ -90,6 +92,7 @@ class DataLoader(torch.utils.data.DataLoader[T_co]):
         image_key: Any = None,
         label_key: Any = None,
         num_classes: int | None = None,
+        resident: bool | None = None,
         shard: Any = "auto",
     ) -> None:
         """Build torch's loader, then the lane; nothing is read yet, no device is touched."""
@@ -101,7 +104,7 @@ class DataLoader(torch.utils.data.DataLoader[T_co]):
         self.dtype, self.channels_last, self.targets = dtype, channels_last, targets
         self.split, self.invariances, self.allow = split, invariances, allow
         self.image_key, self.label_key, self.num_classes = image_key, label_key, num_classes
-        self.shard = shard
+        self.resident, self.shard = resident, shard
         self._epoch, self._seen = 0, 0
         self._run: Run | None = None
         self._next: Run | None = None
@@ -112,8 +115,9 @@ class DataLoader(torch.utils.data.DataLoader[T_co]):
         if self._policy is not None:
             collate_fn = choice.given_collate(collate_fn)
             making = Making(
-                self._policy, Output(dtype, channels_last), engine, device, targets, num_classes
-            )
+                self._policy, Output(dtype, channels_last), engine, device, targets, num_classes,
+                resident,
+            )  # fmt: skip
             self._lane = choice.lane_for(self, dataset, collate_fn, batch_size, making)
             items = self._lane.recognised.source if isinstance(self._lane, NativeLane) else dataset
             collate_fn = choice.guarded(collate_fn)

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from augfeed.batch import Batch
 from augfeed.costs import Costs
-from augfeed.engines import Engine, Output, check_engine, engine_for, known_device, resolved_engine
-from augfeed.engines.cpu import CpuEngine, Job, allocate
+from augfeed.deliver import READ_ROWS, OnDevice, Stock
+from augfeed.engines import Engine, Output, Place
+from augfeed.engines.cpu import Job, allocate
 from augfeed.errors import InputError, InputTypeError
 from augfeed.invariances import Invariances
 from augfeed.memory import Memory
@@ -25,17 +26,15 @@ from augfeed.plan.fixed import Fixed
 from augfeed.plan.rows import samples_of
 from augfeed.policy import CutMix, Mixup, OneOf, Policy, Resize
 from augfeed.policy.check import check_policy
-from augfeed.read.arrays import ArraySource
 from augfeed.read.order import batch_positions, epoch_order, steps_per_epoch
 from augfeed.read.sources import Source, open_source
-from augfeed.read.stage import read_frames, resident_pictures
+from augfeed.read.stage import resident_pictures
 from augfeed.targets import make_targets
 
 Form = Literal["auto", "dense", "sparse"]
 T = TypeVar("T")
 Indices = NDArray[np.int64]
-Made = tuple[list[Callable[[], None]], Callable[[], torch.Tensor]]
-READ_ROWS = 16  # pictures that one task decodes and augments while they are in the cache
+Made = tuple[Sequence[Callable[[], None]], Callable[[], tuple[torch.Tensor, Any]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +74,7 @@ class Pipeline:
         seed: int = 0,
         output: Output = Output(),  # noqa: B008  (frozen)
         targets: Form = "auto",
-        device: Any = "cpu",
-        engine: str = "auto",
+        place: Place = Place(),  # noqa: B008  (frozen)
     ) -> None:
         """Open the data and check that policy, data and output fit each other."""
         if not isinstance(policy, Policy):
@@ -88,16 +86,19 @@ class Pipeline:
         check_key(seed, 0)
         self.source: Source = open_source(data)
         self.policy, self.order, self.seed = policy, order, seed
-        self.output, self.form, self.device = output, targets, known_device(device)
+        self.output, self.form, self.place = output, targets, place
         output.check(policy)
-        self._engine_name = check_engine(self.device, engine)
-        self._engine: Engine | None = None
+        place.check()
         self.size = policy.size(self.source.sizes)
         self.fixed = Fixed.of(policy, self.source.channels)
-        self._resident = resident_pictures(self.source, policy)
+        self._memory, self.costs = Memory(), Costs()
+        self._stock = Stock(
+            self.source, self.fixed, output, resident_pictures(self.source, policy), self._memory,
+            self.costs,
+        )  # fmt: skip
+        self._maker = OnDevice(self._stock, place)
         self._mixing = any(isinstance(item, Mixup | CutMix | OneOf) for item in policy.operations)
         self._kept: tuple[int, Indices] | None = None
-        self._memory, self.costs = Memory(), Costs()
         self._lock = threading.Lock()
         self.steps = steps_per_epoch(
             len(self.source), order.batch_size, world=order.world, drop_last=order.drop_last
@@ -123,26 +124,38 @@ class Pipeline:
         return self.steps
 
     @property
+    def device(self) -> torch.device:
+        """The device that batches are made on."""
+        return self.place.known
+
+    @property
     def engine(self) -> Engine:
         """The engine; made when it is first asked for, so that building touches no device."""
-        if self._engine is None:
-            self._engine = engine_for(self.device, self._engine_name)
-        return self._engine
+        return self._maker.engine
 
     @property
     def engine_name(self) -> str:
-        """The name of the engine, "cpu" or "portable"."""
-        return resolved_engine(self.device, self._engine_name)
+        """The name of the engine: "cpu", "cuda" or "portable"."""
+        return self.place.engine_name
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether the engine takes pictures from memory as they are."""
+        return self._stock.pictures is not None
 
     @property
     def resident(self) -> bool:
-        """Whether the engine takes pictures from memory as they are."""
-        return self._resident is not None
+        """Whether the data set lies in the memory of the device; may copy it there."""
+        return self.in_memory if self._on_cpu_alone else self._maker.pictures is not None
 
     @property
     def whole_batches(self) -> bool:
         """Whether a batch is one task, not many: where the engine takes pictures from memory."""
-        return self._resident is not None and isinstance(self.engine, CpuEngine)
+        return self.in_memory and self.resident
+
+    @property
+    def _on_cpu_alone(self) -> bool:
+        return self.engine_name == "cpu"
 
     @property
     def fingerprint(self) -> str:
@@ -204,78 +217,59 @@ class Pipeline:
 
         def begin() -> Work[Batch]:
             plan = draw_plan(self.policy, rows, seed=seed, epoch=epoch, size=self.size)
-            make = self._on_cpu if isinstance(self.engine, CpuEngine) else self._on_device
-            tasks, images = make(plan, rows)
-            return Work(tasks, lambda: self._batch(plan, images(), step))
+            if self._on_cpu_alone:
+                tasks, made = self._on_cpu(plan, rows)
+            else:
+                tasks, made = self._maker.work(plan, self._targets)
+            return Work(tasks, lambda: self._batch(plan, *made(), step))
 
         if not self.whole_batches:
             return begin()
         # Drawing the plan takes Python about as long as the pixels take the loops: a thread does
         # both for its own batch, so that threads seldom wait for each other.
-        made: list[Batch] = []
-        return Work([lambda: made.append(self._run(begin()))], lambda: made[0])
+        finish: list[Callable[[], Batch]] = []
 
-    def _batch(self, plan: Plan, images: torch.Tensor, step: int) -> Batch:
-        labels = None if self.source.labels is None else self.source.labels[samples_of(plan.ids)]
-        targets = make_targets(labels, plan, num_classes=self.source.num_classes, form=self.form)
-        if targets is not None and self.device.type != "cpu":
-            targets = targets.to(self.device, non_blocking=True)
+        def run() -> None:
+            work = begin()
+            for task in work.tasks:
+                task()
+            finish.append(work.finish)
+
+        return Work([run], lambda: finish[0]())
+
+    def _batch(self, plan: Plan, images: torch.Tensor, targets: Any, step: int) -> Batch:
         ids = torch.from_numpy(samples_of(plan.ids[: plan.count]))
         return Batch(images, targets, ids, plan.epoch, step, plan)
 
+    def _targets(self, plan: Plan) -> Any:
+        labels = None if self.source.labels is None else self.source.labels[samples_of(plan.ids)]
+        return make_targets(labels, plan, num_classes=self.source.num_classes, form=self.form)
+
     def _on_cpu(self, plan: Plan, rows: Rows) -> Made:
         job = Job(plan, self.fixed, self.output, self._memory)
-        channels = self.source.channels
+        channels, stock = self.source.channels, self._stock
         out, batch = allocate(plan.count, channels, self.size, self.output, self._memory)
-        offsets = self._offsets(plan)
+        offsets = stock.offsets(plan)
 
         def augment(which: Indices) -> None:
-            if self._resident is not None and isinstance(self.source, ArraySource):
-                places = self.source.rows(samples_of(plan.ids))
+            if stock.pictures is not None:
+                places = stock.places(plan)
                 with self.costs.of("augment", len(which)):
-                    job.run(self._resident, which, out, places=places, offsets=offsets)
+                    job.run(stock.pictures, which, out, places=places, offsets=offsets)
                 return
             needed = _needed(plan, which)
             places = np.zeros(len(plan.ids), np.int64)
             places[needed] = np.arange(len(needed))
-            frames = self._read(plan, needed)
+            frames = stock.read(plan, needed)
             with self.costs.of("augment", len(which)):
                 job.run(frames, which, out, places=places)
 
-        return [partial(augment, part) for part in self._parts(rows)], lambda: batch
-
-    def _on_device(self, plan: Plan, rows: Rows) -> Made:
-        parts = np.array_split(np.arange(len(plan.ids)), max(1, len(plan.ids) // READ_ROWS))
-        frames: dict[int, NDArray[Any]] = {}
-
-        def read(k: int) -> None:
-            if self._resident is not None and isinstance(self.source, ArraySource):
-                frames[k] = self._resident[self.source.rows(samples_of(plan.ids[parts[k]]))]
-            else:
-                frames[k] = self._read(plan, parts[k])
-
-        def images() -> torch.Tensor:
-            whole = np.concatenate([frames[k] for k in range(len(parts))])
-            offsets = self._offsets(plan)
-            with self.costs.of("augment", plan.count):
-                tensor = torch.from_numpy(whole).to(self.device, non_blocking=True)
-                return self.engine.apply(plan, tensor, offsets=offsets, output=self.output)
-
-        return [partial(read, k) for k in range(len(parts))], images
-
-    def _read(self, plan: Plan, which: Indices) -> NDArray[Any]:
-        with self.costs.of("read", len(which)):
-            return read_frames(self.source, plan, which, self.fixed, self._memory)
-
-    def _offsets(self, plan: Plan) -> NDArray[np.int32] | None:
-        # Where the engine itself cuts; frames that were read are cut already.
-        if self._resident is None or self.source.sizes is None:
-            return None
-        return plan.window.at(*self.source.sizes).offset
+        tasks = [partial(augment, part) for part in self._parts(rows)]
+        return tasks, lambda: (batch, self._targets(plan))
 
     def _parts(self, rows: Rows) -> list[Indices]:
         # Mixing groups stay whole, so that no partner is read twice.
-        if self._resident is not None:
+        if self.in_memory:
             return [np.arange(rows.count)]
         starts = np.flatnonzero(np.diff(rows.groups[: rows.count], prepend=-1))
         cuts = [0]

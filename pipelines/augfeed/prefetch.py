@@ -1,9 +1,13 @@
-"""The next batches, ready: threads make them ahead, in order."""
+"""The next batches, ready: threads make them ahead, in order; a GPU on a stream aside."""
 
+import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Generic, Protocol, TypeVar
+from dataclasses import fields, is_dataclass
+from typing import Any, Generic, Protocol, TypeVar
+
+import torch
 
 T_co = TypeVar("T_co", covariant=True)
 T = TypeVar("T")
@@ -87,3 +91,57 @@ class Prefetcher(Generic[T]):
 
     def __del__(self) -> None:
         self.close()
+
+
+class Aside:
+    """Queues work for a GPU on a stream of its own, beside whatever the caller's stream does.
+
+    What work makes is handed over by `take`: the stream that takes it waits for it on the device,
+    the host does not; and its memory is not used again before that stream is done with it, however
+    long the caller keeps it. On other devices work simply runs.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        """Make no stream yet: building a pipeline touches no device."""
+        self._device = device
+        self._stream: torch.cuda.Stream | None = None
+        self._lock = threading.Lock()
+
+    def run(self, work: Callable[[], T]) -> tuple[T, torch.cuda.Event | None]:
+        """Return what `work` returns, some of it perhaps still being made on the device."""
+        if self._device.type != "cuda":
+            return work(), None
+        with self._lock:
+            make: Any = torch.cuda.Stream
+            stream = self._stream = self._stream or make(self._device)
+        with torch.cuda.stream(stream):
+            return work(), stream.record_event()
+
+    def take(self, made: tuple[T, torch.cuda.Event | None]) -> T:
+        """Return what `run` returned, for use on the current stream."""
+        result, event = made
+        if event is not None:
+            stream = torch.cuda.current_stream(self._device)
+            stream.wait_event(event)
+            for tensor in tensors_of(result):
+                if tensor.is_cuda:
+                    tensor.record_stream(stream)
+        return result
+
+    def __reduce__(self) -> tuple[type["Aside"], tuple[torch.device]]:
+        return Aside, (self._device,)  # streams belong to a process
+
+
+def tensors_of(part: Any) -> Iterator[torch.Tensor]:
+    """Yield the tensors in a tensor, tuple, list, mapping or dataclass."""
+    if isinstance(part, torch.Tensor):
+        yield part
+    elif isinstance(part, Mapping):
+        for value in part.values():
+            yield from tensors_of(value)
+    elif isinstance(part, tuple | list):
+        for value in part:
+            yield from tensors_of(value)
+    elif is_dataclass(part):
+        for field in fields(part):
+            yield from tensors_of(getattr(part, field.name))

@@ -19,6 +19,7 @@ from augfeed import (
     parse_policy,
     presets,
 )
+from augfeed.engines import Place
 from augfeed.errors import InputError, InputTypeError, InvarianceError, PolicyError
 from augfeed.plan import CUTMIX, MIXUP
 
@@ -158,7 +159,8 @@ def test_a_sample_alone_in_its_group_is_left_unmixed() -> None:
 def test_portable_engine_gives_the_same_batches_within_rounding() -> None:
     order = Order(16, shuffle=True)
     fast = Pipeline(pictures(), WHOLE, order=order, seed=5).batch(0, 1)
-    slow = Pipeline(pictures(), WHOLE, order=order, seed=5, engine="portable").batch(0, 1)
+    portable = Place(engine="portable")
+    slow = Pipeline(pictures(), WHOLE, order=order, seed=5, place=portable).batch(0, 1)
     assert torch.allclose(fast.images, slow.images, atol=2e-4)
     assert torch.equal(fast.targets, slow.targets)
 
@@ -229,7 +231,7 @@ def test_files_of_many_sizes_without_a_window_are_refused(folder: Path) -> None:
 
 def test_fingerprint_tells_data_policy_and_seed_apart() -> None:
     base = Pipeline(pictures(), WHOLE, seed=1)
-    same = Pipeline(pictures(), WHOLE, seed=1, order=Order(8), engine="portable")
+    same = Pipeline(pictures(), WHOLE, seed=1, order=Order(8), place=Place(engine="portable"))
     images, labels = pictures()
     images[3, 2, 1, 0] ^= 1
     others = [

@@ -1,6 +1,7 @@
 """Which lane a loader takes, and other decisions at its construction."""
 
 import os
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -127,10 +128,13 @@ def _is_raw(dataset: Any) -> bool:
 
 
 def _general(loader: Any, dataset: Any, collate: Any, making: Making, reason: str) -> GeneralLane:
-    classes = making.num_classes
-    if classes is None:
-        making = Making(making.policy, making.output, making.engine, making.device, making.form,
-                        classes_of(dataset))  # fmt: skip
+    if making.resident:
+        raise InputError(
+            f"resident=True is for data sets whose pictures lie in memory, and here {reason}: "
+            "use resident=None"
+        )
+    if making.num_classes is None:
+        making = replace(making, num_classes=classes_of(dataset))
     keys = (loader.image_key, loader.label_key)
     return GeneralLane(making, recipe_for(making.policy, collate, keys, making.form), reason)
 

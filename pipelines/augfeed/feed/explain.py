@@ -45,22 +45,33 @@ def _order(loader: Any) -> str:
 def _native(loader: Any, lane: NativeLane) -> list[str]:
     pipeline, threads = lane.pipeline, loader.num_workers
     where = f"{threads} threads of this process" if threads else "the calling thread"
-    if pipeline.resident:
-        read = "read: nothing to do, the pictures lie in memory"
+    if pipeline.in_memory:
+        read = f"read: nothing to do, the pictures lie in memory{_resident(pipeline)}"
     else:
         read = f"read: files or arrays are decoded, cut and resized in {where}"
-    lines = [read + _cost(lane, "read"), _augment(lane, pipeline.engine_name, where)]
+    lines = [read + _cost(lane, "read"), _augment(lane, lane.making.place.engine_name, where)]
     unused = [name for name, default in _OF_WORKERS.items() if getattr(loader, name) != default]
     if unused:
         lines.append(f"without effect, as there are no worker processes: {', '.join(unused)}")
     return [*lines, _delivery(lane)]
 
 
+def _resident(pipeline: Any) -> str:
+    place = pipeline.place
+    if place.known.type == "cpu" or place.resident is False:
+        return ""
+    if place.resident:
+        return f" and are copied to that of {place.device} once"
+    if place.known.type != "cuda":
+        return ""
+    return f" and are copied to that of {place.device} once if they take a quarter of it or less"
+
+
 def _general(loader: Any, lane: GeneralLane) -> list[str]:
     workers = loader.num_workers
     where = f"{workers} worker processes of torch's" if workers else "this process"
     fetch = f"fetch: samples are taken from the data set, cut, resized and collated in {where}"
-    augment = _augment(lane, lane.making.engine_name, "this process")
+    augment = _augment(lane, lane.making.place.engine_name, "this process")
     return [fetch + _cost(lane, "fetch"), augment, _delivery(lane)]
 
 
@@ -72,7 +83,7 @@ def _delivery(lane: Any) -> str:
     making = lane.making
     layout = "channels last" if making.output.channels_last else "[B, C, H, W]"
     dtype = str(making.output.dtype).removeprefix("torch.")
-    return f"deliver: {dtype}, {layout}, on {making.place}"
+    return f"deliver: {dtype}, {layout}, on {making.place.device}"
 
 
 def _cost(lane: Any, stage: str) -> str:

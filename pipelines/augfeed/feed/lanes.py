@@ -15,7 +15,8 @@ from torch.utils.data import IterableDataset, Sampler, default_collate
 
 from augfeed.batch import Batch
 from augfeed.costs import Costs
-from augfeed.engines import Output, check_engine, engine_for, known_device, resolved_engine
+from augfeed.deliver import onto
+from augfeed.engines import Output, Place, engine_for
 from augfeed.engines.cpu import CpuEngine, Job, allocate
 from augfeed.errors import InputTypeError
 from augfeed.feed.accelerate import accelerate_device
@@ -37,7 +38,7 @@ from augfeed.plan import Plan, Rows, draw_plan
 from augfeed.plan.fixed import Fixed
 from augfeed.plan.rows import samples_of
 from augfeed.policy import Policy
-from augfeed.prefetch import Prefetcher
+from augfeed.prefetch import Aside, Prefetcher
 from augfeed.read.datasets import Recognised
 from augfeed.targets import Targets, make_targets, softens
 
@@ -67,23 +68,18 @@ class Making:
     device: Any
     form: Form
     num_classes: int | None
+    resident: bool | None = None
 
     @property
-    def place(self) -> Any:
-        """The device: the one given, else Accelerate's, else the CPU."""
-        if self.device is not None:
-            return self.device
-        return accelerate_device() or "cpu"
-
-    @property
-    def engine_name(self) -> str:
-        """The name of the engine, "cpu" or "portable"."""
-        return resolved_engine(known_device(self.place), self.engine)
+    def place(self) -> Place:
+        """Where batches are made: on the device given, else Accelerate's, else the CPU."""
+        device = self.device if self.device is not None else accelerate_device() or "cpu"
+        return Place(device, self.engine, self.resident)
 
     def check(self) -> None:
         """Raise what would make every batch fail."""
         self.output.check(self.policy)
-        check_engine(known_device(self.place), self.engine)
+        self.place.check()
 
 
 class GeneralLane:
@@ -98,9 +94,10 @@ class GeneralLane:
         self.costs, self._memory = Costs(), Memory()
         self._inner: TorchLoader[Any] | None = None
         self._desk, self._warmed = _Desk(), False
+        self._aside: Aside | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_inner": None, "_desk": _Desk()}
+        return {**self.__dict__, "_inner": None, "_desk": _Desk(), "_aside": None}
 
     def open(
         self, loader: Any, tickets: Callable[[], Iterator[Ticket]], key: tuple[int, int]
@@ -129,7 +126,7 @@ class GeneralLane:
             self._warmed = True
 
     def _build(self, loader: Any, key: tuple[int, int]) -> TorchLoader[Any]:
-        device = known_device(self.making.place)
+        device = self.making.place.known
         shared: dict[str, Any] = {
             name: getattr(loader, name)
             for name in ("num_workers", "timeout", "multiprocessing_context", "generator",
@@ -159,7 +156,7 @@ class GeneralLane:
         where, targets = fetched.where, self._targets(fetched, plan)
         batch = moved(fetched.batch, images.device)
         if targets is not None and where.label is not None:
-            targets = targets.to(images.device, non_blocking=True)
+            targets = onto(targets, images.device)
             one = targets[0] if ticket.single and isinstance(targets, torch.Tensor) else targets
             batch = put(batch, where.label, one)
         elif where.label is not None:
@@ -177,10 +174,13 @@ class GeneralLane:
 
     def _augment(self, plan: Plan, frames: torch.Tensor) -> torch.Tensor:
         making = self.making
-        engine = engine_for(making.place, making.engine)
+        place = making.place
+        engine = engine_for(place.device, place.engine)
         if not isinstance(engine, CpuEngine):
-            frames = moved(frames, known_device(making.place))
-            return engine.apply(plan, frames, output=making.output)
+            # Aside, so that the copy of this batch runs beside the step that has the one before.
+            aside = self._aside = self._aside or Aside(place.known)
+            return aside.take(aside.run(lambda: engine.apply(
+                plan, moved(frames, place.known), output=making.output)))  # fmt: skip
         channels = frames.shape[3]
         out, images = allocate(plan.count, channels, plan.size, making.output, self._memory)
         job = Job(plan, Fixed.of(making.policy, channels), making.output, self._memory)
@@ -258,14 +258,14 @@ class NativeLane:
     def _build(making: Making, recognised: Recognised) -> Pipeline:
         return Pipeline(
             recognised.source, making.policy, output=making.output, targets=making.form,
-            device=making.place, engine=making.engine,
+            place=making.place,
         )  # fmt: skip
 
     def open(
         self, loader: Any, tickets: Callable[[], Iterator[Ticket]], key: tuple[int, int]
     ) -> "Threads":
         """Return the batches of the tickets of a pass."""
-        if self.pipeline.device != known_device(self.making.place):
+        if self.pipeline.device != self.making.place.known:
             self.pipeline = self._build(self.making, self.recognised)
         pipeline, threads = self.pipeline, loader.num_workers
         each = max(1, threads) if pipeline.whole_batches else 1

@@ -31,11 +31,18 @@ def resident_pictures(source: Source, policy: Policy) -> NDArray[Any] | None:
 
 
 def read_frames(
-    source: Source, plan: Plan, rows: Indices, fixed: Fixed, memory: Memory
+    source: Source,
+    plan: Plan,
+    rows: Indices,
+    fixed: Fixed,
+    memory: Memory,
+    *,
+    out: NDArray[Any] | None = None,
 ) -> NDArray[Any]:
     """Return the frames of some rows of a plan, `[len(rows), H, W, C]`, cut and resized.
 
-    uint8, or float32 for a source of floats. Raises `ReadError` naming a file that cannot be read.
+    uint8, or float32 for a source of floats; in `out` if that is given. Raises `ReadError` naming a
+    file that cannot be read.
     """
     ids, draws = samples_of(plan.ids[rows]), plan.window.take(rows)
     if isinstance(source, ArraySource):
@@ -49,7 +56,8 @@ def read_frames(
         pictures = (decode(data, name, source.channels, memory)
                     for data, name in zip(encoded, names, strict=True))  # fmt: skip
     dtype = source.images.dtype if isinstance(source, ArraySource) else np.uint8
-    frames = memory.take((len(rows), *plan.size, source.channels), dtype)
+    shape = (len(rows), *plan.size, source.channels)
+    frames = memory.take(shape, dtype) if out is None else out
     for k, picture in enumerate(pictures):
         _cut(picture, windows, k, fixed, frames[k])
     return frames

@@ -1,0 +1,205 @@
+"""Batches made on a device other than the CPU: frames or row numbers and a plan go there, ahead of
+time, on a stream aside."""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from augfeed.costs import Costs
+from augfeed.engines import Engine, Output, Place, engine_for
+from augfeed.errors import InputError
+from augfeed.memory import Memory
+from augfeed.plan import Plan
+from augfeed.plan.fixed import Fixed
+from augfeed.plan.rows import samples_of
+from augfeed.prefetch import Aside
+from augfeed.read.arrays import ArraySource
+from augfeed.read.sources import Source
+from augfeed.read.stage import read_frames
+
+SHARE = 0.25  # of a GPU's free memory that a data set may take without being told to
+READ_ROWS = 16  # pictures that one task decodes
+
+Made = tuple[torch.Tensor, Any]  # images, targets
+Targets = Callable[[Plan], Any]
+
+
+@dataclass(slots=True)
+class Stock:
+    """What batches are made of: a source, and how its pictures are cut and given out.
+
+    `pictures` are those of an array source that an engine can cut by itself, else None.
+    """
+
+    source: Source
+    fixed: Fixed
+    output: Output
+    pictures: NDArray[Any] | None
+    memory: Memory
+    costs: Costs
+
+    def offsets(self, plan: Plan) -> NDArray[np.int32] | None:
+        """Return where an engine is to cut; None for frames, which are cut already."""
+        if self.pictures is None or self.source.sizes is None:
+            return None
+        windows = plan.window.at(*self.source.sizes)
+        return windows.offset
+
+    def places(self, plan: Plan) -> NDArray[np.int64]:
+        """Return the rows of `pictures` that a plan is about."""
+        assert isinstance(self.source, ArraySource)
+        return self.source.rows(samples_of(plan.ids))
+
+    def read(self, plan: Plan, rows: NDArray[np.int64], out: Any = None) -> NDArray[Any]:
+        """Return the frames of some rows of a plan, in `out` if that is given."""
+        with self.costs.of("read", len(rows)):
+            return read_frames(self.source, plan, rows, self.fixed, self.memory, out=out)
+
+
+class OnDevice:
+    """Makes the batches of a stock on a device; a data set in its memory is copied there once."""
+
+    def __init__(self, stock: Stock, place: Place) -> None:
+        """Touch nothing yet; raise `InputError` for a data set that cannot be resident."""
+        if place.resident and stock.pictures is None:
+            raise InputError(
+                "resident=True is for pictures in memory that the policy does not resize, and "
+                f"{stock.source!r} under this policy is not that: use resident=None"
+            )
+        self.stock, self.place = stock, place
+        self._aside = Aside(place.known)
+        self._lock = threading.Lock()
+        self._engine: Engine | None = None
+        self._asked = False
+        self._pictures: torch.Tensor | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A copy, in another process too, uses a device anew.
+        fresh = {"_lock": None, "_engine": None, "_asked": False, "_pictures": None}
+        return {**self.__dict__, **fresh}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._lock = threading.Lock()
+
+    @property
+    def engine(self) -> Engine:
+        """The engine; made when it is first asked for, so that building touches no device."""
+        if self._engine is None:
+            self._engine = engine_for(self.place.device, self.place.engine)
+        return self._engine
+
+    @property
+    def pictures(self) -> torch.Tensor | None:
+        """The pictures of the whole data set on the device, None if they do not lie there."""
+        with self._lock:
+            if not self._asked:
+                self._pictures = self._moved_in()
+                self._asked = True
+            return self._pictures
+
+    def _moved_in(self) -> torch.Tensor | None:
+        pictures, device = self.stock.pictures, self.place.known
+        if pictures is None or self.place.resident is False:
+            return None
+        if device.type == "cuda":
+            free, _ = torch.cuda.mem_get_info(device)
+            if self.place.resident is None and pictures.nbytes > SHARE * free:
+                return None
+            if pictures.nbytes > free:
+                raise InputError(
+                    f"resident=True needs {pictures.nbytes:,} bytes for the data set and "
+                    f"{str(device)!r} has {free:,} free: use resident=False"
+                )
+        elif not self.place.resident:
+            return None
+        return torch.from_numpy(pictures).to(device)
+
+    def work(
+        self, plan: Plan, targets: Targets
+    ) -> tuple[list[Callable[[], None]], Callable[[], Made]]:
+        """Return tasks for any thread, and what then gives out images and targets.
+
+        The last task to end queues the batch on the device, beside whatever runs there; the current
+        stream of who takes it waits for it, the host does not.
+        """
+        made: list[Any] = []
+        if self.pictures is not None:
+            return (
+                [lambda: made.append(self._aside.run(partial(self._gathered, plan, targets)))],
+                lambda: self._aside.take(made[0]),
+            )
+        parts = np.array_split(np.arange(len(plan.ids)), max(1, len(plan.ids) // READ_ROWS))
+        frames, left = self._frames(plan), _Countdown(len(parts))
+
+        def read(part: NDArray[np.int64]) -> None:
+            self._fill(plan, part, frames[part[0] : part[-1] + 1].numpy() if len(part) else None)
+            if left.ended():
+                made.append(self._aside.run(partial(self._framed, plan, frames, targets)))
+
+        return [partial(read, part) for part in parts], lambda: self._aside.take(made[0])
+
+    def _frames(self, plan: Plan) -> torch.Tensor:
+        stock, pinned = self.stock, self.place.known.type == "cuda"
+        if stock.pictures is not None:
+            shape, dtype = stock.pictures.shape[1:], stock.pictures.dtype
+        else:
+            shape = (*plan.size, stock.fixed.channels)
+            floats = isinstance(stock.source, ArraySource) and stock.source.images.dtype != np.uint8
+            dtype = np.dtype(np.float32 if floats else np.uint8)
+        element = torch.uint8 if dtype == np.uint8 else torch.float32
+        return torch.empty((len(plan.ids), *shape), dtype=element, pin_memory=pinned)
+
+    def _fill(self, plan: Plan, part: NDArray[np.int64], out: Any) -> None:
+        if out is None:
+            return
+        if self.stock.pictures is not None:
+            np.take(self.stock.pictures, self.stock.places(plan)[part], axis=0, out=out)
+        else:
+            self.stock.read(plan, part, out)
+
+    def _framed(self, plan: Plan, frames: torch.Tensor, targets: Targets) -> Made:
+        with self.stock.costs.of("augment", plan.count):
+            device = self.place.known
+            images = self.engine.apply(
+                plan, frames.to(device, non_blocking=True), offsets=self.stock.offsets(plan),
+                output=self.stock.output,
+            )  # fmt: skip
+            return images, onto(targets(plan), device)
+
+    def _gathered(self, plan: Plan, targets: Targets) -> Made:
+        pictures = self.pictures
+        assert pictures is not None
+        with self.stock.costs.of("augment", plan.count):
+            images = self.engine.apply(
+                plan, pictures, places=self.stock.places(plan), offsets=self.stock.offsets(plan),
+                output=self.stock.output,
+            )  # fmt: skip
+            return images, onto(targets(plan), self.place.known)
+
+
+def onto(targets: Any, device: torch.device) -> Any:
+    """Return targets on a device; to a GPU they go through page-locked memory, so nothing waits."""
+    if targets is None or device.type == "cpu":
+        return targets
+    if device.type == "cuda":
+        targets = targets.pin_memory()
+    return targets.to(device, non_blocking=True)
+
+
+class _Countdown:
+    # Tells the last of some tasks that it is the last.
+
+    def __init__(self, count: int) -> None:
+        self._left, self._lock = count, threading.Lock()
+
+    def ended(self) -> bool:
+        with self._lock:
+            self._left -= 1
+            return self._left == 0
