@@ -1,44 +1,14 @@
 """What a benchmark leaves behind: times, ratios, and what they were measured on."""
 
-import os
-import platform
 import re
 import statistics
-import subprocess
 from collections.abc import Sequence
-from datetime import UTC, datetime
-from importlib import metadata
-from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
-
-import augfeed
-from augfeed.doctor.environment import cores
+from augfeed.bench.machine import commit_here, machine_here, now, versions_of
+from augfeed.bench.result import Machine, Model, Spread
 
 PACKAGES = ("torch", "numpy", "numba", "kornia", "simplejpeg", "pillow")
-
-
-class Model(BaseModel):
-    """Frozen, and without fields that are not declared."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Spread(Model):
-    """The median of some numbers, with the quartiles below and above."""
-
-    median: float
-    low: float
-    high: float
-
-    @classmethod
-    def of(cls, values: Sequence[float]) -> "Spread":
-        """Return the spread of at least one number."""
-        if len(values) == 1:
-            return cls(median=values[0], low=values[0], high=values[0])
-        low, median, high = statistics.quantiles(values, n=4, method="inclusive")
-        return cls(median=median, low=low, high=high)
 
 
 class Ratio(Model):
@@ -75,16 +45,6 @@ class Row(Model):
     of_limit: Ratio | None
 
 
-class Machine(Model):
-    """Where it was measured. `load` is the number of busy processes just before."""
-
-    cpu: str
-    cores: int
-    threads: int
-    system: str
-    load: float
-
-
 class Result(Model):
     """One run of one benchmark."""
 
@@ -108,32 +68,9 @@ class Result(Model):
         return next(row for row in self.rows if row.name == name)
 
 
-def machine_here(threads: int) -> Machine:
-    """Return this machine, without its name."""
-    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
-    system = f"{platform.system()} {platform.machine()}"
-    return Machine(cpu=_cpu(), cores=cores(), threads=threads, system=system, load=load)
-
-
 def versions_here() -> dict[str, str]:
     """Return the versions of Python and of what takes part."""
-    found = {name: metadata.version(name) for name in PACKAGES}
-    return {"python": platform.python_version(), "augfeed": augfeed.__version__, **found}
-
-
-def commit_here() -> str | None:
-    """Return the git commit, marked `+` if files differ from it; None outside a repository."""
-    folder = Path(__file__).resolve().parents[1]
-    try:
-        commit = _git(folder, "rev-parse", "--short=12", "HEAD")
-        return commit + ("+" if _git(folder, "status", "--porcelain", "-uno") else "")
-    except (OSError, subprocess.CalledProcessError):
-        return None
-
-
-def now() -> str:
-    """Return the date and time, UTC."""
-    return datetime.now(UTC).isoformat(timespec="seconds")
+    return versions_of(PACKAGES)
 
 
 def slug(text: str) -> str:
@@ -141,17 +78,16 @@ def slug(text: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
 
 
-def _cpu() -> str:
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        found = re.search(r"^model name\s*:\s*(.+)$", info.read_text(), re.MULTILINE)
-        if found:
-            return found[1].strip()
-    return platform.processor() or platform.machine()
-
-
-def _git(folder: Path, *arguments: str) -> str:
-    done = subprocess.run(
-        ["git", *arguments], cwd=folder, capture_output=True, check=True, text=True
-    )
-    return done.stdout.strip()
+__all__ = [
+    "Machine",
+    "Model",
+    "Ratio",
+    "Result",
+    "Row",
+    "Spread",
+    "commit_here",
+    "machine_here",
+    "now",
+    "slug",
+    "versions_here",
+]

@@ -1,10 +1,14 @@
 """Renders results as Markdown: `python -m benchmarks.table [--readme] results/*.json`."""
 
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from benchmarks import kernel_table, result_resident
+from benchmarks.kernel_result import KernelContest
 from benchmarks.result import Ratio, Result, Row, Spread
+from benchmarks.result_resident import ResidentResult
 
 MARKS = ("<!-- measured -->", "<!-- end of measured -->")
 WORKS = {"whole": "whole chain", "basic": "crop, flip, normalise", "decode": "decoding only"}
@@ -58,7 +62,17 @@ def _notes(result: Result) -> str:
 
 def tables(paths: Sequence[Path]) -> str:
     """Return the tables of some result files."""
-    return "\n".join(render(Result.model_validate_json(path.read_text())) for path in paths)
+    return "\n".join(rendered(path.read_text()) for path in paths)
+
+
+def rendered(text: str) -> str:
+    """Return the table of a result in JSON, of whichever benchmark."""
+    match json.loads(text)["suite"]:
+        case "kernel":
+            return kernel_table.render(KernelContest.model_validate_json(text))
+        case "resident":
+            return result_resident.render(ResidentResult.model_validate_json(text))
+    return render(Result.model_validate_json(text))
 
 
 def insert(text: str, page: str) -> str:

@@ -143,6 +143,7 @@ SHAPES = (
     Shape(3, 37, 61, 7),
 )
 USUAL = SHAPES[-2]
+SMALL = Shape(3, 12, 16, 4)  # for kernels that are interpreted: a second for some twenty rows
 
 # How much larger than the output the source is (or smaller, if padding makes up for it), and what
 # cuts the output out of it.
@@ -214,6 +215,11 @@ def window_of(name: str, shape: Shape) -> tuple[RandomCrop, torch.Tensor]:
     """Return a crop of the table for a shape, and the pictures that it cuts."""
     larger, options = WINDOWS[name]
     return RandomCrop((shape.height, shape.width), **options), pictures(shape, larger=larger)
+
+
+def usual(engine: str) -> Shape:
+    """Return the shape that an engine is tried at where any would do."""
+    return SMALL if engine == "cuda" and not ON_GPU else USUAL
 
 
 def run(name: str, plan: Plan, images: torch.Tensor, **options: Any) -> torch.Tensor:

@@ -3,14 +3,16 @@
 import os
 from typing import Any
 
+import numpy as np
 import torch
 
 if not torch.cuda.is_available():
     os.environ["TRITON_INTERPRET"] = "1"
 
-    from triton.runtime.interpreter import InterpretedFunction
+    import triton.language as tl
+    from triton.runtime import interpreter
 
-    patching = InterpretedFunction.__call__
+    patching, converting = interpreter.InterpretedFunction.__call__, interpreter._convert_float
 
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
         """Call a function within a kernel.
@@ -22,4 +24,12 @@ if not torch.cuda.is_available():
             return self.rewrite()(*args, **kwargs)
         return patching(self, *args, **kwargs)
 
-    InterpretedFunction.__call__ = call
+    def convert(values: Any, source: Any, target: Any, mode: Any) -> Any:
+        """Round float32 to the nearest bfloat16, as GPUs do; the interpreter cuts bits off."""
+        if source == tl.float32 and target == tl.bfloat16:
+            rounded = torch.from_numpy(np.ascontiguousarray(values)).to(torch.bfloat16)
+            return rounded.view(torch.uint16).numpy()
+        return converting(values, source, target, mode)
+
+    interpreter.InterpretedFunction.__call__ = call
+    interpreter._convert_float = convert

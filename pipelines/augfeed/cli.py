@@ -60,6 +60,11 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+bench = typer.Typer(
+    name="bench", help="Measure what augfeed reaches on this machine.", no_args_is_help=True
+)
+app.add_typer(bench)
+
 Data = Annotated[
     str,
     typer.Option(
@@ -185,6 +190,39 @@ def doctor(
 
     if not report(Console(), samples=samples, seed=seed):
         raise typer.Exit(FAILED)
+
+
+@bench.command()
+def kernel(
+    device: Annotated[str, typer.Option(help="'cuda', 'cpu'; 'auto' takes a GPU.")] = "auto",
+    engine: Annotated[str, typer.Option(help="'auto', or the name of an engine.")] = "auto",
+    dtype: Annotated[
+        str | None, typer.Option(help="Of the output.", show_default="bfloat16; float32 on a CPU")
+    ] = None,
+    shape: Annotated[
+        list[str] | None,
+        typer.Option(metavar="BATCHxCxHxW", help="As 64x3x224x224; may be repeated."),
+    ] = None,
+    chain: Annotated[
+        list[str] | None, typer.Option(help="Measure this chain only; may be repeated.")
+    ] = None,
+    repeats: Annotated[int, typer.Option(help="How often each is timed, at least 3.")] = 20,
+    channels_last: Annotated[
+        bool, typer.Option("--channels-last", help="Give channels out last in memory.")
+    ] = False,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Write raw times, as JSON.")
+    ] = None,
+) -> None:
+    """Measure an engine against the copy bandwidth of the device that it runs on."""
+    from augfeed.bench import Options, run_kernel
+    from augfeed.bench.machine import command_here
+
+    options = Options.of(
+        device, engine, dtype, shapes=shape, chains=chain, repeats=repeats,
+        channels_last=channels_last,
+    )  # fmt: skip
+    run_kernel(Console(), options, command_here(), json_file)
 
 
 @app.command()

@@ -29,6 +29,10 @@ class StateError(AugfeedError, ValueError):
     """A loader state that does not fit this loader."""
 
 
+class CheckError(AugfeedError, RuntimeError):
+    """Pixels of an engine that are not those of another one; so it is not timed."""
+
+
 class MissingExtraError(AugfeedError, ImportError):
     """An optional dependency that is not installed; the message is the pip line."""
 

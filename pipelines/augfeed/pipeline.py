@@ -23,7 +23,7 @@ from augfeed.memory import Memory
 from augfeed.philox import check_key
 from augfeed.plan import NONE, Plan, Rows, draw_plan
 from augfeed.plan.fixed import Fixed
-from augfeed.plan.rows import samples_of
+from augfeed.plan.rows import joined, samples_of
 from augfeed.policy import CutMix, Mixup, OneOf, Policy, Resize
 from augfeed.policy.check import check_policy
 from augfeed.read.order import batch_positions, epoch_order, steps_per_epoch
@@ -32,9 +32,11 @@ from augfeed.read.stage import resident_pictures
 from augfeed.targets import make_targets
 
 Form = Literal["auto", "dense", "sparse"]
+TOGETHER_ROWS, TOGETHER_BYTES = 8192, 64 << 20  # of small batches that are made as one
 T = TypeVar("T")
 Indices = NDArray[np.int64]
-Made = tuple[Sequence[Callable[[], None]], Callable[[], tuple[torch.Tensor, Any]]]
+Images = tuple[torch.Tensor, Any]  # and targets
+Made = tuple[Sequence[Callable[[], None]], Callable[[], Images]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,19 +217,40 @@ class Pipeline:
     def work_of(self, rows: Rows, *, seed: int, epoch: int, step: int) -> Work[Batch]:
         """Return a batch of given rows, in whatever order they came, under a seed of its own."""
 
-        def begin() -> Work[Batch]:
+        work = self.works_of([(rows, step)], seed=seed, epoch=epoch)
+        return Work(work.tasks, lambda: work.finish()[0]())
+
+    def together(self, count: int) -> int:
+        """Return how many batches of `count` samples are best made at once: one, or more of a data
+        set on a device, whose kernels take less time than Python does to ask for a small batch.
+        """
+        if self._on_cpu_alone or not self.whole_batches or _per_batch(self.policy):
+            return 1
+        each = self.fixed.channels * self.size[0] * self.size[1] * self.output.dtype.itemsize
+        return max(1, min(TOGETHER_ROWS, TOGETHER_BYTES // each) // max(1, count))
+
+    def works_of(
+        self, many: Sequence[tuple[Rows, int]], *, seed: int, epoch: int
+    ) -> Work[list[Callable[[], Batch]]]:
+        """Return batches, given as rows and step, that are made as one and then cut apart.
+
+        Each of what comes out gives one batch to the stream that is current when it is called.
+        """
+
+        def begin() -> Work[list[Callable[[], Batch]]]:
+            rows = joined([rows for rows, _ in many])
             plan = draw_plan(self.policy, rows, seed=seed, epoch=epoch, size=self.size)
             if self._on_cpu_alone:
                 tasks, made = self._on_cpu(plan, rows)
             else:
                 tasks, made = self._maker.work(plan, self._targets)
-            return Work(tasks, lambda: self._batch(plan, *made(), step))
+            return Work(tasks, lambda: self._batches(plan, many, made))
 
         if not self.whole_batches:
             return begin()
         # Drawing the plan takes Python about as long as the pixels take the loops: a thread does
         # both for its own batch, so that threads seldom wait for each other.
-        finish: list[Callable[[], Batch]] = []
+        finish: list[Callable[[], list[Callable[[], Batch]]]] = []
 
         def run() -> None:
             work = begin()
@@ -237,9 +260,25 @@ class Pipeline:
 
         return Work([run], lambda: finish[0]())
 
-    def _batch(self, plan: Plan, images: torch.Tensor, targets: Any, step: int) -> Batch:
+    def _batches(
+        self, plan: Plan, many: Sequence[tuple[Rows, int]], made: Callable[[], Images]
+    ) -> list[Callable[[], Batch]]:
         ids = torch.from_numpy(samples_of(plan.ids[: plan.count]))
-        return Batch(images, targets, ids, plan.epoch, step, plan)
+
+        def cut(part: slice, rows: Rows, step: int) -> Batch:
+            images, targets = made()
+            if len(many) == 1:
+                return Batch(images, targets, ids, plan.epoch, step, plan)
+            draw = partial(draw_plan, self.policy, rows, seed=plan.seed, epoch=plan.epoch,
+                           size=self.size)  # fmt: skip
+            own = None if targets is None else targets[part]
+            return Batch(images[part], own, ids[part], plan.epoch, step, draw)
+
+        ends = np.cumsum([rows.count for rows, _ in many])
+        return [
+            partial(cut, slice(end - rows.count, end), rows, step)
+            for (rows, step), end in zip(many, ends.tolist(), strict=True)
+        ]
 
     def _targets(self, plan: Plan) -> Any:
         labels = None if self.source.labels is None else self.source.labels[samples_of(plan.ids)]
@@ -298,6 +337,14 @@ class Pipeline:
         exact = resize.size if resize is not None and isinstance(resize.size, tuple) else None
         if sizes := self.source.sizes or exact:
             plan.window.at(*sizes)
+
+
+def _per_batch(policy: Policy) -> bool:
+    # Whether a whole batch shares draws, so that no other can be made along with it.
+    mixers = [*policy.operations]
+    for item in policy.operations:
+        mixers += item.operations if isinstance(item, OneOf) else ()
+    return any(isinstance(item, Mixup | CutMix) and item.per == "batch" for item in mixers)
 
 
 def _needed(plan: Plan, which: Indices) -> Indices:

@@ -36,6 +36,10 @@ class Targets:
     def __len__(self) -> int:
         return len(self.lam)
 
+    def __getitem__(self, rows: slice) -> "Targets":
+        """Return the targets of some rows, which share memory with these."""
+        return replace(self, a=self.a[rows], b=self.b[rows], lam=self.lam[rows])
+
     @property
     def is_smoothed(self) -> bool:
         """Whether label smoothing is part of these targets already."""

@@ -8,6 +8,7 @@ from importlib.util import find_spec
 import torch
 from PIL import features
 
+from augfeed.bench.machine import cores as cores
 from augfeed.kernels.philox import fill_words
 
 FORMATS = {"webp": "WebP", "avif": "AVIF", "jpg_2000": "JPEG 2000"}
@@ -32,13 +33,6 @@ def machine() -> list[tuple[str, str]]:
         ("DALI", "not in this version"),
         ("compiled code kept in", _cache()),
     ]
-
-
-def cores() -> int:
-    """Return the number of cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _gpus() -> list[str]:

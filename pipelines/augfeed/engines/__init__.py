@@ -169,7 +169,7 @@ def resolved_engine(device: torch.device, name: str) -> str:
         return name
     if device.type == "cpu":
         return "cpu"
-    return "portable" if _no_cuda_engine(device) else "cuda"
+    return "cuda" if device.type == "cuda" and not _no_cuda_engine(device) else "portable"
 
 
 def _no_cuda_engine(device: torch.device) -> str:

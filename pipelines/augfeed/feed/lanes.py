@@ -2,9 +2,11 @@
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from typing import Any, Protocol
 
 import numpy as np
@@ -270,16 +272,27 @@ class NativeLane:
         pipeline, threads = self.pipeline, loader.num_workers
         each = max(1, threads) if pipeline.whole_batches else 1
         ahead = (loader.prefetch_factor or 2) * each
-        works = (self._work(ticket) for ticket in tickets())
+        works = map(self._work, self._together(tickets()))
         return Threads(Prefetcher(works, threads=threads, ahead=ahead))
 
-    def _work(self, ticket: Ticket) -> Work[Given]:
-        work = self.pipeline.work_of(
-            ticket.rows, seed=ticket.seed, epoch=ticket.epoch, step=ticket.step
-        )
-        return Work(work.tasks, lambda: self._formed(work.finish(), ticket))
+    def _together(self, tickets: Iterator[Ticket]) -> Iterator[list[Ticket]]:
+        # Batches that are made as one: of any number but one only for a data set on a device.
+        for ticket in tickets:
+            more = self.pipeline.together(ticket.rows.count) - 1
+            yield [ticket, *islice(tickets, more)]
 
-    def _formed(self, batch: Batch, ticket: Ticket) -> Given:
+    def _work(self, tickets: list[Ticket]) -> Work[list[Callable[[], Given]]]:
+        many = [(ticket.rows, ticket.step) for ticket in tickets]
+        work = self.pipeline.works_of(many, seed=tickets[0].seed, epoch=tickets[0].epoch)
+
+        def finish() -> list[Callable[[], Given]]:
+            return [partial(self._formed, *pair) for pair in zip(work.finish(), tickets,
+                                                                 strict=True)]  # fmt: skip
+
+        return Work(work.tasks, finish)
+
+    def _formed(self, made: Callable[[], Batch], ticket: Ticket) -> Given:
+        batch = made()
         parts = [batch.images, batch.targets]
         keys = self.recognised.keys
         if keys is None:
@@ -298,15 +311,17 @@ class NativeLane:
 class Threads:
     """Batches from our own threads."""
 
-    def __init__(self, batches: Prefetcher[Given]) -> None:
-        """Take the prefetcher."""
-        self._batches = batches
+    def __init__(self, works: Prefetcher[list[Callable[[], Given]]]) -> None:
+        """Take the prefetcher, whose pieces are one batch or more."""
+        self._works, self._made = works, deque[Callable[[], Given]]()
 
     def __iter__(self) -> "Threads":
         return self
 
     def __next__(self) -> Given:
-        return next(self._batches)
+        if not self._made:
+            self._made.extend(next(self._works))
+        return self._made.popleft()()
 
 
 def recipe_for(policy: Policy, collate: Any, keys: tuple[Any, Any], form: Form) -> Recipe:

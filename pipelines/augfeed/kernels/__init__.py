@@ -7,10 +7,14 @@ closure of every cached function that calls into other files, and closures are p
 
 import zlib
 from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
+from types import FunctionType
 from typing import Any
 
 from numba import njit
+
+LARGE = 4096  # elements of an array that takes long enough to let other threads run meanwhile
 
 SOURCES: int = zlib.crc32(
     b"".join(file.read_bytes() for file in sorted(Path(__file__).parent.glob("*.py")))
@@ -31,3 +35,21 @@ def compiled(*, nogil: bool = True) -> Callable[[Callable[..., Any]], Any]:
             return njit(nogil=nogil)(function)
 
     return compile_
+
+
+def compiled_by_size(function: Callable[..., None]) -> Callable[..., None]:
+    """Compile a function, whose last argument is an array that it fills, once for either size.
+
+    The one for large arrays gives up the GIL, so that threads draw plans side by side.
+    """
+    # A name of its own gives it a file of its own in the cache, whose key does not tell them apart.
+    name = f"{function.__name__}_large"
+    other = FunctionType(function.__code__, function.__globals__, name, None, function.__closure__)
+    other.__qualname__ = f"{function.__qualname__}_large"
+    small, large = compiled(nogil=False)(function), compiled(nogil=True)(other)
+
+    @wraps(function)
+    def sized(*given: Any) -> None:
+        (large if given[-1].size >= LARGE else small)(*given)
+
+    return sized

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from augfeed.kernels import compiled
+from augfeed.kernels import compiled, compiled_by_size
 from augfeed.kernels.types import Floats, Ints, Words
 
 _M0 = np.uint64(0xD2511F53)
@@ -15,6 +15,7 @@ _W1 = np.uint64(0xBB67AE85)
 _LOW = np.uint64(0xFFFFFFFF)
 _32 = np.uint64(32)
 _16 = np.uint64(16)
+CHUNK = 512  # samples whose words are held in the nearest cache
 
 
 @njit(nogil=True, inline="always")
@@ -37,18 +38,55 @@ def stream_word(sample: np.uint64, stream: np.uint64) -> np.uint64:
     return stream | ((sample >> _32) << _16)
 
 
+@njit(nogil=True)
+def _fill_block(
+    ids: Ints, key: tuple[Any, Any, Any, Any], block: int, w0: Words, w1: Words, w2: Words,
+    w3: Words,
+) -> None:  # fmt: skip
+    # The words of one block of up to `CHUNK` samples; `key` is (seed low, seed high, epoch, stream).
+    # Nothing else is in the loop, and the arrays are apart, so that it is vectorised.
+    for i in range(ids.size):
+        sample = np.uint64(ids[i])
+        w0[i], w1[i], w2[i], w3[i] = philox(
+            sample & _LOW, key[2], stream_word(sample, key[3]), np.uint64(block), key[0], key[1]
+        )
+
+
 @compiled(nogil=False)
 def fill_words(seed: Any, epoch: int, ids: Ints, requests: Ints, out: Words) -> None:
     """Write the words of every sample for each `(stream, block)` of `requests` to `[K, 4, N]`."""
-    key = np.uint64(seed)
-    k0, k1 = key & _LOW, key >> _32
-    c1 = np.uint64(epoch)
+    k0, k1, c1 = np.uint64(seed) & _LOW, np.uint64(seed) >> _32, np.uint64(epoch)
     for k in range(requests.shape[0]):
-        stream, block = np.uint64(requests[k, 0]), np.uint64(requests[k, 1])
-        for i in range(ids.size):
-            sample = np.uint64(ids[i])
-            w = philox(sample & _LOW, c1, stream_word(sample, stream), block, k0, k1)
-            out[k, 0, i], out[k, 1, i], out[k, 2, i], out[k, 3, i] = w
+        key = (k0, k1, c1, np.uint64(requests[k, 0]))
+        _fill_block(ids, key, requests[k, 1], out[k, 0], out[k, 1], out[k, 2], out[k, 3])
+
+
+@compiled_by_size
+def fill_uniforms(seed: Any, epoch: int, ids: Ints, requests: Ints, out: Floats) -> None:
+    """Write the uniforms of every sample for each `(stream, first block, count)` to `[V, N]`.
+
+    A multiple of 2**-24 from every word, of as many blocks as the count takes; `V` is the sum of
+    the counts.
+    """
+    k0, k1, c1 = np.uint64(seed) & _LOW, np.uint64(seed) >> _32, np.uint64(epoch)
+    held = np.empty((4, min(CHUNK, ids.size)), np.uint32)
+    for first in range(0, ids.size, CHUNK):
+        part, row = ids[first : first + CHUNK], 0
+        for k in range(requests.shape[0]):
+            key = (k0, k1, c1, np.uint64(requests[k, 0]))
+            for value in range(requests[k, 2]):
+                if value % 4 == 0:
+                    block = requests[k, 1] + value // 4
+                    _fill_block(part, key, block, held[0], held[1], held[2], held[3])
+                words = held[value % 4]
+                for i in range(part.size):
+                    out[row, first + i] = _uniform(words[i])
+                row += 1
+
+
+@njit(nogil=True)
+def _uniform(word: np.uint32) -> float:
+    return float(word >> np.uint32(8)) * 2.0**-24
 
 
 @njit(nogil=True)
@@ -75,24 +113,42 @@ def _log_gamma_draw(alpha: float, counter: Words, first: int, boost: np.uint64) 
     return value + np.log(_open(boost)) / alpha if alpha < 1.0 else value
 
 
+@njit(nogil=True)
+def draw_beta(counter: Words, alpha: float) -> float:
+    """Return a draw of Beta(alpha, alpha), as a ratio of two Gammas.
+
+    `counter` is the first three words of the counter and the two of the key, as uint64.
+    """
+    w = philox(counter[0], counter[1], counter[2], np.uint64(0), counter[3], counter[4])
+    if alpha == 1.0:
+        return _open(w[0])
+    alpha = max(alpha, 1e-300)  # below 1e-307, log(uniform) / alpha is infinite for both Gammas
+    own = _log_gamma_draw(alpha, counter, 1, w[0])
+    other = _log_gamma_draw(alpha, counter, 65, w[1])
+    return 1.0 / (1.0 + np.exp(other - own))
+
+
+@njit(nogil=True)
+def beta_counter(seed: Any, epoch: int) -> Words:
+    """Return a counter for `draw_beta`, of no sample yet."""
+    key = np.uint64(seed)
+    return np.array([np.uint64(0), np.uint64(epoch), np.uint64(0), key & _LOW, key >> _32])
+
+
+@njit(nogil=True)
+def point_at(counter: Words, sample: int, stream: int) -> None:
+    """Let a counter name a sample and a stream."""
+    counter[0] = np.uint64(sample) & _LOW
+    counter[2] = stream_word(np.uint64(sample), np.uint64(stream))
+
+
 @compiled(nogil=False)
 def fill_beta(seed: Any, epoch: int, ids: Ints, stream: int, alpha: float, out: Floats) -> None:
-    """Write a draw of Beta(alpha, alpha) for every sample to `[N]`, as a ratio of two Gammas."""
-    key = np.uint64(seed)
-    alpha = max(alpha, 1e-300)  # below 1e-307, log(uniform) / alpha is infinite for both Gammas
-    counter = np.empty(5, np.uint64)
-    counter[1], counter[3], counter[4] = np.uint64(epoch), key & _LOW, key >> _32
+    """Write a draw of Beta(alpha, alpha) for every sample to `[N]`."""
+    counter = beta_counter(seed, epoch)
     for i in range(ids.size):
-        sample = np.uint64(ids[i])
-        counter[0] = sample & _LOW
-        counter[2] = stream_word(sample, np.uint64(stream))
-        w = philox(counter[0], counter[1], counter[2], np.uint64(0), counter[3], counter[4])
-        if alpha == 1.0:
-            out[i] = _open(w[0])
-        else:
-            own = _log_gamma_draw(alpha, counter, 1, w[0])
-            other = _log_gamma_draw(alpha, counter, 65, w[1])
-            out[i] = 1.0 / (1.0 + np.exp(other - own))
+        point_at(counter, ids[i], stream)
+        out[i] = draw_beta(counter, alpha)
 
 
 @njit(nogil=True)

@@ -1,5 +1,6 @@
 """Which samples a plan is about, and the groups within which they mix."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,6 +57,24 @@ class Rows:
             outside = np.setdiff1d(wanted[wanted < len(order)], positions, assume_unique=False)
             positions = np.concatenate([positions, outside])
         return cls(order[positions], positions // GROUP, positions % GROUP, count, start)
+
+
+def joined(parts: Sequence[Rows]) -> Rows:
+    """Return the rows of consecutive batches as those of one: who comes out first, then the rest.
+
+    A sample that is a partner in one batch and comes out in another stands there twice.
+    """
+    if len(parts) == 1:
+        return parts[0]
+
+    def column(name: str) -> Ids:
+        columns = [getattr(part, name) for part in parts]
+        own = [column[: part.count] for column, part in zip(columns, parts, strict=True)]
+        rest = [column[part.count :] for column, part in zip(columns, parts, strict=True)]
+        return np.concatenate(own + rest)
+
+    count = sum(part.count for part in parts)
+    return Rows(column("ids"), column("groups"), column("slots"), count, parts[0].first)
 
 
 def _whole_groups(positions: Ids, length: int) -> bool:

@@ -26,7 +26,9 @@ from tests.cases import (
     ENGINES,
     GEOMETRY,
     JITTER,
+    ON_GPU,
     SHAPES,
+    SMALL,
     STATISTICS,
     USUAL,
     WINDOWS,
@@ -38,6 +40,7 @@ from tests.cases import (
     plan_of,
     policy_of,
     run,
+    usual,
     window_of,
 )
 
@@ -73,7 +76,8 @@ def test_engines_agree(case: str, shape: Shape) -> None:
 
 @by_case
 def test_engines_agree_on_float_pictures(case: str) -> None:
-    plan, images = plan_of(policy_of(CASES[case], 3), USUAL), pictures(USUAL).float() / 255
+    shape = USUAL if ON_GPU else SMALL
+    plan, images = plan_of(policy_of(CASES[case], 3), shape), pictures(shape).float() / 255
     first, *others = (run(name, plan, images) for name in ENGINES)
     for other in others:
         assert_agree(first, other, plan)
@@ -98,7 +102,8 @@ def test_engines_agree_on_outputs(case: str, output: Output) -> None:
     policy = policy_of(CASES[case], 3)
     if output.dtype == torch.uint8:
         policy = Policy([item for item in policy.operations if not isinstance(item, Normalize)])
-    plan, images = plan_of(policy, USUAL), pictures(USUAL)
+    shape = USUAL if ON_GPU else SMALL
+    plan, images = plan_of(policy, shape), pictures(shape)
     first, *others = (run(name, plan, images, output=output) for name in ENGINES)
     for other in others:
         assert_agree(first, other, plan)
@@ -120,7 +125,7 @@ def test_portable_engine_agrees_on_a_gpu(shape: Shape) -> None:
 
 
 @by_output
-@pytest.mark.parametrize("shape", [USUAL, Shape(1, 5, 7, 3)], ids=["3 channels", "1 channel"])
+@pytest.mark.parametrize("shape", [SMALL, Shape(1, 5, 7, 3)], ids=["3 channels", "1 channel"])
 def test_output_is_the_float32_result_rounded_once(
     engine: str, shape: Shape, output: Output
 ) -> None:
@@ -136,7 +141,8 @@ def test_output_is_the_float32_result_rounded_once(
 
 @pytest.mark.parametrize("case", ["nothing", "flips, some", "geometry", "whole chain"])
 def test_float_pictures_equal_bytes(engine: str, case: str) -> None:
-    plan, images = plan_of(policy_of(CASES[case], 3), USUAL), pictures(USUAL)
+    shape = usual(engine)
+    plan, images = plan_of(policy_of(CASES[case], 3), shape), pictures(shape)
     assert_agree(run(engine, plan, images), run(engine, plan, images.float() / 255), plan)
 
 
@@ -150,7 +156,8 @@ def test_uint8_in_uint8_out_is_the_same(engine: str) -> None:
 def test_bits_are_the_same_in_any_batch(engine: str, case: str) -> None:
     if case in PER_BATCH:
         pytest.skip("one lambda for the batch: the batch is part of what is asked")
-    shape = Shape(3, 19, 23, 21)
+    slow = usual(engine) == SMALL
+    shape = SMALL if slow else Shape(3, 19, 23, 21)
     policy, images = policy_of(CASES[case], 3), pictures(shape)
     order = np.random.default_rng(4).permutation(shape.batch)
 
@@ -160,13 +167,14 @@ def test_bits_are_the_same_in_any_batch(engine: str, case: str) -> None:
         return run(engine, plan, images, places=plan.ids)
 
     whole = batch(0, shape.batch)
-    assert torch.equal(whole, batch(0, shape.batch))
-    for first, last in ((0, 8), (8, 9), (9, 21)):
+    assert slow or torch.equal(whole, batch(0, shape.batch))
+    for first, last in ((0, 1), (1, 4)) if slow else ((0, 8), (8, 9), (9, 21)):
         assert torch.equal(whole[first:last], batch(first, last))
 
 
 @by_shape
 def test_bits_are_the_same_alone(engine: str, shape: Shape) -> None:
+    shape = shape._replace(batch=min(shape.batch, usual(engine).batch))
     operations = (Rotate(30, p=0.5), ColorJitter(0.4, 0.4, 0.4, 0.3), *CASES["all noise"])
     policy, images = policy_of(operations, shape.channels), pictures(shape)
     size = shape[1:3]
@@ -197,6 +205,7 @@ def test_portable_engine_needs_no_float64(case: str) -> None:
         run("portable", plan, images)
 
 
+@pytest.mark.parametrize("engine", ["cpu", "portable"])
 def test_bits_do_not_depend_on_threads(engine: str) -> None:
     plan, images = plan_of(policy_of(CASES["whole chain"], 3), USUAL), pictures(USUAL)
     before = torch.get_num_threads()
@@ -221,7 +230,8 @@ def test_ids_need_all_of_their_48_bits(engine: str) -> None:
 
 @by_case
 def test_pictures_are_left_alone(engine: str, case: str) -> None:
-    plan, images = plan_of(policy_of(CASES[case], 3), USUAL), pictures(USUAL)
+    shape = USUAL._replace(batch=2)
+    plan, images = plan_of(policy_of(CASES[case], 3), shape), pictures(shape)
     for given in (images, images.float() / 255):
         before = given.clone()
         run(engine, plan, given)
@@ -251,6 +261,7 @@ def test_every_value_is_written(
     engine: str, shape: Shape, output: Output, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     policy = policy_of((*GEOMETRY, JITTER, Mixup(p=0.5)), shape.channels)
+    shape = shape._replace(batch=min(shape.batch, usual(engine).batch))
     plan, images = plan_of(policy, shape), pictures(shape)
     wanted = run(engine, plan, images, output=output)
     poisoned(monkeypatch)
@@ -260,8 +271,9 @@ def test_every_value_is_written(
 
 
 def test_places_name_pictures(engine: str) -> None:
-    plan, images = plan_of(policy_of(CASES["whole chain"], 3), USUAL), pictures(USUAL)
-    places = np.array([3, 3, 0, 10, 9, 8, 1, 1, 1, 5, 2])
+    shape = usual(engine)
+    plan, images = plan_of(policy_of(CASES["whole chain"], 3), shape), pictures(shape)
+    places = np.array([3, 3, 0, 2, 1, 1, 1, 0, 2, 3, 2])[: shape.batch]
     assert torch.equal(
         run(engine, plan, images, places=places), run(engine, plan, images[torch.tensor(places)])
     )
@@ -289,8 +301,9 @@ def test_values_stay_in_range(engine: str) -> None:
             operations = {type(item): item for item in (*CASES[case], *border)}
             if case == "jitter that clips" and border:
                 continue
-            plan = plan_of(policy_of(tuple(operations.values()), 3), USUAL)
-            made = run(engine, plan, pictures(USUAL))
+            shape = usual(engine)
+            plan = plan_of(policy_of(tuple(operations.values()), 3), shape)
+            made = run(engine, plan, pictures(shape))
             assert made.min() >= 0 and made.max() <= 1 + allowed(plan, 3)
 
 
@@ -334,7 +347,7 @@ def test_normalized_bytes_are_refused(engine: str) -> None:
 
 
 def test_unknown_engine_is_refused() -> None:
-    with pytest.raises(InputError, match="engine='gpu' is unknown"):
+    with pytest.raises(InputError, match="engine='gpu' is unknown: use 'auto', 'cpu', 'cuda' or"):
         engine_for("cpu", "gpu")
 
 

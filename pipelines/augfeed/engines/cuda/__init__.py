@@ -8,7 +8,8 @@ import torch
 from numpy.typing import NDArray
 
 from augfeed.engines import Output, check_images
-from augfeed.engines.cuda.launch import launch
+from augfeed.engines.cuda.graph import Recorded, pinned
+from augfeed.engines.cuda.launch import launch, sums_for
 from augfeed.engines.cuda.spec import Spec
 from augfeed.engines.cuda.table import Layout, fill_table
 from augfeed.plan import Plan
@@ -90,15 +91,26 @@ class CudaEngine:
         framed = offsets is None and tuple(images.shape[1:3]) == plan.size
         spec = Spec.of(plan.policy, plan.size, images, output, framed=framed)
         rows = len(plan.ids)
-        host = torch.empty(
-            Layout.of(spec).words(rows), dtype=torch.int32, pin_memory=self.device.type == "cuda"
-        )
+        host = pinned(Layout.of(spec).words(rows), self.device)
         fill_table(host.numpy(), plan, fixed, spec, places=places, offsets=offsets,
                    pictures=tuple(images.shape))  # fmt: skip
-        table = host.to(self.device, non_blocking=True)
-        sums = None
-        if spec.mean:
-            from augfeed.engines.cuda.launch import sums_for
-
-            sums = sums_for(rows, spec.channels, self.device)
+        table = host.to(self.device, non_blocking=True, copy=True)
+        sums = sums_for(rows, spec.channels, self.device) if spec.mean else None
         return Loaded(spec, images, table, rows, plan.count, plan.size, output, sums)
+
+    def record(
+        self,
+        plan: Plan,
+        images: torch.Tensor,
+        *,
+        places: NDArray[np.int64] | None = None,
+        offsets: NDArray[np.int32] | None = None,
+        output: Output = Output(),  # noqa: B008  (frozen)
+    ) -> Recorded:
+        """Return the pass as a CUDA graph over `images`, which must stay where they are.
+
+        It serves all plans of the same policy and the same numbers of rows; `offsets` must be given
+        here if they will be later.
+        """
+        loaded = self.load(plan, images, places=places, offsets=offsets, output=output)
+        return Recorded(loaded, plan)

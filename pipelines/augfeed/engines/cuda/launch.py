@@ -1,17 +1,20 @@
 """How the kernels are launched: arguments, grids, and the constants that they are compiled for."""
 
+import threading
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from augfeed.engines.cuda import kernel
+from augfeed.engines.cuda import fields, kernel
 from augfeed.engines.cuda.spec import Spec
 from augfeed.engines.cuda.table import Layout
 
 if TYPE_CHECKING:
     from augfeed.engines.cuda import Loaded
 
-SUMS = 4  # parts that the mean of a picture is summed in; that of the kernel
+_LOCK = threading.Lock()  # Triton compiles and interprets one kernel at a time
+SUMS: int = fields.SUMS.value
 
 
 def sums_for(rows: int, channels: int, device: torch.device) -> torch.Tensor:
@@ -50,7 +53,14 @@ def options_of(spec: Spec) -> dict[str, Any]:
 
 
 def launch(loaded: "Loaded", out: torch.Tensor) -> None:
-    """Launch the pass of a loaded plan into `out`, on the current stream."""
+    """Launch the pass of a loaded plan into `out`, on the current stream; from any thread."""
+    images = loaded.images
+    device = torch.cuda.device(images.device) if images.is_cuda else nullcontext()
+    with _LOCK, device:
+        _launch(loaded, out)
+
+
+def _launch(loaded: "Loaded", out: torch.Tensor) -> None:
     spec, images, (height, width) = loaded.spec, loaded.images, loaded.size
     words = images.view(-1).view(torch.int32) if spec.vec > 1 else loaded.table
     sides = (height, width, images.shape[1], images.shape[2])

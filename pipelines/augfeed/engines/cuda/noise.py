@@ -3,6 +3,24 @@
 import triton
 import triton.language as tl
 
+from augfeed.engines.cuda.fields import EPOCH, HIGH, LOW, SEED, SIGMA_SCALE, load_float
+from augfeed.philox import Stream
+
+ERASE_PIXELS: tl.constexpr = tl.constexpr(int(Stream.ERASE_PIXELS))
+NOISE_PIXELS: tl.constexpr = tl.constexpr(int(Stream.NOISE_PIXELS))
+SALT_PIXELS: tl.constexpr = tl.constexpr(int(Stream.SALT_PIXELS))
+
+
+@triton.jit
+def load_key(table, row, ID: tl.constexpr):
+    """Return the key of a row's numbers; see `blocks_of`."""
+    seed_low = tl.load(table + SEED).to(tl.uint32, bitcast=True)
+    seed_high = tl.load(table + SEED + 1).to(tl.uint32, bitcast=True)
+    epoch = tl.load(table + EPOCH).to(tl.uint32, bitcast=True)
+    id_low = tl.load(row + ID).to(tl.uint32, bitcast=True)
+    id_high = tl.load(row + ID + 1).to(tl.uint32, bitcast=True)
+    return seed_low, seed_high, epoch, id_low, id_high
+
 
 @triton.jit
 def blocks_of(first, c, key, stream: tl.constexpr, blocks):
@@ -55,3 +73,28 @@ def normal(number):
     q = tl.fma(q, far, 1.41658104e00)
     q = tl.fma(q, far, 4.00643424e00)
     return tl.where(w < 5.0, p, q) * x
+
+
+@triton.jit
+def erased_value(v, fill, inside, key, first, lane, blocks, c: tl.constexpr, ERASE: tl.constexpr):
+    """Return channel `c` with what is inside of a box replaced by the fill, or by noise."""
+    if ERASE > 1:
+        drawn = number(blocks_of(first, c, key, ERASE_PIXELS, blocks), lane)
+        if ERASE == 3:
+            fill = normal(drawn)
+        else:
+            fill = (drawn.to(tl.float32) + 0.5) * (1.0 / 65536.0)
+    return tl.where(inside, fill, v)
+
+
+@triton.jit
+def noisy_value(v, table, sigma, numbers, lane, c: tl.constexpr):
+    """Return channel `c` with its normal number times `sigma` added."""
+    return tl.fma(sigma * load_float(table + SIGMA_SCALE + c), normal(number(numbers, lane)), v)
+
+
+@triton.jit
+def salted_value(v, table, drawn, pepper, salt, c: tl.constexpr):
+    """Return channel `c`, black where the pixel's number is below `pepper`, white below `salt`."""
+    v = tl.where(drawn < salt, load_float(table + HIGH + c), v)
+    return tl.where(drawn < pepper, load_float(table + LOW + c), v)

@@ -99,8 +99,8 @@ def positions(matrix, y, x):
     v = tl.fma(tl.load(matrix + 3), fx, tl.fma(tl.load(matrix + 4), fy, tl.load(matrix + 5)))
     z = tl.fma(tl.load(matrix + 6), fx, tl.fma(tl.load(matrix + 7), fy, tl.load(matrix + 8)))
     z = tl.where(z == 0.0, 1e-30, z)  # the horizon of a perspective: far outside
-    u = tl.minimum(tl.maximum(tl.div_rn(u, z), -1048576.0), 1048576.0)
-    v = tl.minimum(tl.maximum(tl.div_rn(v, z), -1048576.0), 1048576.0)
+    u = tl.minimum(tl.maximum(u / z, -1048576.0), 1048576.0)
+    v = tl.minimum(tl.maximum(v / z, -1048576.0), 1048576.0)
     column, row = tl.floor(u), tl.floor(v)
     return column.to(tl.int32), row.to(tl.int32), u - column, v - row
 

@@ -29,7 +29,6 @@ from augfeed.policy import (
     VerticalFlip,
 )
 
-MOST_PIXELS = 1024  # of one step of a program
 MIXUP, CUTMIX = 1, 2
 
 
@@ -102,7 +101,6 @@ class Spec:
         flips = HorizontalFlip | VerticalFlip
         warp = any(isinstance(item, Affine) and not isinstance(item, flips)
                    for item in policy.operations)  # fmt: skip
-        crowded = warp and output.channels_last
         mix, color = _mixing(policy), Color.PLAIN
         if jitter or has(Invert) or (channels == 3 and has(Grayscale)):
             color = Color.MATRIX
@@ -123,11 +121,17 @@ class Spec:
             noise=has(GaussianNoise) is not None,
             salt=has(SaltAndPepper) is not None,
             last=output.channels_last and channels > 1,
-            # Two pictures of colours at once leave few registers; with no more than these a
-            # multiprocessor holds a quarter more programs, and nothing spills.
-            registers=96 if mix and color and not (lanes or crowded) else None,
+            registers=_registers(mix=bool(mix), color=bool(color), warp=warp, lanes=lanes),
             **_shape(size, images, output, lanes=lanes, warp=warp, framed=framed),
         )  # fmt: skip
+
+
+def _registers(*, mix: bool, color: bool, warp: bool, lanes: bool) -> int | None:
+    # As few as let four or five programs into a multiprocessor without spilling; left alone,
+    # ptxas takes more for two pictures with colours, and for sm_100 too few for a warp.
+    if lanes or not (warp or (mix and color)):
+        return None
+    return 128 if warp else 96
 
 
 def _mixing(policy: Policy) -> int:
@@ -160,7 +164,8 @@ def _shape(
     pixels = height * width
     segment = -(-pixels // 8) if lanes else pixels
     # As many pixels a thread as make one store of 16 bytes, but four where each of them needs many
-    # registers: for the numbers of eight lanes, or the neighbours of a source position.
+    # registers: for the numbers of eight lanes, or the neighbours of a source position. A thread
+    # has one group of them, and a program four warps.
     narrow = output.dtype.itemsize < 4 and not (lanes or warp or output.channels_last)
     vec = 8 if narrow else 4
     while vec > 2 and (width % vec or segment % vec):
@@ -168,8 +173,7 @@ def _shape(
     picture = images.shape[1] * images.shape[2] * images.shape[3]
     words = images.dtype == torch.uint8 and picture % 4 == 0 and images.data_ptr() % 16 == 0
     vec = vec if vec > 2 and words else 1
-    block = min(MOST_PIXELS // 2 if lanes or warp else MOST_PIXELS, _power(segment))
-    block = max(block, 32)
+    block = max(32, min(128 * max(vec, 4), _power(segment)))
     warps = max(1, min(4, block // 32 // max(vec, 4)))
     steps = 8 if lanes else max(1, min(2, -(-segment // block)))
     return {"vec": vec, "aligned": framed, "lanes": lanes, "block": block, "steps": steps,

@@ -1,0 +1,90 @@
+"""A measurement in the terminal: a progress bar while it runs, then a table."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from statistics import median
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console, Group
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from augfeed.bench.kernel import Tick
+from augfeed.bench.result import KernelResult, Shape, Spread
+
+PASSES = {
+    "pass": "the pass over the pixels, its plan being ready",
+    "apply": "the engine's whole `apply`, the plan being drawn",
+}
+
+
+@contextmanager
+def progress(console: Console, total: int, title: str) -> Iterator[Tick]:
+    """Show how far a measurement is; what is yielded says what comes next."""
+    # Drawn between the timed runs only, so that no thread of it takes time from them.
+    bar = Progress(
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
+        console=console, transient=True, auto_refresh=False,
+    )  # fmt: skip
+    with bar:
+        task = bar.add_task(title, total=total)
+
+        def tick(text: str) -> None:
+            bar.update(task, description=text, advance=1)
+            bar.refresh()
+
+        yield tick
+
+
+def report(result: KernelResult) -> Group:
+    """Return the tables of a result, one for each shape, for the terminal."""
+    copy, device = result.copied.bandwidth, result.device
+    where = device.name + (f", driver {device.driver}" if device.driver else "")
+    threads = f", {result.machine.threads} threads" if device.kind == "cpu" else ""
+    versions = ", ".join(f"{name} {version}" for name, version in result.versions.items())
+    head = [
+        f"{where}{threads}; engine {result.engine}; uint8 to {result.dtype}"
+        + (", channels last" if result.channels_last else ""),
+        f"{versions}; commit {result.commit or 'unknown'}; {result.date}",
+        f"copy of {result.copied.moved / 2**30:.2g} GiB read and written: "
+        f"{copy.median / 1e9:,.1f} GB/s ({copy.low / 1e9:,.1f} to {copy.high / 1e9:,.1f})",
+        f"pixels agree with engine {result.checked}" if result.checked else
+        "pixels not compared: pip install 'augfeed[kornia]'",
+        f"time: {PASSES[result.rows[0].timed]}",
+        "end to end: images/s from drawing the plan to the pixels, as waited for",
+        f"median of {result.repeats}, quartiles in brackets",
+    ]  # fmt: skip
+    shapes = list(dict.fromkeys(row.shape for row in result.rows))
+    return Group(*map(Text, head), *(_table(result, shape) for shape in shapes))
+
+
+def _table(result: KernelResult, shape: Shape) -> Table:
+    rows = [row for row in result.rows if row.shape == shape]
+    name, scale = unit([row.time for row in rows])
+    title = (
+        f"{shape.name}, {rows[0].moved / 1e6:,.1f} MB must move, {rows[0].sets} batches by turns"
+    )
+    table = Table(
+        title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1)
+    )
+    table.add_column("chain", overflow="fold")
+    for head in (f"{name} a batch", "of copy", "images/s", "end to end"):
+        table.add_column(head, justify="right", no_wrap=True)
+    for row in rows:
+        table.add_row(
+            row.chain, duration(row.time, scale), f"{row.share:.1%}",
+            f"{row.rate.median:,.0f}", f"{row.whole_rate.median:,.0f}",
+        )  # fmt: skip
+    return table
+
+
+def unit(times: Sequence[Spread]) -> tuple[str, float]:
+    """Return a unit that suits some times, and how many of it a second is."""
+    return ("ms", 1e3) if median(time.median for time in times) >= 1e-3 else ("us", 1e6)
+
+
+def duration(time: Spread, scale: float) -> str:
+    """Return a time in a unit, with its quartiles."""
+    middle, low, high = (f"{value * scale:,.1f}" for value in (time.median, time.low, time.high))
+    return f"{middle} ({low} to {high})"

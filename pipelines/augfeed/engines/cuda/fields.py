@@ -1,0 +1,26 @@
+"""The words of a table as the kernels read them."""
+
+import triton
+import triton.language as tl
+
+from augfeed.engines.cuda import table as _table
+
+HEAD: tl.constexpr = tl.constexpr(_table.HEAD)
+SEED: tl.constexpr = tl.constexpr(_table.SEED)
+EPOCH: tl.constexpr = tl.constexpr(_table.EPOCH)
+PAD_FILL: tl.constexpr = tl.constexpr(_table.PAD_FILL)
+BORDER_FILL: tl.constexpr = tl.constexpr(_table.BORDER_FILL)
+CUTOUT_FILL: tl.constexpr = tl.constexpr(_table.CUTOUT_FILL)
+ERASE_FILL: tl.constexpr = tl.constexpr(_table.ERASE_FILL)
+LOW: tl.constexpr = tl.constexpr(_table.LOW)
+HIGH: tl.constexpr = tl.constexpr(_table.HIGH)
+GAIN: tl.constexpr = tl.constexpr(_table.GAIN)
+SIGMA_SCALE: tl.constexpr = tl.constexpr(_table.SIGMA_SCALE)
+PLAIN_GAIN: tl.constexpr = tl.constexpr(_table.PLAIN)
+SUMS: tl.constexpr = tl.constexpr(4)  # parts that the grey mean of a picture is summed in
+
+
+@triton.jit
+def load_float(words):
+    """Return a word of the table as the float that it is."""
+    return tl.load(words).to(tl.float32, bitcast=True)

@@ -1,0 +1,95 @@
+"""Pixels of a row of the plan: in wide words where they lie side by side, else one by one."""
+
+import triton
+import triton.language as tl
+
+from augfeed.engines.cuda.fields import BORDER_FILL, PAD_FILL, load_float
+from augfeed.engines.cuda.sample import direct, warped
+from augfeed.engines.cuda.words import read_groups
+
+
+@triton.jit
+def places(p, g, width, VEC: tl.constexpr):
+    """Return lines and columns of pixels `p`, and of the first pixels `g` of their groups.
+
+    Divides once a group: a group never crosses the end of a line.
+    """
+    gy = g // width
+    gx = g - gy * width
+    if VEC == 1:
+        return gy, gx, gy, gx
+    else:
+        G: tl.constexpr = g.shape[0]
+        y = tl.reshape(tl.broadcast_to(gy[:, None], [G, VEC]), [G * VEC])
+        return y, p - y * width, gy, gx
+
+
+@triton.jit
+def read_frame(
+    words, images, row, y, x, gy, gx, mask, group, size, fill, C: tl.constexpr, PAD: tl.constexpr,
+    FLIP: tl.constexpr, VEC: tl.constexpr, ALIGNED: tl.constexpr,
+):  # fmt: skip
+    """Return pixels of the frame of a row, moved by nothing but flips, in the images' units.
+
+    `(gy, gx)` and `group` are the first pixels of the groups and whether they are wanted; `size` is
+    (output height, output width, pictures' height, pictures' width).
+    """
+    pitch = (size[2] * size[3] * C).to(tl.int64)
+    start = tl.load(row).to(tl.int64) * pitch
+    top, left, flips = 0, 0, 0
+    if PAD >= 0:
+        top, left = tl.load(row + 1), tl.load(row + 2)
+    if FLIP:
+        flips = tl.load(row + 3)
+    flip_x, flip_y = (flips & 1) != 0, (flips & 2) != 0
+    if VEC == 1:
+        return direct(images + start, y, x, mask, top, left, flip_x, flip_y, size, fill, C, PAD)
+    else:
+        sx = tl.where(flip_x, size[1] - VEC - gx, gx) + left
+        sy = tl.where(flip_y, size[0] - 1 - gy, gy) + top
+        at = start + (sy * size[3] + sx) * C
+        if PAD < 0:
+            return read_groups(words, at, group, flip_x, C, VEC, ALIGNED)
+        else:
+            inside = (sx >= 0) & (sx + VEC <= size[3]) & (sy >= 0) & (sy < size[2])
+            v0, v1, v2 = read_groups(words, at, group & inside, flip_x, C, VEC, ALIGNED)
+            whole = (top >= 0) & (left >= 0)
+            whole = whole & (top + size[0] <= size[2]) & (left + size[1] <= size[3])
+            if not whole:
+                # The same question for the group of every pixel; what is not inside comes in bytes.
+                ox = tl.where(flip_x, size[1] - VEC - x // VEC * VEC, x // VEC * VEC) + left
+                oy = tl.where(flip_y, size[0] - 1 - y, y) + top
+                within = (ox >= 0) & (ox + VEC <= size[3]) & (oy >= 0) & (oy < size[2])
+                b0, b1, b2 = direct(images + start, y, x, mask & (within == 0), top, left, flip_x,
+                                    flip_y, size, fill, C, PAD)  # fmt: skip
+                v0 = tl.where(within, v0, b0)
+                v1 = tl.where(within, v1, b1)
+                v2 = tl.where(within, v2, b2)
+            return v0, v1, v2
+
+
+@triton.jit
+def moved(
+    words, images, table, row, y, x, gy, gx, mask, group, size, C: tl.constexpr, PAD: tl.constexpr,
+    FLIP: tl.constexpr, VEC: tl.constexpr, ALIGNED: tl.constexpr, WARP: tl.constexpr,
+    BORDER: tl.constexpr,
+):  # fmt: skip
+    """Return pixels of a row wherever its geometry takes them from; see `read_frame`."""
+    fill = load_float(table + PAD_FILL)
+    if WARP < 0:
+        v0, v1, v2 = read_frame(words, images, row, y, x, gy, gx, mask, group, size, fill, C, PAD,
+                                FLIP, VEC, ALIGNED)  # fmt: skip
+    else:
+        if tl.load(row + WARP) != 0:
+            pitch = (size[2] * size[3] * C).to(tl.int64)
+            start = tl.load(row).to(tl.int64) * pitch
+            top, left = 0, 0
+            if PAD >= 0:
+                top, left = tl.load(row + 1), tl.load(row + 2)
+            matrix = (row + WARP + 1).to(tl.pointer_type(tl.float32), bitcast=True)
+            v0, v1, v2 = warped(images + start, matrix, y, x, mask, top, left, size, fill,
+                                load_float(table + BORDER_FILL), C, PAD, BORDER)  # fmt: skip
+        else:
+            v0, v1, v2 = read_frame(words, images, row, y, x, gy, gx, mask, group, size, fill, C,
+                                    PAD, FLIP, VEC, ALIGNED)  # fmt: skip
+    return v0, v1, v2

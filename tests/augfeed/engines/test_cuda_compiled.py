@@ -1,0 +1,79 @@
+"""What the compiler makes of the kernels, for GPUs that are not here: no spills, wide accesses."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[3]
+ARCHITECTURES = {80, 90, 100}
+BITS = {"torch.float32": 32, "torch.float16": 16, "torch.bfloat16": 16, "torch.uint8": 8}
+Rows = list[dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def compiled() -> Rows:
+    """Compile all specialisations for all architectures, in a process without the interpreter."""
+    environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
+    environment["PYTHONPATH"] = os.pathsep.join([str(ROOT / "pipelines"), str(ROOT)])
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.augfeed.scripts.compiled"], cwd=ROOT, env=environment,
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def named(row: dict[str, Any]) -> str:
+    return f"{row['name']} {row['dtype']} sm_{row['arch']} {row['spec']}"
+
+
+pytestmark = pytest.mark.timeout(1200)  # some 2 minutes on two cores; seconds with a warm cache
+
+
+def test_every_specialisation_compiles_for_every_architecture(compiled: Rows) -> None:
+    kinds: dict[str, set[int]] = {}
+    for row in compiled:
+        kinds.setdefault(json.dumps([row["spec"], row["dtype"], row["divisible"]]), set()).add(
+            row["arch"]
+        )
+    assert len(kinds) > 90
+    assert all(found == ARCHITECTURES for found in kinds.values())
+
+
+def test_nothing_spills_and_no_array_lies_in_local_memory(compiled: Rows) -> None:
+    kernels = [(named(row), kernel) for row in compiled
+               for kernel in (row["augment"], row.get("sums")) if kernel]  # fmt: skip
+    assert not [name for name, kernel in kernels if kernel["stack"] or kernel["local"]]
+
+
+def test_groups_of_pixels_are_stored_at_once(compiled: Rows) -> None:
+    wrong = []
+    for row in compiled:
+        width, stores = row["spec"]["vec"] * BITS[row["dtype"]], row["augment"]["stores"]
+        if row["spec"]["vec"] > 1 and set(map(int, stores)) != {min(width, 128)}:
+            wrong.append(f"{named(row)}: {stores}")
+    assert not wrong
+
+
+def test_bytes_are_read_as_words_where_pictures_are_not_warped(compiled: Rows) -> None:
+    for row in compiled:
+        spec, loads = row["spec"], {int(bits) for bits in row["augment"]["loads"]}
+        if spec["vec"] > 1 and not spec["warp"] and spec["pad"] < 0:
+            assert min(loads) >= 32, named(row)
+        if spec["vec"] == 8 and spec["pad"] < 0:
+            assert max(loads) == 64, named(row)
+
+
+def test_a_policy_pays_only_for_what_it_uses(compiled: Rows) -> None:
+    def loads(name: str) -> int:
+        row = next(row for row in compiled if row["name"] == name and row["arch"] == 90)
+        return sum(row["augment"]["loads"].values())
+
+    plain = loads("nothing")
+    assert plain < loads("horizontal flip") < loads("jitter") < loads("geometry")
+    assert plain < loads("mixup") < loads("whole chain")
