@@ -10,7 +10,7 @@ BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint type bench clean
+.PHONY: help demo test check lint type bench gpu clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 15
@@ -35,6 +35,11 @@ type: .venv/.ready ## mypy, strict
 bench: .venv/.ready-bench ## measure; FASHION=folder and PHOTOS=folder say where the data are
 	$(BIN)/python -m benchmarks.bench_arrays $(if $(FASHION),--data $(FASHION)) $(ARGS)
 	$(BIN)/python -m benchmarks.bench_photos $(if $(PHOTOS),--data $(PHOTOS)) $(ARGS)
+	$(BIN)/python -m benchmarks.bench_kernel $(ARGS)
+	$(BIN)/python -m benchmarks.bench_resident $(ARGS)
+
+gpu: .venv/.ready-bench ## check and measure all that needs an NVIDIA GPU; results in gpu-results/
+	$(BIN)/python -m benchmarks.gpu gpu-results $(ARGS)
 
 clean: ## remove caches and built files; .venv stays
 	rm -rf build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

@@ -2,6 +2,7 @@
 tolerances with their reasons."""
 
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -37,7 +38,7 @@ from augfeed.policy import (
     VerticalFlip,
 )
 
-ENGINES = ("cpu", "portable", "cuda")
+ENGINES = ("cpu", "portable", *(["cuda"] if find_spec("triton") else []))
 ON_GPU = torch.cuda.is_available()
 
 STATISTICS = Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -220,6 +221,11 @@ def window_of(name: str, shape: Shape) -> tuple[RandomCrop, torch.Tensor]:
 def usual(engine: str) -> Shape:
     """Return the shape that an engine is tried at where any would do."""
     return SMALL if engine == "cuda" and not ON_GPU else USUAL
+
+
+def fitted(shape: Shape, engine: str) -> Shape:
+    """Return a shape with no more rows than an engine that is interpreted can be asked for."""
+    return shape._replace(batch=min(shape.batch, usual(engine).batch))
 
 
 def run(name: str, plan: Plan, images: torch.Tensor, **options: Any) -> torch.Tensor:

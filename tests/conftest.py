@@ -1,12 +1,13 @@
 """Without a GPU Triton interprets its kernels; that is decided before anything imports Triton."""
 
 import os
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 import torch
 
-if not torch.cuda.is_available():
+if not torch.cuda.is_available() and find_spec("triton"):
     os.environ["TRITON_INTERPRET"] = "1"
 
     import triton.language as tl

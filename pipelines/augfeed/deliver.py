@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from augfeed.costs import Costs
 from augfeed.engines import Engine, Output, Place, engine_for
 from augfeed.errors import InputError
-from augfeed.memory import Memory
+from augfeed.memory import Memory, writable
 from augfeed.plan import Plan
 from augfeed.plan.fixed import Fixed
 from augfeed.plan.rows import samples_of
@@ -119,7 +119,7 @@ class OnDevice:
                 )
         elif not self.place.resident:
             return None
-        return torch.from_numpy(pictures).to(device)
+        return torch.from_numpy(writable(pictures)).to(device)
 
     def work(
         self, plan: Plan, targets: Targets

@@ -83,3 +83,21 @@ def _rounded(size: int) -> int:
     # Up to a multiple of an eighth of the next lower power of two: few sizes, little waste.
     step = max(1 << max(size.bit_length() - 4, 0), 4096)
     return -(-size // step) * step
+
+
+class _Writable:
+    """A read-only array as a writable one of the same memory."""
+
+    def __init__(self, array: NDArray[Any]) -> None:
+        address = array.__array_interface__["data"][0]
+        self.array, self.__array_interface__ = array, {
+            **array.__array_interface__, "data": (address, False),
+        }  # fmt: skip
+
+
+def writable(array: NDArray[Any]) -> NDArray[Any]:
+    """Return an array as one that may be written to, of the same memory; nothing should be.
+
+    Numba compiles once more for a read-only array, which takes seconds, and torch warns of one.
+    """
+    return array if array.flags.writeable else np.asarray(_Writable(array))

@@ -9,6 +9,7 @@ import torch
 from PIL import features
 
 from augfeed.bench.machine import cores as cores
+from augfeed.engines import why_not_cuda
 from augfeed.kernels.philox import fill_words
 
 FORMATS = {"webp": "WebP", "avif": "AVIF", "jpg_2000": "JPEG 2000"}
@@ -57,9 +58,10 @@ def _package(module: str, name: str, extra: str) -> str:
 
 
 def _cuda_engine(gpus: list[str]) -> str:
-    if not _found("augfeed.engines.cuda"):
-        return "not in this version"
-    return f"yes, on {gpus[0]}" if torch.cuda.is_available() else "no GPU"
+    if reason := why_not_cuda(torch.device("cuda")):
+        return f"no: {reason}"
+    found = f"Triton {version('triton')}"
+    return f"yes, on {gpus[0]}, {found}" if torch.cuda.is_available() else f"no GPU, but {found}"
 
 
 def _pillow() -> str:

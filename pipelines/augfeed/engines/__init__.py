@@ -156,7 +156,7 @@ def check_engine(device: torch.device, name: str) -> str:
         raise InputError(f"engine={name!r} is unknown: use {known} or {ENGINES[-1]!r}")
     if name == "cpu" and device.type != "cpu":
         raise InputError(f"engine='cpu' does not run on device={str(device)!r}: use 'auto'")
-    if name == "cuda" and (reason := _no_cuda_engine(device)):
+    if name == "cuda" and (reason := why_not_cuda(device)):
         raise InputError(
             f"engine='cuda' does not run on device={str(device)!r} ({reason}): use 'auto'"
         )
@@ -169,11 +169,14 @@ def resolved_engine(device: torch.device, name: str) -> str:
         return name
     if device.type == "cpu":
         return "cpu"
-    return "cuda" if device.type == "cuda" and not _no_cuda_engine(device) else "portable"
+    return "cuda" if device.type == "cuda" and not why_not_cuda(device) else "portable"
 
 
-def _no_cuda_engine(device: torch.device) -> str:
-    # Why the CUDA engine does not run on a kind of device, "" if it does; touches no device.
+def why_not_cuda(device: torch.device) -> str:
+    """Return why the CUDA engine does not run on a kind of device, "" if it does.
+
+    Touches no device, and does not import Triton.
+    """
     if not (device.type == "cuda" and torch.version.cuda) and not interpreted():
         return "it is for NVIDIA GPUs"
     try:

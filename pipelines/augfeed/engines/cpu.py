@@ -11,7 +11,7 @@ from augfeed.kernels.augment import augment
 from augfeed.kernels.notice import install as install_notice
 from augfeed.kernels.store import BFLOAT16, FLOAT16, FLOAT32, UINT8, store
 from augfeed.kernels.types import FIXED, ROW
-from augfeed.memory import Memory
+from augfeed.memory import Memory, writable
 from augfeed.philox import normal_quantiles
 from augfeed.plan import Plan
 from augfeed.plan.fixed import Fixed, chroma
@@ -92,7 +92,7 @@ class Job:
         if offsets is not None:
             rows["top"], rows["left"] = offsets[:, 0], offsets[:, 1]
         check_places(rows["place"], len(images))
-        images = _as_writable(images)
+        images = writable(images)
         kind, _ = KINDS[self.output.dtype]
         direct = kind == FLOAT32 and out.flags.c_contiguous
         scale = 255.0 if images.dtype == np.uint8 else 1.0
@@ -142,18 +142,3 @@ def _rows(plan: Plan) -> NDArray[Any]:
         for k in range(4):
             rows[f"{name}{k}"] = boxes[:, k]
     return rows
-
-
-class _Writable:
-    """A read-only array as a writable one of the same memory."""
-
-    def __init__(self, array: NDArray[Any]) -> None:
-        address = array.__array_interface__["data"][0]
-        self.array, self.__array_interface__ = array, {
-            **array.__array_interface__, "data": (address, False),
-        }  # fmt: skip
-
-
-def _as_writable(array: NDArray[Any]) -> NDArray[Any]:
-    # Numba compiles once more for a read-only array, which takes seconds; nothing is written.
-    return array if array.flags.writeable else np.asarray(_Writable(array))
