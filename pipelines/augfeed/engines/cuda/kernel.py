@@ -19,7 +19,7 @@ from augfeed.engines.cuda.noise import (
     number,
     salted_value,
 )
-from augfeed.engines.cuda.read import moved, places, read_frame
+from augfeed.engines.cuda.read import moved, places, read_frame, tiled
 from augfeed.engines.cuda.words import write_interleaved
 
 
@@ -60,7 +60,8 @@ def augment(
     WARP: tl.constexpr, COLOR: tl.constexpr, STEPPED: tl.constexpr, C: tl.constexpr,
     PAD: tl.constexpr, FLIP: tl.constexpr, BORDER: tl.constexpr, MEAN: tl.constexpr,
     MIX: tl.constexpr, ERASE: tl.constexpr, LAST: tl.constexpr, VEC: tl.constexpr,
-    ALIGNED: tl.constexpr, LANES: tl.constexpr, BLOCK: tl.constexpr, STEPS: tl.constexpr,
+    ALIGNED: tl.constexpr, WIDE: tl.constexpr, LANES: tl.constexpr, TILE: tl.constexpr,
+    BLOCK: tl.constexpr, STEPS: tl.constexpr,
 ):  # fmt: skip
     """Write rows of a plan to `out`, `[count, C, height, width]`, or channels last if `LAST`.
 
@@ -77,7 +78,8 @@ def augment(
     pixels = height * width
     blocks = (pixels + 7) // 8
     if VEC > 1:
-        pixels, blocks = tl.multiple_of(pixels, VEC), tl.multiple_of(blocks, VEC if LANES else 1)
+        width, pixels = tl.multiple_of(width, VEC), tl.multiple_of(pixels, VEC)
+        blocks = tl.multiple_of(blocks, VEC if LANES else 1)
     stride, first = BLOCK, tl.program_id(1) * (BLOCK * STEPS)
     if LANES:
         stride, first = blocks, tl.program_id(1) * BLOCK
@@ -114,17 +116,18 @@ def augment(
         pepper, salt = tl.load(row + SALT), tl.load(row + SALT + 1)
         s0 = blocks_of(lane_pixels, 0, key, SALT_PIXELS, blocks)
     for step in range(STEPS):
-        p = lane_pixels + step * stride
-        mask = p < pixels
-        if LANES:
-            mask = mask & (lane_pixels < blocks)
-        g = lane_groups + step * stride
-        group = g < pixels
-        if LANES:
-            group = group & (lane_groups < blocks)
-        y, x, gy, gx = places(p, g, width, VEC)
-        # Lines of this step: those of its first pixel and of the one behind its last.
-        low, high = (first + step * stride) // width, (first + step * stride + BLOCK) // width
+        if TILE > 0:
+            p, y, x, gy, gx, low = tiled(tl.program_id(1), width, TILE, BLOCK, VEC)
+            mask, group = (x < width) & (y < height), (gx < width) & (gy < height)
+            high = low + BLOCK // TILE
+        else:
+            p, g = lane_pixels + step * stride, lane_groups + step * stride
+            mask, group = p < pixels, g < pixels
+            if LANES:
+                mask, group = mask & (lane_pixels < blocks), group & (lane_groups < blocks)
+            y, x, gy, gx = places(p, g, width, VEC)
+            # Lines of this step: those of its first pixel and of the one behind its last.
+            low, high = (first + step * stride) // width, (first + step * stride + BLOCK) // width
         own, own_group, seen, seen_group, mixed = mask, group, mask, group, mode != 0
         if MIX & 2:
             # Of a patch the partner is read, of the rest the picture itself: never both.
@@ -135,12 +138,13 @@ def augment(
             seen_group = group & (touched | (cut == 0))
             mixed = mixed & ((cut == 0) | ((patch[0] <= high) & (low < patch[2])))
         v0, v1, v2 = moved(words, images, table, row, y, x, gy, gx, own, own_group, size, C, PAD,
-                           FLIP, VEC, ALIGNED, WARP, BORDER)  # fmt: skip
+                           FLIP, VEC, ALIGNED, WARP, BORDER, WIDE)  # fmt: skip
         v0, v1, v2 = colored(v0, v1, v2, table, row, mean, C, COLOR, STEPPED)
         if MIX:
             if mixed:
                 u0, u1, u2 = moved(words, images, table, other, y, x, gy, gx, seen, seen_group,
-                                   size, C, PAD, FLIP, VEC, ALIGNED, WARP, BORDER)  # fmt: skip
+                                   size, C, PAD, FLIP, VEC, ALIGNED, WARP, BORDER,
+                                   WIDE)  # fmt: skip
                 u0, u1, u2 = colored(u0, u1, u2, table, other, other_mean, C, COLOR, STEPPED)
                 own_share = tl.where(mode == 1, lam, tl.where(seen, 0.0, 1.0))
                 v0 = v0 * own_share + u0 * (1.0 - own_share)
@@ -174,8 +178,8 @@ def augment(
         to = r.to(tl.int64) * (pixels * C)
         if LAST:
             if VEC > 1:
-                write_interleaved(out, to + g * C, _cast(v0, out), _cast(v1, out), _cast(v2, out),
-                                  group)  # fmt: skip
+                write_interleaved(out, to + (gy * width + gx) * C, _cast(v0, out), _cast(v1, out),
+                                  _cast(v2, out), group)  # fmt: skip
             else:
                 tl.store(out + to + p * C, _cast(v0, out), mask)
                 tl.store(out + to + p * C + 1, _cast(v1, out), mask)

@@ -33,8 +33,8 @@ def constants(spec: Spec) -> dict[str, Any]:
         **{name: layout.start(part) for name, part in parts.items()},
         "C": spec.channels, "PAD": spec.pad, "FLIP": spec.flip, "BORDER": spec.border,
         "MEAN": spec.mean, "MIX": spec.mix, "ERASE": int(spec.erase), "LAST": spec.last,
-        "VEC": spec.vec, "ALIGNED": spec.aligned, "LANES": spec.lanes, "BLOCK": spec.block,
-        "STEPS": spec.steps,
+        "VEC": spec.vec, "ALIGNED": spec.aligned, "WIDE": spec.wide, "TILE": spec.tile,
+        "LANES": spec.lanes, "BLOCK": spec.block, "STEPS": spec.steps,
     }  # fmt: skip
 
 
@@ -52,6 +52,17 @@ def options_of(spec: Spec) -> dict[str, Any]:
     return {"num_warps": spec.warps, "enable_fp_fusion": False, **limit}
 
 
+def programs(spec: Spec, size: tuple[int, int]) -> int:
+    """Return how many programs a picture of the output is shared out to."""
+    height, width = size
+    if spec.tile:
+        return -(-width // spec.tile) * -(-height // (spec.block // spec.tile))
+    if spec.lanes:
+        blocks = -(-height * width // 8)
+        return -(-blocks // spec.block)
+    return -(-height * width // (spec.block * spec.steps))
+
+
 def launch(loaded: "Loaded", out: torch.Tensor) -> None:
     """Launch the pass of a loaded plan into `out`, on the current stream; from any thread."""
     images = loaded.images
@@ -62,7 +73,7 @@ def launch(loaded: "Loaded", out: torch.Tensor) -> None:
 
 def _launch(loaded: "Loaded", out: torch.Tensor) -> None:
     spec, images, (height, width) = loaded.spec, loaded.images, loaded.size
-    words = images.view(-1).view(torch.int32) if spec.vec > 1 else loaded.table
+    words = images.view(-1).view(torch.int32) if spec.vec > 1 or spec.wide else loaded.table
     sides = (height, width, images.shape[1], images.shape[2])
     options = options_of(spec)
     sums = loaded.table
@@ -71,9 +82,7 @@ def _launch(loaded: "Loaded", out: torch.Tensor) -> None:
         kernel.sum_frames[(loaded.rows, SUMS)](
             words, images, loaded.table, sums, *sides, **sum_constants(spec), **options
         )
-    segment = -(-height * width // 8) if spec.lanes else height * width
-    span = spec.block if spec.lanes else spec.block * spec.steps
     unit = 2.0**-24 if spec.float_in else 1.0 / 255.0
-    kernel.augment[(loaded.count, -(-segment // span))](
+    kernel.augment[(loaded.count, programs(spec, loaded.size))](
         words, images, loaded.table, sums, out, *sides, unit, **constants(spec), **options
     )

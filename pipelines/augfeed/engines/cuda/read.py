@@ -4,7 +4,7 @@ import triton
 import triton.language as tl
 
 from augfeed.engines.cuda.fields import BORDER_FILL, PAD_FILL, load_float
-from augfeed.engines.cuda.sample import direct, warped
+from augfeed.engines.cuda.sample import direct, warped, warped_words
 from augfeed.engines.cuda.words import read_groups
 
 
@@ -22,6 +22,20 @@ def places(p, g, width, VEC: tl.constexpr):
         G: tl.constexpr = g.shape[0]
         y = tl.reshape(tl.broadcast_to(gy[:, None], [G, VEC]), [G * VEC])
         return y, p - y * width, gy, gx
+
+
+@triton.jit
+def tiled(number, width, TILE: tl.constexpr, BLOCK: tl.constexpr, VEC: tl.constexpr):
+    """Return pixels, their lines and columns, those of groups, and the first line, of a tile.
+
+    Tiles are `TILE` pixels wide. What a warp reads for one of them, turned, lies on fewer lines
+    than for as many pixels of one line.
+    """
+    across = (width + TILE - 1) // TILE
+    top, left = number // across * (BLOCK // TILE), number % across * TILE
+    i, g = tl.arange(0, BLOCK), tl.arange(0, BLOCK // VEC) * VEC
+    y, x = top + i // TILE, left + i % TILE
+    return y * width + x, y, x, top + g // TILE, left + g % TILE, top
 
 
 @triton.jit
@@ -72,7 +86,7 @@ def read_frame(
 def moved(
     words, images, table, row, y, x, gy, gx, mask, group, size, C: tl.constexpr, PAD: tl.constexpr,
     FLIP: tl.constexpr, VEC: tl.constexpr, ALIGNED: tl.constexpr, WARP: tl.constexpr,
-    BORDER: tl.constexpr,
+    BORDER: tl.constexpr, WIDE: tl.constexpr,
 ):  # fmt: skip
     """Return pixels of a row wherever its geometry takes them from; see `read_frame`."""
     fill = load_float(table + PAD_FILL)
@@ -87,8 +101,13 @@ def moved(
             if PAD >= 0:
                 top, left = tl.load(row + 1), tl.load(row + 2)
             matrix = (row + WARP + 1).to(tl.pointer_type(tl.float32), bitcast=True)
-            v0, v1, v2 = warped(images + start, matrix, y, x, mask, top, left, size, fill,
-                                load_float(table + BORDER_FILL), C, PAD, BORDER)  # fmt: skip
+            border = load_float(table + BORDER_FILL)
+            if WIDE:
+                v0, v1, v2 = warped_words(words, start, matrix, y, x, mask, top, left, size, fill,
+                                          border, C, PAD, BORDER)  # fmt: skip
+            else:
+                v0, v1, v2 = warped(images + start, matrix, y, x, mask, top, left, size, fill,
+                                    border, C, PAD, BORDER)  # fmt: skip
         else:
             v0, v1, v2 = read_frame(words, images, row, y, x, gy, gx, mask, group, size, fill, C,
                                     PAD, FLIP, VEC, ALIGNED)  # fmt: skip

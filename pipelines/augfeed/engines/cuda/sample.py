@@ -7,6 +7,8 @@ second and third of a picture of one channel are the first again, and cost nothi
 import triton
 import triton.language as tl
 
+from augfeed.engines.cuda.words import shifted
+
 CONSTANT: tl.constexpr = tl.constexpr(0)
 EDGE: tl.constexpr = tl.constexpr(1)
 
@@ -103,6 +105,94 @@ def positions(matrix, y, x):
     v = tl.minimum(tl.maximum(v / z, -1048576.0), 1048576.0)
     column, row = tl.floor(u), tl.floor(v)
     return column.to(tl.int32), row.to(tl.int32), u - column, v - row
+
+
+@triton.jit
+def _shares(i0, i1, share, low):
+    # What two neighbours on a side, at `share` between them, give of pixels `low` and `low + 1`.
+    near, far = 1.0 - share, share
+    first = tl.where(i0 == low, near, 0.0) + tl.where(i1 == low, far, 0.0)
+    second = tl.where(i0 == low + 1, near, 0.0) + tl.where(i1 == low + 1, far, 0.0)
+    return first, second
+
+
+@triton.jit
+def _pair_of_pixels(words, at, mask, C: tl.constexpr):
+    # Two pixels side by side from byte `at` on: their channels, as floats.
+    shift = ((at & 3) * 8).to(tl.uint32)
+    word = words + (at >> 2)
+    w0 = tl.load(word, mask, 0)
+    if C == 1:
+        w1 = tl.load(word + 1, mask & (shift == 24), 0)
+        v = shifted(w0, w1, shift)
+        p, q = (v & 255).to(tl.float32), ((v >> 8) & 255).to(tl.float32)
+        return p, p, p, q, q, q
+    else:
+        w1 = tl.load(word + 1, mask, 0)
+        w2 = tl.load(word + 2, mask & (shift == 24), 0)
+        v, u = shifted(w0, w1, shift), shifted(w1, w2, shift)
+        return (
+            (v & 255).to(tl.float32), ((v >> 8) & 255).to(tl.float32),
+            ((v >> 16) & 255).to(tl.float32), ((v >> 24) & 255).to(tl.float32),
+            (u & 255).to(tl.float32), ((u >> 8) & 255).to(tl.float32),
+        )  # fmt: skip
+
+
+@triton.jit
+def _two(lines, p, q, left, right, line):
+    # Adds a line's two pixels, by their shares, to what other lines gave.
+    return tl.fma(line, tl.fma(left, p, right * q), lines)
+
+
+@triton.jit
+def warped_words(
+    words, start, matrix, y, x, mask, top, left, size, pad_fill, border_fill, C: tl.constexpr,
+    PAD: tl.constexpr, BORDER: tl.constexpr,
+):  # fmt: skip
+    """Return what `warped` does, of bytes that are read as words, two pixels of a line at once.
+
+    `start` is the byte that the picture begins at in `words`, the pictures as int32. However
+    borders fold, neighbours stay neighbours, or become one; so two pixels hold both, and each is
+    weighed by the share that it has.
+    """
+    sx, sy, a, b = positions(matrix, y, x)
+    x0, x1 = fold(sx, size[1], BORDER), fold(sx + 1, size[1], BORDER)
+    y0, y1 = fold(sy, size[0], BORDER), fold(sy + 1, size[0], BORDER)
+    beyond = 0.0
+    if BORDER == CONSTANT:
+        beyond = 1.0 - _within(y0, y1, b) * _within(x0, x1, a)
+    if PAD >= 0:
+        x0 = tl.where(x0 < 0, -1, fold(x0 + left, size[3], PAD))
+        x1 = tl.where(x1 < 0, -1, fold(x1 + left, size[3], PAD))
+        y0 = tl.where(y0 < 0, -1, fold(y0 + top, size[2], PAD))
+        y1 = tl.where(y1 < 0, -1, fold(y1 + top, size[2], PAD))
+    low = tl.where((x0 < 0) | ((x1 >= 0) & (x1 < x0)), x1, x0)
+    low = tl.minimum(tl.maximum(low, 0), size[3] - 2)
+    near, far = _shares(x0, x1, a, low)
+    above, below = tl.where(y0 >= 0, 1.0 - b, 0.0), tl.where(y1 >= 0, b, 0.0)
+    seen = mask & ((near > 0.0) | (far > 0.0))
+    at = start + (tl.maximum(y0, 0) * size[3] + low) * C
+    p0, p1, p2, q0, q1, q2 = _pair_of_pixels(words, at, seen & (above > 0.0), C)
+    at = start + (tl.maximum(y1, 0) * size[3] + low) * C
+    r0, r1, r2, s0, s1, s2 = _pair_of_pixels(words, at, seen & (below > 0.0), C)
+    rest = 0.0
+    if BORDER == CONSTANT:
+        rest = beyond * border_fill
+    if PAD == CONSTANT:
+        rest = tl.fma(1.0 - beyond - (above + below) * (near + far), pad_fill, rest)
+    v0 = _two(_two(rest, p0, q0, near, far, above), r0, s0, near, far, below)
+    if C == 1:
+        return v0, v0, v0
+    else:
+        v1 = _two(_two(rest, p1, q1, near, far, above), r1, s1, near, far, below)
+        v2 = _two(_two(rest, p2, q2, near, far, above), r2, s2, near, far, below)
+        return v0, v1, v2
+
+
+@triton.jit
+def _within(i0, i1, share):
+    # How much of two neighbours lies inside: -1 stands for outside.
+    return tl.where(i0 >= 0, 1.0 - share, 0.0) + tl.where(i1 >= 0, share, 0.0)
 
 
 @triton.jit

@@ -55,8 +55,10 @@ class Spec:
 
     `pad` is -1 where pictures are frames of the output's size; `pad` and `border` are modes of
     `EDGES`. `vec` pixels side by side are read and written together, 1 where lines do not allow
-    it. `block` is the number of pixels of a step, `steps` that of a program; with `lanes` the steps
-    are the eight lanes of the numbers for pixels. `registers` is the most that a thread may have.
+    it; `wide` says whether the neighbours of a source position are read as words. `block` is the
+    number of pixels of a step, `steps` that of a program. With `lanes` the steps are the eight
+    lanes of the numbers for pixels; else they are tiles of `tile` pixels a line, or runs of pixels
+    where that is 0. `registers` is the most that a thread may have.
     """
 
     channels: int
@@ -75,7 +77,9 @@ class Spec:
     last: bool
     vec: int
     aligned: bool
+    wide: bool
     lanes: bool
+    tile: int
     block: int
     steps: int
     warps: int
@@ -170,14 +174,22 @@ def _shape(
     vec = 8 if narrow else 4
     while vec > 2 and (width % vec or segment % vec):
         vec //= 2
+    # What all pictures of a data set have in common, so that every batch takes the same way.
     picture = images.shape[1] * images.shape[2] * images.shape[3]
-    words = images.dtype == torch.uint8 and picture % 4 == 0 and images.data_ptr() % 16 == 0
+    words = images.dtype == torch.uint8 and picture % 4 == 0 and images.data_ptr() % 4 == 0
     vec = vec if vec > 2 and words else 1
     block = max(32, min(128 * max(vec, 4), _power(segment)))
-    warps = max(1, min(4, block // 32 // max(vec, 4)))
-    steps = 8 if lanes else max(1, min(2, -(-segment // block)))
-    return {"vec": vec, "aligned": framed, "lanes": lanes, "block": block, "steps": steps,
-            "warps": warps}  # fmt: skip
+    tile = min(32, _power(width)) if warp and not lanes else 0
+    return {
+        "vec": vec,
+        "aligned": framed,
+        "wide": words and warp and images.shape[2] > 1,
+        "lanes": lanes,
+        "tile": tile,
+        "block": block,
+        "steps": 8 if lanes else 1 if tile else max(1, min(2, -(-segment // block))),
+        "warps": max(1, min(4, block // 32 // max(vec, 4))),
+    }
 
 
 def _power(number: int) -> int:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from augfeed.engines import check_places
 from augfeed.engines.cuda.spec import Color, Spec
 from augfeed.kernels.colors import fill_color_maps
+from augfeed.kernels.rows import fill_rows
 from augfeed.plan import Plan
 from augfeed.plan.fixed import Fixed, chroma
 
@@ -31,6 +32,7 @@ PEPPER, SALT = 0, 1
 
 PARTS = ("base", "mixing", "patch", "cutout", "erased", "id", "sigma", "salt", "matrix", "color",
          "steps")  # fmt: skip
+PLAIN_PARTS = tuple(part for part in PARTS if part not in ("matrix", "color"))
 WORDS = dict(zip(PARTS, (4, 3, 4, 4, 4, 2, 1, 2, 10, 16, 2), strict=True))
 
 
@@ -86,40 +88,34 @@ def fill_table(
 
     `pictures` is the shape `[N, h, w, C]`. Raises `InputError` for a place that is none of `N`.
     """
-    layout = Layout.of(spec)
+    layout, count = Layout.of(spec), len(plan.ids)
     if places is None:
-        places = np.arange(len(plan.ids))
+        places = np.arange(count)
     check_places(places, pictures[0])
     sizes = pictures[1:3]
     scale = 1.0 if spec.float_in else 255.0
     _fill_head(table[:HEAD], plan, fixed, scale)
-    rows = table[HEAD:].reshape(len(plan.ids), layout.width)
-
-    def put(part: str, columns: list[Any]) -> None:
-        first = layout.start(part)
-        if first >= 0:
-            for k, column in enumerate(columns):
-                rows[:, first + k] = _bits(column)
-
-    top, left = (0, 0) if offsets is None else offsets.T
-    mixes = plan.mixes
-    put("base", [places, top, left, plan.flip_x + 2 * plan.flip_y])
-    put("mixing", [mixes.mode, mixes.partner, mixes.lam])
-    put("patch", list(mixes.patch.T))
-    put("cutout", list(plan.cutout.T))
-    put("erased", list(plan.erased.T))
-    put("id", [plan.ids & 0xFFFFFFFF, (plan.ids >> 32) << 16])
-    put("sigma", [plan.sigma])
-    put("salt", [plan.pepper, plan.salt])
-    put("matrix", [plan.warped, *plan.inverse.reshape(-1, 9).T])
-    put("steps", [0xFF << (8 - plan.colors.bits.astype(np.int32)) & 0xFF, plan.colors.threshold])
-    if layout.start("color") >= 0:
+    rows = table[HEAD:].reshape(count, layout.width)
+    floats = rows.view(np.float32)
+    if offsets is None:
+        offsets = np.zeros((1, 2), np.int32)
+    mixes, colors = plan.mixes, plan.colors
+    fill_rows(
+        np.array([layout.start(part) for part in PLAIN_PARTS]), places, offsets,
+        plan.flip_x, plan.flip_y, mixes.mode, mixes.partner, mixes.lam, mixes.patch,
+        plan.cutout, plan.erased, plan.ids, plan.sigma, plan.pepper, plan.salt,
+        colors.bits, colors.threshold, floats, rows,
+    )  # fmt: skip
+    if (first := layout.start("matrix")) >= 0:
+        rows[:, first] = plan.warped
+        floats[:, first + 1 : first + 10] = plan.inverse.reshape(-1, 9)
+    if (first := layout.start("color")) >= 0:
         maps = _color_maps(plan, fixed, spec, scale)
         if spec.mean and spec.pad == 0 and fixed.pad_fill:
             # What constant padding adds to a mean, whose sum is over the picture's own pixels.
-            share = _padded(plan.size, sizes, top, left)
+            share = _padded(plan.size, sizes, *offsets.T)
             maps[:, 9:12] += maps[:, 12:15] * (share * fixed.pad_fill)[:, None]
-        put("color", list(maps.T))
+        floats[:, first : first + 16] = maps
 
 
 def _padded(
@@ -128,7 +124,7 @@ def _padded(
     # The share of a frame's pixels that lie outside of the picture.
     height = np.clip(np.minimum(top + size[0], sizes[0]) - np.maximum(top, 0), 0, None)
     width = np.clip(np.minimum(left + size[1], sizes[1]) - np.maximum(left, 0), 0, None)
-    share: NDArray[np.float64] = np.atleast_1d(1 - height * width / (size[0] * size[1]))
+    share: NDArray[np.float64] = 1 - height * width / (size[0] * size[1])
     return share
 
 
@@ -157,12 +153,3 @@ def _color_maps(plan: Plan, fixed: Fixed, spec: Spec, scale: float) -> NDArray[n
     maps = np.zeros((len(plan.ids), 16), np.float32)
     fill_color_maps(looks, fixed.contrast_about_half, scale, statistics, chroma(), maps)
     return maps
-
-
-def _bits(column: Any) -> Any:
-    # A column as 32-bit integers with the same bits.
-    array = np.asarray(column)
-    if array.dtype.kind == "f":
-        return array.astype(np.float32).view(np.int32)
-    return array.astype(np.uint32).view(np.int32) if array.dtype.kind == "u" else array.astype(
-        np.int64).astype(np.uint32).view(np.int32)  # fmt: skip

@@ -34,8 +34,8 @@ def _pair(words, at, mask):
 
 
 @triton.jit
-def _shifted(low, high, shift):
-    # The 32 bits that begin `shift` (0, 8, 16, 24) bits above the lowest of two words.
+def shifted(low, high, shift):
+    """Return the 32 bits that begin `shift` (0, 8, 16, 24) bits above the lowest of two words."""
     low, high = low.to(tl.uint32, bitcast=True), high.to(tl.uint32, bitcast=True)
     return ((low >> shift) | ((high << 1) << (31 - shift))).to(tl.int32, bitcast=True)
 
@@ -68,25 +68,25 @@ def _unaligned(words, at, shift, mask, COUNT: tl.constexpr):
     more = mask & (shift > 0)
     w0 = tl.load(words + at, mask, 0)
     w1 = tl.load(words + at + 1, mask if COUNT > 1 else more, 0)
-    v0 = _shifted(w0, w1, shift)
+    v0 = shifted(w0, w1, shift)
     if COUNT == 1:
         return v0, v0, v0, v0, v0, v0
     else:
         w2 = tl.load(words + at + 2, mask if COUNT > 2 else more, 0)
-        v1 = _shifted(w1, w2, shift)
+        v1 = shifted(w1, w2, shift)
         if COUNT == 2:
             return v0, v1, v1, v1, v1, v1
         else:
             w3 = tl.load(words + at + 3, mask if COUNT > 3 else more, 0)
-            v2 = _shifted(w2, w3, shift)
+            v2 = shifted(w2, w3, shift)
             if COUNT == 3:
                 return v0, v1, v2, v2, v2, v2
             else:
                 w4 = tl.load(words + at + 4, mask, 0)
                 w5 = tl.load(words + at + 5, mask, 0)
                 w6 = tl.load(words + at + 6, more, 0)
-                v3, v4 = _shifted(w3, w4, shift), _shifted(w4, w5, shift)
-                return v0, v1, v2, v3, v4, _shifted(w5, w6, shift)
+                v3, v4 = shifted(w3, w4, shift), shifted(w4, w5, shift)
+                return v0, v1, v2, v3, v4, shifted(w5, w6, shift)
 
 
 @triton.jit
