@@ -83,7 +83,9 @@ def compiled(task: tuple[Job, int]) -> dict[str, Any]:
 
 
 def main() -> None:
-    unique = {job[1:]: job for job in jobs()}
+    unique: dict[Any, Job] = {}
+    for job in jobs():
+        unique.setdefault(job[1:], job)
     tasks = [(job, arch) for job in unique.values() for arch in ARCHITECTURES]
     with ProcessPoolExecutor(cores(), mp_context=get_context("spawn")) as pool:
         for found in pool.map(compiled, tasks):
