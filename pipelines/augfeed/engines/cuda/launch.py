@@ -2,6 +2,7 @@
 
 import threading
 from contextlib import nullcontext
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -22,6 +23,7 @@ def sums_for(rows: int, channels: int, device: torch.device) -> torch.Tensor:
     return torch.empty((rows, SUMS, channels), dtype=torch.int64, device=device)
 
 
+@cache
 def constants(spec: Spec) -> dict[str, Any]:
     """Return the compile-time arguments of `kernel.augment`."""
     layout = Layout.of(spec)
@@ -38,6 +40,7 @@ def constants(spec: Spec) -> dict[str, Any]:
     }  # fmt: skip
 
 
+@cache
 def sum_constants(spec: Spec) -> dict[str, Any]:
     """Return the compile-time arguments of `kernel.sum_frames`."""
     return {
@@ -46,6 +49,7 @@ def sum_constants(spec: Spec) -> dict[str, Any]:
     }  # fmt: skip
 
 
+@cache
 def options_of(spec: Spec) -> dict[str, Any]:
     """Return how the kernels are compiled."""
     limit = {"maxnreg": spec.registers} if spec.registers else {}

@@ -5,6 +5,7 @@ the kernel is compiled for.
 """
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -43,8 +44,9 @@ class Layout:
     starts: tuple[int, ...]
     width: int
 
-    @classmethod
-    def of(cls, spec: Spec) -> "Layout":
+    @staticmethod
+    @cache
+    def of(spec: Spec) -> "Layout":
         """Return the layout of the rows that a kernel reads."""
         wanted = {
             "base": True,
@@ -63,7 +65,7 @@ class Layout:
         for part in PARTS:
             starts.append(width if wanted[part] else -1)
             width += WORDS[part] if wanted[part] else 0
-        return cls(tuple(starts), -(-width // 4) * 4)
+        return Layout(tuple(starts), -(-width // 4) * 4)
 
     def start(self, part: str) -> int:
         """Return the first word of a part, -1 without it."""
