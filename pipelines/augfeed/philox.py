@@ -75,6 +75,21 @@ def uniforms(drawn: NDArray[np.uint32]) -> NDArray[np.float64]:
     return result
 
 
+def draw(
+    seed: int, epoch: int, ids: NDArray[np.int64], requests: Sequence[tuple[int, int, int]]
+) -> NDArray[np.float64]:
+    """Return float64 `[V, N]`: for each `(stream, first block, count)` as many `uniforms` a sample.
+
+    They come from the words of consecutive blocks, in order; `V` is the sum of the counts.
+    """
+    from augfeed.kernels.philox import fill_uniforms
+
+    out = np.empty((sum(count for _, _, count in requests), len(ids)), np.float64)
+    wanted = np.array(requests, np.int64).reshape(-1, 3)
+    fill_uniforms(np.uint64(seed), epoch, np.ascontiguousarray(ids, np.int64), wanted, out)
+    return out
+
+
 def beta(
     seed: int, epoch: int, ids: NDArray[np.int64], stream: int, alpha: float
 ) -> NDArray[np.float64]:

@@ -3,6 +3,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,13 +20,14 @@ from augfeed.doctor.statistics import arcsine, beta, chi_square, kolmogorov_smir
 from augfeed.errors import InputError
 from augfeed.kernels.noise import pixel_numbers
 from augfeed.plan import GROUP, Rows, mixing
+from augfeed.policy import CutMix
 from augfeed.read.order import epoch_order
 
 SAMPLES = 20_000
 Ids = NDArray[np.int64]
 # The lawful ones, kept while a test puts a broken one in their place.
-words, uniforms, beta_draws = philox.words, philox.uniforms, philox.beta
-normal_quantiles, patches = philox.normal_quantiles, mixing._patches
+words, uniforms, draw, beta_draws = philox.words, philox.uniforms, philox.draw, philox.beta
+normal_quantiles, draw_mixes = philox.normal_quantiles, mixing.draw_mixes
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2**63])
@@ -44,16 +46,21 @@ def biased(drawn: NDArray[np.uint32]) -> NDArray[np.float64]:
     return result
 
 
-def same_in_every_epoch(seed: int, epoch: int, *rest: Any) -> NDArray[np.uint32]:
-    return words(seed, 0, *rest)
+def biased_draw(*given: Any) -> NDArray[np.float64]:
+    result: NDArray[np.float64] = draw(*given) ** 1.06
+    return result
 
 
-def ids_of_32_bits(seed: int, epoch: int, ids: Ids, requests: Any) -> NDArray[np.uint32]:
-    return words(seed, epoch, ids & (2**32 - 1), requests)
+def same_in_every_epoch(seed: int, epoch: int, *rest: Any) -> NDArray[np.float64]:
+    return draw(seed, 0, *rest)
 
 
-def seed_of_32_bits(seed: int, *rest: Any) -> NDArray[np.uint32]:
-    return words(seed & (2**32 - 1), *rest)
+def ids_of_32_bits(seed: int, epoch: int, ids: Ids, requests: Any) -> NDArray[np.float64]:
+    return draw(seed, epoch, ids & (2**32 - 1), requests)
+
+
+def seed_of_32_bits(seed: int, *rest: Any) -> NDArray[np.float64]:
+    return draw(seed & (2**32 - 1), *rest)
 
 
 def wrong_word(*given: Any) -> NDArray[np.uint32]:
@@ -77,14 +84,19 @@ def other_alpha(seed: int, epoch: int, ids: Ids, stream: int, alpha: float) -> A
     return beta_draws(seed, epoch, ids, stream, alpha * 1.2)
 
 
-def drawn_lambda(choice: Any, lam: Any, u: Any, size: tuple[int, int]) -> Any:
-    patch, _ = patches(choice, lam, u, size)
-    return patch, lam
+def mixed_by_other_alpha(mixer: Any, *given: Any) -> mixing.Mixes:
+    return draw_mixes(replace(mixer, alpha=mixer.alpha * 1.2), *given)
 
 
-def box_inside(choice: Any, lam: Any, u: Any, size: tuple[int, int]) -> Any:
-    patch, _ = patches(choice, lam, 0.2 + 0.6 * u, size)
-    return patch, 1 - (patch[:, 2:] - patch[:, :2]).prod(axis=1) / (size[0] * size[1])
+def drawn_lambda(mixer: Any, *given: Any) -> mixing.Mixes:
+    drawn = {"correct_lambda": False} if isinstance(mixer, CutMix) else {}
+    return draw_mixes(replace(mixer, **drawn), *given)
+
+
+def box_inside(mixer: Any, draws: Any, *given: Any) -> mixing.Mixes:
+    centre = draws.of(mixer)[4:6]
+    centre[:] = 0.2 + 0.6 * centre
+    return draw_mixes(mixer, draws, *given)
 
 
 def wide_quantiles() -> NDArray[np.float32]:
@@ -105,21 +117,21 @@ def with_replacement(length: int, **options: Any) -> Ids:
 
 
 BROKEN: list[tuple[list[str], Callable[..., Any], set[str]]] = [
-    (["plan.draws.uniforms"], biased, {"rotate", "brightness", "hue", "cutout centre y", "shear"}),
-    (["plan.windows.uniforms"], biased, {"crop area", "crop top"}),
+    (["plan.draws.draw"], biased_draw, {"rotate", "brightness", "hue", "cutout centre y", "shear"}),
+    (["plan.windows.draw"], biased_draw, {"crop area", "crop top"}),
     (["philox.uniforms"], biased, {"uniforms", "two epochs"}),
-    (["plan.draws.words", "plan.windows.words"], same_in_every_epoch, {"epochs 0 and 1"}),
-    (["plan.windows.words"], same_in_every_epoch, {"epochs 0 and 1"}),
-    (["plan.draws.words"], ids_of_32_bits, {"samples"}),
-    (["plan.windows.words"], seed_of_32_bits, {"seeds"}),
+    (["plan.draws.draw", "plan.windows.draw"], same_in_every_epoch, {"epochs 0 and 1"}),
+    (["plan.windows.draw"], same_in_every_epoch, {"epochs 0 and 1"}),
+    (["plan.draws.draw"], ids_of_32_bits, {"samples"}),
+    (["plan.windows.draw"], seed_of_32_bits, {"seeds"}),
     (["philox.words"], wrong_word, {"philox"}),
     (["plan.mixing.partners"], everybody_alone, {"own partner", "partners"}),
     (["plan.mixing.partners"], next_one, {"partners"}),
     (["doctor.repeats.Rows.at"], within_the_batch, {"plans"}),
-    (["plan.mixing.beta"], other_alpha, {"mixup lambda, alpha=1", "cutmix drawn lambda"}),
+    (["plan.draw_mixes"], mixed_by_other_alpha, {"mixup lambda, alpha=1", "cutmix drawn lambda"}),
     (["philox.beta"], other_alpha, {"lambda, alpha=0.2"}),
-    (["plan.mixing._patches"], drawn_lambda, {"cutmix lambda"}),
-    (["plan.mixing._patches"], box_inside, {"cutmix centre y", "cutmix centre x"}),
+    (["plan.draw_mixes"], drawn_lambda, {"cutmix lambda"}),
+    (["plan.draw_mixes"], box_inside, {"cutmix centre y", "cutmix centre x"}),
     (["philox.normal_quantiles"], wide_quantiles, {"noise"}),
     (["doctor.laws.pixel_numbers"], repeated_numbers, {"noise of a pixel"}),
     (["doctor.laws.epoch_order"], hardly_shuffled, {"place in the order"}),

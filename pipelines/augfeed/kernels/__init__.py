@@ -14,7 +14,7 @@ from typing import Any
 
 from numba import njit
 
-LARGE = 4096  # elements of an array that takes long enough to let other threads run meanwhile
+LARGE = 6000  # elements of an array that takes long enough to let other threads run meanwhile
 
 SOURCES: int = zlib.crc32(
     b"".join(file.read_bytes() for file in sorted(Path(__file__).parent.glob("*.py")))
@@ -37,7 +37,7 @@ def compiled(*, nogil: bool = True) -> Callable[[Callable[..., Any]], Any]:
     return compile_
 
 
-def compiled_by_size(function: Callable[..., None]) -> Callable[..., None]:
+def compiled_by_size(function: Callable[..., Any]) -> Callable[..., None]:
     """Compile a function, whose last argument is an array that it fills, once for either size.
 
     The one for large arrays gives up the GIL, so that threads draw plans side by side.
@@ -50,6 +50,6 @@ def compiled_by_size(function: Callable[..., None]) -> Callable[..., None]:
 
     @wraps(function)
     def sized(*given: Any) -> None:
-        (large if given[-1].size >= LARGE else small)(*given)
+        (large if given[-1].size > LARGE else small)(*given)
 
     return sized

@@ -17,6 +17,8 @@ _32 = np.uint64(32)
 _16 = np.uint64(16)
 CHUNK = 512  # samples whose words are held in the nearest cache
 
+Key = tuple[Any, Any, Any, Any]
+
 
 @njit(nogil=True, inline="always")
 def philox(
@@ -39,26 +41,36 @@ def stream_word(sample: np.uint64, stream: np.uint64) -> np.uint64:
 
 
 @njit(nogil=True)
-def _fill_block(
-    ids: Ints, key: tuple[Any, Any, Any, Any], block: int, w0: Words, w1: Words, w2: Words,
-    w3: Words,
-) -> None:  # fmt: skip
-    # The words of one block of up to `CHUNK` samples; `key` is (seed low, seed high, epoch, stream).
-    # Nothing else is in the loop, and the arrays are apart, so that it is vectorised.
+def key_of(seed: Any, epoch: int, stream: int) -> Key:
+    """Return the key of a stream: seed's lower word, its upper one, epoch, stream, as uint64."""
+    return np.uint64(seed) & _LOW, np.uint64(seed) >> _32, np.uint64(epoch), np.uint64(stream)
+
+
+@njit(nogil=True, inline="always")
+def _block(
+    sample: np.uint64, key: Key, block: np.uint64
+) -> tuple[np.uint64, np.uint64, np.uint64, np.uint64]:
+    return philox(sample & _LOW, key[2], stream_word(sample, key[3]), block, key[0], key[1])
+
+
+@njit(nogil=True)
+def fill_blocks(
+    ids: Ints, key: Key, block: int, w0: Words, w1: Words, w2: Words, w3: Words
+) -> None:
+    """Write the words of one block of every sample to four arrays `[N]`.
+
+    Each is without gaps, and nothing else is in the loop, so that it is vectorised.
+    """
     for i in range(ids.size):
-        sample = np.uint64(ids[i])
-        w0[i], w1[i], w2[i], w3[i] = philox(
-            sample & _LOW, key[2], stream_word(sample, key[3]), np.uint64(block), key[0], key[1]
-        )
+        w0[i], w1[i], w2[i], w3[i] = _block(np.uint64(ids[i]), key, np.uint64(block))
 
 
 @compiled(nogil=False)
 def fill_words(seed: Any, epoch: int, ids: Ints, requests: Ints, out: Words) -> None:
     """Write the words of every sample for each `(stream, block)` of `requests` to `[K, 4, N]`."""
-    k0, k1, c1 = np.uint64(seed) & _LOW, np.uint64(seed) >> _32, np.uint64(epoch)
     for k in range(requests.shape[0]):
-        key = (k0, k1, c1, np.uint64(requests[k, 0]))
-        _fill_block(ids, key, requests[k, 1], out[k, 0], out[k, 1], out[k, 2], out[k, 3])
+        key = key_of(seed, epoch, requests[k, 0])
+        fill_blocks(ids, key, requests[k, 1], out[k, 0], out[k, 1], out[k, 2], out[k, 3])
 
 
 @compiled_by_size
@@ -68,16 +80,15 @@ def fill_uniforms(seed: Any, epoch: int, ids: Ints, requests: Ints, out: Floats)
     A multiple of 2**-24 from every word, of as many blocks as the count takes; `V` is the sum of
     the counts.
     """
-    k0, k1, c1 = np.uint64(seed) & _LOW, np.uint64(seed) >> _32, np.uint64(epoch)
     held = np.empty((4, min(CHUNK, ids.size)), np.uint32)
     for first in range(0, ids.size, CHUNK):
         part, row = ids[first : first + CHUNK], 0
         for k in range(requests.shape[0]):
-            key = (k0, k1, c1, np.uint64(requests[k, 0]))
+            key = key_of(seed, epoch, requests[k, 0])
             for value in range(requests[k, 2]):
                 if value % 4 == 0:
                     block = requests[k, 1] + value // 4
-                    _fill_block(part, key, block, held[0], held[1], held[2], held[3])
+                    fill_blocks(part, key, block, held[0], held[1], held[2], held[3])
                 words = held[value % 4]
                 for i in range(part.size):
                     out[row, first + i] = _uniform(words[i])
@@ -95,60 +106,49 @@ def _open(word: np.uint64) -> float:
 
 
 @njit(nogil=True)
-def _log_gamma_draw(alpha: float, counter: Words, first: int, boost: np.uint64) -> float:
+def beta_law(alpha: float) -> tuple[float, float, float, float]:
+    """Return Beta(alpha, alpha) for `draw_beta`: alpha, and the constants of its Gammas."""
+    alpha = max(alpha, 1e-300)  # below 1e-307, log(uniform) / alpha is infinite for both Gammas
+    d = (alpha + 1.0 if alpha < 1.0 else alpha) - 1.0 / 3.0
+    return alpha, d, 1.0 / np.sqrt(9.0 * d), np.log(d)
+
+
+@njit(nogil=True)
+def _log_gamma(
+    law: tuple[float, float, float, float], sample: np.uint64, key: Key, first: int,
+    boost: np.uint64,
+) -> float:  # fmt: skip
     # Marsaglia and Tsang (2000) for alpha + 1 if alpha < 1, then the boost U ** (1 / alpha), all
     # in logarithms so that a small alpha does not underflow.
-    shape = alpha + 1.0 if alpha < 1.0 else alpha
-    d = shape - 1.0 / 3.0
-    c = 1.0 / np.sqrt(9.0 * d)
+    alpha, d, c, log_d = law
     for attempt in range(64):
-        w = philox(counter[0], counter[1], counter[2], np.uint64(first + attempt),
-                   counter[3], counter[4])  # fmt: skip
+        w = _block(sample, key, np.uint64(first + attempt))
         radius = np.sqrt(-2.0 * np.log(_open(w[0])))
         normal = radius * np.cos(2.0 * np.pi * _open(w[1]))
         v = (1.0 + c * normal) ** 3
         if v > 0.0 and np.log(_open(w[2])) < 0.5 * normal * normal + d - d * v + d * np.log(v):
             break
-    value = np.log(d) + np.log(v)
+    value = log_d + np.log(v)
     return value + np.log(_open(boost)) / alpha if alpha < 1.0 else value
 
 
 @njit(nogil=True)
-def draw_beta(counter: Words, alpha: float) -> float:
-    """Return a draw of Beta(alpha, alpha), as a ratio of two Gammas.
-
-    `counter` is the first three words of the counter and the two of the key, as uint64.
-    """
-    w = philox(counter[0], counter[1], counter[2], np.uint64(0), counter[3], counter[4])
-    if alpha == 1.0:
+def draw_beta(law: tuple[float, float, float, float], sample: np.uint64, key: Key) -> float:
+    """Return a draw of a `beta_law` for a sample, as a ratio of two Gammas."""
+    w = _block(sample, key, np.uint64(0))
+    if law[0] == 1.0:
         return _open(w[0])
-    alpha = max(alpha, 1e-300)  # below 1e-307, log(uniform) / alpha is infinite for both Gammas
-    own = _log_gamma_draw(alpha, counter, 1, w[0])
-    other = _log_gamma_draw(alpha, counter, 65, w[1])
+    own = _log_gamma(law, sample, key, 1, w[0])
+    other = _log_gamma(law, sample, key, 65, w[1])
     return 1.0 / (1.0 + np.exp(other - own))
 
 
-@njit(nogil=True)
-def beta_counter(seed: Any, epoch: int) -> Words:
-    """Return a counter for `draw_beta`, of no sample yet."""
-    key = np.uint64(seed)
-    return np.array([np.uint64(0), np.uint64(epoch), np.uint64(0), key & _LOW, key >> _32])
-
-
-@njit(nogil=True)
-def point_at(counter: Words, sample: int, stream: int) -> None:
-    """Let a counter name a sample and a stream."""
-    counter[0] = np.uint64(sample) & _LOW
-    counter[2] = stream_word(np.uint64(sample), np.uint64(stream))
-
-
-@compiled(nogil=False)
+@compiled_by_size
 def fill_beta(seed: Any, epoch: int, ids: Ints, stream: int, alpha: float, out: Floats) -> None:
     """Write a draw of Beta(alpha, alpha) for every sample to `[N]`."""
-    counter = beta_counter(seed, epoch)
+    key, law = key_of(seed, epoch, stream), beta_law(alpha)
     for i in range(ids.size):
-        point_at(counter, ids[i], stream)
-        out[i] = draw_beta(counter, alpha)
+        out[i] = draw_beta(law, np.uint64(ids[i]), key)
 
 
 @njit(nogil=True)
@@ -167,7 +167,7 @@ def fill_plane(
         w0[i], w1[i], w2[i], w3[i] = philox(c0, epoch, c2, np.uint64(first + i), k0, k1)
 
 
-@compiled(nogil=False)
+@compiled_by_size
 def fill_partners(
     seed: Any, epoch: int, stream: int, names: Ints, where: Ints, slots: Ints, partner: Ints
 ) -> None:

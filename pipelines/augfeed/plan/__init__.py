@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from augfeed.philox import check_key
 from augfeed.plan.boxes import draw_cutout, draw_erasing
 from augfeed.plan.draws import Draws, between
-from augfeed.plan.geometry import Decisions, compose, decide
+from augfeed.plan.geometry import Decisions, compose, decide, flipped
 from augfeed.plan.mixing import CUTMIX, MIXUP, NONE, Mixes, draw_mixes, unmixed
 from augfeed.plan.rows import GROUP, Ids, Rows
 from augfeed.plan.windows import WindowDraws, Windows
@@ -125,8 +125,11 @@ def _draw_geometry(
                 flips[type(operation)] |= values["applied"]
             else:
                 warped |= values["applied"]
-    if any(isinstance(operation, Affine) for operation in policy.operations):
+    kinds = {type(item) for item in policy.operations if isinstance(item, Affine)}
+    if not kinds <= flips.keys():
         inverse = compose(policy, decisions, size).astype(np.float32)
+    elif kinds:
+        inverse = flipped(flips[HorizontalFlip], flips[VerticalFlip], size)
     else:
         inverse = np.broadcast_to(np.eye(3, dtype=np.float32), (count, 3, 3))
     return flips[HorizontalFlip], flips[VerticalFlip], warped, inverse
@@ -152,12 +155,14 @@ def _draw_colors(policy: Policy, draws: Draws, decisions: Decisions) -> Colors:
         flags[cls] = draws.applied(operation) if operation else np.zeros(count, np.bool_)
         if operation:
             decisions[operation.op] = {"applied": flags[cls]}
-    posterize, solarize = policy.find(Posterize), policy.find(Solarize)
-    bits = np.where(flags[Posterize], posterize.bits if posterize else 8, 8).astype(np.uint8)
-    threshold = np.where(flags[Solarize], solarize.threshold if solarize else 2.0, 2.0)
+    bits, threshold = np.full(count, 8, np.uint8), np.full(count, 2.0, np.float32)
+    if posterize := policy.find(Posterize):
+        bits[flags[Posterize]] = posterize.bits
+    if solarize := policy.find(Solarize):
+        threshold[flags[Solarize]] = solarize.threshold
     return Colors(
         factors["brightness"], factors["contrast"], factors["saturation"], factors["hue"],
-        flags[Grayscale], flags[Invert], bits, threshold.astype(np.float32),
+        flags[Grayscale], flags[Invert], bits, threshold,
     )  # fmt: skip
 
 

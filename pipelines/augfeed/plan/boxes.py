@@ -13,19 +13,17 @@ Boxes = NDArray[np.int32]
 
 def draw_cutout(cutout: Cutout, draws: Draws, size: tuple[int, int]) -> Boxes:
     """Return int32 `[N, 4]` (top, left, bottom, right), empty where nothing is hidden."""
+    from augfeed.kernels.columns import fill_boxes
+
     u, sides, cut = draws.of(cutout), np.array(size), np.array(pair(cutout.size))
-    if cutout.inside:
-        if (cut > sides).any():
-            raise InputError(
-                f"cutout(size={cutout.size!r}, inside=True) does not fit into pictures of "
-                f"{size[0]} x {size[1]} pixels: use a smaller size, or inside=False"
-            )
-        start = index(u[1:3].T, sides - cut + 1)
-    else:
-        start = index(u[1:3].T, sides) - cut // 2
-    boxes = np.concatenate([np.clip(start, 0, sides), np.clip(start + cut, 0, sides)], axis=1)
-    boxes[~draws.applied(cutout)] = 0
-    return boxes.astype(np.int32)
+    if cutout.inside and (cut > sides).any():
+        raise InputError(
+            f"cutout(size={cutout.size!r}, inside=True) does not fit into pictures of "
+            f"{size[0]} x {size[1]} pixels: use a smaller size, or inside=False"
+        )
+    boxes = np.empty((u.shape[1], 4), np.int32)
+    fill_boxes(u, cutout.p, cut, sides, cutout.inside, boxes)
+    return boxes
 
 
 def draw_erasing(erasing: RandomErasing, draws: Draws, size: tuple[int, int]) -> Boxes:

@@ -1,11 +1,11 @@
-"""The random numbers of a plan: all blocks of all operations in one call."""
+"""The random numbers of a plan: those of all operations in one call."""
 
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from augfeed.philox import Stream, uniforms, words
+from augfeed.philox import Stream, draw
 from augfeed.plan.rows import Ids
 from augfeed.policy import (
     ColorJitter,
@@ -32,27 +32,27 @@ from augfeed.policy import (
 
 Uniforms = NDArray[np.float64]
 TRIES = 10
-# Blocks of four uniforms that an operation draws; windows are drawn when sizes are known.
-BLOCKS: dict[type[Any], tuple[Stream, int]] = {
+# An operation's stream and how many uniforms it draws; windows are drawn when sizes are known.
+DRAWN: dict[type[Any], tuple[Stream, int]] = {
     HorizontalFlip: (Stream.HORIZONTAL_FLIP, 1),
     VerticalFlip: (Stream.VERTICAL_FLIP, 1),
-    Rotate: (Stream.ROTATE, 1),
-    Translate: (Stream.TRANSLATE, 1),
-    Scale: (Stream.SCALE, 1),
-    Shear: (Stream.SHEAR, 1),
-    Perspective: (Stream.PERSPECTIVE, 3),
-    ColorJitter: (Stream.COLOR_JITTER, 2),
+    Rotate: (Stream.ROTATE, 2),
+    Translate: (Stream.TRANSLATE, 3),
+    Scale: (Stream.SCALE, 2),
+    Shear: (Stream.SHEAR, 3),
+    Perspective: (Stream.PERSPECTIVE, 9),
+    ColorJitter: (Stream.COLOR_JITTER, 5),
     Grayscale: (Stream.GRAYSCALE, 1),
     Invert: (Stream.INVERT, 1),
     Posterize: (Stream.POSTERIZE, 1),
     Solarize: (Stream.SOLARIZE, 1),
-    Mixup: (Stream.MIX, 2),
-    CutMix: (Stream.MIX, 2),
-    OneOf: (Stream.MIX, 2),
-    Cutout: (Stream.CUTOUT, 1),
-    RandomErasing: (Stream.RANDOM_ERASING, 1 + TRIES),
-    GaussianNoise: (Stream.GAUSSIAN_NOISE, 1),
-    SaltAndPepper: (Stream.SALT_AND_PEPPER, 1),
+    Mixup: (Stream.MIX, 6),
+    CutMix: (Stream.MIX, 6),
+    OneOf: (Stream.MIX, 6),
+    Cutout: (Stream.CUTOUT, 3),
+    RandomErasing: (Stream.RANDOM_ERASING, 4 + 4 * TRIES),
+    GaussianNoise: (Stream.GAUSSIAN_NOISE, 2),
+    SaltAndPepper: (Stream.SALT_AND_PEPPER, 2),
 }
 
 
@@ -60,21 +60,22 @@ class Draws:
     """Uniforms in [0, 1) for every operation of a policy and every sample."""
 
     def __init__(self, policy: Policy, seed: int, epoch: int, ids: Ids) -> None:
-        """Draw the blocks of all operations at once."""
+        """Draw for all operations at once."""
         self.seed, self.epoch, self.ids = seed, epoch, ids
-        self._first: dict[type[Any], tuple[int, int]] = {}
-        requests: list[tuple[int, int]] = []
+        self._rows: dict[type[Any], slice] = {}
+        requests: list[tuple[int, int, int]] = []
+        first = 0
         for operation in policy.operations:
-            if (cls := type(operation)) in BLOCKS:
-                stream, blocks = BLOCKS[cls]
-                self._first[cls] = (len(requests), len(requests) + blocks)
-                requests += [(stream, block) for block in range(blocks)]
-        self._values = uniforms(words(seed, epoch, ids, requests))
+            if (cls := type(operation)) in DRAWN:
+                stream, count = DRAWN[cls]
+                self._rows[cls] = slice(first, first + count)
+                requests.append((stream, 0, count))
+                first += count
+        self._values = draw(seed, epoch, ids, requests)
 
     def of(self, operation: Any) -> Uniforms:
-        """Return float64 `[4 * blocks, N]` of an operation: row 0 decides whether it is applied."""
-        first, last = self._first[type(operation)]
-        return self._values[first:last].reshape(4 * (last - first), len(self.ids))
+        """Return float64 `[count, N]` of an operation: row 0 decides whether it is applied."""
+        return self._values[self._rows[type(operation)]]
 
     def applied(self, operation: Any) -> NDArray[np.bool_]:
         """Return bool `[N]`: which samples get the operation."""

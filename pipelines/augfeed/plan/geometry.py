@@ -90,6 +90,17 @@ def compose(policy: Policy, decisions: Decisions, size: tuple[int, int]) -> Matr
     return total
 
 
+def flipped(
+    x: NDArray[np.bool_], y: NDArray[np.bool_], size: tuple[int, int]
+) -> NDArray[np.float32]:
+    """Return float32 `[N, 3, 3]`, what `compose` does where nothing but flips moves pixels."""
+    from augfeed.kernels.columns import fill_flips
+
+    out = np.empty((len(x), 3, 3), np.float32)
+    fill_flips(x, y, size[1], size[0], out)
+    return out
+
+
 def _about_centre(matrices: Matrices, size: tuple[int, int]) -> None:
     cx, cy = (size[1] - 1) / 2, (size[0] - 1) / 2
     linear = matrices[:, :2, :2]

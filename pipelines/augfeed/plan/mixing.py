@@ -1,13 +1,12 @@
 """Who is mixed with whom, how, and by how much."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from augfeed.philox import Stream, beta, uniforms, words
-from augfeed.plan.draws import Draws, index
+from augfeed.philox import Stream, draw
+from augfeed.plan.draws import Draws
 from augfeed.plan.rows import Rows
 from augfeed.policy import CutMix, Mixer, Mixup, OneOf
 
@@ -39,26 +38,22 @@ def unmixed(count: int) -> Mixes:
 
 def draw_mixes(mixer: Mixer, draws: Draws, rows: Rows, size: tuple[int, int]) -> Mixes:
     """Return the mixing of every row; a row alone in its group stays unmixed, with lambda 1."""
-    u = draws.of(mixer)
+    from augfeed.kernels.columns import fill_mixes
+
     choices = mixer.operations if isinstance(mixer, OneOf) else (mixer,)
-    per_batch = choices[0].per == "batch"
-    if per_batch:
-        u = np.tile(_batch_uniforms(draws, rows), (1, len(rows)))
+    names, u = rows.ids, draws.of(mixer)
+    if choices[0].per == "batch":
+        # The place of the batch's first sample in the epoch; nothing for an empty batch.
+        names = np.array([rows.first] if len(rows) else [], np.int64)
+        u = draw(draws.seed, draws.epoch, names, [(Stream.MIX, 2, 6)])
     mixes = unmixed(len(rows))
     mixes.partner[:], paired = partners(draws.seed, draws.epoch, rows)
-    free = (u[0] < mixer.p) & paired
-    chosen = _choose(mixer, u[1])
-    for k, choice in enumerate(choices):
-        # The operation's own p within one_of; alone, u[0] has decided already.
-        own = u[2] < choice.p if isinstance(mixer, OneOf) else True
-        mine = free & (chosen == k) & own
-        lam = _lambdas(choice, draws, rows, per_batch=per_batch)
-        if isinstance(choice, Mixup):
-            mixes.mode[mine], mixes.lam[mine] = MIXUP, lam[mine]
-        else:
-            patch, share = _patches(choice, lam, u[4:6], size)
-            mixes.mode[mine], mixes.lam[mine] = CUTMIX, share[mine]
-            mixes.patch[mine] = patch[mine]
+    # Mixup and CutMix side by side share the draw of lambda: a sample gets only one of them.
+    key = np.uint64(draws.seed), draws.epoch, int(Stream.MIX_LAMBDA)
+    fill_mixes(
+        key, names, u, paired, mixer.p, _table(mixer, choices), _edges(mixer), np.array(size),
+        mixes.mode, mixes.lam, mixes.patch,
+    )  # fmt: skip
     return mixes
 
 
@@ -80,41 +75,23 @@ def partners(seed: int, epoch: int, rows: Rows) -> tuple[NDArray[np.int64], NDAr
     return found, found != np.arange(len(rows))
 
 
-def _batch_uniforms(draws: Draws, rows: Rows) -> NDArray[np.float64]:
-    drawn = words(draws.seed, draws.epoch, _batch_name(rows), [(Stream.MIX, 2), (Stream.MIX, 3)])
-    return uniforms(drawn).reshape(8, -1)
+def _table(mixer: Mixer, choices: tuple[Mixup | CutMix, ...]) -> NDArray[np.float64]:
+    # Mode, alpha, p and whether lambda is counted from the patch, of each choice. The operation's
+    # own p counts within one_of; alone, it has decided already.
+    rows = []
+    for choice in choices:
+        p = choice.p if isinstance(mixer, OneOf) else 1.0
+        if isinstance(choice, CutMix):
+            rows.append((CUTMIX, choice.alpha, p, choice.correct_lambda))
+        else:
+            rows.append((MIXUP, choice.alpha, p, False))
+    return np.array(rows, np.float64)
 
 
-def _batch_name(rows: Rows) -> NDArray[np.int64]:
-    # The place of the batch's first sample in the epoch; nothing for an empty batch.
-    return np.array([rows.first] if len(rows) else [], np.int64)
-
-
-def _choose(mixer: Mixer, u: NDArray[np.float64]) -> NDArray[Any]:
+def _edges(mixer: Mixer) -> NDArray[np.float64]:
+    # What parts the choices' shares of [0, 1) from each other.
     if not isinstance(mixer, OneOf):
-        return np.zeros(len(u), np.int64)
+        return np.empty(0)
     weights = np.array(mixer.weights or [1.0] * len(mixer.operations))
-    edges = np.cumsum(weights / weights.sum())
-    return np.searchsorted(edges[:-1], u, side="right")
-
-
-def _lambdas(
-    choice: Mixup | CutMix, draws: Draws, rows: Rows, *, per_batch: bool
-) -> NDArray[np.float64]:
-    # Mixup and CutMix side by side share the draw: a sample gets only one of them.
-    names = _batch_name(rows) if per_batch else rows.ids
-    lam = beta(draws.seed, draws.epoch, names, Stream.MIX_LAMBDA, choice.alpha)
-    return np.broadcast_to(lam, len(rows))
-
-
-def _patches(
-    choice: CutMix, lam: NDArray[np.float64], u: NDArray[np.float64], size: tuple[int, int]
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    sides = np.array(size)
-    # A hair is added so that sqrt cannot round a whole side down.
-    cut = np.floor(sides * np.sqrt(1.0 - lam)[:, None] + 1e-9).astype(np.int64)
-    start = index(u.T, sides) - cut // 2
-    first, last = np.clip(start, 0, sides), np.clip(start + cut, 0, sides)
-    patch = np.concatenate([first, last], axis=1)
-    share = 1.0 - (last - first).prod(axis=1) / sides.prod()
-    return patch, share if choice.correct_lambda else lam
+    edges: NDArray[np.float64] = np.cumsum(weights / weights.sum())[:-1]
+    return edges

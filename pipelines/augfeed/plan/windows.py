@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from augfeed.errors import InputError
-from augfeed.philox import Stream, uniforms, words
+from augfeed.philox import Stream, draw
 from augfeed.plan.draws import TRIES, between, index
 from augfeed.plan.rows import Ids
 from augfeed.policy import (
@@ -54,41 +54,48 @@ class WindowDraws:
 
     def at(self, heights: Any, widths: Any) -> Windows:
         """Return the windows of samples whose pictures have these heights and widths."""
-        heights = np.broadcast_to(np.asarray(heights, np.int64), self.ids.shape)
-        widths = np.broadcast_to(np.asarray(widths, np.int64), self.ids.shape)
         window = next((item for item in self.policy.operations if isinstance(item, Window)), None)
+        one = np.ndim(heights) == np.ndim(widths) == 0 and not isinstance(window, RandomResizedCrop)
+        # Pictures of one size are reckoned with once, as one row that stands for all.
+        shape = (1,) if one else self.ids.shape
+        sizes = np.empty((*shape, 2), np.int64)
+        sizes[:, 0], sizes[:, 1] = heights, widths
         if isinstance(window, RandomResizedCrop):
-            return self._resized_crop(window, heights, widths)
-        return self._crop(window, heights, widths)
+            return self._resized_crop(window, sizes[:, 0], sizes[:, 1])
+        return self._crop(window, sizes)
 
     def take(self, rows: Any) -> "WindowDraws":
         """Return the draws of some rows only."""
         return WindowDraws(self.policy, self.seed, self.epoch, self.ids[rows])
 
     def _uniforms(self, block: int, rows: Any = slice(None)) -> NDArray[np.float64]:
-        drawn = words(self.seed, self.epoch, self.ids[rows], [(Stream.CROP, block)])
-        first: NDArray[np.float64] = uniforms(drawn)[0]
-        return first
+        return draw(self.seed, self.epoch, self.ids[rows], [(Stream.CROP, block, 4)])
 
-    def _crop(self, window: RandomCrop | CenterCrop | None, heights: Ids, widths: Ids) -> Windows:
+    def _crop(self, window: RandomCrop | CenterCrop | None, sources: Ids) -> Windows:
+        from augfeed.kernels.columns import fill_offsets
+
         resize = self.policy.find(Resize)
-        sizes = _resized(resize, heights, widths)
+        sizes = _resized(resize, sources)
         size = np.array(pair(window.size), np.int64) if window else sizes
         padding = window.padding if isinstance(window, RandomCrop) else 0
         room = sizes + 2 * padding - size
-        if room.min(initial=0) < 0:
+        if len(self.ids) and room.min() < 0:
             row = int(np.argmin(room.min(axis=1)))
-            source = (int(heights[row]), int(widths[row]))
-            _refuse(window, source, sizes[row], padding, self.policy.name)
+            _refuse(window, tuple(sources[row].tolist()), sizes[row], padding, self.policy.name)
         offset = (sizes - size) // 2 if window else np.zeros_like(sizes)
         if isinstance(window, CenterCrop):
             offset = np.round((sizes - size) / 2).astype(np.int64)
-        if isinstance(window, RandomCrop):
-            u = self._uniforms(0)
-            free = index(u[1:3].T, room + 1) - padding
-            offset = np.where((u[0] < window.p)[:, None], free, offset)
-        origin = np.zeros_like(heights)
-        return _windows(np.stack([origin, origin, heights, widths], axis=1), sizes, offset)
+        box = self._every(np.concatenate([np.zeros_like(sources), sources], axis=1))
+        if not isinstance(window, RandomCrop):
+            return Windows(box, self._every(sizes), self._every(offset))
+        drawn = np.empty((len(self.ids), 2), np.int32)
+        fill_offsets(self._uniforms(0), window.p, room, padding, offset, drawn)
+        return Windows(box, self._every(sizes), drawn)
+
+    def _every(self, values: Ids) -> Pixels:
+        # One row for each sample, where one row stood for all.
+        rows = np.ascontiguousarray(values, np.int32)
+        return rows if len(rows) == len(self.ids) else rows.repeat(len(self.ids), axis=0)
 
     def _resized_crop(self, window: RandomResizedCrop, heights: Ids, widths: Ids) -> Windows:
         box = _fallback(window, heights, widths)
@@ -110,19 +117,13 @@ class WindowDraws:
             box[left[fits]] = np.stack([top, start, height, width], axis=1)[fits]
             left = left[~fits]
         size = np.broadcast_to(np.array(pair(window.size)), (len(box), 2))
-        return _windows(box, size, np.zeros_like(size))
+        return Windows(*(self._every(part) for part in (box, size, np.zeros_like(size))))
 
 
-def _windows(box: Ids, sizes: Ids, offset: Ids) -> Windows:
-    kept = (np.ascontiguousarray(part, np.int32) for part in (box, sizes, offset))
-    return Windows(*kept)
-
-
-def _resized(resize: Resize | None, heights: Ids, widths: Ids) -> Ids:
-    sizes = np.stack([heights, widths], axis=1)
+def _resized(resize: Resize | None, sources: Ids) -> Ids:
     if resize is None:
-        return sizes
-    kinds, rows = np.unique(sizes, axis=0, return_inverse=True)
+        return sources
+    kinds, rows = np.unique(sources, axis=0, return_inverse=True)
     made = np.array([resized(resize, (int(h), int(w))) for h, w in kinds], np.int64)
     return made.reshape(-1, 2)[rows.ravel()]
 

@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from augfeed.errors import InputError
 from augfeed.integers import whole_number
-from augfeed.philox import Stream, check_key, words
+from augfeed.philox import Stream, check_key
 
 Positions = NDArray[np.int64]
 
@@ -21,8 +21,12 @@ def epoch_order(length: int, *, seed: int, epoch: int, shuffle: bool) -> Positio
     ids = np.arange(length, dtype=np.int64)
     if not shuffle:
         return ids
-    high, low = words(seed, epoch, ids, [(Stream.ORDER, 0)])[0, :2].astype(np.uint64)
-    return np.argsort(high << np.uint64(32) | low, kind="stable").astype(np.int64, copy=False)
+    from augfeed.kernels.order import fill_keys, fill_order
+
+    keys, order = np.empty(length, np.uint64), np.empty(length, np.int64)
+    fill_keys(np.uint64(seed), epoch, int(Stream.ORDER), ids, keys)
+    fill_order(keys, order)
+    return order
 
 
 def steps_per_epoch(

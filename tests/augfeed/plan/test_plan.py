@@ -7,10 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from augfeed import philox
 from augfeed.errors import InputError
 from augfeed.philox import Stream
 from augfeed.plan import Plan, Rows, draw_plan
-from augfeed.plan.draws import BLOCKS
+from augfeed.plan.draws import DRAWN
 from augfeed.policy import (
     ColorJitter,
     CutMix,
@@ -201,7 +202,8 @@ def test_p_of_zero_leaves_all_neutral_and_one_leaves_none() -> None:
 def test_never_and_always_hold_for_the_ends_of_the_uniforms(
     p: float, u: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("augfeed.plan.draws.uniforms", lambda drawn: np.full(drawn.shape, u))
+    lawful = philox.draw
+    monkeypatch.setattr("augfeed.plan.draws.draw", lambda *key: np.full_like(lawful(*key), u))
     drawn = plan(with_p(EVERY, p), np.arange(8))
     for name, values in decided(drawn).items():
         if name.endswith(".applied"):
@@ -209,7 +211,7 @@ def test_never_and_always_hold_for_the_ends_of_the_uniforms(
 
 
 def test_operations_share_no_stream_but_for_those_that_exclude_each_other() -> None:
-    streams = {cls: stream for cls, (stream, _) in BLOCKS.items() if cls not in (CutMix, OneOf)}
+    streams = {cls: stream for cls, (stream, _) in DRAWN.items() if cls not in (CutMix, OneOf)}
     assert len(set(streams.values())) == len(streams)
     taken = {Stream.ORDER, Stream.PARTNER, Stream.MIX_LAMBDA, Stream.CROP, Stream.NOISE_PIXELS}
     assert not taken & set(streams.values())

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from augfeed.errors import InputError, InputTypeError
+from augfeed.kernels.order import fill_order
 from augfeed.read.order import batch_positions, epoch_order, steps_per_epoch
 
 
@@ -66,6 +67,16 @@ def test_the_order_depends_on_seed_and_epoch_only() -> None:
 
 def test_an_order_without_shuffle_counts_up() -> None:
     np.testing.assert_array_equal(epoch_order(7, seed=1, epoch=2, shuffle=False), np.arange(7))
+
+
+@pytest.mark.parametrize("length", [1, 2, 3, 1000, 9000])
+@pytest.mark.parametrize("kinds", [1, 7, 2**63])
+def test_equal_keys_stay_in_order(length: int, kinds: int) -> None:
+    drawn = np.random.default_rng(length).integers(0, kinds, length, np.uint64)
+    keys = drawn * np.uint64(2**64 // (kinds + 1))
+    order = np.empty(length, np.int64)
+    fill_order(keys, order)
+    np.testing.assert_array_equal(order, np.argsort(keys, kind="stable"))
 
 
 @pytest.mark.parametrize("place", [0, 4])
