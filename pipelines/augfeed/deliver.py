@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from augfeed.costs import Costs
-from augfeed.engines import Engine, Output, Place, engine_for
+from augfeed.engines import Engine, Output, Place, check_places, engine_for, indexed
 from augfeed.errors import InputError
 from augfeed.memory import Memory, writable
 from augfeed.plan import Plan
@@ -73,15 +73,17 @@ class OnDevice:
                 f"{stock.source!r} under this policy is not that: use resident=None"
             )
         self.stock, self.place = stock, place
-        self._aside = Aside(place.known)
         self._lock = threading.Lock()
+        self._device: torch.device | None = None
+        self._aside: Aside | None = None
         self._engine: Engine | None = None
         self._asked = False
         self._pictures: torch.Tensor | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         # A copy, in another process too, uses a device anew.
-        fresh = {"_lock": None, "_engine": None, "_asked": False, "_pictures": None}
+        fresh = {"_lock": None, "_device": None, "_aside": None, "_engine": None,
+                 "_asked": False, "_pictures": None}  # fmt: skip
         return {**self.__dict__, **fresh}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -89,23 +91,39 @@ class OnDevice:
         self._lock = threading.Lock()
 
     @property
+    def device(self) -> torch.device:
+        """The device with its number; found out when it is first asked for, by the caller."""
+        with self._lock:
+            self._device = self._device or indexed(self.place.known)
+            return self._device
+
+    @property
     def engine(self) -> Engine:
         """The engine; made when it is first asked for, so that building touches no device."""
         if self._engine is None:
-            self._engine = engine_for(self.place.device, self.place.engine)
+            self._engine = engine_for(self.device, self.place.engine)
         return self._engine
+
+    @property
+    def aside(self) -> Aside:
+        """The stream that batches are made on."""
+        device = self.device
+        with self._lock:
+            self._aside = self._aside or Aside(device)
+            return self._aside
 
     @property
     def pictures(self) -> torch.Tensor | None:
         """The pictures of the whole data set on the device, None if they do not lie there."""
+        device = self.device
         with self._lock:
             if not self._asked:
-                self._pictures = self._moved_in()
+                self._pictures = self._moved_in(device)
                 self._asked = True
             return self._pictures
 
-    def _moved_in(self) -> torch.Tensor | None:
-        pictures, device = self.stock.pictures, self.place.known
+    def _moved_in(self, device: torch.device) -> torch.Tensor | None:
+        pictures = self.stock.pictures
         if pictures is None or self.place.resident is False:
             return None
         if device.type == "cuda":
@@ -130,10 +148,11 @@ class OnDevice:
         stream of who takes it waits for it, the host does not.
         """
         made: list[Any] = []
+        aside = self.aside
         if self.pictures is not None:
             return (
-                [lambda: made.append(self._aside.run(partial(self._gathered, plan, targets)))],
-                lambda: self._aside.take(made[0]),
+                [lambda: made.append(aside.run(partial(self._gathered, plan, targets)))],
+                lambda: aside.take(made[0]),
             )
         parts = np.array_split(np.arange(len(plan.ids)), max(1, len(plan.ids) // READ_ROWS))
         frames, left = self._frames(plan), _Countdown(len(parts))
@@ -141,9 +160,9 @@ class OnDevice:
         def read(part: NDArray[np.int64]) -> None:
             self._fill(plan, part, frames[part[0] : part[-1] + 1].numpy() if len(part) else None)
             if left.ended():
-                made.append(self._aside.run(partial(self._framed, plan, frames, targets)))
+                made.append(aside.run(partial(self._framed, plan, frames, targets)))
 
-        return [partial(read, part) for part in parts], lambda: self._aside.take(made[0])
+        return [partial(read, part) for part in parts], lambda: aside.take(made[0])
 
     def _frames(self, plan: Plan) -> torch.Tensor:
         stock, pinned = self.stock, self.place.known.type == "cuda"
@@ -160,13 +179,16 @@ class OnDevice:
         if out is None:
             return
         if self.stock.pictures is not None:
-            np.take(self.stock.pictures, self.stock.places(plan)[part], axis=0, out=out)
+            places = self.stock.places(plan)[part]
+            check_places(places, len(self.stock.pictures))
+            # Checked above: "raise" would go through a copy of all that is taken.
+            np.take(self.stock.pictures, places, axis=0, out=out, mode="clip")
         else:
             self.stock.read(plan, part, out)
 
     def _framed(self, plan: Plan, frames: torch.Tensor, targets: Targets) -> Made:
         with self.stock.costs.of("augment", plan.count):
-            device = self.place.known
+            device = self.device
             images = self.engine.apply(
                 plan, frames.to(device, non_blocking=True), offsets=self.stock.offsets(plan),
                 output=self.stock.output,
@@ -181,7 +203,9 @@ class OnDevice:
                 plan, pictures, places=self.stock.places(plan), offsets=self.stock.offsets(plan),
                 output=self.stock.output,
             )  # fmt: skip
-            return images, onto(targets(plan), self.place.known)
+            if pictures.is_cuda:  # they were made on another stream
+                pictures.record_stream(torch.cuda.current_stream(pictures.device))
+            return images, onto(targets(plan), self.device)
 
 
 def onto(targets: Any, device: torch.device) -> Any:

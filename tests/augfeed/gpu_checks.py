@@ -1,19 +1,21 @@
 """What can only be seen on an NVIDIA GPU, as plain functions: pytest runs them, or this file alone.
 
-`python -m tests.augfeed.gpu_checks [--only NAME,...] [--json FILE]`, where there is no pytest.
+`python -m tests.augfeed.gpu_checks [--only NAME,...] [--shard 3/16] [--json FILE]`, where there is
+no pytest. A process compiles one kernel after another; several of them share what they compiled.
 """
 
 import argparse
 import json
+import os
 import shutil
 import subprocess
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -41,7 +43,10 @@ from tests.cases import (
     window_of,
 )
 
+T = TypeVar("T")
 ROOT = Path(__file__).resolve().parents[2]
+SHARD = [0, 1]  # which part of the tables, of how many
+TABLES = ("case_table", "windows_and_outputs", "same_bits")  # hundreds of kernels to compile
 POLICY = (
     "random_crop(32, padding=4, mode='reflect') | hflip | color_jitter(0.4, contrast=0.4) "
     "| one_of([mixup(0.2), cutmix(1.0)]) | cutout(8) | normalize(0.5, 0.25) | gaussian_noise(0.05)"
@@ -63,9 +68,14 @@ def agree(policy: Policy, shape: Shape, images: torch.Tensor, output: Output = O
     assert_agree(wanted, loaded.run(out).cpu(), plan)
 
 
+def part(items: Iterable[T]) -> list[T]:
+    """Return the share of this process of a table, all of it unless `--shard` says otherwise."""
+    return list(items)[SHARD[0] :: SHARD[1]]
+
+
 def case_table() -> None:
     """The table of cases at every awkward shape, and at 224 x 224."""
-    for operations in CASES.values():
+    for operations in part(CASES.values()):
         for shape in (*SHAPES, LARGE):
             agree(policy_of(operations, shape.channels), shape, pictures(shape))
         agree(policy_of(operations, 3), USUAL, pictures(USUAL).float() / 255)
@@ -74,13 +84,13 @@ def case_table() -> None:
 def windows_and_outputs() -> None:
     """Windows of every kind; every element type and layout."""
     for window in WINDOWS:
-        for shape in SHAPES:
+        for shape in part(SHAPES):
             for operations in ((), (JITTER, STATISTICS), (*GEOMETRY, JITTER)):
                 crop, images = window_of(window, shape)
                 policy = policy_of(operations, shape.channels, crop)
                 agree(policy, shape, images, offsets=offsets_of(plan_of(policy, shape), images))
     for name in ("whole chain", "geometry", "flips, some", "cutmix", "all noise"):
-        for output in OUTPUTS:
+        for output in part(OUTPUTS):
             policy = policy_of(CASES[name], 3)
             if output.dtype == torch.uint8:
                 policy = Policy([o for o in policy.operations if not isinstance(o, Normalize)])
@@ -93,7 +103,7 @@ def same_bits() -> None:
     engine, count = CudaEngine(), 40
     images = pictures(Shape(3, 64, 48, count)).cuda()
     order = np.random.default_rng(4).permutation(count)
-    for name, operations in CASES.items():
+    for name, operations in part(CASES.items()):
         policy = policy_of(operations, 3)
 
         def batch(first: int, last: int, policy: Policy = policy) -> torch.Tensor:
@@ -158,9 +168,11 @@ def no_synchronisation() -> None:
             for images, _ in loader:
                 images.sum()
         torch.cuda.synchronize()
-        before = allocations()
+        before, total = allocations(), 0
         with syncs_are_errors():
-            total = sum(len(images) for images, _ in loader)
+            for images, _ in loader:
+                images.sum()
+                total += len(images)
         torch.cuda.synchronize()
         whole: Any = loader.dataset
         assert total == (len(whole) if name == "general" else len(whole[0])), name
@@ -234,10 +246,15 @@ def sanitized() -> None:
     tool = shutil.which("compute-sanitizer") or "/usr/local/cuda/bin/compute-sanitizer"
     if not Path(tool).exists():
         raise LookupError("compute-sanitizer is not installed")
+    # Each tensor in memory of its own: within torch's blocks nothing is seen that reads too far.
+    environment = {**os.environ, "PYTORCH_NO_CUDA_MEMORY_CACHING": "1"}
     for kind in ("memcheck", "racecheck"):
         command = [tool, "--tool", kind, "--error-exitcode", "9", sys.executable, "-m",
                    "tests.augfeed.gpu_checks", "--only", "small_shapes"]  # fmt: skip
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True,
+                              timeout=240, check=False)  # fmt: skip
+        if "not supported" in done.stdout + done.stderr:
+            raise LookupError(f"{kind} does not support this device here")
         assert done.returncode == 0, f"{kind}: {done.stdout[-3000:]} {done.stderr[-2000:]}"
 
 
@@ -267,7 +284,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.augfeed.gpu_checks")
     parser.add_argument("--only", help="names, with commas")
     parser.add_argument("--json", type=Path, help="file for the outcome")
+    parser.add_argument("--shard", help="k/n: this part of the tables only", default="0/1")
     options = parser.parse_args(arguments)
+    SHARD[:] = map(int, options.shard.split("/"))
     every = {**CHECKS, "small_shapes": small_shapes}
     names = options.only.split(",") if options.only else list(CHECKS)
     found: dict[str, dict[str, Any]] = {}
@@ -282,8 +301,8 @@ def main(arguments: list[str] | None = None) -> int:
             outcome = f"failed: {traceback.format_exc(limit=-3)}"
         found[name] = {"outcome": outcome, "seconds": round(time.perf_counter() - begun, 1)}
         print(f"{name}: {outcome} ({found[name]['seconds']} s)", flush=True)
-    if options.json:
-        options.json.write_text(json.dumps(found, indent=1) + "\n")
+        if options.json:  # after each: whoever is stopped leaves what was found
+            options.json.write_text(json.dumps(found, indent=1) + "\n")
     return int(any(item["outcome"].startswith("failed") for item in found.values()))
 
 

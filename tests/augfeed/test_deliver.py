@@ -10,7 +10,7 @@ import torch
 
 from augfeed import DataLoader, Targets
 from augfeed.batch import Batch
-from augfeed.engines import Output, Place
+from augfeed.engines import Output, Place, indexed
 from augfeed.errors import InputError
 from augfeed.pipeline import Order, Pipeline
 from augfeed.plan import Plan
@@ -211,6 +211,16 @@ def test_float_pictures_stay_floats_on_the_way(dtype: torch.dtype) -> None:
 
 
 # Streams
+
+
+def test_a_gpu_without_a_number_is_the_current_one_of_the_caller(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Threads of a pool have the first as theirs, whatever rank the process is."""
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 3)
+    assert indexed(torch.device("cuda")) == torch.device("cuda", 3)
+    assert indexed(torch.device("cuda", 1)) == torch.device("cuda", 1)
+    assert indexed(torch.device("cpu")) == torch.device("cpu")
 
 
 def test_all_tensors_of_a_result_are_found() -> None:

@@ -142,6 +142,16 @@ def usable_device(device: Any) -> torch.device:
     return found
 
 
+def indexed(device: torch.device) -> torch.device:
+    """Return a device with its number: "cuda" is the current one of the thread that asks.
+
+    Threads of a pool have a current device of their own, the first.
+    """
+    if device.type == "cuda" and device.index is None:
+        return torch.device("cuda", torch.cuda.current_device())
+    return device
+
+
 def _unusable(device: Any, error: Exception) -> InputError:
     reason = str(error).splitlines()[0]
     return InputError(

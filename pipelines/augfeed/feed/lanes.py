@@ -18,7 +18,7 @@ from torch.utils.data import IterableDataset, Sampler, default_collate
 from augfeed.batch import Batch
 from augfeed.costs import Costs
 from augfeed.deliver import onto
-from augfeed.engines import Output, Place, engine_for
+from augfeed.engines import Output, Place, engine_for, indexed
 from augfeed.engines.cpu import CpuEngine, Job, allocate
 from augfeed.errors import InputTypeError
 from augfeed.feed.accelerate import accelerate_device
@@ -180,7 +180,7 @@ class GeneralLane:
         engine = engine_for(place.device, place.engine)
         if not isinstance(engine, CpuEngine):
             # Aside, so that the copy of this batch runs beside the step that has the one before.
-            aside = self._aside = self._aside or Aside(place.known)
+            aside = self._aside = self._aside or Aside(indexed(place.known))
             return aside.take(aside.run(lambda: engine.apply(
                 plan, moved(frames, place.known), output=making.output)))  # fmt: skip
         channels = frames.shape[3]

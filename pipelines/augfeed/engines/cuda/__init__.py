@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from augfeed.engines import Output, check_images
 from augfeed.engines.cuda.graph import Recorded, pinned
-from augfeed.engines.cuda.launch import launch, sums_for
+from augfeed.engines.cuda.launch import launch, means_for
 from augfeed.engines.cuda.spec import Spec
 from augfeed.engines.cuda.table import Layout, fill_table
 from augfeed.plan import Plan
@@ -21,7 +21,7 @@ class Loaded:
     """A plan and its pictures on the device, ready to be carried out any number of times.
 
     `images` `[N, h, w, C]` and `table` int32 lie on the device; the rest says what is to be made of
-    them. `sums` int64 is scratch for grey means, None where no operation asks for them.
+    them. `means` is scratch for grey means, None where no operation asks for them.
     """
 
     spec: Spec
@@ -31,7 +31,7 @@ class Loaded:
     count: int
     size: tuple[int, int]
     output: Output
-    sums: torch.Tensor | None
+    means: tuple[torch.Tensor, torch.Tensor] | None
 
     def empty(self) -> torch.Tensor:
         """Return uninitialised memory for the batch, `[count, C, H, W]`, on the device."""
@@ -95,8 +95,8 @@ class CudaEngine:
         fill_table(host.numpy(), plan, fixed, spec, places=places, offsets=offsets,
                    pictures=tuple(images.shape))  # fmt: skip
         table = host.to(self.device, non_blocking=True, copy=True)
-        sums = sums_for(rows, spec.channels, self.device) if spec.mean else None
-        return Loaded(spec, images, table, rows, plan.count, plan.size, output, sums)
+        means = means_for(rows, spec.channels, self.device) if spec.mean else None
+        return Loaded(spec, images, table, rows, plan.count, plan.size, output, means)
 
     def record(
         self,

@@ -3,52 +3,88 @@
 import triton
 import triton.language as tl
 
-from augfeed.engines.cuda.fields import GAIN, HIGH, LOW, PLAIN_GAIN, SUMS, load_float
+from augfeed.engines.cuda.fields import GAIN, HEAD, HIGH, LOW, PLAIN_GAIN, SUMS, load_float
 
 
 @triton.jit
-def gray_mean(sums, r, pixels, unit, C: tl.constexpr):
-    """Return the mean grey of row `r` in [0, 1], from the whole numbers of `sum_frames`."""
-    here = sums + r * (SUMS * C)
-    weight = unit / pixels.to(tl.float32)
-    total = tl.load(here)
+def _total(sums, rows, mask, c, C: tl.constexpr):
+    # Of channel `c`, over the parts that a frame is summed in.
+    total = tl.load(sums + rows * (SUMS * C) + c, mask, 0)
     for k in tl.static_range(1, SUMS):
-        total += tl.load(here + k * C)
-    if C == 1:
-        return total.to(tl.float32) * weight
-    else:
-        green, blue = tl.load(here + 1), tl.load(here + 2)
-        for k in tl.static_range(1, SUMS):
-            green += tl.load(here + k * C + 1)
-            blue += tl.load(here + k * C + 2)
-        gray = 0.299 * total.to(tl.float32) + 0.587 * green.to(tl.float32)
-        return (gray + 0.114 * blue.to(tl.float32)) * weight
+        total += tl.load(sums + rows * (SUMS * C) + k * C + c, mask, 0)
+    return total.to(tl.float32)
 
 
 @triton.jit
-def _plain(v, table, C: tl.constexpr, c: tl.constexpr):
-    return tl.fma(v, load_float(table + PLAIN_GAIN + c), load_float(table + LOW + c))
+def finish_colors(
+    table, sums, offsets, count, pixels, unit, ROW: tl.constexpr, COLOR: tl.constexpr,
+    C: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
+    """Write the offsets of the colour maps to `offsets`, float32 `[M, C]`, mean greys included.
+
+    `sums` is what `sum_frames` wrote for `count` rows; `unit` what a level of it is in [0, 1].
+    """
+    rows = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    mask = rows < count
+    gray = _total(sums, rows, mask, 0, C)
+    if C == 3:
+        gray = 0.299 * gray + 0.587 * _total(sums, rows, mask, 1, C)
+        gray = gray + 0.114 * _total(sums, rows, mask, 2, C)
+    mean = gray * (unit / pixels.to(tl.float32))
+    maps = (table + HEAD + COLOR).to(tl.pointer_type(tl.float32), bitcast=True) + rows * ROW
+    for c in tl.static_range(0, C):
+        own = tl.load(maps + 9 + c, mask, 0.0)
+        own = tl.fma(tl.load(maps + 12 + c, mask, 0.0), mean, own)
+        tl.store(offsets + rows * C + c, own, mask)
 
 
 @triton.jit
-def _mapped(v0, v1, v2, table, map_, mean, C: tl.constexpr, c: tl.constexpr, STEPS: tl.constexpr):
-    # One channel after the linear operations of a row; values that these changed are clamped.
-    offset = load_float(map_ + 9 + c)
-    if mean is not None:
-        offset = tl.fma(load_float(map_ + 12 + c), mean, offset)
-    if C == 1:
-        v = tl.fma(v0, load_float(map_), offset)
+def load_look(table, row, offset, C: tl.constexpr, COLOR: tl.constexpr):
+    """Return the colour map of a row: a matrix by rows, then what is added to each channel.
+
+    `offset` points at what is added, where that is not what the table says.
+    """
+    if COLOR < 0:
+        gain, low = table + PLAIN_GAIN, table + LOW
+        a, b = load_float(gain), load_float(low)
+        if C == 1:
+            return a, a, a, a, a, a, a, a, a, b, b, b
+        else:
+            e, i = load_float(gain + 1), load_float(gain + 2)
+            return a, a, a, a, e, a, a, a, i, b, load_float(low + 1), load_float(low + 2)
     else:
-        v = tl.fma(v0, load_float(map_ + 3 * c), offset)
-        v = tl.fma(v1, load_float(map_ + 3 * c + 1), v)
-        v = tl.fma(v2, load_float(map_ + 3 * c + 2), v)
-    if STEPS:
-        return tl.minimum(tl.maximum(v, 0.0), 1.0)
+        m = row + COLOR
+        if offset is None:
+            offset = (m + 9).to(tl.pointer_type(tl.float32), bitcast=True)
+        a, b = load_float(m), tl.load(offset)
+        if C == 1:
+            return a, a, a, a, a, a, a, a, a, b, b, b
+        else:
+            return (
+                a, load_float(m + 1), load_float(m + 2), load_float(m + 3), load_float(m + 4),
+                load_float(m + 5), load_float(m + 6), load_float(m + 7), load_float(m + 8), b,
+                tl.load(offset + 1), tl.load(offset + 2),
+            )  # fmt: skip
+
+
+@triton.jit
+def load_bounds(table, C: tl.constexpr, COLOR: tl.constexpr, STEPS: tl.constexpr):
+    """Return the least and the largest value of each channel, for what colour has changed."""
+    if COLOR < 0 or STEPS >= 0:
+        return 0.0, 0.0, 0.0, 1.0, 1.0, 1.0
+    elif C == 1:
+        low, high = load_float(table + LOW), load_float(table + HIGH)
+        return low, low, low, high, high, high
     else:
-        changed = load_float(map_ + 15) != 0.0
-        low = tl.where(changed, load_float(table + LOW + c), float("-inf"))
-        high = tl.where(changed, load_float(table + HIGH + c), float("inf"))
-        return tl.minimum(tl.maximum(v, low), high)
+        return (
+            load_float(table + LOW), load_float(table + LOW + 1), load_float(table + LOW + 2),
+            load_float(table + HIGH), load_float(table + HIGH + 1), load_float(table + HIGH + 2),
+        )  # fmt: skip
+
+
+@triton.jit
+def _held(v, bounds, c: tl.constexpr):
+    return tl.minimum(tl.maximum(v, bounds[c]), bounds[3 + c])
 
 
 @triton.jit
@@ -62,22 +98,25 @@ def _stepped(v, table, bits, threshold, c: tl.constexpr):
 
 @triton.jit
 def colored(
-    v0, v1, v2, table, row, mean, C: tl.constexpr, COLOR: tl.constexpr, STEPS: tl.constexpr
-):
+    v0, v1, v2, table, row, look, bounds, C: tl.constexpr, COLOR: tl.constexpr,
+    STEPS: tl.constexpr,
+):  # fmt: skip
     """Return a pixel of a row in normalised values, of one in the images' units."""
     if COLOR < 0:
-        w0 = _plain(v0, table, C, 0)
+        w0 = tl.fma(v0, look[0], look[9])
         if C == 1:
             return w0, w0, w0
         else:
-            return w0, _plain(v1, table, C, 1), _plain(v2, table, C, 2)
+            return w0, tl.fma(v1, look[4], look[10]), tl.fma(v2, look[8], look[11])
     else:
-        map_ = row + COLOR
-        w0 = _mapped(v0, v1, v2, table, map_, mean, C, 0, STEPS >= 0)
-        w1, w2 = w0, w0
-        if C == 3:
-            w1 = _mapped(v0, v1, v2, table, map_, mean, C, 1, STEPS >= 0)
-            w2 = _mapped(v0, v1, v2, table, map_, mean, C, 2, STEPS >= 0)
+        if C == 1:
+            w0 = _held(tl.fma(v0, look[0], look[9]), bounds, 0)
+            w1, w2 = w0, w0
+        else:
+            w0 = tl.fma(v2, look[2], tl.fma(v1, look[1], tl.fma(v0, look[0], look[9])))
+            w1 = tl.fma(v2, look[5], tl.fma(v1, look[4], tl.fma(v0, look[3], look[10])))
+            w2 = tl.fma(v2, look[8], tl.fma(v1, look[7], tl.fma(v0, look[6], look[11])))
+            w0, w1, w2 = _held(w0, bounds, 0), _held(w1, bounds, 1), _held(w2, bounds, 2)
         if STEPS >= 0:
             bits, threshold = tl.load(row + STEPS), load_float(row + STEPS + 1)
             w0 = _stepped(w0, table, bits, threshold, 0)

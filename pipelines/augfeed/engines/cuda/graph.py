@@ -33,7 +33,9 @@ class Recorded:
             device = loaded.images.device
             torch.cuda.current_stream(device).synchronize()
             self._graph = torch.cuda.CUDAGraph()
-            with torch.cuda.device(device), torch.cuda.graph(self._graph):
+            # Other threads, such as those that prefetch, may go on using the device meanwhile.
+            captured = torch.cuda.graph(self._graph, capture_error_mode="thread_local")
+            with torch.cuda.device(device), captured:
                 launch(loaded, self.out)
 
     def replay(

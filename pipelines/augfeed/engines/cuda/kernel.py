@@ -7,7 +7,7 @@ launch), so that values do not depend on how the compiler sees the rest of a spe
 import triton
 import triton.language as tl
 
-from augfeed.engines.cuda.color import colored, gray_mean
+from augfeed.engines.cuda.color import colored, load_bounds, load_look
 from augfeed.engines.cuda.fields import CUTOUT_FILL, ERASE_FILL, HEAD, SUMS, load_float
 from augfeed.engines.cuda.noise import (
     NOISE_PIXELS,
@@ -54,7 +54,7 @@ def _cast(v, out):
 
 @triton.jit
 def augment(
-    words, images, table, sums, out, height, width, source_height, source_width, unit,
+    words, images, table, offsets, out, height, width, source_height, source_width,
     ROW: tl.constexpr, MIXING: tl.constexpr, PATCH: tl.constexpr, CUTOUT: tl.constexpr,
     ERASED: tl.constexpr, ID: tl.constexpr, SIGMA: tl.constexpr, SALT: tl.constexpr,
     WARP: tl.constexpr, COLOR: tl.constexpr, STEPPED: tl.constexpr, C: tl.constexpr,
@@ -68,11 +68,14 @@ def augment(
     `out = noise(occlude(mix(color(images[sample(p)]), color(partner[sample'(p)]))))` for every
     pixel p. `images` `[N, h, w, C]` is uint8 (`words` the same memory as int32) or float32;
     `table` see `augfeed.engines.cuda.table`, of which the capitals up to `STEPPED` say where the
-    parts of a row begin (-1: not there); `sums` int64 `[M, SUMS, C]` of `sum_frames`; `unit` is
-    what one level of a picture is in [0, 1], for the means. The grid is (rows, parts of a picture);
-    the other capitals are those of `augfeed.engines.cuda.spec.Spec`.
+    parts of a row begin (-1: not there); `offsets` is what `finish_colors` wrote, if `MEAN`. The
+    grid is (rows, parts of a picture); the other capitals are those of
+    `augfeed.engines.cuda.spec.Spec`.
     """
     r = tl.program_id(0)
+    if MEAN:
+        # The pictures that were summed last lie in the cache.
+        r = tl.num_programs(0) - 1 - r
     row = table + HEAD + r * ROW
     size = (height, width, source_height, source_width)
     pixels = height * width
@@ -96,13 +99,19 @@ def augment(
     if ERASED >= 0:
         erased = _box(row + ERASED)
     other = table + HEAD + partner * ROW
-    mean = None
-    other_mean = None
+    own_offset = None
+    other_offset = None
     key = None
     if MEAN:
-        mean = gray_mean(sums, r, pixels, unit, C)
-        if MIX:
-            other_mean = gray_mean(sums, partner, pixels, unit, C)
+        own_offset, other_offset = offsets + r * C, offsets + partner * C
+    look, bounds = (
+        load_look(table, row, own_offset, C, COLOR),
+        load_bounds(table, C, COLOR, STEPPED),
+    )
+    other_look = look
+    if MIX:
+        if COLOR >= 0:
+            other_look = load_look(table, other, other_offset, C, COLOR)
     if ID >= 0:
         key = load_key(table, row, ID)
     if SIGMA >= 0:
@@ -117,7 +126,7 @@ def augment(
         s0 = blocks_of(lane_pixels, 0, key, SALT_PIXELS, blocks)
     for step in range(STEPS):
         if TILE > 0:
-            p, y, x, gy, gx, low = tiled(tl.program_id(1), width, TILE, BLOCK, VEC)
+            p, y, x, gy, gx, low = tiled(tl.program_id(1) * STEPS + step, width, TILE, BLOCK, VEC)
             mask, group = (x < width) & (y < height), (gx < width) & (gy < height)
             high = low + BLOCK // TILE
         else:
@@ -139,13 +148,14 @@ def augment(
             mixed = mixed & ((cut == 0) | ((patch[0] <= high) & (low < patch[2])))
         v0, v1, v2 = moved(words, images, table, row, y, x, gy, gx, own, own_group, size, C, PAD,
                            FLIP, VEC, ALIGNED, WARP, BORDER, WIDE)  # fmt: skip
-        v0, v1, v2 = colored(v0, v1, v2, table, row, mean, C, COLOR, STEPPED)
+        v0, v1, v2 = colored(v0, v1, v2, table, row, look, bounds, C, COLOR, STEPPED)
         if MIX:
             if mixed:
                 u0, u1, u2 = moved(words, images, table, other, y, x, gy, gx, seen, seen_group,
                                    size, C, PAD, FLIP, VEC, ALIGNED, WARP, BORDER,
                                    WIDE)  # fmt: skip
-                u0, u1, u2 = colored(u0, u1, u2, table, other, other_mean, C, COLOR, STEPPED)
+                u0, u1, u2 = colored(u0, u1, u2, table, other, other_look, bounds, C, COLOR,
+                                     STEPPED)  # fmt: skip
                 own_share = tl.where(mode == 1, lam, tl.where(seen, 0.0, 1.0))
                 v0 = v0 * own_share + u0 * (1.0 - own_share)
                 v1 = v1 * own_share + u1 * (1.0 - own_share)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from augfeed.engines.cuda import fields, kernel
+from augfeed.engines.cuda import color, fields, kernel
 from augfeed.engines.cuda.spec import Spec
 from augfeed.engines.cuda.table import Layout
 
@@ -16,11 +16,13 @@ if TYPE_CHECKING:
 
 _LOCK = threading.Lock()  # Triton compiles and interprets one kernel at a time
 SUMS: int = fields.SUMS.value
+FINISHED = 32  # rows that one program of `finish_colors` takes
 
 
-def sums_for(rows: int, channels: int, device: torch.device) -> torch.Tensor:
-    """Return scratch for the sums of the frames of some rows."""
-    return torch.empty((rows, SUMS, channels), dtype=torch.int64, device=device)
+def means_for(rows: int, channels: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return scratch for the sums of the frames of some rows, and the offsets of their colours."""
+    sums = torch.empty((rows, SUMS, channels), dtype=torch.int64, device=device)
+    return sums, torch.empty((rows, channels), dtype=torch.float32, device=device)
 
 
 @cache
@@ -50,6 +52,14 @@ def sum_constants(spec: Spec) -> dict[str, Any]:
 
 
 @cache
+def finish_constants(spec: Spec) -> dict[str, Any]:
+    """Return the compile-time arguments of `color.finish_colors`."""
+    layout = Layout.of(spec)
+    return {"ROW": layout.width, "COLOR": layout.start("color"), "C": spec.channels,
+            "BLOCK": FINISHED}  # fmt: skip
+
+
+@cache
 def options_of(spec: Spec) -> dict[str, Any]:
     """Return how the kernels are compiled."""
     limit = {"maxnreg": spec.registers} if spec.registers else {}
@@ -60,7 +70,8 @@ def programs(spec: Spec, size: tuple[int, int]) -> int:
     """Return how many programs a picture of the output is shared out to."""
     height, width = size
     if spec.tile:
-        return -(-width // spec.tile) * -(-height // (spec.block // spec.tile))
+        tiles = -(-width // spec.tile) * -(-height // (spec.block // spec.tile))
+        return -(-tiles // spec.steps)
     if spec.lanes:
         blocks = -(-height * width // 8)
         return -(-blocks // spec.block)
@@ -79,14 +90,17 @@ def _launch(loaded: "Loaded", out: torch.Tensor) -> None:
     spec, images, (height, width) = loaded.spec, loaded.images, loaded.size
     words = images.view(-1).view(torch.int32) if spec.vec > 1 or spec.wide else loaded.table
     sides = (height, width, images.shape[1], images.shape[2])
-    options = options_of(spec)
-    sums = loaded.table
-    if loaded.sums is not None:
-        sums = loaded.sums
+    options, table, offsets = options_of(spec), loaded.table, loaded.table
+    if loaded.means is not None:
+        sums, offsets = loaded.means
         kernel.sum_frames[(loaded.rows, SUMS)](
-            words, images, loaded.table, sums, *sides, **sum_constants(spec), **options
+            words, images, table, sums, *sides, **sum_constants(spec), **options
         )
-    unit = 2.0**-24 if spec.float_in else 1.0 / 255.0
+        unit = 2.0**-24 if spec.float_in else 1.0 / 255.0
+        color.finish_colors[(-(-loaded.rows // FINISHED),)](
+            table, sums, offsets, loaded.rows, height * width, unit, **finish_constants(spec),
+            num_warps=1, enable_fp_fusion=False,
+        )  # fmt: skip
     kernel.augment[(loaded.count, programs(spec, loaded.size))](
-        words, images, loaded.table, sums, out, *sides, unit, **constants(spec), **options
+        words, images, table, offsets, out, *sides, **constants(spec), **options
     )

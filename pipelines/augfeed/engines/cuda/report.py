@@ -45,7 +45,7 @@ def compile_augment(spec: Spec, dtype: torch.dtype, arch: int, *, divisible: boo
     """
     signature = {
         "words": "*i32", "images": "*fp32" if spec.float_in else "*u8", "table": "*i32",
-        "sums": "*i64", "out": _POINTERS[dtype], **_SIDES, "unit": "fp32",
+        "offsets": "*fp32" if spec.mean else "*i32", "out": _POINTERS[dtype], **_SIDES,
     }  # fmt: skip
     return _compiled(kernel.augment, signature, constants(spec), spec, arch, divisible=divisible)
 

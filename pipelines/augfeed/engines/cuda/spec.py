@@ -30,6 +30,7 @@ from augfeed.policy import (
 )
 
 MIXUP, CUTMIX = 1, 2
+STEPS = 4  # that a program takes with what it has loaded for its row
 
 
 class Color(IntEnum):
@@ -101,7 +102,8 @@ class Spec:
         jitter = has(ColorJitter)
         fixed = Fixed.of(policy, channels)
         erase = _erasing(erasing, fixed)
-        lanes = bool(has(GaussianNoise) or has(SaltAndPepper)) or erase > Erase.CONSTANT
+        noises = sum([bool(has(GaussianNoise)), bool(has(SaltAndPepper)), erase > Erase.CONSTANT])
+        lanes = noises > 0
         flips = HorizontalFlip | VerticalFlip
         warp = any(isinstance(item, Affine) and not isinstance(item, flips)
                    for item in policy.operations)  # fmt: skip
@@ -125,15 +127,19 @@ class Spec:
             noise=has(GaussianNoise) is not None,
             salt=has(SaltAndPepper) is not None,
             last=output.channels_last and channels > 1,
-            registers=_registers(mix=bool(mix), color=bool(color), warp=warp, lanes=lanes),
+            registers=_registers(
+                mix=bool(mix), color=bool(color), warp=warp, lanes=lanes, noises=noises
+            ),
             **_shape(size, images, output, lanes=lanes, warp=warp, framed=framed),
         )  # fmt: skip
 
 
-def _registers(*, mix: bool, color: bool, warp: bool, lanes: bool) -> int | None:
-    # As few as let four or five programs into a multiprocessor without spilling; left alone,
+def _registers(*, mix: bool, color: bool, warp: bool, lanes: bool, noises: int) -> int | None:
+    # As few as let three, four or five programs into a multiprocessor without spilling; left alone,
     # ptxas takes more for two pictures with colours, and for sm_100 too few for a warp.
-    if lanes or not (warp or (mix and color)):
+    if lanes:
+        return 168 if warp and mix and color and noises == 1 else None
+    if not (warp or (mix and color)):
         return None
     return 128 if warp else 96
 
@@ -187,7 +193,7 @@ def _shape(
         "lanes": lanes,
         "tile": tile,
         "block": block,
-        "steps": 8 if lanes else 1 if tile else max(1, min(2, -(-segment // block))),
+        "steps": 8 if lanes else max(1, min(STEPS, -(-segment // block))),
         "warps": max(1, min(4, block // 32 // max(vec, 4))),
     }
 
