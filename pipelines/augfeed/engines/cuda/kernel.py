@@ -61,7 +61,7 @@ def augment(
     PAD: tl.constexpr, FLIP: tl.constexpr, BORDER: tl.constexpr, MEAN: tl.constexpr,
     MIX: tl.constexpr, ERASE: tl.constexpr, LAST: tl.constexpr, VEC: tl.constexpr,
     ALIGNED: tl.constexpr, WIDE: tl.constexpr, LANES: tl.constexpr, TILE: tl.constexpr,
-    BLOCK: tl.constexpr, STEPS: tl.constexpr,
+    HELD: tl.constexpr, BLOCK: tl.constexpr, STEPS: tl.constexpr,
 ):  # fmt: skip
     """Write rows of a plan to `out`, `[count, C, height, width]`, or channels last if `LAST`.
 
@@ -125,6 +125,10 @@ def augment(
         pepper, salt = tl.load(row + SALT), tl.load(row + SALT + 1)
         s0 = blocks_of(lane_pixels, 0, key, SALT_PIXELS, blocks)
     for step in range(STEPS):
+        if not HELD:
+            look = load_look(table, row, own_offset, C, COLOR)
+            if MIX:
+                other_look = load_look(table, other, other_offset, C, COLOR)
         if TILE > 0:
             p, y, x, gy, gx, low = tiled(tl.program_id(1) * STEPS + step, width, TILE, BLOCK, VEC)
             mask, group = (x < width) & (y < height), (gx < width) & (gy < height)

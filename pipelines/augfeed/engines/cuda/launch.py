@@ -38,7 +38,7 @@ def constants(spec: Spec) -> dict[str, Any]:
         "C": spec.channels, "PAD": spec.pad, "FLIP": spec.flip, "BORDER": spec.border,
         "MEAN": spec.mean, "MIX": spec.mix, "ERASE": int(spec.erase), "LAST": spec.last,
         "VEC": spec.vec, "ALIGNED": spec.aligned, "WIDE": spec.wide, "TILE": spec.tile,
-        "LANES": spec.lanes, "BLOCK": spec.block, "STEPS": spec.steps,
+        "LANES": spec.lanes, "HELD": spec.held, "BLOCK": spec.block, "STEPS": spec.steps,
     }  # fmt: skip
 
 

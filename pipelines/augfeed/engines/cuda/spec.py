@@ -59,7 +59,8 @@ class Spec:
     it; `wide` says whether the neighbours of a source position are read as words. `block` is the
     number of pixels of a step, `steps` that of a program. With `lanes` the steps are the eight
     lanes of the numbers for pixels; else they are tiles of `tile` pixels a line, or runs of pixels
-    where that is 0. `registers` is the most that a thread may have.
+    where that is 0. `held` says whether colour maps are held over the steps, which takes
+    registers; `registers` is the most that a thread may have.
     """
 
     channels: int
@@ -84,6 +85,7 @@ class Spec:
     block: int
     steps: int
     warps: int
+    held: bool
     registers: int | None
 
     @classmethod
@@ -127,6 +129,7 @@ class Spec:
             noise=has(GaussianNoise) is not None,
             salt=has(SaltAndPepper) is not None,
             last=output.channels_last and channels > 1,
+            held=noises < 2,
             registers=_registers(
                 mix=bool(mix), color=bool(color), warp=warp, lanes=lanes, noises=noises
             ),
