@@ -127,7 +127,7 @@ class OnDevice:
         if pictures is None or self.place.resident is False:
             return None
         if device.type == "cuda":
-            free, _ = torch.cuda.mem_get_info(device)
+            free = _free(device)
             if self.place.resident is None and pictures.nbytes > SHARE * free:
                 return None
             if pictures.nbytes > free:
@@ -215,6 +215,12 @@ def onto(targets: Any, device: torch.device) -> Any:
     if device.type == "cuda":
         targets = targets.pin_memory()
     return targets.to(device, non_blocking=True)
+
+
+def _free(device: torch.device) -> int:
+    # What the driver has, and what torch holds without using it.
+    held = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return int(torch.cuda.mem_get_info(device)[0] + held)
 
 
 class _Countdown:

@@ -134,6 +134,36 @@ def test_what_cannot_be_resident_is_refused(images: Any, policy: str, reason: st
         DataLoader((images, data()[1]), 10, policy=policy, engine="portable", resident=True)
 
 
+@pytest.mark.parametrize(("wanted", "free"), [(None, 4.0), (None, 3.9), (True, 1.0), (True, 0.9)])
+def test_the_memory_of_a_gpu_decides_what_is_resident(
+    wanted: bool | None, free: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A quarter of what is free at most by itself, all of it when told to."""
+    size = data()[0].nbytes
+    cuda: dict[str, Any] = {
+        "mem_get_info": lambda device: (int(free * size) - 700, 0),
+        "memory_reserved": lambda device: 1000,
+        "memory_allocated": lambda device: 300,
+    }
+    for name, told in cuda.items():
+        monkeypatch.setattr(torch.cuda, name, told)
+    moved: list[str] = []
+
+    def to(self: torch.Tensor, device: torch.device) -> torch.Tensor:
+        moved.append(str(device))
+        return self
+
+    monkeypatch.setattr(torch.Tensor, "to", to)
+    policy, gpu = resolve_policy("hflip"), torch.device("cuda", 1)
+    maker = Pipeline(data(), policy, place=Place(engine="portable", resident=wanted))._maker
+    if (wanted, free) == (True, 0.9):
+        with pytest.raises(InputError, match=f"needs {size:,} bytes .* 'cuda:1' has"):
+            maker._moved_in(gpu)
+    else:
+        kept = maker._moved_in(gpu) is not None
+        assert kept == (free in (4.0, 1.0)) == (moved == ["cuda:1"])
+
+
 class Moved(torch.utils.data.Dataset[Any]):
     def __len__(self) -> int:
         return 20
