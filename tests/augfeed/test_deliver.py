@@ -110,6 +110,29 @@ def test_a_state_within_batches_made_together_goes_on_exactly() -> None:
     assert_same(wanted[3:], list(after.batches()))
 
 
+class Breaking(torch.utils.data.Sampler[int]):
+    """An order that fails after 25 samples."""
+
+    def __len__(self) -> int:
+        return 53
+
+    def __iter__(self) -> Iterator[int]:
+        yield from range(25)
+        raise ValueError("the order broke")
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_batches_before_an_error_of_a_sampler_come_first(workers: int) -> None:
+    broken = DataLoader(data(), 8, sampler=Breaking(), policy="hflip", engine="portable",
+                        resident=True, num_workers=workers)  # fmt: skip
+    assert broken.pipeline.together(8) > 1
+    iterator = iter(broken)
+    for _ in range(3):
+        assert len(next(iterator)[0]) == 8
+    with pytest.raises(ValueError, match="the order broke"):
+        next(iterator)
+
+
 def test_batches_that_share_draws_are_made_one_by_one() -> None:
     policy = POLICY.replace("mixup(0.4)", "mixup(0.4, per='batch')").replace(
         "cutmix]", "cutmix(per='batch')]"

@@ -44,6 +44,7 @@ from augfeed.prefetch import Aside, Prefetcher
 from augfeed.read.datasets import Recognised
 from augfeed.targets import Targets, make_targets, softens
 
+GROUPS_AHEAD = 4  # of batches made together, which take a device's memory meanwhile
 SPREAD = 16 << 20  # bytes of a batch from which on several threads are worth their while
 Given = tuple[Any, Batch, Ticket]  # what the caller gets, the batch it came from, its ticket
 
@@ -272,14 +273,23 @@ class NativeLane:
         pipeline, threads = self.pipeline, loader.num_workers
         each = max(1, threads) if pipeline.whole_batches else 1
         ahead = (loader.prefetch_factor or 2) * each
+        if pipeline.together(1) > 1:
+            ahead = min(ahead, GROUPS_AHEAD)
         works = map(self._work, self._together(tickets()))
         return Threads(Prefetcher(works, threads=threads, ahead=ahead))
 
     def _together(self, tickets: Iterator[Ticket]) -> Iterator[list[Ticket]]:
         # Batches that are made as one: of any number but one only for a data set on a device.
         for ticket in tickets:
-            more = self.pipeline.together(ticket.rows.count) - 1
-            yield [ticket, *islice(tickets, more)]
+            group, error = [ticket], None
+            try:
+                for other in islice(tickets, self.pipeline.together(ticket.rows.count) - 1):
+                    group.append(other)
+            except Exception as caught:  # of a sampler: the batches before it come first
+                error = caught
+            yield group
+            if error is not None:
+                raise error
 
     def _work(self, tickets: list[Ticket]) -> Work[list[Callable[[], Given]]]:
         many = [(ticket.rows, ticket.step) for ticket in tickets]

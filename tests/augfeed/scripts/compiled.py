@@ -71,7 +71,7 @@ def jobs() -> Iterator[Job]:
 
 
 def compiled(task: tuple[Job, int]) -> dict[str, Any]:
-    from augfeed.engines.cuda.report import compile_augment, compile_sums
+    from augfeed.engines.cuda.report import compile_augment, compile_finish, compile_sums
 
     (name, spec, dtype, divisible), arch = task
     report = compile_augment(spec, dtype, arch, divisible=divisible)
@@ -79,6 +79,7 @@ def compiled(task: tuple[Job, int]) -> dict[str, Any]:
              "divisible": divisible, "augment": asdict(report)}  # fmt: skip
     if spec.mean:
         found["sums"] = asdict(compile_sums(spec, arch, divisible=divisible))
+        found["finish"] = asdict(compile_finish(spec, arch))
     return found
 
 

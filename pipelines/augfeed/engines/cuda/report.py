@@ -12,8 +12,13 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from augfeed.engines.cuda import kernel
-from augfeed.engines.cuda.launch import constants, options_of, sum_constants
+from augfeed.engines.cuda import color, kernel
+from augfeed.engines.cuda.launch import (
+    constants,
+    finish_constants,
+    options_of,
+    sum_constants,
+)
 from augfeed.engines.cuda.spec import Spec
 
 _POINTERS = {
@@ -58,6 +63,16 @@ def compile_sums(spec: Spec, arch: int, *, divisible: bool = True) -> Report:
     }  # fmt: skip
     return _compiled(kernel.sum_frames, signature, sum_constants(spec), spec, arch,
                      divisible=divisible)  # fmt: skip
+
+
+def compile_finish(spec: Spec, arch: int) -> Report:
+    """Return what `color.finish_colors` becomes; see `compile_augment`."""
+    signature = {
+        "table": "*i32", "sums": "*i64", "offsets": "*fp32", "count": "i32", "pixels": "i32",
+        "unit": "fp32",
+    }  # fmt: skip
+    return _compiled(color.finish_colors, signature, finish_constants(spec), spec, arch,
+                     divisible=False)  # fmt: skip
 
 
 _SIDES = {"height": "i32", "width": "i32", "source_height": "i32", "source_width": "i32"}

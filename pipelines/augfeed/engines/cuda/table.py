@@ -24,13 +24,7 @@ PAD_FILL, BORDER_FILL, CUTOUT_FILL, ERASE_FILL = 3, 4, 5, 6
 LOW, HIGH, GAIN, SIGMA_SCALE, PLAIN = 8, 11, 14, 17, 20  # three channels each
 HEAD = 24
 
-# Words of a part of a row.
-PLACE, TOP, LEFT, FLIPS = 0, 1, 2, 3
-MODE, PARTNER, LAM = 0, 1, 2
-ID_LOW, ID_HIGH = 0, 1
-BITS, THRESHOLD = 0, 1
-PEPPER, SALT = 0, 1
-
+# Parts of a row and their words.
 PARTS = ("base", "mixing", "patch", "cutout", "erased", "id", "sigma", "salt", "matrix", "color",
          "steps")  # fmt: skip
 PLAIN_PARTS = tuple(part for part in PARTS if part not in ("matrix", "color"))
