@@ -1,6 +1,8 @@
 """JPEG photographs from files to 224 x 224: `python -m benchmarks.bench_photos`."""
 
+import shutil
 import tempfile
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -13,10 +15,22 @@ import simplejpeg
 import torch
 from torch.utils.data import DataLoader
 
+from augfeed.read.cache import Cache
 from benchmarks import common, peer_torch
 from benchmarks.chain import Augfeed, Chain
 from benchmarks.contest import Contestant, Job, Passes, Suite
-from benchmarks.data import PHOTO_SIZE, CutPhotos, Photos, jpeg, make_photos, read_photos
+from benchmarks.data import (
+    LARGE,
+    PHOTO_SIZE,
+    CutPhotos,
+    Photos,
+    enlarged,
+    jpeg,
+    make_photos,
+    read_photos,
+)
+from benchmarks.peer_dali import DIFFERS as DALI_DIFFERS
+from benchmarks.peer_dali import dali_basic
 from benchmarks.peer_kornia import DIFFERS, Kornia
 
 SAMPLES, QUICK_SAMPLES = 1024, 256
@@ -30,6 +44,25 @@ Finish = Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor
 
 def augfeed(job: Job[Photos]) -> Passes:
     return Augfeed(job.data.source(), job.chain, batch=job.batch, threads=job.threads)
+
+
+def augfeed_ram(job: Job[Photos]) -> Passes:
+    return _cached(job, "ram")
+
+
+def augfeed_disk(job: Job[Photos]) -> Passes:
+    return _cached(job, "disk")
+
+
+def _cached(job: Job[Photos], kind: Any) -> Passes:
+    folder = tempfile.mkdtemp() if kind == "disk" else None
+    cache = Cache(kind, folder=folder)
+    passes = Augfeed(
+        job.data.source(), job.chain, batch=job.batch, threads=job.threads, cache=cache
+    )
+    if folder is not None:
+        weakref.finalize(passes, shutil.rmtree, folder, ignore_errors=True)
+    return passes
 
 
 def augfeed_basic(job: Job[Photos]) -> Passes:
@@ -102,12 +135,16 @@ class Probes:
 
 PILLOW = "decodes whole pictures with Pillow; crop and flip one by one"
 LESS = "no colour, mixing, Cutout, noise; labels are numbers"
+CACHED = "crops come from pictures of 256 pixels' short side, decoded in the pass before"
 NOTHING = "whole pictures, thrown away"
 IN_TORCH = "DataLoader workers, then PyTorch on the batch"
 IN_KORNIA = "DataLoader workers, then Kornia's classes on the batch"
 CONTESTANTS = (
     Contestant("augfeed", "augfeed", augfeed),
     Contestant("augfeed_basic", "augfeed, less", augfeed_basic, LESS, "basic"),
+    Contestant("augfeed_ram", "augfeed, from its warm cache in memory", augfeed_ram, CACHED),
+    Contestant("augfeed_disk", "augfeed, from its warm cache on disk", augfeed_disk, CACHED),
+    Contestant("dali", "DALI's own pipeline", dali_basic, DALI_DIFFERS, "basic"),
     Contestant("decoding", "simplejpeg in threads", decoding, NOTHING, "decode"),
     Contestant("torch", IN_TORCH, torch_after_workers, PILLOW),
     Contestant("kornia", IN_KORNIA, kornia_after_workers, f"{PILLOW}; {DIFFERS}; hue in HSV"),
@@ -116,8 +153,12 @@ CONTESTANTS = (
 
 def main(arguments: Sequence[str] | None = None) -> int:
     data = "folder with a folder of JPEG files for every class; default: made of two photographs"
-    options = common.parser("photos", data, batch=64).parse_args(arguments)
+    parser = common.parser("photos", data, batch=64)
+    parser.add_argument("--large", action="store_true", help="enlarged to 2,000 pixels a side")
+    options = parser.parse_args(arguments)
     wanted = options.samples or (QUICK_SAMPLES if options.quick else SAMPLES)
+    if options.large:
+        wanted = options.samples or wanted // 4
     with tempfile.TemporaryDirectory() as name:
         made, probes = Path(name, "made"), Path(name, "probes")
         made.mkdir()
@@ -127,9 +168,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if options.data
             else make_photos(made, wanted, options.batch)
         )
+        if options.large:
+            photos = enlarged(photos, Path(name))
         job = Job(photos, CHAIN, photos.classes, options.batch, options.threads, options.threads)
         title = "JPEG photographs from files to 224 x 224"
-        suite = Suite("photos", title, photos.name, job, CONTESTANTS, Probes(probes))
+        kind = "photos"
+        if options.large:
+            title, kind = (
+                f"JPEG photographs of {LARGE:,} pixels, from files to 224 x 224",
+                "photos-large",
+            )
+        suite = Suite(kind, title, photos.name, job, CONTESTANTS, Probes(probes))
         return common.main(suite, options)
 
 

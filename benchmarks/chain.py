@@ -90,10 +90,12 @@ def policy_of(chain: Chain) -> Policy:
 class Augfeed:
     """Passes of an `augfeed.DataLoader`, each the next epoch."""
 
-    def __init__(self, source: Any, chain: Chain, *, batch: int, threads: int) -> None:
+    def __init__(
+        self, source: Any, chain: Chain, *, batch: int, threads: int, **options: Any
+    ) -> None:
         self.loader = DataLoader(
             source, batch, shuffle=True, drop_last=True, policy=policy_of(chain),
-            num_workers=threads,
+            num_workers=threads, **options,
         )  # fmt: skip
 
     def __call__(self) -> Iterator[tuple[Any, Any]]:

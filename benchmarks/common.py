@@ -157,8 +157,8 @@ def parser(suite: str, data: str, batch: int) -> argparse.ArgumentParser:
 def command_of(suite: str, options: argparse.Namespace) -> str:
     """Return the command that was given, with the name of a folder in place of its path."""
     words = [f"python -m benchmarks.bench_{suite}"]
-    for name in ("data", "samples", "batch", "threads", "rounds", "only", "quick"):
-        value = getattr(options, name)
+    for name in ("data", "samples", "batch", "threads", "rounds", "only", "quick", "large"):
+        value = getattr(options, name, None)
         if value is True:
             words.append(f"--{name}")
         elif value is not None and value is not False:
@@ -171,7 +171,7 @@ def main(suite: Suite[D], options: argparse.Namespace) -> int:
     console = Console(stderr=True)
     suite = replace(suite, contestants=chosen(suite, options.only))
     rounds = options.rounds or (QUICK_ROUNDS if options.quick else ROUNDS)
-    command = command_of(suite.name, options)
+    command = command_of(suite.name.partition("-")[0], options)
     try:
         with _progress(console) as progress:
             total = len(suite.contestants) * (rounds + 2)

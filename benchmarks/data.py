@@ -17,6 +17,7 @@ from benchmarks.chain import AREA, ASPECT, Chain
 
 CLASSES = 10  # of the arrays that are made
 PHOTO_SIZE = (500, 375)  # width, height
+LARGE = 2000  # pixels of the longer side of photographs that are enlarged
 QUALITY = 90
 FILES = 256
 
@@ -114,6 +115,21 @@ def make_photos(folder: Path, wanted: int, batch: int) -> Photos:
     made = read_photos(folder, wanted, batch)
     name = f"{FILES} crops of two photographs, {width} x {height}, JPEG quality {QUALITY}"
     return replace(made, name=name)
+
+
+def enlarged(photos: Photos, folder: Path) -> Photos:
+    """Write the photographs again, their longer side `LARGE` pixels, and return those."""
+    made: dict[str, str] = {}
+    for path in dict.fromkeys(photos.paths):
+        with Image.open(path) as file:
+            picture = file.convert("RGB")
+        share = LARGE / max(picture.size)
+        size = (round(picture.width * share), round(picture.height * share))
+        made[path] = str(folder / f"large-{len(made):05}.jpg")
+        large = np.asarray(picture.resize(size, Image.Resampling.BICUBIC))
+        Path(made[path]).write_bytes(jpeg(large))
+    paths = tuple(made[path] for path in photos.paths)
+    return replace(photos, name=f"{photos.name}, enlarged to {LARGE:,} pixels", paths=paths)
 
 
 def jpeg(pixels: NDArray[np.uint8]) -> bytes:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from augfeed.pipeline import Order as Order
     from augfeed.pipeline import Pipeline as Pipeline
     from augfeed.policy import Policy as Policy
+    from augfeed.policy.stages import Kornia as Kornia
     from augfeed.presets import resolve_policy as resolve_policy
     from augfeed.read.sources import open_source as open_source
     from augfeed.targets import Targets as Targets
@@ -27,6 +28,7 @@ _HOMES = {
     "Batch": "augfeed.batch",
     "DataLoader": "augfeed.loader",
     "Invariances": "augfeed.invariances",
+    "Kornia": "augfeed.policy.stages",
     "Order": "augfeed.pipeline",
     "Output": "augfeed.engines",
     "Pipeline": "augfeed.pipeline",
@@ -43,6 +45,7 @@ __all__ = [
     "Batch",
     "DataLoader",
     "Invariances",
+    "Kornia",
     "Order",
     "Output",
     "Pipeline",

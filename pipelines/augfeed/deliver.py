@@ -17,17 +17,17 @@ from augfeed.errors import InputError
 from augfeed.memory import Memory, writable
 from augfeed.plan import Plan
 from augfeed.plan.fixed import Fixed
-from augfeed.plan.rows import samples_of
 from augfeed.prefetch import Aside
 from augfeed.read.arrays import ArraySource
+from augfeed.read.frames import Frames
 from augfeed.read.sources import Source
-from augfeed.read.stage import read_frames
+from augfeed.read.unread import Taken
 
 SHARE = 0.25  # of a GPU's free memory that a data set may take without being told to
 READ_ROWS = 16  # pictures that one task decodes
 
-Made = tuple[torch.Tensor, Any]  # images, targets
-Targets = Callable[[Plan], Any]
+Made = tuple[torch.Tensor, Any, Taken]  # images, targets, whose pictures they are
+Targets = Callable[[Plan, Taken], Any]
 
 
 @dataclass(slots=True)
@@ -41,6 +41,7 @@ class Stock:
     fixed: Fixed
     output: Output
     pictures: NDArray[Any] | None
+    frames: Frames
     memory: Memory
     costs: Costs
 
@@ -51,15 +52,17 @@ class Stock:
         windows = plan.window.at(*self.source.sizes)
         return windows.offset
 
-    def places(self, plan: Plan) -> NDArray[np.int64]:
-        """Return the rows of `pictures` that a plan is about."""
+    def places(self, taken: Taken) -> NDArray[np.int64]:
+        """Return the rows of `pictures` that hold some samples."""
         assert isinstance(self.source, ArraySource)
-        return self.source.rows(samples_of(plan.ids))
+        return self.source.rows(taken.ids)
 
-    def read(self, plan: Plan, rows: NDArray[np.int64], out: Any = None) -> NDArray[Any]:
+    def read(
+        self, plan: Plan, rows: NDArray[np.int64], taken: Taken, out: Any = None
+    ) -> NDArray[Any]:
         """Return the frames of some rows of a plan, in `out` if that is given."""
         with self.costs.of("read", len(rows)):
-            return read_frames(self.source, plan, rows, self.fixed, self.memory, out=out)
+            return self.frames.read(plan, rows, taken, out)
 
 
 class OnDevice:
@@ -148,19 +151,20 @@ class OnDevice:
         stream of who takes it waits for it, the host does not.
         """
         made: list[Any] = []
-        aside = self.aside
+        aside, taken = self.aside, Taken.of(plan.ids)
         if self.pictures is not None:
             return (
-                [lambda: made.append(aside.run(partial(self._gathered, plan, targets)))],
+                [lambda: made.append(aside.run(partial(self._gathered, plan, taken, targets)))],
                 lambda: aside.take(made[0]),
             )
         parts = np.array_split(np.arange(len(plan.ids)), max(1, len(plan.ids) // READ_ROWS))
         frames, left = self._frames(plan), _Countdown(len(parts))
 
         def read(part: NDArray[np.int64]) -> None:
-            self._fill(plan, part, frames[part[0] : part[-1] + 1].numpy() if len(part) else None)
+            out = frames[part[0] : part[-1] + 1].numpy() if len(part) else None
+            self._fill(plan, part, taken, out)
             if left.ended():
-                made.append(aside.run(partial(self._framed, plan, frames, targets)))
+                made.append(aside.run(partial(self._framed, plan, taken, frames, targets)))
 
         return [partial(read, part) for part in parts], lambda: aside.take(made[0])
 
@@ -175,37 +179,46 @@ class OnDevice:
         element = torch.uint8 if dtype == np.uint8 else torch.float32
         return torch.empty((len(plan.ids), *shape), dtype=element, pin_memory=pinned)
 
-    def _fill(self, plan: Plan, part: NDArray[np.int64], out: Any) -> None:
+    def _fill(self, plan: Plan, part: NDArray[np.int64], taken: Taken, out: Any) -> None:
         if out is None:
             return
         if self.stock.pictures is not None:
-            places = self.stock.places(plan)[part]
+            places = self.stock.places(taken)[part]
             check_places(places, len(self.stock.pictures))
             # Checked above: "raise" would go through a copy of all that is taken.
             np.take(self.stock.pictures, places, axis=0, out=out, mode="clip")
         else:
-            self.stock.read(plan, part, out)
+            self.stock.read(plan, part, taken, out)
 
-    def _framed(self, plan: Plan, frames: torch.Tensor, targets: Targets) -> Made:
+    def _framed(self, plan: Plan, taken: Taken, frames: torch.Tensor, targets: Targets) -> Made:
         with self.stock.costs.of("augment", plan.count):
             device = self.device
             images = self.engine.apply(
-                plan, frames.to(device, non_blocking=True), offsets=self.stock.offsets(plan),
-                output=self.stock.output,
+                plan, staged(plan, frames.to(device, non_blocking=True)),
+                offsets=self.stock.offsets(plan), output=self.stock.output,
             )  # fmt: skip
-            return images, onto(targets(plan), device)
+            return images, onto(targets(plan, taken), device), taken
 
-    def _gathered(self, plan: Plan, targets: Targets) -> Made:
+    def _gathered(self, plan: Plan, taken: Taken, targets: Targets) -> Made:
         pictures = self.pictures
         assert pictures is not None
         with self.stock.costs.of("augment", plan.count):
             images = self.engine.apply(
-                plan, pictures, places=self.stock.places(plan), offsets=self.stock.offsets(plan),
+                plan, pictures, places=self.stock.places(taken), offsets=self.stock.offsets(plan),
                 output=self.stock.output,
             )  # fmt: skip
             if pictures.is_cuda:  # they were made on another stream
                 pictures.record_stream(torch.cuda.current_stream(pictures.device))
-            return images, onto(targets(plan), self.device)
+            return images, onto(targets(plan, taken), self.device), taken
+
+
+def staged(plan: Plan, frames: torch.Tensor) -> torch.Tensor:
+    """Return frames `[M, H, W, C]` after the stages of Kornia, if the policy has any."""
+    if not plan.policy.stages:
+        return frames
+    from augfeed.stages import run_stages
+
+    return run_stages(plan, frames)
 
 
 def onto(targets: Any, device: torch.device) -> Any:

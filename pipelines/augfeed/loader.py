@@ -25,11 +25,15 @@ from augfeed.invariances import Invariances
 from augfeed.philox import check_key
 from augfeed.pipeline import Form, Pipeline
 from augfeed.policy import Policy
+from augfeed.read.decode import MAX_PIXELS
+from augfeed.read.reading import OnError, Reading
+from augfeed.read.unread import Unread
 
 T_co = TypeVar("T_co", covariant=True, default=Any)
 OWN = (
     "policy", "seed", "device", "engine", "dtype", "channels_last", "targets", "split",
     "invariances", "allow", "image_key", "label_key", "num_classes", "resident",
+    "on_error", "cache", "max_pixels",
 )  # fmt: skip
 
 
@@ -45,7 +49,9 @@ class DataLoader(torch.utils.data.DataLoader[T_co]):
     "sparse") what labels become. `image_key` and `label_key` say where picture and label are in a
     sample, where that is not plain; `num_classes` how wide soft targets are. `resident` keeps
     pictures in memory in the device's memory for the whole run; None does where they take a quarter
-    of what a GPU has free, or less. `invariances` and `allow`: see `Pipeline`. `shard`: "auto"
+    of what a GPU has free, or less. `on_error`, `cache` and `max_pixels` are about files: see
+    `Reading`; what could not be read is told at the end of an epoch, and in `unread`.
+    `invariances` and `allow`: see `Pipeline`. `shard`: "auto"
     splits the epoch over the ranks of torch.distributed if no sampler is given, None never,
     `(rank, world)` as it says; `batch_size` is that of one rank. `split` is "train" or "test" for
     paths that hold both.
@@ -93,6 +99,9 @@ class DataLoader(torch.utils.data.DataLoader[T_co]):
         label_key: Any = None,
         num_classes: int | None = None,
         resident: bool | None = None,
+        on_error: OnError = "raise",
+        cache: Any = None,
+        max_pixels: int = MAX_PIXELS,
         shard: Any = "auto",
     ) -> None:
         """Build torch's loader, then the lane; nothing is read yet, no device is touched."""
@@ -105,6 +114,8 @@ class DataLoader(torch.utils.data.DataLoader[T_co]):
         self.split, self.invariances, self.allow = split, invariances, allow
         self.image_key, self.label_key, self.num_classes = image_key, label_key, num_classes
         self.resident, self.shard = resident, shard
+        self.on_error, self.cache, self.max_pixels = on_error, cache, max_pixels
+        reading = Reading(on_error, cache, max_pixels)
         self._epoch, self._seen = 0, 0
         self._run: Run | None = None
         self._next: Run | None = None
@@ -116,7 +127,7 @@ class DataLoader(torch.utils.data.DataLoader[T_co]):
             collate_fn = choice.given_collate(collate_fn)
             making = Making(
                 self._policy, Output(dtype, channels_last), engine, device, targets, num_classes,
-                resident,
+                resident, reading,
             )  # fmt: skip
             self._lane = choice.lane_for(self, dataset, collate_fn, batch_size, making)
             items = self._lane.recognised.source if isinstance(self._lane, NativeLane) else dataset
@@ -179,6 +190,13 @@ class DataLoader(torch.utils.data.DataLoader[T_co]):
         if not isinstance(self._lane, NativeLane):
             raise InputError(f"lane={self.lane!r} has no pipeline: see explain()")
         return self._lane.pipeline
+
+    @property
+    def unread(self) -> tuple[Unread, ...]:
+        """The files that could not be read in the newest pass, and what took their places."""
+        if self._run is None or not isinstance(self._lane, NativeLane):
+            return ()
+        return self._lane.pipeline.log.of(self._run.epoch)
 
     def explain(self) -> str:
         """Return which lane is taken and why, and what each stage runs on and has cost so far."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from augfeed.errors import PolicyError
-from augfeed.policy import OPERATIONS, OneOf, Policy
+from augfeed.policy import OPERATIONS, Kornia, OneOf, Policy
 from augfeed.policy.describe import parameters, shown, suggest
 
 ALIASES = {
@@ -48,6 +48,16 @@ class Call:
                 raise self.error(f"{self.name} gets {name!r} twice: give it once", keyword)
             found[name] = self._value(keyword.value, holds_operations=name == nested)
         return found
+
+    def named(self) -> dict[str, Any]:
+        """Return the values of a stage of Kornia: its class, then any parameters by name."""
+        if len(self.positional) != 1:
+            raise self.error(f'{self.name} takes one name, as in {self.name}("RandomEqualize")')
+        known = ("name", *(keyword.arg or "**" for keyword in self.keywords))
+        found = self.arguments(known)
+        if "**" in found:
+            raise self.error(f"{self.name}: ** has no place in a policy: name each parameter")
+        return {"name": found.pop("name"), "parameters": found}
 
     def error(self, message: str, node: ast.expr | ast.keyword | None = None) -> PolicyError:
         """Return an error that points at a part of the line, or else at the whole call."""
@@ -127,7 +137,10 @@ def _operation(call: Call) -> Any:
     if cls is None:
         cure = suggest(call.name.lower(), (*OPERATIONS, *ALIASES))
         raise call.error(f"{shown(call.name)} is not an operation: {cure}")
-    arguments = call.arguments(parameters(cls), "operations" if cls is OneOf else "")
+    if cls is Kornia:
+        arguments = call.named()
+    else:
+        arguments = call.arguments(parameters(cls), "operations" if cls is OneOf else "")
     try:
         return cls(**arguments)
     except PolicyError as error:
@@ -135,6 +148,8 @@ def _operation(call: Call) -> Any:
 
 
 def _signature(cls: type[Any]) -> str:
+    if cls is Kornia:
+        return 'kornia("Class", parameter=..., ...)'
     written = (
         name if info.is_required() else f"{name}={_text(info.default)}"
         for name, info in cls.__pydantic_fields__.items() if name != "op"
@@ -150,6 +165,9 @@ def _literal(node: ast.expr) -> Any:
 
 
 def _written(operation: Any) -> str:
+    if isinstance(operation, Kornia):
+        named = (f"{name}={_text(value)}" for name, value in operation.parameters)
+        return f"kornia({', '.join((_text(operation.name), *named))})"
     parts = []
     for index, name in enumerate(parameters(type(operation))):
         info = type(operation).__pydantic_fields__[name]

@@ -46,6 +46,8 @@ class Stream(IntEnum):
     NOISE_PIXELS = 22
     SALT_AND_PEPPER = 23
     SALT_PIXELS = 24
+    REPLACE = 25
+    KORNIA = 26
 
 
 def check_key(seed: int, epoch: int) -> None:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from augfeed.batch import Batch
 from augfeed.costs import Costs
-from augfeed.deliver import READ_ROWS, OnDevice, Stock
+from augfeed.deliver import READ_ROWS, Made, OnDevice, Stock, onto
 from augfeed.engines import Engine, Output, Place
 from augfeed.engines.cpu import Job, allocate
 from augfeed.errors import InputError, InputTypeError
@@ -23,20 +23,22 @@ from augfeed.memory import Memory
 from augfeed.philox import check_key
 from augfeed.plan import NONE, Plan, Rows, draw_plan
 from augfeed.plan.fixed import Fixed
-from augfeed.plan.rows import joined, samples_of
+from augfeed.plan.rows import joined
 from augfeed.policy import CutMix, Mixup, OneOf, Policy, Resize
 from augfeed.policy.check import check_policy
+from augfeed.read.frames import Frames
 from augfeed.read.order import batch_positions, epoch_order, steps_per_epoch
+from augfeed.read.reading import Reading
 from augfeed.read.sources import Source, open_source
 from augfeed.read.stage import resident_pictures
+from augfeed.read.unread import Taken, UnreadLog
 from augfeed.targets import make_targets
 
 Form = Literal["auto", "dense", "sparse"]
 TOGETHER_ROWS, TOGETHER_BYTES = 8192, 64 << 20  # of small batches that are made as one
 T = TypeVar("T")
 Indices = NDArray[np.int64]
-Images = tuple[torch.Tensor, Any]  # and targets
-Made = tuple[Sequence[Callable[[], None]], Callable[[], Images]]
+Making = tuple[Sequence[Callable[[], None]], Callable[[], Made]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +79,7 @@ class Pipeline:
         output: Output = Output(),  # noqa: B008  (frozen)
         targets: Form = "auto",
         place: Place = Place(),  # noqa: B008  (frozen)
+        reading: Reading = Reading(),  # noqa: B008  (frozen)
     ) -> None:
         """Open the data and check that policy, data and output fit each other."""
         if not isinstance(policy, Policy):
@@ -88,15 +91,16 @@ class Pipeline:
         check_key(seed, 0)
         self.source: Source = open_source(data)
         self.policy, self.order, self.seed = policy, order, seed
-        self.output, self.form, self.place = output, targets, place
+        self.output, self.form, self.place, self.reading = output, targets, place, reading
         output.check(policy)
         place.check()
         self.size = policy.size(self.source.sizes)
         self.fixed = Fixed.of(policy, self.source.channels)
-        self._memory, self.costs = Memory(), Costs()
+        self._memory, self.costs, self.log = Memory(), Costs(), UnreadLog()
+        self._frames = Frames(self.source, policy, self._memory, reading, self.log)
         self._stock = Stock(
-            self.source, self.fixed, output, resident_pictures(self.source, policy), self._memory,
-            self.costs,
+            self.source, self.fixed, output, resident_pictures(self.source, policy), self._frames,
+            self._memory, self.costs,
         )  # fmt: skip
         self._maker = OnDevice(self._stock, place)
         self._mixing = any(isinstance(item, Mixup | CutMix | OneOf) for item in policy.operations)
@@ -120,6 +124,10 @@ class Pipeline:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._lock = threading.Lock()
+
+    def begin(self) -> None:
+        """See, at the start of an epoch, what other processes have put into the cache."""
+        self._frames.begin()
 
     def __len__(self) -> int:
         """Return the number of batches of an epoch."""
@@ -166,7 +174,9 @@ class Pipeline:
         How samples are put into batches and given out (size, rank, dtype, targets) is not part.
         """
         shuffled = str(self.order.shuffle)
-        parts = (self.source.fingerprint(), self.policy.digest, str(self.seed), shuffled)
+        parts = [self.source.fingerprint(), self.policy.digest, str(self.seed), shuffled]
+        if self._frames.side:
+            parts.append(f"from pictures of {self._frames.side} pixels")
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
     def batch(self, epoch: int, step: int) -> Batch:
@@ -261,13 +271,18 @@ class Pipeline:
         return Work([run], lambda: finish[0]())
 
     def _batches(
-        self, plan: Plan, many: Sequence[tuple[Rows, int]], made: Callable[[], Images]
+        self, plan: Plan, many: Sequence[tuple[Rows, int]], made: Callable[[], Made]
     ) -> list[Callable[[], Batch]]:
-        ids = torch.from_numpy(samples_of(plan.ids[: plan.count]))
-
         def cut(part: slice, rows: Rows, step: int) -> Batch:
-            images, targets = made()
+            images, targets, taken = made()
+            ids = torch.from_numpy(taken.ids[: plan.count])
             if len(many) == 1:
+                unread = taken.unread[: plan.count]
+                if self.reading.on_error == "skip" and unread.any():
+                    left = torch.from_numpy(np.flatnonzero(~unread))
+                    there = onto(left, images.device)
+                    images, ids = images[there], ids[left]
+                    targets = None if targets is None else targets[there]
                 return Batch(images, targets, ids, plan.epoch, step, plan)
             draw = partial(draw_plan, self.policy, rows, seed=plan.seed, epoch=plan.epoch,
                            size=self.size)  # fmt: skip
@@ -280,31 +295,31 @@ class Pipeline:
             for (rows, step), end in zip(many, ends.tolist(), strict=True)
         ]
 
-    def _targets(self, plan: Plan) -> Any:
-        labels = None if self.source.labels is None else self.source.labels[samples_of(plan.ids)]
+    def _targets(self, plan: Plan, taken: Taken) -> Any:
+        labels = None if self.source.labels is None else self.source.labels[taken.ids]
         return make_targets(labels, plan, num_classes=self.source.num_classes, form=self.form)
 
-    def _on_cpu(self, plan: Plan, rows: Rows) -> Made:
+    def _on_cpu(self, plan: Plan, rows: Rows) -> Making:
         job = Job(plan, self.fixed, self.output, self._memory)
         channels, stock = self.source.channels, self._stock
         out, batch = allocate(plan.count, channels, self.size, self.output, self._memory)
-        offsets = stock.offsets(plan)
+        offsets, taken = stock.offsets(plan), Taken.of(plan.ids)
 
         def augment(which: Indices) -> None:
             if stock.pictures is not None:
-                places = stock.places(plan)
+                places = stock.places(taken)
                 with self.costs.of("augment", len(which)):
                     job.run(stock.pictures, which, out, places=places, offsets=offsets)
                 return
             needed = _needed(plan, which)
             places = np.zeros(len(plan.ids), np.int64)
             places[needed] = np.arange(len(needed))
-            frames = stock.read(plan, needed)
+            frames = _staged(plan, needed, stock.read(plan, needed, taken))
             with self.costs.of("augment", len(which)):
                 job.run(frames, which, out, places=places)
 
         tasks = [partial(augment, part) for part in self._parts(rows)]
-        return tasks, lambda: (batch, self._targets(plan))
+        return tasks, lambda: (batch, self._targets(plan, taken), taken)
 
     def _parts(self, rows: Rows) -> list[Indices]:
         # Mixing groups stay whole, so that no partner is read twice.
@@ -321,6 +336,7 @@ class Pipeline:
         # The last order is kept: every batch of an epoch asks for it.
         with self._lock:
             if self._kept is None or self._kept[0] != epoch:
+                self.begin()
                 order = epoch_order(
                     len(self.source), seed=self.seed, epoch=epoch, shuffle=self.order.shuffle
                 )
@@ -337,6 +353,15 @@ class Pipeline:
         exact = resize.size if resize is not None and isinstance(resize.size, tuple) else None
         if sizes := self.source.sizes or exact:
             plan.window.at(*sizes)
+
+
+def _staged(plan: Plan, rows: Indices, frames: NDArray[Any]) -> NDArray[Any]:
+    # Kornia's stages come between reading and the pass; few policies have any.
+    if not plan.policy.stages:
+        return frames
+    from augfeed.stages import run_stages
+
+    return run_stages(plan, torch.from_numpy(frames), rows).numpy()
 
 
 def _per_batch(policy: Policy) -> bool:

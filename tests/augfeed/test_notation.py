@@ -19,6 +19,7 @@ from augfeed.policy import (
     Cutout,
     GaussianNoise,
     HorizontalFlip,
+    Kornia,
     Mixup,
     Normalize,
     OneOf,
@@ -69,6 +70,9 @@ def values(schema: dict[str, Any], definitions: dict[str, Any]) -> st.SearchStra
 @st.composite
 def operations(draw: st.DrawFn, title: str, definitions: dict[str, Any] | None = None) -> Any:
     cls = next(cls for cls in OPERATIONS.values() if cls.__name__ == title)
+    if cls is Kornia:
+        bounds = [draw(st.floats(0.5, 1)), draw(st.floats(1, 2))]
+        return Kornia("RandomGamma", gamma=bounds, p=draw(st.floats(0, 1)))
     schema = TypeAdapter(cls).json_schema()
     given = {}
     for name, field in schema["properties"].items():

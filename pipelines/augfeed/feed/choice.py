@@ -15,7 +15,8 @@ from augfeed.policy import CutMix, Mixup, OneOf, Policy
 from augfeed.policy.check import check_policy
 from augfeed.presets import resolve_policy
 from augfeed.read.datasets import Recognised, known_name, native_source
-from augfeed.read.sources import ArraySource, EncodedSource, open_source
+from augfeed.read.reading import Reading
+from augfeed.read.sources import ArraySource, EncodedSource, is_file_list, open_source
 
 CURE = (
     "this loader's policy would be left out: something (Accelerate's skip_first_batches does it) "
@@ -122,7 +123,7 @@ def _is_raw(dataset: Any) -> bool:
     # What is no data set to torch: a path, an array, a pair of arrays.
     if isinstance(dataset, str | os.PathLike | np.ndarray):
         return True
-    if isinstance(dataset, torch.Tensor):
+    if isinstance(dataset, torch.Tensor) or is_file_list(dataset):
         return True
     return isinstance(dataset, tuple) and len(dataset) == 2 and np.ndim(dataset[0]) > 2
 
@@ -132,6 +133,11 @@ def _general(loader: Any, dataset: Any, collate: Any, making: Making, reason: st
         raise InputError(
             f"resident=True is for data sets whose pictures lie in memory, and here {reason}: "
             "use resident=None"
+        )
+    if making.reading != Reading():
+        raise InputError(
+            "on_error, cache and max_pixels are for files that the loader reads itself, "
+            f"and here {reason}: leave them out, or give a folder, shards or a list of files"
         )
     if making.num_classes is None:
         making = replace(making, num_classes=classes_of(dataset))

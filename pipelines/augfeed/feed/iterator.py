@@ -20,6 +20,7 @@ class Feed:
         self._length = _length(loader)
         self._pin = bool(loader.pin_memory) and torch.accelerator.is_available()
         self._step, self._end = 0, loader._gradient_end()
+        self._ended = getattr(loader._lane, "ended", None)
 
     def __iter__(self) -> "Feed":
         return self
@@ -57,6 +58,9 @@ class Feed:
         except StopIteration:
             self._run.done = True
             self._finish()
+            if self._ended is not None:
+                self._ended(self._run.epoch)
+                self._ended = None
             raise
         self._step = ticket.step + 1 if ticket.step >= 0 else self._step + 1
         self._run.position = ticket.end if ticket.end >= 0 else self._run.position + 1

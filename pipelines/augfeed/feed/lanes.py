@@ -17,10 +17,10 @@ from torch.utils.data import IterableDataset, Sampler, default_collate
 
 from augfeed.batch import Batch
 from augfeed.costs import Costs
-from augfeed.deliver import onto
+from augfeed.deliver import onto, staged
 from augfeed.engines import Output, Place, engine_for, indexed
 from augfeed.engines.cpu import CpuEngine, Job, allocate
-from augfeed.errors import InputTypeError
+from augfeed.errors import InputTypeError, ReadError
 from augfeed.feed.accelerate import accelerate_device
 from augfeed.feed.fetch import (
     Fetched,
@@ -42,6 +42,8 @@ from augfeed.plan.rows import samples_of
 from augfeed.policy import Policy
 from augfeed.prefetch import Aside, Prefetcher
 from augfeed.read.datasets import Recognised
+from augfeed.read.reading import Reading
+from augfeed.read.unread import LOG
 from augfeed.targets import Targets, make_targets, softens
 
 GROUPS_AHEAD = 4  # of batches made together, which take a device's memory meanwhile
@@ -72,6 +74,7 @@ class Making:
     form: Form
     num_classes: int | None
     resident: bool | None = None
+    reading: Reading = Reading()  # noqa: RUF009  (frozen)
 
     @property
     def place(self) -> Place:
@@ -183,7 +186,8 @@ class GeneralLane:
             # Aside, so that the copy of this batch runs beside the step that has the one before.
             aside = self._aside = self._aside or Aside(indexed(place.known))
             return aside.take(aside.run(lambda: engine.apply(
-                plan, moved(frames, place.known), output=making.output)))  # fmt: skip
+                plan, staged(plan, moved(frames, place.known)), output=making.output)))  # fmt: skip
+        frames = staged(plan, frames)
         channels = frames.shape[3]
         out, images = allocate(plan.count, channels, plan.size, making.output, self._memory)
         job = Job(plan, Fixed.of(making.policy, channels), making.output, self._memory)
@@ -261,7 +265,7 @@ class NativeLane:
     def _build(making: Making, recognised: Recognised) -> Pipeline:
         return Pipeline(
             recognised.source, making.policy, output=making.output, targets=making.form,
-            place=making.place,
+            place=making.place, reading=making.reading,
         )  # fmt: skip
 
     def open(
@@ -271,12 +275,20 @@ class NativeLane:
         if self.pipeline.device != self.making.place.known:
             self.pipeline = self._build(self.making, self.recognised)
         pipeline, threads = self.pipeline, loader.num_workers
+        pipeline.begin()
         each = max(1, threads) if pipeline.whole_batches else 1
         ahead = (loader.prefetch_factor or 2) * each
         if pipeline.together(1) > 1:
             ahead = min(ahead, GROUPS_AHEAD)
         works = map(self._work, self._together(tickets()))
-        return Threads(Prefetcher(works, threads=threads, ahead=ahead))
+        alone = loader._rank_and_world()[1] == 1
+        return Threads(Prefetcher(works, threads=threads, ahead=ahead), alone=alone)
+
+    def ended(self, epoch: int) -> None:
+        """Tell, at the end of an epoch, what could not be read in it."""
+        skipped = self.making.reading.on_error == "skip"
+        if report := self.pipeline.log.report(epoch, skipped=skipped):
+            LOG.warning(report)
 
     def _together(self, tickets: Iterator[Ticket]) -> Iterator[list[Ticket]]:
         # Batches that are made as one: of any number but one only for a data set on a device.
@@ -321,17 +333,27 @@ class NativeLane:
 class Threads:
     """Batches from our own threads."""
 
-    def __init__(self, works: Prefetcher[list[Callable[[], Given]]]) -> None:
-        """Take the prefetcher, whose pieces are one batch or more."""
+    def __init__(self, works: Prefetcher[list[Callable[[], Given]]], *, alone: bool) -> None:
+        """Take the prefetcher, whose pieces are one batch or more; `alone` without other ranks."""
         self._works, self._made = works, deque[Callable[[], Given]]()
+        self._alone = alone
 
     def __iter__(self) -> "Threads":
         return self
 
     def __next__(self) -> Given:
-        if not self._made:
-            self._made.extend(next(self._works))
-        return self._made.popleft()()
+        while True:
+            if not self._made:
+                self._made.extend(next(self._works))
+            given = self._made.popleft()()
+            if len(given[1]):
+                return given
+            if not self._alone:
+                # The other ranks have a batch here, and would wait for this one for ever.
+                raise ReadError(
+                    f"batch {given[2].step} has no picture that can be read, and on_error='skip' "
+                    "leaves nothing of it: use on_error='replace' with several ranks"
+                )
 
 
 def recipe_for(policy: Policy, collate: Any, keys: tuple[Any, Any], form: Form) -> Recipe:

@@ -44,6 +44,7 @@ def _resample(
         or image.shape[2] != out.shape[2]
     ):
         raise ValueError("the box is not inside the picture, or the channels differ")
+    inner = 0.0, 0.0, float(height), float(width)
     y0, x0 = offset[0], offset[1]
     y1, x1 = y0 + out.shape[0], x0 + out.shape[1]
     whole = height == resized[0] and width == resized[1]
@@ -51,7 +52,7 @@ def _resample(
         if whole:
             _copy(image, top + y0, left + x0, out)
         else:
-            _resize(image, box, resized, y0, x0, out)
+            _resize(image, box, inner, resized, y0, x0, out)
         return
     rows = _places(y0, y1, resized[0], pad_mode)
     columns = _places(x0, x1, resized[1], pad_mode)
@@ -63,7 +64,7 @@ def _resample(
         y0, y1 = _needed(rows)
         x0, x1 = _needed(columns)
         part = np.empty((y1 - y0, x1 - x0, out.shape[2]), out.dtype)
-        _resize(image, box, resized, y0, x0, part)
+        _resize(image, box, inner, resized, y0, x0, part)
         _gather(part, rows - y0, columns - x0, run, fill, out)
 
 
@@ -135,22 +136,31 @@ def _gather(
 def _resize(
     image: Array,
     box: Whole,
+    inner: tuple[float, ...],
     resized: Whole,
     top: int,
     left: int,
     out: Array,
 ) -> None:
-    # Write rows and columns from (top, left) on, of the box resized, to `out`.
+    # Write rows and columns from (top, left) on, of the inner box resized, to `out`. `inner` is
+    # (top, left, height, width) within the box, in fractions of pixels; what is around it counts
+    # as far as the box reaches.
     rows, columns, channels = out.shape
     if rows == 0 or columns == 0:
         return
-    starts_y, shares_y = _blends(box[2], resized[0], top, rows)
-    starts_x, shares_x = _blends(box[3], resized[1], left, columns)
+    starts_y, shares_y = _blends(inner[0], inner[2], box[2], resized[0], top, rows)
+    starts_x, shares_x = _blends(inner[1], inner[3], box[3], resized[1], left, columns)
     weights_y, weights_x = _like(shares_y, image), _like(shares_x, image)
     first = starts_y[0]
     count = min(starts_y[-1] + weights_y.shape[1], box[2]) - first
     leftmost = starts_x[0]
     width = min(starts_x[-1] + weights_x.shape[1], box[3]) - leftmost
+    if (
+        min(box[0] + first, box[1] + leftmost) < 0
+        or box[0] + first + count > image.shape[0]
+        or box[1] + leftmost + width > image.shape[1]
+    ):
+        raise ValueError("the picture lacks pixels that the box needs")
     starts_y -= first
     starts_x -= leftmost
 
@@ -171,10 +181,13 @@ def _resize(
 
 
 @njit(nogil=True)
-def _blends(length: int, size: int, first: int, count: int) -> tuple[Ints, Array]:
-    """Return, for outputs `first`, ... of a side resized from `length` to `size`, the first input,
-    int64 `[count]`, and the weights from it on, float64 `[count, taps]` with zeros at the end."""
-    scale = length / size
+def _blends(
+    begin: float, span: float, length: int, size: int, first: int, count: int
+) -> tuple[Ints, Array]:
+    """Return, for outputs `first`, ... of a side, of whose `length` inputs `span` from `begin` on
+    are resized to `size`: the first input, int64 `[count]`, and the weights from it on, float64
+    `[count, taps]` with zeros at the end."""
+    scale = span / size
     support = max(scale, 1.0)
     inverse = 1.0 / support
     taps = int(np.ceil(2.0 * support))
@@ -182,7 +195,7 @@ def _blends(length: int, size: int, first: int, count: int) -> tuple[Ints, Array
     starts = np.empty(count, np.int64)
     weights = np.zeros((count, taps))
     for j in range(count):
-        center = (first + j + 0.5) * scale
+        center = begin + (first + j + 0.5) * scale
         start = max(int(center - support + 0.5), 0)
         end = min(int(center + support + 0.5), length, start + taps)
         total = 0.0

@@ -37,6 +37,7 @@ from augfeed.policy.output import (
     RandomErasing,
     SaltAndPepper,
 )
+from augfeed.policy.stages import Kornia
 
 Window = RandomResizedCrop | RandomCrop | CenterCrop
 Affine = HorizontalFlip | VerticalFlip | Rotate | Translate | Scale | Shear | Perspective
@@ -46,6 +47,7 @@ Operation = Annotated[
     | RandomResizedCrop
     | RandomCrop
     | CenterCrop
+    | Kornia
     | HorizontalFlip
     | VerticalFlip
     | Rotate
@@ -72,10 +74,11 @@ Operation = Annotated[
 ]
 _WINDOWS = (RandomResizedCrop, RandomCrop, CenterCrop)
 _MIXERS = (Mixup, CutMix, OneOf)
-# The order in which the one pass carries them out; geometric operations keep the order given.
+# The order of execution; stages of Kornia, and geometric operations, keep the order given.
 STAGES: tuple[tuple[type[Any], ...], ...] = (
     (Resize,),
     _WINDOWS,
+    (Kornia,),
     (HorizontalFlip, VerticalFlip, Rotate, Translate, Scale, Shear, Perspective),
     (Border,),
     (ColorJitter,),
@@ -103,9 +106,10 @@ class Policy(BaseModel):
     """What is done to the pictures and labels of a data set: a list of operations.
 
     Operations are carried out in one fixed order, whatever order they are given in: window
-    (resize, crop), geometry, colour, mixing, occlusion, normalisation, noise; `operations` shows
-    them in that order. Each operation occurs at most once. `invariances` are the rules that the
-    policy promises to keep; a loader refuses a policy that breaks them.
+    (resize, crop), stages of Kornia, geometry, colour, mixing, occlusion, normalisation, noise;
+    `operations` shows them in that order. Each operation occurs at most once, but for `Kornia`. A
+    module of Kornia's may stand for its stage. `invariances` are the rules that the policy promises
+    to keep; a loader refuses a policy that breaks them.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -129,7 +133,7 @@ class Policy(BaseModel):
         """Check the operations; raise `PolicyError` naming all that cannot be carried out."""
         listed = isinstance(operations, Iterable) and not isinstance(operations, str | bytes | dict)
         data: dict[str, Any] = {
-            "operations": tuple(operations) if listed else operations,
+            "operations": tuple(map(_given, operations)) if listed else operations,
             "invariances": invariances_of(invariances)
             if isinstance(invariances, str)
             else invariances,
@@ -181,6 +185,11 @@ class Policy(BaseModel):
         return found
 
     @cached_property
+    def stages(self) -> tuple[Kornia, ...]:
+        """The stages of Kornia, in the order of execution."""
+        return tuple(item for item in self.operations if isinstance(item, Kornia))
+
+    @cached_property
     def _by_class(self) -> dict[type[Any], Any]:
         return {type(item): item for item in self.operations}
 
@@ -204,8 +213,12 @@ class Policy(BaseModel):
         return resized(resize, source)
 
     def with_(self, *operations: Any) -> "Policy":
-        """Return a policy with more operations; one of the same kind replaces the old one."""
-        kinds = {type(operation) for operation in operations}
+        """Return a policy with more operations; one of the same kind replaces the old one.
+
+        A stage of Kornia joins those that are there.
+        """
+        operations = tuple(map(_given, operations))
+        kinds = {type(operation) for operation in operations} - {Kornia}
         kept = [item for item in self.operations if type(item) not in kinds]
         return Policy([*kept, *operations], invariances=self.invariances)
 
@@ -240,8 +253,14 @@ class Policy(BaseModel):
         return hashlib.sha256(json.dumps(done, sort_keys=True).encode()).hexdigest()
 
 
+def _given(item: Any) -> Any:
+    # A module of Kornia's stands for its stage.
+    module = hasattr(item, "forward_parameters") and not isinstance(item, type)
+    return Kornia(item) if module else item
+
+
 def _once(operations: tuple[Any, ...]) -> None:
-    for stage in (*((cls,) for cls in _RANK), _WINDOWS, _MIXERS):
+    for stage in (*((cls,) for cls in _RANK if cls is not Kornia), _WINDOWS, _MIXERS):
         found = [operation for operation in operations if isinstance(operation, stage)]
         names = list(dict.fromkeys(repr(operation.op) for operation in found))
         if len(names) > 1:
@@ -284,6 +303,7 @@ __all__ = [
     "HorizontalFlip",
     "Invariances",
     "Invert",
+    "Kornia",
     "LabelSmoothing",
     "Mixer",
     "Mixup",

@@ -15,6 +15,7 @@ from augfeed.policy import (
     Grayscale,
     HorizontalFlip,
     Invert,
+    Kornia,
     Mixup,
     OneOf,
     Perspective,
@@ -33,6 +34,7 @@ from augfeed.policy import (
 )
 from augfeed.policy.base import interval, pair
 from augfeed.policy.describe import suggest
+from augfeed.policy.effects import effects
 
 # A bound is passed by a value that equals it but for rounding: 1 / 1.3 is a zoom of 1.3.
 SLACK = 1e-9
@@ -114,6 +116,7 @@ def findings(
         found += _geometry(operation, rules)
         found += _color(operation, rules)
         found += _labels(operation, rules, policy, source)
+        found += _kornia(operation, rules)
     return tuple(found)
 
 
@@ -221,6 +224,23 @@ def _cutout(cutout: Cutout, most: float, policy: Policy, source: tuple[int, int]
     rows, columns = pair(cutout.size)
     worst = min(rows, height) * min(columns, width) / (height * width)
     return finding(harmless or worst <= most + SLACK, worst, math.isqrt(int(most * height * width)))
+
+
+def _kornia(operation: Any, rules: Invariances) -> Iterator[Finding]:
+    if not isinstance(operation, Kornia):
+        return
+    never = operation.arguments.get("p") == 0
+    for effect in effects(operation):
+        bound, passing = getattr(rules, effect.rule), None
+        if isinstance(bound, bool):
+            ok = bound or not effect.worst
+        elif effect.rule == "min_crop":
+            ok = effect.worst >= bound
+        else:
+            ok = effect.worst <= bound * (1 + SLACK)
+            passing = bound if isinstance(effect.value, int | float) else None
+        name, ok = f"{operation.name}.{effect.parameter}", never or ok
+        yield Finding("kornia", name, effect.value, effect.rule, bound, ok, effect.worst, passing)
 
 
 def _at_most(operation: Any, parameter: str, rule: str, rules: Invariances) -> Finding:

@@ -6,6 +6,7 @@ import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -24,6 +25,7 @@ from PIL import (
     TiffImagePlugin,
     WebPImagePlugin,
 )
+from PIL import __version__ as pillow_version
 from PIL.ImageFile import ImageFile
 
 from augfeed.errors import ReadError
@@ -33,6 +35,8 @@ from augfeed.read.exif import UPRIGHT, Picture, orientation, upright, upright_si
 
 Channels = Literal[1, 3]
 MAX_PIXELS = 178_956_970  # declared by one file; Pillow's own limit
+READER = 1  # rises when the same file would give other pixels
+MAX_SCANS = 100  # of a progressive JPEG: each goes over all pixels; encoders write about ten
 ORIENTATION_TAG = 0x0112
 
 # Pillow's `open` would warn of large pictures, through state that all threads share, and would try
@@ -52,49 +56,105 @@ _QUIET = threading.Lock()
 _REMOVE = "fetch the file again, or remove it"
 
 
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What the header of an encoded picture says.
+
+    `size` is (height, width) as stored, `held` the EXIF orientation, 1 to 8, `header` that of a
+    JPEG, else None.
+    """
+
+    size: tuple[int, int]
+    held: int
+    header: jpeg.Header | None
+
+    @property
+    def upright(self) -> tuple[int, int]:
+        """(height, width) after the EXIF orientation."""
+        return upright_size(self.size, self.held)
+
+
+def look(data: bytes, name: str, max_pixels: int = MAX_PIXELS) -> Look:
+    """Return what the header of an encoded picture says; nothing else is read.
+
+    Raises `ReadError` that names the file, also for one that declares more than `max_pixels`.
+    """
+    if data.startswith(jpeg.MAGIC):
+        header = _jpeg_header(data, name, max_pixels)
+        return Look((header.height, header.width), header.held, header)
+    with _guard(name), _open(data, name, max_pixels) as image:
+        held = _held(image, data)  # newer Pillow turns a TIFF then
+        return Look((image.height, image.width), held, None)
+
+
+def reader_version() -> str:
+    """Return a text that names all that pixels depend on but the file: code and libraries."""
+    libraries = {"simplejpeg": simplejpeg.__version__, "pillow": pillow_version}
+    return f"reader {READER}, " + ", ".join(f"{name} {held}" for name, held in libraries.items())
+
+
 def picture_size(data: bytes, name: str) -> tuple[int, int]:
     """Return `(height, width)` of an encoded picture after its EXIF orientation.
 
     Only the header is read. Raises `ReadError` that names the file.
     """
-    if data.startswith(jpeg.MAGIC):
-        header = _jpeg_header(data, name)
-        return upright_size((header.height, header.width), header.held)
-    with _guard(name), _open(data, name) as image:
-        held = _held(image, data)
-        return upright_size((image.height, image.width), held)
+    return look(data, name).upright
 
 
-def decode(data: bytes, name: str, channels: Channels, memory: Memory | None = None) -> Picture:
+def decode(
+    data: bytes,
+    name: str,
+    channels: Channels,
+    memory: Memory | None = None,
+    max_pixels: int = MAX_PIXELS,
+) -> Picture:
     """Return an encoded picture as uint8 `[h, w, channels]`, C-contiguous, turned upright by EXIF.
 
     Of several pictures in one file the first counts. Alpha is dropped, colour profiles are not
     applied; 16 bits are cut to the upper 8, floats must lie in [0, 1]. Raises `ReadError`, naming
-    the file, for what cannot be decoded in full, or declares more than `MAX_PIXELS` pixels.
+    the file, for what cannot be decoded in full, or declares more than `max_pixels` pixels.
     A JPEG is decoded into a block of `memory`.
     """
     if not data.startswith(jpeg.MAGIC):
-        with _guard(name), _open(data, name) as image:
+        with _guard(name), _open(data, name, max_pixels) as image:
             return upright(_pixels(image, channels), _held(image, data))
-    header = _jpeg_header(data, name)
-    if header.components != 4:  # CMYK is left to Pillow
-        try:
-            space = "RGB" if channels == 3 else "GRAY"
-            shape = (header.height, header.width, channels)
-            pixels: Picture = (memory or Memory()).take(shape, np.uint8)
-            simplejpeg.decode_jpeg(data, space, buffer=pixels)
-            return upright(pixels, header.held)
-        except (ValueError, KeyError, RuntimeError):
-            pass  # rare encodings, and damage: Pillow says which, and what is wrong
-    with _guard(name), JpegImagePlugin.JpegImageFile(io.BytesIO(data)) as image:
-        return upright(_pixels(image, channels), header.held)
+    header = _jpeg_header(data, name, max_pixels)
+    pixels = decode_jpeg(data, header, channels, memory or Memory())
+    if pixels is None:  # rare encodings, and damage: Pillow says which, and what is wrong
+        with _guard(name), JpegImagePlugin.JpegImageFile(io.BytesIO(data)) as image:
+            pixels = _pixels(image, channels)
+    return upright(pixels, header.held)
 
 
-def _jpeg_header(data: bytes, name: str) -> jpeg.Header:
+def decode_jpeg(
+    data: bytes, header: jpeg.Header, channels: Channels, memory: Memory, scale: int = 1
+) -> Picture | None:
+    """Return a JPEG as stored, uint8 `[ceil(h / scale), ceil(w / scale), channels]`.
+
+    `scale` is 1, 2, 4 or 8. None if libjpeg-turbo refuses it, or finds damage, or it is CMYK.
+    """
+    if header.components == 4:
+        return None
+    height, width = -(-header.height // scale), -(-header.width // scale)
+    pixels: Picture = memory.take((height, width, channels), np.uint8)
+    space = "RGB" if channels == 3 else "GRAY"
+    smallest = {} if scale == 1 else {"min_height": height, "min_width": width}
+    try:
+        made = simplejpeg.decode_jpeg(data, space, buffer=pixels, **smallest)
+    except (ValueError, KeyError, RuntimeError):
+        return None
+    return pixels if made.shape == pixels.shape else None
+
+
+def _jpeg_header(data: bytes, name: str, max_pixels: int = MAX_PIXELS) -> jpeg.Header:
     header = jpeg.read_header(data)
     if header is None:
         raise ReadError(f"{name}: its JPEG header is cut short or malformed: {_REMOVE}")
-    _check_size(header.height, header.width, name)
+    _check_size(header.height, header.width, name, max_pixels)
+    if header.progressive and (count := jpeg.scans(data)) > MAX_SCANS:
+        raise ReadError(
+            f"{name}: has {count} scans, more than the {MAX_SCANS} that are decoded: {_REMOVE}"
+        )
     if not header.fits(len(data)):
         raise ReadError(
             f"{name}: declares {header.width} x {header.height} pixels, more than its {len(data)} "
@@ -103,11 +163,11 @@ def _jpeg_header(data: bytes, name: str) -> jpeg.Header:
     return header
 
 
-def _check_size(height: int, width: int, name: str) -> None:
-    if height * width > MAX_PIXELS:
+def _check_size(height: int, width: int, name: str, max_pixels: int) -> None:
+    if height * width > max_pixels:
         raise ReadError(
-            f"{name}: declares {width} x {height} pixels, more than the {MAX_PIXELS} that are "
-            "decoded: scale the picture down, or remove it"
+            f"{name}: declares {width} x {height} pixels, more than the {max_pixels} that are "
+            "decoded: scale the picture down, remove it, or raise max_pixels"
         )
 
 
@@ -122,7 +182,7 @@ def _guard(name: str) -> Iterator[None]:
         raise ReadError(f"{name}: cannot be decoded ({error}): {_REMOVE}") from error
 
 
-def _open(data: bytes, name: str) -> ImageFile:
+def _open(data: bytes, name: str, max_pixels: int = MAX_PIXELS) -> ImageFile:
     if not data:
         raise ReadError(f"{name}: is empty: {_REMOVE}")
     reason = "is no picture in a format that is read"
@@ -136,7 +196,7 @@ def _open(data: bytes, name: str) -> ImageFile:
             if accept is not None:
                 reason = f"has a broken {kind} header ({error})"
             continue
-        _check_size(image.height, image.width, name)
+        _check_size(image.height, image.width, name, max_pixels)
         return image
     raise ReadError(f"{name}: {reason}: {_REMOVE}, or convert it to JPEG or PNG")
 

@@ -41,6 +41,9 @@ class EncodedSource(Protocol):
     def fingerprint(self) -> str:
         """Return 64 hexadecimal digits that change when the data set does."""
 
+    def identity(self, i: int) -> str:
+        """Return a text that changes when the encoded picture `i` does, without reading it."""
+
     def image(self, i: int) -> Picture:
         """Return picture `i`, uint8 `[h, w, C]`."""
 

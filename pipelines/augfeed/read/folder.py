@@ -13,9 +13,11 @@ from augfeed.errors import InputError, ReadError
 from augfeed.read.decode import Channels, decode
 from augfeed.read.exif import Picture
 from augfeed.read.labels import check_classes, check_labels
+from augfeed.read.listing import Shown, kept, settled
 
 EXTENSIONS = (
-    ".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm",
+    ".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm", ".jp2",
+    ".j2k", ".avif",
 )  # fmt: skip
 
 
@@ -49,9 +51,9 @@ class FolderSource:
             raise InputError(
                 f"{os.fspath(root)!r} {what}: give the folder that holds a folder for every class"
             )
-        with os.scandir(folder) as entries:
-            classes = sorted(entry.name for entry in entries if entry.is_dir())
-        found = {name: _files(folder / name, endings) for name in classes}
+        listed = _listed(folder, endings)
+        classes = listed["classes"]
+        found = {name: listed["files"][name] for name in classes}
         for name, files in found.items():
             if not files and any(found.values()):
                 raise InputError(
@@ -61,7 +63,7 @@ class FolderSource:
         paths = [path for files in found.values() for path in files]
         labels = [k for k, files in enumerate(found.values()) for _ in files]
         if not classes:
-            paths = _files(folder, endings)
+            paths = listed["files"][""]
         if not paths:
             raise InputError(
                 f"{os.fspath(root)!r} has no pictures: looked for {' '.join(endings)} in "
@@ -85,9 +87,18 @@ class FolderSource:
             raise InputError("samples is empty: give at least one picture")
         self = cls.__new__(cls)
         paths = [os.fspath(path) for path, _ in pairs]
-        root = os.path.commonpath([os.path.abspath(p) for p in {*map(os.path.dirname, paths)}])
-        self._set(root, paths, [label for _, label in pairs], classes, channels)
+        self._set(_root_of(paths), paths, [label for _, label in pairs], classes, channels)
         self.name = name
+        return self
+
+    @classmethod
+    def plain(cls, files: Iterable[Any], channels: Channels = 3) -> "FolderSource":
+        """Return a source over given files, in their order, without labels."""
+        paths = [os.fspath(path) for path in files]
+        if not paths:
+            raise InputError("files is empty: give at least one picture")
+        self = cls.__new__(cls)
+        self._set(_root_of(paths), paths, None, None, channels)
         return self
 
     def _set(
@@ -127,6 +138,15 @@ class FolderSource:
         except OSError as error:
             raise _unreadable(path, error) from error
 
+    def identity(self, i: int) -> str:
+        """Return a text that changes when file `i` does; raise `ReadError` if it is not there."""
+        path = self.path(i)
+        try:
+            stat = os.stat(path)
+        except OSError as error:
+            raise _unreadable(path, error) from error
+        return f"{os.path.abspath(path)}\0{stat.st_size}\0{stat.st_mtime_ns}"
+
     def image(self, i: int) -> Picture:
         """Return picture `i` whole, decoded, uint8 `[h, w, C]`; raise `ReadError` if it is not."""
         return decode(self.read(i), self.path(i), self.channels)
@@ -156,12 +176,41 @@ class FolderSource:
         return below.replace(os.sep, "/")
 
 
-def _files(folder: Path, endings: tuple[str, ...]) -> list[str]:
+def _root_of(paths: Sequence[str]) -> str:
+    return os.path.commonpath([os.path.abspath(p) for p in {*map(os.path.dirname, paths)}])
+
+
+def _listed(folder: Path, endings: tuple[str, ...]) -> Any:
+    """Return the classes of a folder, sorted, and the files of each; of "" without classes.
+
+    The listing of a large folder is kept on disk, as long as no folder in it is changed.
+    """
+    key = "\0".join(("folder", os.path.abspath(folder), *endings))
+    return kept(key, lambda found: settled(found["folders"]), lambda: _scan(folder, endings))
+
+
+def _scan(folder: Path, endings: tuple[str, ...]) -> dict[str, Any]:
+    with os.scandir(folder) as entries:
+        classes = sorted(entry.name for entry in entries if entry.is_dir())
+    folders = [[os.path.abspath(folder), os.stat(folder).st_mtime_ns]]
+    files: dict[str, list[str]] = {}
+    with Shown(f"listing {folder}", len(classes) or None) as shown:
+        for name in classes or [""]:
+            files[name] = _files(folder / name, endings, folders)
+            shown.advance()
+    return {"folders": folders, "classes": classes, "files": files}
+
+
+def _files(folder: Path, endings: tuple[str, ...], folders: list[list[Any]]) -> list[str]:
     # Sorted by folder, then by name, as torchvision's ImageFolder does, so that labels and indices
-    # found with one hold for the other.
+    # found with one hold for the other. Times are taken first: what comes later changes them.
+    found = []
+    for place, _, names in os.walk(folder, followlinks=True):
+        folders.append([os.path.abspath(place), os.stat(place).st_mtime_ns])
+        found.append((place, names))
     return [
         os.path.join(place, name)
-        for place, _, names in sorted(os.walk(folder, followlinks=True))
+        for place, names in sorted(found)
         for name in sorted(names)
         if name.lower().endswith(endings)
     ]

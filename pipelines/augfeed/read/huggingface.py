@@ -82,6 +82,12 @@ class HuggingFaceSource:
         """Return the expression that gives picture `i`, for messages: `data[7]['image']`."""
         return f"data[{i if self._ids is None else self._ids[i]}][{self.columns[0]!r}]"
 
+    def identity(self, i: int) -> str:
+        """Return a text that changes when picture `i` does: its table's fingerprint, its row."""
+        if not 0 <= i < len(self):
+            raise InputError(f"i={i!r} is not in [0, {len(self)}): there is no such picture")
+        return f"{self._parent}\0{self.columns[0]}\0{self._rows[i]}"
+
     def read(self, i: int) -> bytes:
         """Return the encoded picture `i`; raise `ReadError` if it cannot be read.
 

@@ -8,6 +8,8 @@ MAGIC = b"\xff\xd8\xff"
 # Start-of-frame markers: all of C0 to CF but DHT (C4), JPG (C8) and DAC (CC).
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _HUFFMAN = frozenset((0xC0, 0xC1, 0xC2))
+_PROGRESSIVE = frozenset((0xC2, 0xC6, 0xCA, 0xCE))
+_START_OF_SCAN = b"\xff\xda"
 _APP1, _SCAN, _END = 0xE1, 0xDA, 0xD9
 _ALONE = frozenset((0x01, *range(0xD0, 0xD8)))  # markers without a length
 # A block of 64 pixels takes a bit at least in each scan that it occurs in; a progressive picture
@@ -23,16 +25,22 @@ class Header(NamedTuple):
     components: int
     held: int
     huffman: bool
+    progressive: bool
 
     def fits(self, size: int) -> bool:
         """Whether a file of `size` bytes can hold that many pixels."""
         return not self.huffman or self.height * self.width <= _PIXELS_PER_BYTE * size
 
 
+def scans(data: bytes) -> int:
+    """Return the number of scans in a JPEG, or a few more: thumbnails in it count, too."""
+    return data.count(_START_OF_SCAN)
+
+
 def read_header(data: bytes) -> Header | None:
     """Return what a JPEG declares, or None if its header is cut short or malformed."""
     at, end, held = 2, len(data), UPRIGHT
-    frame: tuple[int, int, int, bool] | None = None
+    frame: tuple[int, int, int, int] | None = None
     while at + 4 <= end and data[at] == 0xFF:
         marker = data[at + 1]
         if marker == 0xFF:
@@ -49,10 +57,11 @@ def read_header(data: bytes) -> Header | None:
                 return None
             height = data[at + 5] << 8 | data[at + 6]
             width = data[at + 7] << 8 | data[at + 8]
-            frame = height, width, data[at + 9], marker in _HUFFMAN
+            frame = height, width, data[at + 9], marker
         elif marker == _APP1 and held == UPRIGHT and data[at + 4 : at + 10] == b"Exif\0\0":
             held = orientation(data[at + 10 : at + 2 + length])
         at += 2 + length
     if frame is None or not frame[0] * frame[1] * frame[2]:
         return None
-    return Header(frame[0], frame[1], frame[2], held, frame[3])
+    height, width, components, kind = frame
+    return Header(height, width, components, held, kind in _HUFFMAN, kind in _PROGRESSIVE)

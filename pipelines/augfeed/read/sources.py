@@ -17,6 +17,7 @@ from augfeed.read.decode import Channels
 from augfeed.read.encoded import EncodedSource, Source
 from augfeed.read.folder import EXTENSIONS, FolderSource
 from augfeed.read.idx import idx_images, open_idx
+from augfeed.read.tar import TarSource, is_shard, shards_in, shards_of
 
 _IMAGES = {
     "train": ("images", "x", "x_train", "train_images", "data"),
@@ -27,7 +28,8 @@ _LABELS = {
     "test": ("y_test", "test_labels"),
 }
 _KINDS = (
-    "a path (a folder with a folder for every class, a folder of MNIST's idx files, an .npz file), "
+    "a path (a folder with a folder for every class, a folder of MNIST's idx files, an .npz file, "
+    "a .tar shard or a pattern of them), a list of files or of pairs (file, class number), "
     "arrays (images, or a tuple (images, labels)), a data set of torchvision without transforms "
     "(ImageFolder, MNIST, CIFAR10), a TensorDataset, a bunch of scikit-learn with images, or a "
     "source"
@@ -45,11 +47,12 @@ def open_source(
 ) -> Source:
     """Return the source of samples that `data` stands for.
 
-    `data` is a path (image folder, folder of idx files, images file of idx, `.npz`), an array or
-    tensor with `labels`, a tuple `(images, labels)`, a data set of torchvision or scikit-learn, or
-    a source. `classes` and `layout` go with arrays, `channels` with image folders, `split` ("train"
-    or "test") with idx folders and `.npz`. Raises `InputTypeError` for anything else and
-    `InputError` for what cannot be used.
+    `data` is a path (image folder, folder of idx files, images file of idx, `.npz`), tar shards
+    (a path, a pattern with `*` or braces, a folder of them, a list), a list of files or of pairs
+    `(file, class number)`, an array or tensor with `labels`, a tuple `(images, labels)`, a data set
+    of torchvision or scikit-learn, or a source. `classes` and `layout` go with arrays, `channels`
+    with files, `split` ("train" or "test") with idx folders and `.npz`. Raises `InputTypeError` for
+    anything else and `InputError` for what cannot be used.
     """
     if isinstance(data, np.ndarray | torch.Tensor):
         return ArraySource(data, labels, classes, layout=layout)
@@ -62,6 +65,8 @@ def open_source(
         return data
     if isinstance(data, str | os.PathLike):
         return _open_path(Path(data), channels, layout, split)
+    if is_file_list(data):
+        return _open_list(data, channels)
     if isinstance(data, tuple) and len(data) == 2:
         return ArraySource(data[0], data[1], classes, layout=layout)
     source = recognise(data, channels)
@@ -73,8 +78,12 @@ def open_source(
 
 
 def _open_path(path: Path, channels: Channels, layout: Layout | None, split: str) -> Source:
+    if is_shard(path):
+        return TarSource(shards_of(str(path)), channels)
     if path.is_dir():
         images = idx_images(path, split)
+        if not images and (shards := shards_in(path)):
+            return TarSource(shards, channels)
         return open_idx(images) if images else FolderSource(path, channels)
     if not path.exists():
         raise InputError(f"{str(path)!r} does not exist: give {_KINDS}")
@@ -83,6 +92,36 @@ def _open_path(path: Path, channels: Channels, layout: Layout | None, split: str
     if "images" in path.name and "idx" in path.name:
         return open_idx(path)
     raise InputError(f"{str(path)!r} is no file of many pictures: give {_KINDS}")
+
+
+def is_file_list(data: Any) -> bool:
+    """Whether something is a list of files, or of pairs of a file and a class number."""
+    if not isinstance(data, list) or not data:
+        return False
+    return all(isinstance(_file_of(item), str | os.PathLike) for item in (data[0], data[-1]))
+
+
+def _file_of(item: Any) -> Any:
+    pair = isinstance(item, tuple) and len(item) == 2 and isinstance(item[1], int | np.integer)
+    return item[0] if pair else item
+
+
+def _open_list(data: list[Any], channels: Channels) -> Source:
+    pairs = [isinstance(item, tuple) for item in data]
+    files = [_file_of(item) for item in data]
+    for k, file in enumerate(files):
+        if not isinstance(file, str | os.PathLike) or pairs[k] != pairs[0]:
+            raise InputTypeError(
+                f"item {k} of the list is {data[k]!r}, unlike the first, {data[0]!r}: give files, "
+                "or pairs (file, class number), and nothing else"
+            )
+    if any(pairs):
+        labels = [int(item[1]) for item in data]
+        names = [str(k) for k in range(max(labels) + 1)]
+        return FolderSource.of(zip(files, labels, strict=True), names, channels=channels)
+    if all(map(is_shard, files)):
+        return TarSource(files, channels)
+    return FolderSource.plain(files, channels)
 
 
 def _open_npz(path: Path, layout: Layout | None, split: str) -> ArraySource:
@@ -113,5 +152,7 @@ __all__ = [
     "EncodedSource",
     "FolderSource",
     "Source",
+    "TarSource",
+    "is_file_list",
     "open_source",
 ]

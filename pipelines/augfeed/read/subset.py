@@ -60,6 +60,10 @@ class SubsetSource:
         """Return the encoded picture `i`; raise `ReadError` if it cannot be read."""
         return self.source.read(self._whole(i))
 
+    def identity(self, i: int) -> str:
+        """Return the whole's identity of picture `i`."""
+        return self.source.identity(self._whole(i))
+
     def path(self, i: int) -> str:
         """Return the whole's name for picture `i`."""
         return self.source.path(self._whole(i))

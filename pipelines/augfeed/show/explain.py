@@ -11,7 +11,15 @@ from augfeed.policy import CutMix, LabelSmoothing, Mixup, OneOf
 from augfeed.read.decode import picture_size
 from augfeed.read.sources import ArraySource, Source
 from augfeed.show.labels import HARDLY, Share, batch_shares, class_name, share_text
-from augfeed.show.steps import Step, Values, box_text, color_steps, geometry_steps, later_steps
+from augfeed.show.steps import (
+    Step,
+    Values,
+    box_text,
+    color_steps,
+    geometry_steps,
+    kornia_steps,
+    later_steps,
+)
 from augfeed.show.windows import window_steps
 
 UNITS = "sizes are height x width, places (top, left), both in pixels"
@@ -138,6 +146,7 @@ def source_size(source: Source, index: int) -> tuple[int, int]:
 
 def _before(plan: Plan, row: int, source: Source) -> Iterator[Step]:
     yield from window_steps(plan, row, source_size(source, int(plan.ids[row])))
+    yield from kornia_steps(plan, row, source.channels)
     yield from geometry_steps(plan, row)
     yield from color_steps(plan, row, source.channels)
 

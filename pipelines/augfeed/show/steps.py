@@ -27,6 +27,7 @@ from augfeed.policy import (
     VerticalFlip,
 )
 from augfeed.policy.base import interval
+from augfeed.stages import drawn_by_stages
 
 Values = dict[str, Any]
 
@@ -67,6 +68,24 @@ class Step:
             "values": self.values,
             "text": self.text,
         }
+
+
+def kornia_steps(plan: Plan, row: int, channels: int) -> Iterator[Step]:
+    """Yield what the stages of Kornia drew for a row, in the order of the policy."""
+    for item in drawn_by_stages(plan, row, channels):
+        name = item.stage.name
+        told = ", ".join(f"{key} {_number(value)}" for key, value in item.values.items())
+        done = f"{name}: {told}" if told else name
+        yield Step(
+            "Kornia", item.stage.op, done if item.applied else name, "", item.p, item.applied,
+            item.values,
+        )  # fmt: skip
+
+
+def _number(value: Any) -> str:
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_number, value)) + "]"
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def geometry_steps(plan: Plan, row: int) -> Iterator[Step]:

@@ -11,13 +11,15 @@ from PIL import Image
 from augfeed.errors import InputError
 from augfeed.memory import Memory
 from augfeed.notation import parse_policy
-from augfeed.plan import Rows, draw_plan
-from augfeed.plan.fixed import Fixed
+from augfeed.plan import Plan, Rows, draw_plan
 from augfeed.read.arrays import ArraySource
 from augfeed.read.encoded import EncodedSource
 from augfeed.read.folder import FolderSource
-from augfeed.read.stage import read_frames, resident_pictures
+from augfeed.read.frames import Frames
+from augfeed.read.reading import Reading
+from augfeed.read.stage import resident_pictures
 from augfeed.read.subset import SubsetSource, subset
+from augfeed.read.unread import Taken, UnreadLog
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (6, 5, 7, 3), np.uint8)
 
@@ -78,6 +80,11 @@ def test_a_part_of_arrays_is_picked() -> None:
     assert isinstance(part, ArraySource) and np.shares_memory(part.images, IMAGES)
 
 
+def frames_of(source: Any, plan: Plan, which: Any) -> Any:
+    frames = Frames(source, plan.policy, Memory(), Reading(), UnreadLog())
+    return frames.read(plan, which, Taken.of(plan.ids))
+
+
 @pytest.mark.parametrize("policy", ["random_crop(4, padding=1)", "random_resized_crop(4)"])
 def test_frames_of_a_part_are_those_of_the_chosen_samples(policy: str, folder: Any) -> None:
     made, chosen = parse_policy(policy), [4, 0, 3, 4]
@@ -86,10 +93,10 @@ def test_frames_of_a_part_are_those_of_the_chosen_samples(policy: str, folder: A
     which = np.arange(3)
     for whole, alone in ((ArraySource(IMAGES), ArraySource(IMAGES[chosen])), (folder, None)):
         part = subset(whole, chosen)
-        frames = read_frames(part, plan, which, Fixed.of(made, 3), Memory())
+        frames = frames_of(part, plan, which)
         if alone is None:
             alone = ArraySource(np.stack([part.image(i) for i in range(4)]))
-        expected = read_frames(alone, plan, which, Fixed.of(made, 3), Memory())
+        expected = frames_of(alone, plan, which)
         np.testing.assert_array_equal(frames, expected)
 
 

@@ -1,0 +1,48 @@
+"""A box whose edges lie between pixels, resized."""
+
+from typing import Any
+
+from augfeed.kernels import SOURCES, compiled
+from augfeed.kernels.resample import _copy, _resize
+from augfeed.kernels.types import Array
+
+Whole = tuple[int, ...]
+
+
+def _compile(sources: int) -> Any:
+    # See `augfeed.kernels` for what `sources` is good for.
+    @compiled()
+    def resample_part(
+        image: Array, box: Whole, inner: tuple[float, ...], resized: Whole, offset: Whole,
+        out: Array,
+    ) -> int:  # fmt: skip
+        """Write a part of a box, resized with antialiasing, to `out`.
+
+        `box` (top, left, height, width) are whole pixels of `image` `[h, w, C]`, inside it; `inner`
+        (likewise, from the box's corner, in fractions of pixels) is resized to `resized` (height,
+        width); output pixel `(y, x)` of `out` `[H, W, C]` is pixel `(offset[0] + y, offset[1] + x)`
+        of the result. Where the filter reaches over the edges of `inner` it takes pixels of the
+        box, and none beyond. Both arrays are C-contiguous uint8. Raises `ValueError` where pixels
+        are missing.
+        """
+        top, left = offset[0], offset[1]
+        rows, columns = out.shape[0], out.shape[1]
+        if image.shape[2] != out.shape[2] or min(box[2], box[3], resized[0], resized[1]) < 1:
+            raise ValueError("the channels differ, or the box is empty")
+        if min(top, left) < 0 or top + rows > resized[0] or left + columns > resized[1]:
+            raise ValueError("the output is not inside the resized box")
+        y0, x0 = int(inner[0]), int(inner[1])
+        at_pixels = y0 == inner[0] and x0 == inner[1]
+        if not (at_pixels and inner[2] == resized[0] and inner[3] == resized[1]):
+            _resize(image, box, inner, resized, top, left, out)
+            return sources
+        y0, x0 = box[0] + y0 + top, box[1] + x0 + left
+        if min(y0, x0) < 0 or y0 + rows > image.shape[0] or x0 + columns > image.shape[1]:
+            raise ValueError("the picture lacks pixels that the box needs")
+        _copy(image, y0, x0, out)
+        return sources
+
+    return resample_part
+
+
+resample_part = _compile(SOURCES)

@@ -1,0 +1,36 @@
+"""Decoded pictures, kept so that later epochs need not decode: in RAM, on disk, on the device.
+
+Nothing is thrown out to make room: every epoch reads every picture once, and of what does not fit,
+the pictures that came first serve as many reads as any choice could; rules such as
+least-recently-used would throw out each picture just before it is read again.
+"""
+
+from augfeed.errors import InputError
+from augfeed.read.cache.pictures import Pictures as Pictures
+from augfeed.read.cache.pictures import Stats as Stats
+from augfeed.read.cache.settings import Cache as Cache
+from augfeed.read.cache.settings import cache_of as cache_of
+from augfeed.read.cache.settings import default_side as default_side
+
+
+def open_cache(cache: Cache, *, side: int, channels: int, version: str) -> Pictures:
+    """Return the pictures of a cache in RAM or on disk, kept with a short side of `side` pixels.
+
+    `version` names the reader and the libraries that decode: pictures on disk that were kept under
+    another version, side or number of channels are not found. Raises `InputError` for "gpu", whose
+    pictures are a `device.DevicePictures`.
+    """
+    match cache.kind:
+        case "ram":
+            from augfeed.read.cache.ram import RamPictures
+
+            return RamPictures(channels, cache.limit)
+        case "disk":
+            from augfeed.read.cache.disk import DiskPictures, Key
+
+            return DiskPictures(cache.place(), Key(side, channels, version), cache.limit)
+        case "gpu":
+            raise InputError(
+                "cache='gpu' keeps pictures on a device: open it as "
+                "augfeed.read.cache.device.DevicePictures(device, channels, limit)"
+            )
