@@ -35,6 +35,7 @@ type: .venv/.ready ## mypy, strict
 bench: .venv/.ready-bench ## measure; FASHION=folder and PHOTOS=folder say where the data are
 	$(BIN)/python -m benchmarks.bench_arrays $(if $(FASHION),--data $(FASHION)) $(ARGS)
 	$(BIN)/python -m benchmarks.bench_photos $(if $(PHOTOS),--data $(PHOTOS)) $(ARGS)
+	$(BIN)/python -m benchmarks.bench_photos --large $(if $(PHOTOS),--data $(PHOTOS)) $(ARGS)
 	$(BIN)/python -m benchmarks.bench_kernel $(ARGS)
 	$(BIN)/python -m benchmarks.bench_resident $(ARGS)
 
