@@ -129,6 +129,11 @@ class Pipeline:
         """See, at the start of an epoch, what other processes have put into the cache."""
         self._frames.begin()
 
+    @property
+    def kept_side(self) -> int:
+        """The short side, in pixels, at which decoded pictures are kept; 0 if none are."""
+        return self._frames.side
+
     def __len__(self) -> int:
         """Return the number of batches of an epoch."""
         return self.steps

@@ -48,12 +48,20 @@ def _native(loader: Any, lane: NativeLane) -> list[str]:
     if pipeline.in_memory:
         read = f"read: nothing to do, the pictures lie in memory{_resident(pipeline)}"
     else:
-        read = f"read: files or arrays are decoded, cut and resized in {where}"
+        read = f"read: files or arrays are decoded, cut and resized in {where}{_kept(pipeline)}"
     lines = [read + _cost(lane, "read"), _augment(lane, lane.making.place.engine_name, where)]
     unused = [name for name, default in _OF_WORKERS.items() if getattr(loader, name) != default]
     if unused:
         lines.append(f"without effect, as there are no worker processes: {', '.join(unused)}")
     return [*lines, _delivery(lane)]
+
+
+def _kept(pipeline: Any) -> str:
+    cache = pipeline.reading.kept
+    if not pipeline.kept_side or cache is None:
+        return ""
+    place = "in memory" if cache.kind == "ram" else f"in {cache.place()}"
+    return f", and kept {place} with a short side of {pipeline.kept_side} pixels"
 
 
 def _resident(pipeline: Any) -> str:

@@ -102,7 +102,7 @@ def test_the_fingerprint_tells_the_side(folder: Path) -> None:
     caches = (None, Cache("ram", side=48), Cache("ram", side=64), Cache("ram", 64))
     prints = {loader(folder, cache).pipeline.fingerprint for cache in caches}
     assert len(prints) == 3
-    assert loader(folder, "ram").pipeline._frames.side == 40  # 8/7 of 32, in steps of 8
+    assert loader(folder, "ram").pipeline.kept_side == 40  # 8/7 of 32, in steps of 8
 
 
 def test_broken_files_are_replaced_from_the_cache_too(folder: Path, cache: Cache) -> None:
@@ -117,10 +117,16 @@ def test_broken_files_are_replaced_from_the_cache_too(folder: Path, cache: Cache
     assert epochs(made) == cold and [item.sample for item in made.unread] == [2]
 
 
+def test_explain_tells_of_the_cache(folder: Path, cache: Cache) -> None:
+    text = loader(folder, cache).explain()
+    assert "kept in" in text and "with a short side of 48 pixels" in text
+    assert "kept in" not in loader(folder, None).explain()
+
+
 def test_arrays_have_no_cache() -> None:
     images = np.zeros((4, 8, 8, 3), np.uint8)
     made = augfeed.DataLoader(images, 2, policy="hflip", cache="ram")
-    assert made.pipeline._frames.side == 0 and len(list(made)) == 2
+    assert made.pipeline.kept_side == 0 and len(list(made)) == 2
 
 
 KILLED = """
