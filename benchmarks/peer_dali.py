@@ -53,9 +53,12 @@ def _pipeline(job: Job[Photos]) -> Any:
         )  # fmt: skip
         return images, labels
 
+    # Nothing is made ahead: what is left of a pass would be made while others are timed, and then
+    # be there when the next pass begins.
     define = dali.pipeline_def(
-        batch_size=job.batch, num_threads=job.threads, device_id=None, exec_dynamic=True
-    )
+        batch_size=job.batch, num_threads=job.threads, device_id=None, exec_async=False,
+        exec_pipelined=False, prefetch_queue_depth=1,
+    )  # fmt: skip
     pipeline = define(build)()
     pipeline.build()
     return pipeline

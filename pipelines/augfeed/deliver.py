@@ -212,13 +212,14 @@ class OnDevice:
             return images, onto(targets(plan, taken), self.device), taken
 
 
-def staged(plan: Plan, frames: torch.Tensor) -> torch.Tensor:
-    """Return frames `[M, H, W, C]` after the stages of Kornia, if the policy has any."""
+def staged(plan: Plan, frames: torch.Tensor, rows: NDArray[np.int64] | None = None) -> torch.Tensor:
+    """Return frames `[M, H, W, C]` of some rows (None: of all) after the policy's stages of Kornia;
+    the frames themselves if it has none."""
     if not plan.policy.stages:
         return frames
     from augfeed.stages import run_stages
 
-    return run_stages(plan, frames)
+    return run_stages(plan, frames, rows)
 
 
 def onto(targets: Any, device: torch.device) -> Any:

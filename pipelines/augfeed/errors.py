@@ -24,6 +24,12 @@ class InputTypeError(InputError, TypeError):
 class ReadError(AugfeedError, RuntimeError):
     """A file that cannot be read or decoded; the message names the file."""
 
+    @classmethod
+    def of(cls, path: str, error: OSError) -> "ReadError":
+        """Return the error for a file that the system does not give out."""
+        reason = error.strerror or error
+        return cls(f"{path}: cannot be read ({reason}): check that it is there and may be read")
+
 
 class StateError(AugfeedError, ValueError):
     """A loader state that does not fit this loader."""

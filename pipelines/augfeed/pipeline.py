@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from augfeed.batch import Batch
 from augfeed.costs import Costs
-from augfeed.deliver import READ_ROWS, Made, OnDevice, Stock, onto
+from augfeed.deliver import READ_ROWS, Made, OnDevice, Stock, onto, staged
 from augfeed.engines import Engine, Output, Place
 from augfeed.engines.cpu import Job, allocate
 from augfeed.errors import InputError, InputTypeError
@@ -319,7 +319,9 @@ class Pipeline:
             needed = _needed(plan, which)
             places = np.zeros(len(plan.ids), np.int64)
             places[needed] = np.arange(len(needed))
-            frames = _staged(plan, needed, stock.read(plan, needed, taken))
+            frames = stock.read(plan, needed, taken)
+            if self.policy.stages:
+                frames = staged(plan, torch.from_numpy(frames), needed).numpy()
             with self.costs.of("augment", len(which)):
                 job.run(frames, which, out, places=places)
 
@@ -358,15 +360,6 @@ class Pipeline:
         exact = resize.size if resize is not None and isinstance(resize.size, tuple) else None
         if sizes := self.source.sizes or exact:
             plan.window.at(*sizes)
-
-
-def _staged(plan: Plan, rows: Indices, frames: NDArray[Any]) -> NDArray[Any]:
-    # Kornia's stages come between reading and the pass; few policies have any.
-    if not plan.policy.stages:
-        return frames
-    from augfeed.stages import run_stages
-
-    return run_stages(plan, torch.from_numpy(frames), rows).numpy()
 
 
 def _per_batch(policy: Policy) -> bool:

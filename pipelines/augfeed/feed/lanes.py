@@ -276,6 +276,7 @@ class NativeLane:
             self.pipeline = self._build(self.making, self.recognised)
         pipeline, threads = self.pipeline, loader.num_workers
         pipeline.begin()
+        pipeline.log.begin(key[1])
         each = max(1, threads) if pipeline.whole_batches else 1
         ahead = (loader.prefetch_factor or 2) * each
         if pipeline.together(1) > 1:

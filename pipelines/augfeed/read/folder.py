@@ -136,7 +136,7 @@ class FolderSource:
             with open(path, "rb", buffering=0) as file:
                 return file.readall()
         except OSError as error:
-            raise _unreadable(path, error) from error
+            raise ReadError.of(path, error) from error
 
     def identity(self, i: int) -> str:
         """Return a text that changes when file `i` does; raise `ReadError` if it is not there."""
@@ -144,7 +144,7 @@ class FolderSource:
         try:
             stat = os.stat(path)
         except OSError as error:
-            raise _unreadable(path, error) from error
+            raise ReadError.of(path, error) from error
         return f"{os.path.abspath(path)}\0{stat.st_size}\0{stat.st_mtime_ns}"
 
     def image(self, i: int) -> Picture:
@@ -164,7 +164,7 @@ class FolderSource:
                 try:
                     size = os.stat(path).st_size
                 except OSError as error:
-                    raise _unreadable(path, error) from error
+                    raise ReadError.of(path, error) from error
                 line = f"{self._below(path)}\0{size}\0{label}\0"
                 digest.update(line.encode(errors="surrogateescape"))
             self._fingerprint = digest.hexdigest()
@@ -185,7 +185,8 @@ def _listed(folder: Path, endings: tuple[str, ...]) -> Any:
 
     The listing of a large folder is kept on disk, as long as no folder in it is changed.
     """
-    key = "\0".join(("folder", os.path.abspath(folder), *endings))
+    # The folder as it was given, too: the paths that are kept begin with it.
+    key = "\0".join(("folder", os.path.abspath(folder), os.fspath(folder), *endings))
     return kept(key, lambda found: settled(found["folders"]), lambda: _scan(folder, endings))
 
 
@@ -214,8 +215,3 @@ def _files(folder: Path, endings: tuple[str, ...], folders: list[list[Any]]) -> 
         for name in sorted(names)
         if name.lower().endswith(endings)
     ]
-
-
-def _unreadable(path: str, error: OSError) -> ReadError:
-    reason = error.strerror or error
-    return ReadError(f"{path}: cannot be read ({reason}): check that it is there and may be read")

@@ -12,8 +12,8 @@ from augfeed.read.cut import Four, Pair, View, scale_for, scaled_box
 from augfeed.read.decode import MAX_PIXELS, Channels, decode, decode_jpeg, look
 from augfeed.read.exif import Picture, upright
 
-_FROM_BELOW, _FROM_RIGHT = (3, 4, 7, 8), (2, 3, 6, 7)  # orientations whose first row, column of
-# the upright picture is the last one stored
+# Orientations in which the first row, or column, of the upright picture is the last one stored.
+_FROM_BELOW, _FROM_RIGHT = (3, 4, 7, 8), (2, 3, 6, 7)
 
 
 class Encoded:

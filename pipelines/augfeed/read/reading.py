@@ -1,4 +1,4 @@
-"""How files are read: by what, from which cache, within which limit, and what if one is broken."""
+"""How files are read: from which cache, within which limit, and what if one is broken."""
 
 from dataclasses import dataclass
 from typing import Any, Literal, get_args

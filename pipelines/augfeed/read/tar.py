@@ -118,7 +118,7 @@ class TarSource:
         try:
             data = self._files.read(shard, size, int(self._offset[i]))
         except OSError as error:
-            raise _unreadable(shard, error) from error
+            raise ReadError.of(shard, error) from error
         if len(data) != size:
             raise ReadError(f"{self.path(i)}: the shard has become shorter: build the loader anew")
         return data
@@ -209,7 +209,7 @@ def _stat(shard: str) -> tuple[int, int]:
     try:
         stat = os.stat(shard)
     except OSError as error:
-        raise _unreadable(shard, error) from error
+        raise ReadError.of(shard, error) from error
     return stat.st_size, stat.st_mtime_ns
 
 
@@ -243,7 +243,7 @@ def _scan(shard: str) -> list[Member]:
         cure = "fetch it again; a compressed shard must be unpacked first"
         raise ReadError(f"{shard}: is no tar file, or is damaged ({error}): {cure}") from error
     except OSError as error:
-        raise _unreadable(shard, error) from error
+        raise ReadError.of(shard, error) from error
     return members
 
 
@@ -300,11 +300,6 @@ def _split(name: str) -> tuple[str, str]:
     folder, slash, base = name.rpartition("/")
     stem, _, rest = base.partition(".")
     return folder + slash + stem, rest.rpartition(".")[2].lower()
-
-
-def _unreadable(path: str, error: OSError) -> ReadError:
-    reason = error.strerror or error
-    return ReadError(f"{path}: cannot be read ({reason}): check that it is there and may be read")
 
 
 def is_shard(path: Any) -> bool:

@@ -13,6 +13,7 @@ from augfeed.plan.rows import samples_of
 
 LOG = logging.getLogger("augfeed")
 TRIES = 32  # samples tried in place of one; so many broken ones in a row are no accident
+KEPT = 2  # epochs before the newest whose files are remembered
 SHOWN = 10  # files that a report names
 
 
@@ -52,6 +53,13 @@ class UnreadLog:
         self._found: dict[int, dict[int, Unread]] = {}
         self._lock = threading.Lock()
 
+    def begin(self, epoch: int) -> None:
+        """Start an epoch anew; forget those long past."""
+        with self._lock:
+            self._found.pop(epoch, None)
+            for old in [held for held in self._found if held < epoch - KEPT]:
+                del self._found[old]
+
     def add(self, unread: Unread) -> None:
         """Note a file; a sample counts once an epoch, however often it was tried."""
         with self._lock:
@@ -69,7 +77,9 @@ class UnreadLog:
         if not found:
             return ""
         done = "left out" if skipped else "replaced"
-        lines = [f"epoch {epoch}: {len(found)} files could not be read and were {done}:"]
+        files = "1 file" if len(found) == 1 else f"{len(found)} files"
+        were = "was" if len(found) == 1 else "were"
+        lines = [f"epoch {epoch}: {files} could not be read and {were} {done}:"]
         lines += [f"  {item.reason}" for item in found[:SHOWN]]
         if len(found) > SHOWN:
             lines.append(f"  and {len(found) - SHOWN} more: see the loader's `unread`")

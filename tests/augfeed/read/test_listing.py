@@ -132,3 +132,12 @@ def test_places_follow_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path
     monkeypatch.delenv("AUGFEED_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
     assert cache_folder("x") == tmp_path / "home" / "augfeed" / "x"
+
+
+def test_a_listing_holds_for_the_folder_as_it_is_given(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(root.parent)
+    assert FolderSource("photos").path(0) == os.path.join("photos", "a", "1.jpg")
+    monkeypatch.chdir("/")
+    assert FolderSource(root).path(0) == str(root / "a" / "1.jpg")

@@ -84,6 +84,16 @@ def test_a_smaller_scale_shows_the_same_place(scale: int, held: int) -> None:
             assert np.abs(moved).mean() > 3 * np.abs(ours - full).mean()
 
 
+@pytest.mark.parametrize("scale", [2, 4, 8])
+def test_an_output_exactly_as_large_as_the_smaller_picture_is_near(scale: int) -> None:
+    encoded = Encoded(jpeg(PHOTO[:400, :640]), "a.jpg", 3, Memory())
+    size = (400 // scale, 640 // scale)
+    view = View((0, 0, 400, 640), size, (0, 0))
+    assert scale_for(view) == scale
+    ours, full = shown(encoded, view, size).astype(int), expected(encoded.whole(), view, size)
+    assert np.abs(ours - full).mean() < 5
+
+
 def test_the_smallest_scale_that_covers_the_output_is_taken() -> None:
     for side, out, scale in ((223, 224, 1), (447, 224, 1), (448, 224, 2), (2000, 224, 8),
                              (1791, 224, 4), (9, 1, 8)):  # fmt: skip

@@ -201,6 +201,22 @@ def test_a_sample_is_counted_once_an_epoch() -> None:
     assert pickle.loads(pickle.dumps(log)).of(0) == ()
 
 
+def test_a_pass_forgets_what_is_mended_and_what_is_long_past(tmp_path: Path) -> None:
+    for k in range(3):
+        Image.new("RGB", (9, 9)).save(tmp_path / f"{k}.png")
+    whole = (tmp_path / "1.png").read_bytes()
+    (tmp_path / "1.png").write_bytes(b"broken")
+    made = loaded(tmp_path, on_error="replace")
+    for _ in range(5):
+        list(made)
+    assert [item.epoch for item in made.unread] == [4]
+    assert [len(made.pipeline.log.of(epoch)) for epoch in range(5)] == [0, 0, 1, 1, 1]
+    (tmp_path / "1.png").write_bytes(whole)
+    made.set_epoch(4)
+    list(made)
+    assert made.unread == ()
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
