@@ -46,6 +46,11 @@ def augfeed(job: Job[Photos]) -> Passes:
     return Augfeed(job.data.source(), job.chain, batch=job.batch, threads=job.threads)
 
 
+def augfeed_dali(job: Job[Photos]) -> Passes:
+    source = job.data.source()
+    return Augfeed(source, job.chain, batch=job.batch, threads=job.threads, reader="dali")
+
+
 def augfeed_ram(job: Job[Photos]) -> Passes:
     return _cached(job, "ram")
 
@@ -142,6 +147,7 @@ IN_KORNIA = "DataLoader workers, then Kornia's classes on the batch"
 CONTESTANTS = (
     Contestant("augfeed", "augfeed", augfeed),
     Contestant("augfeed_basic", "augfeed, less", augfeed_basic, LESS, "basic"),
+    Contestant("augfeed_dali", "augfeed, DALI as its reader", augfeed_dali),
     Contestant("augfeed_ram", "augfeed, from its warm cache in memory", augfeed_ram, CACHED),
     Contestant("augfeed_disk", "augfeed, from its warm cache on disk", augfeed_disk, CACHED),
     Contestant("dali", "DALI's own pipeline", dali_basic, DALI_DIFFERS, "basic"),

@@ -22,6 +22,7 @@ from augfeed.read.arrays import ArraySource
 from augfeed.read.frames import Frames
 from augfeed.read.sources import Source
 from augfeed.read.unread import Taken
+from augfeed.read.whole import Waiting, WholeFrames
 
 SHARE = 0.25  # of a GPU's free memory that a data set may take without being told to
 READ_ROWS = 16  # pictures that one task decodes
@@ -34,7 +35,8 @@ Targets = Callable[[Plan, Taken], Any]
 class Stock:
     """What batches are made of: a source, and how its pictures are cut and given out.
 
-    `pictures` are those of an array source that an engine can cut by itself, else None.
+    `pictures` are those of an array source that an engine can cut by itself, else None. `whole` is
+    None where the host makes all frames.
     """
 
     source: Source
@@ -42,6 +44,7 @@ class Stock:
     output: Output
     pictures: NDArray[Any] | None
     frames: Frames
+    whole: WholeFrames | None
     memory: Memory
     costs: Costs
 
@@ -62,6 +65,8 @@ class Stock:
     ) -> NDArray[Any]:
         """Return the frames of some rows of a plan, in `out` if that is given."""
         with self.costs.of("read", len(rows)):
+            if self.whole is not None and out is None:
+                return self.whole.read(plan, rows, taken, self.memory)
             return self.frames.read(plan, rows, taken, out)
 
 
@@ -159,12 +164,13 @@ class OnDevice:
             )
         parts = np.array_split(np.arange(len(plan.ids)), max(1, len(plan.ids) // READ_ROWS))
         frames, left = self._frames(plan), _Countdown(len(parts))
+        waiting: list[Waiting] = []
 
         def read(part: NDArray[np.int64]) -> None:
-            out = frames[part[0] : part[-1] + 1].numpy() if len(part) else None
-            self._fill(plan, part, taken, out)
+            if len(part):
+                waiting.extend(self._fill(plan, part, taken, frames[part[0] : part[-1] + 1]))
             if left.ended():
-                made.append(aside.run(partial(self._framed, plan, taken, frames, targets)))
+                made.append(aside.run(partial(self._framed, plan, taken, frames, waiting, targets)))
 
         return [partial(read, part) for part in parts], lambda: aside.take(made[0])
 
@@ -179,20 +185,32 @@ class OnDevice:
         element = torch.uint8 if dtype == np.uint8 else torch.float32
         return torch.empty((len(plan.ids), *shape), dtype=element, pin_memory=pinned)
 
-    def _fill(self, plan: Plan, part: NDArray[np.int64], taken: Taken, out: Any) -> None:
-        if out is None:
-            return
+    def _fill(
+        self, plan: Plan, part: NDArray[np.int64], taken: Taken, frames: torch.Tensor
+    ) -> list[Waiting]:
+        # Those frames that the host makes; what is left for the device comes back.
+        out = frames.numpy()
         if self.stock.pictures is not None:
             places = self.stock.places(taken)[part]
             check_places(places, len(self.stock.pictures))
             # Checked above: "raise" would go through a copy of all that is taken.
             np.take(self.stock.pictures, places, axis=0, out=out, mode="clip")
+        elif (whole := self.stock.whole) is not None:
+            with self.stock.costs.of("read", len(part)):
+                return whole.prepare(plan, part, taken, out, int(part[0]))
         else:
             self.stock.read(plan, part, taken, out)
+        return []
 
-    def _framed(self, plan: Plan, taken: Taken, frames: torch.Tensor, targets: Targets) -> Made:
+    def _framed(
+        self, plan: Plan, taken: Taken, frames: torch.Tensor, waiting: list[Waiting],
+        targets: Targets,
+    ) -> Made:  # fmt: skip
+        device = self.device
+        if waiting and self.stock.whole is not None:
+            with self.stock.costs.of("read", 0):
+                frames = self.stock.whole.join(waiting, frames)
         with self.stock.costs.of("augment", plan.count):
-            device = self.device
             images = self.engine.apply(
                 plan, staged(plan, frames.to(device, non_blocking=True)),
                 offsets=self.stock.offsets(plan), output=self.stock.output,

@@ -35,6 +35,10 @@ class StateError(AugfeedError, ValueError):
     """A loader state that does not fit this loader."""
 
 
+class WireError(AugfeedError, ValueError):
+    """Bytes that are not what they should be: cut, changed on their way, or of another format."""
+
+
 class CheckError(AugfeedError, RuntimeError):
     """Pixels of an engine that are not those of another one; so it is not timed."""
 

@@ -26,14 +26,14 @@ from augfeed.philox import check_key
 from augfeed.pipeline import Form, Pipeline
 from augfeed.policy import Policy
 from augfeed.read.decode import MAX_PIXELS
-from augfeed.read.reading import OnError, Reading
+from augfeed.read.reading import OnError, Reader, Reading
 from augfeed.read.unread import Unread
 
 T_co = TypeVar("T_co", covariant=True, default=Any)
 OWN = (
     "policy", "seed", "device", "engine", "dtype", "channels_last", "targets", "split",
     "invariances", "allow", "image_key", "label_key", "num_classes", "resident",
-    "on_error", "cache", "max_pixels",
+    "on_error", "cache", "max_pixels", "reader",
 )  # fmt: skip
 
 
@@ -49,8 +49,8 @@ class DataLoader(torch.utils.data.DataLoader[T_co]):
     "sparse") what labels become. `image_key` and `label_key` say where picture and label are in a
     sample, where that is not plain; `num_classes` how wide soft targets are. `resident` keeps
     pictures in memory in the device's memory for the whole run; None does where they take a quarter
-    of what a GPU has free, or less. `on_error`, `cache` and `max_pixels` are about files: see
-    `Reading`; what could not be read is told at the end of an epoch, and in `unread`.
+    of what a GPU has free, or less. `on_error`, `cache`, `max_pixels` and `reader` are about files:
+    see `Reading`; what could not be read is told at the end of an epoch, and in `unread`.
     `invariances` and `allow`: see `Pipeline`. `shard`: "auto"
     splits the epoch over the ranks of torch.distributed if no sampler is given, None never,
     `(rank, world)` as it says; `batch_size` is that of one rank. `split` is "train" or "test" for
@@ -102,6 +102,7 @@ class DataLoader(torch.utils.data.DataLoader[T_co]):
         on_error: OnError = "raise",
         cache: Any = None,
         max_pixels: int = MAX_PIXELS,
+        reader: Reader = "auto",
         shard: Any = "auto",
     ) -> None:
         """Build torch's loader, then the lane; nothing is read yet, no device is touched."""
@@ -115,7 +116,8 @@ class DataLoader(torch.utils.data.DataLoader[T_co]):
         self.image_key, self.label_key, self.num_classes = image_key, label_key, num_classes
         self.resident, self.shard = resident, shard
         self.on_error, self.cache, self.max_pixels = on_error, cache, max_pixels
-        reading = Reading(on_error, cache, max_pixels)
+        self.reader = reader
+        reading = Reading(on_error, cache, max_pixels, reader)
         self._epoch, self._seen = 0, 0
         self._run: Run | None = None
         self._next: Run | None = None

@@ -32,6 +32,7 @@ from augfeed.read.reading import Reading
 from augfeed.read.sources import Source, open_source
 from augfeed.read.stage import resident_pictures
 from augfeed.read.unread import Taken, UnreadLog
+from augfeed.read.whole import WholeFrames, reader_for
 from augfeed.targets import make_targets
 
 Form = Literal["auto", "dense", "sparse"]
@@ -97,10 +98,13 @@ class Pipeline:
         self.size = policy.size(self.source.sizes)
         self.fixed = Fixed.of(policy, self.source.channels)
         self._memory, self.costs, self.log = Memory(), Costs(), UnreadLog()
-        self._frames = Frames(self.source, policy, self._memory, reading, self.log)
+        self._frames = Frames(
+            self.source, policy, self._memory, reading, self.log, self.place.known
+        )
+        self.reader = reader_for(reading, self.source, self.place.known)
         self._stock = Stock(
             self.source, self.fixed, output, resident_pictures(self.source, policy), self._frames,
-            self._memory, self.costs,
+            self._whole(), self._memory, self.costs,
         )  # fmt: skip
         self._maker = OnDevice(self._stock, place)
         self._mixing = any(isinstance(item, Mixup | CutMix | OneOf) for item in policy.operations)
@@ -110,6 +114,17 @@ class Pipeline:
             len(self.source), order.batch_size, world=order.world, drop_last=order.drop_last
         )
         self._check_first()
+
+    def _whole(self) -> WholeFrames | None:
+        kept = self.reading.kept if self._frames.side else None
+        if kept is not None and kept.kind == "gpu" and self._on_cpu_alone:
+            raise InputError(
+                "cache='gpu' is for batches that are made on a GPU, and these are made on "
+                f"device={str(self.place.known)!r}: use cache='ram', or 'disk'"
+            )
+        if self.reader == "cpu" and (kept is None or kept.kind != "gpu"):
+            return None
+        return WholeFrames(self._frames, self.place.known, self.reader)
 
     def check(self, invariances: Invariances | str | None, allow: Sequence[str] = ()) -> None:
         """Raise `InvarianceError` if the policy breaks its own rules, the data set's or these."""
@@ -182,6 +197,8 @@ class Pipeline:
         parts = [self.source.fingerprint(), self.policy.digest, str(self.seed), shuffled]
         if self._frames.side:
             parts.append(f"from pictures of {self._frames.side} pixels")
+        if self.reader != "cpu":
+            parts.append(f"read by {self.reader} on {self.place.known.type}")
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
     def batch(self, epoch: int, step: int) -> Batch:

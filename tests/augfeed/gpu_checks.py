@@ -26,6 +26,7 @@ from augfeed.engines import Output, engine_for
 from augfeed.engines.cuda import CudaEngine
 from augfeed.plan import Rows, draw_plan
 from augfeed.policy import Normalize, Policy
+from tests.augfeed.gpu_reading import READING
 from tests.cases import (
     CASES,
     GEOMETRY,
@@ -277,6 +278,7 @@ CHECKS: dict[str, Callable[[], None]] = {
         dropped_tensors_are_not_overwritten_early, graph_equals_eager, several_devices, sanitized,
     )
 }  # fmt: skip
+CHECKS.update(READING)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -136,7 +136,7 @@ def _general(loader: Any, dataset: Any, collate: Any, making: Making, reason: st
         )
     if making.reading != Reading():
         raise InputError(
-            "on_error, cache and max_pixels are for files that the loader reads itself, "
+            "on_error, cache, max_pixels and reader are for files that the loader reads itself, "
             f"and here {reason}: leave them out, or give a folder, shards or a list of files"
         )
     if making.num_classes is None:

@@ -48,7 +48,7 @@ def _native(loader: Any, lane: NativeLane) -> list[str]:
     if pipeline.in_memory:
         read = f"read: nothing to do, the pictures lie in memory{_resident(pipeline)}"
     else:
-        read = f"read: files or arrays are decoded, cut and resized in {where}{_kept(pipeline)}"
+        read = f"read: files or arrays are {_by(pipeline, where)}{_kept(pipeline)}"
     lines = [read + _cost(lane, "read"), _augment(lane, lane.making.place.engine_name, where)]
     unused = [name for name, default in _OF_WORKERS.items() if getattr(loader, name) != default]
     if unused:
@@ -56,11 +56,18 @@ def _native(loader: Any, lane: NativeLane) -> list[str]:
     return [*lines, _delivery(lane)]
 
 
+def _by(pipeline: Any, where: str) -> str:
+    if pipeline.reader == "cpu":
+        return f"decoded, cut and resized in {where}"
+    return f"opened in {where}; NVIDIA DALI decodes JPEGs on {pipeline.place.device}"
+
+
 def _kept(pipeline: Any) -> str:
     cache = pipeline.reading.kept
     if not pipeline.kept_side or cache is None:
         return ""
-    place = "in memory" if cache.kind == "ram" else f"in {cache.place()}"
+    places = {"ram": "in memory", "gpu": f"in the memory of {pipeline.place.device}"}
+    place = places.get(cache.kind) or f"in {cache.place()}"
     return f", and kept {place} with a short side of {pipeline.kept_side} pixels"
 
 

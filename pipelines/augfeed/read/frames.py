@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
+from augfeed.engines import indexed
 from augfeed.errors import InputError, ReadError
 from augfeed.kernels.resample import resample
 from augfeed.memory import Memory, writable
@@ -17,6 +19,7 @@ from augfeed.plan.rows import samples_of
 from augfeed.policy import Policy, Resize, resized
 from augfeed.read.arrays import ArraySource
 from augfeed.read.cache import Pictures, default_side, open_cache
+from augfeed.read.cache.device import DevicePictures, Kept
 from augfeed.read.cut import View
 from augfeed.read.decode import reader_version
 from augfeed.read.encoded import EncodedSource, Source
@@ -25,19 +28,23 @@ from augfeed.read.reading import Reading
 from augfeed.read.unread import Taken, Unread, UnreadLog, candidates, no_substitute
 
 Indices = NDArray[np.int64]
-Found = Encoded | NDArray[Any]  # a file whose header is read, or a picture decoded before
+# A file whose header is read, a picture decoded before, or one that is kept on the device.
+Found = Encoded | NDArray[Any] | Kept
 
 
 class Frames:
     """Makes the frames of a source in the threads that ask for them.
 
-    `side` is the short side at which a cache keeps pictures; 0 without a cache.
+    `side` is the short side at which a cache keeps pictures; 0 without a cache. `size` is (height,
+    width) of a frame. `device` is where a cache of the kind "gpu" keeps them.
     """
 
     def __init__(
-        self, source: Source, policy: Policy, memory: Memory, reading: Reading, log: UnreadLog
-    ) -> None:
+        self, source: Source, policy: Policy, memory: Memory, reading: Reading, log: UnreadLog,
+        device: torch.device = torch.device("cpu"),  # noqa: B008  (immutable)
+    ) -> None:  # fmt: skip
         """Read nothing yet, and open no cache."""
+        self.device, self.size = device, policy.size(source.sizes)
         self.source, self.fixed = source, Fixed.of(policy, source.channels)
         self.memory, self.reading, self.log = memory, reading, log
         cache = None if isinstance(source, ArraySource) else reading.kept
@@ -46,9 +53,19 @@ class Frames:
 
     def _open(self) -> Pictures:
         assert self._cache is not None
+        if self._cache.kind == "gpu":
+            return DevicePictures(indexed(self.device), self.source.channels, self._cache.limit)
         return open_cache(
             self._cache, side=self.side, channels=self.source.channels, version=reader_version()
         )
+
+    @property
+    def on_device(self) -> DevicePictures:
+        """The pictures in the device's memory; only of a cache of the kind "gpu"."""
+        assert self._pictures is not None
+        pictures = self._pictures.get()
+        assert isinstance(pictures, DevicePictures)
+        return pictures
 
     def begin(self) -> None:
         """See, at the start of an epoch, what other processes have put into the cache."""
@@ -126,9 +143,12 @@ class Frames:
         if self._pictures is None:
             return self._encoded(source, sample)
         pictures, identity = self._pictures.get(), source.identity(sample)
-        held = pictures.get(identity)
-        if held is not None:
-            return writable(held)
+        if isinstance(pictures, DevicePictures):
+            held = pictures.find(identity)
+            if held is not None:
+                return held
+        elif (there := pictures.get(identity)) is not None:
+            return writable(there)
         encoded = self._encoded(source, sample)
         picture = encoded.shrunk(kept_size(encoded.look.upright, self.side))
         pictures.put(identity, picture)
@@ -142,6 +162,8 @@ class Frames:
         pad = self.fixed.pad_mode, self.fixed.pad_fill
         if isinstance(found, Encoded):
             found.show(view, out, pad)
+        elif isinstance(found, Kept):
+            resample(self.on_device.get(found.identity), *view, *pad, out)
         else:
             resample(found, *view, *pad, out)
 
@@ -245,4 +267,6 @@ def kept_size(size: tuple[int, int], side: int) -> tuple[int, int]:
 def _size(found: Found) -> tuple[int, int]:
     if isinstance(found, Encoded):
         return found.look.upright
+    if isinstance(found, Kept):
+        return found.size
     return found.shape[0], found.shape[1]

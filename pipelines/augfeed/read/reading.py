@@ -9,6 +9,7 @@ from augfeed.read.cache import Cache, cache_of
 from augfeed.read.decode import MAX_PIXELS
 
 OnError = Literal["raise", "replace", "skip"]
+Reader = Literal["auto", "dali", "cpu"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,13 +18,16 @@ class Reading:
 
     `on_error`: a file that cannot be read or decoded is an error ("raise"), has its place taken by
     another sample, label included, that seed, epoch and sample number choose ("replace"), or is
-    left out, so that its batch is smaller ("skip"). `cache`: "ram", "disk" or a `Cache` keeps
-    decoded pictures. `max_pixels` is how many a file may declare. Raises `InputError`.
+    left out, so that its batch is smaller ("skip"). `cache`: "ram", "disk", "gpu" or a `Cache`
+    keeps decoded pictures. `max_pixels` is how many a file may declare. `reader` decodes JPEGs:
+    "dali" is NVIDIA DALI, "cpu" libjpeg-turbo and Pillow, "auto" DALI where batches are made on an
+    NVIDIA GPU and it is installed. Raises `InputError`.
     """
 
     on_error: OnError = "raise"
     cache: Any = None
     max_pixels: int = MAX_PIXELS
+    reader: Reader = "auto"
 
     def __post_init__(self) -> None:
         """Check all values."""
@@ -31,13 +35,10 @@ class Reading:
             raise InputError(
                 f"on_error={self.on_error!r} is unknown: use one of {get_args(OnError)}"
             )
+        if self.reader not in get_args(Reader):
+            raise InputError(f"reader={self.reader!r} is unknown: use one of {get_args(Reader)}")
         whole_number("max_pixels", self.max_pixels, 1)
         object.__setattr__(self, "cache", cache_of(self.cache))
-        if self.cache is not None and self.cache.kind == "gpu":
-            raise InputError(
-                "cache='gpu' is not read from yet: use cache='ram', or 'disk'; arrays in memory "
-                "stay on a GPU with resident=True"
-            )
 
     @property
     def kept(self) -> Cache | None:

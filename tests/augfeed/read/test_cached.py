@@ -36,6 +36,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def loader(folder: Path, cache: Any, **options: Any) -> augfeed.DataLoader:
     given: dict[str, Any] = {"batch_size": 6, "shuffle": True, "seed": 3, "policy": POLICY}
+    if isinstance(cache, Cache) and cache.kind == "gpu":
+        given["engine"] = "portable"  # runs on the CPU as it does on a GPU
     return augfeed.DataLoader(folder, cache=cache, **{**given, **options})
 
 
@@ -44,10 +46,11 @@ def epochs(made: augfeed.DataLoader, count: int = 2) -> list[bytes]:
             if part is not None]  # fmt: skip
 
 
-@pytest.fixture(params=["ram", "disk"])
+@pytest.fixture(params=["ram", "disk", "gpu"])
 def cache(request: pytest.FixtureRequest, tmp_path: Path) -> Cache:
     kind: Any = request.param
-    return Cache(kind, side=48, folder=tmp_path / "kept" if kind == "disk" else None)
+    folder, limit = (tmp_path / "kept" if kind == "disk" else None), (1 << 20) * (kind == "gpu")
+    return Cache(kind, side=48, folder=folder, limit=limit or None)
 
 
 def test_later_epochs_decode_nothing(

@@ -18,6 +18,7 @@ from sklearn.datasets import load_sample_image
 
 import augfeed
 from augfeed.errors import ReadError
+from augfeed.read.dali import available
 
 BAD = Path(os.environ.get("AUGFEED_BAD_IMAGES", ""))
 BAD_LIST = BAD / "expectations.json"
@@ -26,6 +27,8 @@ STRICTER = {
     "jpeg_declares_8000x8000.jpg": "most of its pixels are not in it: Pillow makes them grey"
 }
 WHOLE = "resize([8, 8])"  # every pixel of a picture takes part
+NO_DALI = pytest.mark.skipif(available() is not None, reason=f"{available()}")
+READERS = ("cpu", pytest.param("dali", marks=NO_DALI))
 pytestmark = pytest.mark.timeout(120)
 
 
@@ -117,10 +120,11 @@ def expectations() -> dict[str, Any]:
     return files
 
 
-def test_every_file_is_as_expected_or_names_itself(tmp_path: Path) -> None:
+@pytest.mark.parametrize("reader", READERS)
+def test_every_file_is_as_expected_or_names_itself(tmp_path: Path, reader: Any) -> None:
     for name, expected in expectations().items():
         source = augfeed.open_source([BAD / "files" / name])
-        loader = augfeed.DataLoader(source, policy=WHOLE)
+        loader = augfeed.DataLoader(source, policy=WHOLE, reader=reader)
         if not expected["decodable_by_pillow"] or name in STRICTER:
             with pytest.raises(ReadError) as caught:
                 next(iter(loader))
@@ -134,8 +138,9 @@ def test_every_file_is_as_expected_or_names_itself(tmp_path: Path) -> None:
         np.testing.assert_allclose(found, mean, atol=3.0, err_msg=name)
 
 
+@pytest.mark.parametrize("reader", READERS)
 @pytest.mark.parametrize("mode", ["replace", "skip"])
-def test_ninety_percent_good_ones_come_through(tmp_path: Path, mode: Any) -> None:
+def test_ninety_percent_good_ones_come_through(tmp_path: Path, mode: Any, reader: Any) -> None:
     files = expectations()
     refused = [name for name, expected in files.items()
                if not expected["decodable_by_pillow"] or name in STRICTER]  # fmt: skip
@@ -149,7 +154,7 @@ def test_ninety_percent_good_ones_come_through(tmp_path: Path, mode: Any) -> Non
     sources = [*sorted((tmp_path / "good").iterdir()), *(BAD / "files" / name for name in files)]
     loader = augfeed.DataLoader(
         augfeed.open_source(sources), batch_size=32, shuffle=True, seed=0, num_workers=2,
-        policy=WHOLE, on_error=mode,
+        policy=WHOLE, on_error=mode, reader=reader,
     )  # fmt: skip
     count = sum(len(images) for images, _ in loader)
     assert count == len(sources) - (len(refused) if mode == "skip" else 0)

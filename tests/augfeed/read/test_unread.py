@@ -222,7 +222,7 @@ def test_a_pass_forgets_what_is_mended_and_what_is_long_past(tmp_path: Path) -> 
     [
         ({"on_error": "ignore"}, "on_error='ignore' is unknown"),
         ({"cache": "memory"}, "cache='memory' is unknown"),
-        ({"cache": "gpu"}, "cache='gpu' is not read from yet"),
+        ({"cache": "gpu"}, "cache='gpu' is for batches that are made on a GPU"),
         ({"max_pixels": 0}, "max_pixels=0"),
     ],
 )

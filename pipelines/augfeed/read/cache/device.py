@@ -29,6 +29,13 @@ class Slot(NamedTuple):
     width: int
 
 
+class Kept(NamedTuple):
+    """A picture that is kept: what it is found by, and its (height, width)."""
+
+    identity: str
+    size: tuple[int, int]
+
+
 class DevicePictures:
     """Pictures side by side in few blocks of a device's memory; of one process.
 
@@ -104,6 +111,23 @@ class DevicePictures:
         self._reserved += length
         self._used = 0
         return True
+
+    def get(self, identity: str) -> Picture | None:
+        """Return a copy of a picture on the host, uint8 `[h, w, C]`, or None if it is not kept."""
+        slot = self._kept.get(identity)
+        if slot is None:
+            return None
+        length = slot.height * slot.width * self.channels
+        with self._aside():
+            flat = self._blocks[slot.block][slot.at : slot.at + length].cpu()
+        copy: Picture = flat.numpy().reshape(slot.height, slot.width, self.channels)
+        return copy
+
+    def find(self, identity: str) -> Kept | None:
+        """Return what is kept of a picture, or None; it counts as a hit or a miss."""
+        slot = self._kept.get(identity)
+        self._count.add(slot is not None, slot is None)
+        return None if slot is None else Kept(identity, (slot.height, slot.width))
 
     def holds(self, identities: Sequence[str]) -> Flags:
         """Return which pictures are kept, bool `[N]`; they count as hits and misses."""
