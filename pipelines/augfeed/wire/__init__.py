@@ -1,0 +1,17 @@
+"""The bytes of a plan's description and of a batch."""
+
+from augfeed.wire.batches import decode_batch, encode_batch, formed
+from augfeed.wire.description import Description, dtype_name
+from augfeed.wire.tensors import MEDIA_TYPE, Body, decode, encode
+
+__all__ = [
+    "MEDIA_TYPE",
+    "Body",
+    "Description",
+    "decode",
+    "decode_batch",
+    "dtype_name",
+    "encode",
+    "encode_batch",
+    "formed",
+]
