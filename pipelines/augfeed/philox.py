@@ -48,6 +48,7 @@ class Stream(IntEnum):
     SALT_PIXELS = 24
     REPLACE = 25
     KORNIA = 26
+    SPLIT = 27
 
 
 def check_key(seed: int, epoch: int) -> None:

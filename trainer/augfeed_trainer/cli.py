@@ -1,0 +1,215 @@
+"""The commands `augfeed train` and `augfeed study`."""
+
+import inspect
+import json
+import logging
+import os
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Annotated, Any, get_args
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from augfeed_trainer.recipe import Recipe
+
+# Settings that are objects of their own in a recipe have a short form here.
+SHORT = {"weight_noise": "standard deviation, relative to each tensor's root mean square"}
+RecipeFile = Annotated[Path | None, typer.Option("--recipe", help="JSON file to begin with.")]
+
+
+def _given(kind: Any, name: str, default: Any, text: str, **bounds: Any) -> inspect.Parameter:
+    annotation = Annotated[kind, typer.Option(help=text, **bounds)]
+    return inspect.Parameter(
+        name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation
+    )
+
+
+# Options that become one object: that of how a run is carried out, that of what a study is asked.
+RUN = (
+    _given(Path, "folder", Path("augfeed-run"), "Folder for checkpoints, logs and the curves."),
+    _given(int, "every", 200, "Steps between checkpoints.", min=1),
+    _given(int, "threads", 2, "Threads that make batches.", min=0),
+    _given(str, "accelerator", "auto", "'cpu', 'gpu', or 'auto'."),
+    _given(int, "devices", 1, "Processes on this machine, of one GPU each.", min=1),
+    _given(int, "nodes", 1, "Machines.", min=1),
+)
+WHERE = (
+    _given(str, "data", "digits", "'digits', a path, or name:path, as fashion-mnist:folder."),
+    _given(float, "share", 1.0, "Share of the training part that is used."),
+    _given(float, "validation", 0.1, "Share that is held out for validation."),
+)
+STUDY = (
+    _given(float, "minutes", 15.0, "Budget: after so long no run is begun."),
+    _given(int, "seeds", 3, "Runs of everything that is tried.", min=2),
+    _given(int, "parallel", 1, "Runs side by side.", min=1),
+)
+
+
+def with_recipe(
+    *options: inspect.Parameter,
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command these options and one for every setting of a recipe.
+
+    It gets the recipe as `recipe` and the options as the mapping `options`. `recipe_file`, a
+    parameter of the command, names a file whose settings are changed by those given.
+    """
+
+    def decorate(function: Callable[..., None]) -> Callable[..., None]:
+        own = inspect.signature(function).parameters
+        listed = [item for name, item in own.items() if name not in ("recipe", "options")]
+        settings = [_option(name) for name in Recipe.model_fields]
+
+        @wraps(function)
+        def command(**given: Any) -> None:
+            chosen = {name: given.pop(name) for name in Recipe.model_fields}
+            told = {option.name: given.pop(option.name) for option in options}
+            path = given["recipe_file"]
+            base = Recipe() if path is None else Recipe.load(path)
+            changes = {name: value for name, value in chosen.items() if value is not None}
+            if "weight_noise" in changes:
+                std = changes["weight_noise"]
+                changes["weight_noise"] = {"std": std} if std else None
+            function(recipe=base.with_(**changes), options=told, **given)
+
+        every = [*options, *listed, *settings]
+        command.__signature__ = inspect.Signature(every)  # type: ignore[attr-defined]
+        command.__annotations__ = {item.name: item.annotation for item in every}
+        return command
+
+    return decorate
+
+
+def _option(name: str) -> inspect.Parameter:
+    field = Recipe.model_fields[name]
+    kinds = [kind for kind in get_args(field.annotation) if isinstance(kind, type)]
+    kind: Any = field.annotation if isinstance(field.annotation, type) else None
+    if kind is None:
+        plain = [one for one in kinds if one is not type(None)]
+        kind = plain[0] if plain and plain[0] in (str, int, float) else str
+    if name in SHORT:
+        kind = float
+    text = SHORT.get(name) or field.description or name.replace("_", " ")
+    help_ = f"{text}; default {field.default!r}"
+    annotation = Annotated[kind | None, typer.Option(help=help_, show_default=False)]
+    return inspect.Parameter(
+        name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation
+    )
+
+
+@with_recipe(*WHERE, *RUN)
+def train(
+    *,
+    recipe: Recipe,
+    options: dict[str, Any],
+    resume: Annotated[bool, typer.Option(help="Go on from the newest checkpoint there.")] = False,
+    recipe_file: RecipeFile = None,
+) -> None:
+    """Train a network, each regularizer a setting; the test part is measured once, at the end."""
+    from augfeed_trainer.curves import draw_curves
+    from augfeed_trainer.models import parameters_of
+    from augfeed_trainer.study.jobs import Where
+    from augfeed_trainer.train import Run, score
+    from augfeed_trainer.train import train as carry_out
+
+    _quiet()
+    console = Console()
+    data = Where(*(options.pop(item.name) for item in WHERE)).open()
+    run = Run(**options)
+    out = options["folder"]
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "recipe.json").write_text(json.dumps(recipe.model_dump(mode="json"), indent=1) + "\n")
+    console.print(
+        f"{data.title}: {len(data.train):,} to train on, {len(data.validation):,} for "
+        f"validation, {len(data.test):,} for the test, {data.classes} classes"
+    )
+    trained = carry_out(recipe, data, run, resume=resume)
+    if int(os.environ.get("LOCAL_RANK", "0")):
+        return
+    test = score(trained.network, data.test, data, recipe, threads=run.threads)
+    title = f"{data.title}: {recipe.model}, {parameters_of(trained.network):,} parameters"
+    curves = draw_curves(
+        trained.history, trained.best_epoch, out / "curves.png", title, stopped=trained.stopped
+    )
+    for name, scores in (
+        ("training", trained.train), ("validation", trained.validation), ("test", test)
+    ):  # fmt: skip
+        console.print(f"{name:>10}: {scores.accuracy:.2%} right, loss {scores.loss:.4f}, clean")
+    when = "stopped early" if trained.stopped else "trained to the end"
+    console.print(
+        f"{when}: {len(trained.history)} epochs in {trained.seconds:.1f} s, weights of epoch "
+        f"{trained.best_epoch + 1}\n{curves}",
+        highlight=False, soft_wrap=True,
+    )  # fmt: skip
+
+
+@with_recipe(*WHERE, *STUDY)
+def study(
+    *,
+    recipe: Recipe,
+    options: dict[str, Any],
+    out: Annotated[Path, typer.Option(help="Folder for runs and report.")] = Path("augfeed-study"),
+    curve: Annotated[
+        bool, typer.Option(help="Also: accuracy against the number of training pictures.")
+    ] = False,
+    recipe_file: RecipeFile = None,
+) -> None:
+    """Tell which regularizers are worth keeping for some data: one by one, then together.
+
+    Runs are kept in the folder; the same command goes on where it was ended.
+    """
+    from augfeed.doctor.environment import cores
+    from augfeed_trainer.study import Study
+    from augfeed_trainer.study import study as carry_out
+    from augfeed_trainer.study.curve import curve as points_of
+    from augfeed_trainer.study.jobs import Where
+    from augfeed_trainer.study.report import write_report
+
+    _quiet()
+    console = Console()
+    where = Where(*(options.pop(item.name) for item in WHERE))
+    threads = max(1, cores() // options["parallel"])
+    asked = Study(where, recipe, threads=threads, **options)
+    with _bar(console) as bar:
+        task = bar.add_task("baseline", total=None)
+
+        def tick(what: str, done: int, total: int) -> None:
+            bar.update(task, description=what, completed=done, total=total)
+
+        found = carry_out(asked, out, tick)
+        points = None
+        if curve and found.recipe is not None:
+            recipes = {"network, plain": recipe, "network, chosen recipe": found.recipe}
+            points = points_of(where, recipes, out, threads=cores(), tick=tick)
+    path = write_report(found, out, points)
+    _print_found(console, found)
+    console.print(path, soft_wrap=True, highlight=False)
+
+
+def _print_found(console: Console, found: Any) -> None:
+    from augfeed_trainer.study.report import percent
+
+    for item in found.tried:
+        gain = item.gain
+        mark = "helps" if gain.helps else "harms" if gain.harms else "no difference seen"
+        low, high = percent(gain.low, signed=True), percent(gain.high, signed=True)
+        console.print(
+            f"{'+' * item.round:>3} {item.name:16} {percent(gain.mean, signed=True)} points "
+            f"({low} to {high}) {mark}",
+            highlight=False,
+        )
+    console.print(f"keep: {', '.join(found.kept) or 'nothing'}")
+
+
+def _bar(console: Console) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
+        console=console,
+    )  # fmt: skip
+
+
+def _quiet() -> None:
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.ERROR)

@@ -1,0 +1,263 @@
+"""Data for training: split into training, validation and test parts, and batches by epoch."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from augfeed import DataLoader, open_source
+from augfeed.errors import InputError
+from augfeed.invariances import KNOWN
+from augfeed.philox import Stream, words
+from augfeed.policy import Normalize, Policy
+from augfeed.presets import IMAGENET_MEAN, IMAGENET_STD, without_augmentation
+from augfeed.read.arrays import ArraySource
+from augfeed.read.idx import idx_images
+from augfeed.read.sources import Source
+from augfeed.read.subset import subset
+from augfeed_trainer.models.networks import Shape
+from augfeed_trainer.recipe import Recipe
+
+Ids = NDArray[np.int64]
+VALIDATION = 2000  # pictures that a validation part is not cut below
+STATISTICS = 2048  # pictures that mean and standard deviation are taken of
+ALIASES = {"fashion-mnist": "fashion", "cifar10": "cifar", "cifar100": "cifar"}
+MIXERS = ("mixup", "cutmix", "one_of")
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """Three parts of a data set; `name` is that of rules which keep its labels true, if known."""
+
+    train: Source
+    validation: Source
+    test: Source
+    title: str
+    name: str | None = None
+
+    @property
+    def classes(self) -> int:
+        """The number of classes."""
+        return self.train.num_classes or 0
+
+    def few(self, share: float, seed: int = 0) -> "Data":
+        """Return the data with a share of the training part, in each class alike.
+
+        Of the validation part so many are left that measuring takes no longer than training, but
+        2,000 at least.
+        """
+        if not 0 < share <= 1:
+            raise InputError(f"share={share!r} is not in (0, 1]: give a share of the training part")
+        if share == 1:
+            return self
+        chosen, _ = split(_labels(self.train), 1 - share, seed)
+        part, held = subset(self.train, chosen), self.validation
+        most = max(VALIDATION, len(part))
+        if len(held) > most:
+            held = subset(held, split(_labels(held), 1 - most / len(held), seed)[0])
+        return Data(part, held, self.test, f"{self.title}, {len(part):,} of it", self.name)
+
+
+def open_data(text: str, *, validation: float = 0.1, test: float = 0.2, seed: int = 0) -> Data:
+    """Return the parts of a data set, given as `path`, `name:path` or "digits".
+
+    `name` is one of `augfeed.invariances.KNOWN`; the rules of it are kept then. Where the data set
+    brings a test part it is that one, else a share `test` of it; `validation` is the share of what
+    is left. Shares hold in each class. Raises `InputError`.
+    """
+    for option, share in (("validation", validation), ("test", test)):
+        if not 0 < share < 1:
+            raise InputError(f"{option}={share!r} is not in (0, 1): give a share of the data")
+    name, path = _named(text)
+    if text == "digits":
+        whole, tested = _digits(), None
+    else:
+        whole = open_source(path)
+        tested = _test_part(Path(path))
+    title = text if text == "digits" else Path(path).name
+    if tested is None:
+        learned, held = split(_labels(whole), test, seed)
+        whole, tested = subset(whole, learned), subset(whole, held)
+    learned, held = split(_labels(whole), validation, seed + 1)
+    return Data(subset(whole, learned), subset(whole, held), tested, title, name or whole.name)
+
+
+def _named(text: str) -> tuple[str | None, str]:
+    name, colon, path = text.partition(":")
+    if colon and ALIASES.get(name, name) in KNOWN:
+        return ALIASES.get(name, name), path
+    if colon and not Path(text).exists() and "/" not in name:
+        raise InputError(
+            f"data={text!r}: {name!r} is no known name: use one of {[*KNOWN, *ALIASES]}"
+        )
+    return None, text
+
+
+def _digits() -> Source:
+    from augfeed.demo.data import digits
+
+    return digits()
+
+
+def _test_part(path: Path) -> Source | None:
+    if path.is_dir():
+        if idx_images(path, "test"):
+            return open_source(path, split="test")
+        return None
+    if path.suffix == ".npz":
+        try:
+            return open_source(path, split="test")
+        except InputError:
+            return None
+    return None
+
+
+def _labels(source: Source) -> Ids:
+    labels = source.labels
+    if labels is None or labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
+        raise InputError(
+            f"{source!r} has no class numbers, and the trainer trains classifiers: give labels"
+        )
+    numbers: Ids = labels.astype(np.int64)
+    return numbers
+
+
+def split(labels: Ids, share: float, seed: int) -> tuple[Ids, Ids]:
+    """Return sample numbers, those left and those held out: `share` of each class, rounded.
+
+    Which ones is a function of `seed`; each class keeps one sample at least. Both are in order.
+    """
+    ids = np.arange(len(labels), dtype=np.int64)
+    drawn = words(seed, 0, ids, [(int(Stream.SPLIT), 0)])[0, 0]
+    held = []
+    for label in np.unique(labels):
+        members = ids[labels == label]
+        count = min(round(share * len(members)), len(members) - 1)
+        held.append(members[np.argsort(drawn[members], kind="stable")[:count]])
+    out = np.sort(np.concatenate(held)) if held else ids[:0]
+    return np.setdiff1d(ids, out), out
+
+
+def policies(recipe: Recipe, data: Data) -> tuple[Policy, Policy]:
+    """Return the policies of training and evaluation; both normalise in the same way.
+
+    Without a `normalize` in the recipe's policy the statistics are those of the training part.
+    """
+    policy = recipe.augmentation()
+    if policy.find(Normalize) is None:
+        policy = policy.with_(statistics(data.train))
+    return policy, without_augmentation(policy)
+
+
+def statistics(source: Source) -> Normalize:
+    """Return the mean and standard deviation of pictures in memory; ImageNet's for files."""
+    if not isinstance(source, ArraySource):
+        if source.channels == 3:
+            return Normalize(IMAGENET_MEAN, IMAGENET_STD)
+        return Normalize(0.449, 0.226)
+    rows = np.unique(np.linspace(0, len(source) - 1, min(len(source), STATISTICS)).astype(np.int64))
+    pictures = source.images[source.rows(rows)].astype(np.float64)
+    pictures /= 255 if source.images.dtype == np.uint8 else 1
+    mean, std = pictures.mean(axis=(0, 1, 2)), pictures.std(axis=(0, 1, 2))
+    rounded = [tuple(round(float(max(value, low)), 4) for value in values)
+               for values, low in ((mean, 0.0), (std, 1e-3))]  # fmt: skip
+    return Normalize(mean=rounded[0], std=rounded[1])
+
+
+def shape_of(policy: Policy, data: Data) -> Shape:
+    """Return what the network gets and gives."""
+    height, width = policy.size(data.train.sizes)
+    return Shape(data.train.channels, height, width, data.classes)
+
+
+class Epochs:
+    """Batches of a loader by epoch, for Lightning; another loader from a given epoch on.
+
+    Where it stands is `epoch` and how many batches of it were given out, so a run goes on exactly
+    where a checkpoint was taken, whichever loader that is.
+    """
+
+    def __init__(self, first: Any, last: Any = None, since: int = 0) -> None:
+        self.first, self.last, self.since = first, last, since
+        self._epoch, self._given, self._skip = 0, 0, 0
+
+    @property
+    def sampler(self) -> "Epochs":
+        """Itself: Lightning tells the sampler which epoch begins."""
+        return self
+
+    def set_epoch(self, epoch: int) -> None:
+        """Make `epoch` that of the next pass."""
+        if epoch != self._epoch:
+            self._epoch, self._given, self._skip = epoch, 0, 0
+
+    def _loader(self) -> Any:
+        return self.last if self.last is not None and self._epoch >= self.since else self.first
+
+    def __len__(self) -> int:
+        return len(self.first)
+
+    def __iter__(self) -> Iterator[Any]:
+        loader = self._loader()
+        loader.set_epoch(self._epoch)
+        if self._skip:
+            loader.skip(self._skip)
+        self._given = self._skip
+        self._skip = 0
+        return self._counted(iter(loader))
+
+    def _counted(self, batches: Iterator[Any]) -> Iterator[Any]:
+        for batch in batches:
+            self._given += 1
+            yield batch
+
+    def state_dict(self) -> dict[str, int]:
+        """Return where the newest pass stands."""
+        return {"epoch": self._epoch, "given": self._given}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Begin the next pass where a state was taken: after its last batch, in the next epoch."""
+        self._epoch, self._skip = state["epoch"], state["given"]
+        if self._skip >= len(self):
+            self._epoch, self._skip = self._epoch + 1, 0
+
+
+def loaders(
+    recipe: Recipe, data: Data, *, threads: int, device: Any = "cpu"
+) -> tuple[Epochs, "DataLoader[Any]"]:
+    """Return the batches of training, and a loader of the validation part."""
+    policy, clean = policies(recipe, data)
+    options: dict[str, Any] = {
+        "num_workers": threads, "device": device, "seed": recipe.seed, "invariances": data.name,
+        "channels_last": True,
+    }  # fmt: skip
+    whole = len(data.train) >= recipe.batch_size
+
+    def training(policy: Policy) -> "DataLoader[Any]":
+        return DataLoader(
+            data.train, recipe.batch_size, True, policy=policy, drop_last=whole, targets="sparse",
+            **options,
+        )  # fmt: skip
+
+    mixing = [item.op for item in policy.operations if item.op in MIXERS]
+    last = None
+    if recipe.unmixed_epochs and mixing:
+        last = training(policy.without(*mixing))
+    epochs = Epochs(training(policy), last, max(0, recipe.epochs - recipe.unmixed_epochs))
+    return epochs, evaluated(data.validation, clean, recipe, threads=threads, device=device)
+
+
+def evaluated(
+    source: Source, policy: Policy, recipe: Recipe, *, threads: int, device: Any = "cpu"
+) -> "DataLoader[Any]":
+    """Return a loader of a part of the data in its order, clean."""
+    size = max(recipe.batch_size, 256)
+    return DataLoader(
+        source, size, policy=policy, num_workers=threads, device=device, seed=0, channels_last=True
+    )
+
+
+__all__ = ["Data", "Epochs", "evaluated", "loaders", "open_data", "policies", "split"]

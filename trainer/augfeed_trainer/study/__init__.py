@@ -1,0 +1,5 @@
+"""The study: which regularizers are worth keeping for given data."""
+
+from augfeed_trainer.study.search import Found, Study, study
+
+__all__ = ["Found", "Study", "study"]
