@@ -201,16 +201,14 @@ class Epochs:
         return len(self.first)
 
     def __iter__(self) -> Iterator[Any]:
+        # A pass begins with its first batch: Lightning makes the iterator of a run that it resumes
+        # at the end of an epoch before it tells which epoch comes.
         loader = self._loader()
         loader.set_epoch(self._epoch)
         if self._skip:
             loader.skip(self._skip)
-        self._given = self._skip
-        self._skip = 0
-        return self._counted(iter(loader))
-
-    def _counted(self, batches: Iterator[Any]) -> Iterator[Any]:
-        for batch in batches:
+        self._given, self._skip = self._skip, 0
+        for batch in loader:
             self._given += 1
             yield batch
 

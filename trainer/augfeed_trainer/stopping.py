@@ -25,18 +25,24 @@ class BestWeights(EarlyStopping):
         )  # fmt: skip
         self.keep, self.best_epoch, self._before = keep, -1, math.inf
         self._best: dict[str, torch.Tensor] | None = None
+        self._seen: dict[str, torch.Tensor] = {}
+
+    def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Copy the weights that are measured: averaged ones are in place from here on."""
+        if self.keep:
+            self._seen = {
+                name: value.detach().clone() for name, value in pl_module.state_dict().items()
+            }
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Decide, and keep a copy of the weights of a new best epoch."""
+        """Decide, and keep the weights of a new best epoch."""
         super().on_validation_end(trainer, pl_module)
         if trainer.sanity_checking or not self.keep:
             return
         best = float(self.best_score)
         if best < self._before:
-            self._before, self.best_epoch = best, trainer.current_epoch
-            self._best = {
-                name: value.detach().clone() for name, value in pl_module.state_dict().items()
-            }
+            self._before, self.best_epoch, self._best = best, trainer.current_epoch, self._seen
+        self._seen = {}
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Put the best weights back."""

@@ -10,21 +10,19 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import EMAWeightAveraging, ModelCheckpoint
+from lightning.pytorch.callbacks import EMAWeightAveraging
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from torch import nn
 from torch.optim.swa_utils import update_bn
 
-from augfeed.errors import InputError
 from augfeed.read.sources import Source
+from augfeed_trainer.checkpoints import Newest, newest
 from augfeed_trainer.data import Data, evaluated, loaders, policies, shape_of
 from augfeed_trainer.models import Drops, build_model
 from augfeed_trainer.module import Classifier
 from augfeed_trainer.noise import WeightNoiseCallback
 from augfeed_trainer.recipe import Recipe
 from augfeed_trainer.stopping import BestWeights
-
-CHECKPOINTS = "checkpoints"
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,20 +115,17 @@ def _callbacks(recipe: Recipe, run: Run) -> list[Callback]:
     if recipe.ema is not None:
         found.append(EMAWeightAveraging(decay=recipe.ema))
     if run.folder is not None:
-        # The one before goes when a new one is whole, so whoever is killed leaves one.
-        found.append(ModelCheckpoint(
-            run.folder / CHECKPOINTS, "{step:08d}", auto_insert_metric_name=False, save_top_k=1,
-            every_n_train_steps=run.every, save_on_train_epoch_end=False,
-        ))  # fmt: skip
+        found.append(Newest(run.folder, run.every))
     return found
 
 
 def _trainer(recipe: Recipe, run: Run, callbacks: list[Callback]) -> Trainer:
     logs: list[Logger] = []
     if run.folder is not None:
-        logs.append(CSVLogger(run.folder, name="", version="logs"))
+        version = _unused(run.folder / "logs")  # a resumed run leaves the logs before
+        logs.append(CSVLogger(run.folder / "logs", name="", version=version))
         with suppress(ModuleNotFoundError):  # TensorBoard is not installed
-            logs.append(TensorBoardLogger(run.folder, name="", version="tensorboard"))
+            logs.append(TensorBoardLogger(run.folder / "tensorboard", name="", version=version))
     return Trainer(
         max_epochs=recipe.epochs, accelerator=run.accelerator, devices=run.devices,
         num_nodes=run.nodes, precision=recipe.precision, callbacks=callbacks, logger=logs or False,
@@ -140,16 +135,8 @@ def _trainer(recipe: Recipe, run: Run, callbacks: list[Callback]) -> Trainer:
     )  # fmt: skip
 
 
-def newest(folder: Path | None) -> Path:
-    """Return the newest whole checkpoint of a run's folder; raise `InputError` without one."""
-    if folder is not None:
-        for path in sorted((folder / CHECKPOINTS).glob("*.ckpt"), reverse=True):
-            try:
-                torch.load(path, map_location="cpu", weights_only=False)
-            except Exception:  # half written by a run that was killed
-                continue
-            return path
-    raise InputError(f"folder={str(folder)!r} has no checkpoint to resume from: train anew")
+def _unused(folder: Path) -> str:
+    return f"part-{len(list(folder.glob('part-*'))) if folder.is_dir() else 0}"
 
 
 class History(Callback):
