@@ -1,0 +1,73 @@
+"""The application: routes, errors, and what every request goes through."""
+
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from augfeed import __version__
+from augfeed_service import routes_info, routes_pull, routes_push
+from augfeed_service.middleware import Frame
+from augfeed_service.problems import Problem
+from augfeed_service.service import Service
+from augfeed_service.settings import Settings
+
+LOG = logging.getLogger("augfeed.service")
+TEXT = "Augmented batches of data sets by address, and images of clients augmented."
+
+
+def make_app(
+    settings: Settings | None = None, tell: Callable[[str], None] = lambda _: None
+) -> FastAPI:
+    """Return the application under some settings, those of the environment by default.
+
+    Data sets are opened here; `tell` is called with the name of each. Raises `InputError` for what
+    cannot be opened.
+    """
+    service = Service(settings or Settings(), tell)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        await service.in_pool(service.warm)
+        yield
+        service.drain()
+        service.close()
+
+    app = FastAPI(title="augfeed", version=__version__, description=TEXT, lifespan=lifespan)
+    app.state.service = service
+    for routes in (routes_pull, routes_push, routes_info):
+        app.include_router(routes.router)
+    app.add_exception_handler(Problem, _problem)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(Exception, _broken)
+    app.add_middleware(Frame, metrics=service.metrics, most=service.settings.max_body_bytes)
+    return app
+
+
+async def _problem(request: Request, error: Exception) -> Response:
+    assert isinstance(error, Problem)
+    return error.response(request.url.path)
+
+
+async def _invalid(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    parts = [f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()[:5]]
+    return Problem(400, "malformed", "; ".join(parts)).response(request.url.path)
+
+
+async def _http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    name = "not-found" if error.status_code == 404 else "malformed"
+    response = Problem(error.status_code, name, str(error.detail)).response(request.url.path)
+    response.headers.update(error.headers or {})
+    return response
+
+
+async def _broken(request: Request, error: Exception) -> Response:
+    LOG.error("request failed", exc_info=error)
+    detail = "the service has an error, which is in its log"
+    return Problem(500, "internal", detail).response(request.url.path)

@@ -1,0 +1,91 @@
+"""Data sets by name, opened when the service starts."""
+
+import hashlib
+import platform
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from augfeed import __version__, open_source
+from augfeed.engines import resolved_engine
+from augfeed.errors import AugfeedError, InputError
+from augfeed.read.decode import reader_version
+from augfeed.read.sources import Source
+from augfeed_service.problems import Problem
+from augfeed_service.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Mounted:
+    """A data set, and the fingerprint of the bytes that are made of it here."""
+
+    name: str
+    source: Source
+    root: Path
+    fingerprint: str
+
+    def told(self) -> dict[str, Any]:
+        """Return what clients are told."""
+        source = self.source
+        return {
+            "name": self.name, "num_samples": len(source), "num_classes": source.num_classes,
+            "classes": None if source.classes is None else list(source.classes),
+            "channels": source.channels, "sizes": source.sizes, "fingerprint": self.fingerprint,
+        }  # fmt: skip
+
+    def hidden(self, text: str) -> str:
+        """Return a message without the place of the data set on this machine."""
+        return text.replace(str(self.root.resolve()), self.name).replace(str(self.root), self.name)
+
+
+class Datasets:
+    """The data sets of a service; a name is all that reaches one."""
+
+    def __init__(self, settings: Settings, tell: Callable[[str], None] = lambda _: None) -> None:
+        """Open all; raise `InputError` that names the data set which cannot be."""
+        self._mounted: dict[str, Mounted] = {}
+        for name, path in settings.datasets.items():
+            tell(name)
+            try:
+                source = open_source(str(path))
+            except AugfeedError as error:
+                raise InputError(f"dataset {name}: {error}") from error
+            made = fingerprint(source, settings)
+            self._mounted[name] = Mounted(name, source, path, made)
+
+    def get(self, name: str) -> Mounted:
+        """Return a data set; raise `Problem` if none has that name."""
+        try:
+            return self._mounted[name]
+        except KeyError:
+            raise Problem(
+                404, "unknown-dataset", f"dataset={name!r} is not mounted: ask GET /v1/datasets"
+            ) from None
+
+    def __iter__(self) -> Any:
+        return iter(self._mounted.values())
+
+    def __len__(self) -> int:
+        return len(self._mounted)
+
+
+def fingerprint(source: Source | None, settings: Settings) -> str:
+    """Return what bytes depend on beside a plan and its address: 32 hexadecimal digits.
+
+    The data set, the versions of augfeed and of what it decodes and computes with, the engine, the
+    kind of device, and what becomes of broken files.
+    """
+    device = torch.device(settings.device)
+    kind = platform.machine()
+    if device.type == "cuda":
+        kind = f"{torch.cuda.get_device_name(device)} {torch.version.cuda}"
+    parts = [
+        __version__, torch.__version__, version("numba"), reader_version(),
+        resolved_engine(device, "auto"), device.type, kind, settings.reader, settings.on_error,
+        "" if source is None else source.fingerprint(),
+    ]  # fmt: skip
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]

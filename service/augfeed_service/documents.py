@@ -1,0 +1,82 @@
+"""What the OpenAPI document says of bodies that FastAPI does not read itself."""
+
+from typing import Any
+
+from augfeed.wire import MEDIA_TYPE, Description
+from augfeed_service.problems import MEDIA_TYPE as PROBLEM
+
+EXAMPLE = {
+    "dataset": "flowers",
+    "policy": {
+        "operations": [
+            {"op": "random_resized_crop", "size": 224},
+            {"op": "horizontal_flip"},
+        ]
+    },
+    "seed": 0, "batch_size": 256, "shuffle": True, "drop_last": True, "dtype": "uint8",
+    "layout": "NCHW", "labels": "compact",
+}  # fmt: skip
+BINARY = {"schema": {"type": "string", "format": "binary"}}
+_SCHEMA = {
+    "type": "object",
+    "required": ["type", "title", "status", "detail"],
+    "properties": {
+        "type": {"type": "string"}, "title": {"type": "string"}, "status": {"type": "integer"},
+        "detail": {"type": "string"}, "instance": {"type": "string"},
+    },
+}  # fmt: skip
+TEXTS = {
+    400: "The request cannot be read", 401: "A key is needed", 403: "The key is not for this",
+    404: "There is no such thing here; `unknown-plan`: register it", 405: "Not this method",
+    406: "Batches do not come in this format", 408: "The body took too long",
+    409: "The id is not the hash of the description",
+    412: "This replica makes other bytes", 413: "The request is too large",
+    415: "Bodies of this type are not read", 422: "It cannot be carried out",
+    429: "Too many at once", 500: "A file of the data set cannot be read",
+    503: "Busy: wait for `Retry-After` seconds",
+}  # fmt: skip
+
+
+def problems(*statuses: int) -> dict[int | str, Any]:
+    """Return the answers that are errors, for a route; some come from every route."""
+    return {
+        status: {"description": TEXTS[status], "content": {PROBLEM: {"schema": _SCHEMA}}}
+        for status in sorted({400, 401, 403, 405, 413, 415, *statuses})
+    }
+
+
+def batch_answer(text: str) -> dict[int | str, Any]:
+    """Return the answer that is a batch."""
+    return {200: {"description": text,
+                  "content": {MEDIA_TYPE: BINARY, "application/x-npz": BINARY}}}  # fmt: skip
+
+
+def json_body(schema: dict[str, Any], example: Any) -> dict[str, Any]:
+    """Return the part of a route about its JSON body."""
+    content = {"application/json": {"schema": schema, "example": example}}
+    return {"requestBody": {"required": True, "content": content}}
+
+
+def description_body() -> dict[str, Any]:
+    """Return the part about a body that is a description."""
+    schema = Description.model_json_schema(ref_template="#/components/schemas/{model}")
+    schema.pop("$defs", None)
+    schema["properties"]["policy"] = {"type": "object", "properties": {"operations": {
+        "type": "array", "items": {"type": "object", "required": ["op"],
+                                   "properties": {"op": {"type": "string"}}}}}}  # fmt: skip
+    return json_body(schema, EXAMPLE)
+
+
+def images_body() -> dict[str, Any]:
+    """Return the part about a body of images."""
+    form = {
+        "schema": {
+            "type": "object", "required": ["images"],
+            "properties": {
+                "images": {"type": "array", "items": {"type": "string", "format": "binary"}},
+                "request": {"type": "string"},
+            },
+        }
+    }  # fmt: skip
+    content = {MEDIA_TYPE: BINARY, "multipart/form-data": form}
+    return {"requestBody": {"required": True, "content": content}}

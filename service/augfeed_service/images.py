@@ -1,0 +1,176 @@
+"""The images of a request: read from safetensors or files, within limits."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import xxhash
+from numpy.typing import NDArray
+
+from augfeed.errors import ReadError, WireError
+from augfeed.memory import Memory
+from augfeed.plan.rows import MAX_ID
+from augfeed.read.picture import Encoded
+from augfeed.wire import decode
+from augfeed_service.problems import Problem
+from augfeed_service.settings import Settings
+
+MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"RIFF")  # JPEG, PNG, WebP
+Picture = NDArray[np.uint8] | Encoded
+
+
+@dataclass(frozen=True, slots=True)
+class Images:
+    """Pictures uint8 `[h, w, C]`, or files whose headers were read; their labels and ids."""
+
+    pictures: Sequence[Picture]
+    labels: NDArray[Any] | None
+    ids: NDArray[np.int64]
+    channels: int
+
+    @property
+    def sizes(self) -> NDArray[np.int64]:
+        """(height, width) of each, upright, int64 `[N, 2]`."""
+        sizes = [_size(picture) for picture in self.pictures]
+        return np.array(sizes, np.int64).reshape(-1, 2)
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """(height, width) if all are of one size."""
+        sizes = {_size(picture) for picture in self.pictures}
+        return next(iter(sizes)) if len(sizes) == 1 else None
+
+
+def _size(picture: Picture) -> tuple[int, int]:
+    if isinstance(picture, Encoded):
+        return picture.look.upright
+    return picture.shape[0], picture.shape[1]
+
+
+def invalid(detail: str, images: list[dict[str, Any]] | None = None) -> Problem:
+    """Return the answer for images that cannot be used."""
+    more: Any = {} if images is None else {"images": images}
+    return Problem(422, "invalid-images", detail, **more)
+
+
+def from_tensors(body: Any, settings: Settings) -> Images:
+    """Return the images of a safetensors body; raise `Problem`."""
+    try:
+        tensors, _ = decode(body)
+    except WireError as error:
+        raise Problem(400, "malformed", str(error)) from None
+    unknown = sorted(set(tensors) - {"images", "labels", "ids"})
+    if unknown or "images" not in tensors:
+        raise invalid(
+            f"tensors {sorted(tensors)}: send images, and labels and ids if there are any"
+        )
+    images = tensors["images"]
+    if images.dtype != torch.uint8 or images.ndim != 4 or 0 in images.shape[1:]:
+        raise invalid(
+            f"images of {images.dtype} and shape {tuple(images.shape)}: send uint8 [N, H, W, C] or "
+            "[N, C, H, W]"
+        )
+    if images.shape[3] not in (1, 3):
+        images = images.permute(0, 2, 3, 1)
+    if images.shape[3] not in (1, 3):
+        raise invalid(f"images of shape {tuple(tensors['images'].shape)}: 1 or 3 channels are read")
+    _check_count(len(images), int(images.shape[1] * images.shape[2]), settings)
+    array = np.ascontiguousarray(images.numpy())
+    return _with_labels(
+        list(array), tensors.get("labels"), tensors.get("ids"), int(array.shape[3]),
+        [memoryview(picture) for picture in array],
+    )  # fmt: skip
+
+
+def from_files(files: Sequence[bytes], labels: Any, ids: Any, settings: Settings) -> Images:
+    """Return the images of files, headers read and nothing decoded; raise `Problem`.
+
+    JPEG, PNG and WebP are read; what cannot be is listed with its number.
+    """
+    if len(files) > settings.max_images:
+        _check_count(len(files), 1, settings)
+    memory, found, wrong, pixels = Memory(), [], [], 0
+    for index, data in enumerate(files):
+        try:
+            if not data.startswith(MAGIC):
+                raise ReadError(f"images[{index}]: is none of JPEG, PNG and WebP: convert it")
+            one = Encoded(data, f"images[{index}]", 3, memory, settings.max_pixels)
+        except ReadError as error:
+            wrong.append({"index": index, "detail": str(error)})
+            continue
+        pixels += one.look.upright[0] * one.look.upright[1]
+        found.append(one)
+    if wrong:
+        raise invalid(f"{len(wrong)} of {len(files)} files cannot be read", wrong)
+    if pixels > settings.max_request_pixels:
+        raise Problem(
+            413, "too-large",
+            f"{pixels:,} pixels in all are above {settings.max_request_pixels:,}: send fewer",
+        )  # fmt: skip
+    parts = [memoryview(data) for data in files]
+    return _with_labels(found, _tensor("labels", labels), _tensor("ids", ids), 3, parts)
+
+
+def _check_count(count: int, pixels: int, settings: Settings) -> None:
+    if count > settings.max_images:
+        raise Problem(
+            413, "too-large", f"{count:,} images are above {settings.max_images:,}: send fewer"
+        )
+    if pixels > settings.max_pixels or count * pixels > settings.max_request_pixels:
+        raise Problem(
+            413, "too-large",
+            f"{count:,} images of {pixels:,} pixels are above {settings.max_pixels:,} pixels each "
+            f"or {settings.max_request_pixels:,} in all: send smaller or fewer ones",
+        )  # fmt: skip
+
+
+def _tensor(name: str, values: Any) -> torch.Tensor | None:
+    if values is None:
+        return None
+    try:
+        return torch.tensor(values)
+    except (ValueError, TypeError, RuntimeError, OverflowError) as error:
+        raise invalid(f"{name} are no array of numbers ({str(error)[:100]}): mend them") from None
+
+
+def _with_labels(
+    pictures: Sequence[Picture], labels: torch.Tensor | None, ids: torch.Tensor | None,
+    channels: int, parts: Sequence[memoryview],
+) -> Images:  # fmt: skip
+    count = len(pictures)
+    if not count:
+        raise invalid("there are no images: send one at least")
+    if ids is None:
+        # A name that depends on the picture alone: requests may then be repeated.
+        names = [xxhash.xxh3_64_intdigest(part) % MAX_ID for part in parts]
+        ids = torch.tensor(names, dtype=torch.int64)
+    if ids.shape != (count,) or ids.is_floating_point() or ids.dtype == torch.bool:
+        raise invalid(f"ids of {ids.dtype} and shape {tuple(ids.shape)}: send integers [{count}]")
+    numbers = ids.to(torch.int64)
+    if int(numbers.min()) < 0 or int(numbers.max()) >= MAX_ID:
+        raise invalid(f"ids from {int(numbers.min())} to {int(numbers.max())}: use [0, 2**48)")
+    array = None
+    if labels is not None:
+        array = labels.numpy() if labels.dtype != torch.bfloat16 else labels.float().numpy()
+        if len(array.shape) not in (1, 2) or len(array) != count:
+            raise invalid(f"labels of shape {tuple(labels.shape)}: send [{count}] or [{count}, K]")
+        if not np.isfinite(array).all():
+            raise invalid("labels are not finite: send numbers")
+    return Images(pictures, array, numbers.numpy(), channels)
+
+
+def request_of(text: bytes) -> dict[str, Any]:
+    """Return the JSON object of a multipart request's field; raise `Problem`."""
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise Problem(400, "malformed", f"the field 'request' is no JSON: {error}") from None
+    if not isinstance(found, dict):
+        raise Problem(400, "malformed", "the field 'request' is no JSON object: send one")
+    return found
+
+
+__all__ = ["Images", "from_files", "from_tensors", "invalid", "request_of"]

@@ -1,0 +1,111 @@
+"""A batch of a plan by its address: what makes it, its tag, its bytes."""
+
+import hashlib
+import time
+from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal
+
+from augfeed.errors import InputError, ReadError
+from augfeed.targets import Targets
+from augfeed.wire import encode_batch
+from augfeed_service.batches import Made, Order
+from augfeed_service.formats import SAFETENSORS, npz
+from augfeed_service.plans import Plan
+from augfeed_service.problems import Problem
+
+Format = Literal["safetensors", "npz"]
+MOST_EPOCHS = 1 << 32
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Which batch of a plan."""
+
+    epoch: int
+    step: int
+    rank: int = 0
+    world: int = 1
+
+    def next(self, count: int) -> list["Address"]:
+        """Return the addresses that follow in the epoch."""
+        steps = range(self.step + 1, self.step + 1 + count)
+        return [Address(self.epoch, step, self.rank, self.world) for step in steps]
+
+
+def tag(plan: Plan, at: Address, format_: Format) -> str:
+    """Return the entity tag of a batch: what its bytes depend on, hashed, without making it."""
+    parts = (plan.id, at.epoch, at.step, at.rank, at.world, plan.fingerprint, format_)
+    return hashlib.sha256("\n".join(map(str, parts)).encode()).hexdigest()[:32]
+
+
+def check(plan: Plan, at: Address) -> None:
+    """Raise `Problem` if a plan has no such batch."""
+    pipeline = plan.pipeline(at.rank, at.world)
+    if not 0 <= at.epoch < MOST_EPOCHS or not 0 <= at.step < len(pipeline):
+        raise Problem(
+            404, "unknown-batch",
+            f"epoch={at.epoch}, step={at.step}: an epoch of this plan has {len(pipeline)} batches, "
+            f"from 0, and there are {MOST_EPOCHS:,} epochs",
+        )  # fmt: skip
+
+
+def order(plan: Plan, at: Address, format_: Format, pool: ThreadPoolExecutor) -> Order:
+    """Return what makes a batch."""
+    run = partial(make, plan, at, format_, pool)
+    return Order(tag(plan, at, format_), run, plan.nbytes(at.world))
+
+
+def make(plan: Plan, at: Address, format_: Format, pool: ThreadPoolExecutor) -> Made:
+    """Return a batch as bytes; raise `Problem` naming a file that cannot be read.
+
+    Its parts are made side by side by the threads of `pool`, as far as they are free: this thread
+    does whatever they have not begun.
+    """
+    begun = time.perf_counter()
+    try:
+        work = plan.pipeline(at.rank, at.world).work(at.epoch, at.step)
+        _side_by_side(work.tasks, pool)
+        batch = work.finish()
+    except ReadError as error:
+        raise Problem(500, "unreadable", plan.mounted.hidden(str(error))) from error
+    except InputError as error:
+        raise Problem(422, "invalid-description", plan.mounted.hidden(str(error))) from error
+    made = time.perf_counter()
+    metadata = {"plan": plan.id, "fingerprint": plan.fingerprint, "rank": str(at.rank),
+                "world": str(at.world)}  # fmt: skip
+    batch = _on_host(batch)
+    if format_ == SAFETENSORS:
+        body = encode_batch(batch, metadata, layout=plan.description.layout)
+    else:
+        body = npz(batch, plan.description.layout)
+    ended = time.perf_counter()
+    return Made(body, {"make": made - begun, "encode": ended - made}, len(batch))
+
+
+def _side_by_side(tasks: Any, pool: ThreadPoolExecutor) -> None:
+    # This thread belongs to the pool, too: it must not wait for a task that no thread is free for.
+    if len(tasks) < 2:
+        for task in tasks:
+            task()
+        return
+    futures = [pool.submit(task) for task in tasks]
+    for future, task in zip(reversed(futures), reversed(tasks), strict=True):
+        if future.cancel():
+            task()
+    wait(futures)
+    for future in futures:
+        if not future.cancelled():
+            future.result()
+
+
+def _on_host(batch: Any) -> Any:
+    from dataclasses import replace
+
+    targets = batch.targets
+    if isinstance(targets, Targets):
+        targets = targets.to("cpu")
+    elif targets is not None:
+        targets = targets.cpu()
+    return replace(batch, images=batch.images.cpu(), targets=targets)

@@ -1,0 +1,242 @@
+"""Images of a request, augmented: together with those of others, and independent of them."""
+
+import asyncio
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from augfeed.batch import Batch
+from augfeed.deliver import staged
+from augfeed.engines import DTYPES, Engine, Output
+from augfeed.errors import AugfeedError, InputError, PolicyError, ReadError
+from augfeed.kernels.resample import resample
+from augfeed.pipeline import per_batch
+from augfeed.plan import Rows, draw_plan
+from augfeed.plan.fixed import Fixed
+from augfeed.plan.rows import GROUP, joined
+from augfeed.policy import Policy
+from augfeed.policy.describe import describe
+from augfeed.presets import resolve_policy
+from augfeed.read.frames import view_of
+from augfeed.read.picture import Encoded
+from augfeed.targets import make_targets, softens
+from augfeed_service.images import Images, invalid
+from augfeed_service.metrics import Metrics
+from augfeed_service.plans import check_policy
+from augfeed_service.problems import Problem
+from augfeed_service.settings import Settings
+
+WAIT = 0.002  # seconds that a small request waits for others
+SMALL, TOGETHER = 32, 256  # images of a request that waits, and of those made together
+
+
+class Ask(BaseModel):
+    """What is asked of images, beside themselves."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    policy: str = Field(description="a preset, a line such as 'hflip | cutmix(1.0)', or JSON")
+    seed: int = Field(0, ge=0, lt=2**64)
+    epoch: int = Field(0, ge=0, lt=2**32)
+    dtype: Literal["uint8", "float16", "bfloat16", "float32"] = "uint8"
+    layout: Literal["NCHW", "NHWC"] = "NCHW"
+    labels: Literal["compact", "dense"] = "compact"
+    num_classes: int | None = Field(None, ge=1, le=1 << 20)
+
+    @classmethod
+    def of(cls, given: dict[str, Any]) -> "Ask":
+        """Return what is asked; raise `Problem`."""
+        try:
+            return cls.model_validate(given)
+        except ValidationError as error:
+            raise Problem(400, "malformed", describe(error, cls)) from None
+
+    def with_dtype(self, dtype: Any) -> "Ask":
+        """Return the same for another element type."""
+        return self.model_copy(update={"dtype": dtype})
+
+    def resolved(self, settings: Settings) -> Policy:
+        """Return the policy; raise `Problem` for one that cannot be, or may not be asked for."""
+        try:
+            policy = resolve_policy(self.policy, files=False)
+            check_policy(policy, settings)
+            Output(DTYPES[self.dtype]).check(policy)
+        except (PolicyError, InputError) as error:
+            raise Problem(422, "invalid-policy", str(error)) from None
+        return policy
+
+
+@dataclass(frozen=True, slots=True)
+class Push:
+    """A request: images, what is asked, and the policy that is meant."""
+
+    images: Images
+    ask: Ask
+    policy: Policy
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of what comes out; raises `Problem` if images of one size are needed."""
+        try:
+            return self.policy.size(self.images.size)
+        except PolicyError as error:
+            raise Problem(422, "invalid-policy", str(error)) from None
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that the request takes while it is carried out."""
+        height, width = self.size
+        each = height * width * self.images.channels
+        return len(self.images.pictures) * each * (1 + DTYPES[self.ask.dtype].itemsize)
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """What requests have to share to be made together."""
+        ask = self.ask
+        return (self.policy.digest, ask.seed, ask.epoch, ask.dtype, ask.layout, self.size,
+                self.images.channels)  # fmt: skip
+
+
+def augment(pushes: list[Push], engine: Engine) -> list[Batch | Problem]:
+    """Return the batches of requests that share their key, each as if it were alone.
+
+    Pictures mix within a request, in groups of 8 from its first one on. What is wrong with one
+    request is in its place.
+    """
+    found: list[Any] = [None] * len(pushes)
+    cut = []
+    for k, push in enumerate(pushes):
+        try:
+            cut.append((k, push, _frames(push)))
+        except Problem as error:
+            found[k] = error
+    if cut:
+        rows = joined([_shifted(push, place) for place, (_, push, _) in enumerate(cut)])
+        first = cut[0][1]
+        plan = draw_plan(
+            first.policy, rows, seed=first.ask.seed, epoch=first.ask.epoch, size=first.size
+        )
+        frames = torch.from_numpy(np.concatenate([frames for _, _, frames in cut]))
+        output = Output(DTYPES[first.ask.dtype], first.ask.layout == "NHWC")
+        device = getattr(engine, "device", torch.device("cpu"))
+        images = engine.apply(plan, staged(plan, frames.to(device)), output=output).cpu()
+        begin = 0
+        for k, push, own in cut:
+            found[k] = _batch(push, images[begin : begin + len(own)])
+            begin += len(own)
+    return found
+
+
+def _shifted(push: Push, place: int) -> Rows:
+    # Groups of another request have other numbers.
+    rows = Rows.of(push.images.ids)
+    return replace(rows, groups=rows.groups + place * (1 << 32) // GROUP)
+
+
+def _frames(push: Push) -> Any:
+    images, policy = push.images, push.policy
+    plan = draw_plan(policy, Rows.of(images.ids), seed=push.ask.seed, epoch=push.ask.epoch,
+                     size=push.size)  # fmt: skip
+    try:
+        windows = plan.window.at(images.sizes[:, 0], images.sizes[:, 1])
+    except InputError as error:
+        raise invalid(str(error)) from None
+    fixed = Fixed.of(policy, images.channels)
+    out = np.empty((len(images.pictures), *push.size, images.channels), np.uint8)
+    wrong = []
+    for k, picture in enumerate(images.pictures):
+        view, pad = view_of(windows, k), (fixed.pad_mode, fixed.pad_fill)
+        if not isinstance(picture, Encoded):
+            resample(picture, *view, *pad, out[k])
+            continue
+        try:
+            picture.show(view, out[k], pad)
+        except ReadError as error:
+            wrong.append({"index": k, "detail": str(error)})
+    if wrong:
+        raise invalid(f"{len(wrong)} of {len(images.pictures)} files cannot be decoded", wrong)
+    return out
+
+
+def _batch(push: Push, images: torch.Tensor) -> Batch | Problem:
+    given, ask = push.images, push.ask
+    targets = None
+    if given.labels is not None:
+        plan = draw_plan(push.policy, Rows.of(given.ids), seed=ask.seed, epoch=ask.epoch,
+                         size=push.size)  # fmt: skip
+        numbers = given.labels.ndim == 1 and given.labels.dtype.kind == "f"
+        form: Any = "dense" if ask.labels == "dense" else "auto" if numbers else "sparse"
+        if form == "sparse" and not softens(push.policy):
+            form = "auto"
+        try:
+            targets = make_targets(given.labels, plan, num_classes=ask.num_classes, form=form)
+        except AugfeedError as error:
+            return invalid(str(error))
+    ids = torch.from_numpy(given.ids.copy())
+    return Batch(images, targets, ids, ask.epoch, 0, None)
+
+
+class Together:
+    """Has small requests that ask for the same wait for each other a little."""
+
+    def __init__(self, engine: Engine, pool: ThreadPoolExecutor, metrics: Metrics) -> None:
+        self.engine, self.pool, self.metrics = engine, pool, metrics
+        self._waiting: dict[tuple[Any, ...], list[tuple[Push, asyncio.Future[Any]]]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def augment(self, push: Push) -> Batch:
+        """Return the batch of a request; raise `Problem`."""
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        alone = len(push.images.pictures) > SMALL or per_batch(push.policy)
+        if alone:
+            self._start([(push, future)])
+        else:
+            self._queue(push, future)
+        result = await future
+        if isinstance(result, Problem):
+            raise result
+        return result  # type: ignore[no-any-return]
+
+    def _queue(self, push: Push, future: "asyncio.Future[Any]") -> None:
+        waiting = self._waiting.setdefault(push.key, [])
+        waiting.append((push, future))
+        if len(waiting) == 1:
+            asyncio.get_running_loop().call_later(WAIT, self._release, push.key)
+        if sum(len(one.images.pictures) for one, _ in waiting) >= TOGETHER:
+            self._release(push.key)
+
+    def _release(self, key: tuple[Any, ...]) -> None:
+        if waiting := self._waiting.pop(key, None):
+            self._start(waiting)
+
+    def _start(self, waiting: list[tuple[Push, "asyncio.Future[Any]"]]) -> None:
+        task = asyncio.create_task(self._make(waiting))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _make(self, waiting: list[tuple[Push, "asyncio.Future[Any]"]]) -> None:
+        pushes = [push for push, future in waiting if not future.done()]
+        futures = [future for _, future in waiting if not future.done()]
+        begun = time.perf_counter()
+        try:
+            made: list[Any] = await asyncio.get_running_loop().run_in_executor(
+                self.pool, augment, pushes, self.engine
+            )
+        except BaseException as error:
+            made = [error] * len(futures)
+        self.metrics.make_seconds.observe(time.perf_counter() - begun)
+        count = sum(len(push.images.pictures) for push in pushes)
+        self.metrics.microbatch.observe(count)
+        self.metrics.images.inc(count)
+        for future, result in zip(futures, made, strict=True):
+            if future.done():
+                continue
+            if isinstance(result, BaseException) and not isinstance(result, Problem):
+                future.set_exception(result)
+            else:
+                future.set_result(result)

@@ -1,0 +1,97 @@
+"""Whether it lives, what it holds, what it has done."""
+
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse, PlainTextResponse
+from prometheus_client import CONTENT_TYPE_LATEST
+
+from augfeed import __version__, format_policy
+from augfeed.presets import PRESETS
+from augfeed_service import kserve
+from augfeed_service.documents import problems
+from augfeed_service.problems import Problem
+from augfeed_service.push import Ask
+from augfeed_service.service import service_of
+
+router = APIRouter()
+LIMITS = ("max_batch_bytes", "max_body_bytes", "max_images", "max_pixels", "max_request_pixels",
+          "max_plans")  # fmt: skip
+
+
+@router.get("/livez", tags=["health"], response_class=PlainTextResponse)
+@router.get("/v2/health/live", tags=["kserve"], response_class=PlainTextResponse)
+async def live() -> str:
+    """Answer: the event loop runs."""
+    return "live\n"
+
+
+@router.get("/readyz", tags=["health"], responses=problems(503), response_class=PlainTextResponse)
+@router.get(
+    "/v2/health/ready", tags=["kserve"], responses=problems(503), response_class=PlainTextResponse
+)
+async def ready(request: Request) -> str:
+    """Answer whether requests should come here: not while it starts or shuts down."""
+    service_of(request).check_ready()
+    return "ready\n"
+
+
+@router.get("/metrics", tags=["health"], response_class=PlainTextResponse)
+async def metrics(request: Request) -> Response:
+    """Return what is measured, for Prometheus."""
+    return Response(service_of(request).metrics.text(), media_type=CONTENT_TYPE_LATEST)
+
+
+@router.get("/v1/info", tags=["pull"], responses=problems())
+async def info(request: Request) -> dict[str, Any]:
+    """Return the version, the device and the limits."""
+    service = service_of(request)
+    service.allow(request, "pull")
+    settings = service.settings
+    return {
+        "version": __version__, "device": settings.device, "engine": service.engine.name,
+        "fingerprint": service.fingerprint, "kornia": list(settings.kornia),
+        "limits": {name: getattr(settings, name) for name in LIMITS},
+    }  # fmt: skip
+
+
+@router.get("/v1/datasets", tags=["pull"], responses=problems())
+async def datasets(request: Request) -> list[dict[str, Any]]:
+    """Return the data sets that are mounted."""
+    service = service_of(request)
+    service.allow(request, "pull")
+    return [mounted.told() for mounted in service.datasets]
+
+
+@router.get("/v1/policies", tags=["pull"], responses=problems())
+async def policies(request: Request) -> dict[str, str]:
+    """Return the presets, each as a line of the notation."""
+    service_of(request).allow(request, "pull")
+    return {name: format_policy(make()) for name, make in PRESETS.items()}
+
+
+@router.get("/v2", tags=["kserve"])
+async def server() -> dict[str, Any]:
+    """Return the metadata of the server."""
+    return kserve.server()
+
+
+@router.get("/v2/models/{model}", tags=["kserve"], responses=problems(404))
+async def model_metadata(model: str, request: Request) -> dict[str, Any]:
+    """Return the metadata of a policy as a model."""
+    service = service_of(request)
+    service.allow(request, "push")
+    try:
+        ask = Ask.of({"policy": model, "dtype": "float32"})
+        await service.in_pool(ask.resolved, service.settings)
+    except Problem as error:
+        raise Problem(404, "unknown-policy", error.detail) from None
+    return kserve.model(model)
+
+
+@router.get("/v2/models/{model}/ready", tags=["kserve"], responses=problems(404, 503))
+async def model_ready(model: str, request: Request) -> Response:
+    """Answer whether a policy can be asked for."""
+    service_of(request).check_ready()
+    await model_metadata(model, request)
+    return JSONResponse({"name": model, "ready": True})
