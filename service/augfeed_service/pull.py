@@ -2,7 +2,7 @@
 
 import hashlib
 import time
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
@@ -91,13 +91,14 @@ def _side_by_side(tasks: Any, pool: ThreadPoolExecutor) -> None:
             task()
         return
     futures = [pool.submit(task) for task in tasks]
+    begun = []
     for future, task in zip(reversed(futures), reversed(tasks), strict=True):
         if future.cancel():
             task()
-    wait(futures)
-    for future in futures:
-        if not future.cancelled():
-            future.result()
+        else:
+            begun.append(future)
+    for future in begun:
+        future.result()
 
 
 def _on_host(batch: Any) -> Any:

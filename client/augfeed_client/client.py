@@ -1,0 +1,168 @@
+"""Single calls: a batch, images to augment, a picture to look at."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import urlencode
+
+import numpy as np
+import torch
+
+from augfeed.batch import Batch
+from augfeed.errors import InputError
+from augfeed.policy import Policy
+from augfeed.presets import resolve_policy
+from augfeed.wire import MEDIA_TYPE, Description, decode_batch, encode
+from augfeed_client.connection import Answer, Connection
+from augfeed_client.plan import PlanInfo, batch_request, register
+from augfeed_client.replicas import Replicas, Request
+
+BOUNDARY = "augfeed-7d1f3c9be2"
+
+
+class Client:
+    """Calls of a service; every one is safe to repeat, and is repeated until it succeeds.
+
+    Raises `RemoteError` when no replica answers within the deadline, or the service refuses.
+    """
+
+    def __init__(
+        self,
+        urls: str | list[str],
+        connection: Connection = Connection(),  # noqa: B008  (frozen)
+    ) -> None:
+        """Ask for nothing yet."""
+        self._replicas = Replicas(urls, connection)
+
+    def info(self) -> dict[str, Any]:
+        """Return the version, the device and the limits of a replica."""
+        found: dict[str, Any] = self._get("/v1/info")
+        return found
+
+    def datasets(self) -> list[dict[str, Any]]:
+        """Return the data sets that are mounted, with their sizes and classes."""
+        found: list[dict[str, Any]] = self._get("/v1/datasets")
+        return found
+
+    def register(self, description: Description) -> PlanInfo:
+        """Return what is known of a plan after telling it to the service."""
+        return register(self._replicas, description)
+
+    def batch(
+        self, description: Description, epoch: int, step: int, *, rank: int = 0, world: int = 1
+    ) -> Batch:
+        """Return a batch of a plan, or the part of a rank; labels as they are sent."""
+        info = self.register(description)
+        request = batch_request(info, (epoch, step, rank, world), info.fingerprint)
+        found: Batch = self._replicas.ask(request)
+        return found
+
+    def augment(
+        self, images: Any, labels: Any = None, ids: Any = None, *, policy: Policy | str,
+        seed: int = 0, epoch: int = 0, **options: Any,
+    ) -> Batch:  # fmt: skip
+        """Return images augmented; the same call gives the same bytes.
+
+        `images` are uint8 `[N, H, W, C]` or `[N, C, H, W]` (tensor or array), or encoded files
+        (a list of bytes: JPEG, PNG, WebP). `labels` are class numbers `[N]` or shares `[N, K]`,
+        `ids` integers `[N]` that name the images; without them their content does. `options` are
+        `dtype`, `layout`, `labels_form` ("compact" or "dense") and `num_classes`.
+        """
+        asked = self._asked(policy, seed, epoch, options)
+        path, headers, body = _pushed("/v1/augment", images, labels, ids, asked)
+        headers["Accept"] = MEDIA_TYPE
+        request = Request("POST", path, path[:64], headers, body, check=_batch)
+        found: Batch = self._replicas.ask(request)
+        return found
+
+    def preview(
+        self, images: Any = None, *, policy: Policy | str, dataset: str | None = None,
+        seed: int = 0, **options: Any,
+    ) -> bytes:  # fmt: skip
+        """Return a PNG: samples before and after, of a data set or of images as for `augment`.
+
+        `options` for a data set are `indices` and `epochs`, for images `epoch`.
+        """
+        if (images is None) == (dataset is None):
+            raise InputError("preview() needs either images or dataset: give one of them")
+        if dataset is not None:
+            told = {"dataset": dataset, "policy": _text(policy), "seed": seed, **options}
+            headers = {"Content-Type": "application/json"}
+            path, body = "/v1/preview", json.dumps(told).encode()
+        else:
+            asked = {"policy": _text(policy), "seed": str(seed),
+                     "epoch": str(options.pop("epoch", 0))}  # fmt: skip
+            path, headers, body = _pushed("/v1/preview", images, None, None, asked)
+        request = Request("POST", path, "preview", headers, body,
+                          check=lambda answer: bytes(answer.body))  # fmt: skip
+        found: bytes = self._replicas.ask(request)
+        return found
+
+    def close(self) -> None:
+        """End the connections."""
+        self._replicas.close()
+
+    def __enter__(self) -> "Client":
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self.close()
+
+    def _get(self, path: str) -> Any:
+        return self._replicas.ask(Request("GET", path, path, check=_json))
+
+    def _asked(
+        self, policy: Policy | str, seed: int, epoch: int, options: dict[str, Any]
+    ) -> dict[str, str]:
+        known = {"dtype": "dtype", "layout": "layout", "labels_form": "labels",
+                 "num_classes": "num_classes"}  # fmt: skip
+        if unknown := sorted(set(options) - set(known)):
+            raise InputError(f"options {unknown} are unknown: use some of {[*known]}")
+        given = {known[name]: str(value) for name, value in options.items() if value is not None}
+        return {"policy": _text(policy), "seed": str(seed), "epoch": str(epoch), **given}
+
+
+def _batch(answer: Answer) -> Batch:
+    return decode_batch(answer.body)[0]
+
+
+def _json(answer: Answer) -> Any:
+    return json.loads(bytes(answer.body))
+
+
+def _text(policy: Policy | str) -> str:
+    return policy.to_json() if isinstance(policy, Policy) else resolve_policy(policy).to_json()
+
+
+def _pushed(
+    path: str, images: Any, labels: Any, ids: Any, asked: dict[str, str]
+) -> tuple[str, dict[str, str], bytes]:
+    if isinstance(images, np.ndarray | torch.Tensor):
+        tensors = {"images": torch.as_tensor(images)}
+        for name, values in (("labels", labels), ("ids", ids)):
+            if values is not None:
+                tensors[name] = torch.as_tensor(values)
+        body = bytes(encode(tensors, {}))
+        return f"{path}?{urlencode(asked)}", {"Content-Type": MEDIA_TYPE}, body
+    if not isinstance(images, Sequence) or not all(isinstance(one, bytes) for one in images):
+        raise InputError(
+            f"images of type {type(images).__name__!r} cannot be sent: give an array, a tensor, or "
+            "a list of encoded files as bytes"
+        )
+    told: dict[str, Any] = {name: int(value) if name in ("seed", "epoch", "num_classes") else value
+                            for name, value in asked.items()}  # fmt: skip
+    for name, values in (("label_values", labels), ("ids", ids)):
+        if values is not None:
+            told[name] = np.asarray(values).tolist()
+    parts = [_part('name="request"', "application/json", json.dumps(told).encode())]
+    parts += [
+        _part(f'name="images"; filename="{k}"', "application/octet-stream", one)
+        for k, one in enumerate(images)
+    ]
+    body = b"".join(parts) + f"--{BOUNDARY}--\r\n".encode()
+    return path, {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}, body
+
+
+def _part(disposition: str, kind: str, data: bytes) -> bytes:
+    head = f"--{BOUNDARY}\r\nContent-Disposition: form-data; {disposition}\r\n"
+    return f"{head}Content-Type: {kind}\r\n\r\n".encode() + data + b"\r\n"
