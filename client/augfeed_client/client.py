@@ -108,6 +108,10 @@ class Client:
     def __exit__(self, *_: Any) -> None:
         self.close()
 
+    def __del__(self) -> None:
+        if "_replicas" in self.__dict__:
+            self.close()
+
     def _get(self, path: str) -> Any:
         return self._replicas.ask(Request("GET", path, path, check=_json))
 

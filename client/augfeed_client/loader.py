@@ -209,6 +209,10 @@ class RemoteLoader:
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_running": None}
 
+    def __del__(self) -> None:
+        if "_running" in self.__dict__:
+            self.close()
+
 
 @dataclass(frozen=True, slots=True)
 class _Work:

@@ -256,7 +256,7 @@ class Pipeline:
         """Return how many batches of `count` samples are best made at once: one, or more of a data
         set on a device, whose kernels take less time than Python does to ask for a small batch.
         """
-        if self._on_cpu_alone or not self.whole_batches or per_batch(self.policy):
+        if self._on_cpu_alone or not self.whole_batches or _per_batch(self.policy):
             return 1
         each = self.fixed.channels * self.size[0] * self.size[1] * self.output.dtype.itemsize
         return max(1, min(TOGETHER_ROWS, TOGETHER_BYTES // each) // max(1, count))
@@ -379,8 +379,8 @@ class Pipeline:
             plan.window.at(*sizes)
 
 
-def per_batch(policy: Policy) -> bool:
-    """Return whether a whole batch shares draws, so that no other can be made along with it."""
+def _per_batch(policy: Policy) -> bool:
+    # Whether a whole batch shares draws, so that no other can be made along with it.
     mixers = [*policy.operations]
     for item in policy.operations:
         mixers += item.operations if isinstance(item, OneOf) else ()

@@ -129,9 +129,10 @@ class Batches:
 
     def ahead(self, orders: list[Order]) -> None:
         """Make batches that may be asked for next, as long as there is nothing else to do."""
+        if any(not flight.begun and not flight.ahead for flight in self._flights.values()):
+            return
         for order in orders:
-            busy = self._waiting() > 0 or self._turns.locked()
-            if busy or order.key in self._kept or order.key in self._flights:
+            if order.key in self._kept or order.key in self._flights:
                 continue
             if self._inflight + order.nbytes > self.settings.inflight_bytes // 2:
                 return

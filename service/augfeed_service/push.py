@@ -3,7 +3,7 @@
 import asyncio
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -15,11 +15,10 @@ from augfeed.deliver import staged
 from augfeed.engines import DTYPES, Engine, Output
 from augfeed.errors import AugfeedError, InputError, PolicyError, ReadError
 from augfeed.kernels.resample import resample
-from augfeed.pipeline import per_batch
 from augfeed.plan import Rows, draw_plan
 from augfeed.plan.fixed import Fixed
-from augfeed.plan.rows import GROUP, joined
-from augfeed.policy import Policy
+from augfeed.plan.rows import joined
+from augfeed.policy import CutMix, Mixup, OneOf, Policy
 from augfeed.policy.describe import describe
 from augfeed.presets import resolve_policy
 from augfeed.read.frames import view_of
@@ -105,9 +104,12 @@ class Push:
 def augment(pushes: list[Push], engine: Engine) -> list[Batch | Problem]:
     """Return the batches of requests that share their key, each as if it were alone.
 
-    Pictures mix within a request, in groups of 8 from its first one on. What is wrong with one
-    request is in its place.
+    Pictures mix within a request, in groups of 8 from its first one on, whose numbers name their
+    draws; so requests that mix are carried out one by one. What is wrong with one request is in
+    its place.
     """
+    if len(pushes) > 1 and mixes(pushes[0].policy):
+        return [made for push in pushes for made in augment([push], engine)]
     found: list[Any] = [None] * len(pushes)
     cut = []
     for k, push in enumerate(pushes):
@@ -116,7 +118,7 @@ def augment(pushes: list[Push], engine: Engine) -> list[Batch | Problem]:
         except Problem as error:
             found[k] = error
     if cut:
-        rows = joined([_shifted(push, place) for place, (_, push, _) in enumerate(cut)])
+        rows = joined([Rows.of(push.images.ids) for _, push, _ in cut])
         first = cut[0][1]
         plan = draw_plan(
             first.policy, rows, seed=first.ask.seed, epoch=first.ask.epoch, size=first.size
@@ -132,10 +134,9 @@ def augment(pushes: list[Push], engine: Engine) -> list[Batch | Problem]:
     return found
 
 
-def _shifted(push: Push, place: int) -> Rows:
-    # Groups of another request have other numbers.
-    rows = Rows.of(push.images.ids)
-    return replace(rows, groups=rows.groups + place * (1 << 32) // GROUP)
+def mixes(policy: Policy) -> bool:
+    """Return whether pictures of a batch are mixed with each other."""
+    return any(policy.find(kind) is not None for kind in (Mixup, CutMix, OneOf))
 
 
 def _frames(push: Push) -> Any:
@@ -192,7 +193,7 @@ class Together:
     async def augment(self, push: Push) -> Batch:
         """Return the batch of a request; raise `Problem`."""
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        alone = len(push.images.pictures) > SMALL or per_batch(push.policy)
+        alone = len(push.images.pictures) > SMALL or mixes(push.policy)
         if alone:
             self._start([(push, future)])
         else:

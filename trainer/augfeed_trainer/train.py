@@ -201,7 +201,8 @@ class _quiet(warnings.catch_warnings):
         held = super().__enter__()
         for text in (".*does not have many workers.*", ".*smaller than the logging interval.*",
                      ".*is not supported.*sampler.*", ".*Checkpoint directory .* exists.*",
-                     ".*GPU available but not used.*", ".*tensorboardX.*", ".*persistent_workers.*"):  # fmt: skip
+                     ".*GPU available but not used.*", ".*tensorboardX.*",
+                     ".*persistent_workers.*"):  # fmt: skip
             warnings.filterwarnings("ignore", text)
         warnings.filterwarnings("ignore", ".*treespec.*", FutureWarning)  # Lightning's own use
         return held

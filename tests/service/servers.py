@@ -1,0 +1,177 @@
+"""Real servers on loopback, in a thread of the tests or in a process of their own."""
+
+import http.client
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import uvicorn
+from PIL import Image
+from sklearn.datasets import load_digits, load_sample_image
+
+from augfeed import Order, Pipeline, parse_policy
+from augfeed.wire import Description
+from augfeed_service import Settings, make_app
+from augfeed_service.service import Service
+
+MIXED = "hflip | one_of([mixup(1.0), cutmix]) | label_smoothing(0.1)"
+
+
+def digits(folder: Path, count: int = 120) -> Path:
+    """Write a small data set of arrays; return its file."""
+    found = load_digits()
+    path = folder / "digits.npz"
+    images = (found.images[:count, :, :, None] * 15.9).astype(np.uint8)
+    np.savez(path, images=images, labels=found.target[:count])
+    return path
+
+
+def photos(folder: Path, count: int = 18) -> Path:
+    """Write a small folder of photographs; return it."""
+    photo = load_sample_image("flower.jpg")
+    for k in range(count):
+        path = folder / "photos" / "ab"[k % 2] / f"{k:02}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(photo[k * 5 : k * 5 + 90, k * 7 : k * 7 + 120]).save(path, quality=92)
+    return folder / "photos"
+
+
+def described(dataset: str = "digits", policy: str = MIXED, **given: Any) -> Description:
+    return Description(dataset=dataset, policy=parse_policy(policy), **{"batch_size": 16, **given})
+
+
+def local(plan: Description, data: Any, *, rank: int = 0, world: int = 1, form: Any) -> Pipeline:
+    """Return the pipeline of a plan in this process."""
+    order = Order(plan.batch_size // world, plan.shuffle, plan.drop_last, rank, world)
+    return Pipeline(
+        data, plan.policy, order=order, seed=plan.seed, output=plan.output, targets=form
+    )
+
+
+class Reply(NamedTuple):
+    """An answer, with the names of its headers in small letters."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def problem(self) -> str:
+        assert self.headers["content-type"] == "application/problem+json"
+        told = json.loads(self.body)
+        assert told["status"] == self.status and told["detail"] and told["title"]
+        return str(told["type"].rsplit("/", 1)[1])
+
+    @property
+    def detail(self) -> str:
+        return str(json.loads(self.body)["detail"])
+
+
+def ask(
+    port: int, method: str, path: str, body: Any = None, timeout: float = 30.0, **headers: str
+) -> Reply:
+    """Return the answer to one request, on a connection of its own."""
+    line = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    try:
+        line.request(method, path, body, named)
+        answer = line.getresponse()
+        found = {name.lower(): value for name, value in answer.getheaders()}
+        return Reply(answer.status, found, answer.read())
+    finally:
+        line.close()
+
+
+class Running:
+    """A service in a thread."""
+
+    def __init__(self, **given: Any) -> None:
+        self.app = make_app(Settings(**{"threads": 2, "port": 0, **given}))
+        config = uvicorn.Config(
+            self.app, "127.0.0.1", 0, log_level="error", access_log=False, timeout_keep_alive=75,
+            timeout_graceful_shutdown=2,
+        )  # fmt: skip
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self._server.run, daemon=True)
+        self._thread.start()
+        until = time.monotonic() + 60
+        while not self._server.started:
+            assert time.monotonic() < until and self._thread.is_alive()
+            time.sleep(0.005)
+        self.port: int = self._server.servers[0].sockets[0].getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+
+    @property
+    def service(self) -> Service:
+        found: Service = self.app.state.service
+        return found
+
+    def ask(self, method: str, path: str, body: Any = None, **headers: str) -> Reply:
+        return ask(self.port, method, path, body, 30.0, **headers)
+
+    def register(self, plan: Description) -> str:
+        """Tell the service a plan; return the path of its batches."""
+        answer = self.ask("PUT", f"/v1/plans/{plan.id}", plan.canonical())
+        assert answer.status in (200, 201), answer.body
+        return f"/v1/plans/{plan.id}/epochs"
+
+    def metric(self, name: str, **labels: str) -> float:
+        return self.service.metrics.registry.get_sample_value(name, labels) or 0.0
+
+    def stop(self) -> None:
+        self._server.should_exit = True
+        self._thread.join(20)
+
+
+@contextmanager
+def serving(**given: Any) -> Iterator[Running]:
+    """A service in a thread for a while."""
+    made = Running(**given)
+    try:
+        yield made
+    finally:
+        made.stop()
+
+
+class Process:
+    """`augfeed serve` in a process of its own."""
+
+    def __init__(self, *arguments: str, wait: float = 60.0, **environment: str) -> None:
+        command = [sys.executable, "-m", "augfeed.cli", "serve", *arguments]
+        paths = os.pathsep.join(path for path in sys.path if path)
+        self.process = subprocess.Popen(
+            command, stderr=subprocess.PIPE, text=True,
+            env={**os.environ, "PYTHONPATH": paths, "COLUMNS": "300", **environment},
+        )  # fmt: skip
+        self.lines: list[str] = []
+        self.port = 0
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            self.lines.append(line)
+            if "serving on http" in line:
+                self.port = int(line.rsplit(":", 1)[1])
+                break
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stderr is not None
+        self.lines += list(self.process.stderr)
+
+    def end(self, sig: int = signal.SIGTERM, timeout: float = 30.0) -> int:
+        """Send a signal; return the exit status."""
+        self.process.send_signal(sig)
+        code = self.process.wait(timeout)
+        self._reader.join(10)
+        assert self.process.stderr is not None
+        self.process.stderr.close()
+        return code
