@@ -1,6 +1,7 @@
 """The command `augfeed serve`."""
 
 import logging
+import signal
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -52,8 +53,9 @@ def serve(
 
 def _pair(option: str, text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
+    form = "NAME=PATH" if option == "dataset" else "NAME=VALUE"
     if not equals or not name or not value:
-        raise InputError(f"--{option} {text!r} is not NAME=VALUE: write it so")
+        raise InputError(f"--{option} {text!r} is not {form}: write it so")
     return name, value
 
 
@@ -105,4 +107,8 @@ class _Server(uvicorn.Server):
     def handle_exit(self, sig: int, frame: Any) -> None:
         state: Any = self.config.app
         state.state.service.drain()
-        super().handle_exit(sig, frame)
+        # As uvicorn does, which then would also raise the signal again when all is done: who asks
+        # a service to end, and waits until it has, is told that it went well.
+        if self.should_exit and sig == signal.SIGINT:
+            self.force_exit = True
+        self.should_exit = True

@@ -179,7 +179,7 @@ def test_what_is_wrong_with_a_request_is_named(running: Running, name: str) -> N
         ("?policy=hflip&nonsense=1", TENSORS, b"", 400),
         ("?policy=hflip", {"Content_Type": "text/plain"}, b"x", 415),
         ("?policy=hflip", {}, b"", 415),
-        ("?policy=hflip", {"Content_Type": "multipart/form-data; boundary=x"}, b"--y", 422),
+        ("?policy=hflip", {"Content_Type": "multipart/form-data; boundary=x"}, b"--y", 400),
         ("?policy=hflip", {"Content_Type": "multipart/form-data"}, b"--x", 400),
         ("?policy=hflip", {**TENSORS, "Accept": "text/html"}, b"", 406),
     ],
