@@ -123,7 +123,7 @@ class Batches:
         if flight.future.done():
             return flight.future.result()
         if gone.done():
-            raise asyncio.CancelledError
+            raise Problem(503, "deadline", "the client has gone", retry_after=1)
         self.metrics.rejected.labels("deadline").inc()
         raise Problem(503, "deadline", "the batch was not made in time", retry_after=1)
 
