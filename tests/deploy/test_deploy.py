@@ -1,0 +1,186 @@
+"""Files for deployment: valid by their schema, and true to the service."""
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+
+from augfeed_service.metrics import Metrics
+from augfeed_service.settings import Settings
+from tests.client.faults import free_port
+from tests.service.servers import ask
+
+ROOT = Path(__file__).resolve().parents[2]
+DEPLOY = ROOT / "service" / "deploy"
+NGINX = os.environ.get("AUGFEED_NGINX") or shutil.which("nginx")
+needs_nginx = pytest.mark.skipif(not NGINX, reason="no nginx: AUGFEED_NGINX names its binary")
+
+
+def compose() -> Any:
+    return yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+
+
+def test_the_compose_file_follows_the_schema() -> None:
+    # The schema is the one of the Compose specification that Docker Compose 1.29.2 brings.
+    schema = json.loads((Path(__file__).parent / "compose-spec.json").read_text())
+    validator = jsonschema.Draft201909Validator(schema)
+    validator.validate(compose())
+    with pytest.raises(jsonschema.ValidationError):
+        validator.validate({"services": {"a": {"imag": "x"}}})
+
+
+def test_profiles_start_what_belongs_together() -> None:
+    services = compose()["services"]
+    profiles: dict[str, set[str]] = {}
+    for name, service in services.items():
+        for profile in service["profiles"]:
+            profiles.setdefault(profile, set()).add(name)
+    assert profiles == {"cpu": {"cpu", "nginx"}, "gpu": {"gpu", "nginx"},
+                        "monitoring": {"prometheus", "grafana"}}  # fmt: skip
+    for service in services.values():
+        assert all(str(port).startswith("127.0.0.1:") for port in service.get("ports", ()))
+
+
+def test_every_variable_is_a_setting_of_the_service() -> None:
+    for name in ("cpu", "gpu"):
+        service = compose()["services"][name]
+        given = {key: value for key, value in service["environment"].items()
+                 if key.startswith("AUGFEED_") and key != "AUGFEED_CACHE"}  # fmt: skip
+        assert {key.removeprefix("AUGFEED_").lower() for key in given} <= set(Settings.model_fields)
+        grace = Settings(grace=float(given["AUGFEED_GRACE"])).grace
+        assert float(service["stop_grace_period"].rstrip("s")) > grace
+
+
+def test_files_that_are_mounted_are_there() -> None:
+    for service in compose()["services"].values():
+        for volume in service.get("volumes", ()):
+            source = str(volume).split(":")[0]
+            if source.startswith("./"):
+                assert (ROOT / source).exists(), source
+    text = (ROOT / "service" / "Dockerfile").read_text()
+    for line in re.findall(r"^COPY (.+)$", text, re.MULTILINE):
+        for source in line.split()[:-1]:
+            assert (ROOT / source).exists(), source
+            assert f"!{source}" in (ROOT / ".dockerignore").read_text().split()
+
+
+def known_metrics() -> set[str]:
+    metrics = Metrics()
+    names = set()
+    for family in metrics.registry.collect():
+        names |= {family.name, f"{family.name}_total"}
+        names |= {f"{family.name}_{part}" for part in ("bucket", "count", "sum")}
+    return names
+
+
+def test_dashboard_and_alerts_ask_for_metrics_that_there_are() -> None:
+    dashboard = json.loads((DEPLOY / "grafana/dashboards/augfeed.json").read_text())
+    texts = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
+    rules = yaml.safe_load((DEPLOY / "alerts.yml").read_text())["groups"][0]["rules"]
+    texts += [rule["expr"] for rule in rules]
+    asked = {name for text in texts
+             for name in re.findall(r"\b(?:augfeed|http_server)_[a-z_]+", text)}  # fmt: skip
+    assert len(asked) > 10 and asked <= known_metrics()
+    panels = dashboard["panels"]
+    assert len({panel["id"] for panel in panels}) == len(panels)
+    sources = yaml.safe_load(
+        (DEPLOY / "grafana/provisioning/datasources/prometheus.yml").read_text()
+    )
+    uids = {source["uid"] for source in sources["datasources"]}
+    assert {panel["datasource"]["uid"] for panel in panels} == uids
+
+
+class Upstream(BaseHTTPRequestHandler):
+    """Answers as the service does, and counts."""
+
+    protocol_version = "HTTP/1.1"
+    asked: list[str]
+
+    def do_GET(self) -> None:
+        type(self).asked.append(self.path)
+        time.sleep(0.1)
+        body = hashlib.sha256(self.path.encode()).hexdigest().encode() * 2000
+        tag = f'"{hashlib.sha256(self.path.encode()).hexdigest()[:8]}"'
+        self.send_response(200)
+        for name, value in (("ETag", tag), ("Cache-Control", "public, max-age=60, immutable"),
+                            ("Vary", "Accept, Authorization"),
+                            ("Content-Length", str(len(body)))):  # fmt: skip
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+@contextmanager
+def nginx(tmp_path: Path) -> Iterator[tuple[int, list[str]]]:
+    assert NGINX
+    asked: list[str] = []
+    handler = type("Counted", (Upstream,), {"asked": asked})
+    upstream = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=upstream.serve_forever, daemon=True).start()
+    port = free_port()
+    text = (DEPLOY / "nginx.conf").read_text()
+    text = text.replace("http://augfeed:8000", f"http://127.0.0.1:{upstream.server_address[1]}")
+    text = text.replace("listen 8080", f"listen 127.0.0.1:{port}").replace("/tmp/", f"{tmp_path}/")
+    user = "user root;\n" if os.geteuid() == 0 else ""  # or workers could not use the folder
+    (tmp_path / "nginx.conf").write_text(f"daemon off;\n{user}{text}")
+    command = [NGINX, "-c", str(tmp_path / "nginx.conf"), "-p", str(tmp_path), "-e", "stderr"]
+    subprocess.run([*command, "-t"], check=True, capture_output=True, timeout=20)
+    process = subprocess.Popen(command)
+    try:
+        until = time.monotonic() + 10
+        while True:
+            try:
+                ask(port, "GET", "/")
+                break
+            except OSError:
+                assert time.monotonic() < until
+                time.sleep(0.02)
+        yield port, asked
+    finally:
+        process.terminate()
+        process.wait(10)
+        upstream.shutdown()
+        upstream.server_close()
+
+
+@needs_nginx
+@pytest.mark.timeout(60)
+def test_nginx_keeps_batches_and_asks_for_each_once(tmp_path: Path) -> None:
+    path = "/v1/plans/0123abcd/epochs/0/batches/"
+    with nginx(tmp_path) as (port, asked):
+        answers = []
+        threads = [threading.Thread(target=lambda: answers.append(ask(port, "GET", f"{path}1")))
+                   for _ in range(8)]  # fmt: skip
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(20)
+        assert [answer.status for answer in answers] == [200] * 8
+        assert len({answer.body for answer in answers}) == 1
+        assert asked == [f"{path}1"]  # eight at once, one upstream
+        again = ask(port, "GET", f"{path}1")
+        assert again.headers["x-cache"] == "HIT" and len(asked) == 1
+        known = ask(port, "GET", f"{path}1", If_None_Match=again.headers["etag"])
+        assert known.status == 304 and len(asked) == 1
+        for headers in ({"Authorization": "Bearer a"}, {"Accept": "application/x-npz"},
+                        {"Augfeed_Expect_Fingerprint": "x"}):  # fmt: skip
+            ask(port, "GET", f"{path}1", **headers)  # type: ignore[arg-type]
+        assert len(asked) == 4
+        assert ask(port, "GET", "/metrics").status == 404
+        assert ask(port, "GET", "/v1/info").status == 200
