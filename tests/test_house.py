@@ -17,12 +17,8 @@ import pytest
 import augfeed
 
 ROOT = Path(__file__).resolve().parents[1]
-ROOMS = {
-    "pipelines": "augfeed",
-    "service": "augfeed_service",
-    "client": "augfeed_client",
-    "trainer": "augfeed_trainer",
-}
+ROOMS = {"pipelines": "augfeed", "service": "augfeed_service", "client": "augfeed_client",
+         "trainer": "augfeed_trainer"}  # fmt: skip
 PRESENT = {room: package for room, package in ROOMS.items() if (ROOT / room / package).is_dir()}
 
 MOST_LINES = 400  # of a file
@@ -34,7 +30,7 @@ EXEMPT: dict[str, str] = {
     "pipelines/augfeed/cli.py: explain": "typer makes each option of a command from a parameter",
     "pipelines/augfeed/cli.py: preview": "typer makes each option of a command from a parameter",
     "pipelines/augfeed/feed/shuffle.py: Shuffle.__init__": "torch's own arguments",
-    "client/augfeed_client/loader.py: RemoteLoader.__init__": "those of augfeed.DataLoader",
+    "client/augfeed_client/loader.py: RemoteLoader.__init__": "DataLoader's",
     "pipelines/augfeed/loader.py: DataLoader.__init__": "takes the place of torch's DataLoader",
 }
 
@@ -261,8 +257,7 @@ def test_no_file_is_long() -> None:
 def test_package_never_seeds_the_global_generator() -> None:
     seeding = re.compile(r"torch(\.cuda)?\.(manual_seed|seed)\(|\brandom\.seed\(")
     found = {str(path.relative_to(ROOT)) for path in _files(PRESENT) if seeding.search(_text(path))}
-    # Dropout and initialisation know no other generator; this one puts it back as it was.
-    _nobody(sorted(found - {"trainer/augfeed_trainer/randomness.py"}))
+    _nobody(sorted(found - {"trainer/augfeed_trainer/randomness.py"}))  # puts it back
 
 
 def test_every_name_at_the_door_is_there_and_documented() -> None:
