@@ -38,6 +38,7 @@ bench: .venv/.ready-bench ## measure; FASHION=folder and PHOTOS=folder say where
 	$(BIN)/python -m benchmarks.bench_photos --large $(if $(PHOTOS),--data $(PHOTOS)) $(ARGS)
 	$(BIN)/python -m benchmarks.bench_kernel $(ARGS)
 	$(BIN)/python -m benchmarks.bench_resident $(ARGS)
+	$(BIN)/python -m benchmarks.bench_service
 
 gpu: .venv/.ready-bench ## check and measure all that needs an NVIDIA GPU; results in gpu-results/
 	$(BIN)/python -m benchmarks.gpu gpu-results $(ARGS)

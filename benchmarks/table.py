@@ -5,10 +5,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks import kernel_table, result_resident
+from benchmarks import kernel_table, result_resident, result_service
 from benchmarks.kernel_result import KernelContest
 from benchmarks.result import Ratio, Result, Row, Spread
 from benchmarks.result_resident import ResidentResult
+from benchmarks.result_service import ServiceResult
 
 MARKS = ("<!-- measured -->", "<!-- end of measured -->")
 WORKS = {"whole": "whole chain", "basic": "crop, flip, normalise", "decode": "decoding only"}
@@ -72,6 +73,8 @@ def rendered(text: str) -> str:
             return kernel_table.render(KernelContest.model_validate_json(text))
         case "resident":
             return result_resident.render(ResidentResult.model_validate_json(text))
+        case "service":
+            return result_service.render(ServiceResult.model_validate_json(text))
     return render(Result.model_validate_json(text))
 
 
