@@ -121,7 +121,31 @@ def test_the_network_given_back_is_that_of_the_best_epoch(whole: Trained) -> Non
     assert held == whole.validation
     best = whole.history[whole.best_epoch]["validation/loss"]
     assert held.loss == pytest.approx(best, rel=1e-5)
+    assert all("train/accuracy" in row for row in whole.history)
     assert best == min(row["validation/loss"] for row in whole.history)
+
+
+class Seen(Callback):
+    """Keeps the mean loss of each epoch, as the steps give it."""
+
+    def __init__(self) -> None:
+        self.losses: list[list[float]] = []
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: Any) -> None:
+        self.losses.append([])
+
+    def on_train_batch_end(
+        self, trainer: Trainer, module: Any, out: Any, batch: Any, i: int
+    ) -> None:
+        self.losses[-1].append(float(out["loss"]))
+
+
+def test_the_history_has_the_means_of_its_own_epochs() -> None:
+    seen = Seen()
+    recipe = Recipe(model="mlp", epochs=3, batch_size=61)
+    done = train(recipe, data(), Run(progress=False, threads=0), callbacks=(seen,))
+    means = [sum(losses) / len(losses) for losses in seen.losses]
+    assert [row["train/loss"] for row in done.history] == pytest.approx(means, rel=1e-5)
 
 
 def test_training_learns_digits() -> None:

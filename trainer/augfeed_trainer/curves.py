@@ -44,6 +44,7 @@ def draw_curves(
         axis.axvline(best_epoch + 1, color=STOP, linestyle="--", linewidth=1,
                      label=f"{what} {best_epoch + 1}")  # fmt: skip
         axis.set_xlabel("epoch")
+        axis.xaxis.get_major_locator().set_params(integer=True)
         axis.set_ylabel(label)
         axis.grid(alpha=0.25)
         axis.legend(frameon=False, fontsize=8)

@@ -63,6 +63,12 @@ class Classifier(LightningModule):
         """Log the means of the epoch."""
         self._report(self.learned, self._names[0])
 
+    def means(self) -> dict[str, float]:
+        """Return the means of training over the epoch so far."""
+        meters = {name: self._meter(self.learned, name) for name in self._names[0]}
+        return {name: float(meter.compute()) for name, meter in meters.items()
+                if float(meter.weight) > 0}  # fmt: skip
+
     def validation_step(self, batch: Any, batch_idx: int) -> None:
         """Measure on clean pictures."""
         images, labels = batch

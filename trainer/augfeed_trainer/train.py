@@ -147,11 +147,12 @@ class History(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Note what was logged."""
-        if pl_module is None:
-            return
         names = trainer.callback_metrics.items()
-        row = {"epoch": float(trainer.current_epoch)}
-        self.rows.append(row | {name: float(value) for name, value in names})
+        held = {name: float(value) for name, value in names if not name.startswith("train/")}
+        row = {"epoch": float(trainer.current_epoch)} | held
+        # Lightning asks the module to log those of training after this.
+        assert isinstance(pl_module, Classifier)
+        self.rows.append(row | pl_module.means())
 
     def state_dict(self) -> dict[str, Any]:
         """Return the rows."""
