@@ -1,8 +1,6 @@
 """The command `augfeed`."""
 
-import importlib.metadata
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,6 +11,7 @@ from rich.text import Text
 from typer.core import TyperGroup
 
 from augfeed import __version__
+from augfeed.commands import Later, added
 from augfeed.errors import AugfeedError, InputError
 
 if TYPE_CHECKING:
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
     from augfeed.pipeline import Pipeline
     from augfeed.read.sources import Source
 
-GROUP = "augfeed.commands"  # entry points of other distributions: a typer app or a function each
 FAILED, REFUSED = 1, 2  # exit codes
 
 
@@ -31,13 +29,13 @@ class Commands(TyperGroup):
     def list_commands(self, ctx: Any) -> list[str]:
         """Return the names of all commands, the own ones first."""
         own = super().list_commands(ctx)
-        return [*own, *sorted(_added().keys() - own)]
+        return [*own, *sorted(added().keys() - own)]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """Return a command; one of another distribution is imported only now."""
+        """Return a command; one of another distribution is imported when it is run."""
         own = super().get_command(ctx, cmd_name)
-        found = _added().get(cmd_name) if own is None else None
-        return own if found is None else _load(found)
+        found = added().get(cmd_name) if own is None else None
+        return own if found is None else Later(found)
 
     def invoke(self, ctx: Any) -> Any:
         """Run a command; an error raised on purpose is printed without a traceback."""
@@ -276,42 +274,6 @@ def _save(picture: "Image", path: Path, *, quiet: bool = False) -> None:
         raise InputError(f"out={str(path)!r} cannot be written: {error}") from None
     if not quiet:
         typer.echo(path)
-
-
-def _added() -> dict[str, importlib.metadata.EntryPoint]:
-    return {entry.name: entry for entry in importlib.metadata.entry_points(group=GROUP)}
-
-
-def _load(entry: importlib.metadata.EntryPoint) -> Any:
-    # The command that an entry point stands for; one that cannot be loaded says so when it is run.
-    try:
-        value = entry.load()
-        made = value if isinstance(value, typer.Typer) else _alone(value)
-        command = typer.main.get_command(made)
-    except Exception as error:  # whatever a foreign module raises
-        command = typer.main.get_command(_alone(_broken(entry, error)))
-    command.name = entry.name
-    return command
-
-
-def _alone(function: Callable[..., Any]) -> typer.Typer:
-    single = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    anything = {"allow_extra_args": True, "ignore_unknown_options": True}
-    broken = getattr(function, "broken", False)
-    single.command(context_settings=anything if broken else None)(function)
-    return single
-
-
-def _broken(entry: importlib.metadata.EntryPoint, error: Exception) -> Callable[[], None]:
-    reason = str(error) if isinstance(error, AugfeedError) else f"{type(error).__name__}: {error}"
-
-    def run() -> None:
-        message = f"{entry.name!r} ({entry.value}) cannot be loaded: {reason}"
-        raise AugfeedError(message) from error
-
-    run.__doc__ = f"(cannot be loaded: {reason})"
-    run.broken = True  # type: ignore[attr-defined]
-    return run
 
 
 if __name__ == "__main__":
