@@ -136,7 +136,10 @@ class DataLoader(torch.utils.data.DataLoader[T_co]):
             collate_fn = choice.guarded(collate_fn)
             batch_size = int(batch_size) if isinstance(batch_size, np.integer) else batch_size
         if choice.wants_order(dataset, sampler, batch_sampler):
-            sampler = schedule.own_order(items, shuffle=shuffle, generator=generator, seed=seed)
+            sampler = schedule.own_order(
+                items, shuffle=shuffle, generator=generator, seed=seed,
+                augments=self._policy is not None,
+            )  # fmt: skip
             shuffle = None
         super().__init__(
             dataset, batch_size, shuffle, sampler, batch_sampler, num_workers, collate_fn,
@@ -306,6 +309,22 @@ class DataLoader(torch.utils.data.DataLoader[T_co]):
         if self.persistent_workers and lane.name == "general":
             self._iterator = feed  # type: ignore[assignment]
         return feed
+
+    def _anew(self, given: Any, run: Run) -> Any:
+        # Called before the first batch of a pass: it is of the epoch that was told meanwhile.
+        epoch = schedule.told_epoch(self)
+        if epoch is None or epoch == run.epoch:
+            return given
+        run.epoch, run.position, run.check, run.token = epoch, 0, None, None
+        self._epoch, self._seen = epoch + 1, epoch
+        assert self._lane is not None
+        generator = self.generator if self.generator is not None else torch.default_generator
+        before = generator.get_state()  # what is drawn for an iterator has been drawn
+        try:
+            key = (run.seed or 0, epoch)
+            return self._lane.open(self, schedule.scheduled(self, run), key)
+        finally:
+            generator.set_state(before)
 
     def _draw(self, *, keep: bool, kept: bool) -> int:
         # The number that torch draws for each iterator, to seed its workers. Where torch's iterator

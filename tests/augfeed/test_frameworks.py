@@ -82,6 +82,22 @@ def test_lightning_resumes_in_mid_epoch(lane: str, tmp_path: Path) -> None:
     assert resumed.seen == [[], epochs[1][48:], epochs[2]]
 
 
+@pytest.mark.parametrize("shuffle", [True, False])
+@pytest.mark.parametrize("lane", LANES)
+def test_lightning_resumes_at_the_end_of_an_epoch(lane: str, shuffle: bool, tmp_path: Path) -> None:
+    # It makes the iterator before it says which epoch comes.
+    first = trained.trainer(str(tmp_path), epochs=1)
+    first.fit(trained.Run(lane), trained.train_loader(lane, shuffle=shuffle))
+    first.save_checkpoint(tmp_path / "end.ckpt")
+    resumed = trained.Run(lane)
+    trained.trainer(str(tmp_path), epochs=3).fit(
+        resumed, trained.train_loader(lane, shuffle=shuffle), ckpt_path=str(tmp_path / "end.ckpt")
+    )
+    expected = trained.train_loader(lane, shuffle=shuffle)
+    epochs = [numbers(expected) for _ in range(3)]
+    assert resumed.seen[-2:] == epochs[1:]
+
+
 @pytest.mark.parametrize("lane", LANES)
 def test_lightning_predicts_with_the_policy(lane: str, tmp_path: Path) -> None:
     # Prediction wraps the batch sampler.

@@ -186,7 +186,7 @@ def _data_of(loader: Any) -> str:
 def _shuffle_of(loader: Any) -> str | bool:
     sampler = loader._innermost()
     seeded = getattr(sampler, "seed", None) is not None
-    names = {"SequentialSampler": False, "Shuffle": "seed" if seeded else "torch",
+    names = {"SequentialSampler": False, "InOrder": False, "Shuffle": "seed" if seeded else "torch",
              "RandomSampler": "torch"}  # fmt: skip
     name = type(sampler).__name__
     return names.get(name, name)

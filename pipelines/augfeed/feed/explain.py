@@ -31,7 +31,7 @@ def _order(loader: Any) -> str:
     seed = f"seed={loader.seed}" if loader.seed is not None else "torch's generator"
     if not getattr(sampler, "augfeed_own", False):
         order = f"as the given {kind} says"
-    elif kind == "SequentialSampler":
+    elif kind in ("SequentialSampler", "InOrder"):
         order = "that of the data set"
     elif loader.seed is None:
         order = "shuffled by torch's generator"

@@ -1,5 +1,6 @@
 """The iterator that an augmenting `DataLoader` gives out."""
 
+import weakref
 from collections.abc import Iterator
 from typing import Any
 
@@ -21,6 +22,8 @@ class Feed:
         self._pin = bool(loader.pin_memory) and torch.accelerator.is_available()
         self._step, self._end = 0, loader._gradient_end()
         self._ended = getattr(loader._lane, "ended", None)
+        # Only until the first batch; and weakly, as a loader kept alive keeps its workers alive.
+        self._loader: Any = weakref.ref(loader)
 
     def __iter__(self) -> "Feed":
         return self
@@ -52,7 +55,16 @@ class Feed:
             except StopIteration:
                 return
 
+    def _begin(self) -> None:
+        # Lightning makes the iterator of a run that it resumes at the end of an epoch before it
+        # tells the sampler which epoch comes.
+        loader, self._loader = self._loader(), None
+        if loader is not None and loader._run is self._run:
+            self._given = loader._anew(self._given, self._run)
+
     def _next(self) -> Given:
+        if self._loader is not None:
+            self._begin()
         try:
             batch, whole, ticket = next(self._given)
         except StopIteration:

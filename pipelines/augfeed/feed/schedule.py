@@ -8,12 +8,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch.utils.data import BatchSampler, RandomSampler, SequentialSampler
+from torch.utils.data.distributed import DistributedSampler
 
 from augfeed.feed.choice import mixes
 from augfeed.feed.plain import rebatched
 from augfeed.feed.run import Run
 from augfeed.feed.shard import rank_and_world
-from augfeed.feed.shuffle import Shuffle
+from augfeed.feed.shuffle import InOrder, Shuffle
 from augfeed.feed.tickets import (
     Pass,
     Split,
@@ -26,10 +27,10 @@ from augfeed.feed.tickets import (
 from augfeed.plan.rows import repeated
 
 
-def own_order(items: Any, *, shuffle: Any, generator: Any, seed: int | None) -> Any:
+def own_order(items: Any, *, shuffle: Any, generator: Any, seed: int | None, augments: bool) -> Any:
     """Return the sampler of a loader that was given none, marked as its own."""
     if not shuffle:
-        sampler: Any = SequentialSampler(items)
+        sampler: Any = InOrder(items) if augments else SequentialSampler(items)
     elif seed is None:
         sampler = RandomSampler(items, generator=generator)
     else:
@@ -44,6 +45,17 @@ def own_sampler(loader: Any) -> Any:
     return sampler if getattr(sampler, "augfeed_own", False) else None
 
 
+def told_epoch(loader: Any) -> int | None:
+    """Return the epoch that the sampler was told since the newest pass was made; None if none was.
+
+    Only of samplers whose own iteration leaves their epoch alone.
+    """
+    sampler = loader._innermost()
+    if not isinstance(sampler, (InOrder, Shuffle, DistributedSampler)):
+        return None
+    return None if sampler.epoch == loader._seen else sampler.epoch
+
+
 def split_of(loader: Any) -> Split | None:
     """Return how a loader cuts its order, where it may: with a policy, and its own sampler."""
     batches = loader.batch_sampler
@@ -56,7 +68,7 @@ def replayable(sampler: Any, run: Run) -> tuple[Any, bool]:
     """Return an index sampler for a pass of torch's loader, and whether its order is known."""
     stock = type(sampler) is BatchSampler
     inner = sampler.sampler if stock else sampler
-    if type(inner) is SequentialSampler:
+    if type(inner) in (SequentialSampler, InOrder):
         return sampler, True
     if type(inner) not in (RandomSampler, Shuffle):
         return sampler, False
@@ -95,7 +107,7 @@ def _batched(sampler: Any, split: Split, made: Pass, run: Run) -> Iterator[Ticke
 
 
 def _known_order(sampler: Any, run: Run, world: int) -> NDArray[np.int64] | None:
-    if type(sampler) is SequentialSampler:
+    if type(sampler) in (SequentialSampler, InOrder):
         return np.arange(len(sampler), dtype=np.int64)
     if isinstance(sampler, Shuffle) and sampler.seed is not None:
         return sampler.order(run.epoch)

@@ -8,12 +8,25 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.utils.data import RandomSampler, Sampler
+from torch.utils.data import RandomSampler, Sampler, SequentialSampler
 
 from augfeed.integers import whole_number
 from augfeed.read.order import epoch_order
 
 Token = int | str  # the seed, or the state of the generator, that an order of torch's came from
+
+
+class InOrder(SequentialSampler):
+    """A `torch.utils.data.SequentialSampler` that frameworks can tell which epoch begins.
+
+    The order is the same in each, the augmentation is not.
+    """
+
+    epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Make `epoch` that of the next iterator."""
+        self.epoch = whole_number("epoch", epoch, 0)
 
 
 class Shuffle(RandomSampler):
