@@ -15,6 +15,7 @@ DISTINCT: dict[Part, int] = {"crop": 4, "flip": 2, "jitter": 4, "cutout": 4, "no
 NEAR_MEAN = 0.1  # of means after normalisation, where one standard deviation is about 1
 NEAR_STD = 0.1  # as a share
 NEAR_TOP = 0.05  # of the mean over a pass of the largest share in a label
+PROBED = 64  # samples at least that the parts are tried on
 SIGMAS = 4.0  # of sampling error, added to the bounds above
 EXACT = 0.02  # between the share of a label and that of the pixels
 NOISE = 0.15  # of the deviation of the noise, as a share
@@ -98,9 +99,9 @@ class Gate(Generic[D]):
         problems = []
         for chain, check in trials(self.job.chain):
             images, targets = self._one(contestant, chain)
-            found = check_images(images, self.job.batch, chain)
+            found = check_images(images, self._count, chain)
             if chain.softens:
-                found += check_targets(targets, self.job.batch, 2)
+                found += check_targets(targets, self._count, 2)
             problems += found or check(images, targets)
         self._note(contestant, problems)
 
@@ -119,8 +120,13 @@ class Gate(Generic[D]):
             problems += check_targets(targets, self.job.batch, self.job.classes)
         return problems
 
+    @property
+    def _count(self) -> int:
+        # Enough that chance alone does not leave a mixing that is right with too few shares.
+        return max(self.job.batch, PROBED)
+
     def _one(self, contestant: Contestant[D], chain: Chain) -> tuple[Any, Any]:
-        count = self.job.batch
+        count = self._count
         data = self.probes.extremes(count) if chain.softens else self.probes.alike(count)
         job = Job(data, chain, 2, count, self.job.threads, workers=0)
         (batch,) = contestant.make(job)()
