@@ -1,12 +1,15 @@
+import importlib.metadata
 import sys
+from importlib.metadata import EntryPoint
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 from rich.console import Console
 
-from augfeed.demo import digits, digits_policy, opened, photos, run_demo
+from augfeed.demo import GROUP, digits, digits_policy, opened, photos, run_demo
 from augfeed.errors import MissingExtraError
 from augfeed.policy.check import check_policy
 from augfeed.read.folder import FolderSource
@@ -72,7 +75,36 @@ def test_without_scikit_learn_the_extra_is_named(monkeypatch: pytest.MonkeyPatch
         digits()
 
 
-def test_the_demo_shows_decisions_pictures_refusal_and_rates(tmp_path: Path) -> None:
+def parts_of_others(monkeypatch: pytest.MonkeyPatch, **values: str) -> None:
+    entries = [EntryPoint(name, value, GROUP) for name, value in values.items()]
+    real = importlib.metadata.entry_points
+
+    def found(**asked: str) -> Any:
+        return entries if asked == {"group": GROUP} else real(**asked)
+
+    monkeypatch.setattr(importlib.metadata, "entry_points", found)
+
+
+def their_part(console: Console, out: Path) -> list[Path]:
+    console.print("their part")
+    return [out / "theirs.png"]
+
+
+def test_the_demo_ends_with_the_parts_of_other_packages(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "theirs", sys.modules[__name__])
+    parts_of_others(monkeypatch, training="theirs:their_part", other="nothing_such:run")
+    assert run_demo(Console(width=200), tmp_path, seconds=0.1)[4:] == [tmp_path / "theirs.png"]
+    printed = capsys.readouterr().out
+    assert "no other: No module named 'nothing_such'; pip install 'augfeed[train]'" in printed
+    assert printed.index("decoding alone") < printed.index("their part")
+
+
+def test_the_demo_shows_decisions_pictures_refusal_and_rates(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts_of_others(monkeypatch)
     with (tmp_path / "printed.txt").open("w") as file:
         written = run_demo(Console(file=file, width=100), tmp_path / "out" / "new", seconds=0.1)
     printed = (tmp_path / "printed.txt").read_text()

@@ -1,5 +1,6 @@
 """What augfeed does, shown on this machine in under a minute: decisions, pictures, rates."""
 
+import importlib.metadata
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -14,7 +15,7 @@ from augfeed import presets
 from augfeed.demo.data import digits, opened, photos
 from augfeed.demo.rates import decode_rate, loader_rate
 from augfeed.doctor.environment import cores
-from augfeed.errors import InvarianceError
+from augfeed.errors import InvarianceError, MissingExtraError
 from augfeed.loader import DataLoader
 from augfeed.notation import format_policy
 from augfeed.pipeline import Order, Pipeline
@@ -25,6 +26,7 @@ from augfeed.read.sources import Source
 from augfeed.show import draw_sample, explain_sample, preview
 from augfeed.show.terminal import explanation_table, findings_table, patience
 
+GROUP = "augfeed.demo"  # entry points: functions of console and folder that return pictures
 SEED = 0
 REPEATS = 16  # of the few photographs in an epoch that is measured
 ROUNDS = 3
@@ -51,6 +53,21 @@ def run_demo(console: Console, out: Path, *, seconds: float = 3.0) -> list[Path]
             console.print(f"  {path}", highlight=False, soft_wrap=True)
         console.rule("rates")
         console.print(_rates(console, numbers, policy, pictures, chain, seconds))
+    return written + _added(console, out)
+
+
+def _added(console: Console, out: Path) -> list[Path]:
+    # The trainer's part, which this library does not import: it is there if the trainer is.
+    written: list[Path] = []
+    for entry in sorted(importlib.metadata.entry_points(group=GROUP), key=lambda each: each.name):
+        try:
+            show = entry.load()
+        except (ImportError, MissingExtraError) as error:
+            console.print(f"no {entry.name}: {error}; pip install 'augfeed[train]'", markup=False)
+            continue
+        written += show(console, out)
+    for path in written:
+        console.print(f"  {path}", highlight=False, soft_wrap=True)
     return written
 
 
