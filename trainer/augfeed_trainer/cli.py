@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from augfeed.errors import InputError
 from augfeed_trainer.recipe import Recipe
 
 # Settings that are objects of their own in a recipe have a short form here.
@@ -35,6 +36,15 @@ RUN = (
     _given(str, "accelerator", "auto", "'cpu', 'gpu', or 'auto'."),
     _given(int, "devices", 1, "Processes on this machine, of one GPU each.", min=1),
     _given(int, "nodes", 1, "Machines.", min=1),
+)
+SERVED = (
+    _given(
+        list[str] | None,
+        "service",
+        None,
+        "Address of a replica that gives out the training batches; may be repeated.",
+    ),
+    _given(str, "dataset", "train", "Its name for the training part of the data."),
 )
 WHERE = (
     _given(str, "data", "digits", "'digits', a path, or name:path, as fashion-mnist:folder."),
@@ -99,7 +109,7 @@ def _option(name: str) -> inspect.Parameter:
     )
 
 
-@with_recipe(*WHERE, *RUN)
+@with_recipe(*WHERE, *RUN, *SERVED)
 def train(
     *,
     recipe: Recipe,
@@ -109,6 +119,7 @@ def train(
 ) -> None:
     """Train a network, each regularizer a setting; the test part is measured once, at the end."""
     from augfeed_trainer.curves import draw_curves
+    from augfeed_trainer.data import open_served
     from augfeed_trainer.models import parameters_of
     from augfeed_trainer.study.jobs import Where
     from augfeed_trainer.train import Run, score
@@ -116,8 +127,10 @@ def train(
 
     _quiet()
     console = Console()
-    data = Where(*(options.pop(item.name) for item in WHERE)).open()
-    run = Run(**options)
+    served = _served(options)
+    where = Where(*(options.pop(item.name) for item in WHERE))
+    data = where.open() if served is None else open_served(where.data, seed=where.seed)
+    run = Run(served=served, **options)
     out = options["folder"]
     out.mkdir(parents=True, exist_ok=True)
     (out / "recipe.json").write_text(json.dumps(recipe.model_dump(mode="json"), indent=1) + "\n")
@@ -143,6 +156,23 @@ def train(
         f"{trained.best_epoch + 1}\n{curves}",
         highlight=False, soft_wrap=True,
     )  # fmt: skip
+
+
+def _served(options: dict[str, Any]) -> Any:
+    from augfeed_trainer.data import Served
+
+    urls, dataset = options.pop("service"), options.pop("dataset")
+    if not urls:
+        return None
+    reasons = {
+        "share": "the service gives out all of the training part",
+        "validation": "the service gives out all of the training part, so half the test part is it",
+    }
+    for name, text in reasons.items():
+        default = next(item.default for item in WHERE if item.name == name)
+        if options[name] != default:
+            raise InputError(f"{name}={options[name]!r} does not go with --service: {text}")
+    return Served(tuple(urls), dataset)
 
 
 @with_recipe(*WHERE, *STUDY)

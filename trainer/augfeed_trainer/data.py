@@ -1,15 +1,17 @@
 """Data for training: split into training, validation and test parts, and batches by epoch."""
 
+import importlib.metadata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from augfeed import DataLoader, open_source
-from augfeed.errors import InputError
+from augfeed.errors import InputError, MissingExtraError
 from augfeed.invariances import KNOWN
 from augfeed.philox import Stream, words
 from augfeed.policy import Normalize, Policy
@@ -25,6 +27,7 @@ Ids = NDArray[np.int64]
 VALIDATION = 2000  # pictures that a validation part is not cut below
 STATISTICS = 2048  # pictures that mean and standard deviation are taken of
 ALIASES = {"fashion-mnist": "fashion", "cifar10": "cifar", "cifar100": "cifar"}
+LOADERS = "augfeed.loaders"  # entry points: loaders of batches made elsewhere
 MIXERS = ("mixup", "cutmix", "one_of")
 
 
@@ -83,6 +86,25 @@ def open_data(text: str, *, validation: float = 0.1, test: float = 0.2, seed: in
         whole, tested = subset(whole, learned), subset(whole, held)
     learned, held = split(_labels(whole), validation, seed + 1)
     return Data(subset(whole, learned), subset(whole, held), tested, title, name or whole.name)
+
+
+def open_served(text: str, *, seed: int = 0) -> Data:
+    """Return the parts of a data set whose training part a service gives out, whole.
+
+    A service knows of no validation part, so that is a half of the test part, in each class.
+    Raises `InputError` where the data set brings no test part.
+    """
+    name, path = _named(text)
+    tested = None if text == "digits" else _test_part(Path(path))
+    if tested is None:
+        raise InputError(
+            f"data={text!r} has no test part of its own, so that every held-out picture would be "
+            "among those of the service: give a folder of idx files or an .npz file with one"
+        )
+    whole = open_source(path)
+    rest, held = split(_labels(tested), 0.5, seed + 1)
+    parts = whole, subset(tested, held), subset(tested, rest)
+    return Data(*parts, Path(path).name, name or whole.name)
 
 
 def _named(text: str) -> tuple[str | None, str]:
@@ -223,8 +245,35 @@ class Epochs:
             self._epoch, self._skip = self._epoch + 1, 0
 
 
+@dataclass(frozen=True, slots=True)
+class Served:
+    """Where training batches come from: replicas of a service, and its name for the data set."""
+
+    urls: tuple[str, ...]
+    dataset: str
+
+    def loader(self, data: Data, **arguments: Any) -> Any:
+        """Return the loader of the package `augfeed_client`; `data` is what it should give out.
+
+        Raises `MissingExtraError` without that package, `InputError` if the service has other data.
+        """
+        found = importlib.metadata.entry_points(group=LOADERS, name="http")
+        try:
+            (made,) = (entry.load() for entry in found)
+        except (ImportError, ValueError):
+            raise MissingExtraError("the client of the service", "client") from None
+        loader = made(list(self.urls), dataset=self.dataset, **arguments)
+        if len(loader.dataset) != len(data.train):
+            raise InputError(
+                f"dataset={self.dataset!r} of the service has {len(loader.dataset):,} pictures and "
+                f"the training part of data={data.title!r} has {len(data.train):,}: give the same "
+                "data to both"
+            )
+        return loader
+
+
 def loaders(
-    recipe: Recipe, data: Data, *, threads: int, device: Any = "cpu"
+    recipe: Recipe, data: Data, *, threads: int, device: Any = "cpu", served: Served | None = None
 ) -> tuple[Epochs, "DataLoader[Any]"]:
     """Return the batches of training, and a loader of the validation part."""
     policy, clean = policies(recipe, data)
@@ -234,7 +283,13 @@ def loaders(
     }  # fmt: skip
     whole = len(data.train) >= recipe.batch_size
 
-    def training(policy: Policy) -> "DataLoader[Any]":
+    def training(policy: Policy) -> Any:
+        if served is not None:
+            return served.loader(
+                data, policy=policy, batch_size=recipe.batch_size, shuffle=True, drop_last=whole,
+                seed=recipe.seed, device=device, dtype=torch.float32, channels_last=True,
+                targets="sparse",
+            )  # fmt: skip
         return DataLoader(
             data.train, recipe.batch_size, True, policy=policy, drop_last=whole, targets="sparse",
             **options,
@@ -258,4 +313,14 @@ def evaluated(
     )
 
 
-__all__ = ["Data", "Epochs", "evaluated", "loaders", "open_data", "policies", "split"]
+__all__ = [
+    "Data",
+    "Epochs",
+    "Served",
+    "evaluated",
+    "loaders",
+    "open_data",
+    "open_served",
+    "policies",
+    "split",
+]

@@ -17,7 +17,7 @@ from torch.optim.swa_utils import update_bn
 
 from augfeed.read.sources import Source
 from augfeed_trainer.checkpoints import Newest, newest
-from augfeed_trainer.data import Data, evaluated, loaders, policies, shape_of
+from augfeed_trainer.data import Data, Served, evaluated, loaders, policies, shape_of
 from augfeed_trainer.models import Drops, build_model
 from augfeed_trainer.module import Classifier
 from augfeed_trainer.noise import WeightNoiseCallback
@@ -58,6 +58,7 @@ class Run:
 
     `folder` is for checkpoints, logs and curves; None writes nothing. `every` is the number of
     steps between checkpoints. `threads` make batches. `devices` and `nodes` are Lightning's.
+    `served` says which service gives out the batches of training; none makes them here.
     """
 
     folder: Path | None = None
@@ -66,6 +67,7 @@ class Run:
     accelerator: str = "auto"
     devices: int = 1
     nodes: int = 1
+    served: Served | None = None
     progress: bool = True
 
 
@@ -85,7 +87,9 @@ def train(
         recipe.model, shape_of(policy, data), norm=recipe.norm, drops=drops, seed=recipe.seed
     )
     device = "cuda" if run.accelerator in ("auto", "gpu") and torch.cuda.is_available() else "cpu"
-    epochs, validation = loaders(recipe, data, threads=run.threads, device=device)
+    epochs, validation = loaders(
+        recipe, data, threads=run.threads, device=device, served=run.served
+    )
     module = Classifier(network, recipe, len(epochs) * recipe.epochs)
     best = BestWeights(recipe.patience, recipe.min_delta, keep=recipe.patience > 0)
     history = History()
