@@ -50,6 +50,7 @@ def make_app(
 
 async def _problem(request: Request, error: Exception) -> Response:
     assert isinstance(error, Problem)
+    request.app.state.service.metrics.note(error)
     return error.response(request.url.path)
 
 

@@ -4,6 +4,8 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from augfeed_service.problems import Problem
+
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 IMAGES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 
@@ -51,6 +53,13 @@ class Metrics:
         self.info = Gauge(
             "augfeed_info", "What it is", ["version", "dataset", "fingerprint"], **own
         )
+
+    def note(self, problem: Problem) -> None:
+        """Count the images that a request failed by: those that were sent, or the data set's."""
+        if problem.name == "unreadable":
+            self.decode_errors.labels("dataset").inc()
+        elif images := problem.more.get("images"):
+            self.decode_errors.labels("sent").inc(len(images))
 
     def text(self) -> bytes:
         """Return all of it, as Prometheus reads it."""

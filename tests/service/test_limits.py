@@ -67,12 +67,15 @@ def test_bombs_are_refused_by_what_they_declare(running: Running) -> None:
     jpeg = file.getvalue()
     at = jpeg.index(b"\xff\xc0") + 5
     declared = jpeg[:at] + struct.pack(">HH", 65500, 65500) + jpeg[at + 4 :]
+    counted = running.metric("augfeed_decode_errors_total", reason="sent")
     before = psutil.Process().memory_info().rss
     for bomb in (png_bomb(20000), declared):
         body, kind = form([jpeg, bomb])
         answer = running.ask("POST", f"{PUSH}", body, Content_Type=kind)
         assert answer.status == 422
         assert [one["index"] for one in json.loads(answer.body)["images"]] == [1]
+        counted += 1
+        assert running.metric("augfeed_decode_errors_total", reason="sent") == counted
     assert psutil.Process().memory_info().rss - before < 64 << 20
     alive(running)
 

@@ -270,6 +270,7 @@ def test_a_file_that_cannot_be_read_is_named_and_its_place_is_not(tmp_path: Path
         answer = running.ask("GET", f"{running.register(plan)}/0/batches/0")
         assert (answer.status, answer.problem) == (500, "unreadable")
         assert "photos/a/00.jpg" in answer.detail and str(tmp_path) not in answer.detail
+        assert running.metric("augfeed_decode_errors_total", reason="dataset") == 1
         assert running.ask("GET", f"{running.register(plan)}/0/batches/4").status == 200
     with serving(datasets={"photos": root}, on_error="replace") as running:
         batch = fetched(running, plan, at="0/batches/0")
