@@ -136,6 +136,15 @@ def test_too_many_images_pixels_and_requests_are_refused(
         assert answer.headers["retry-after"] == "1"
 
 
+def test_pixels_of_files_count_together_before_any_is_decoded(data: Data) -> None:
+    file = io.BytesIO()
+    Image.new("RGB", (10, 10)).save(file, "JPEG")
+    with serving(datasets=data, max_pixels=100, max_request_pixels=250) as running:
+        for count, status in ((2, 200), (3, 413)):
+            body, kind = form([file.getvalue()] * count)
+            assert running.ask("POST", PUSH, body, Content_Type=kind).status == status
+
+
 def test_readers_that_stop_hold_no_more_than_the_limit_and_are_cut_off(data: Data) -> None:
     limits: dict[str, Any] = {"inflight_bytes": 30 << 20, "max_batch_bytes": 30 << 20,
                               "cache_bytes": 0, "send_seconds": 1.5, "look_ahead": 0}  # fmt: skip
