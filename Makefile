@@ -7,6 +7,7 @@ PYTHON ?= $(shell for python in python3.14 python3.13 python3.12 python3.11 pyth
 	&& echo $$python && break; done)
 
 BIN := .venv/bin
+BENCH := .venv-bench/bin/python -m
 INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
@@ -32,16 +33,16 @@ lint: .venv/.ready ## ruff, its formatter, and who may import whom
 type: .venv/.ready ## mypy, strict
 	$(BIN)/mypy
 
-bench: .venv/.ready-bench ## measure; FASHION=folder and PHOTOS=folder say where the data are
-	$(BIN)/python -m benchmarks.bench_arrays $(if $(FASHION),--data $(FASHION)) $(ARGS)
-	$(BIN)/python -m benchmarks.bench_photos $(if $(PHOTOS),--data $(PHOTOS)) $(ARGS)
-	$(BIN)/python -m benchmarks.bench_photos --large $(if $(PHOTOS),--data $(PHOTOS)) $(ARGS)
-	$(BIN)/python -m benchmarks.bench_kernel $(ARGS)
-	$(BIN)/python -m benchmarks.bench_resident $(ARGS)
-	$(BIN)/python -m benchmarks.bench_service
+bench: .venv-bench/.ready ## measure, beside the peers; FASHION=folder and PHOTOS=folder say where data are
+	$(BENCH) benchmarks.bench_arrays $(if $(FASHION),--data $(FASHION)) $(ARGS)
+	$(BENCH) benchmarks.bench_photos $(if $(PHOTOS),--data $(PHOTOS)) $(ARGS)
+	$(BENCH) benchmarks.bench_photos --large $(if $(PHOTOS),--data $(PHOTOS)) $(ARGS)
+	$(BENCH) benchmarks.bench_kernel $(ARGS)
+	$(BENCH) benchmarks.bench_resident $(ARGS)
+	$(BENCH) benchmarks.bench_service
 
-gpu: .venv/.ready-bench ## check and measure all that needs an NVIDIA GPU; results in gpu-results/
-	$(BIN)/python -m benchmarks.gpu gpu-results $(ARGS)
+gpu: .venv-bench/.ready ## check and measure all that needs an NVIDIA GPU; results in gpu-results/
+	$(BENCH) benchmarks.gpu gpu-results $(ARGS)
 
 clean: ## remove caches and built files; .venv stays
 	rm -rf build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
@@ -58,7 +59,11 @@ clean: ## remove caches and built files; .venv stays
 	@touch $@
 	@echo "==> .venv is ready"
 
-.venv/.ready-bench: .venv/.ready
-	@echo "==> installing what the benchmarks need into .venv"
-	@$(INSTALL) -e '.[dev,bench]'
+# The peers need a torch that torchvision was built for, so they have an environment of their own:
+# `===` is PyPI's build, never another one of the same version.
+.venv-bench/.ready: .venv/.ready
+	@echo "==> making .venv-bench, with the peers and a CUDA build of torch: some GB"
+	@$(BIN)/python -m venv --clear .venv-bench
+	@.venv-bench/bin/python -m pip install -qq --disable-pip-version-check -c constraints.txt \
+		'torch===2.13.0' -e '.[dev,bench,peers]'
 	@touch $@

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch.utils.data import BatchSampler, DataLoader, RandomSampler
 
-from benchmarks import common, peer_torch
+from benchmarks import common, peer_torch, peer_transforms
 from benchmarks.chain import Augfeed, Chain
 from benchmarks.contest import Contestant, Job, Passes, Suite
 from benchmarks.data import ArrayBatches, Arrays, make_arrays, read_arrays
@@ -84,13 +84,16 @@ def _arrays(images: Any) -> Arrays:
     return Arrays("probe", np.ascontiguousarray(images, np.uint8), labels, 2)
 
 
-CONTESTANTS = (
+CONTESTANTS: tuple[Contestant[Arrays], ...] = (
     Contestant("augfeed", "augfeed", augfeed),
     Contestant("torch", "PyTorch operations on the batch", torch_on_batches),
     Contestant("torch_workers", "the same, in DataLoader workers", torch_in_workers),
     Contestant("kornia", "Kornia's classes on the batch", kornia_on_batches, DIFFERS),
     Contestant("kornia_workers", "the same, in DataLoader workers", kornia_in_workers, DIFFERS),
 )
+if peer_transforms.has("torchvision"):
+    name, note = "torchvision's transforms v2 in DataLoader workers", peer_transforms.TORCHVISION
+    CONTESTANTS += (Contestant("torchvision", name, peer_transforms.torchvision, note),)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

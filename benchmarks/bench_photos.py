@@ -16,7 +16,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from augfeed.read.cache import Cache
-from benchmarks import common, peer_torch
+from benchmarks import common, peer_torch, peer_transforms
 from benchmarks.chain import Augfeed, Chain
 from benchmarks.contest import Contestant, Job, Passes, Suite
 from benchmarks.data import (
@@ -144,7 +144,7 @@ CACHED = "crops come from pictures of 256 pixels' short side, decoded in the pas
 NOTHING = "whole pictures, thrown away"
 IN_TORCH = "DataLoader workers, then PyTorch on the batch"
 IN_KORNIA = "DataLoader workers, then Kornia's classes on the batch"
-CONTESTANTS = (
+CONTESTANTS: tuple[Contestant[Photos], ...] = (
     Contestant("augfeed", "augfeed", augfeed),
     Contestant("augfeed_basic", "augfeed, less", augfeed_basic, LESS, "basic"),
     Contestant("augfeed_dali", "augfeed, DALI as its reader", augfeed_dali),
@@ -155,6 +155,12 @@ CONTESTANTS = (
     Contestant("torch", IN_TORCH, torch_after_workers, PILLOW),
     Contestant("kornia", IN_KORNIA, kornia_after_workers, f"{PILLOW}; {DIFFERS}; hue in HSV"),
 )
+if peer_transforms.has("torchvision"):
+    name, note = "torchvision's transforms v2 in DataLoader workers", peer_transforms.TORCHVISION
+    CONTESTANTS += (Contestant("torchvision", name, peer_transforms.torchvision, note),)
+if peer_transforms.has("albumentations"):
+    name, note = "AlbumentationsX in DataLoader workers", peer_transforms.ALBUMENTATIONS
+    CONTESTANTS += (Contestant("albumentations", name, peer_transforms.albumentations, note),)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -39,10 +39,7 @@ def crop_and_flip(images: torch.Tensor, chain: Chain) -> torch.Tensor:
 @torch.inference_mode()
 def finish(images: torch.Tensor, labels: torch.Tensor, chain: Chain, classes: int) -> Pair:
     """Return uint8 pictures that are cut and flipped after the rest of the chain."""
-    values = _colored(images.float(), chain)
-    shares = F.one_hot(labels, classes).float()
-    if chain.mixing:
-        values, shares = _mixed(values, shares)
+    values, shares = mix(_colored(images.float(), chain), labels, chain, classes)
     values.sub_(torch.tensor(chain.mean)[:, None, None])
     values.div_(torch.tensor(chain.std)[:, None, None])
     if chain.cutout:
@@ -50,6 +47,15 @@ def finish(images: torch.Tensor, labels: torch.Tensor, chain: Chain, classes: in
         values.mul_(~_boxes(size, size, values.shape[2], values.shape[3]))
     if chain.noise:
         values.add_(torch.randn_like(values), alpha=chain.noise)
+    return values, shares
+
+
+@torch.inference_mode()
+def mix(values: torch.Tensor, labels: torch.Tensor, chain: Chain, classes: int) -> Pair:
+    """Return pictures after Mixup or CutMix, and their labels as shares, smoothed."""
+    shares = F.one_hot(labels, classes).float()
+    if chain.mixing:
+        values, shares = _mixed(values, shares)
     if chain.smoothing:
         shares.mul_(1 - chain.smoothing).add_(chain.smoothing / classes)
     return values, shares

@@ -8,7 +8,10 @@ from typing import Literal
 from augfeed.bench.machine import commit_here, machine_here, now, versions_of
 from augfeed.bench.result import Machine, Model, Spread
 
-PACKAGES = ("torch", "numpy", "numba", "kornia", "simplejpeg", "pillow")
+PACKAGES = (
+    "torch", "numpy", "numba", "kornia", "simplejpeg", "pillow", "nvidia-dali-cuda130",
+    "torchvision", "albumentationsx", "opencv-python-headless",
+)  # fmt: skip
 
 
 class Ratio(Model):
