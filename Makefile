@@ -40,6 +40,7 @@ bench: .venv-bench/.ready ## measure, beside the peers; FASHION=folder and PHOTO
 	$(BENCH) benchmarks.bench_kernel $(ARGS)
 	$(BENCH) benchmarks.bench_resident $(ARGS)
 	$(BENCH) benchmarks.bench_service
+	$(BENCH) benchmarks.bench_startup
 
 gpu: .venv-bench/.ready ## check and measure all that needs an NVIDIA GPU; results in gpu-results/
 	$(BENCH) benchmarks.gpu gpu-results $(ARGS)

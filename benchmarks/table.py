@@ -5,11 +5,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks import kernel_table, result_resident, result_service
+from benchmarks import kernel_table, result_resident, result_service, result_startup
 from benchmarks.kernel_result import KernelContest
 from benchmarks.result import Ratio, Result, Row, Spread
 from benchmarks.result_resident import ResidentResult
 from benchmarks.result_service import ServiceResult
+from benchmarks.result_startup import StartupResult
 
 MARKS = ("<!-- measured -->", "<!-- end of measured -->")
 WORKS = {"whole": "whole chain", "basic": "crop, flip, normalise", "decode": "decoding only"}
@@ -75,6 +76,8 @@ def rendered(text: str) -> str:
             return result_resident.render(ResidentResult.model_validate_json(text))
         case "service":
             return result_service.render(ServiceResult.model_validate_json(text))
+        case "startup":
+            return result_startup.render(StartupResult.model_validate_json(text))
     return render(Result.model_validate_json(text))
 
 
