@@ -239,3 +239,13 @@ def test_a_recipe_in_a_file_is_checked(tmp_path: Path) -> None:
     (tmp_path / "recipe.json").write_text("{")
     with pytest.raises(InputError, match="is not JSON"):
         Recipe.load(tmp_path / "recipe.json")
+
+
+def test_mixed_precision_learns_and_keeps_weights_in_float32() -> None:
+    recipe = Recipe(model="cnn", norm="batch", epochs=4, batch_size=64, precision="bf16-mixed")
+    trained = train(recipe, data(), Run(progress=False, threads=0, accelerator="cpu"))
+    assert all(item.dtype == torch.float32 for item in trained.network.parameters())
+    assert trained.train.accuracy > 0.6
+    plain = train(recipe.with_(precision="32-true"), data(),
+                  Run(progress=False, threads=0, accelerator="cpu"))  # fmt: skip
+    assert not torch.equal(weights(trained)[0], weights(plain)[0]), "bfloat16 was in it"
