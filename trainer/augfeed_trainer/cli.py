@@ -212,7 +212,9 @@ def study(
         points = None
         if curve and found.recipe is not None:
             recipes = {"network, plain": recipe, "network, chosen recipe": found.recipe}
-            points = points_of(where, recipes, out, threads=cores(), tick=tick)
+            points = points_of(
+                where, recipes, out, threads=threads, parallel=asked.parallel, tick=tick
+            )
     path = write_report(found, out, points)
     _print_found(console, found)
     console.print(path, soft_wrap=True, highlight=False)

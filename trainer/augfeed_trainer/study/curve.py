@@ -1,7 +1,7 @@
 """Accuracy against the size of the training part: a random forest, the network plain, and with a
 recipe."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from augfeed_trainer.study.jobs import Runs, Where, opened
 from augfeed_trainer.train import score
 
 SHARES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
+FOREST = "random forest"
 SMALLEST = 50  # pictures of a training part
 Tick = Callable[[str, int, int], None]
 
@@ -37,12 +38,13 @@ class Point:
 
 def curve(
     where: Where, recipes: dict[str, Recipe], folder: Path, *, seeds: int = 2, threads: int = 2,
-    shares: tuple[float, ...] = SHARES, tick: Tick = lambda *_: None,
+    parallel: int = 1, shares: tuple[float, ...] = SHARES, tick: Tick = lambda *_: None,
 ) -> list[Point]:  # fmt: skip
     """Return the points of all curves, smallest share first.
 
-    The number of steps is the same for every share, that of the recipe on the smallest but one:
-    with its epochs alone, a larger part would also be trained longer.
+    A network has the recipe's epochs. On a small part those are few steps, so it is trained for
+    more of them there (`epochs_for`): the curve is to show what pictures are worth, and not that a
+    network was stopped early.
     """
     points: list[Point] = []
     total = len(shares) * (len(recipes) + 1)
@@ -52,24 +54,38 @@ def curve(
         if len(data.train) < max(SMALLEST, 2 * data.classes):
             continue
         forest = tuple(forest_accuracy(data, seed) for seed in range(seeds))
-        points.append(Point("random forest", share, len(data.train), forest))
-        tick("random forest", len(points), total)
-        runs = Runs(there, folder / "runs", 1, threads)
+        points.append(Point(FOREST, share, len(data.train), forest))
+        tick(FOREST, len(points), total)
+        runs = Runs(there, folder / "runs", parallel, threads)
         for name, recipe in recipes.items():
             sized = recipe.with_(epochs=epochs_for(recipe, len(data.train)))
-            found = []
-            for one, _ in runs.all([sized.with_(seed=seed) for seed in range(seeds)], lambda: True):
-                found.append(_tested(runs, data, one, threads))
-            points.append(Point(name, share, len(data.train), tuple(found)))
+            seeded = [sized.with_(seed=seed) for seed in range(seeds)]
+            for _ in runs.all(seeded, lambda: True):
+                tick(f"{name}, {len(data.train):,} pictures", len(points), total)
+            found = tuple(_tested(runs, data, one, threads) for one in seeded)
+            points.append(Point(name, share, len(data.train), found))
             tick(name, len(points), total)
+        runs.close()
     return points
 
 
+def overtakes(points: Sequence[Point], name: str, other: str) -> int | None:
+    """Return the fewest training pictures from which on a curve lies above another, `None` if it
+    does not at its end."""
+    others = {point.count: point.mean for point in points if point.name == other}
+    found = None
+    for point in sorted((p for p in points if p.name == name), key=lambda p: -p.count):
+        if point.mean <= others[point.count]:
+            break
+        found = point.count
+    return found
+
+
 def epochs_for(recipe: Recipe, count: int, steps: int = 1500) -> int:
-    """Return the epochs that come to about as many steps, but no fewer than 4 and no more than
-    four times the recipe's."""
+    """Return the recipe's epochs or, if `count` pictures make them fewer steps than `steps`, as
+    many as come to those, but no more than four times the recipe's."""
     each = max(1, count // recipe.batch_size)
-    return min(max(4, round(steps / each)), 4 * recipe.epochs)
+    return min(max(recipe.epochs, round(steps / each)), 4 * recipe.epochs)
 
 
 def _tested(runs: Runs, data: Data, recipe: Recipe, threads: int) -> float:

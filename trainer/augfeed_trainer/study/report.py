@@ -10,16 +10,18 @@ from typing import Any
 
 from augfeed import __version__
 from augfeed_trainer.curves import HELD, STOP, TRAIN, figure
-from augfeed_trainer.study.curve import Point
+from augfeed_trainer.study.curve import FOREST, Point, overtakes
 from augfeed_trainer.study.search import Found, Tried
 from augfeed_trainer.study.statistics import LEVEL
 
+HELPS, NEITHER = "#2a9d5c", "#bbbbbb"
 STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;max-width:62rem;margin:2rem auto;padding:0 1rem;color:#222}
 table{border-collapse:collapse;width:100%;margin:1rem 0}
 th,td{padding:.3rem .6rem;border-bottom:1px solid #ddd;text-align:right}
 th:first-child,td:first-child{text-align:left}
 tr.kept td{background:#e8f4e8;font-weight:600} tr.harms td{color:#a33} tr.none td{color:#777}
+h1{overflow-wrap:anywhere} .wide{overflow-x:auto} td,th{white-space:nowrap}
 img{max-width:100%} pre{background:#f6f6f6;padding:1rem;overflow:auto} small{color:#666}
 .answer{font-size:1.25rem;border-left:4px solid #2a7;padding:.5rem 1rem;background:#f4faf6}
 """
@@ -69,30 +71,36 @@ def _page(found: Found, recipe: str, points: list[Point] | None) -> str:
     rounds = sorted({item.round for item in found.tried} - {0})
     where, study = found.study.where, found.study
     parts = [
-        f"<h1>What helps on {html.escape(where.data)}</h1>", _answer(found),
+        f"<h1>What helps on {html.escape(titled(where.data))}</h1>", _answer(found),
         f"<p><small>Network {html.escape(study.base.model)}, {100 * where.share:g} % of the "
-        f"training part, {study.seeds} seeds, the same for every row; {found.seconds / 60:.1f} "
-        f"minutes; augfeed {__version__}.</small></p>",
-        "<h2>Each alone, against the baseline</h2>", _image(_bars(alone)),
+        f"training part, {study.seeds} seeds, the same for every row; {_cost(found)}; augfeed "
+        f"{__version__}.</small></p>",
+        "<h2>Each alone, against the baseline</h2>", _legend(), _image(_bars(alone), "gains"),
         _table(found.baseline, alone, found.kept[:1]),
     ]  # fmt: skip
     for number in rounds:
         tried = [item for item in found.tried if item.round == number]
         parts += [
             f"<h2>Added to {html.escape(', '.join(found.kept[:number]))}</h2>",
-            _image(_bars(tried)), _table(None, tried, found.kept[number : number + 1]),
+            _image(_bars(tried), "gains"), _table(None, tried, found.kept[number : number + 1]),
         ]  # fmt: skip
-    parts += ["<h2>Curves</h2>", _image(_curves(found)), _not_tried(found)]
+    parts += [
+        "<h2>Curves</h2>",
+        _image(_curves(found), "validation accuracy and loss by epoch"),
+        _not_tried(found),
+    ]
     if points:
-        parts += ["<h2>How much data</h2>", _image(draw_points(points))]
+        parts += ["<h2>How much data</h2>", _crossings(points),
+                  _image(draw_points(points), "test accuracy by number of pictures")]  # fmt: skip
     parts += [
         "<h2>The recipe</h2>", f"<pre>{html.escape(recipe)}</pre>",
         "<p>Train with it: <code>augfeed train --data ... --recipe recipe.json</code></p>", _how(),
     ]  # fmt: skip
     body = "\n".join(parts)
     return (
-        f"<!doctype html><html lang=en><meta charset=utf-8><title>augfeed study</title>"
-        f"<style>{STYLE}</style><body>{body}</body></html>\n"
+        "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport "
+        f"content='width=device-width'><title>augfeed study</title><style>{STYLE}</style>"
+        f"<body>{body}</body></html>\n"
     )
 
 
@@ -140,15 +148,15 @@ def _table(baseline: Tried | None, tried: list[Tried], kept: list[str]) -> str:
             f"<td>{_mean(item, 'best_epoch') + 1:.1f} of {_mean(item, 'epochs'):.1f}"
             f"<td>{_mean(item, 'seconds'):.1f}</tr>"
         )
-    return f"<table>{''.join(rows)}</table>"
+    return f"<div class=wide><table>{''.join(rows)}</table></div>"
 
 
 def _bars(tried: list[Tried]) -> Any:
     tried = [item for item in reversed(tried) if item.gain]
     made, axis = figure(9, 0.6 + 0.3 * max(1, len(tried)))
     colors = [
-        "#2a9d5c" if item.gain and item.gain.helps
-        else STOP if item.gain and item.gain.harms else "#bbbbbb"
+        HELPS if item.gain and item.gain.helps
+        else STOP if item.gain and item.gain.harms else NEITHER
         for item in tried
     ]  # fmt: skip
     means = [100 * item.gain.mean for item in tried if item.gain]
@@ -192,6 +200,9 @@ def draw_points(points: list[Point]) -> Any:
         )
         axis.fill_between(counts, low, high, alpha=0.15)
     axis.set_xscale("log")
+    ticks = sorted({point.count for point in points})
+    axis.set_xticks(ticks, [f"{count:,}" for count in ticks])
+    axis.minorticks_off()
     axis.set_xlabel("training pictures")
     axis.set_ylabel("test accuracy, %")
     axis.grid(alpha=0.25)
@@ -199,10 +210,46 @@ def draw_points(points: list[Point]) -> Any:
     return made
 
 
-def _image(made: Any) -> str:
+def titled(data: str) -> str:
+    """Return the name of `name:path`, or the last folder of a path."""
+    name, colon, path = data.partition(":")
+    return name if colon and len(name) > 1 and path else Path(data).name or data
+
+
+def trained(found: Found) -> tuple[int, float]:
+    """Return the number of a study's runs, and their seconds in all, whenever they were done."""
+    every = [outcome for item in (found.baseline, *found.tried) for outcome in item.outcomes]
+    return len(every), sum(outcome.seconds for outcome in every)
+
+
+def _cost(found: Found) -> str:
+    count, seconds = trained(found)
+    return f"{count} runs, {found.study.parallel} at a time, {seconds / 60:.1f} minutes of training"
+
+
+def _legend() -> str:
+    kinds = ((HELPS, "helps"), (NEITHER, "no difference seen"), (STOP, "harms"))
+    marks = (f"<b style='color:{color}'>&#9632;</b> {text}" for color, text in kinds)
+    return f"<p>{' &ensp; '.join(marks)} &ensp; lines: intervals of {100 * LEVEL:.0f} %</p>"
+
+
+def _crossings(points: list[Point]) -> str:
+    smallest = min(point.count for point in points)
+    texts = []
+    for name in dict.fromkeys(point.name for point in points if point.name != FOREST):
+        count = overtakes(points, name, FOREST)
+        at = f"from {count:,} pictures on" if count else "at no number of pictures tried"
+        if count == smallest:
+            at = f"at every number of pictures tried, {count:,} being the fewest"
+        texts.append(f"{html.escape(name)}: {at}")
+    return f"<p>Better than a {FOREST}: {'; '.join(texts)}.</p>"
+
+
+def _image(made: Any, text: str) -> str:
     file = io.BytesIO()
     made.savefig(file, dpi=110, format="png")
-    return f"<img alt='' src='data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}'>"
+    data = base64.b64encode(file.getvalue()).decode()
+    return f"<img alt='{text}' src='data:image/png;base64,{data}'>"
 
 
 def _not_tried(found: Found) -> str:
@@ -216,6 +263,6 @@ def _how() -> str:
         f"<p><small>Intervals of {100 * LEVEL:.0f} % around the mean of paired differences (same "
         "seed, same split), by Student's t with the spread pooled over all comparisons. Something "
         "is kept while its interval lies above zero; the best of many is chosen, so its gain on "
-        "the validation part is a little flattered: the test set says what is left of it. What "
-        "harms alone is not tried again. Strengths are usual ones and were not tuned.</small></p>"
+        "the validation part is a little flattered: the test set says what is left of it. "
+        "Strengths are usual ones and were not tuned.</small></p>"
     )

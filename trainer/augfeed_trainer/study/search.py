@@ -134,11 +134,12 @@ class Search:
         return found
 
     def _greedy(self, found: Found, every: list[Technique]) -> None:
-        # The first round is known: each alone. What harms then is not tried again.
+        # The first round is known: each alone. What harms there is tried again all the same: a
+        # shift harms a network that underfits, and helps the one that batch norm has made of it.
+        # The best of the round before come first, so a lack of time leaves out the least likely.
         current, outcomes = found.baseline.recipe, found.baseline.outcomes
         best = found.tried[0] if found.tried else None
-        hopeless = {item.name for item in found.tried if item.gain and item.gain.harms}
-        left = [item for item in every if item.name not in hopeless]
+        left = every
         round_ = 0
         while best is not None and best.gain is not None and best.gain.helps:
             chosen = next(item for item in left if item.name == best.name)
@@ -147,6 +148,8 @@ class Search:
             left = [item for item in left if item is not chosen
                     and not (item.group and item.group == chosen.group)]  # fmt: skip
             round_ += 1
+            gains = {item.name: item.gain.mean for item in found.tried if item.gain}
+            left = sorted(left, key=lambda item: -gains[item.name])
             recipes = {item.name: item.on(current) for item in left}
             made = self._outcomes(recipes, f"with {', '.join(found.kept)}")
             found.untried += [f"{name}, round {round_}" for name in recipes if name not in made]
