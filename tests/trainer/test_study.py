@@ -127,6 +127,7 @@ def test_the_report_holds_every_row_and_needs_no_other_file(
     assert not re.search(r"(src|href)='?(?!data:)[a-z/]", page) and "<script" not in page
     assert "Keep: <b>" in page and page.count("data:image/png;base64,") >= 3
     told = json.loads((tmp_path / "report.json").read_text())
+    assert told["trained_seconds"] == pytest.approx(0.1 * 3 * len(told["tried"]))
     assert told["kept"] == found.kept and len(told["tried"]) == len(found.tried) + 1
     assert Recipe.load(tmp_path / "recipe.json") == found.recipe
 

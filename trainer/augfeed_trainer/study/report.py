@@ -33,13 +33,14 @@ def write_report(found: Found, folder: Path, points: list[Point] | None = None) 
     folder.mkdir(parents=True, exist_ok=True)
     recipe = json.dumps(found.recipe.model_dump(mode="json"), indent=1)
     (folder / "recipe.json").write_text(recipe + "\n")
-    (folder / "report.json").write_text(json.dumps(_json(found, points), indent=1) + "\n")
+    (folder / "report.json").write_text(json.dumps(_json(found, points)) + "\n")
     path = folder / "report.html"
     path.write_text(_page(found, recipe, points))
     return path
 
 
 def _json(found: Found, points: list[Point] | None) -> dict[str, Any]:
+    where = found.study.where
     tried = [
         {
             "name": item.name, "round": item.round, "settings": item.recipe.changes(),
@@ -49,8 +50,10 @@ def _json(found: Found, points: list[Point] | None) -> dict[str, Any]:
         for item in (found.baseline, *found.tried)
     ]  # fmt: skip
     return {
-        "augfeed": __version__, "data": asdict(found.study.where), "seeds": found.study.seeds,
-        "minutes": found.study.minutes, "seconds": round(found.seconds, 1), "kept": found.kept,
+        "augfeed": __version__, "data": {**asdict(where), "data": titled(where.data)},
+        "seeds": found.study.seeds,
+        "minutes": found.study.minutes, "seconds": round(found.seconds, 1),
+        "trained_seconds": round(trained(found)[1], 1), "kept": found.kept,
         "spread": found.spread, "tried": tried,
         "refused": [asdict(item) for item in found.refused], "untried": found.untried,
         "test": {name: [asdict(score) for score in scores] for name, scores in found.test.items()},
