@@ -16,7 +16,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from augfeed.read.cache import Cache
-from benchmarks import common, peer_torch, peer_transforms
+from benchmarks import common, peer_loaders, peer_torch, peer_transforms
 from benchmarks.chain import Augfeed, Chain
 from benchmarks.contest import Contestant, Job, Passes, Suite
 from benchmarks.data import (
@@ -161,6 +161,12 @@ if peer_transforms.has("torchvision"):
 if peer_transforms.has("albumentations"):
     name, note = "AlbumentationsX in DataLoader workers", peer_transforms.ALBUMENTATIONS
     CONTESTANTS += (Contestant("albumentations", name, peer_transforms.albumentations, note),)
+if peer_transforms.has("timm"):
+    CONTESTANTS += (Contestant("timm", "timm's loader", peer_loaders.timm, peer_loaders.TIMM),)
+if peer_loaders.has_spdl():
+    name = "SPDL's pipeline of threads"
+    one = Contestant("spdl", name, peer_loaders.spdl_basic, peer_loaders.SPDL, "basic")
+    CONTESTANTS += (one,)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

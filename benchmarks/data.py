@@ -168,7 +168,7 @@ class CutPhotos(torch.utils.data.Dataset[Any]):
         size = self.chain.size
         with Image.open(self.data.paths[i]) as file:
             picture = file.convert("RGB")
-        box = _resized_crop(*picture.size) if self.chain.crop else None
+        box = resized_crop(*picture.size) if self.chain.crop else None
         picture = picture.resize((size, size), Image.Resampling.BILINEAR, box=box)
         if torch.rand(()) < self.chain.flip:
             picture = picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
@@ -176,7 +176,8 @@ class CutPhotos(torch.utils.data.Dataset[Any]):
         return pixels, self.data.labels[i]
 
 
-def _resized_crop(width: int, height: int) -> tuple[int, int, int, int]:
+def resized_crop(width: int, height: int) -> tuple[int, int, int, int]:
+    """Return a random window (left, top, right, bottom) of a picture."""
     # As torchvision: ten tries, then the largest window in the middle.
     low, high = ASPECT
     for _ in range(10):

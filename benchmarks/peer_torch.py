@@ -40,14 +40,22 @@ def crop_and_flip(images: torch.Tensor, chain: Chain) -> torch.Tensor:
 def finish(images: torch.Tensor, labels: torch.Tensor, chain: Chain, classes: int) -> Pair:
     """Return uint8 pictures that are cut and flipped after the rest of the chain."""
     values, shares = mix(_colored(images.float(), chain), labels, chain, classes)
-    values.sub_(torch.tensor(chain.mean)[:, None, None])
-    values.div_(torch.tensor(chain.std)[:, None, None])
+    normalise(values, chain)
     if chain.cutout:
         size = torch.full((len(values),), chain.cutout)
         values.mul_(~_boxes(size, size, values.shape[2], values.shape[3]))
-    if chain.noise:
-        values.add_(torch.randn_like(values), alpha=chain.noise)
-    return values, shares
+    return add_noise(values, chain), shares
+
+
+def normalise(values: torch.Tensor, chain: Chain) -> torch.Tensor:
+    """Normalise values in [0, 1] in place, and return them."""
+    values.sub_(torch.tensor(chain.mean)[:, None, None])
+    return values.div_(torch.tensor(chain.std)[:, None, None])
+
+
+def add_noise(values: torch.Tensor, chain: Chain) -> torch.Tensor:
+    """Add the chain's noise in place, and return the values."""
+    return values.add_(torch.randn_like(values), alpha=chain.noise) if chain.noise else values
 
 
 @torch.inference_mode()

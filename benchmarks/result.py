@@ -11,6 +11,7 @@ from augfeed.bench.result import Machine, Model, Spread
 PACKAGES = (
     "torch", "numpy", "numba", "kornia", "simplejpeg", "pillow", "nvidia-dali-cuda130",
     "torchvision", "albumentationsx", "opencv-python-headless",
+    "timm", "spdl",
 )  # fmt: skip
 
 
