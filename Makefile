@@ -35,10 +35,13 @@ type: .venv/.ready ## mypy, strict
 
 bench: .venv-bench/.ready ## measure, beside the peers; FASHION=folder and PHOTOS=folder say where data are
 	$(BENCH) benchmarks.bench_arrays $(if $(FASHION),--data $(FASHION)) $(ARGS)
+	$(BENCH) benchmarks.bench_arrays --color $(ARGS)
 	$(BENCH) benchmarks.bench_photos $(if $(PHOTOS),--data $(PHOTOS)) $(ARGS)
 	$(BENCH) benchmarks.bench_photos --large $(if $(PHOTOS),--data $(PHOTOS)) $(ARGS)
 	$(BENCH) benchmarks.bench_kernel $(ARGS)
 	$(BENCH) benchmarks.bench_resident $(ARGS)
+	$(BENCH) benchmarks.bench_scaling $(if $(PHOTOS),--data $(PHOTOS)) $(ARGS)
+	$(BENCH) benchmarks.bench_training $(if $(FASHION),--arrays $(FASHION)) $(if $(PHOTOS),--photos $(PHOTOS)) $(ARGS)
 	$(BENCH) benchmarks.bench_service
 	$(BENCH) benchmarks.bench_startup
 

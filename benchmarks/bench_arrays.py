@@ -18,6 +18,10 @@ SAMPLES, QUICK_SAMPLES = 60_000, 12_800
 CHAIN = Chain(
     size=28, mean=(0.2860,), std=(0.3530,), padding=2, jitter=(0.2, 0.2, 0.0, 0.0), cutout=8
 )
+COLOR_CHAIN = Chain(
+    size=32, mean=(0.4914, 0.4822, 0.4465), std=(0.2470, 0.2435, 0.2616), padding=4,
+    jitter=(0.4, 0.4, 0.4, 0.1), cutout=16,
+)  # fmt: skip
 Augment = Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
 
 
@@ -68,15 +72,21 @@ def _in_workers(job: Job[Arrays], augment: Augment) -> Passes:
 
 
 class Probes:
-    """Batches of 28 x 28 that show one part of the chain at a time."""
+    """Batches that show one part of the chain at a time."""
+
+    def __init__(self, chain: Chain) -> None:
+        self.shape = (chain.size, chain.size, *([3] if len(chain.mean) == 3 else []))
 
     def alike(self, count: int) -> Arrays:
-        gradient = np.linspace(40, 215, 28 * 28).round().astype(np.uint8).reshape(28, 28)
+        side = self.shape[0]
+        gradient = np.linspace(40, 215, side * side).round().reshape(side, side)
+        if len(self.shape) == 3:
+            gradient = np.stack([gradient] * 3, axis=2)
         return _arrays(np.stack([gradient] * count))
 
     def extremes(self, count: int) -> Arrays:
-        values = np.arange(count) % 2 * 255
-        return _arrays(np.broadcast_to(values[:, None, None], (count, 28, 28)))
+        values = (np.arange(count) % 2 * 255).reshape(-1, *[1] * len(self.shape))
+        return _arrays(np.broadcast_to(values, (count, *self.shape)))
 
 
 def _arrays(images: Any) -> Arrays:
@@ -98,16 +108,27 @@ if peer_transforms.has("torchvision"):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     data = "folder of idx files, as Fashion-MNIST comes in; default: pictures made here"
-    options = common.parser("arrays", data, batch=256).parse_args(arguments)
+    parser = common.parser("arrays", data, batch=256)
+    parser.add_argument("--color", action="store_true", help="32 x 32 in colour, made here")
+    options = parser.parse_args(arguments)
     wanted = options.samples or (QUICK_SAMPLES if options.quick else SAMPLES)
-    arrays = (
-        read_arrays(options.data, wanted, options.batch)
-        if options.data
-        else make_arrays(wanted, options.batch)
-    )
-    job = Job(arrays, CHAIN, arrays.classes, options.batch, options.threads, options.threads)
-    title = "Pictures of 28 x 28 in memory, whole chain"
-    suite = Suite("arrays", title, arrays.name, job, CONTESTANTS, Probes())
+    if options.color and options.data:
+        parser.error("--color makes its own pictures: leave --data out")
+    if options.color:
+        arrays, chain = make_arrays(wanted, options.batch, 32, 3), COLOR_CHAIN
+        name, title = "arrays-color", "Pictures of 32 x 32 x 3 in memory, whole chain"
+    else:
+        arrays, chain = (
+            (
+                read_arrays(options.data, wanted, options.batch)
+                if options.data
+                else make_arrays(wanted, options.batch)
+            ),
+            CHAIN,
+        )
+        name, title = "arrays", "Pictures of 28 x 28 in memory, whole chain"
+    job = Job(arrays, chain, arrays.classes, options.batch, options.threads, options.threads)
+    suite = Suite(name, title, arrays.name, job, CONTESTANTS, Probes(chain))
     return common.main(suite, options)
 
 

@@ -157,7 +157,8 @@ def parser(suite: str, data: str, batch: int) -> argparse.ArgumentParser:
 def command_of(suite: str, options: argparse.Namespace) -> str:
     """Return the command that was given, with the name of a folder in place of its path."""
     words = [f"python -m benchmarks.bench_{suite}"]
-    for name in ("data", "samples", "batch", "threads", "rounds", "only", "quick", "large"):
+    for name in ("data", "samples", "batch", "threads", "rounds", "only", "quick", "large",
+                 "color"):  # fmt: skip
         value = getattr(options, name, None)
         if value is True:
             words.append(f"--{name}")

@@ -24,7 +24,7 @@ FILES = 256
 
 @dataclass(frozen=True)
 class Arrays:
-    """Pictures uint8 `[N, H, W]` in memory, with their class numbers int64 `[N]`."""
+    """Pictures uint8 `[N, H, W]`, or `[N, H, W, 3]`, in memory, with class numbers int64 `[N]`."""
 
     name: str
     images: NDArray[np.uint8]
@@ -75,15 +75,17 @@ def read_arrays(folder: Path, wanted: int, batch: int) -> Arrays:
     return Arrays(folder.name, source.images[which, ..., 0], labels, int(source.labels.max()) + 1)
 
 
-def make_arrays(wanted: int, batch: int) -> Arrays:
-    """Return smooth random pictures of 28 x 28, always the same."""
+def make_arrays(wanted: int, batch: int, side: int = 28, channels: int = 1) -> Arrays:
+    """Return smooth random pictures, always the same."""
     count = len(spread(wanted, wanted, batch))
     random = torch.Generator().manual_seed(20)
-    coarse = torch.rand(count, 1, 5, 5, generator=random)
-    smooth = F.interpolate(coarse, (28, 28), mode="bicubic", align_corners=False)
-    images = smooth.clamp_(0, 1).mul_(255).round_().to(torch.uint8)[:, 0].numpy()
+    coarse = torch.rand(count, channels, 5, 5, generator=random)
+    smooth = F.interpolate(coarse, (side, side), mode="bicubic", align_corners=False)
+    planes = smooth.clamp_(0, 1).mul_(255).round_().to(torch.uint8)
+    images = planes[:, 0] if channels == 1 else planes.permute(0, 2, 3, 1).contiguous()
     labels = torch.randint(CLASSES, (count,), generator=random).numpy()
-    return Arrays("smooth random pictures, 28 x 28", images, labels, CLASSES)
+    name = f"smooth random pictures, {side} x {side}" + (" x 3" if channels == 3 else "")
+    return Arrays(name, images.numpy(), labels, CLASSES)
 
 
 def read_photos(folder: Path, wanted: int, batch: int) -> Photos:
@@ -143,7 +145,9 @@ class ArrayBatches(torch.utils.data.Dataset[Any]):
     """A data set whose items are whole batches of arrays, made by `augment`."""
 
     def __init__(self, data: Arrays, augment: Any) -> None:
-        self.images = torch.from_numpy(data.images)[:, None]
+        images = torch.from_numpy(data.images)
+        # Planes, before the clock starts: what peers work on.
+        self.images = images[:, None] if images.ndim == 3 else images.movedim(3, 1).contiguous()
         self.labels = torch.from_numpy(data.labels)
         self.augment = augment
 

@@ -13,7 +13,7 @@ YIQ = torch.tensor(
 RGB = torch.linalg.inv(YIQ)
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def augment(images: torch.Tensor, labels: torch.Tensor, chain: Chain, classes: int) -> Pair:
     """Return the batch of uint8 pictures `[B, C, H, W]` after the whole chain."""
     return finish(crop_and_flip(images, chain), labels, chain, classes)
@@ -36,7 +36,7 @@ def crop_and_flip(images: torch.Tensor, chain: Chain) -> torch.Tensor:
     return cut.view(count, channels, height, width)
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def finish(images: torch.Tensor, labels: torch.Tensor, chain: Chain, classes: int) -> Pair:
     """Return uint8 pictures that are cut and flipped after the rest of the chain."""
     values, shares = mix(_colored(images.float(), chain), labels, chain, classes)
@@ -58,7 +58,7 @@ def add_noise(values: torch.Tensor, chain: Chain) -> torch.Tensor:
     return values.add_(torch.randn_like(values), alpha=chain.noise) if chain.noise else values
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def mix(values: torch.Tensor, labels: torch.Tensor, chain: Chain, classes: int) -> Pair:
     """Return pictures after Mixup or CutMix, and their labels as shares, smoothed."""
     shares = F.one_hot(labels, classes).float()

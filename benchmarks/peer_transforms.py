@@ -106,8 +106,10 @@ class OneByOne(Dataset[Any]):
         if isinstance(self.data, Photos):
             return self.transform(self.read(self.data.paths[i])), self.data.labels[i]
         assert isinstance(self.data, Arrays)
-        picture = np.asarray(self.data.images[i])
-        return self.transform(torch.from_numpy(picture)[None]), int(self.data.labels[i])
+        pixels, label = np.asarray(self.data.images[i]), int(self.data.labels[i])
+        # What is faster for its transforms at this size: a tensor if grey, PIL in colour.
+        picture = torch.from_numpy(pixels)[None] if pixels.ndim == 2 else Image.fromarray(pixels)
+        return self.transform(picture), label
 
 
 def passes(job: Job[Any], make: Make, read: Read = with_pillow) -> Passes:

@@ -1,17 +1,28 @@
-"""Renders results as Markdown: `python -m benchmarks.table [--readme] results/*.json`."""
+"""Renders results as Markdown: `python -m benchmarks.table [--write] results/*.json`."""
 
 import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks import kernel_table, result_resident, result_service, result_startup
+from benchmarks import (
+    kernel_table,
+    result_resident,
+    result_scaling,
+    result_service,
+    result_startup,
+    result_training,
+)
 from benchmarks.kernel_result import KernelContest
 from benchmarks.result import Ratio, Result, Row, Spread
 from benchmarks.result_resident import ResidentResult
+from benchmarks.result_scaling import ScalingResult
 from benchmarks.result_service import ServiceResult
 from benchmarks.result_startup import StartupResult
+from benchmarks.result_training import TrainingResult
+from benchmarks.summary import summary
 
+PAGE = "docs/benchmarks.md"
 MARKS = ("<!-- measured -->", "<!-- end of measured -->")
 WORKS = {"whole": "whole chain", "basic": "crop, flip, normalise", "decode": "decoding only"}
 
@@ -78,6 +89,10 @@ def rendered(text: str) -> str:
             return result_service.render(ServiceResult.model_validate_json(text))
         case "startup":
             return result_startup.render(StartupResult.model_validate_json(text))
+        case "scaling":
+            return result_scaling.render(ScalingResult.model_validate_json(text))
+        case "training":
+            return result_training.render(TrainingResult.model_validate_json(text))
     return render(Result.model_validate_json(text))
 
 
@@ -88,12 +103,14 @@ def insert(text: str, page: str) -> str:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Print the tables of some files; with `--readme`, write them into README.md as well."""
-    paths = [Path(path) for path in arguments if path != "--readme"]
+    """Print the tables of some files; with `--write`, write them into docs/benchmarks.md, and what
+    they come to into README.md."""
+    paths = [Path(path) for path in arguments if path != "--write"]
     sys.stdout.write(tables(paths))
-    if "--readme" in arguments:
-        readme = Path(__file__).parents[1] / "README.md"
-        readme.write_text(insert(tables(paths), readme.read_text()))
+    if "--write" in arguments:
+        root = Path(__file__).parents[1]
+        for page, text in ((root / "README.md", summary(paths)), (root / PAGE, tables(paths))):
+            page.write_text(insert(text, page.read_text()))
     return 0
 
 

@@ -82,6 +82,10 @@ Allow = Annotated[
     list[str] | None, typer.Option(metavar="RULE", help="Break this rule; may be repeated.")
 ]
 
+JsonFile = Annotated[
+    Path | None, typer.Option("--json", metavar="FILE", help="Write raw times, as JSON.")
+]
+
 
 def _print_version(wanted: bool) -> None:
     if wanted:
@@ -208,9 +212,7 @@ def kernel(
     channels_last: Annotated[
         bool, typer.Option("--channels-last", help="Give channels out last in memory.")
     ] = False,
-    json_file: Annotated[
-        Path | None, typer.Option("--json", metavar="FILE", help="Write raw times, as JSON.")
-    ] = None,
+    json_file: JsonFile = None,
 ) -> None:
     """Measure an engine against the copy bandwidth of the device that it runs on."""
     from augfeed.bench import Options, run_kernel
@@ -221,6 +223,34 @@ def kernel(
         channels_last=channels_last,
     )  # fmt: skip
     run_kernel(Console(), options, command_here(), json_file)
+
+
+@bench.command()
+def loader(
+    data: Annotated[str, typer.Option(help="As elsewhere; files or arrays.")] = "photos",
+    policy: Annotated[
+        str | None, typer.Option(help="As elsewhere.", show_default="imagenet, or fashion")
+    ] = None,
+    batch: Annotated[int, typer.Option(help="Samples of a batch.")] = 64,
+    threads: Annotated[
+        int | None, typer.Option(help="Of the loader, and of the limit.", show_default="all cores")
+    ] = None,
+    seconds: Annotated[float, typer.Option(help="Of each row in each round.")] = 2.0,
+    rounds: Annotated[int, typer.Option(help="Interleaved rounds.")] = 5,
+    split: Split = "train",
+    json_file: JsonFile = None,
+) -> None:
+    """Measure a loader against this machine's limit: decoding alone, or gathering alone."""
+    from augfeed.bench.loader import Asked, default_policy, run_loader, sized
+    from augfeed.bench.machine import command_here, cores
+    from augfeed.demo import opened
+    from augfeed.presets import resolve_policy
+
+    with opened(data, split) as found:
+        source = sized(found, batch)
+        chosen = default_policy(source) if policy is None else resolve_policy(policy)
+        asked = Asked(source, chosen, batch, threads or cores(), seconds, rounds)
+        run_loader(Console(), asked, command_here(), json_file)
 
 
 @app.command()

@@ -17,6 +17,7 @@ from benchmarks.contest import Contestant, Job, Passes, Suite
 from benchmarks.data import Arrays, make_arrays, make_photos, spread
 from benchmarks.gate import GateError
 from benchmarks.result import Ratio, Result, Spread, slug
+from benchmarks.summary import summary
 from benchmarks.table import render, tables
 
 BATCH = 32
@@ -27,7 +28,7 @@ Break = Callable[[torch.Tensor, torch.Tensor], Pair]
 def suite_of(*contestants: Contestant[Arrays]) -> Suite[Arrays]:
     arrays = make_arrays(256, BATCH)
     job = Job(arrays, CHAIN, arrays.classes, BATCH, threads=1, workers=0)
-    return Suite("arrays", "Tiny", arrays.name, job, contestants, Probes())
+    return Suite("arrays", "Tiny", arrays.name, job, contestants, Probes(CHAIN))
 
 
 AUGFEED, TORCH = CONTESTANTS[:2]
@@ -229,8 +230,9 @@ def test_slug_is_fit_for_a_file_name() -> None:
     assert slug("AMD EPYC(TM) 9/2 cores") == "amd-epyc-tm-9-2-cores"
 
 
-def test_readme_shows_the_committed_results() -> None:
+def test_readme_and_documentation_show_the_committed_results() -> None:
     root = Path(__file__).parents[2]
     results = sorted((root / "benchmarks" / "results").glob("*.json"))
     assert results
-    assert tables(results) in (root / "README.md").read_text()
+    assert tables(results) in (root / "docs" / "benchmarks.md").read_text()
+    assert summary(results) in (root / "README.md").read_text()

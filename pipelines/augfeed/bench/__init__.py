@@ -5,17 +5,15 @@ from pathlib import Path
 from rich.console import Console
 
 from augfeed.bench.kernel import Options, measure
-from augfeed.bench.report import progress, report
+from augfeed.bench.report import progress, report, writable
 from augfeed.bench.result import KernelResult
-from augfeed.errors import InputError
 
 
 def run_kernel(
     console: Console, options: Options, command: str, json: Path | None = None
 ) -> KernelResult:
     """Measure, print the tables, and write the result to a file if one is named."""
-    if json is not None and not json.parent.is_dir():
-        raise InputError(f"json={str(json)!r}: {str(json.parent)!r} is no folder: make it first")
+    writable(json)
     with progress(Console(stderr=True), options.steps, "measuring") as tick:
         result = measure(options, command, tick)
     console.print(report(result))

@@ -17,6 +17,7 @@ from augfeed import __version__
 from augfeed.bench.result import Device, Machine
 
 CACHE = 32 << 20  # bytes of the last cache of a processor that does not tell
+CODE = ("--", ":(top)", ":(top,exclude)benchmarks/results")  # a result is not code: it marks none
 
 
 def machine_here(threads: int) -> Machine:
@@ -67,7 +68,7 @@ def commit_here() -> str | None:
         # An installed package may lie in the repository of something else.
         _git(here, "ls-files", "--error-unmatch", "__init__.py")
         commit = _git(here, "rev-parse", "--short=12", "HEAD")
-        return commit + ("+" if _git(here, "status", "--porcelain", "-uno") else "")
+        return commit + ("+" if _git(here, "status", "--porcelain", "-uno", *CODE) else "")
     except (OSError, subprocess.CalledProcessError):
         return None
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from statistics import median
 
 from rich.box import SIMPLE_HEAD
@@ -12,11 +13,18 @@ from rich.text import Text
 
 from augfeed.bench.kernel import Tick
 from augfeed.bench.result import KernelResult, Shape, Spread
+from augfeed.errors import InputError
 
 PASSES = {
     "pass": "the pass over the pixels, its plan being ready",
     "apply": "the engine's whole `apply`, the plan being drawn",
 }
+
+
+def writable(json: Path | None) -> None:
+    """Raise `InputError`, before anything is measured, if a result cannot be written there."""
+    if json is not None and not json.parent.is_dir():
+        raise InputError(f"json={str(json)!r}: {str(json.parent)!r} is no folder: make it first")
 
 
 @contextmanager

@@ -1,0 +1,147 @@
+"""What README tells of the results: how many times as fast, and the budgets, met or missed."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.result import Result
+
+SUITES = {
+    "arrays": "28 x 28 in memory",
+    "arrays-color": "32 x 32 x 3 in memory",
+    "photos": "JPEG photos of 500 px to 224",
+    "photos-large": "JPEG photos of 2,000 px to 224",
+}
+PEERS = {
+    "torch": "PyTorch operations",
+    "kornia": "Kornia",
+    "torchvision": "torchvision v2",
+    "albumentations": "Albumentations X",
+    "timm": "timm",
+    "dali": "DALI",
+    "spdl": "SPDL",
+}
+NONE = "-"
+Results = Mapping[str, Result]
+
+
+@dataclass(frozen=True)
+class Budget:
+    """A bound that a ratio has to reach; `missed` says why it does not, where it does not."""
+
+    title: str
+    bound: float
+    value: Callable[[Results], float]
+    missed: str
+    percent: bool = False
+
+
+def _slower(suite: str, name: str) -> Callable[[Results], float]:
+    return lambda results: results[suite].row(name).slower.of_medians
+
+
+def _of_limit(suite: str) -> Callable[[Results], float]:
+    def share(results: Results) -> float:
+        found = results[suite].row("augfeed").of_limit
+        assert found is not None
+        return found.of_medians
+
+    return share
+
+
+def rate_over(suite: str, name: str, other: str) -> Callable[[Results], float]:
+    """Return the ratio of two rates of a suite."""
+
+    def ratio(results: Results) -> float:
+        rows = results[suite]
+        return rows.row(name).rate.median / rows.row(other).rate.median
+
+    return ratio
+
+
+def _least_ratio(suite: str) -> Callable[[Results], float]:
+    # To the fastest of those that do the whole chain.
+    def least(results: Results) -> float:
+        rows = results[suite].rows
+        return min(row.slower.of_medians for row in rows
+                   if row.work == "whole" and not row.name.startswith("augfeed"))  # fmt: skip
+
+    return least
+
+
+WHOLE = (
+    "resizing with antialiasing and the noise of 150,528 values take half as long as decoding; "
+    "decoding less than the whole picture would make up for it, and no well-kept library does that"
+)
+ENTROPY = "a JPEG's Huffman codes have to be read to the end, however little is shown of it"
+SMALL = (
+    "a picture of 784 values costs augfeed 8 us of a thread in all, half of it for the plan and "
+    "the hand-over of batches"
+)
+VISION = "torchvision v2 in DataLoader workers"
+BUDGETS = (
+    Budget(f"photos: {VISION}", 3.5, _slower("photos", "torchvision"), ""),
+    Budget("photos: the fastest other with the whole chain", 1.7, _least_ratio("photos"), ""),
+    Budget(
+        f"photos, warm cache: {VISION}", 12, rate_over("photos", "augfeed_ram", "torchvision"), ""
+    ),
+    Budget("photos: of decoding whole pictures alone", 0.85, _of_limit("photos"), WHOLE, True),
+    Budget("photos of 2,000 px: of decoding them alone", 0.85, _of_limit("photos-large"), "", True),
+    Budget(f"photos of 2,000 px: {VISION}", 8, _slower("photos-large", "torchvision"), ENTROPY),
+    Budget("photos, basic chain: DALI", 1, rate_over("photos", "augfeed_basic", "dali"), ""),
+    Budget(f"28 x 28: {VISION}", 30, _slower("arrays", "torchvision"), ""),
+    Budget(f"32 x 32 x 3: {VISION}", 30, _slower("arrays-color", "torchvision"), ""),
+    Budget("28 x 28: Kornia on the batch", 8, _slower("arrays", "kornia"), SMALL),
+    Budget("32 x 32 x 3: Kornia on the batch", 8, _slower("arrays-color", "kornia"), SMALL),
+)
+
+
+def summary(paths: Sequence[Path]) -> str:
+    """Return the tables for README of some result files."""
+    results = read(paths)
+    return f"{_ratios(results)}\n\n{_budgets(results)}\n"
+
+
+def read(paths: Sequence[Path]) -> dict[str, Result]:
+    """Return the results that are of loaders, by suite."""
+    texts = [path.read_text() for path in paths]
+    kept = [text for text in texts if json.loads(text)["suite"] in SUITES]
+    return {found.suite: found for found in map(Result.model_validate_json, kept)}
+
+
+def _ratios(results: Results) -> str:
+    lines = [["whole chain", "augfeed, pictures/s", *PEERS.values()]]
+    lines.append(["---", *["---:"] * (len(PEERS) + 1)])
+    for suite, title in SUITES.items():
+        if suite not in results:
+            continue
+        lines.append(_line(results[suite], title, "augfeed", "whole"))
+        if any(row.name == "augfeed_ram" for row in results[suite].rows):
+            lines.append(_line(results[suite], "the same, warm cache", "augfeed_ram", "whole"))
+            basic = "the same, crop, flip, normalise only"
+            lines.append(_line(results[suite], basic, "augfeed_basic", "basic"))
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def _line(result: Result, title: str, name: str, work: str) -> list[str]:
+    own = result.row(name).rate.median
+    there = {row.name: row for row in result.rows if row.work == work}
+    ratios = [f"{own / there[peer].rate.median:.1f} x" if peer in there else NONE for peer in PEERS]
+    return [title, f"{own:,.0f}", *ratios]
+
+
+def _budgets(results: Results) -> str:
+    lines = [["budget", "at least", "measured", ""], ["---", "---:", "---:", "---"]]
+    for budget in BUDGETS:
+        try:
+            value = budget.value(results)
+        except (KeyError, StopIteration, ValueError):
+            continue  # not measured here
+        shown = "{:.0%}" if budget.percent else "{:.3g} x"
+        bound, measured = (
+            form.format(v) for form, v in zip(shown, (budget.bound, value), strict=True)
+        )
+        told = "met" if value >= budget.bound else f"**missed**: {budget.missed}"
+        lines.append([budget.title, bound, measured, told])
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
