@@ -139,9 +139,7 @@ def _budgets(results: Results) -> str:
         except (KeyError, StopIteration, ValueError):
             continue  # not measured here
         shown = "{:.0%}" if budget.percent else "{:.3g} x"
-        bound, measured = (
-            form.format(v) for form, v in zip(shown, (budget.bound, value), strict=True)
-        )
+        bound, measured = shown.format(budget.bound), shown.format(value)
         told = "met" if value >= budget.bound else f"**missed**: {budget.missed}"
         lines.append([budget.title, bound, measured, told])
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
