@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+from matplotlib.ticker import MaxNLocator
 
 from benchmarks.result import Result
 from benchmarks.result_scaling import AXES, ScalingResult
@@ -57,6 +58,8 @@ def draw_rates(results: dict[str, Result], path: Path) -> None:
         axis.margins(x=0.15)
         axis.set_title(SUITES[suite] + ", whole chain", fontsize=10)
         axis.set_xlabel("pictures/s")
+        axis.xaxis.set_major_locator(MaxNLocator(4))
+        axis.xaxis.set_major_formatter("{x:,.0f}")
     made.savefig(path, dpi=100)
 
 
@@ -85,7 +88,7 @@ def draw_scaling(result: ScalingResult, path: Path) -> None:
 def draw_training(result: TrainingResult, path: Path) -> None:
     """Draw the time of an epoch for each way to feed a network, the limit being 1."""
     names = list(dict.fromkeys(row.task for row in result.rows))
-    made, axes = figure(10, 2.2, 1, len(names))
+    made, axes = figure(8, 1.7 * len(names), len(names), 1)
     for task, axis in zip(names, axes.flat, strict=True):
         rows = [row for row in reversed(result.rows) if row.task == task]
         colors = [
@@ -94,7 +97,7 @@ def draw_training(result: TrainingResult, path: Path) -> None:
         values = [row.over.of_medians for row in rows]
         axis.barh([row.title for row in rows], values, color=colors)
         for place, value in enumerate(values):
-            axis.text(value, place, f" {value:.2f}", va="center", fontsize=8)
+            axis.text(value, place, f" {value:.2f} x", va="center", fontsize=8)
         axis.margins(x=0.12)
         axis.set_title(task.partition(" (")[0], fontsize=10)
         axis.set_xlabel("time of an epoch over that with ready batches")

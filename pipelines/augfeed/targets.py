@@ -79,7 +79,7 @@ class Targets:
             shares.scatter_add_(1, self.b[:, None], other)
         if self.is_smoothed:
             level = 0.5 if self.multi_hot else 1 / shares.shape[1]
-            shares = shares * (1 - self.epsilon) + self.epsilon * level
+            shares.mul_(1 - self.epsilon).add_(self.epsilon * level)
         return shares.to(dtype)
 
     def labels(self) -> torch.Tensor:
@@ -235,6 +235,10 @@ def _checked(given: torch.Tensor, plan: Plan, num_classes: int | None) -> torch.
 
 def _check_classes(labels: torch.Tensor, plan: Plan, num_classes: int | None) -> torch.Tensor:
     top = 2**63 if num_classes is None else num_classes
+    if len(labels):
+        low, high = torch.aminmax(labels)
+        if int(low) >= 0 and int(high) < top:
+            return labels
     wrong = (labels < 0) | (labels > top - 1)
     if bool(wrong.any()):
         row = int(wrong.nonzero()[0])

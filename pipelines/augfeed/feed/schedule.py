@@ -14,7 +14,7 @@ from augfeed.feed.choice import mixes
 from augfeed.feed.plain import rebatched
 from augfeed.feed.run import Run
 from augfeed.feed.shard import rank_and_world
-from augfeed.feed.shuffle import InOrder, Shuffle
+from augfeed.feed.shuffle import InOrder, Shuffle, drawn
 from augfeed.feed.tickets import (
     Pass,
     Split,
@@ -117,7 +117,7 @@ def _known_order(sampler: Any, run: Run, world: int) -> NDArray[np.int64] | None
         # As DistributedSampler does: ranks must agree, and their generators need not.
         shared = torch.Generator()
         shared.manual_seed(run.epoch)
-        return np.fromiter(RandomSampler(sampler.data_source, generator=shared), np.int64)
-    order = np.fromiter(run.replayed(sampler), np.int64)
+        return drawn(RandomSampler(sampler.data_source), shared)
+    order = run.replayed(sampler).order()
     once = not sampler.replacement and len(order) <= len(sampler.data_source)
     return order if once else repeated(order)

@@ -19,6 +19,7 @@ from torch.utils.data import (
 
 from augfeed import DataLoader
 from augfeed.errors import StateError
+from augfeed.feed.shuffle import drawn
 
 COUNT = 37
 PIXELS = torch.from_numpy(
@@ -267,3 +268,14 @@ def test_skipped_batches_are_left_out_once(lane: str, persistent: bool) -> None:
     assert same(list(given), whole[3:])
     given.set_epoch(0)
     assert same(list(given), whole)
+
+
+@pytest.mark.parametrize("options", [{}, {"replacement": True}, {"num_samples": 70}])
+def test_an_order_drawn_at_once_is_torchs_and_leaves_the_generator_as_torch_does(
+    options: dict[str, Any],
+) -> None:
+    sampler = RandomSampler(range(50), **options)
+    ours, torchs = torch.Generator().manual_seed(3), torch.Generator().manual_seed(3)
+    order = drawn(sampler, ours)
+    assert order.tolist() == list(RandomSampler(range(50), generator=torchs, **options))
+    assert torch.equal(ours.get_state(), torchs.get_state())
