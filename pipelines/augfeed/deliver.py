@@ -3,7 +3,7 @@ time, on a stream aside."""
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -23,12 +23,34 @@ from augfeed.read.frames import Frames
 from augfeed.read.sources import Source
 from augfeed.read.unread import Taken
 from augfeed.read.whole import Waiting, WholeFrames
+from augfeed.targets import Targets as SparseTargets
 
 SHARE = 0.25  # of a GPU's free memory that a data set may take without being told to
 READ_ROWS = 16  # pictures that one task decodes
 
-Made = tuple[torch.Tensor, Any, Taken]  # images, targets, whose pictures they are
+CPU_ROWS, CPU_BYTES = 2048, 8 << 20  # of small batches that a CPU makes as one: caches hold them
+CPU_GROUPS = 8  # of an epoch, at least: threads share them, and the first should come soon
+
+# Images (a tensor for each batch, if a CPU makes some as one), targets, whose pictures they are.
+Made = tuple[torch.Tensor | list[torch.Tensor], Any, Taken]
 Targets = Callable[[Plan, Taken], Any]
+
+
+def cpu_together(count: int, each: int, total: int) -> int:
+    """Return how many batches of `count` pictures of `each` bytes a thread best makes as one.
+
+    Python takes as long for a batch as the loops take for its pixels, where pictures are small, and
+    only one thread at a time can run it. `total` is the number of samples of an epoch.
+    """
+    rows = min(CPU_ROWS, CPU_BYTES // each, total // CPU_GROUPS)
+    return max(1, rows // max(1, count))
+
+
+def own_memory(given: Any) -> Any:
+    """Return targets, or ids, that share memory with no other batch."""
+    if isinstance(given, SparseTargets):
+        return replace(given, a=given.a.clone(), b=given.b.clone(), lam=given.lam.clone())
+    return None if given is None else given.clone()
 
 
 @dataclass(slots=True)

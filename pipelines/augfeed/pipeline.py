@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from augfeed.batch import Batch
 from augfeed.costs import Costs
-from augfeed.deliver import READ_ROWS, Made, OnDevice, Stock, onto, staged
+from augfeed.deliver import READ_ROWS, Made, OnDevice, Stock, cpu_together, onto, own_memory, staged
 from augfeed.engines import Engine, Output, Place
 from augfeed.engines.cpu import Job, allocate
 from augfeed.errors import InputError, InputTypeError
@@ -254,11 +254,13 @@ class Pipeline:
 
     def together(self, count: int) -> int:
         """Return how many batches of `count` samples are best made at once: one, or more of a data
-        set on a device, whose kernels take less time than Python does to ask for a small batch.
+        set in memory, whose pixels take less time than Python does to ask for a small batch.
         """
-        if self._on_cpu_alone or not self.whole_batches or _per_batch(self.policy):
+        if not self.whole_batches or _per_batch(self.policy):
             return 1
         each = self.fixed.channels * self.size[0] * self.size[1] * self.output.dtype.itemsize
+        if self._on_cpu_alone:
+            return cpu_together(count, each, len(self.source))
         return max(1, min(TOGETHER_ROWS, TOGETHER_BYTES // each) // max(1, count))
 
     def works_of(
@@ -273,7 +275,7 @@ class Pipeline:
             rows = joined([rows for rows, _ in many])
             plan = draw_plan(self.policy, rows, seed=seed, epoch=epoch, size=self.size)
             if self._on_cpu_alone:
-                tasks, made = self._on_cpu(plan, rows)
+                tasks, made = self._on_cpu(plan, rows, [rows.count for rows, _ in many])
             else:
                 tasks, made = self._maker.work(plan, self._targets)
             return Work(tasks, lambda: self._batches(plan, many, made))
@@ -295,10 +297,11 @@ class Pipeline:
     def _batches(
         self, plan: Plan, many: Sequence[tuple[Rows, int]], made: Callable[[], Made]
     ) -> list[Callable[[], Batch]]:
-        def cut(part: slice, rows: Rows, step: int) -> Batch:
-            images, targets, taken = made()
+        def cut(k: int, part: slice) -> Batch:
+            (images, targets, taken), (rows, step) = made(), many[k]
             ids = torch.from_numpy(taken.ids[: plan.count])
             if len(many) == 1:
+                images = images[0] if isinstance(images, list) else images
                 unread = taken.unread[: plan.count]
                 if self.reading.on_error == "skip" and unread.any():
                     left = torch.from_numpy(np.flatnonzero(~unread))
@@ -308,30 +311,29 @@ class Pipeline:
                 return Batch(images, targets, ids, plan.epoch, step, plan)
             draw = partial(draw_plan, self.policy, rows, seed=plan.seed, epoch=plan.epoch,
                            size=self.size)  # fmt: skip
-            own = None if targets is None else targets[part]
-            return Batch(images[part], own, ids[part], plan.epoch, step, draw)
+            own, ids = None if targets is None else targets[part], ids[part]
+            if isinstance(images, list):
+                return Batch(images[k], own_memory(own), ids.clone(), plan.epoch, step, draw)
+            return Batch(images[part], own, ids, plan.epoch, step, draw)
 
-        ends = np.cumsum([rows.count for rows, _ in many])
-        return [
-            partial(cut, slice(end - rows.count, end), rows, step)
-            for (rows, step), end in zip(many, ends.tolist(), strict=True)
-        ]
+        ends = np.cumsum([0, *(rows.count for rows, _ in many)]).tolist()
+        return [partial(cut, k, slice(*ends[k : k + 2])) for k in range(len(many))]
 
     def _targets(self, plan: Plan, taken: Taken) -> Any:
         labels = None if self.source.labels is None else self.source.labels[taken.ids]
         return make_targets(labels, plan, num_classes=self.source.num_classes, form=self.form)
 
-    def _on_cpu(self, plan: Plan, rows: Rows) -> Making:
+    def _on_cpu(self, plan: Plan, rows: Rows, counts: list[int]) -> Making:
         job = Job(plan, self.fixed, self.output, self._memory)
         channels, stock = self.source.channels, self._stock
-        out, batch = allocate(plan.count, channels, self.size, self.output, self._memory)
+        made = [allocate(n, channels, self.size, self.output, self._memory) for n in counts]
         offsets, taken = stock.offsets(plan), Taken.of(plan.ids)
 
         def augment(which: Indices) -> None:
             if stock.pictures is not None:
-                places = stock.places(taken)
+                places, outs = stock.places(taken), [out for out, _ in made]
                 with self.costs.of("augment", len(which)):
-                    job.run(stock.pictures, which, out, places=places, offsets=offsets)
+                    job.run_each(stock.pictures, outs, places=places, offsets=offsets)
                 return
             needed = _needed(plan, which)
             places = np.zeros(len(plan.ids), np.int64)
@@ -340,10 +342,11 @@ class Pipeline:
             if self.policy.stages:
                 frames = staged(plan, torch.from_numpy(frames), needed).numpy()
             with self.costs.of("augment", len(which)):
-                job.run(frames, which, out, places=places)
+                job.run(frames, which, made[0][0], places=places)
 
         tasks = [partial(augment, part) for part in self._parts(rows)]
-        return tasks, lambda: (batch, self._targets(plan, taken), taken)
+        tensors = [tensor for _, tensor in made]
+        return tasks, lambda: (tensors, self._targets(plan, taken), taken)
 
     def _parts(self, rows: Rows) -> list[Indices]:
         # Mixing groups stay whole, so that no partner is read twice.

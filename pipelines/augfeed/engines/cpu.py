@@ -1,5 +1,6 @@
 """The engine for CPUs: compiled loops, one pass a sample, without the GIL."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -84,6 +85,27 @@ class Job:
         offsets: NDArray[np.int32] | None = None,
     ) -> None:
         """Write rows `which` of the batch to `out`; see `augfeed.engines.Engine` for the rest."""
+        rows = self._placed(len(images), places, offsets)
+        self._write(writable(images), rows, which, which, out)
+
+    def run_each(
+        self,
+        images: NDArray[Any],
+        outs: Sequence[NDArray[Any]],
+        *,
+        places: NDArray[np.int64],
+        offsets: NDArray[np.int32] | None,
+    ) -> None:
+        """Write the rows, in their order, to arrays that hold one batch each."""
+        rows, images, first = self._placed(len(images), places, offsets), writable(images), 0
+        for out in outs:
+            slots = np.arange(len(out))
+            self._write(images, rows, slots + first, slots, out)
+            first += len(out)
+
+    def _placed(
+        self, count: int, places: NDArray[np.int64] | None, offsets: NDArray[np.int32] | None
+    ) -> NDArray[Any]:
         rows = self.rows
         if places is not None or offsets is not None:
             rows = rows.copy()
@@ -91,22 +113,33 @@ class Job:
             rows["place"] = places
         if offsets is not None:
             rows["top"], rows["left"] = offsets[:, 0], offsets[:, 1]
-        check_places(rows["place"], len(images))
-        images = writable(images)
+        check_places(rows["place"], count)
+        return rows
+
+    def _write(
+        self,
+        images: NDArray[Any],
+        rows: NDArray[Any],
+        which: NDArray[np.int64],
+        slots: NDArray[np.int64],
+        out: NDArray[Any],
+    ) -> None:
+        # Row `which[k]` becomes picture `slots[k]` of `out`.
         kind, _ = KINDS[self.output.dtype]
         direct = kind == FLOAT32 and out.flags.c_contiguous
         scale = 255.0 if images.dtype == np.uint8 else 1.0
         shared, constants = self._shared(scale, stream=direct and out.nbytes >= STREAMED)
         if direct:
-            augment(images, np.stack([which, which]), rows, shared, *constants, out)
+            augment(images, np.stack([which, slots]), rows, shared, *constants, out)
             return
         # Through float32 planes, few at a time, so that they are in the cache when they are read.
-        for part in np.array_split(which, -(-len(which) // STORED_ROWS)) if len(which) else ():
+        for first in range(0, len(which), STORED_ROWS):
+            part, to = which[first : first + STORED_ROWS], slots[first : first + STORED_ROWS]
             shape = (len(part), out.shape[1], out.shape[2], out.shape[3])
             planes = self.memory.take(shape, np.float32)
-            slots = np.stack([part, np.arange(len(part))])
-            augment(images, slots, rows, shared, *constants, planes)
-            store(planes, kind, part, out)
+            own = np.stack([part, np.arange(len(part))])
+            augment(images, own, rows, shared, *constants, planes)
+            store(planes, kind, to, out)
 
     def _shared(
         self, scale: float, *, stream: bool

@@ -279,9 +279,11 @@ class NativeLane:
         pipeline.log.begin(key[1])
         each = max(1, threads) if pipeline.whole_batches else 1
         ahead = (loader.prefetch_factor or 2) * each
-        if pipeline.together(1) > 1:
-            ahead = min(ahead, GROUPS_AHEAD)
-        works = map(self._work, self._together(tickets()))
+        # Without threads, as torch does: no batch is begun before it is asked for.
+        grouped = pipeline.together(1) > 1 and (threads > 0 or pipeline.engine_name != "cpu")
+        if grouped:
+            ahead = min(ahead, max(GROUPS_AHEAD, threads + 1))
+        works = map(self._work, self._together(tickets(), grouped=grouped))
         alone = loader._rank_and_world()[1] == 1
         return Threads(Prefetcher(works, threads=threads, ahead=ahead), alone=alone)
 
@@ -291,12 +293,13 @@ class NativeLane:
         if report := self.pipeline.log.report(epoch, skipped=skipped):
             LOG.warning(report)
 
-    def _together(self, tickets: Iterator[Ticket]) -> Iterator[list[Ticket]]:
-        # Batches that are made as one: of any number but one only for a data set on a device.
+    def _together(self, tickets: Iterator[Ticket], *, grouped: bool) -> Iterator[list[Ticket]]:
+        # Batches that are made as one: of any number but one only for a data set in memory.
         for ticket in tickets:
             group, error = [ticket], None
+            others = self.pipeline.together(ticket.rows.count) - 1 if grouped else 0
             try:
-                for other in islice(tickets, self.pipeline.together(ticket.rows.count) - 1):
+                for other in islice(tickets, others):
                     group.append(other)
             except Exception as caught:  # of a sampler: the batches before it come first
                 error = caught
