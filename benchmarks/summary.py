@@ -75,10 +75,7 @@ WHOLE = (
     "decoding less than the whole picture would make up for it, and no well-kept library does that"
 )
 ENTROPY = "a JPEG's Huffman codes have to be read to the end, however little is shown of it"
-SMALL = (
-    "a picture of 784 values costs augfeed 8 us of a thread in all, half of it for the plan and "
-    "the hand-over of batches"
-)
+SMALL = "of a small batch Python takes as much time as the loops, and one thread at a time runs it"
 VISION = "torchvision v2 in DataLoader workers"
 BUDGETS = (
     Budget(f"photos: {VISION}", 3.5, _slower("photos", "torchvision"), ""),
