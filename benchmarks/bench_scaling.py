@@ -116,7 +116,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     data = f" --data {options.data.name}" if options.data else ""
     result = ScalingResult(
         title="Scaling", date=now(), commit=commit_here(), machine=machine,
-        command=f"python -m benchmarks.bench_scaling{data} --rounds {options.rounds}",
+        command=f"python -m benchmarks.bench_scaling{data} --threads {options.threads} "
+        f"--rounds {options.rounds} --samples {options.samples}",
         versions=versions_of(PACKAGES), files=photos.name,
         arrays=f"{arrays.name}, in memory", batch=BATCH, size=SIZE, rounds=options.rounds,
         points=tuple(_points(asked, seconds)),

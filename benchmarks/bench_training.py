@@ -139,6 +139,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             rows += _measured(task, device, rounds)
     words = [f"--{name} {getattr(options, name).name}" for name in ("arrays", "photos")
              if getattr(options, name)]  # fmt: skip
+    words += [f"--threads {options.threads}", f"--device {device.type}"]
     result = TrainingResult(
         title="Training", date=now(), commit=commit_here(), machine=machine,
         device=device_here(device), versions=versions_of(PACKAGES), rounds=rounds,

@@ -76,6 +76,9 @@ WHOLE = (
 )
 ENTROPY = "a JPEG's Huffman codes have to be read to the end, however little is shown of it"
 SMALL = "of a small batch Python takes as much time as the loops, and one thread at a time runs it"
+PLAIN = (
+    "they are written for this chain: one gather for crop and flip, one product for all of colour"
+)
 VISION = "torchvision v2 in DataLoader workers"
 BUDGETS = (
     Budget(f"photos: {VISION}", 3.5, _slower("photos", "torchvision"), ""),
@@ -90,6 +93,7 @@ BUDGETS = (
     Budget(f"28 x 28: {VISION}", 30, _slower("arrays", "torchvision"), ""),
     Budget(f"32 x 32 x 3: {VISION}", 30, _slower("arrays-color", "torchvision"), ""),
     Budget("28 x 28: Kornia on the batch", 8, _slower("arrays", "kornia"), SMALL),
+    Budget("28 x 28: PyTorch operations on the batch", 5, _slower("arrays", "torch"), PLAIN),
     Budget("32 x 32 x 3: Kornia on the batch", 8, _slower("arrays-color", "kornia"), SMALL),
 )
 

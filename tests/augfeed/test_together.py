@@ -91,6 +91,12 @@ def test_without_threads_nothing_is_read_ahead() -> None:
     assert sampler.read == SIZE
 
 
+def test_of_a_sampler_of_the_users_no_more_is_read_ahead_than_torch_reads() -> None:
+    sampler = Counting()
+    next(iter(loader(2, sampler=sampler, policy="hflip", prefetch_factor=2)))
+    assert sampler.read <= (2 * 2 + 1) * SIZE
+
+
 def test_batches_before_an_error_of_a_sampler_come_first() -> None:
     iterator = iter(loader(sampler=Counting(breaks=13), policy="hflip"))
     for _ in range(4):

@@ -33,6 +33,7 @@ from augfeed.feed.fetch import (
     cut,
 )
 from augfeed.feed.samples import moved, put, take
+from augfeed.feed.shuffle import foreseen
 from augfeed.feed.tickets import Ticket
 from augfeed.memory import Memory
 from augfeed.pipeline import Form, Pipeline, Work
@@ -279,8 +280,10 @@ class NativeLane:
         pipeline.log.begin(key[1])
         each = max(1, threads) if pipeline.whole_batches else 1
         ahead = (loader.prefetch_factor or 2) * each
-        # Without threads, as torch does: no batch is begun before it is asked for.
-        grouped = pipeline.together(1) > 1 and (threads > 0 or pipeline.engine_name != "cpu")
+        # On a CPU as torch does: without threads no batch is begun before it is asked for, and of a
+        # sampler of the user's no more is read ahead than `prefetch_factor` says.
+        ahead_at_will = pipeline.engine_name != "cpu" or (threads > 0 and foreseen(loader))
+        grouped = pipeline.together(1) > 1 and ahead_at_will
         if grouped:
             ahead = min(ahead, max(GROUPS_AHEAD, threads + 1))
         works = map(self._work, self._together(tickets(), grouped=grouped))

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.utils.data import RandomSampler, Sampler, SequentialSampler
+from torch.utils.data import BatchSampler, RandomSampler, Sampler, SequentialSampler
+from torch.utils.data.distributed import DistributedSampler
 
 from augfeed.integers import whole_number
 from augfeed.read.order import epoch_order
@@ -100,6 +101,14 @@ class Replay(Sampler[int]):
         else:
             generator.set_state(_unpacked(str(self.token)))
         return generator
+
+
+def foreseen(loader: Any) -> bool:
+    """Return whether batches are cut from an order of torch's or ours: code of the user's, that may
+    want to see what was made of a batch before it gives the next, has no part in it."""
+    batches = loader.batch_sampler
+    orders = (SequentialSampler, InOrder, RandomSampler, Shuffle, DistributedSampler)
+    return type(batches) is BatchSampler and type(batches.sampler) in orders
 
 
 def drawn(sampler: RandomSampler, generator: torch.Generator) -> NDArray[np.int64]:

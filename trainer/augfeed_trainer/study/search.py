@@ -134,8 +134,8 @@ class Search:
         return found
 
     def _greedy(self, found: Found, every: list[Technique]) -> None:
-        # The first round is known: each alone. What harms there is tried again all the same: a
-        # shift harms a network that underfits, and helps the one that batch norm has made of it.
+        # The first round is known: each alone. What harms there is tried again all the same: what
+        # makes the task harder harms a network that underfits, and may help a better one.
         # The best of the round before come first, so a lack of time leaves out the least likely.
         current, outcomes = found.baseline.recipe, found.baseline.outcomes
         best = found.tried[0] if found.tried else None
