@@ -118,15 +118,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arrays, chain = make_arrays(wanted, options.batch, 32, 3), COLOR_CHAIN
         name, title = "arrays-color", "Pictures of 32 x 32 x 3 in memory, whole chain"
     else:
-        arrays, chain = (
-            (
-                read_arrays(options.data, wanted, options.batch)
-                if options.data
-                else make_arrays(wanted, options.batch)
-            ),
-            CHAIN,
+        arrays = (
+            read_arrays(options.data, wanted, options.batch)
+            if options.data
+            else make_arrays(wanted, options.batch)
         )
-        name, title = "arrays", "Pictures of 28 x 28 in memory, whole chain"
+        chain, name, title = CHAIN, "arrays", "Pictures of 28 x 28 in memory, whole chain"
     job = Job(arrays, chain, arrays.classes, options.batch, options.threads, options.threads)
     suite = Suite(name, title, arrays.name, job, CONTESTANTS, Probes(chain))
     return common.main(suite, options)

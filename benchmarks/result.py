@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from augfeed.bench.machine import commit_here, machine_here, now, versions_of
-from augfeed.bench.result import Machine, Model, Spread
+from augfeed.bench.result import Machine, Model, Spread, Stamped
 
 PACKAGES = (
     "torch", "numpy", "numba", "kornia", "simplejpeg", "pillow", "nvidia-dali-cuda130",
@@ -49,17 +49,12 @@ class Row(Model):
     of_limit: Ratio | None
 
 
-class Result(Model):
+class Result(Stamped):
     """One run of one benchmark."""
 
     schema_version: Literal[1] = 1
     suite: str
     title: str
-    date: str
-    command: str
-    commit: str | None
-    machine: Machine
-    versions: dict[str, str]
     data: str
     samples: int
     batch: int

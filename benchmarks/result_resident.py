@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from augfeed.bench.result import Device, Machine, Model, Spread
+from augfeed.bench.result import Device, Model, Spread, Stamped
 from benchmarks.result import Ratio
 
 PACKAGES = ("torch", "triton", "numpy", "numba")
@@ -29,18 +29,13 @@ class Row(Model):
     plans: float | None
 
 
-class ResidentResult(Model):
+class ResidentResult(Stamped):
     """One run."""
 
     schema_version: Literal[1] = 1
     suite: Literal["resident"] = "resident"
     title: str
-    date: str
-    command: str
-    commit: str | None
-    machine: Machine
     device: Device
-    versions: dict[str, str]
     data: str
     samples: int
     dtype: str

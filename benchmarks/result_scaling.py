@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from augfeed.bench.result import Machine, Model, Spread
+from augfeed.bench.result import Model, Spread, Stamped
 
 PACKAGES = ("torch", "numpy", "numba", "simplejpeg", "pillow")
 AXES = {
@@ -24,17 +24,12 @@ class Point(Model):
     cost: float | None  # microseconds of one thread for a picture, above the point before
 
 
-class ScalingResult(Model):
+class ScalingResult(Stamped):
     """One run."""
 
     schema_version: Literal[1] = 1
     suite: Literal["scaling"] = "scaling"
     title: str
-    date: str
-    command: str
-    commit: str | None
-    machine: Machine
-    versions: dict[str, str]
     files: str
     arrays: str
     batch: int

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from augfeed.bench.result import Machine, Model, Spread
+from augfeed.bench.result import Model, Spread, Stamped
 from benchmarks.result import Ratio
 
 PACKAGES = ("torch", "numpy", "fastapi", "uvicorn", "safetensors")
@@ -23,17 +23,12 @@ class Row(Model):
     slower: Ratio
 
 
-class ServiceResult(Model):
+class ServiceResult(Stamped):
     """One run."""
 
     schema_version: Literal[1] = 1
     suite: Literal["service"] = "service"
     title: str
-    date: str
-    command: str
-    commit: str | None
-    machine: Machine
-    versions: dict[str, str]
     body: int  # bytes of the batch that is sent and encoded
     computed: int  # batches made for four loaders of one plan
     batches: int  # that each of them read

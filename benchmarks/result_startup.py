@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from augfeed.bench.result import Machine, Model, Spread
+from augfeed.bench.result import Model, Spread, Stamped
 
 PACKAGES = ("torch", "numpy", "numba", "simplejpeg", "pillow")
 
@@ -18,17 +18,12 @@ class Row(Model):
     spread: Spread
 
 
-class StartupResult(Model):
+class StartupResult(Stamped):
     """One run."""
 
     schema_version: Literal[1] = 1
     suite: Literal["startup"] = "startup"
     title: str
-    date: str
-    command: str
-    commit: str | None
-    machine: Machine
-    versions: dict[str, str]
     samples: int
     batch: int
     rounds: int

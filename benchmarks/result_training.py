@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from augfeed.bench.result import Device, Machine, Model, Spread
+from augfeed.bench.result import Device, Model, Spread, Stamped
 from benchmarks.result import Ratio
 
 PACKAGES = ("torch", "torchvision", "numpy", "numba", "simplejpeg", "pillow")
@@ -23,18 +23,13 @@ class Row(Model):
     over: Ratio
 
 
-class TrainingResult(Model):
+class TrainingResult(Stamped):
     """One run."""
 
     schema_version: Literal[1] = 1
     suite: Literal["training"] = "training"
     title: str
-    date: str
-    command: str
-    commit: str | None
-    machine: Machine
     device: Device
-    versions: dict[str, str]
     data: str
     rounds: int
     rows: tuple[Row, ...]

@@ -20,7 +20,7 @@ from augfeed import presets
 from augfeed.bench.kernel import Tick
 from augfeed.bench.machine import commit_here, machine_here, now, versions_of
 from augfeed.bench.report import progress, writable
-from augfeed.bench.result import Machine, Model, Spread
+from augfeed.bench.result import Model, Spread, Stamped
 from augfeed.demo.rates import decode_rate, loader_rate
 from augfeed.errors import InputError
 from augfeed.loader import DataLoader
@@ -51,16 +51,11 @@ class LoaderRow(Model):
     share: float  # of the limit's
 
 
-class LoaderResult(Model):
+class LoaderResult(Stamped):
     """One run of `augfeed bench loader`."""
 
     schema_version: Literal[1] = 1
     suite: Literal["own-loader"] = "own-loader"
-    date: str
-    command: str
-    commit: str | None
-    machine: Machine
-    versions: dict[str, str]
     data: str
     samples: int
     batch: int

@@ -76,6 +76,16 @@ class Machine(Model):
     load: float
 
 
+class Stamped(Model):
+    """When and where a result was made, by which code."""
+
+    date: str
+    command: str
+    commit: str | None
+    machine: Machine
+    versions: dict[str, str]
+
+
 class Device(Model):
     """What the pictures lay on; `driver` is that of a GPU, `cache` its last level in bytes."""
 
@@ -163,17 +173,12 @@ class Timed(NamedTuple):
     launches: int
 
 
-class KernelResult(Model):
+class KernelResult(Stamped):
     """One run of `augfeed bench kernel`. `checked` names the engine that the pixels agreed with."""
 
     schema_version: Literal[1] = 1
     suite: Literal["engine"] = "engine"
-    date: str
-    command: str
-    commit: str | None
-    machine: Machine
     device: Device
-    versions: dict[str, str]
     engine: str
     checked: str | None
     dtype: str
