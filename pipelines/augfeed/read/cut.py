@@ -44,6 +44,29 @@ def scaled_box(box: Four, whole: Four, scale: int) -> tuple[Four, Inner]:
     return (top, left, height, width), (inner_top, inner_left, inner_height, inner_width)
 
 
+def needed(view: View, box: Four, inner: Inner, size: Pair) -> Four:
+    """Return the pixels of a box that an output of `size` is made of, or a few more.
+
+    `box` and `inner` are those of `scaled_box`; the result is (top, left, height, width) in the
+    picture that `box` lies in. The output lies inside the resized box.
+    """
+    top, height = _reach(inner[0], inner[2], box[2], (view.resized[0], view.offset[0], size[0]))
+    left, width = _reach(inner[1], inner[3], box[3], (view.resized[1], view.offset[1], size[1]))
+    return box[0] + top, box[1] + left, height, width
+
+
+def _reach(begin: float, span: float, length: int, shown: tuple[int, int, int]) -> Pair:
+    # As `kernels.resample` does it, where weights come in fours, and a pixel more.
+    resized, first, count = shown
+    scale = span / resized
+    support = max(scale, 1.0)
+    taps = -(-math.ceil(2.0 * support) // 4) * 4
+    low = math.floor(begin + (first + 0.5) * scale - support - 0.5)
+    last = math.ceil(begin + (first + count - 0.5) * scale - support + 1.5)
+    low, high = max(low, 0), min(max(last, 0) + taps, length)
+    return low, high - low
+
+
 def _side(
     begin: int, span: int, length: int, shift: int, scale: int
 ) -> tuple[int, int, float, float]:

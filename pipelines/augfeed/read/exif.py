@@ -7,6 +7,8 @@ from numpy.typing import NDArray
 
 Picture = NDArray[np.uint8]
 UPRIGHT = 1
+# Orientations in which the first row, or column, of the upright picture is the last one stored.
+_FROM_BELOW, _FROM_RIGHT = (3, 4, 7, 8), (2, 3, 6, 7)
 _ORIENTATION = 0x0112
 _BYTE, _SHORT, _LONG = 1, 3, 4
 _FORMATS = {_BYTE: "B", _SHORT: "H", _LONG: "I"}
@@ -38,14 +40,31 @@ def upright_size(size: tuple[int, int], held: int) -> tuple[int, int]:
     return size if held < 5 else (size[1], size[0])
 
 
+def stored_box(
+    box: tuple[int, int, int, int], size: tuple[int, int], held: int
+) -> tuple[int, int, int, int]:
+    """Return where a box (top, left, height, width) of an upright picture of `size` is stored."""
+    top, left, height, width = box
+    if held in _FROM_BELOW:
+        top = size[0] - top - height
+    if held in _FROM_RIGHT:
+        left = size[1] - left - width
+    return (top, left, height, width) if held < 5 else (left, top, width, height)
+
+
+def shortened(held: int) -> tuple[bool, bool]:
+    """Return whether the last row, and the last column, that is stored comes first upright."""
+    return held in _FROM_BELOW, held in _FROM_RIGHT
+
+
 def upright(image: Picture, held: int) -> Picture:
     """Return `[h, w, C]` turned upright, C-contiguous; the array itself if it is upright."""
     if held == UPRIGHT:
         return image
     if held >= 5:
         image = image.transpose(1, 0, 2)
-    if held in (2, 3, 6, 7):
+    if held in _FROM_RIGHT:
         image = image[:, ::-1]
-    if held in (3, 4, 7, 8):
+    if held in _FROM_BELOW:
         image = image[::-1]
     return image.copy()  # also where a side of one pixel makes the view contiguous

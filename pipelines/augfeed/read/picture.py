@@ -1,4 +1,4 @@
-"""One encoded picture to a frame, decoded at the scale that its window needs."""
+"""One encoded picture to a frame: of a JPEG what its window needs, at the scale that it needs."""
 
 from typing import Any
 
@@ -8,12 +8,11 @@ from numpy.typing import NDArray
 from augfeed.kernels.part import resample_part
 from augfeed.kernels.resample import CONSTANT, resample
 from augfeed.memory import Memory
-from augfeed.read.cut import Four, Pair, View, scale_for, scaled_box
+from augfeed.read.cut import Four, Pair, View, needed, scale_for, scaled_box
 from augfeed.read.decode import MAX_PIXELS, Channels, decode, decode_jpeg, look
-from augfeed.read.exif import Picture, upright
-
-# Orientations in which the first row, or column, of the upright picture is the last one stored.
-_FROM_BELOW, _FROM_RIGHT = (3, 4, 7, 8), (2, 3, 6, 7)
+from augfeed.read.exif import UPRIGHT, Picture, shortened, stored_box, upright
+from augfeed.read.jpeg import Header
+from augfeed.read.turbo import decode_window
 
 
 class Encoded:
@@ -40,11 +39,12 @@ class Encoded:
     def show(self, view: View, out: NDArray[Any], pad: tuple[int, float] = (CONSTANT, 0.0)) -> None:
         """Write what a window shows of the picture to `out`, uint8 `[H, W, C]`.
 
-        `pad` is the mode and fill of `resample`. A JPEG is decoded at 1/2, 1/4 or 1/8 of its size
-        where that has the pixels that are shown. Raises `ReadError` naming the file.
+        `pad` is the mode and fill of `resample`. Of a JPEG only what is shown is decoded where
+        that can be, at 1/2, 1/4 or 1/8 of its size where that has the pixels that are shown.
+        Raises `ReadError` naming the file.
         """
-        scale = scale_for(view) if view.inside((out.shape[0], out.shape[1])) else 1
-        if scale == 1 or not self._show_scaled(view, scale, out):
+        inside = view.inside((out.shape[0], out.shape[1]))
+        if not inside or not self._show_part(view, scale_for(view), out):
             resample(self.whole(), *view, *pad, out)
 
     def shrunk(self, size: Pair) -> Picture:
@@ -56,24 +56,42 @@ class Encoded:
         self.show(View((0, 0, height, width), size, (0, 0)), out)
         return out
 
-    def _frame(self, scale: int) -> Four:
-        # A stored side that is no whole number of blocks is short at its end, which may come first
-        # in the upright picture.
-        height, width = self.look.upright
-        held = self.look.held
-        short_y = -height % scale if held in _FROM_BELOW else 0
-        short_x = -width % scale if held in _FROM_RIGHT else 0
-        return height, width, short_y, short_x
-
-    def _show_scaled(self, view: View, scale: int, out: NDArray[Any]) -> bool:
+    def _show_part(self, view: View, scale: int, out: NDArray[Any]) -> bool:
         # Whether it worked: if not, the decoders of whole pictures judge the file.
         header = self.look.header
         if header is None:
             return False
-        picture = decode_jpeg(self.data, header, self.channels, self.memory, scale)
-        if picture is None:
-            return False
         box, inner = scaled_box(view.box, self._frame(scale), scale)
-        picture = upright(picture, self.look.held)
+        window = needed(view, box, inner, (out.shape[0], out.shape[1]))
+        part = self._part(header, scale, window)
+        if part is None:
+            return False
+        picture, top, left = part
+        box = box[0] - top, box[1] - left, box[2], box[3]
         resample_part(picture, box, inner, view.resized, view.offset, out)
         return True
+
+    def _frame(self, scale: int) -> Four:
+        # A stored side that is no whole number of blocks is short at its end, which may come first
+        # in the upright picture.
+        height, width = self.look.upright
+        short_y, short_x = shortened(self.look.held)
+        return height, width, -height % scale * short_y, -width % scale * short_x
+
+    def _part(self, header: Header, scale: int, window: Four) -> tuple[Picture, int, int] | None:
+        # A part of the upright picture with the window in it, and where its corner lies.
+        held, (height, width) = self.look.held, self.look.upright
+        size = -(-height // scale), -(-width // scale)
+        if window[2:] != size:
+            stored = stored_box(window, size, held)
+            cut = decode_window(self.data, header, stored, scale, self.channels, self.memory)
+            if cut is not None:
+                pixels, left = cut
+                if held == UPRIGHT:
+                    return pixels, window[0], left
+                left = stored[1] - left
+                return upright(pixels[:, left : left + stored[3]], held), window[0], window[1]
+        if scale == 1:
+            return None
+        picture = decode_jpeg(self.data, header, self.channels, self.memory, scale)
+        return None if picture is None else (upright(picture, held), 0, 0)

@@ -1,0 +1,182 @@
+"""A window of a JPEG, by libjpeg-turbo: what lies outside of it is decoded as little as can be.
+
+No Python package offers that: simplejpeg and PyTurboJPEG decode whole pictures. libjpeg-turbo does,
+and Pillow brings one along; its functions are called here. Whether they are there, have the
+interface that is expected and yield the very pixels of a whole decode is tried once in a process,
+on a picture made for it. Where they do not, whole pictures are decoded.
+"""
+
+import ctypes
+import io
+import threading
+from typing import NamedTuple
+
+import numpy as np
+import simplejpeg
+from numpy.typing import NDArray
+from PIL import Image, _imaging
+
+from augfeed.kernels import scanlines
+from augfeed.memory import Memory
+from augfeed.read import jpeg
+from augfeed.read.exif import Picture
+
+Box = tuple[int, int, int, int]
+# Columns decoded in addition: libjpeg smoothes colour across one on each side, and not at all in a
+# very narrow picture.
+_BESIDE, _NARROW = 1, 8
+_TRIED = (97, 131)  # (height, width): no multiples of 16
+_TRIED_BOX = (33, 35, 41, 50)
+
+
+class Functions(NamedTuple):
+    """libjpeg's functions, by their numbers in the memory of a call, and ours that it calls."""
+
+    found: dict[int, int]
+    set_errors: int
+    ours: scanlines.Addresses
+
+
+class Window(NamedTuple):
+    """Decoded lines, uint8 `[h, w, C]`, and which column of the picture is their first."""
+
+    pixels: Picture
+    left: int
+
+
+def decode_window(
+    data: bytes,
+    header: jpeg.Header,
+    box: Box,
+    scale: int,
+    channels: int,
+    memory: Memory,
+) -> Window | None:
+    """Return lines of a JPEG that hold a box, and a few columns more, in a block of `memory`.
+
+    `box` is (top, left, height, width) in the picture as stored, made 1 / `scale` (1, 2, 4 or 8) as
+    large, and lies inside it; the lines are those of the box. Pixels are those of a whole decode.
+    None if only a whole decode can tell: the file is damaged, of a rare kind, or cut short, or the
+    library lacks what it takes.
+    """
+    functions = _library.get()
+    if functions is None or header.components == 4 or not header.runs_on(data):
+        return None
+    return _decode(functions, data, header, box, scale, channels, memory)
+
+
+def why_not() -> str | None:
+    """Return why windows of JPEGs are not decoded alone in this process; None if they are."""
+    return None if _library.get() is not None else _library.reason
+
+
+def _decode(
+    functions: Functions, data: bytes, header: jpeg.Header, box: Box, scale: int, channels: int,
+    memory: Memory,
+) -> Window | None:  # fmt: skip
+    top, left, height, width = box
+    # libjpeg begins at a unit; doing that here tells how much memory the lines take.
+    unit = max(header.unit // scale, 1)
+    end = min(max(left + width + _BESIDE, _NARROW), -(-header.width // scale))
+    first = max(min(left - _BESIDE, end - _NARROW), 0) // unit * unit
+    pixels: Picture = memory.take((height, end - first, channels), np.uint8)
+    words = _call_memory(functions)
+    words[scanlines.DATA : scanlines.END] = (
+        np.frombuffer(data, np.uint8).ctypes.data, len(data), pixels.ctypes.data, scale, channels,
+        top, height, first, end - first,
+    )  # fmt: skip
+    ended = scanlines.decode_window(words, functions.ours.decode)
+    return Window(pixels, first) if ended == scanlines.DONE else None
+
+
+_local = threading.local()
+
+
+def _call_memory(functions: Functions) -> NDArray[np.int64]:
+    # A thread's own, as a structure for errors in it keeps its address.
+    words: NDArray[np.int64] | None = getattr(_local, "words", None)
+    if words is None:
+        words = np.zeros(scanlines.WORDS, np.int64)
+        words[scanlines.BASE] = words.ctypes.data
+        for number, address in functions.found.items():
+            words[number] = address
+        errors = words.ctypes.data + 8 * scanlines.ERRORS
+        ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p)(functions.set_errors)(errors)
+        handlers = words[scanlines.ERRORS :]
+        handlers[scanlines.ERROR_EXIT] = functions.ours.error_exit
+        handlers[scanlines.EMIT_MESSAGE] = functions.ours.emit_message
+        handlers[scanlines.OUTPUT_MESSAGE] = functions.ours.output_message
+        words[scanlines.DECOMPRESSOR] = errors
+        _local.words = words
+    return words
+
+
+class _Library:
+    # Looked for by the first thread that asks; the others wait.
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._looked = False
+        self._functions: Functions | None = None
+        self.reason = ""
+
+    def get(self) -> Functions | None:
+        if not self._looked:
+            with self._lock:
+                if not self._looked:
+                    self._functions = self._look()
+                    self._looked = True
+        return self._functions
+
+    def _look(self) -> Functions | None:
+        if ctypes.sizeof(ctypes.c_void_p) != 8:
+            self.reason = "pointers of this machine have not 8 bytes"
+            return None
+        try:
+            # Whatever Pillow was linked with is found through its own module.
+            pillow = ctypes.CDLL(_imaging.__file__)
+            found = {number: _address(pillow, name) for number, name in scanlines.FUNCTIONS.items()}
+            errors = _address(pillow, "jpeg_std_error")
+        except (AttributeError, OSError) as error:
+            self.reason = f"Pillow's libjpeg cannot be called ({error})"
+            return None
+        functions = Functions(found, errors, scanlines.addresses())
+        if not _proven(functions):
+            self.reason = "Pillow's libjpeg decodes a window otherwise than a whole picture"
+            return None
+        return functions
+
+
+_library = _Library()
+
+
+def _address(library: ctypes.CDLL, name: str) -> int:
+    address = ctypes.cast(getattr(library, name), ctypes.c_void_p).value
+    assert address is not None
+    return address
+
+
+def _trial() -> bytes:
+    # Blots of many colours: smoothing across columns, and from line to line, changes every pixel.
+    blots = np.frombuffer(bytes(k * k * 89 % 251 for k in range(13 * 17 * 3)), np.uint8)
+    picture = Image.fromarray(blots.reshape(13, 17, 3)).resize(_TRIED[::-1])
+    file = io.BytesIO()
+    picture.save(file, "JPEG", quality=90, subsampling="4:2:0")
+    return file.getvalue()
+
+
+def _proven(functions: Functions) -> bool:
+    data = _trial()
+    header = jpeg.read_header(data)
+    assert header is not None
+    for scale in (1, 2):
+        height, width = (-(-side // scale) for side in _TRIED)
+        whole = simplejpeg.decode_jpeg(data, min_height=height, min_width=width)
+        top, left, rows, columns = (side // scale for side in _TRIED_BOX)
+        made = _decode(functions, data, header, (top, left, rows, columns), scale, 3, Memory())
+        if made is None:
+            return False
+        shown = made.pixels[:, left - made.left :][:, :columns]
+        if not np.array_equal(shown, whole[top : top + rows, left : left + columns]):
+            return False
+    return True

@@ -1,0 +1,304 @@
+"""Windows of JPEGs: the pixels of a whole decode, and nothing where only that can tell."""
+
+import io
+import multiprocessing
+import threading
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+import simplejpeg
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from PIL import Image, _imaging
+from sklearn.datasets import load_sample_image
+
+from augfeed.memory import Memory
+from augfeed.read import jpeg, turbo
+from augfeed.read.cut import View
+from augfeed.read.picture import Encoded
+
+Pixels = NDArray[np.uint8]
+PHOTO: Pixels = load_sample_image("flower.jpg")
+SAMPLINGS = ("444", "422", "420", "440", "411", "Gray")
+MEMORY = Memory()
+
+
+@pytest.fixture(autouse=True)
+def _needs_the_library() -> None:
+    if reason := turbo.why_not():
+        pytest.skip(reason)
+
+
+def encoded(height: int, width: int, sampling: str = "420", quality: int = 85) -> bytes:
+    pixels = np.ascontiguousarray(PHOTO[40 : 40 + height, 90 : 90 + width])
+    if sampling == "Gray":
+        gray = np.ascontiguousarray(pixels[..., :1])
+        return simplejpeg.encode_jpeg(gray, quality, "GRAY", "Gray")
+    return simplejpeg.encode_jpeg(pixels, quality, "RGB", sampling)
+
+
+def by_pillow(height: int = 120, width: int = 200, **options: Any) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(PHOTO[:height, :width]).save(file, "JPEG", **options)
+    return file.getvalue()
+
+
+def whole(data: bytes, scale: int, channels: int) -> Pixels:
+    height, width = (-(-side // scale) for side in simplejpeg.decode_jpeg_header(data)[:2])
+    space = "RGB" if channels == 3 else "GRAY"
+    pixels: Pixels = simplejpeg.decode_jpeg(data, space, min_height=height, min_width=width)
+    return pixels
+
+
+def window(
+    data: bytes, box: tuple[int, int, int, int], scale: int = 1, channels: int = 3
+) -> Pixels | None:
+    header = jpeg.read_header(data)
+    assert header is not None
+    made = turbo.decode_window(data, header, box, scale, channels, MEMORY)
+    if made is None:
+        return None
+    assert made.pixels.shape[0] == box[2]
+    cut = made.pixels[:, box[1] - made.left :][:, : box[3]]
+    assert cut.shape == (*box[2:], channels)
+    return cut.copy()
+
+
+@st.composite
+def boxes(draw: Any, height: int, width: int) -> tuple[int, int, int, int]:
+    rows, columns = draw(st.integers(1, height)), draw(st.integers(1, width))
+    top, left = draw(st.integers(0, height - rows)), draw(st.integers(0, width - columns))
+    return top, left, rows, columns
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("scale", [1, 2, 4, 8])
+@pytest.mark.parametrize("sampling", SAMPLINGS)
+@settings(max_examples=40, deadline=None)
+@given(data=st.data())
+def test_a_window_has_the_pixels_of_a_whole_decode(
+    sampling: str, scale: int, channels: int, data: Any
+) -> None:
+    least = 1 if scale == 1 else 9  # of less, several scales make as many pixels
+    height, width = data.draw(st.integers(least, 90)), data.draw(st.integers(least, 120))
+    file = encoded(height, width, sampling)
+    full = whole(file, scale, channels)
+    box = data.draw(boxes(*full.shape[:2]))
+    made, (top, left, rows, columns) = window(file, box, scale, channels), box
+    assert made is not None
+    np.testing.assert_array_equal(made, full[top : top + rows, left : left + columns])
+
+
+@pytest.mark.parametrize("scale", [1, 2])
+@pytest.mark.parametrize("sampling", SAMPLINGS)
+@pytest.mark.parametrize("width", [*range(63, 71), 133])
+def test_every_first_and_last_column_is_exact(width: int, sampling: str, scale: int) -> None:
+    file = encoded(33 * scale, width, sampling)
+    full = whole(file, scale, 3)
+    columns = full.shape[1]
+    for left in range(columns):
+        for end in {left + 1, left + 2, left + 17, columns - 1, columns}:
+            if left < end <= columns:
+                made = window(file, (5, left, 20, end - left), scale)
+                assert made is not None
+                np.testing.assert_array_equal(made, full[5:25, left:end])
+
+
+@pytest.mark.parametrize("options", [{"restart_marker_blocks": 3}, {"restart_marker_rows": 1},
+                                     {"optimize": True}, {"keep_rgb": True}])  # fmt: skip
+def test_restart_markers_own_tables_and_stored_rgb_change_nothing(options: dict[str, Any]) -> None:
+    file = by_pillow(**options)
+    full = np.asarray(Image.open(io.BytesIO(file)))
+    made = window(file, (30, 50, 70, 120))
+    assert made is not None
+    np.testing.assert_array_equal(made, full[30:100, 50:170])
+
+
+def test_a_file_whose_lines_do_not_follow_each_other_is_decoded_whole() -> None:
+    assert window(by_pillow(progressive=True), (30, 50, 70, 120)) is None
+    file = io.BytesIO()
+    Image.fromarray(PHOTO[:120, :200]).convert("CMYK").save(file, "JPEG")
+    assert window(file.getvalue(), (30, 50, 70, 120)) is None
+
+
+@pytest.mark.parametrize("kept", [0.98, 0.5, 0.1])
+def test_a_file_that_was_cut_short_is_never_decoded_in_part(kept: float) -> None:
+    # Not even where the window lies above the cut: it would fail in some epochs, and not in others.
+    file = encoded(120, 200)
+    assert window(file[: int(kept * len(file))], (0, 0, 8, 8)) is None
+
+
+def damaged(file: bytes, share: float) -> bytes:
+    """The scan's bytes from a share of it on replaced by ones that are no code of any table."""
+    header = jpeg.read_header(file)
+    assert header is not None
+    at = header.scan + int(share * (len(file) - header.scan))
+    return file[:at] + b"\xff\x00" * 40 + file[at + 80 :]
+
+
+def test_damage_in_a_window_leaves_the_file_to_the_whole_decoder() -> None:
+    assert window(damaged(encoded(240, 320), 0.3), (0, 0, 239, 300)) is None
+
+
+def test_damage_below_a_window_does_not_touch_it() -> None:
+    file = encoded(240, 320)
+    made = window(damaged(file, 0.9), (0, 20, 100, 200))
+    assert made is not None
+    np.testing.assert_array_equal(made, whole(file, 1, 3)[:100, 20:220])
+
+
+def test_a_header_that_libjpeg_refuses_is_left_to_the_whole_decoder() -> None:
+    file = encoded(120, 200)
+    at = file.index(b"\xff\xdb")  # the first quantization table, taken out
+    length = int.from_bytes(file[at + 2 : at + 4], "big")
+    assert window(file[:at] + file[at + 2 + length :], (10, 10, 20, 20)) is None
+    at = file.index(b"\xff\xc0")
+    assert window(file[: at + 4] + b"\x0c" + file[at + 5 :], (10, 10, 20, 20)) is None  # 12 bits
+    smaller = bytearray(file)
+    smaller[at + 5 : at + 7] = (300).to_bytes(2, "big")  # more lines than there are
+    assert window(bytes(smaller), (200, 10, 90, 20)) is None
+
+
+def test_a_box_that_is_not_in_the_picture_is_refused() -> None:
+    file = encoded(40, 60)
+    header = jpeg.read_header(file)
+    assert header is not None
+    taller = header._replace(height=80, width=90)
+    assert turbo.decode_window(file, taller, (30, 0, 20, 20), 1, 3, MEMORY) is None
+    assert turbo.decode_window(file, taller, (0, 30, 20, 40), 1, 3, MEMORY) is None
+    other = header._replace(unit=8)  # 4:2:0 begins at every 16th column
+    assert turbo.decode_window(file, other, (0, 25, 20, 20), 1, 3, MEMORY) is None
+
+
+def _attack(count: int) -> None:
+    """Decode files with bytes changed anywhere; the process must live, and stay small."""
+    words = np.random.default_rng(7)
+    files = [encoded(96, 128, sampling) for sampling in SAMPLINGS]
+    process, before = psutil.Process(), 0
+    for k in range(count):
+        file = bytearray(files[k % len(files)])
+        for at in words.integers(2, len(file), 1 + k % 7):
+            file[at] = words.integers(0, 256)
+        header = jpeg.read_header(bytes(file))
+        if header is None or header.height * header.width > 1 << 22:
+            continue
+        rows, columns = min(header.height, 40), min(header.width, 50)
+        box = (header.height - rows, header.width - columns, rows, columns)
+        turbo.decode_window(bytes(file), header, box, 1, 3, MEMORY)
+        before = before or (process.memory_info().rss if k > count // 2 else 0)
+    assert process.memory_info().rss - before < 32 << 20
+
+
+@pytest.mark.timeout(120)
+def test_changed_bytes_end_no_process_and_leak_no_memory() -> None:
+    process = multiprocessing.get_context("spawn").Process(target=_attack, args=(6000,))
+    process.start()
+    process.join()
+    assert process.exitcode == 0
+
+
+def test_threads_decode_side_by_side() -> None:
+    file = encoded(240, 320)
+    full, wrong = whole(file, 1, 3), []
+
+    def work(number: int) -> None:
+        for k in range(200):
+            top, left = (7 * k + number) % 140, (11 * k + number) % 200
+            made = window(damaged(file, 0.0) if k % 5 == 0 else file, (top, left, 100, 120))
+            if k % 5 and not np.array_equal(made, full[top : top + 100, left : left + 120]):
+                wrong.append((number, k))
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+
+
+@pytest.mark.parametrize("held", range(1, 9))
+@pytest.mark.parametrize("scale", [1, 2])
+def test_a_frame_is_the_same_without_the_library(
+    held: int, scale: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = held
+    data = by_pillow(181, 243, exif=exif.tobytes())
+    picture = Encoded(data, "a.jpg", 3, Memory())
+    height, width = picture.look.upright
+    for box in ((0, 0, height - 9, width), (11, 7, height - 20, width - 30), (40, 3, 90, 80)):
+        resized = box[2] // scale, box[3] // scale
+        size = resized[0] - 3, resized[1] - 6
+        view = View(box, resized, (2, 5))
+        outs = [np.empty((*size, 3), np.uint8) for _ in range(2)]
+        picture.show(view, outs[0])
+        with monkeypatch.context() as patch:
+            patch.setattr(turbo, "_library", _Nothing())
+            picture.show(view, outs[1])
+        np.testing.assert_array_equal(*outs)
+
+
+class _Nothing:
+    reason = "for a test"
+
+    def get(self) -> None:
+        return None
+
+
+def test_only_the_window_is_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(*_: object) -> None:
+        raise AssertionError("the whole picture was decoded")
+
+    picture = Encoded(encoded(240, 320), "a.jpg", 3, Memory())
+    monkeypatch.setattr("augfeed.read.picture.decode", never)
+    monkeypatch.setattr("augfeed.read.picture.decode_jpeg", never)
+    out = np.empty((64, 64, 3), np.uint8)
+    picture.show(View((10, 20, 100, 120), (64, 64), (0, 0)), out)
+    picture.show(
+        View((0, 0, 240, 320), (96, 128), (16, 32)), out
+    )  # resized, then cut in the middle
+    with pytest.raises(AssertionError, match="whole"):
+        picture.show(View((0, 0, 240, 320), (64, 64), (0, 0)), out)
+
+
+@pytest.mark.parametrize("broken", ["jpeg_crop_scanline", "jpeg_std_error"])
+def test_a_library_without_what_it_takes_is_not_used(
+    broken: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = turbo._address
+
+    def address(library: Any, name: str) -> int:
+        return found(library, name if name != broken else "no_such_function")
+
+    monkeypatch.setattr(turbo, "_address", address)
+    library = turbo._Library()
+    assert library.get() is None
+    assert "cannot be called" in library.reason and "no_such_function" in library.reason
+
+
+def test_a_library_that_is_not_proven_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(turbo, "_proven", lambda functions: False)
+    library = turbo._Library()
+    assert library.get() is None and "otherwise" in library.reason
+
+
+def test_a_picture_whose_pixels_differ_proves_a_library_wrong(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    functions = turbo._library.get()
+    assert functions is not None and turbo._proven(functions)
+    made = simplejpeg.decode_jpeg
+
+    def other(*args: Any, **options: Any) -> Any:
+        return made(*args, **options) ^ np.uint8(1)
+
+    monkeypatch.setattr(simplejpeg, "decode_jpeg", other)
+    assert not turbo._proven(functions)
+
+
+def test_pillow_has_the_library() -> None:
+    # The wheels of Pillow bring one; where this fails, crops are still right, but slower.
+    assert _imaging.__file__ and turbo.why_not() is None
