@@ -39,6 +39,40 @@ def fill_offsets(u: Floats, p: float, room: Ints, padding: int, otherwise: Ints,
 
 
 @compiled_by_size
+def fill_resized_crops(
+    u: Floats, ratios: Floats, p: float, scale: tuple[float, float], limits: tuple[float, float],
+    sizes: Ints, boxes: Ints,
+) -> None:  # fmt: skip
+    """Write the boxes of random resized crops to int32 `[N, 4]` (top, left, height, width).
+
+    Of `u` `[4 * (tries + 1), N]` the first row tells whether it is applied, and every four from the
+    fifth on are a try: its share of the area within `scale`, its ratio of width to height, which
+    `ratios` `[tries, N]` holds, its place down and across. `sizes` int64 `[N, 2]` are height and
+    width of the pictures. After the last try: the largest centred box within the ratios `limits`.
+    """
+    for i in range(boxes.shape[0]):
+        whole_h, whole_w = sizes[i, 0], sizes[i, 1]
+        boxes[i, 0], boxes[i, 1], boxes[i, 2], boxes[i, 3] = 0, 0, whole_h, whole_w
+        if not u[0, i] < p:
+            continue
+        aspect = whole_w / whole_h
+        width = int(np.rint(whole_h * limits[1])) if aspect > limits[1] else whole_w
+        height = int(np.rint(whole_w / limits[0])) if aspect < limits[0] else whole_h
+        width, height = min(max(width, 1), whole_w), min(max(height, 1), whole_h)
+        boxes[i, 0], boxes[i, 1] = (whole_h - height) // 2, (whole_w - width) // 2
+        boxes[i, 2], boxes[i, 3] = height, width
+        for k in range(ratios.shape[0]):
+            area = (scale[0] + u[4 * k + 4, i] * (scale[1] - scale[0])) * (whole_h * whole_w)
+            width = int(np.rint(np.sqrt(area * ratios[k, i])))
+            height = int(np.rint(np.sqrt(area / ratios[k, i])))
+            if 0 < width <= whole_w and 0 < height <= whole_h:
+                boxes[i, 0] = _index(u[4 * k + 6, i], whole_h - height + 1)
+                boxes[i, 1] = _index(u[4 * k + 7, i], whole_w - width + 1)
+                boxes[i, 2], boxes[i, 3] = height, width
+                break
+
+
+@compiled_by_size
 def fill_boxes(u: Floats, p: float, cut: Ints, sides: Ints, inside: bool, boxes: Ints) -> None:
     """Write boxes of a size to `[N, 4]` (top, left, bottom, right), empty where not applied.
 

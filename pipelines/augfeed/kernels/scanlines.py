@@ -14,7 +14,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from augfeed.kernels import compiled
-from augfeed.kernels.types import Ints
+from augfeed.kernels.types import Bytes, Ints
 
 # The memory of a thread's calls, in words of 8 bytes. First its own address and what is wanted
 # (`END` is how that ended),
@@ -201,15 +201,21 @@ def _c_function(kind: Any, function: Any) -> Any:
 
 
 @compiled()
-def decode_window(memory: Ints, decode: int) -> int:
-    """Decode lines of a JPEG as the memory of a call says; return `END`, `DONE` if all is well.
+def decode_window(
+    memory: Ints, decode: int, data: Bytes, scale: int, place: tuple[int, int], out: Bytes
+) -> int:
+    """Decode lines of a JPEG to `out`, uint8 `[h, w, C]`; return `DONE` if all is well.
 
-    `memory` int64 `[WORDS]` holds its own address, that of the data and their size in bytes, that
-    of the output uint8 `[HEIGHT, WIDTH, CHANNELS]`, the scale (the picture is made 1 / `SCALE` as
-    large), the first line and their number, the first column and their number, both in pixels of
-    the smaller picture; then addresses of `FUNCTIONS`. `decode` is the address of `_decode`.
+    `memory` int64 `[WORDS]` belongs to the calling thread; it holds its own address, those of
+    `FUNCTIONS`, and what tells of errors. `decode` is the address of `_decode`. The picture is made
+    1 / `scale` (1, 2, 4 or 8) as large; `place` is line and column of it that stand first in `out`,
+    the column at the border of a unit. `data` is the file.
     """
     base = memory[BASE]
+    memory[DATA], memory[SIZE], memory[OUT] = data.ctypes.data, data.size, out.ctypes.data
+    memory[SCALE], memory[CHANNELS] = scale, out.shape[2]
+    memory[TOP], memory[LEFT] = place
+    memory[HEIGHT], memory[WIDTH] = out.shape[0], out.shape[1]
     _guarded(decode, base, base + 8 * _RESUME)
     _call(memory[DESTROY], (base + 8 * DECOMPRESSOR,))
     return memory[END]

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from augfeed.errors import InputError
 from augfeed.philox import Stream, draw
-from augfeed.plan.draws import TRIES, between, index
+from augfeed.plan.draws import TRIES, between
 from augfeed.plan.rows import Ids
 from augfeed.policy import (
     CenterCrop,
@@ -61,15 +61,12 @@ class WindowDraws:
         sizes = np.empty((*shape, 2), np.int64)
         sizes[:, 0], sizes[:, 1] = heights, widths
         if isinstance(window, RandomResizedCrop):
-            return self._resized_crop(window, sizes[:, 0], sizes[:, 1])
+            return self._resized_crop(window, sizes)
         return self._crop(window, sizes)
 
     def take(self, rows: Any) -> "WindowDraws":
         """Return the draws of some rows only."""
         return WindowDraws(self.policy, self.seed, self.epoch, self.ids[rows])
-
-    def _uniforms(self, block: int, rows: Any = slice(None)) -> NDArray[np.float64]:
-        return draw(self.seed, self.epoch, self.ids[rows], [(Stream.CROP, block, 4)])
 
     def _crop(self, window: RandomCrop | CenterCrop | None, sources: Ids) -> Windows:
         from augfeed.kernels.columns import fill_offsets
@@ -89,7 +86,8 @@ class WindowDraws:
         if not isinstance(window, RandomCrop):
             return Windows(box, self._every(sizes), self._every(offset))
         drawn = np.empty((len(self.ids), 2), np.int32)
-        fill_offsets(self._uniforms(0), window.p, room, padding, offset, drawn)
+        u = draw(self.seed, self.epoch, self.ids, [(Stream.CROP, 0, 4)])
+        fill_offsets(u, window.p, room, padding, offset, drawn)
         return Windows(box, self._every(sizes), drawn)
 
     def _every(self, values: Ids) -> Pixels:
@@ -97,27 +95,19 @@ class WindowDraws:
         rows = np.ascontiguousarray(values, np.int32)
         return rows if len(rows) == len(self.ids) else rows.repeat(len(self.ids), axis=0)
 
-    def _resized_crop(self, window: RandomResizedCrop, heights: Ids, widths: Ids) -> Windows:
-        box = _fallback(window, heights, widths)
-        whole = self._uniforms(0)[0] >= window.p
-        box[whole] = np.stack([0 * heights, 0 * heights, heights, widths], axis=1)[whole]
-        left = np.flatnonzero(~whole)
+    def _resized_crop(self, window: RandomResizedCrop, sizes: Ids) -> Windows:
+        from augfeed.kernels.columns import fill_resized_crops
+
+        count = len(self.ids)
+        u = draw(self.seed, self.epoch, self.ids, [(Stream.CROP, 0, 4 * (TRIES + 1))])
+        # NumPy's own `exp`: another one's last bit could move a crop.
         low, high = np.log(window.ratio[0]), np.log(window.ratio[1])
-        for attempt in range(1, TRIES + 1):
-            if not left.size:
-                break
-            u = self._uniforms(attempt, left)
-            h, w = heights[left], widths[left]
-            area = between(u[0], *window.scale) * (h * w)
-            ratio = np.exp(between(u[1], low, high))
-            width = np.round(np.sqrt(area * ratio)).astype(np.int64)
-            height = np.round(np.sqrt(area / ratio)).astype(np.int64)
-            fits = (width > 0) & (width <= w) & (height > 0) & (height <= h)
-            top, start = index(u[2], h - height + 1), index(u[3], w - width + 1)
-            box[left[fits]] = np.stack([top, start, height, width], axis=1)[fits]
-            left = left[~fits]
-        size = np.broadcast_to(np.array(pair(window.size)), (len(box), 2))
-        return Windows(*(self._every(part) for part in (box, size, np.zeros_like(size))))
+        ratios = np.exp(between(u[5::4], low, high))
+        box = np.empty((count, 4), np.int32)
+        fill_resized_crops(u, ratios, window.p, window.scale, window.ratio, sizes, box)
+        size = np.empty((count, 2), np.int32)
+        size[:] = pair(window.size)
+        return Windows(box, size, np.zeros_like(size))
 
 
 def _resized(resize: Resize | None, sources: Ids) -> Ids:
@@ -126,16 +116,6 @@ def _resized(resize: Resize | None, sources: Ids) -> Ids:
     kinds, rows = np.unique(sources, axis=0, return_inverse=True)
     made = np.array([resized(resize, (int(h), int(w))) for h, w in kinds], np.int64)
     return made.reshape(-1, 2)[rows.ravel()]
-
-
-def _fallback(window: RandomResizedCrop, heights: Ids, widths: Ids) -> Ids:
-    # After ten tries that do not fit: the largest centred window within `ratio` (torchvision).
-    low, high = window.ratio
-    aspect = widths / heights
-    width = np.where(aspect > high, np.round(heights * high), widths).astype(np.int64)
-    height = np.where(aspect < low, np.round(widths / low), heights).astype(np.int64)
-    width, height = np.clip(width, 1, widths), np.clip(height, 1, heights)
-    return np.stack([(heights - height) // 2, (widths - width) // 2, height, width], axis=1)
 
 
 def _refuse(

@@ -84,7 +84,7 @@ class Encoded:
         size = -(-height // scale), -(-width // scale)
         if window[2:] != size:
             stored = stored_box(window, size, held)
-            cut = decode_window(self.data, header, stored, scale, self.channels, self.memory)
+            cut = decode_window(self.data, header, stored, scale, self.channels)
             if cut is not None:
                 pixels, left = cut
                 if held == UPRIGHT:

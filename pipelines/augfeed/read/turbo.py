@@ -8,6 +8,7 @@ on a picture made for it. Where they do not, whole pictures are decoded.
 
 import ctypes
 import io
+import math
 import threading
 from typing import NamedTuple
 
@@ -17,7 +18,6 @@ from numpy.typing import NDArray
 from PIL import Image, _imaging
 
 from augfeed.kernels import scanlines
-from augfeed.memory import Memory
 from augfeed.read import jpeg
 from augfeed.read.exif import Picture
 
@@ -25,6 +25,7 @@ Box = tuple[int, int, int, int]
 # Columns decoded in addition: libjpeg smoothes colour across one on each side, and not at all in a
 # very narrow picture.
 _BESIDE, _NARROW = 1, 8
+_KEPT = 1 << 23  # bytes at most that a thread keeps for windows
 _TRIED = (97, 131)  # (height, width): no multiples of 16
 _TRIED_BOX = (33, 35, 41, 50)
 
@@ -38,7 +39,10 @@ class Functions(NamedTuple):
 
 
 class Window(NamedTuple):
-    """Decoded lines, uint8 `[h, w, C]`, and which column of the picture is their first."""
+    """Decoded lines, uint8 `[h, w, C]`, and which column of the picture is their first.
+
+    They stand in memory of the thread that decoded them, until it decodes the next.
+    """
 
     pixels: Picture
     left: int
@@ -50,9 +54,8 @@ def decode_window(
     box: Box,
     scale: int,
     channels: int,
-    memory: Memory,
 ) -> Window | None:
-    """Return lines of a JPEG that hold a box, and a few columns more, in a block of `memory`.
+    """Return lines of a JPEG that hold a box, and a few columns more.
 
     `box` is (top, left, height, width) in the picture as stored, made 1 / `scale` (1, 2, 4 or 8) as
     large, and lies inside it; the lines are those of the box. Pixels are those of a whole decode.
@@ -62,7 +65,7 @@ def decode_window(
     functions = _library.get()
     if functions is None or header.components == 4 or not header.runs_on(data):
         return None
-    return _decode(functions, data, header, box, scale, channels, memory)
+    return _decode(functions, data, header, box, scale, channels)
 
 
 def why_not() -> str | None:
@@ -71,25 +74,32 @@ def why_not() -> str | None:
 
 
 def _decode(
-    functions: Functions, data: bytes, header: jpeg.Header, box: Box, scale: int, channels: int,
-    memory: Memory,
-) -> Window | None:  # fmt: skip
+    functions: Functions, data: bytes, header: jpeg.Header, box: Box, scale: int, channels: int
+) -> Window | None:
     top, left, height, width = box
     # libjpeg begins at a unit; doing that here tells how much memory the lines take.
     unit = max(header.unit // scale, 1)
     end = min(max(left + width + _BESIDE, _NARROW), -(-header.width // scale))
     first = max(min(left - _BESIDE, end - _NARROW), 0) // unit * unit
-    pixels: Picture = memory.take((height, end - first, channels), np.uint8)
-    words = _call_memory(functions)
-    words[scanlines.DATA : scanlines.END] = (
-        np.frombuffer(data, np.uint8).ctypes.data, len(data), pixels.ctypes.data, scale, channels,
-        top, height, first, end - first,
-    )  # fmt: skip
-    ended = scanlines.decode_window(words, functions.ours.decode)
+    pixels = _pixels((height, end - first, channels))
+    memory, file = _call_memory(functions), np.frombuffer(data, np.uint8)
+    place = top, first
+    ended = scanlines.decode_window(memory, functions.ours.decode, file, scale, place, pixels)
     return Window(pixels, first) if ended == scanlines.DONE else None
 
 
 _local = threading.local()
+
+
+def _pixels(shape: tuple[int, int, int]) -> Picture:
+    # Always the same memory, which stays in the core's cache.
+    size = math.prod(shape)
+    if size > _KEPT:
+        return np.empty(shape, np.uint8)
+    held: Picture | None = getattr(_local, "pixels", None)
+    if held is None or held.size < size:
+        held = _local.pixels = np.empty(max(size, _KEPT // 8), np.uint8)
+    return held[:size].reshape(shape)
 
 
 def _call_memory(functions: Functions) -> NDArray[np.int64]:
@@ -173,7 +183,7 @@ def _proven(functions: Functions) -> bool:
         height, width = (-(-side // scale) for side in _TRIED)
         whole = simplejpeg.decode_jpeg(data, min_height=height, min_width=width)
         top, left, rows, columns = (side // scale for side in _TRIED_BOX)
-        made = _decode(functions, data, header, (top, left, rows, columns), scale, 3, Memory())
+        made = _decode(functions, data, header, (top, left, rows, columns), scale, 3)
         if made is None:
             return False
         shown = made.pixels[:, left - made.left :][:, :columns]

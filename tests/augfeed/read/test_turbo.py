@@ -23,7 +23,6 @@ from augfeed.read.picture import Encoded
 Pixels = NDArray[np.uint8]
 PHOTO: Pixels = load_sample_image("flower.jpg")
 SAMPLINGS = ("444", "422", "420", "440", "411", "Gray")
-MEMORY = Memory()
 
 
 @pytest.fixture(autouse=True)
@@ -58,7 +57,7 @@ def window(
 ) -> Pixels | None:
     header = jpeg.read_header(data)
     assert header is not None
-    made = turbo.decode_window(data, header, box, scale, channels, MEMORY)
+    made = turbo.decode_window(data, header, box, scale, channels)
     if made is None:
         return None
     assert made.pixels.shape[0] == box[2]
@@ -167,10 +166,10 @@ def test_a_box_that_is_not_in_the_picture_is_refused() -> None:
     header = jpeg.read_header(file)
     assert header is not None
     taller = header._replace(height=80, width=90)
-    assert turbo.decode_window(file, taller, (30, 0, 20, 20), 1, 3, MEMORY) is None
-    assert turbo.decode_window(file, taller, (0, 30, 20, 40), 1, 3, MEMORY) is None
+    assert turbo.decode_window(file, taller, (30, 0, 20, 20), 1, 3) is None
+    assert turbo.decode_window(file, taller, (0, 30, 20, 40), 1, 3) is None
     other = header._replace(unit=8)  # 4:2:0 begins at every 16th column
-    assert turbo.decode_window(file, other, (0, 25, 20, 20), 1, 3, MEMORY) is None
+    assert turbo.decode_window(file, other, (0, 25, 20, 20), 1, 3) is None
 
 
 def _attack(count: int) -> None:
@@ -187,7 +186,7 @@ def _attack(count: int) -> None:
             continue
         rows, columns = min(header.height, 40), min(header.width, 50)
         box = (header.height - rows, header.width - columns, rows, columns)
-        turbo.decode_window(bytes(file), header, box, 1, 3, MEMORY)
+        turbo.decode_window(bytes(file), header, box, 1, 3)
         before = before or (process.memory_info().rss if k > count // 2 else 0)
     assert process.memory_info().rss - before < 32 << 20
 
