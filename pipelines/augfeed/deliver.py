@@ -26,7 +26,7 @@ from augfeed.read.whole import Waiting, WholeFrames
 from augfeed.targets import Targets as SparseTargets
 
 SHARE = 0.25  # of a GPU's free memory that a data set may take without being told to
-READ_ROWS = 16  # pictures that one task decodes
+READ_ROWS = 32  # pictures that one task decodes
 
 CPU_ROWS, CPU_BYTES = 2048, 8 << 20  # of small batches that a CPU makes as one: caches hold them
 CPU_GROUPS = 8  # of an epoch, at least: threads share them, and the first should come soon

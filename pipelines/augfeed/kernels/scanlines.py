@@ -9,12 +9,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from llvmlite import ir
-from numba import carray, cfunc, types  # type: ignore[attr-defined]
+from numba import carray, cfunc, njit, types  # type: ignore[attr-defined]
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from augfeed.kernels import compiled
-from augfeed.kernels.types import Bytes, Ints
+from augfeed.kernels import SOURCES, compiled
+from augfeed.kernels.cut import columns, reach, scale_for, scaled_side
+from augfeed.kernels.part import resample_part
+from augfeed.kernels.types import Array, Bytes, Ints
 
 # The memory of a thread's calls, in words of 8 bytes. First its own address and what is wanted
 # (`END` is how that ended),
@@ -200,22 +202,71 @@ def _c_function(kind: Any, function: Any) -> Any:
         return cfunc(kind)(function)
 
 
+@njit(nogil=True)
+def _decoded(
+    memory: Ints, decode: int, data: int, size: int, scale: int, place: tuple[int, int], out: Bytes
+) -> bool:
+    # `data` is an address; the others are those of `decode_window`.
+    base = memory[BASE]
+    memory[DATA], memory[SIZE], memory[OUT] = data, size, out.ctypes.data
+    memory[SCALE], memory[CHANNELS] = scale, out.shape[2]
+    memory[TOP], memory[LEFT] = place
+    memory[HEIGHT], memory[WIDTH] = out.shape[0], out.shape[1]
+    _guarded(decode, base, base + 8 * _RESUME)
+    _call(memory[DESTROY], (base + 8 * DECOMPRESSOR,))
+    return memory[END] == DONE
+
+
 @compiled()
 def decode_window(
     memory: Ints, decode: int, data: Bytes, scale: int, place: tuple[int, int], out: Bytes
-) -> int:
-    """Decode lines of a JPEG to `out`, uint8 `[h, w, C]`; return `DONE` if all is well.
+) -> bool:
+    """Decode lines of a JPEG to `out`, uint8 `[h, w, C]`; return whether all is well.
 
     `memory` int64 `[WORDS]` belongs to the calling thread; it holds its own address, those of
     `FUNCTIONS`, and what tells of errors. `decode` is the address of `_decode`. The picture is made
     1 / `scale` (1, 2, 4 or 8) as large; `place` is line and column of it that stand first in `out`,
     the column at the border of a unit. `data` is the file.
     """
-    base = memory[BASE]
-    memory[DATA], memory[SIZE], memory[OUT] = data.ctypes.data, data.size, out.ctypes.data
-    memory[SCALE], memory[CHANNELS] = scale, out.shape[2]
-    memory[TOP], memory[LEFT] = place
-    memory[HEIGHT], memory[WIDTH] = out.shape[0], out.shape[1]
-    _guarded(decode, base, base + 8 * _RESUME)
-    _call(memory[DESTROY], (base + 8 * DECOMPRESSOR,))
-    return memory[END]
+    return _decoded(memory, decode, data.ctypes.data, data.size, scale, place, out)
+
+
+def _compile(sources: int) -> Any:
+    # See `augfeed.kernels` for what `sources` is good for.
+    @compiled()
+    def decode_frames(
+        memory: Ints, decode: int, files: Ints, box: Ints, resized: Ints, offset: Ints,
+        held: Bytes, frames: Bytes, done: Array,
+    ) -> int:  # fmt: skip
+        """Write what windows show of JPEGs to some of `frames`, uint8 `[N, H, W, C]`.
+
+        `files` int64 `[n, 6]` are address and size of each file, height and width of its picture,
+        how many columns a unit has, and the number of its frame. `box`, `resized` and `offset`
+        `[n, 4 or 2]` are windows; the frame lies inside what is resized. `held` uint8 `[bytes]` is
+        memory for what is decoded. `done` bool `[n]` tells which frames are there; the others may
+        be written in part. `memory` and `decode` are those of `decode_window`.
+        """
+        rows, columns_, channels = frames.shape[1], frames.shape[2], frames.shape[3]
+        for k in range(files.shape[0]):
+            data, size, height, width, unit, number = files[k]
+            scale = scale_for(box[k, 2], box[k, 3], resized[k, 0], resized[k, 1])
+            top, count, y, h = scaled_side(box[k, 0], box[k, 2], height, 0, scale)
+            left, across, x, w = scaled_side(box[k, 1], box[k, 3], width, 0, scale)
+            low, lines = reach(y, h, count, resized[k, 0], offset[k, 0], rows)
+            beside, wanted = reach(x, w, across, resized[k, 1], offset[k, 1], columns_)
+            first, taken = columns(left + beside, wanted, -(-width // scale), max(unit // scale, 1))
+            done[k] = False
+            if lines * taken * channels <= held.size:
+                part = held[: lines * taken * channels].reshape(lines, taken, channels)
+                place = top + low, first
+                done[k] = _decoded(memory, decode, data, size, scale, place, part)
+            if done[k]:
+                where = -low, left - first, count, across
+                resample_part(part, where, (y, x, h, w), (resized[k, 0], resized[k, 1]),
+                              (offset[k, 0], offset[k, 1]), frames[number])  # fmt: skip
+        return sources
+
+    return decode_frames
+
+
+decode_frames = _compile(SOURCES)

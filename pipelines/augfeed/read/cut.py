@@ -1,12 +1,12 @@
 """What a window shows of an encoded picture, and at which scale that is decoded."""
 
-import math
 from typing import NamedTuple
+
+from augfeed.kernels import cut
 
 Four = tuple[int, int, int, int]
 Pair = tuple[int, int]
 Inner = tuple[float, float, float, float]
-SCALES = (8, 4, 2)  # of the DCT, that libjpeg decodes at
 
 
 class View(NamedTuple):
@@ -25,11 +25,7 @@ class View(NamedTuple):
 def scale_for(view: View) -> int:
     """Return the largest scale, 8, 4, 2 or 1, at which a box still has the pixels it is resized
     to, in both directions."""
-    height, width = view.box[2:]
-    for scale in SCALES:
-        if scale * view.resized[0] <= height and scale * view.resized[1] <= width:
-            return scale
-    return 1
+    return int(cut.scale_for(*view.box[2:], *view.resized))
 
 
 def scaled_box(box: Four, whole: Four, scale: int) -> tuple[Four, Inner]:
@@ -39,9 +35,9 @@ def scaled_box(box: Four, whole: Four, scale: int) -> tuple[Four, Inner]:
     edges in fractions of pixels, between which they lie. `whole` is the picture's height and width,
     and how many pixels further up and to the left the smaller picture begins, 0 to `scale - 1`.
     """
-    top, height, inner_top, inner_height = _side(box[0], box[2], whole[0], whole[2], scale)
-    left, width, inner_left, inner_width = _side(box[1], box[3], whole[1], whole[3], scale)
-    return (top, left, height, width), (inner_top, inner_left, inner_height, inner_width)
+    top, height, *inner_y = cut.scaled_side(box[0], box[2], whole[0], whole[2], scale)
+    left, width, *inner_x = cut.scaled_side(box[1], box[3], whole[1], whole[3], scale)
+    return (top, left, height, width), (inner_y[0], inner_x[0], inner_y[1], inner_x[1])
 
 
 def needed(view: View, box: Four, inner: Inner, size: Pair) -> Four:
@@ -50,26 +46,7 @@ def needed(view: View, box: Four, inner: Inner, size: Pair) -> Four:
     `box` and `inner` are those of `scaled_box`; the result is (top, left, height, width) in the
     picture that `box` lies in. The output lies inside the resized box.
     """
-    top, height = _reach(inner[0], inner[2], box[2], (view.resized[0], view.offset[0], size[0]))
-    left, width = _reach(inner[1], inner[3], box[3], (view.resized[1], view.offset[1], size[1]))
+    (y, x), resized = view.offset, view.resized
+    top, height = cut.reach(inner[0], inner[2], box[2], resized[0], y, size[0])
+    left, width = cut.reach(inner[1], inner[3], box[3], resized[1], x, size[1])
     return box[0] + top, box[1] + left, height, width
-
-
-def _reach(begin: float, span: float, length: int, shown: tuple[int, int, int]) -> Pair:
-    # As `kernels.resample` does it, where weights come in fours, and a pixel more.
-    resized, first, count = shown
-    scale = span / resized
-    support = max(scale, 1.0)
-    taps = -(-math.ceil(2.0 * support) // 4) * 4
-    low = math.floor(begin + (first + 0.5) * scale - support - 0.5)
-    last = math.ceil(begin + (first + count - 0.5) * scale - support + 1.5)
-    low, high = max(low, 0), min(max(last, 0) + taps, length)
-    return low, high - low
-
-
-def _side(
-    begin: int, span: int, length: int, shift: int, scale: int
-) -> tuple[int, int, float, float]:
-    low, high = (begin + shift) / scale, (begin + shift + span) / scale
-    first, end = math.floor(low), min(math.ceil(high), -(-(length + shift) // scale))
-    return first, end - first, low - first, high - low

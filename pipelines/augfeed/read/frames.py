@@ -1,7 +1,7 @@
 """Frames of samples: read, decoded, cut and resized; what happens to files that are broken."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +25,7 @@ from augfeed.read.decode import reader_version
 from augfeed.read.encoded import EncodedSource, Source
 from augfeed.read.picture import Encoded
 from augfeed.read.reading import Reading
+from augfeed.read.turbo import decode_frames
 from augfeed.read.unread import Taken, Unread, UnreadLog, candidates, no_substitute
 
 Indices = NDArray[np.int64]
@@ -90,9 +91,26 @@ class Frames:
             for k, place in enumerate(source.rows(taken.ids[rows])):
                 self._show(source.images[place], view_of(windows, k), frames[k])
             return frames
-        for k, ready in enumerate(self.prepare(plan, rows, taken)):
-            self.fill(ready, frames[k])
+        made = self.prepare(plan, rows, taken)
+        there = self._decoded(made, frames)
+        for k, ready in enumerate(made):
+            if k not in there:
+                self.fill(ready, frames[k])
         return frames
+
+    def _decoded(self, made: list["Ready"], frames: NDArray[Any]) -> set[int]:
+        # Writes those frames that one call of compiled code can make, and returns their numbers.
+        files, windows = [], []
+        for k, ready in enumerate(made):
+            found, view = ready.found, ready.view
+            if isinstance(found, Encoded) and found.shows_lines(view, self.size):
+                assert found.look.header is not None
+                files.append((found.data, found.look.header, k))
+                windows.append(view)
+        if not files:
+            return set()
+        done = decode_frames(files, windows_of(windows), frames)
+        return {number for (_, _, number), there in zip(files, done, strict=True) if there}
 
     def prepare(self, plan: Plan, rows: Indices, taken: Taken) -> list["Ready"]:
         """Return what the frames of some rows are to be made of: files are read, not decoded."""
@@ -238,6 +256,12 @@ def view_of(windows: Windows, k: int) -> View:
     size: Any = tuple(windows.resized[k].tolist())
     offset: Any = tuple(windows.offset[k].tolist())
     return View(box, size, offset)
+
+
+def windows_of(views: Sequence[View]) -> Windows:
+    """Return some windows as arrays."""
+    box, resized, offset = (np.array([view[part] for view in views], np.int32) for part in range(3))
+    return Windows(box, resized, offset)
 
 
 class _Later:

@@ -32,6 +32,12 @@ class Encoded:
         self.data, self.name, self.channels, self.memory = data, name, channels, memory
         self.max_pixels, self.look = max_pixels, look(data, name, max_pixels)
 
+    def shows_lines(self, view: View, size: Pair) -> bool:
+        """Whether `decode_frames` may make an output of `size` of what a window shows."""
+        look = self.look
+        upright = look.header is not None and look.held == UPRIGHT
+        return upright and view.inside(size) and look.header.runs_on(self.data)  # type: ignore[union-attr]
+
     def whole(self) -> Picture:
         """Return the picture, uint8 `[h, w, C]`, upright; raise `ReadError` naming the file."""
         return decode(self.data, self.name, self.channels, self.memory, self.max_pixels)

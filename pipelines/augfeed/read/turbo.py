@@ -10,6 +10,7 @@ import ctypes
 import io
 import math
 import threading
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -18,14 +19,13 @@ from numpy.typing import NDArray
 from PIL import Image, _imaging
 
 from augfeed.kernels import scanlines
+from augfeed.kernels.cut import columns
+from augfeed.plan import Windows
 from augfeed.read import jpeg
 from augfeed.read.exif import Picture
 
 Box = tuple[int, int, int, int]
-# Columns decoded in addition: libjpeg smoothes colour across one on each side, and not at all in a
-# very narrow picture.
-_BESIDE, _NARROW = 1, 8
-_KEPT = 1 << 23  # bytes at most that a thread keeps for windows
+_LEAST, _MOST = 1 << 20, 1 << 23  # bytes that a thread keeps for windows
 _TRIED = (97, 131)  # (height, width): no multiples of 16
 _TRIED_BOX = (33, 35, 41, 50)
 
@@ -63,9 +63,38 @@ def decode_window(
     library lacks what it takes.
     """
     functions = _library.get()
-    if functions is None or header.components == 4 or not header.runs_on(data):
+    if functions is None or not header.runs_on(data):
         return None
     return _decode(functions, data, header, box, scale, channels)
+
+
+def decode_frames(
+    files: Sequence[tuple[bytes, jpeg.Header, int]], windows: Windows, frames: NDArray[np.uint8]
+) -> list[bool]:
+    """Write what windows show of JPEGs to some of `frames` `[N, H, W, C]`; return which are there.
+
+    `files` are the encoded pictures, their headers and the numbers of their frames; each window
+    lies inside its picture as stored, and the frame inside what is resized. A frame that is not
+    there afterwards is for `decode_window`, and the decoders of whole pictures.
+    """
+    functions = _library.get()
+    if functions is None:
+        return [False] * len(files)
+    table = np.array(
+        [(_place(data), len(data), header.height, header.width, header.unit, number)
+         for data, header, number in files], np.int64,
+    )  # fmt: skip
+    done = np.zeros(len(files), np.bool_)
+    memory, held = _call_memory(functions), _held()
+    scanlines.decode_frames(
+        memory, functions.ours.decode, table, windows.box, windows.resized, windows.offset, held,
+        frames, done,
+    )  # fmt: skip
+    return done.tolist()
+
+
+def _place(data: bytes) -> int:
+    return int(np.frombuffer(data, np.uint8).__array_interface__["data"][0])
 
 
 def why_not() -> str | None:
@@ -77,29 +106,28 @@ def _decode(
     functions: Functions, data: bytes, header: jpeg.Header, box: Box, scale: int, channels: int
 ) -> Window | None:
     top, left, height, width = box
-    # libjpeg begins at a unit; doing that here tells how much memory the lines take.
-    unit = max(header.unit // scale, 1)
-    end = min(max(left + width + _BESIDE, _NARROW), -(-header.width // scale))
-    first = max(min(left - _BESIDE, end - _NARROW), 0) // unit * unit
-    pixels = _pixels((height, end - first, channels))
+    first, count = columns(left, width, -(-header.width // scale), max(header.unit // scale, 1))
+    pixels = _pixels((height, count, channels))
     memory, file = _call_memory(functions), np.frombuffer(data, np.uint8)
-    place = top, first
-    ended = scanlines.decode_window(memory, functions.ours.decode, file, scale, place, pixels)
-    return Window(pixels, first) if ended == scanlines.DONE else None
+    decode, place = functions.ours.decode, (top, first)
+    done = scanlines.decode_window(memory, decode, file, scale, place, pixels)
+    return Window(pixels, first) if done else None
 
 
 _local = threading.local()
 
 
 def _pixels(shape: tuple[int, int, int]) -> Picture:
-    # Always the same memory, which stays in the core's cache.
     size = math.prod(shape)
-    if size > _KEPT:
-        return np.empty(shape, np.uint8)
+    return np.empty(shape, np.uint8) if size > _MOST else _held(size)[:size].reshape(shape)
+
+
+def _held(size: int = 0) -> Picture:
+    # Always the same memory of a thread, which stays in its core's cache.
     held: Picture | None = getattr(_local, "pixels", None)
     if held is None or held.size < size:
-        held = _local.pixels = np.empty(max(size, _KEPT // 8), np.uint8)
-    return held[:size].reshape(shape)
+        held = _local.pixels = np.empty(max(size, _LEAST), np.uint8)
+    return held
 
 
 def _call_memory(functions: Functions) -> NDArray[np.int64]:

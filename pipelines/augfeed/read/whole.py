@@ -15,7 +15,7 @@ from augfeed.read.arrays import ArraySource
 from augfeed.read.cache.device import Kept
 from augfeed.read.dali import DaliDecoder, available, is_installed
 from augfeed.read.encoded import Source
-from augfeed.read.frames import Frames, Ready
+from augfeed.read.frames import Frames, Ready, windows_of
 from augfeed.read.picture import Encoded
 from augfeed.read.reading import Reading
 from augfeed.read.unread import Taken
@@ -96,7 +96,12 @@ class WholeFrames:
         found: list[Any] = [item.ready.found for item in items]
         held = np.array([each.look.held for each in found], np.int64)
         sizes = np.array([each.look.upright for each in found], np.int64)
-        made = self.decoder.frames([each.data for each in found], _windows(items), held, sizes)
+        made = self.decoder.frames(
+            [each.data for each in found],
+            _windows(items),
+            held,
+            sizes,
+        )
         if not made.failed.size:
             return items, made.frames
         failed = set(made.failed.tolist())
@@ -145,9 +150,7 @@ def reader_for(reading: Reading, source: Source, device: torch.device) -> str:
 
 
 def _windows(items: list[Waiting]) -> Windows:
-    views = [item.ready.view for item in items]
-    box, resized, offset = (np.array([view[part] for view in views], np.int32) for part in range(3))
-    return Windows(box, resized, offset)
+    return windows_of([item.ready.view for item in items])
 
 
 def _threads() -> int:
