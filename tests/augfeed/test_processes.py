@@ -266,7 +266,10 @@ def test_a_signal_leaves_no_process_behind(lane: str, number: signal.Signals) ->
         pids = json.loads(process.stdout.readline())
         assert len(pids) == (3 if lane == "general" else 1)
         process.send_signal(number)
-        process.wait(30)
+        try:
+            process.wait(30)
+        finally:
+            process.kill()
     assert eventually(lambda: not any(alive(pid) for pid in pids), 30)
 
 

@@ -11,6 +11,8 @@ from PIL import features
 from augfeed.bench.machine import cores as cores
 from augfeed.engines import why_not_cuda
 from augfeed.kernels.philox import fill_words
+from augfeed.read.dali import is_installed
+from augfeed.read.turbo import why_not
 
 FORMATS = {"webp": "WebP", "avif": "AVIF", "jpg_2000": "JPEG 2000"}
 
@@ -29,9 +31,9 @@ def machine() -> list[tuple[str, str]]:
         ("engine cpu", f"yes, Numba {version('numba')}"),
         ("engine portable", _package("kornia", "Kornia", "kornia")),
         ("engine cuda", _cuda_engine(gpus)),
-        ("JPEG", f"simplejpeg {version('simplejpeg')}"),
+        ("JPEG", f"simplejpeg {version('simplejpeg')}; {_crops()}"),
         ("other pictures", _pillow()),
-        ("DALI", "not in this version"),
+        ("DALI", _dali()),
         ("compiled code kept in", _cache()),
     ]
 
@@ -62,6 +64,17 @@ def _cuda_engine(gpus: list[str]) -> str:
         return f"no: {reason}"
     found = f"Triton {version('triton')}"
     return f"yes, on {gpus[0]}, {found}" if torch.cuda.is_available() else f"no GPU, but {found}"
+
+
+def _crops() -> str:
+    reason = why_not()
+    return f"pictures are decoded whole: {reason}" if reason else "of a crop, only the crop"
+
+
+def _dali() -> str:
+    if not is_installed():
+        return "no: pip install 'augfeed[dali]'"
+    return "yes, decodes on the GPU" if torch.cuda.is_available() else "yes, for reader='dali'"
 
 
 def _pillow() -> str:

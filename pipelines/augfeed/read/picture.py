@@ -34,9 +34,10 @@ class Encoded:
 
     def shows_lines(self, view: View, size: Pair) -> bool:
         """Whether `decode_frames` may make an output of `size` of what a window shows."""
-        look = self.look
-        upright = look.header is not None and look.held == UPRIGHT
-        return upright and view.inside(size) and look.header.runs_on(self.data)  # type: ignore[union-attr]
+        header = self.look.header
+        if header is None or self.look.held != UPRIGHT:
+            return False
+        return view.inside(size) and header.runs_on(self.data)
 
     def whole(self) -> Picture:
         """Return the picture, uint8 `[h, w, C]`, upright; raise `ReadError` naming the file."""

@@ -124,6 +124,17 @@ def test_a_file_whose_lines_do_not_follow_each_other_is_decoded_whole() -> None:
     assert window(file.getvalue(), (30, 50, 70, 120)) is None
 
 
+def test_only_a_scan_of_all_components_runs_on() -> None:
+    file = encoded(40, 60)
+    header = jpeg.read_header(file)
+    assert header is not None and header.runs_on(file)
+    at = header.scan + 4
+    first = jpeg.read_header(file[:at] + b"\x01" + file[at + 1 :])  # of several scans
+    assert first is not None and not first.runs_on(file)
+    cut = jpeg.read_header(file[:at])
+    assert cut is None or not cut.runs_on(file[:at])
+
+
 @pytest.mark.parametrize("kept", [0.98, 0.5, 0.1])
 def test_a_file_that_was_cut_short_is_never_decoded_in_part(kept: float) -> None:
     # Not even where the window lies above the cut: it would fail in some epochs, and not in others.
