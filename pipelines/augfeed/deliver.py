@@ -184,7 +184,7 @@ class OnDevice:
                 [lambda: made.append(aside.run(partial(self._gathered, plan, taken, targets)))],
                 lambda: aside.take(made[0]),
             )
-        parts = np.array_split(np.arange(len(plan.ids)), max(1, len(plan.ids) // READ_ROWS))
+        parts = np.array_split(np.arange(len(plan.ids)), max(1, -(-len(plan.ids) // READ_ROWS)))
         frames, left = self._frames(plan), _Countdown(len(parts))
         waiting: list[Waiting] = []
 
