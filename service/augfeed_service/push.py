@@ -21,7 +21,7 @@ from augfeed.plan.rows import joined
 from augfeed.policy import CutMix, Mixup, OneOf, Policy
 from augfeed.policy.describe import describe
 from augfeed.presets import resolve_policy
-from augfeed.read.frames import view_of
+from augfeed.read.frames import views_of
 from augfeed.read.picture import Encoded
 from augfeed.targets import make_targets, softens
 from augfeed_service.images import Images, invalid
@@ -150,8 +150,8 @@ def _frames(push: Push) -> Any:
     fixed = Fixed.of(policy, images.channels)
     out = np.empty((len(images.pictures), *push.size, images.channels), np.uint8)
     wrong = []
-    for k, picture in enumerate(images.pictures):
-        view, pad = view_of(windows, k), (fixed.pad_mode, fixed.pad_fill)
+    pad = fixed.pad_mode, fixed.pad_fill
+    for k, (picture, view) in enumerate(zip(images.pictures, views_of(windows), strict=True)):
         if not isinstance(picture, Encoded):
             resample(picture, *view, *pad, out[k])
             continue

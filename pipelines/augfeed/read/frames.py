@@ -88,8 +88,9 @@ class Frames:
         frames = self.memory.take(shape, dtype) if out is None else out
         if isinstance(source, ArraySource):
             windows = plan.window.take(rows).at(*source.sizes)
-            for k, place in enumerate(source.rows(taken.ids[rows])):
-                self._show(source.images[place], view_of(windows, k), frames[k])
+            places = source.rows(taken.ids[rows])
+            for k, (place, view) in enumerate(zip(places, views_of(windows), strict=True)):
+                self._show(source.images[place], view, frames[k])
             return frames
         made = self.prepare(plan, rows, taken)
         there = self._decoded(made, frames)
@@ -116,7 +117,9 @@ class Frames:
         """Return what the frames of some rows are to be made of: files are read, not decoded."""
         source = self.source
         assert not isinstance(source, ArraySource)
-        places = [Place(plan, row, taken) for row in rows.tolist()]
+        samples = samples_of(plan.ids[rows]).tolist()
+        places = [Place(plan, row, sample, taken)
+                  for row, sample in zip(rows.tolist(), samples, strict=True)]  # fmt: skip
         found = [self._find(source, place) for place in places]
         views = self._views(source, places, found)
         return [Ready(*parts) for parts in zip(places, found, views, strict=True)]
@@ -143,7 +146,7 @@ class Frames:
         rows = np.array([place.row for place in places], np.int64)
         try:
             windows = places[0].plan.window.take(rows).at(sizes[:, 0], sizes[:, 1])
-            return [view_of(windows, k) for k in range(len(places))]
+            return views_of(windows)
         except InputError:  # a picture that is smaller than its crop: one by one, to name it
             return [self._view_at(source, place, found, k) for k, place in enumerate(places)]
 
@@ -214,16 +217,13 @@ class Frames:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A row of a plan, to be filled with the picture of its sample or of another."""
+    """A row of a plan, to be filled with the picture of the sample that it was planned for, or of
+    another."""
 
     plan: Plan
     row: int
+    sample: int
     taken: Taken
-
-    @property
-    def sample(self) -> int:
-        """The sample that the row was planned for."""
-        return int(samples_of(self.plan.ids[self.row : self.row + 1])[0])
 
     @property
     def standing(self) -> int:
@@ -238,7 +238,7 @@ class Place:
         """Return what is shown of a picture in this row."""
         height, width = _size(found)
         one = np.array([self.row], np.int64)
-        return view_of(self.plan.window.take(one).at([height], [width]), 0)
+        return views_of(self.plan.window.take(one).at([height], [width]))[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,12 +250,11 @@ class Ready:
     view: View
 
 
-def view_of(windows: Windows, k: int) -> View:
-    """Return window `k` of some."""
-    box: Any = tuple(windows.box[k].tolist())
-    size: Any = tuple(windows.resized[k].tolist())
-    offset: Any = tuple(windows.offset[k].tolist())
-    return View(box, size, offset)
+def views_of(windows: Windows) -> list[View]:
+    """Return windows one by one."""
+    parts = windows.box.tolist(), windows.resized.tolist(), windows.offset.tolist()
+    rows: Any = zip(*parts, strict=True)
+    return [View(tuple(box), tuple(resized), tuple(offset)) for box, resized, offset in rows]
 
 
 def windows_of(views: Sequence[View]) -> Windows:
