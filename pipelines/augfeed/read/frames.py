@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from augfeed.engines import indexed
 from augfeed.errors import InputError, ReadError
 from augfeed.kernels.resample import resample
+from augfeed.kernels.shown import show_pictures
 from augfeed.memory import Memory, writable
 from augfeed.plan import Plan, Windows
 from augfeed.plan.fixed import Fixed
@@ -93,25 +94,33 @@ class Frames:
                 self._show(source.images[place], view, frames[k])
             return frames
         made = self.prepare(plan, rows, taken)
-        there = self._decoded(made, frames)
+        there = self._at_once(made, frames)
         for k, ready in enumerate(made):
             if k not in there:
                 self.fill(ready, frames[k])
         return frames
 
-    def _decoded(self, made: list["Ready"], frames: NDArray[Any]) -> set[int]:
-        # Writes those frames that one call of compiled code can make, and returns their numbers.
-        files, windows = [], []
+    def _at_once(self, made: list["Ready"], frames: NDArray[Any]) -> set[int]:
+        # Writes those frames that a call of compiled code can make, and returns their numbers.
+        files, kept, windows, views = [], [], [], []
         for k, ready in enumerate(made):
             found, view = ready.found, ready.view
-            if isinstance(found, Encoded) and found.shows_lines(view, self.size):
+            if isinstance(found, np.ndarray) and found.flags.c_contiguous:
+                address: int = found.__array_interface__["data"][0]
+                kept.append((address, *found.shape[:2], k))
+                views.append(view)
+            elif isinstance(found, Encoded) and found.shows_lines(view, self.size):
                 assert found.look.header is not None
                 files.append((found.data, found.look.header, k))
                 windows.append(view)
-        if not files:
-            return set()
-        done = decode_frames(files, windows_of(windows), frames)
-        return {number for (_, _, number), there in zip(files, done, strict=True) if there}
+        there = {k for _, _, _, k in kept}
+        if kept:
+            pad = self.fixed.pad_mode, self.fixed.pad_fill
+            show_pictures(np.array(kept, np.int64), *windows_of(views), *pad, frames)
+        if files:
+            done = decode_frames(files, Windows(*windows_of(windows)), frames)
+            there |= {k for (_, _, k), well in zip(files, done, strict=True) if well}
+        return there
 
     def prepare(self, plan: Plan, rows: Indices, taken: Taken) -> list["Ready"]:
         """Return what the frames of some rows are to be made of: files are read, not decoded."""
@@ -169,7 +178,7 @@ class Frames:
             if held is not None:
                 return held
         elif (there := pictures.get(identity)) is not None:
-            return writable(there)
+            return there
         encoded = self._encoded(source, sample)
         picture = encoded.shrunk(kept_size(encoded.look.upright, self.side))
         pictures.put(identity, picture)
@@ -186,7 +195,7 @@ class Frames:
         elif isinstance(found, Kept):
             resample(self.on_device.get(found.identity), *view, *pad, out)
         else:
-            resample(found, *view, *pad, out)
+            resample(writable(found), *view, *pad, out)
 
     def _substitute(
         self,
@@ -257,10 +266,9 @@ def views_of(windows: Windows) -> list[View]:
     return [View(tuple(box), tuple(resized), tuple(offset)) for box, resized, offset in rows]
 
 
-def windows_of(views: Sequence[View]) -> Windows:
-    """Return some windows as arrays."""
-    box, resized, offset = (np.array([view[part] for view in views], np.int32) for part in range(3))
-    return Windows(box, resized, offset)
+def windows_of(views: Sequence[View]) -> Any:
+    """Return what `Windows` of some views consist of: box, resized, offset."""
+    return (np.array([view[part] for view in views], np.int32) for part in range(3))
 
 
 class _Later:

@@ -150,7 +150,7 @@ def reader_for(reading: Reading, source: Source, device: torch.device) -> str:
 
 
 def _windows(items: list[Waiting]) -> Windows:
-    return windows_of([item.ready.view for item in items])
+    return Windows(*windows_of([item.ready.view for item in items]))
 
 
 def _threads() -> int:

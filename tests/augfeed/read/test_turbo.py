@@ -16,6 +16,7 @@ from PIL import Image, _imaging
 from sklearn.datasets import load_sample_image
 
 from augfeed.memory import Memory
+from augfeed.plan import Windows
 from augfeed.read import jpeg, turbo
 from augfeed.read.cut import View
 from augfeed.read.frames import windows_of
@@ -286,7 +287,7 @@ def test_frames_made_at_once_equal_those_made_one_by_one(size: tuple[int, int]) 
             views.append(view)
     assert [number for _, _, number in asked] == [*range(11), 13]
     frames = np.full((len(files), *size, 3), 77, np.uint8)
-    assert all(turbo.decode_frames(asked, windows_of(views), frames))
+    assert all(turbo.decode_frames(asked, Windows(*windows_of(views)), frames))
     for (_, _, number), view in zip(asked, views, strict=True):
         alone = np.empty((*size, 3), np.uint8)
         files[number].show(view, alone)
@@ -304,7 +305,7 @@ def test_of_frames_made_at_once_only_the_damaged_one_is_missing() -> None:
         asked.append((data, header, 2 - k))
         views.append(View((5, 6, 200, 300), (32, 32), (0, 0)))
     frames = np.zeros((3, 32, 32, 3), np.uint8)
-    assert turbo.decode_frames(asked, windows_of(views), frames) == [True, False, True]
+    assert turbo.decode_frames(asked, Windows(*windows_of(views)), frames) == [True, False, True]
     np.testing.assert_array_equal(frames[0], frames[2])
     assert frames[0].any()
 
@@ -320,7 +321,7 @@ def test_a_window_larger_than_the_memory_kept_for_it_is_made_alone() -> None:
     frames = np.empty((1, 800, 1200, 3), np.uint8)
     turbo._local.__dict__.pop("pixels", None)
     files = [(data, picture.look.header, 0)]
-    assert turbo.decode_frames(files, windows_of([view]), frames) == [False]
+    assert turbo.decode_frames(files, Windows(*windows_of([view])), frames) == [False]
     picture.show(view, frames[0])
     np.testing.assert_array_equal(frames[0], picture.whole()[4:804, 8:1208])
 
