@@ -244,7 +244,7 @@ def test_a_killed_worker_is_an_error_and_no_hang() -> None:
 
 SCRIPT = """
     import json, os, signal, sys, time
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where tests run behind a shell
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may ignore it
     sys.path.insert(0, os.getcwd())
     from tests.augfeed.test_processes import loader
     iterator = iter(loader(sys.argv[1], num_workers=2))
