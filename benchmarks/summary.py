@@ -71,10 +71,10 @@ def _least_ratio(suite: str) -> Callable[[Results], float]:
 
 
 WHOLE = (
-    "resizing with antialiasing and the noise of 150,528 values take half as long as decoding; "
-    "decoding less than the whole picture would make up for it, and no well-kept library does that"
+    "resizing with antialiasing and the noise of 150,528 values come on top of decoding the crop, "
+    "whose Huffman codes, and those above it, have to be read"
 )
-ENTROPY = "a JPEG's Huffman codes have to be read to the end, however little is shown of it"
+ENTROPY = "a JPEG's Huffman codes have to be read down to the end of the crop, at any scale"
 SMALL = "of a small batch Python takes as much time as the loops, and one thread at a time runs it"
 PLAIN = (
     "they are written for this chain: one gather for crop and flip, one product for all of colour"

@@ -19,7 +19,7 @@ from augfeed.kernels.part import resample_part
 from augfeed.kernels.types import Array, Bytes, Ints
 
 # The memory of a thread's calls, in words of 8 bytes. First its own address and what is wanted
-# (`END` is how that ended),
+# (`END` is whether that ended well),
 BASE, DATA, SIZE, OUT, SCALE, CHANNELS, TOP, HEIGHT, LEFT, WIDTH, END = range(11)
 # then the addresses of libjpeg's functions,
 CREATE, SOURCE, HEADER, START, CROP, SKIP, READ, DESTROY = range(11, 19)
@@ -40,8 +40,6 @@ _OUT_COLOR_SPACE, _SCALE_NUM, _SCALE_DENOM = 16, 17, 18
 _OUT_WIDTH, _OUT_HEIGHT, _OUT_COMPONENTS, _OUT_LINE = 34, 35, 37, 42
 ERROR_EXIT, EMIT_MESSAGE, OUTPUT_MESSAGE, _WARNINGS = 0, 1, 2, 16
 _GRAYSCALE, _RGB = 1, 2
-
-DONE, DAMAGED, OTHER_SIZE, FAILED = range(4)
 
 
 class Addresses(NamedTuple):
@@ -147,7 +145,7 @@ def _decode(memory: Any) -> None:
     fields = halves[2 * DECOMPRESSOR :]
     top, height, left, width = words[TOP], words[HEIGHT], words[LEFT], words[WIDTH]
     channels = words[CHANNELS]
-    words[END] = FAILED  # unless all goes well
+    words[END] = 0
     _call(words[CREATE], (info, _VERSION, _DECOMPRESSOR_SIZE))
     _call(words[SOURCE], (info, words[DATA], words[SIZE]))
     _call(words[HEADER], (info, 1))
@@ -159,14 +157,12 @@ def _decode(memory: Any) -> None:
         or top + height > fields[_OUT_HEIGHT]
         or left + width > fields[_OUT_WIDTH]
     ):
-        words[END] = OTHER_SIZE
         return
     if width < fields[_OUT_WIDTH]:
         halves[2 * _COLUMNS], halves[2 * _COLUMNS + 1] = left, width
         at = words[BASE] + 8 * _COLUMNS
         _call(words[CROP], (info, at, at + 4))
         if halves[2 * _COLUMNS] != left or fields[_OUT_WIDTH] != width:
-            words[END] = OTHER_SIZE
             return
     if top > 0:
         _call(words[SKIP], (info, top))
@@ -179,7 +175,7 @@ def _decode(memory: Any) -> None:
         if found == 0 or fields[_OUT_LINE] != top + line + found:
             return
         line += found
-    words[END] = DONE if words[ERRORS + _WARNINGS] == 0 else DAMAGED
+    words[END] = words[ERRORS + _WARNINGS] == 0
 
 
 def addresses() -> Addresses:
@@ -214,7 +210,7 @@ def _decoded(
     memory[HEIGHT], memory[WIDTH] = out.shape[0], out.shape[1]
     _guarded(decode, base, base + 8 * _RESUME)
     _call(memory[DESTROY], (base + 8 * DECOMPRESSOR,))
-    return memory[END] == DONE
+    return memory[END] != 0
 
 
 @compiled()

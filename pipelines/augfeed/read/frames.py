@@ -102,23 +102,24 @@ class Frames:
 
     def _at_once(self, made: list["Ready"], frames: NDArray[Any]) -> set[int]:
         # Writes those frames that a call of compiled code can make, and returns their numbers.
-        files, kept, windows, views = [], [], [], []
+        kept, kept_views, files, file_views = [], [], [], []
         for k, ready in enumerate(made):
             found, view = ready.found, ready.view
             if isinstance(found, np.ndarray) and found.flags.c_contiguous:
                 address: int = found.__array_interface__["data"][0]
                 kept.append((address, *found.shape[:2], k))
-                views.append(view)
+                kept_views.append(view)
             elif isinstance(found, Encoded) and found.shows_lines(view, self.size):
                 assert found.look.header is not None
                 files.append((found.data, found.look.header, k))
-                windows.append(view)
+                file_views.append(view)
         there = {k for _, _, _, k in kept}
         if kept:
-            pad = self.fixed.pad_mode, self.fixed.pad_fill
-            show_pictures(np.array(kept, np.int64), *windows_of(views), *pad, frames)
+            show, pad = windows_of(kept_views), (self.fixed.pad_mode, self.fixed.pad_fill)
+            table = np.array(kept, np.int64)
+            show_pictures(table, show.box, show.resized, show.offset, *pad, frames)
         if files:
-            done = decode_frames(files, Windows(*windows_of(windows)), frames)
+            done = decode_frames(files, windows_of(file_views), frames)
             there |= {k for (_, _, k), well in zip(files, done, strict=True) if well}
         return there
 
@@ -266,9 +267,10 @@ def views_of(windows: Windows) -> list[View]:
     return [View(tuple(box), tuple(resized), tuple(offset)) for box, resized, offset in rows]
 
 
-def windows_of(views: Sequence[View]) -> Any:
-    """Return what `Windows` of some views consist of: box, resized, offset."""
-    return (np.array([view[part] for view in views], np.int32) for part in range(3))
+def windows_of(views: Sequence[View]) -> Windows:
+    """Return some windows as arrays."""
+    box, resized, offset = (np.array([view[part] for view in views], np.int32) for part in range(3))
+    return Windows(box, resized, offset)
 
 
 class _Later:

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from augfeed.kernels.markers import read_markers
+from augfeed.kernels.markers import find_exif, read_markers
 from augfeed.read.exif import UPRIGHT, orientation
 
 MAGIC = b"\xff\xd8\xff"
@@ -58,11 +58,11 @@ def scans(data: bytes) -> int:
 def read_header(data: bytes) -> Header | None:
     """Return what a JPEG declares, or None if its header is cut short or malformed."""
     values = np.frombuffer(data, np.uint8)
-    kind, height, width, components, unit, scan, shown, exif, end = read_markers(values, 0)
+    kind, height, width, components, unit, scan, shown = read_markers(values)
     if not height * width * components:
         return None
-    held = UPRIGHT
+    held, (exif, end) = UPRIGHT, find_exif(values, 2)
     while exif and (held := orientation(data[exif:end])) == UPRIGHT:  # another may tell
-        *_, exif, end = read_markers(values, exif)
+        exif, end = find_exif(values, end)
     return Header(height, width, components, held, kind in _HUFFMAN, kind in _PROGRESSIVE,
                   unit, scan, scan > 0 and shown == components)  # fmt: skip

@@ -49,11 +49,7 @@ class Window(NamedTuple):
 
 
 def decode_window(
-    data: bytes,
-    header: jpeg.Header,
-    box: Box,
-    scale: int,
-    channels: int,
+    data: bytes, header: jpeg.Header, box: Box, scale: int, channels: int
 ) -> Window | None:
     """Return lines of a JPEG that hold a box, and a few columns more.
 

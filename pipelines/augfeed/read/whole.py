@@ -96,12 +96,7 @@ class WholeFrames:
         found: list[Any] = [item.ready.found for item in items]
         held = np.array([each.look.held for each in found], np.int64)
         sizes = np.array([each.look.upright for each in found], np.int64)
-        made = self.decoder.frames(
-            [each.data for each in found],
-            _windows(items),
-            held,
-            sizes,
-        )
+        made = self.decoder.frames([each.data for each in found], _windows(items), held, sizes)
         if not made.failed.size:
             return items, made.frames
         failed = set(made.failed.tolist())
@@ -150,7 +145,7 @@ def reader_for(reading: Reading, source: Source, device: torch.device) -> str:
 
 
 def _windows(items: list[Waiting]) -> Windows:
-    return Windows(*windows_of([item.ready.view for item in items]))
+    return windows_of([item.ready.view for item in items])
 
 
 def _threads() -> int:

@@ -255,3 +255,34 @@ def test_unusual_and_broken_files_decode_or_name_themselves(name: str) -> None:
     for corner, color in corners.items():
         y, x = (-4 if side in corner else 4 for side in ("bottom", "right"))
         assert np.abs(got[y, x].astype(int) - color).max() < 40
+
+
+def _exif(held: int) -> bytes:
+    tag = struct.pack("<HHIHH", 0x0112, 3, 1, held, 0)
+    block = b"Exif\0\0" + b"II*\0" + struct.pack("<IH", 8, 1) + tag + bytes(4)
+    return b"\xff\xe1" + struct.pack(">H", len(block) + 2) + block
+
+
+def test_the_first_exif_block_that_turns_a_picture_counts() -> None:
+    file = io.BytesIO()
+    Image.new("RGB", (5, 3)).save(file, "JPEG")
+    plain = file.getvalue()
+    for blocks, held in (([], 1), ([1], 1), ([6], 6), ([1, 6], 6), ([3, 6], 3), ([1, 1, 8], 8)):
+        header = read_header(plain[:2] + b"".join(map(_exif, blocks)) + plain[2:])
+        assert header is not None and header.held == held
+
+
+@pytest.mark.timeout(60)
+def test_very_many_exif_blocks_take_no_time_squared() -> None:
+    header = read_header(b"\xff\xd8" + _exif(1) * 200_000 + b"\xff\xd9")
+    assert header is None  # no frame
+
+
+@pytest.mark.parametrize(("sampling", "unit"), [("4:4:4", 8), ("4:2:2", 16), ("4:2:0", 16)])
+def test_a_header_tells_how_wide_a_unit_is(sampling: str, unit: int) -> None:
+    for mode, wanted in (("RGB", unit), ("L", 8)):
+        file = io.BytesIO()
+        options = {"subsampling": sampling} if mode == "RGB" else {}
+        Image.new(mode, (50, 30)).save(file, "JPEG", **options)
+        header = read_header(file.getvalue())
+        assert header is not None and header.unit == wanted and header.interleaved

@@ -1,9 +1,11 @@
 """Encoded pictures to frames: decoded at the scale that a window needs."""
 
 import io
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import PIL
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -17,6 +19,7 @@ from augfeed.kernels.resample import CONSTANT, EDGE, resample
 from augfeed.memory import Memory
 from augfeed.read.cut import View, scale_for, scaled_box
 from augfeed.read.picture import Encoded
+from augfeed.read.turbo import why_not
 
 Pixels = NDArray[np.uint8]
 PHOTO: Pixels = load_sample_image("china.jpg")
@@ -188,3 +191,9 @@ def test_a_picture_is_shrunk_as_pillow_does_it() -> None:
     witness = Image.fromarray(encoded.whole()).resize((width, height), Image.Resampling.BILINEAR)
     np.testing.assert_array_equal(encoded.shrunk((height, width)), np.asarray(witness))
     assert encoded.shrunk((427, 640)).shape == (427, 640, 3)
+
+
+def test_the_wheels_of_pillow_bring_what_decodes_windows_alone() -> None:
+    if not Path(PIL.__file__).parent.with_name("pillow.libs").is_dir():
+        pytest.skip("this Pillow is no wheel for Linux: it has the libjpeg of the system")
+    assert why_not() is None

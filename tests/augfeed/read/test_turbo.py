@@ -12,11 +12,10 @@ import simplejpeg
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from PIL import Image, _imaging
+from PIL import Image
 from sklearn.datasets import load_sample_image
 
 from augfeed.memory import Memory
-from augfeed.plan import Windows
 from augfeed.read import jpeg, turbo
 from augfeed.read.cut import View
 from augfeed.read.frames import windows_of
@@ -263,7 +262,7 @@ class _Nothing:
 
 
 def pictures(count: int) -> list[Encoded]:
-    """JPEGs of many sizes and kinds: grey, in every sampling, progressive, turned, cut short."""
+    """JPEGs of many sizes and kinds: grey, in every sampling, progressive, turned."""
     turned = Image.Exif()
     turned[0x0112] = 6
     files = [encoded(40 + 37 * k, 60 + 29 * k, SAMPLINGS[k % 6]) for k in range(count - 3)]
@@ -287,7 +286,7 @@ def test_frames_made_at_once_equal_those_made_one_by_one(size: tuple[int, int]) 
             views.append(view)
     assert [number for _, _, number in asked] == [*range(11), 13]
     frames = np.full((len(files), *size, 3), 77, np.uint8)
-    assert all(turbo.decode_frames(asked, Windows(*windows_of(views)), frames))
+    assert all(turbo.decode_frames(asked, windows_of(views), frames))
     for (_, _, number), view in zip(asked, views, strict=True):
         alone = np.empty((*size, 3), np.uint8)
         files[number].show(view, alone)
@@ -305,7 +304,7 @@ def test_of_frames_made_at_once_only_the_damaged_one_is_missing() -> None:
         asked.append((data, header, 2 - k))
         views.append(View((5, 6, 200, 300), (32, 32), (0, 0)))
     frames = np.zeros((3, 32, 32, 3), np.uint8)
-    assert turbo.decode_frames(asked, Windows(*windows_of(views)), frames) == [True, False, True]
+    assert turbo.decode_frames(asked, windows_of(views), frames) == [True, False, True]
     np.testing.assert_array_equal(frames[0], frames[2])
     assert frames[0].any()
 
@@ -313,15 +312,13 @@ def test_of_frames_made_at_once_only_the_damaged_one_is_missing() -> None:
 def test_a_window_larger_than_the_memory_kept_for_it_is_made_alone() -> None:
     big = np.asarray(Image.fromarray(PHOTO).resize((1280, 854)))
     data = bytes(simplejpeg.encode_jpeg(np.ascontiguousarray(big), 80))
-    picture, view = (
-        Encoded(data, "a.jpg", 3, Memory()),
-        View((4, 8, 800, 1200), (800, 1200), (0, 0)),
-    )
+    picture = Encoded(data, "a.jpg", 3, Memory())
+    view = View((4, 8, 800, 1200), (800, 1200), (0, 0))
     assert picture.look.header is not None
     frames = np.empty((1, 800, 1200, 3), np.uint8)
     turbo._local.__dict__.pop("pixels", None)
     files = [(data, picture.look.header, 0)]
-    assert turbo.decode_frames(files, Windows(*windows_of([view])), frames) == [False]
+    assert turbo.decode_frames(files, windows_of([view]), frames) == [False]
     picture.show(view, frames[0])
     np.testing.assert_array_equal(frames[0], picture.whole()[4:804, 8:1208])
 
@@ -335,9 +332,8 @@ def test_only_the_window_is_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("augfeed.read.picture.decode_jpeg", never)
     out = np.empty((64, 64, 3), np.uint8)
     picture.show(View((10, 20, 100, 120), (64, 64), (0, 0)), out)
-    picture.show(
-        View((0, 0, 240, 320), (96, 128), (16, 32)), out
-    )  # resized, then cut in the middle
+    cut_after_resizing = View((0, 0, 240, 320), (96, 128), (16, 32))
+    picture.show(cut_after_resizing, out)
     with pytest.raises(AssertionError, match="whole"):
         picture.show(View((0, 0, 240, 320), (64, 64), (0, 0)), out)
 
@@ -375,8 +371,3 @@ def test_a_picture_whose_pixels_differ_proves_a_library_wrong(
 
     monkeypatch.setattr(simplejpeg, "decode_jpeg", other)
     assert not turbo._proven(functions)
-
-
-def test_pillow_has_the_library() -> None:
-    # The wheels of Pillow bring one; where this fails, crops are still right, but slower.
-    assert _imaging.__file__ and turbo.why_not() is None
