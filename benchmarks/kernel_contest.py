@@ -25,6 +25,12 @@ from benchmarks.result import Ratio
 PORTABLE = "portable"
 PEERS = (
     Peer("kornia", "Kornia's classes on the batch", kernel_kornia.make),
+    Peer(
+        "kornia_compiled",
+        "Kornia's classes on the batch, compiled",
+        kernel_kornia.make_compiled,
+        wished=True,
+    ),
     Peer("torchvision", "torchvision v2 on the batch", kernel_torchvision.make, per_sample=False),
     Peer("triton_augment", "triton-augment", kernel_triton.make),
     Peer("triton_ready", "triton-augment, without the conversion", kernel_triton.make_ready),

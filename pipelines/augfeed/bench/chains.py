@@ -26,7 +26,7 @@ from augfeed.policy import (
     Solarize,
     Translate,
 )
-from augfeed.presets import IMAGENET_MEAN, IMAGENET_STD, cifar, seed_chain
+from augfeed.presets import IMAGENET_MEAN, IMAGENET_STD, cifar, imagenet, seed_chain
 
 SMALL = 64  # pixels a side up to which pictures are cut out of a padded frame
 PADDING = 4
@@ -64,11 +64,19 @@ def chains(shape: Shape) -> dict[str, Policy]:
         "erasing": (RandomErasing(p=1.0),),
         "gaussian_noise": (GaussianNoise(0.05),),
         "salt_and_pepper": (SaltAndPepper(0.02),),
+        "crop_flip_normalize": (
+            RandomCrop(shape.size, padding=max(1, side // 8)),
+            HorizontalFlip(),
+            statistics,
+        ),
         # What a fused kernel elsewhere can do as well.
         "flip_jitter_normalize": (HorizontalFlip(), jitter, Grayscale(0.1), statistics),
         "affine_jitter_normalize": (HorizontalFlip(), *affine, jitter, Grayscale(0.1), statistics),
     }
     made = {"seed_chain": whole, "seed_chain_no_noise": whole.without("gaussian_noise")}
+    made["imagenet"] = imagenet(shape.size, mean, std).without(
+        "random_resized_crop", "label_smoothing"
+    )
     made |= {name: Policy(operations) for name, operations in alone.items()}
     if max(shape.size) <= SMALL:
         made["padded_crop"] = Policy([RandomCrop(shape.size, padding=PADDING)])

@@ -61,6 +61,9 @@ def report(result: KernelResult) -> Group:
         "pixels not compared: pip install 'augfeed[kornia]'",
         f"time: {PASSES[result.rows[0].timed]}",
         "end to end: images/s from drawing the plan to the pixels, as waited for",
+        *["host us: of this process, for each of these batches"] * any(
+            row.host for row in result.rows
+        ),
         f"median of {result.repeats}, quartiles in brackets",
     ]  # fmt: skip
     shapes = list(dict.fromkeys(row.shape for row in result.rows))
@@ -77,12 +80,15 @@ def _table(result: KernelResult, shape: Shape) -> Table:
         title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1)
     )
     table.add_column("chain", overflow="fold")
-    for head in (f"{name} a batch", "of copy", "images/s", "end to end"):
+    hosted = any(row.host for row in rows)
+    heads = (f"{name} a batch", "of copy", "images/s", "end to end", *["host us"] * hosted)
+    for head in heads:
         table.add_column(head, justify="right", no_wrap=True)
     for row in rows:
         table.add_row(
             row.chain, duration(row.time, scale), f"{row.share:.1%}",
             f"{row.rate.median:,.0f}", f"{row.whole_rate.median:,.0f}",
+            *[f"{median(row.host) * 1e6:,.0f}" if row.host else ""] * hosted,
         )  # fmt: skip
     return table
 
