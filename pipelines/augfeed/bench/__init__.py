@@ -5,7 +5,7 @@ from pathlib import Path
 from rich.console import Console
 
 from augfeed.bench.kernel import Options, measure
-from augfeed.bench.predict import Prediction, Wanted, predict
+from augfeed.bench.predict import Prediction, Wanted, prediction_of
 from augfeed.bench.report import progress, report, report_prediction, writable
 from augfeed.bench.result import KernelResult
 
@@ -29,7 +29,7 @@ def run_prediction(
     """Predict, print the tables, and write the prediction to a file if one is named."""
     writable(json)
     with progress(Console(stderr=True), wanted.steps, "compiling") as tick:
-        found = predict(wanted, command, tick)
+        found = prediction_of(wanted, command, tick)
     console.print(report_prediction(found))
     if json is not None:
         json.write_text(found.model_dump_json(indent=1) + "\n")
@@ -42,7 +42,7 @@ __all__ = [
     "Prediction",
     "Wanted",
     "measure",
-    "predict",
+    "prediction_of",
     "run_kernel",
     "run_prediction",
 ]

@@ -71,7 +71,10 @@ class Pass(Model):
 
 
 class Reached(Model):
-    """What a chain takes on a chip: seconds of `instructions`, of `bytes`, and of both at once."""
+    """What a chain takes on a chip: seconds to issue it, to move its bytes, and at least in all.
+
+    `bound` is what takes longest: "bytes", or the part of a multiprocessor, see `pipes`.
+    """
 
     chip: str
     issue: float
@@ -147,7 +150,7 @@ class Wanted:
 
     @property
     def steps(self) -> int:
-        """The number of times that `predict` tells where it is."""
+        """The number of times that `prediction_of` tells where it is."""
         return sum(map(len, self.chains.values()))
 
 
@@ -159,7 +162,7 @@ def predicted_chains(shape: Shape) -> dict[str, Policy]:
     return made
 
 
-def predict(
+def prediction_of(
     wanted: Wanted, command: str, tick: Callable[[str], None] = lambda _: None
 ) -> Prediction:
     """Compile the kernels of all chains, and return what follows from their machine code."""
@@ -197,7 +200,7 @@ def _row(name: str, policy: Policy, shape: Shape, output: Output) -> PredictedRo
         again=again,
         written=written,
         passes=passes,
-        reached=tuple(_reached(chip, passes, shape, (read + table, written), moved)
+        reached=tuple(reached(chip, passes, shape, (read + table, written), moved)
                       for chip in CHIPS),
     )  # fmt: skip
 
@@ -297,9 +300,13 @@ def _stored(listing: Listing, b: int) -> int:
     return sum(bits(each) for each in listing.blocks[b] if each.name == "STG")
 
 
-def _reached(
+def reached(
     chip: Chip, passes: tuple[Pass, ...], shape: Shape, traffic: tuple[int, int], moved: int
 ) -> Reached:
+    """Return what a chip takes for kernels one after another.
+
+    `traffic` is the bytes that are read once and written, `moved` those that must move.
+    """
     read, written = traffic
     pixels = shape.batch * shape.height * shape.width
     issue = memory = seconds = 0.0
