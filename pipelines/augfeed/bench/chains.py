@@ -1,6 +1,6 @@
 """What is measured: the seed chain, with and without noise, and each operation alone."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from augfeed.bench.result import Shape
@@ -85,14 +85,18 @@ def chains(shape: Shape) -> dict[str, Policy]:
     return made
 
 
-def chosen(shapes: Sequence[Shape], names: Sequence[str] | None) -> dict[Shape, dict[str, Policy]]:
+def chosen(
+    shapes: Sequence[Shape],
+    names: Sequence[str] | None,
+    made: Callable[[Shape], dict[str, Policy]] = chains,
+) -> dict[Shape, dict[str, Policy]]:
     """Return the chains that were asked for, for each shape; all of them without names."""
-    found = {shape: chains(shape) for shape in shapes}
-    known = list(dict.fromkeys(name for made in found.values() for name in made))
+    found = {shape: made(shape) for shape in shapes}
+    every = list(dict.fromkeys(name for known in found.values() for name in known))
     for name in names or ():
-        if name not in known:
-            raise InputError(f"chain={name!r} is unknown for these shapes: use one of {known}")
+        if name not in every:
+            raise InputError(f"chain={name!r} is unknown for these shapes: use one of {every}")
     return {
-        shape: {name: policy for name, policy in made.items() if not names or name in names}
-        for shape, made in found.items()
+        shape: {name: policy for name, policy in known.items() if not names or name in names}
+        for shape, known in found.items()
     }

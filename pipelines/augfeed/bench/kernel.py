@@ -58,10 +58,7 @@ class Options:
         if repeats < LEAST_REPEATS:
             raise InputError(f"repeats={repeats} give no quartiles: use {LEAST_REPEATS} or more")
         dtype = dtype or ("bfloat16" if found.type == "cuda" else "float32")
-        floats = {name: kind for name, kind in DTYPES.items() if kind.is_floating_point}
-        if dtype not in floats:
-            raise InputError(f"dtype={dtype!r} is not measured: use one of {list(floats)}")
-        output = Output(floats[dtype], channels_last)
+        output = Output(measured_dtype(dtype), channels_last)
         wanted = chosen([Shape.parse(name) for name in names], chains)
         return cls(found, engine, output, wanted, repeats)
 
@@ -69,6 +66,14 @@ class Options:
     def steps(self) -> int:
         """The number of times that `measure` tells where it is."""
         return 2 + sum(map(len, self.wanted.values()))
+
+
+def measured_dtype(name: str) -> torch.dtype:
+    """Return the element type that a text names; `InputError` if it is none that is measured."""
+    floats = {name: kind for name, kind in DTYPES.items() if kind.is_floating_point}
+    if name not in floats:
+        raise InputError(f"dtype={name!r} is not measured: use one of {list(floats)}")
+    return floats[name]
 
 
 def _auto() -> str:
