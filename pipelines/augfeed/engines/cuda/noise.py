@@ -88,9 +88,23 @@ def erased_value(v, fill, inside, key, first, lane, blocks, c: tl.constexpr, ERA
 
 
 @triton.jit
-def noisy_value(v, table, sigma, numbers, lane, c: tl.constexpr):
-    """Return channel `c` with its normal number times `sigma` added."""
-    return tl.fma(sigma * load_float(table + SIGMA_SCALE + c), normal(number(numbers, lane)), v)
+def load_sigmas(table, row, SIGMA: tl.constexpr, C: tl.constexpr):
+    """Return by how much normal numbers are multiplied, of three channels."""
+    sigma = load_float(row + SIGMA)
+    s0 = sigma * load_float(table + SIGMA_SCALE)
+    if C == 1:
+        return s0, s0, s0
+    else:
+        return (
+            s0, sigma * load_float(table + SIGMA_SCALE + 1),
+            sigma * load_float(table + SIGMA_SCALE + 2),
+        )  # fmt: skip
+
+
+@triton.jit
+def noisy_value(v, sigma, numbers, lane):
+    """Return a channel with its normal number times `sigma` added."""
+    return tl.fma(sigma, normal(number(numbers, lane)), v)
 
 
 @triton.jit
