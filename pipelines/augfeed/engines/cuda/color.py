@@ -3,7 +3,7 @@
 import triton
 import triton.language as tl
 
-from augfeed.engines.cuda.fields import GAIN, HEAD, HIGH, LOW, PLAIN_GAIN, SUMS, load_float
+from augfeed.engines.cuda.fields import GAIN, HEAD, LOW, PLAIN_GAIN, SUMS, load_float
 
 
 @triton.jit
@@ -39,88 +39,99 @@ def finish_colors(
 
 
 @triton.jit
-def load_look(table, row, offset, C: tl.constexpr, COLOR: tl.constexpr):
+def load_look(row, offset, C: tl.constexpr, COLOR: tl.constexpr):
     """Return the colour map of a row: a matrix by rows, then what is added to each channel.
 
     `offset` points at what is added, where that is not what the table says.
     """
-    if COLOR < 0:
-        gain, low = table + PLAIN_GAIN, table + LOW
-        a, b = load_float(gain), load_float(low)
-        if C == 1:
-            return a, a, a, a, a, a, a, a, a, b, b, b
-        else:
-            e, i = load_float(gain + 1), load_float(gain + 2)
-            return a, a, a, a, e, a, a, a, i, b, load_float(low + 1), load_float(low + 2)
-    else:
-        m = row + COLOR
-        if offset is None:
-            offset = (m + 9).to(tl.pointer_type(tl.float32), bitcast=True)
-        a, b = load_float(m), tl.load(offset)
-        if C == 1:
-            return a, a, a, a, a, a, a, a, a, b, b, b
-        else:
-            return (
-                a, load_float(m + 1), load_float(m + 2), load_float(m + 3), load_float(m + 4),
-                load_float(m + 5), load_float(m + 6), load_float(m + 7), load_float(m + 8), b,
-                tl.load(offset + 1), tl.load(offset + 2),
-            )  # fmt: skip
-
-
-@triton.jit
-def load_bounds(table, C: tl.constexpr, COLOR: tl.constexpr, STEPS: tl.constexpr):
-    """Return the least and the largest value of each channel, for what colour has changed."""
-    if COLOR < 0 or STEPS >= 0:
-        return 0.0, 0.0, 0.0, 1.0, 1.0, 1.0
-    elif C == 1:
-        low, high = load_float(table + LOW), load_float(table + HIGH)
-        return low, low, low, high, high, high
+    m = row + COLOR
+    if offset is None:
+        offset = (m + 9).to(tl.pointer_type(tl.float32), bitcast=True)
+    a, b = load_float(m), tl.load(offset)
+    if C == 1:
+        return a, a, a, a, a, a, a, a, a, b, b, b
     else:
         return (
-            load_float(table + LOW), load_float(table + LOW + 1), load_float(table + LOW + 2),
-            load_float(table + HIGH), load_float(table + HIGH + 1), load_float(table + HIGH + 2),
+            a, load_float(m + 1), load_float(m + 2), load_float(m + 3), load_float(m + 4),
+            load_float(m + 5), load_float(m + 6), load_float(m + 7), load_float(m + 8), b,
+            tl.load(offset + 1), tl.load(offset + 2),
         )  # fmt: skip
 
 
 @triton.jit
-def _held(v, bounds, c: tl.constexpr):
-    return tl.minimum(tl.maximum(v, bounds[c]), bounds[3 + c])
+def load_scale(table, C: tl.constexpr, COLOR: tl.constexpr):
+    """Return what takes a pixel's values to those of the batch: three factors, three summands.
+
+    Values that colour has changed are in [0, 1], others in the images' units.
+    """
+    gain, low = table + (PLAIN_GAIN if COLOR < 0 else GAIN), table + LOW
+    a, b = load_float(gain), load_float(low)
+    if C == 1:
+        return a, a, a, b, b, b
+    else:
+        return (
+            a, load_float(gain + 1), load_float(gain + 2),
+            b, load_float(low + 1), load_float(low + 2),
+        )  # fmt: skip
 
 
 @triton.jit
-def _stepped(v, table, bits, threshold, c: tl.constexpr):
-    # Posterize, solarize, then normalise.
+def _held(v):
+    # An addition that saturates, where `v` is one: no instruction more.
+    return tl.minimum(tl.maximum(v, 0.0), 1.0)
+
+
+@triton.jit
+def _stepped(v, bits, threshold):
+    # Posterize, then solarize.
     level = tl.floor(tl.fma(v, 255.0, 0.5)).to(tl.int32) & bits
     v = tl.where(bits != 255, level.to(tl.float32) * (1.0 / 255.0), v)
-    v = tl.where(v >= threshold, 1.0 - v, v)
-    return tl.fma(v, load_float(table + GAIN + c), load_float(table + LOW + c))
+    return tl.where(v >= threshold, 1.0 - v, v)
 
 
 @triton.jit
-def colored(
-    v0, v1, v2, table, row, look, bounds, C: tl.constexpr, COLOR: tl.constexpr,
-    STEPS: tl.constexpr,
-):  # fmt: skip
-    """Return a pixel of a row in normalised values, of one in the images' units."""
+def colored(v0, v1, v2, row, look, C: tl.constexpr, COLOR: tl.constexpr, STEPS: tl.constexpr):
+    """Return the colours of a pixel of a row, of its values in the images' units; see `scaled`."""
     if COLOR < 0:
-        w0 = tl.fma(v0, look[0], look[9])
-        if C == 1:
-            return w0, w0, w0
-        else:
-            return w0, tl.fma(v1, look[4], look[10]), tl.fma(v2, look[8], look[11])
+        return v0, v1, v2
     else:
         if C == 1:
-            w0 = _held(tl.fma(v0, look[0], look[9]), bounds, 0)
+            w0 = _held(tl.fma(v0, look[0], look[9]))
             w1, w2 = w0, w0
         else:
             w0 = tl.fma(v2, look[2], tl.fma(v1, look[1], tl.fma(v0, look[0], look[9])))
             w1 = tl.fma(v2, look[5], tl.fma(v1, look[4], tl.fma(v0, look[3], look[10])))
             w2 = tl.fma(v2, look[8], tl.fma(v1, look[7], tl.fma(v0, look[6], look[11])))
-            w0, w1, w2 = _held(w0, bounds, 0), _held(w1, bounds, 1), _held(w2, bounds, 2)
+            w0, w1, w2 = _held(w0), _held(w1), _held(w2)
         if STEPS >= 0:
             bits, threshold = tl.load(row + STEPS), load_float(row + STEPS + 1)
-            w0 = _stepped(w0, table, bits, threshold, 0)
+            w0 = _stepped(w0, bits, threshold)
             if C == 3:
-                w1 = _stepped(w1, table, bits, threshold, 1)
-                w2 = _stepped(w2, table, bits, threshold, 2)
+                w1, w2 = _stepped(w1, bits, threshold), _stepped(w2, bits, threshold)
         return w0, w1, w2
+
+
+@triton.jit
+def scaled(v0, v1, v2, scale, C: tl.constexpr):
+    """Return values as the batch has them; `scale` is of `load_scale`."""
+    w0 = tl.fma(v0, scale[0], scale[3])
+    if C == 1:
+        return w0, w0, w0
+    else:
+        return w0, tl.fma(v1, scale[1], scale[4]), tl.fma(v2, scale[2], scale[5])
+
+
+@triton.jit
+def _mixed(v, u, share, c: tl.constexpr, scale):
+    gain = scale[c]
+    return tl.fma(v, share * gain, tl.fma(u, (1.0 - share) * gain, scale[3 + c]))
+
+
+@triton.jit
+def mixed(v0, v1, v2, u0, u1, u2, share, scale, C: tl.constexpr):
+    """Return what `scaled` does, of a pixel of which `v` has a share and `u` the rest."""
+    w0 = _mixed(v0, u0, share, 0, scale)
+    if C == 1:
+        return w0, w0, w0
+    else:
+        return w0, _mixed(v1, u1, share, 1, scale), _mixed(v2, u2, share, 2, scale)

@@ -7,7 +7,7 @@ launch), so that values do not depend on how the compiler sees the rest of a spe
 import triton
 import triton.language as tl
 
-from augfeed.engines.cuda.color import colored, load_bounds, load_look
+from augfeed.engines.cuda.color import colored, load_look, load_scale, mixed, scaled
 from augfeed.engines.cuda.fields import CUTOUT_FILL, ERASE_FILL, HEAD, SUMS, load_float
 from augfeed.engines.cuda.noise import (
     NOISE_PIXELS,
@@ -15,32 +15,52 @@ from augfeed.engines.cuda.noise import (
     blocks_of,
     erased_value,
     load_key,
+    load_sigmas,
     noisy_value,
     number,
     salted_value,
 )
-from augfeed.engines.cuda.read import moved, places, read_frame, tiled
+from augfeed.engines.cuda.read import load_fills, load_frame, moved, places, read_frame, tiled
 from augfeed.engines.cuda.words import write_interleaved
 
 
 @triton.jit
 def _box(words):
+    # Top, left, bottom and right.
     return tl.load(words), tl.load(words + 1), tl.load(words + 2), tl.load(words + 3)
 
 
 @triton.jit
-def _inside(y, x, box):
-    # Of a box (top, left, bottom, right).
-    return (y >= box[0]) & (y < box[2]) & (x >= box[1]) & (x < box[3])
+def _meets(box, top, left, begin, width, TILE: tl.constexpr, BLOCK: tl.constexpr):
+    # Whether a step may have pixels in a box: a tile by its corner, a run by its first pixel.
+    if TILE > 0:
+        line = (box[0] < top + BLOCK // TILE) & (top < box[2])
+        return line & (box[1] < left + TILE) & (left < box[3])
+    else:
+        return (box[0] * width < begin + BLOCK) & (begin < box[2] * width)
 
 
 @triton.jit
-def _pasted(y, x, gy, gx, box, VEC: tl.constexpr):
+def _inside(gy, gx, box, VEC: tl.constexpr):
+    # Which pixels of groups lie in a box. What is left of it is a large unsigned number, so that a
+    # pixel takes one comparison; beyond its lines it has no width.
+    line = (gy >= box[0]) & (gy < box[2])
+    width = tl.where(line, tl.maximum(box[3] - box[1], 0), 0)
+    at = gx - box[1]
+    if VEC > 1:
+        G: tl.constexpr = gx.shape[0]
+        at = tl.reshape(at[:, None] + tl.arange(0, VEC)[None, :], [G * VEC])
+        width = tl.reshape(tl.broadcast_to(width[:, None], [G, VEC]), [G * VEC])
+    return at.to(tl.uint32) < width.to(tl.uint32)
+
+
+@triton.jit
+def _pasted(gy, gx, box, VEC: tl.constexpr):
     # Which pixels lie in a box, which groups touch it, and which it covers.
     line = (gy >= box[0]) & (gy < box[2])
     touched = line & (gx + VEC > box[1]) & (gx < box[3])
     covered = line & (gx >= box[1]) & (gx + VEC <= box[3])
-    return _inside(y, x, box), touched, covered
+    return _inside(gy, gx, box, VEC), touched, covered
 
 
 @triton.jit
@@ -52,9 +72,9 @@ def _cast(v, out):
         return v.to(out.dtype.element_ty)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["factor", "shift"])
 def augment(
-    words, images, table, offsets, out, height, width, source_height, source_width,
+    words, images, table, offsets, out, height, width, source_height, source_width, factor, shift,
     ROW: tl.constexpr, MIXING: tl.constexpr, PATCH: tl.constexpr, CUTOUT: tl.constexpr,
     ERASED: tl.constexpr, ID: tl.constexpr, SIGMA: tl.constexpr, SALT: tl.constexpr,
     WARP: tl.constexpr, COLOR: tl.constexpr, STEPPED: tl.constexpr, C: tl.constexpr,
@@ -68,9 +88,9 @@ def augment(
     `out = noise(occlude(mix(color(images[sample(p)]), color(partner[sample'(p)]))))` for every
     pixel p. `images` `[N, h, w, C]` is uint8 (`words` the same memory as int32) or float32;
     `table` see `augfeed.engines.cuda.table`, of which the capitals up to `STEPPED` say where the
-    parts of a row begin (-1: not there); `offsets` is what `finish_colors` wrote, if `MEAN`. The
-    grid is (rows, parts of a picture); the other capitals are those of
-    `augfeed.engines.cuda.spec.Spec`.
+    parts of a row begin (-1: not there); `offsets` is what `finish_colors` wrote, if `MEAN`;
+    `factor` and `shift` see `places`. The grid is (rows, parts of a picture); the other capitals
+    are those of `augfeed.engines.cuda.spec.Spec`.
     """
     r = tl.program_id(0)
     if MEAN:
@@ -88,34 +108,35 @@ def augment(
         stride, first = blocks, tl.program_id(1) * BLOCK
     lane_pixels = first + tl.arange(0, BLOCK)
     lane_groups = first + tl.arange(0, BLOCK // VEC) * VEC
-    mode, partner, lam = 0, r, 1.0
     if MIX:
         mode, partner = tl.load(row + MIXING), tl.load(row + MIXING + 1)
         lam = load_float(row + MIXING + 2)
+        other = table + HEAD + partner * ROW
+        other_frame = load_frame(words, images, other, size, C, PAD, FLIP)
     if MIX & 2:
         patch = _box(row + PATCH)
     if CUTOUT >= 0:
-        cutout = _box(row + CUTOUT)
+        cutout, cutout_fill = _box(row + CUTOUT), load_float(table + CUTOUT_FILL)
     if ERASED >= 0:
-        erased = _box(row + ERASED)
-    other = table + HEAD + partner * ROW
+        erased, erase_fill = _box(row + ERASED), load_float(table + ERASE_FILL)
     own_offset = None
     other_offset = None
     key = None
     if MEAN:
-        own_offset, other_offset = offsets + r * C, offsets + partner * C
-    look, bounds = (
-        load_look(table, row, own_offset, C, COLOR),
-        load_bounds(table, C, COLOR, STEPPED),
-    )
-    other_look = look
-    if MIX:
-        if COLOR >= 0:
-            other_look = load_look(table, other, other_offset, C, COLOR)
+        own_offset = offsets + r * C
+        if MIX:
+            other_offset = offsets + partner * C
+    frame = load_frame(words, images, row, size, C, PAD, FLIP)
+    fills, scale = load_fills(table), load_scale(table, C, COLOR)
+    look, other_look = 0, 0
+    if COLOR >= 0:
+        look = load_look(row, own_offset, C, COLOR)
+        if MIX:
+            other_look = load_look(other, other_offset, C, COLOR)
     if ID >= 0:
         key = load_key(table, row, ID)
     if SIGMA >= 0:
-        sigma = load_float(row + SIGMA)
+        sigmas = load_sigmas(table, row, SIGMA, C)
         n0 = blocks_of(lane_pixels, 0, key, NOISE_PIXELS, blocks)
         n1, n2 = n0, n0
         if C == 3:
@@ -124,65 +145,79 @@ def augment(
     if SALT >= 0:
         pepper, salt = tl.load(row + SALT), tl.load(row + SALT + 1)
         s0 = blocks_of(lane_pixels, 0, key, SALT_PIXELS, blocks)
-    for step in range(STEPS):
-        if not HELD:
-            look = load_look(table, row, own_offset, C, COLOR)
+    steps = STEPS
+    if (TILE == 0 and not LANES) and STEPS > 1:
+        # The last program of a picture ends with it.
+        steps = tl.minimum(STEPS, (pixels - first + BLOCK - 1) // BLOCK)
+    for step in range(steps):
+        if COLOR >= 0 and not HELD:
+            look = load_look(row, own_offset, C, COLOR)
             if MIX:
-                other_look = load_look(table, other, other_offset, C, COLOR)
+                other_look = load_look(other, other_offset, C, COLOR)
+        top, left, begin = 0, 0, first + step * stride
         if TILE > 0:
-            p, y, x, gy, gx, low = tiled(tl.program_id(1) * STEPS + step, width, TILE, BLOCK, VEC)
+            p, y, x, gy, gx, top, left = tiled(tl.program_id(1) * STEPS + step, width, TILE, BLOCK,
+                                               VEC)  # fmt: skip
             mask, group = (x < width) & (y < height), (gx < width) & (gy < height)
-            high = low + BLOCK // TILE
         else:
             p, g = lane_pixels + step * stride, lane_groups + step * stride
             mask, group = p < pixels, g < pixels
             if LANES:
                 mask, group = mask & (lane_pixels < blocks), group & (lane_groups < blocks)
-            y, x, gy, gx = places(p, g, width, VEC)
-            # Lines of this step: those of its first pixel and of the one behind its last.
-            low, high = (first + step * stride) // width, (first + step * stride + BLOCK) // width
-        own, own_group, seen, seen_group, mixed = mask, group, mask, group, mode != 0
+            y, x, gy, gx = places(p, g, width, factor, shift, VEC)
+        own, own_group, seen, seen_group = mask, group, mask, group
+        if MIX:
+            mixes = mode != 0
         if MIX & 2:
             # Of a patch the partner is read, of the rest the picture itself: never both.
             cut = mode == 2
-            pasted, touched, covered = _pasted(y, x, gy, gx, patch, VEC)
+            pasted, touched, covered = _pasted(gy, gx, patch, VEC)
             own, own_group = mask & ((pasted & cut) == 0), group & ((covered & cut) == 0)
             seen = mask & (pasted | (cut == 0))
             seen_group = group & (touched | (cut == 0))
-            mixed = mixed & ((cut == 0) | ((patch[0] <= high) & (low < patch[2])))
-        v0, v1, v2 = moved(words, images, table, row, y, x, gy, gx, own, own_group, size, C, PAD,
-                           FLIP, VEC, ALIGNED, WARP, BORDER, WIDE)  # fmt: skip
-        v0, v1, v2 = colored(v0, v1, v2, table, row, look, bounds, C, COLOR, STEPPED)
+            mixes = mixes & ((cut == 0) | _meets(patch, top, left, begin, width, TILE, BLOCK))
+        v0, v1, v2 = moved(frame, row, y, x, gy, gx, own, own_group, size, fills, C, PAD, FLIP,
+                           VEC, ALIGNED, WARP, BORDER, WIDE)  # fmt: skip
+        v0, v1, v2 = colored(v0, v1, v2, row, look, C, COLOR, STEPPED)
         if MIX:
-            if mixed:
-                u0, u1, u2 = moved(words, images, table, other, y, x, gy, gx, seen, seen_group,
-                                   size, C, PAD, FLIP, VEC, ALIGNED, WARP, BORDER,
-                                   WIDE)  # fmt: skip
-                u0, u1, u2 = colored(u0, u1, u2, table, other, other_look, bounds, C, COLOR,
-                                     STEPPED)  # fmt: skip
-                own_share = tl.where(mode == 1, lam, tl.where(seen, 0.0, 1.0))
-                v0 = v0 * own_share + u0 * (1.0 - own_share)
-                v1 = v1 * own_share + u1 * (1.0 - own_share)
-                v2 = v2 * own_share + u2 * (1.0 - own_share)
+            if mixes:
+                u0, u1, u2 = moved(other_frame, other, y, x, gy, gx, seen, seen_group, size, fills,
+                                   C, PAD, FLIP, VEC, ALIGNED, WARP, BORDER, WIDE)  # fmt: skip
+                u0, u1, u2 = colored(u0, u1, u2, other, other_look, C, COLOR, STEPPED)
+                if MIX == 1:
+                    v0, v1, v2 = mixed(v0, v1, v2, u0, u1, u2, lam, scale, C)
+                else:
+                    if mode == 1:
+                        v0, v1, v2 = mixed(v0, v1, v2, u0, u1, u2, lam, scale, C)
+                    else:
+                        v0 = tl.where(pasted, u0, v0)
+                        v1 = tl.where(pasted, u1, v1)
+                        v2 = tl.where(pasted, u2, v2)
+                        v0, v1, v2 = scaled(v0, v1, v2, scale, C)
+            else:
+                v0, v1, v2 = scaled(v0, v1, v2, scale, C)
+        else:
+            v0, v1, v2 = scaled(v0, v1, v2, scale, C)
         if CUTOUT >= 0:
-            hidden = _inside(y, x, cutout)
-            fill = load_float(table + CUTOUT_FILL)
-            v0 = tl.where(hidden, fill, v0)
-            v1 = tl.where(hidden, fill, v1)
-            v2 = tl.where(hidden, fill, v2)
+            if _meets(cutout, top, left, begin, width, TILE, BLOCK):
+                hidden = _inside(gy, gx, cutout, VEC)
+                v0 = tl.where(hidden, cutout_fill, v0)
+                v1 = tl.where(hidden, cutout_fill, v1)
+                v2 = tl.where(hidden, cutout_fill, v2)
         if ERASED >= 0:
-            if (erased[0] <= high) & (low < erased[2]):
-                hidden = _inside(y, x, erased)
-                fill = load_float(table + ERASE_FILL)
-                v0 = erased_value(v0, fill, hidden, key, lane_pixels, step, blocks, 0, ERASE)
+            if _meets(erased, top, left, begin, width, TILE, BLOCK):
+                hidden = _inside(gy, gx, erased, VEC)
+                v0 = erased_value(v0, erase_fill, hidden, key, lane_pixels, step, blocks, 0, ERASE)
                 if C == 3:
-                    v1 = erased_value(v1, fill, hidden, key, lane_pixels, step, blocks, 1, ERASE)
-                    v2 = erased_value(v2, fill, hidden, key, lane_pixels, step, blocks, 2, ERASE)
+                    v1 = erased_value(v1, erase_fill, hidden, key, lane_pixels, step, blocks, 1,
+                                      ERASE)  # fmt: skip
+                    v2 = erased_value(v2, erase_fill, hidden, key, lane_pixels, step, blocks, 2,
+                                      ERASE)  # fmt: skip
         if SIGMA >= 0:
-            v0 = noisy_value(v0, table, sigma, n0, step, 0)
+            v0 = noisy_value(v0, sigmas[0], n0, step)
             if C == 3:
-                v1 = noisy_value(v1, table, sigma, n1, step, 1)
-                v2 = noisy_value(v2, table, sigma, n2, step, 2)
+                v1 = noisy_value(v1, sigmas[1], n1, step)
+                v2 = noisy_value(v2, sigmas[2], n2, step)
         if SALT >= 0:
             drawn = number(s0, step)
             v0 = salted_value(v0, table, drawn, pepper, salt, 0)
@@ -205,11 +240,11 @@ def augment(
                 tl.store(out + to + 2 * pixels + p, _cast(v2, out), mask)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["factor", "shift"])
 def sum_frames(
-    words, images, table, sums, height, width, source_height, source_width, ROW: tl.constexpr,
-    C: tl.constexpr, PAD: tl.constexpr, VEC: tl.constexpr, ALIGNED: tl.constexpr,
-    BLOCK: tl.constexpr,
+    words, images, table, sums, height, width, source_height, source_width, factor, shift,
+    ROW: tl.constexpr, C: tl.constexpr, PAD: tl.constexpr, VEC: tl.constexpr,
+    ALIGNED: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     """Write the sums of the frames of all rows, before any flip, to `sums`, int64 `[M, SUMS, C]`.
 
@@ -224,16 +259,17 @@ def sum_frames(
     if images.dtype.element_ty != tl.uint8:
         zero = tl.zeros([BLOCK], tl.int64)
     t0, t1, t2 = zero, zero, zero
+    frame = load_frame(words, images, row, size, C, PAD, False)
     for start in range(part * BLOCK, pixels, SUMS * BLOCK):
         p = start + tl.arange(0, BLOCK)
         g = start + tl.arange(0, BLOCK // VEC) * VEC
-        v0, v1, v2 = read_frame(words, images, row, *places(p, g, width, VEC), p < pixels,
+        # Beyond the frame and in constant padding values are 0.
+        v0, v1, v2 = read_frame(frame, *places(p, g, width, factor, shift, VEC), p < pixels,
                                 g < pixels, size, 0.0, C, PAD, False, VEC, ALIGNED)  # fmt: skip
-        inside = p < pixels
-        t0 += _whole(v0, inside, images)
+        t0 += _whole(v0, images)
         if C == 3:
-            t1 += _whole(v1, inside, images)
-            t2 += _whole(v2, inside, images)
+            t1 += _whole(v1, images)
+            t2 += _whole(v2, images)
     here = sums + (r * SUMS + part) * C
     tl.store(here, tl.sum(t0, 0).to(tl.int64))
     if C == 3:
@@ -242,8 +278,7 @@ def sum_frames(
 
 
 @triton.jit
-def _whole(v, inside, images):
-    v = tl.where(inside, v, 0.0)
+def _whole(v, images):
     if images.dtype.element_ty == tl.uint8:
         return v.to(tl.int32)
     else:

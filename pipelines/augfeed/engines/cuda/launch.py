@@ -60,6 +60,18 @@ def finish_constants(spec: Spec) -> dict[str, Any]:
 
 
 @cache
+def reciprocal(width: int) -> tuple[int, int]:
+    """Return `factor` (the bits of an int32) and `shift`: a quotient by `width` as a product.
+
+    For n in [0, 2**31), `n // width` is the upper half of `2 n * factor`, of 64 bits, shifted right
+    (Granlund and Montgomery, Division by invariant integers using multiplication, 1994).
+    """
+    shift = (width - 1).bit_length()
+    factor = -(-(1 << 31 + shift) // width)
+    return factor - (1 << 32), shift
+
+
+@cache
 def options_of(spec: Spec) -> dict[str, Any]:
     """Return how the kernels are compiled."""
     limit = {"maxnreg": spec.registers} if spec.registers else {}
@@ -89,7 +101,7 @@ def launch(loaded: "Loaded", out: torch.Tensor) -> None:
 def _launch(loaded: "Loaded", out: torch.Tensor) -> None:
     spec, images, (height, width) = loaded.spec, loaded.images, loaded.size
     words = images.view(-1).view(torch.int32) if spec.vec > 1 or spec.wide else loaded.table
-    sides = (height, width, images.shape[1], images.shape[2])
+    sides = (height, width, images.shape[1], images.shape[2], *reciprocal(width))
     options, table, offsets = options_of(spec), loaded.table, loaded.table
     if loaded.means is not None:
         sums, offsets = loaded.means

@@ -9,12 +9,14 @@ from augfeed.engines.cuda.words import read_groups
 
 
 @triton.jit
-def places(p, g, width, VEC: tl.constexpr):
+def places(p, g, width, factor, shift, VEC: tl.constexpr):
     """Return lines and columns of pixels `p`, and of the first pixels `g` of their groups.
 
-    Divides once a group: a group never crosses the end of a line.
+    A group never crosses the end of a line, so that one quotient serves all of it. It is a product:
+    `factor` and `shift` are those of `augfeed.engines.cuda.launch.reciprocal`.
     """
-    gy = g // width
+    twice = (g * 2).to(tl.uint32)
+    gy = (tl.umulhi(twice, factor.to(tl.uint32)) >> shift.to(tl.uint32)).to(tl.int32)
     gx = g - gy * width
     if VEC == 1:
         return gy, gx, gy, gx
@@ -26,7 +28,7 @@ def places(p, g, width, VEC: tl.constexpr):
 
 @triton.jit
 def tiled(number, width, TILE: tl.constexpr, BLOCK: tl.constexpr, VEC: tl.constexpr):
-    """Return pixels, their lines and columns, those of groups, and the first line, of a tile.
+    """Return pixels, their lines and columns, those of groups, and the corner, of a tile.
 
     Tiles are `TILE` pixels wide. What a warp reads for one of them, turned, lies on fewer lines
     than for as many pixels of one line.
@@ -35,18 +37,21 @@ def tiled(number, width, TILE: tl.constexpr, BLOCK: tl.constexpr, VEC: tl.conste
     top, left = number // across * (BLOCK // TILE), number % across * TILE
     i, g = tl.arange(0, BLOCK), tl.arange(0, BLOCK // VEC) * VEC
     y, x = top + i // TILE, left + i % TILE
-    return y * width + x, y, x, top + g // TILE, left + g % TILE, top
+    return y * width + x, y, x, top + g // TILE, left + g % TILE, top, left
 
 
 @triton.jit
-def read_frame(
-    words, images, row, y, x, gy, gx, mask, group, size, fill, C: tl.constexpr, PAD: tl.constexpr,
-    FLIP: tl.constexpr, VEC: tl.constexpr, ALIGNED: tl.constexpr,
-):  # fmt: skip
-    """Return pixels of the frame of a row, moved by nothing but flips, in the images' units.
+def load_fills(table):
+    """Return what lies outside of pictures: by padding, and by the border rule."""
+    return load_float(table + PAD_FILL), load_float(table + BORDER_FILL)
 
-    `(gy, gx)` and `group` are the first pixels of the groups and whether they are wanted; `size` is
-    (output height, output width, pictures' height, pictures' width).
+
+@triton.jit
+def load_frame(words, images, row, size, C: tl.constexpr, PAD: tl.constexpr, FLIP: tl.constexpr):
+    """Return the picture of a row, as words and as values, and how the frame lies in it.
+
+    That is: its top, its left, whether it is mirrored along x, along y. `words` is of use only
+    where pictures begin at words.
     """
     pitch = (size[2] * size[3] * C).to(tl.int64)
     start = tl.load(row).to(tl.int64) * pitch
@@ -55,18 +60,31 @@ def read_frame(
         top, left = tl.load(row + 1), tl.load(row + 2)
     if FLIP:
         flips = tl.load(row + 3)
-    flip_x, flip_y = (flips & 1) != 0, (flips & 2) != 0
+    return words + (start >> 2), images + start, top, left, (flips & 1) != 0, (flips & 2) != 0
+
+
+@triton.jit
+def read_frame(
+    frame, y, x, gy, gx, mask, group, size, fill, C: tl.constexpr, PAD: tl.constexpr,
+    FLIP: tl.constexpr, VEC: tl.constexpr, ALIGNED: tl.constexpr,
+):  # fmt: skip
+    """Return pixels of the frame of a row, moved by nothing but flips, in the images' units.
+
+    `(gy, gx)` and `group` are the first pixels of the groups and whether they are wanted; `size` is
+    (output height, output width, pictures' height, pictures' width).
+    """
+    words, images, top, left, flip_x, flip_y = frame
     if VEC == 1:
-        return direct(images + start, y, x, mask, top, left, flip_x, flip_y, size, fill, C, PAD)
+        return direct(images, y, x, mask, top, left, flip_x, flip_y, size, fill, C, PAD)
     else:
         sx = tl.where(flip_x, size[1] - VEC - gx, gx) + left
         sy = tl.where(flip_y, size[0] - 1 - gy, gy) + top
-        at = start + (sy * size[3] + sx) * C
+        at = (sy * size[3] + sx) * C
         if PAD < 0:
-            return read_groups(words, at, group, flip_x, C, VEC, ALIGNED)
+            return read_groups(words, at, group, flip_x, C, FLIP, VEC, ALIGNED)
         else:
             inside = (sx >= 0) & (sx + VEC <= size[3]) & (sy >= 0) & (sy < size[2])
-            v0, v1, v2 = read_groups(words, at, group & inside, flip_x, C, VEC, ALIGNED)
+            v0, v1, v2 = read_groups(words, at, group & inside, flip_x, C, FLIP, VEC, ALIGNED)
             whole = (top >= 0) & (left >= 0)
             whole = whole & (top + size[0] <= size[2]) & (left + size[1] <= size[3])
             if not whole:
@@ -74,8 +92,8 @@ def read_frame(
                 ox = tl.where(flip_x, size[1] - VEC - x // VEC * VEC, x // VEC * VEC) + left
                 oy = tl.where(flip_y, size[0] - 1 - y, y) + top
                 within = (ox >= 0) & (ox + VEC <= size[3]) & (oy >= 0) & (oy < size[2])
-                b0, b1, b2 = direct(images + start, y, x, mask & (within == 0), top, left, flip_x,
-                                    flip_y, size, fill, C, PAD)  # fmt: skip
+                b0, b1, b2 = direct(images, y, x, mask & (within == 0), top, left, flip_x, flip_y,
+                                    size, fill, C, PAD)  # fmt: skip
                 v0 = tl.where(within, v0, b0)
                 v1 = tl.where(within, v1, b1)
                 v2 = tl.where(within, v2, b2)
@@ -84,31 +102,24 @@ def read_frame(
 
 @triton.jit
 def moved(
-    words, images, table, row, y, x, gy, gx, mask, group, size, C: tl.constexpr, PAD: tl.constexpr,
+    frame, row, y, x, gy, gx, mask, group, size, fills, C: tl.constexpr, PAD: tl.constexpr,
     FLIP: tl.constexpr, VEC: tl.constexpr, ALIGNED: tl.constexpr, WARP: tl.constexpr,
     BORDER: tl.constexpr, WIDE: tl.constexpr,
 ):  # fmt: skip
     """Return pixels of a row wherever its geometry takes them from; see `read_frame`."""
-    fill = load_float(table + PAD_FILL)
     if WARP < 0:
-        v0, v1, v2 = read_frame(words, images, row, y, x, gy, gx, mask, group, size, fill, C, PAD,
-                                FLIP, VEC, ALIGNED)  # fmt: skip
+        v0, v1, v2 = read_frame(frame, y, x, gy, gx, mask, group, size, fills[0], C, PAD, FLIP,
+                                VEC, ALIGNED)  # fmt: skip
     else:
         if tl.load(row + WARP) != 0:
-            pitch = (size[2] * size[3] * C).to(tl.int64)
-            start = tl.load(row).to(tl.int64) * pitch
-            top, left = 0, 0
-            if PAD >= 0:
-                top, left = tl.load(row + 1), tl.load(row + 2)
             matrix = (row + WARP + 1).to(tl.pointer_type(tl.float32), bitcast=True)
-            border = load_float(table + BORDER_FILL)
             if WIDE:
-                v0, v1, v2 = warped_words(words, start, matrix, y, x, mask, top, left, size, fill,
-                                          border, C, PAD, BORDER)  # fmt: skip
+                v0, v1, v2 = warped_words(frame[0], matrix, y, x, mask, frame[2], frame[3], size,
+                                          fills[0], fills[1], C, PAD, BORDER)  # fmt: skip
             else:
-                v0, v1, v2 = warped(images + start, matrix, y, x, mask, top, left, size, fill,
-                                    border, C, PAD, BORDER)  # fmt: skip
+                v0, v1, v2 = warped(frame[1], matrix, y, x, mask, frame[2], frame[3], size,
+                                    fills[0], fills[1], C, PAD, BORDER)  # fmt: skip
         else:
-            v0, v1, v2 = read_frame(words, images, row, y, x, gy, gx, mask, group, size, fill, C,
-                                    PAD, FLIP, VEC, ALIGNED)  # fmt: skip
+            v0, v1, v2 = read_frame(frame, y, x, gy, gx, mask, group, size, fills[0], C, PAD, FLIP,
+                                    VEC, ALIGNED)  # fmt: skip
     return v0, v1, v2

@@ -78,12 +78,14 @@ def compile_finish(spec: Spec, arch: int) -> Report:
 
 
 _SIDES = {"height": "i32", "width": "i32", "source_height": "i32", "source_width": "i32"}
+_QUOTIENT = {"factor": "i32", "shift": "i32"}
 
 
 def _augment(spec: Spec, dtype: torch.dtype, arch: int, *, divisible: bool) -> Any:
     signature = {
         "words": "*i32", "images": "*fp32" if spec.float_in else "*u8", "table": "*i32",
         "offsets": "*fp32" if spec.mean else "*i32", "out": _POINTERS[dtype], **_SIDES,
+        **_QUOTIENT,
     }  # fmt: skip
     return _compiled(kernel.augment, signature, constants(spec), spec, arch, divisible=divisible)
 
@@ -91,7 +93,7 @@ def _augment(spec: Spec, dtype: torch.dtype, arch: int, *, divisible: bool) -> A
 def _sums(spec: Spec, arch: int, *, divisible: bool) -> Any:
     signature = {
         "words": "*i32", "images": "*fp32" if spec.float_in else "*u8", "table": "*i32",
-        "sums": "*i64", **_SIDES,
+        "sums": "*i64", **_SIDES, **_QUOTIENT,
     }  # fmt: skip
     return _compiled(kernel.sum_frames, signature, sum_constants(spec), spec, arch,
                      divisible=divisible)  # fmt: skip

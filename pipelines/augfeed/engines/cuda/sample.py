@@ -146,14 +146,13 @@ def _two(lines, p, q, left, right, line):
 
 @triton.jit
 def warped_words(
-    words, start, matrix, y, x, mask, top, left, size, pad_fill, border_fill, C: tl.constexpr,
+    words, matrix, y, x, mask, top, left, size, pad_fill, border_fill, C: tl.constexpr,
     PAD: tl.constexpr, BORDER: tl.constexpr,
 ):  # fmt: skip
     """Return what `warped` does, of bytes that are read as words, two pixels of a line at once.
 
-    `start` is the byte that the picture begins at in `words`, the pictures as int32. However
-    borders fold, neighbours stay neighbours, or become one; so two pixels hold both, and each is
-    weighed by the share that it has.
+    `words` points at the picture as int32. However borders fold, neighbours stay neighbours, or
+    become one; so two pixels hold both, and each is weighed by the share that it has.
     """
     sx, sy, a, b = positions(matrix, y, x)
     x0, x1 = fold(sx, size[1], BORDER), fold(sx + 1, size[1], BORDER)
@@ -171,9 +170,9 @@ def warped_words(
     near, far = _shares(x0, x1, a, low)
     above, below = tl.where(y0 >= 0, 1.0 - b, 0.0), tl.where(y1 >= 0, b, 0.0)
     seen = mask & ((near > 0.0) | (far > 0.0))
-    at = start + (tl.maximum(y0, 0) * size[3] + low) * C
+    at = (tl.maximum(y0, 0) * size[3] + low) * C
     p0, p1, p2, q0, q1, q2 = _pair_of_pixels(words, at, seen & (above > 0.0), C)
-    at = start + (tl.maximum(y1, 0) * size[3] + low) * C
+    at = (tl.maximum(y1, 0) * size[3] + low) * C
     r0, r1, r2, s0, s1, s2 = _pair_of_pixels(words, at, seen & (below > 0.0), C)
     rest = 0.0
     if BORDER == CONSTANT:

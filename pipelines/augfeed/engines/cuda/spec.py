@@ -188,6 +188,8 @@ def _shape(
     words = images.dtype == torch.uint8 and picture % 4 == 0 and images.data_ptr() % 4 == 0
     vec = vec if vec > 2 and words else 1
     block = max(32, min(128 * max(vec, 4), _power(segment)))
+    while lanes and block > 128 and -(-segment // block) * block > -(-segment // 128) * 128:
+        block //= 2  # a smaller one leaves less beyond the end
     tile = min(32, _power(width)) if warp and not lanes else 0
     return {
         "vec": vec,

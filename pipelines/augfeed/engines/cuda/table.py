@@ -143,9 +143,8 @@ def _color_maps(plan: Plan, fixed: Fixed, spec: Spec, scale: float) -> NDArray[n
         colors.brightness, colors.contrast, colors.saturation, colors.hue, colors.gray,
         colors.inverted,
     ], axis=1, dtype=np.float64)  # fmt: skip
-    statistics = np.stack([fixed.mean, fixed.std])
-    if spec.color == Color.STEPS:
-        statistics[0], statistics[1] = 0, 1
+    # Colours stay in [0, 1], which holds them for no more than an addition; then they are scaled.
+    statistics = np.stack([np.zeros_like(fixed.mean), np.ones_like(fixed.std)])
     maps = np.zeros((len(plan.ids), 16), np.float32)
     fill_color_maps(looks, fixed.contrast_about_half, scale, statistics, chroma(), maps)
     return maps

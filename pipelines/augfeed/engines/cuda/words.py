@@ -108,46 +108,58 @@ def _byte(w, AT: tl.constexpr):
 
 
 @triton.jit
-def _value(w, flip, K: tl.constexpr, VEC: tl.constexpr, C: tl.constexpr, c: tl.constexpr):
-    # Channel `c` of pixel `K` of a group, which a mirrored picture has at the other end.
-    return tl.where(flip, _byte(w, (VEC - 1 - K) * C + c), _byte(w, K * C + c))
-
-
-@triton.jit
-def _channel(w, flip, VEC: tl.constexpr, C: tl.constexpr, c: tl.constexpr):
+def _channel(w, MIRROR: tl.constexpr, VEC: tl.constexpr, C: tl.constexpr, c: tl.constexpr):
+    # Channel `c` of a group's pixels, of which a mirrored picture has the first at the other end.
+    FIRST: tl.constexpr = (VEC - 1) * C + c if MIRROR else c
+    BY: tl.constexpr = -C if MIRROR else C
     if VEC == 4:
         values = line_of_4(
-            _value(w, flip, 0, 4, C, c), _value(w, flip, 1, 4, C, c),
-            _value(w, flip, 2, 4, C, c), _value(w, flip, 3, 4, C, c),
+            _byte(w, FIRST), _byte(w, FIRST + BY), _byte(w, FIRST + 2 * BY),
+            _byte(w, FIRST + 3 * BY),
         )  # fmt: skip
     else:
         values = line_of_8(
-            _value(w, flip, 0, 8, C, c), _value(w, flip, 1, 8, C, c),
-            _value(w, flip, 2, 8, C, c), _value(w, flip, 3, 8, C, c),
-            _value(w, flip, 4, 8, C, c), _value(w, flip, 5, 8, C, c),
-            _value(w, flip, 6, 8, C, c), _value(w, flip, 7, 8, C, c),
+            _byte(w, FIRST), _byte(w, FIRST + BY), _byte(w, FIRST + 2 * BY),
+            _byte(w, FIRST + 3 * BY), _byte(w, FIRST + 4 * BY), _byte(w, FIRST + 5 * BY),
+            _byte(w, FIRST + 6 * BY), _byte(w, FIRST + 7 * BY),
         )  # fmt: skip
     return values.to(tl.float32)
 
 
 @triton.jit
-def read_groups(words, at, mask, flip, C: tl.constexpr, VEC: tl.constexpr, ALIGNED: tl.constexpr):
-    """Return three `[VEC G]` floats: the pixels of groups whose first byte is at `at`, int64 `[G]`.
+def _channels(w, MIRROR: tl.constexpr, VEC: tl.constexpr, C: tl.constexpr):
+    v0 = _channel(w, MIRROR, VEC, C, 0)
+    v1, v2 = v0, v0
+    if C == 3:
+        v1, v2 = _channel(w, MIRROR, VEC, C, 1), _channel(w, MIRROR, VEC, C, 2)
+    return v0, v1, v2
 
-    `words` points at all pictures as int32. `ALIGNED` says that every `at` is a multiple of
-    4 bytes (8 where a group has an even number of words).
+
+@triton.jit
+def read_groups(
+    words, at, mask, flip, C: tl.constexpr, FLIP: tl.constexpr, VEC: tl.constexpr,
+    ALIGNED: tl.constexpr,
+):  # fmt: skip
+    """Return three `[VEC G]` floats: the pixels of groups whose first byte is at `at`, int32 `[G]`.
+
+    `words` points at the picture as int32. `ALIGNED` says that every `at` is a multiple of 4 bytes
+    (8 where a group has an even number of words).
     """
     COUNT: tl.constexpr = VEC * C // 4
     if ALIGNED:
-        w = _aligned(words, at // 4, mask, COUNT)
+        w = _aligned(words, at >> 2, mask, COUNT)
     else:
         shift = ((at & 3) * 8).to(tl.uint32)
         w = _unaligned(words, at >> 2, shift, mask, COUNT)
-    first = _channel(w, flip, VEC, C, 0)
-    if C == 1:
-        return first, first, first
+    if FLIP:
+        # A branch that all of a row take: bytes become floats where they lie, and none is moved.
+        if flip:
+            v0, v1, v2 = _channels(w, True, VEC, C)
+        else:
+            v0, v1, v2 = _channels(w, False, VEC, C)
     else:
-        return first, _channel(w, flip, VEC, C, 1), _channel(w, flip, VEC, C, 2)
+        v0, v1, v2 = _channels(w, False, VEC, C)
+    return v0, v1, v2
 
 
 @triton.jit
