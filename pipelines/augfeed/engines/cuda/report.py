@@ -52,6 +52,21 @@ def compile_augment(spec: Spec, dtype: torch.dtype, arch: int, *, divisible: boo
     return _report(_augment(spec, dtype, arch, divisible=divisible))
 
 
+def compile_for_ones(spec: Spec, dtype: torch.dtype, arch: int) -> list[Report]:
+    """Return what all kernels become where every integer is 1, which Triton makes a constant."""
+    return [_report(_compiled(function, signature, {**constant, **_ones(signature)}, spec, arch,
+                              divisible=False))
+            for function, signature, constant in (
+                (kernel.augment, _augment_signature(spec, dtype), constants(spec)),
+                (kernel.sum_frames, _sums_signature(spec), sum_constants(spec)),
+                (color.finish_colors, _FINISH, finish_constants(spec)),
+            )]  # fmt: skip
+
+
+def _ones(signature: dict[str, str]) -> dict[str, int]:
+    return {name: 1 for name, kind in signature.items() if kind == "i32"}
+
+
 def compile_sums(spec: Spec, arch: int, *, divisible: bool = True) -> Report:
     """Return what `kernel.sum_frames` becomes; see `compile_augment`."""
     return _report(_sums(spec, arch, divisible=divisible))
@@ -69,33 +84,38 @@ def sums_code(spec: Spec, arch: int, *, divisible: bool = True) -> str:
 
 def compile_finish(spec: Spec, arch: int) -> Report:
     """Return what `color.finish_colors` becomes; see `compile_augment`."""
-    signature = {
-        "table": "*i32", "sums": "*i64", "offsets": "*fp32", "count": "i32", "pixels": "i32",
-        "unit": "fp32",
-    }  # fmt: skip
-    return _report(_compiled(color.finish_colors, signature, finish_constants(spec), spec, arch,
+    return _report(_compiled(color.finish_colors, _FINISH, finish_constants(spec), spec, arch,
                              divisible=False))  # fmt: skip
 
 
 _SIDES = {"height": "i32", "width": "i32", "source_height": "i32", "source_width": "i32"}
 _QUOTIENT = {"factor": "i32", "shift": "i32"}
+_FINISH = {"table": "*i32", "sums": "*i64", "offsets": "*fp32", "count": "i32", "pixels": "i32",
+           "unit": "fp32"}  # fmt: skip
 
 
-def _augment(spec: Spec, dtype: torch.dtype, arch: int, *, divisible: bool) -> Any:
-    signature = {
+def _augment_signature(spec: Spec, dtype: torch.dtype) -> dict[str, str]:
+    return {
         "words": "*i32", "images": "*fp32" if spec.float_in else "*u8", "table": "*i32",
         "offsets": "*fp32" if spec.mean else "*i32", "out": _POINTERS[dtype], **_SIDES,
         **_QUOTIENT,
     }  # fmt: skip
-    return _compiled(kernel.augment, signature, constants(spec), spec, arch, divisible=divisible)
 
 
-def _sums(spec: Spec, arch: int, *, divisible: bool) -> Any:
-    signature = {
+def _sums_signature(spec: Spec) -> dict[str, str]:
+    return {
         "words": "*i32", "images": "*fp32" if spec.float_in else "*u8", "table": "*i32",
         "sums": "*i64", **_SIDES, **_QUOTIENT,
     }  # fmt: skip
-    return _compiled(kernel.sum_frames, signature, sum_constants(spec), spec, arch,
+
+
+def _augment(spec: Spec, dtype: torch.dtype, arch: int, *, divisible: bool) -> Any:
+    return _compiled(kernel.augment, _augment_signature(spec, dtype), constants(spec), spec, arch,
+                     divisible=divisible)  # fmt: skip
+
+
+def _sums(spec: Spec, arch: int, *, divisible: bool) -> Any:
+    return _compiled(kernel.sum_frames, _sums_signature(spec), sum_constants(spec), spec, arch,
                      divisible=divisible)  # fmt: skip
 
 
