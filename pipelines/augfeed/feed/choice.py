@@ -15,6 +15,7 @@ from augfeed.policy import CutMix, Mixup, OneOf, Policy
 from augfeed.policy.check import check_policy
 from augfeed.presets import resolve_policy
 from augfeed.read.datasets import Recognised, known_name, native_source
+from augfeed.read.places import expanded
 from augfeed.read.reading import Reading
 from augfeed.read.sources import ArraySource, EncodedSource, is_file_list, open_source
 
@@ -68,7 +69,7 @@ def policy_of(policy: Any, dataset: Any) -> Policy | None:
 
 def _exists(text: str) -> bool:
     try:
-        return os.path.exists(text)
+        return os.path.exists(expanded(text))
     except ValueError:
         return False
 

@@ -17,8 +17,10 @@ from augfeed.read.decode import Channels
 from augfeed.read.encoded import EncodedSource, Source
 from augfeed.read.folder import EXTENSIONS, FolderSource
 from augfeed.read.idx import idx_images, open_idx
+from augfeed.read.places import expanded
 from augfeed.read.tar import TarSource, is_shard, shards_in, shards_of
 
+MOST_CLASSES = 10_000_000  # of a list of files: each has a name
 _IMAGES = {
     "train": ("images", "x", "x_train", "train_images", "data"),
     "test": ("x_test", "test_images"),
@@ -64,7 +66,7 @@ def open_source(
     if isinstance(data, ArraySource | EncodedSource):
         return data
     if isinstance(data, str | os.PathLike):
-        return _open_path(Path(data), channels, layout, split)
+        return _open_path(Path(expanded(data)), channels, layout, split)
     if is_file_list(data):
         return _open_list(data, channels)
     if isinstance(data, tuple) and len(data) == 2:
@@ -115,9 +117,15 @@ def _open_list(data: list[Any], channels: Channels) -> Source:
                 f"item {k} of the list is {data[k]!r}, unlike the first, {data[0]!r}: give files, "
                 "or pairs (file, class number), and nothing else"
             )
+    files = [expanded(file) for file in files]
     if any(pairs):
         labels = [int(item[1]) for item in data]
-        names = [str(k) for k in range(max(labels) + 1)]
+        if (highest := max(labels)) >= MOST_CLASSES:
+            raise InputError(
+                f"item {labels.index(highest)} of the list, {data[labels.index(highest)]!r}, has a "
+                f"label that is not below {MOST_CLASSES:,}: number the classes from 0, without gaps"
+            )
+        names = [str(k) for k in range(highest + 1)]
         return FolderSource.of(zip(files, labels, strict=True), names, channels=channels)
     if all(map(is_shard, files)):
         return TarSource(files, channels)
