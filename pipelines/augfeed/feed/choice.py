@@ -110,7 +110,8 @@ def _native(dataset: Any, loader: Any, collate: Any, batch_size: int | None) -> 
     if isinstance(dataset, IterableDataset):
         return "an iterable data set cannot be asked for a sample by its number"
     if isinstance(dataset, ArraySource | EncodedSource) or _is_raw(dataset):
-        return Recognised(open_source(dataset, split=loader.split), None, tuple)
+        keys = {"image_key": loader.image_key, "label_key": loader.label_key}
+        return Recognised(open_source(dataset, split=loader.split, **keys), None, tuple)
     if collate is not None:
         return "collate_fn is to see the samples"
     if batch_size is None:
