@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from augfeed.errors import InputError, ReadError
 from augfeed.read.folder import EXTENSIONS
-from augfeed.read.skipped import HIDDEN, is_hidden
+from augfeed.read.skipped import HIDDEN, lies_hidden
 
 BLOCK = 512  # bytes of a tar header
 LONGEST = {"cls": 1 << 16, "json": 1 << 26}  # bytes of a member that holds a label
@@ -132,7 +132,7 @@ def _groups(shard: str, file: Any, keys: Keys, skipped: Counter[str]) -> dict[st
     run, last = -1, None
     for turn, member in enumerate(members):
         name = _plain(member.name)
-        if any(is_hidden(part) and part != ".." for part in name.split("/")):
+        if lies_hidden(name):
             skipped[HIDDEN] += 1
             continue
         key, ending = _split(name)
@@ -197,6 +197,8 @@ def _resolved(
 
 def _apart(shard: str, key: str, parts: list[_Part], keys: Keys) -> list[list[_Part]]:
     """Return the samples that members of one key make up: one, unless they are repeated whole."""
+    if len({part.ending for part in parts}) == len(parts):
+        return [parts]
     runs: dict[int, list[str]] = {}
     for part in parts:
         if _wanted(part.ending, keys):

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 from collections.abc import Mapping
 
 LOG = logging.getLogger("augfeed")
@@ -12,6 +13,7 @@ SHOWN = 6  # reasons that a text names
 _OF_SYSTEMS = frozenset(
     ("__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume Information", "lost+found")
 )
+_MAY_HIDE = re.compile("|".join((r"(?:^|/)\.", *map(re.escape, sorted(_OF_SYSTEMS)))))
 # Endings of what is often kept beside pictures and is none: no reason to warn.
 _NO_PICTURES = frozenset(
     (".csv", ".db", ".html", ".ini", ".json", ".jsonl", ".log", ".md", ".npy", ".npz", ".pdf",
@@ -26,6 +28,13 @@ def is_hidden(name: str) -> bool:
     `$RECYCLE.BIN`, `System Volume Information`, `@eaDir`, `lost+found`.
     """
     return name.startswith(".") or name in _OF_SYSTEMS
+
+
+def lies_hidden(path: str) -> bool:
+    """Whether a path, with slashes, is left out by the name of a folder or file in it."""
+    return bool(_MAY_HIDE.search(path)) and any(
+        is_hidden(part) and part not in (".", "..") for part in path.split("/")
+    )
 
 
 def by_ending(name: str) -> str:
@@ -54,4 +63,4 @@ def tell(place: str, skipped: Mapping[str, int]) -> None:
     LOG.log(level, "%s: %s", place, told(skipped))
 
 
-__all__ = ["BESIDE", "HIDDEN", "by_ending", "is_hidden", "tell", "told"]
+__all__ = ["BESIDE", "HIDDEN", "by_ending", "is_hidden", "lies_hidden", "tell", "told"]
