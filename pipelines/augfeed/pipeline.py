@@ -18,7 +18,7 @@ from augfeed.deliver import READ_ROWS, Made, OnDevice, Stock, cpu_together, onto
 from augfeed.engines import Engine, Output, Place
 from augfeed.engines.cpu import Job, allocate
 from augfeed.errors import InputError, InputTypeError
-from augfeed.invariances import Invariances
+from augfeed.invariances import ANY, Invariances
 from augfeed.memory import Memory
 from augfeed.philox import check_key
 from augfeed.plan import NONE, Plan, Rows, draw_plan
@@ -127,8 +127,11 @@ class Pipeline:
         return WholeFrames(self._frames, self.place.known, self.reader)
 
     def check(self, invariances: Invariances | str | None, allow: Sequence[str] = ()) -> None:
-        """Raise `InvarianceError` if the policy breaks its own rules, the data set's or these."""
-        known = (invariances, self.policy.invariances, self.source.name)
+        """Raise `InvarianceError` if the policy breaks its own rules, the data set's or these.
+
+        So it does if it leaves nothing of any picture.
+        """
+        known = (invariances, self.policy.invariances, self.source.name, ANY)
         for rules in known:
             if rules is not None:
                 check_policy(self.policy, rules, allow=allow, source=self.source.sizes)

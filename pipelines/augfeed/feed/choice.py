@@ -11,6 +11,8 @@ from torch.utils.data import IterableDataset, IterDataPipe, MapDataPipe
 from augfeed.errors import InputError, InputTypeError
 from augfeed.feed.lanes import GeneralLane, Making, NativeLane, recipe_for
 from augfeed.feed.run import digest_of
+from augfeed.feed.spatial import passive_of
+from augfeed.invariances import ANY
 from augfeed.policy import CutMix, Mixup, OneOf, Policy
 from augfeed.policy.check import check_policy
 from augfeed.presets import resolve_policy
@@ -92,6 +94,7 @@ def lane_for(
             f"dataset of type {type(dataset).__name__!r} is a data pipe, which a policy cannot be "
             "applied to: give the data set inside it, or leave policy out"
         )
+    passive_of(loader.passive)
     found = _native(dataset, loader, collate, batch_size)
     if isinstance(found, str):
         lane: GeneralLane | NativeLane = _general(loader, dataset, collate, making, found)
@@ -99,7 +102,7 @@ def lane_for(
     else:
         lane = NativeLane(making, found, f"{_kind(dataset)} is recognised, without a transform")
         name, sizes = found.source.name, found.source.sizes
-    for rules in (loader.invariances, making.policy.invariances, name):
+    for rules in (loader.invariances, making.policy.invariances, name, ANY):
         if rules is not None:
             check_policy(making.policy, rules, allow=loader.allow, source=sizes)
     return lane
@@ -142,7 +145,8 @@ def _general(loader: Any, dataset: Any, collate: Any, making: Making, reason: st
     if making.num_classes is None:
         making = replace(making, num_classes=classes_of(dataset))
     keys = (loader.image_key, loader.label_key)
-    return GeneralLane(making, recipe_for(making.policy, collate, keys, making.form), reason)
+    recipe = recipe_for(making.policy, collate, keys, making.form, passive=loader.passive)
+    return GeneralLane(making, recipe, reason)
 
 
 def classes_of(dataset: Any) -> int | None:

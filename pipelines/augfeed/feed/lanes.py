@@ -34,6 +34,7 @@ from augfeed.feed.fetch import (
 )
 from augfeed.feed.samples import moved, put, take
 from augfeed.feed.shuffle import foreseen
+from augfeed.feed.spatial import Still
 from augfeed.feed.tickets import Ticket
 from augfeed.memory import Memory
 from augfeed.pipeline import Form, Pipeline, Work
@@ -363,9 +364,12 @@ class Threads:
                 )
 
 
-def recipe_for(policy: Policy, collate: Any, keys: tuple[Any, Any], form: Form) -> Recipe:
+def recipe_for(
+    policy: Policy, collate: Any, keys: tuple[Any, Any], form: Form, *, passive: Any = None
+) -> Recipe:
     """Return what workers need to know; torch's own collate function is the default one."""
     if collate is not None and not callable(collate):
         raise InputTypeError(f"collate_fn={collate!r} is no function: give one, or None")
     labelled = softens(policy) or form != "auto"
-    return Recipe(policy, None if collate is default_collate else collate, *keys, labelled)
+    own = None if collate is default_collate else collate
+    return Recipe(policy, own, *keys, labelled, Still.under(policy, passive))

@@ -61,7 +61,10 @@ def _as_array(labels: Any) -> NDArray[Any]:
             "classes, labels = np.unique(names, return_inverse=True)"
         )
     if array.ndim not in (1, 2):
-        raise InputTypeError(f"labels of shape {array.shape} are not [N] or [N, K]: {_KINDS}")
+        raise InputTypeError(
+            f"labels of shape {array.shape} are not [N] or [N, K]: {_KINDS}; masks and points are "
+            "taken from a data set whose samples hold them"
+        )
     return array
 
 
