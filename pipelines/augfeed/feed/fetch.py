@@ -178,7 +178,7 @@ def make_batch(samples: Sequence[Any], ticket: Ticket, recipe: Recipe) -> Fetche
         # As torch does: it sees the one sample, and what it makes of it is the sample.
         samples = [recipe.collate(sample) for sample in samples]
     where = locate(samples[0], recipe.image_key, recipe.label_key)
-    _, frames = _cut_of(samples, where.image, ticket, recipe)
+    _, frames = _cut_of(samples, where, ticket, recipe)
     if recipe.labelled and not is_alone(samples[0], where.image):
         check_labels(samples[0], where.label)
     labels = _labels(samples, where, recipe, ticket)
@@ -192,13 +192,14 @@ def make_batch(samples: Sequence[Any], ticket: Ticket, recipe: Recipe) -> Fetche
     return Fetched(ticket, _emptied(batch, where, labels), where, frames, labels, 0.0)
 
 
-def _cut_of(samples: Sequence[Any], image: Path, ticket: Ticket, recipe: Recipe
+def _cut_of(samples: Sequence[Any], where: Where, ticket: Ticket, recipe: Recipe
             ) -> tuple[list[Any], torch.Tensor]:  # fmt: skip
-    given = [_part(sample, image, k, ticket) for k, sample in enumerate(samples)]
+    given = [_part(sample, where.image, k, ticket) for k, sample in enumerate(samples)]
     arrays = [pixels(picture, partial(_name, ticket, k))
               for k, picture in enumerate(given)]  # fmt: skip
     for k, (sample, array) in enumerate(zip(samples, arrays, strict=True)):
-        recipe.still.check(sample, image, array.shape[:2], partial(_name, ticket, k))
+        recipe.still.check(sample, where.image, array.shape[:2], partial(_name, ticket, k),
+                           softened=where.label if recipe.labelled else None)  # fmt: skip
     return given, cut(_alike(arrays, ticket), ticket, recipe.policy)
 
 
@@ -206,7 +207,7 @@ def _collated_by(
     collate: Callable[[list[Any]], Any], samples: Sequence[Any], ticket: Ticket, recipe: Recipe
 ) -> Fetched:
     where = _located(samples[0], recipe)
-    given, frames = _cut_of(samples, where.image, ticket, recipe)
+    given, frames = _cut_of(samples, where, ticket, recipe)
     framed = [put(sample, where.image, like(frame.numpy(), picture))
               for sample, frame, picture in zip(samples, frames, given, strict=True)]  # fmt: skip
     count = ticket.rows.count

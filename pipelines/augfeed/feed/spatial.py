@@ -41,6 +41,7 @@ _PLAIN = (int, float, str, bytes, type(None), np.number)
 LEAST_SIDE = 8  # of a map that is a whole number of times smaller or larger than its picture
 _FEW = 64  # items of a list that are looked at one by one
 _POINTS = (2, 3, 4)  # numbers of a point, or of a box
+_LIKE_POINTS = "like points or boxes"
 
 Passive = tuple[Any, ...]
 
@@ -82,17 +83,19 @@ class Still:
         return cls(policy.moving, passive_of(passive))
 
     def check(
-        self, sample: Any, image: Path, size: tuple[int, int], name: Callable[[str], str]
-    ) -> None:
+        self, sample: Any, image: Path, size: tuple[int, int], name: Callable[[str], str],
+        *, softened: Path | None = None,
+    ) -> None:  # fmt: skip
         """Raise `InputError` for a part that belongs to places in the picture.
 
         `size` is the `(height, width)` of the picture, which is at `image`; `name` puts the sample
-        to a part, for messages.
+        to a part, for messages; `softened` is where labels are that become shares, and are held
+        against what those may be.
         """
         if not self.moving:
             return
         for path, why in _found(sample, (), image, size):
-            if not self._may_stay(sample, path):
+            if not self._may_stay(sample, path) and (path != softened or why != _LIKE_POINTS):
                 raise InputError(self._message(sample, path, why, name))
 
     def _may_stay(self, sample: Any, path: Path) -> bool:
@@ -166,7 +169,7 @@ def _why(part: Any, path: Path, size: tuple[int, int]) -> str:
         return ""
     if any(_in_proportion(pair, size) for pair in pairs):
         return "a whole number of times smaller or larger than the picture"
-    return "like points or boxes" if _are_points(part) else ""
+    return _LIKE_POINTS if _are_points(part) else ""
 
 
 def _shape(part: Any) -> tuple[int, ...]:
