@@ -12,6 +12,7 @@ from augfeed.errors import InputError, InputTypeError
 from augfeed.feed.lanes import GeneralLane, Making, NativeLane, recipe_for
 from augfeed.feed.run import digest_of
 from augfeed.feed.spatial import passive_of
+from augfeed.integers import whole_number
 from augfeed.invariances import ANY
 from augfeed.policy import CutMix, Mixup, OneOf, Policy
 from augfeed.policy.check import check_policy
@@ -19,6 +20,7 @@ from augfeed.presets import resolve_policy
 from augfeed.read.datasets import Recognised, known_name, native_source
 from augfeed.read.reading import Reading
 from augfeed.read.sources import ArraySource, EncodedSource, is_file_list, open_source
+from augfeed.targets import softens
 
 CURE = (
     "this loader's policy would be left out: something (Accelerate's skip_first_batches does it) "
@@ -95,6 +97,8 @@ def lane_for(
             "applied to: give the data set inside it, or leave policy out"
         )
     passive_of(loader.passive)
+    if making.num_classes is not None:
+        making = replace(making, num_classes=whole_number("num_classes", making.num_classes, 1))
     found = _native(dataset, loader, collate, batch_size)
     if isinstance(found, str):
         lane: GeneralLane | NativeLane = _general(loader, dataset, collate, making, found)
@@ -119,7 +123,14 @@ def _native(dataset: Any, loader: Any, collate: Any, batch_size: int | None) -> 
         return "batch_size=None: samples come alone"
     if loader.image_key is not None or loader.label_key is not None:
         return "image_key or label_key say where to look in a sample"
-    return native_source(dataset)
+    found = native_source(dataset)
+    if isinstance(found, Recognised) and found.keys is not None and not softens(loader._policy):
+        labels = found.source.labels
+        if loader.targets == "auto" and labels is not None and labels.ndim == 2:
+            given = torch.as_tensor(dataset[0][found.keys[1]]).dtype
+            if given != torch.float32:
+                return f"its labels are rows of {given}, which are not softened and stay so"
+    return found
 
 
 def _is_raw(dataset: Any) -> bool:
@@ -142,8 +153,7 @@ def _general(loader: Any, dataset: Any, collate: Any, making: Making, reason: st
             "on_error, cache, max_pixels and reader are for files that the loader reads itself, "
             f"and here {reason}: leave them out, or give a folder, shards or a list of files"
         )
-    if making.num_classes is None:
-        making = replace(making, num_classes=classes_of(dataset))
+    making = replace(making, told_classes=classes_of(dataset))
     keys = (loader.image_key, loader.label_key)
     recipe = recipe_for(making.policy, collate, keys, making.form, passive=loader.passive)
     return GeneralLane(making, recipe, reason)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from itertools import islice, pairwise
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,13 +16,16 @@ from augfeed.feed.samples import Path, describe, is_sequence, take
 from augfeed.policy import Policy
 from augfeed.targets import SLACK
 
-# Words of a name that tell of places in the picture, in the singular: of lists of places, and of
-# maps, which have at least two dimensions.
+# Words of a name that tell of places in the picture, in the singular: of lists of places, of boxes,
+# which have at least four numbers, and of maps, which have at least two dimensions.
 _PLACES = frozenset((
-    "anchor", "bbox", "bndbox", "box", "centroid", "contour", "coord", "coordinate", "corner",
-    "cuboid", "cxcywh", "gaze", "joint", "keypoint", "kp", "kpt", "landmark", "obb", "point",
-    "poly", "polygon", "polyline", "pose", "quad", "rect", "rectangle", "rle", "roi", "segm",
-    "segmentation", "skeleton", "vertex", "xywh", "xyxy",
+    "centroid", "contour", "coord", "coordinate", "corner", "gaze", "joint", "keypoint", "kp",
+    "kpt", "landmark", "point", "poly", "polygon", "polyline", "pose", "rle", "segm",
+    "segmentation", "skeleton", "vertex",
+))  # fmt: skip
+_BOXES = frozenset((
+    "anchor", "bbox", "bndbox", "box", "cuboid", "cxcywh", "obb", "quad", "rect", "rectangle",
+    "roi", "xywh", "xyxy",
 ))  # fmt: skip
 _MAPS = frozenset((
     "alpha", "bitmap", "depth", "depthmap", "disparity", "edge", "flow", "heatmap", "mask",
@@ -35,11 +38,12 @@ _ABOUT = frozenset((
     "flag", "id", "index", "label", "length", "logit", "name", "num", "number", "path", "prob",
     "probability", "score", "size", "type", "url", "valid", "visibility", "weight",
 ))  # fmt: skip
-_KNOWN = _PLACES | _MAPS | _ABOUT
+_KNOWN = _PLACES | _BOXES | _MAPS | _ABOUT
 _KINDS = ("Mask", "BoundingBoxes", "KeyPoints")  # of torchvision.tv_tensors
 _PLAIN = (int, float, str, bytes, type(None), np.number)
 LEAST_SIDE = 8  # of a map that is a whole number of times smaller or larger than its picture
 _FEW = 64  # items of a list that are looked at one by one
+_SIDES = 4  # the fewest numbers of a box
 _POINTS = (2, 3, 4)  # numbers of a point, or of a box
 _LIKE_POINTS = "like points or boxes"
 
@@ -160,7 +164,12 @@ def _why(part: Any, path: Path, size: tuple[int, int]) -> str:
         return ""
     name = next((key for key in reversed(path) if isinstance(key, str)), "")
     tells = _tells(name)
-    if tells == "places" or (tells == "map" and len(shape) > 1):
+    flat = len(shape) == 1
+    if (
+        tells == "places"
+        or (tells == "boxes" and not (flat and 0 < shape[0] < _SIDES))
+        or (tells == "map" and not flat)
+    ):
         return f"whose name {name!r} tells of places in the picture"
     pairs = list(pairwise(shape))
     if size in pairs:
@@ -211,13 +220,14 @@ def _is_tv(kind: type) -> bool:
 
 
 @cache
-def _tells(name: str) -> Literal["places", "map", "about", ""]:
+def _tells(name: str) -> str:
     words = _words(name)
     if words and words[-1] in _ABOUT:
         return "about"
-    if _PLACES & {*words}:
-        return "places"
-    return "map" if _MAPS & {*words} else ""
+    for tells, known in (("places", _PLACES), ("boxes", _BOXES), ("map", _MAPS)):
+        if known & {*words}:
+            return tells
+    return ""
 
 
 def _words(name: str) -> list[str]:

@@ -191,6 +191,14 @@ class Policy(BaseModel):
         return tuple(item.op for item in self.operations if item.moves and _takes_place(item))
 
     @cached_property
+    def per_batch(self) -> bool:
+        """Whether a whole batch shares draws, so that no other can be made along with it."""
+        mixers = [*self.operations]
+        for item in self.operations:
+            mixers += item.operations if isinstance(item, OneOf) else ()
+        return any(isinstance(item, Mixup | CutMix) and item.per == "batch" for item in mixers)
+
+    @cached_property
     def stages(self) -> tuple[Kornia, ...]:
         """The stages of Kornia, in the order of execution."""
         return tuple(item for item in self.operations if isinstance(item, Kornia))

@@ -64,7 +64,7 @@ PLACES = (
 )  # fmt: skip
 SPATIAL: dict[str, Any] = {
     **{name: {"image": PICTURE, name: zeros(5, 7), "label": 1} for name in NAMES},
-    **{name: {"image": PICTURE, name: zeros(2), "label": 1} for name in PLACES},
+    **{name: {"image": PICTURE, name: zeros(4), "label": 1} for name in PLACES},
     "boxes as lists": {"image": PICTURE, "bbox": [[1, 2, 3, 4]]},
     "no box": {"image": PICTURE, "boxes": []},
     "many boxes": {"image": PICTURE, "boxes": [[1, 2, 3, 4]] * 40},
@@ -126,7 +126,7 @@ OTHER: dict[str, Any] = {
     "words": ["a", "b"], "embedding": torch.rand(7, 5), "heads": torch.full((2, 4), 0.25),
     "mask_path": "a.png", "num_boxes": 3, "box_labels": zeros(3), "depth": 0.25,
     "mask": torch.tensor([True, False, True]), "attention_mask": zeros(9), "flow": "left",
-    "image_size": zeros(2), "keypoint_scores": torch.rand(4), "pose_id": zeros(1),
+    "image_size": zeros(2), "box": (1, 2.5), "keypoint_scores": torch.rand(4), "pose_id": zeros(1),
     "caption": "a mask", "boxes": 4,
 }  # fmt: skip
 
