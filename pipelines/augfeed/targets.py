@@ -138,7 +138,7 @@ def make_targets(
     hard = form != "dense" and not softens(plan.policy)
     values = _checked(given, plan, num_classes, hard=hard)
     if values.ndim == 2 and not given.is_floating_point():
-        several = _are_several(values, plan, several)
+        several = _are_several(values, plan, known=several)
     targets = _mix(values, plan, num_classes, several=bool(several))
     if form == "sparse":
         return targets
@@ -249,14 +249,14 @@ def _checked(
     return values
 
 
-def _are_several(flags: torch.Tensor, plan: Plan, several: bool | None) -> bool:
-    if several is None:
+def _are_several(flags: torch.Tensor, plan: Plan, *, known: bool | None) -> bool:
+    if known is None:
         return not one_each(flags)
-    if not several:
+    if not known:
         _check_rows(flags.sum(dim=1) != 1, flags, plan, "has not one class set, and the labels "
                     "before it have one each, of which shares were made: give shares as floats, "
                     "or leave label_smoothing and targets='sparse' out")  # fmt: skip
-    return several
+    return known
 
 
 def _check_classes(
