@@ -1,7 +1,7 @@
 """What operations tell of themselves, and what is left of a picture under each."""
 
 from dataclasses import fields, replace
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -41,7 +41,7 @@ PICTURES = np.random.default_rng(0).integers(0, 256, (8, 16, 16, 3), np.uint8)
 def test_a_class_that_does_not_tell_its_effects_is_no_operation(told: str) -> None:
     class Blur:
         op: Literal["blur"] = kind("blur")
-        moves: ClassVar[bool] = False
+        moves = False
 
         def effects(self, setting: Setting) -> Any:
             yield from ()

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from functools import partial
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
@@ -52,7 +52,7 @@ class ColorJitter:
     ] = "mean"
     p: Probability = 1.0
     op: Literal["color_jitter"] = kind("color_jitter")
-    moves: ClassVar[bool] = False
+    moves = False
 
     @field_validator("brightness", "contrast", "saturation")
     @classmethod
@@ -93,7 +93,7 @@ class Grayscale:
 
     p: Probability = 0.1
     op: Literal["grayscale"] = kind("grayscale")
-    moves: ClassVar[bool] = False
+    moves = False
 
     def effects(self, setting: Setting) -> Iterator[Effect]:
         """Yield that colours go."""
@@ -106,7 +106,7 @@ class Invert:
 
     p: Probability = 0.5
     op: Literal["invert"] = kind("invert")
-    moves: ClassVar[bool] = False
+    moves = False
 
     def effects(self, setting: Setting) -> Iterator[Effect]:
         """Yield that values are inverted."""
@@ -120,7 +120,7 @@ class Posterize:
     bits: Annotated[int, Field(ge=1, le=8, description="bits kept, 1 to 8")] = 4
     p: Probability = 0.5
     op: Literal["posterize"] = kind("posterize")
-    moves: ClassVar[bool] = False
+    moves = False
 
     def effects(self, setting: Setting) -> Iterator[Effect]:
         """Yield nothing: one bit still shows the shapes."""
@@ -134,7 +134,7 @@ class Solarize:
     threshold: Annotated[Unit, Field(description="threshold, from 0 to 1")] = 0.5
     p: Probability = 0.5
     op: Literal["solarize"] = kind("solarize")
-    moves: ClassVar[bool] = False
+    moves = False
 
     def effects(self, setting: Setting) -> Iterator[Effect]:
         """Yield that values are inverted."""

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
@@ -44,7 +44,7 @@ class Resize:
 
     size: Size
     op: Literal["resize"] = kind("resize")
-    moves: ClassVar[bool] = True
+    moves = True
 
     def effects(self, setting: Setting) -> Iterator[Effect]:
         """Yield what it leaves of the picture: one pixel shows nothing."""
@@ -58,7 +58,7 @@ class CenterCrop:
 
     size: Size
     op: Literal["center_crop"] = kind("center_crop")
-    moves: ClassVar[bool] = True
+    moves = True
 
     def effects(self, setting: Setting) -> Iterator[Effect]:
         """Yield how little of the picture the window may show."""
@@ -82,7 +82,7 @@ class RandomCrop:
     fill: Annotated[Unit, Field(description="constant padding, from 0 (black) to 1")] = 0.0
     p: Probability = 1.0
     op: Literal["random_crop"] = kind("random_crop")
-    moves: ClassVar[bool] = True
+    moves = True
 
     def effects(self, setting: Setting) -> Iterator[Effect]:
         """Yield how little of the picture, and how much padding, the window may show."""
@@ -117,7 +117,7 @@ class RandomResizedCrop:
     )
     p: Probability = 1.0
     op: Literal["random_resized_crop"] = kind("random_resized_crop")
-    moves: ClassVar[bool] = True
+    moves = True
 
     @field_validator("scale")
     @classmethod
@@ -147,7 +147,7 @@ class HorizontalFlip:
 
     p: Probability = 0.5
     op: Literal["horizontal_flip"] = kind("horizontal_flip")
-    moves: ClassVar[bool] = True
+    moves = True
 
     def effects(self, setting: Setting) -> Iterator[Effect]:
         """Yield that it mirrors."""
@@ -160,7 +160,7 @@ class VerticalFlip:
 
     p: Probability = 0.5
     op: Literal["vertical_flip"] = kind("vertical_flip")
-    moves: ClassVar[bool] = True
+    moves = True
 
     def effects(self, setting: Setting) -> Iterator[Effect]:
         """Yield that it mirrors."""
@@ -177,7 +177,7 @@ class Rotate:
     ]
     p: Probability = 1.0
     op: Literal["rotate"] = kind("rotate")
-    moves: ClassVar[bool] = True
+    moves = True
 
     @field_validator("degrees")
     @classmethod
@@ -198,7 +198,7 @@ class Translate:
     y: Annotated[Unit, Field(description="largest shift, as a share of the height")] = 0.1
     p: Probability = 1.0
     op: Literal["translate"] = kind("translate")
-    moves: ClassVar[bool] = True
+    moves = True
 
     def effects(self, setting: Setting) -> Iterator[Effect]:
         """Yield the largest shifts, and what they leave in the picture."""
@@ -215,7 +215,7 @@ class Scale:
     factor: Annotated[tuple[Zoom, Zoom], Field(description="(lowest, highest) factor")] = (0.9, 1.1)
     p: Probability = 1.0
     op: Literal["scale"] = kind("scale")
-    moves: ClassVar[bool] = True
+    moves = True
 
     @field_validator("factor")
     @classmethod
@@ -247,7 +247,7 @@ class Shear:
     y: Annotated[float, Field(ge=0, le=80, description="largest angle along y, degrees")] = 0.0
     p: Probability = 1.0
     op: Literal["shear"] = kind("shear")
-    moves: ClassVar[bool] = True
+    moves = True
 
     def effects(self, setting: Setting) -> Iterator[Effect]:
         """Yield the largest angles."""
@@ -268,7 +268,7 @@ class Perspective:
     ] = 0.5
     p: Probability = 0.5
     op: Literal["perspective"] = kind("perspective")
-    moves: ClassVar[bool] = True
+    moves = True
 
     def effects(self, setting: Setting) -> Iterator[Effect]:
         """Yield the largest distortion."""
@@ -286,7 +286,7 @@ class Border:
     mode: Annotated[Edge, Field(description="constant, edge or reflect")] = "constant"
     fill: Annotated[Unit, Field(description="constant border, from 0 (black) to 1")] = 0.0
     op: Literal["border"] = kind("border")
-    moves: ClassVar[bool] = False
+    moves = False
 
     def effects(self, setting: Setting) -> Iterator[Effect]:
         """Yield nothing: it only fills."""

@@ -1,7 +1,7 @@
 """Operations that mix a picture, and its label, with that of a partner."""
 
 from collections.abc import Iterator
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -26,7 +26,7 @@ class Mixup:
     p: Probability = 1.0
     per: Per = "sample"
     op: Literal["mixup"] = kind("mixup")
-    moves: ClassVar[bool] = True
+    moves = True
 
     def effects(self, setting: Setting) -> Iterator[Effect]:
         """Yield that labels are blended."""
@@ -49,7 +49,7 @@ class CutMix:
         bool, Field(description="count lambda from the box that is written, not the drawn one")
     ] = True
     op: Literal["cutmix"] = kind("cutmix")
-    moves: ClassVar[bool] = True
+    moves = True
 
     def effects(self, setting: Setting) -> Iterator[Effect]:
         """Yield that labels are blended."""
@@ -75,7 +75,7 @@ class OneOf:
     ] = ()
     p: Probability = 1.0
     op: Literal["one_of"] = kind("one_of")
-    moves: ClassVar[bool] = True
+    moves = True
 
     @model_validator(mode="after")
     def _weights(self) -> Self:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -48,7 +48,7 @@ class Cutout:
     fill: Annotated[float, Field(description="value after normalisation; 0: mean colour")] = 0.0
     inside: Annotated[bool, Field(description="keep the whole square in the picture")] = False
     op: Literal["cutout"] = kind("cutout")
-    moves: ClassVar[bool] = False
+    moves = False
 
     def effects(self, setting: Setting) -> Iterator[Effect]:
         """Yield how much it may hide."""
@@ -97,7 +97,7 @@ class RandomErasing:
         Literal["log-uniform", "uniform"], Field(description="law of the aspect ratio")
     ] = "log-uniform"
     op: Literal["random_erasing"] = kind("random_erasing")
-    moves: ClassVar[bool] = False
+    moves = False
 
     @field_validator("scale")
     @classmethod
@@ -132,7 +132,7 @@ class Normalize:
     ]
     std: Annotated[Deviations, Field(description="standard deviation of the pixels, likewise")]
     op: Literal["normalize"] = kind("normalize")
-    moves: ClassVar[bool] = False
+    moves = False
 
     @model_validator(mode="after")
     def _channels(self) -> Self:
@@ -177,7 +177,7 @@ class GaussianNoise:
         Literal["normalized", "pixel"], Field(description="space that sigma counts in")
     ] = "normalized"
     op: Literal["gaussian_noise"] = kind("gaussian_noise")
-    moves: ClassVar[bool] = False
+    moves = False
 
     @field_validator("sigma")
     @classmethod
@@ -210,7 +210,7 @@ class SaltAndPepper:
     salt: Annotated[Unit, Field(description="share of them that turn white")] = 0.5
     p: Probability = 1.0
     op: Literal["salt_and_pepper"] = kind("salt_and_pepper")
-    moves: ClassVar[bool] = False
+    moves = False
 
     @field_validator("amount")
     @classmethod
@@ -237,7 +237,7 @@ class LabelSmoothing:
 
     epsilon: Annotated[float, Field(ge=0, lt=1, description="share moved, from 0 to below 1")] = 0.1
     op: Literal["label_smoothing"] = kind("label_smoothing")
-    moves: ClassVar[bool] = False
+    moves = False
 
     def effects(self, setting: Setting) -> Iterator[Effect]:
         """Yield nothing: the picture stays, and the label its largest share."""
