@@ -96,7 +96,7 @@ class Still:
         to a part, for messages; `softened` is where labels are that become shares, and are held
         against what those may be.
         """
-        if not self.moving:
+        if not self.moving or _is_plain(sample, image):
             return
         for path, why in _found(sample, (), image, size):
             if not self._may_stay(sample, path) and (path != softened or why != _LIKE_POINTS):
@@ -119,6 +119,14 @@ class Still:
             "moves pixels (or the part), or say that it may stay as it is, with "
             f"passive=[{field!r}]"
         )
+
+
+def _is_plain(sample: Any, image: Path) -> bool:
+    # Most samples are a picture and numbers or texts, which a glance tells.
+    if len(image) != 1 or type(sample) not in (tuple, list, dict):
+        return False
+    parts = sample.items() if isinstance(sample, dict) else enumerate(sample)
+    return all(key == image[0] or isinstance(part, _PLAIN) for key, part in parts)
 
 
 def _leads(sample: Any, keys: tuple[Any, ...], path: Path) -> bool:
