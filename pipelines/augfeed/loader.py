@@ -32,7 +32,7 @@ from augfeed.read.unread import Unread
 T_co = TypeVar("T_co", covariant=True, default=Any)
 OWN = (
     "policy", "seed", "device", "engine", "dtype", "channels_last", "targets", "split",
-    "invariances", "allow", "image_key", "label_key", "num_classes", "resident",
+    "invariances", "allow", "image_key", "label_key", "num_classes", "passive", "resident",
     "on_error", "cache", "max_pixels", "reader",
 )  # fmt: skip
 
@@ -47,7 +47,9 @@ class DataLoader(torch.utils.data.DataLoader[T_co]):
     a pure function of seed and epoch; without it torch's generator decides both. `device` is where
     batches go, `engine`, `dtype`, `channels_last` how they are made, `targets` ("auto", "dense",
     "sparse") what labels become. `image_key` and `label_key` say where picture and label are in a
-    sample, where that is not plain; `num_classes` how wide soft targets are. `resident` keeps
+    sample, where that is not plain; `num_classes` how wide soft targets are. A part of a sample
+    that belongs to places in the picture (a mask, boxes, points) is refused under a policy that
+    moves pixels, but for those that `passive` names (names or positions). `resident` keeps
     pictures in memory in the device's memory for the whole run; None does where they take a quarter
     of what a GPU has free, or less. `on_error`, `cache`, `max_pixels` and `reader` are about files:
     see `Reading`; what could not be read is told at the end of an epoch, and in `unread`.
@@ -98,6 +100,7 @@ class DataLoader(torch.utils.data.DataLoader[T_co]):
         image_key: Any = None,
         label_key: Any = None,
         num_classes: int | None = None,
+        passive: Any = None,
         resident: bool | None = None,
         on_error: OnError = "raise",
         cache: Any = None,
@@ -114,7 +117,7 @@ class DataLoader(torch.utils.data.DataLoader[T_co]):
         self.dtype, self.channels_last, self.targets = dtype, channels_last, targets
         self.split, self.invariances, self.allow = split, invariances, allow
         self.image_key, self.label_key, self.num_classes = image_key, label_key, num_classes
-        self.resident, self.shard = resident, shard
+        self.passive, self.resident, self.shard = passive, resident, shard
         self.on_error, self.cache, self.max_pixels = on_error, cache, max_pixels
         self.reader = reader
         reading = Reading(on_error, cache, max_pixels, reader)

@@ -11,6 +11,9 @@ from torch.utils.data import IterableDataset, IterDataPipe, MapDataPipe
 from augfeed.errors import InputError, InputTypeError
 from augfeed.feed.lanes import GeneralLane, Making, NativeLane, recipe_for
 from augfeed.feed.run import digest_of
+from augfeed.feed.spatial import passive_of
+from augfeed.integers import whole_number
+from augfeed.invariances import ANY
 from augfeed.policy import CutMix, Mixup, OneOf, Policy
 from augfeed.policy.check import check_policy
 from augfeed.presets import resolve_policy
@@ -18,6 +21,7 @@ from augfeed.read.datasets import Recognised, known_name, native_source
 from augfeed.read.places import expanded
 from augfeed.read.reading import Reading
 from augfeed.read.sources import ArraySource, EncodedSource, is_file_list, open_source
+from augfeed.targets import softens
 
 CURE = (
     "this loader's policy would be left out: something (Accelerate's skip_first_batches does it) "
@@ -93,6 +97,9 @@ def lane_for(
             f"dataset of type {type(dataset).__name__!r} is a data pipe, which a policy cannot be "
             "applied to: give the data set inside it, or leave policy out"
         )
+    passive_of(loader.passive)
+    if making.num_classes is not None:
+        making = replace(making, num_classes=whole_number("num_classes", making.num_classes, 1))
     found = _native(dataset, loader, collate, batch_size)
     if isinstance(found, str):
         lane: GeneralLane | NativeLane = _general(loader, dataset, collate, making, found)
@@ -100,7 +107,7 @@ def lane_for(
     else:
         lane = NativeLane(making, found, f"{_kind(dataset)} is recognised, without a transform")
         name, sizes = found.source.name, found.source.sizes
-    for rules in (loader.invariances, making.policy.invariances, name):
+    for rules in (loader.invariances, making.policy.invariances, name, ANY):
         if rules is not None:
             check_policy(making.policy, rules, allow=loader.allow, source=sizes)
     return lane
@@ -118,7 +125,14 @@ def _native(dataset: Any, loader: Any, collate: Any, batch_size: int | None) -> 
         return "batch_size=None: samples come alone"
     if loader.image_key is not None or loader.label_key is not None:
         return "image_key or label_key say where to look in a sample"
-    return native_source(dataset)
+    found = native_source(dataset)
+    if isinstance(found, Recognised) and found.keys is not None and not softens(loader._policy):
+        labels = found.source.labels
+        if loader.targets == "auto" and labels is not None and labels.ndim == 2:
+            given = torch.as_tensor(dataset[0][found.keys[1]]).dtype
+            if given != torch.float32:
+                return f"its labels are rows of {given}, which are not softened and stay so"
+    return found
 
 
 def _is_raw(dataset: Any) -> bool:
@@ -141,10 +155,10 @@ def _general(loader: Any, dataset: Any, collate: Any, making: Making, reason: st
             "on_error, cache, max_pixels and reader are for files that the loader reads itself, "
             f"and here {reason}: leave them out, or give a folder, shards or a list of files"
         )
-    if making.num_classes is None:
-        making = replace(making, num_classes=classes_of(dataset))
+    making = replace(making, told_classes=classes_of(dataset))
     keys = (loader.image_key, loader.label_key)
-    return GeneralLane(making, recipe_for(making.policy, collate, keys, making.form), reason)
+    recipe = recipe_for(making.policy, collate, keys, making.form, passive=loader.passive)
+    return GeneralLane(making, recipe, reason)
 
 
 def classes_of(dataset: Any) -> int | None:

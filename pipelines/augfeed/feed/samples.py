@@ -59,7 +59,7 @@ def _spelled(sample: Any, path: Path) -> Path:
     spelled = []
     for key in path:
         part = take(sample, (key,))
-        if isinstance(key, int) and _is_sequence(sample):
+        if isinstance(key, int) and is_sequence(sample):
             key = key % len(sample)
             key = sample._fields[key] if hasattr(sample, "_fields") else key
         spelled.append(key)
@@ -105,7 +105,7 @@ def parts_of(sample: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
     if isinstance(sample, Mapping):
         for key, part in sample.items():
             yield from parts_of(part, (*path, key))
-    elif _is_sequence(sample) and len(sample) <= LONG:
+    elif is_sequence(sample) and len(sample) <= LONG:
         names = getattr(sample, "_fields", range(len(sample)))
         for key, part in zip(names, sample, strict=True):
             yield from parts_of(part, (*path, key))
@@ -113,7 +113,8 @@ def parts_of(sample: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
         yield path, sample
 
 
-def _is_sequence(value: Any) -> bool:
+def is_sequence(value: Any) -> bool:
+    """Return whether a value is a sequence of parts, not a text."""
     return isinstance(value, Sequence) and not isinstance(value, str | bytes)
 
 
@@ -323,7 +324,7 @@ def describe(value: Any) -> str:
         return f"a PIL image {value.mode} {value.width}x{value.height}"
     if isinstance(value, Mapping):
         return f"a {kind} {{{', '.join(f'{k!r}: {describe(v)}' for k, v in value.items())}}}"
-    if _is_sequence(value):
+    if is_sequence(value):
         inner = ", ".join(map(describe, value[:LONG]))
         return f"a {kind} ({inner}{', ...' if len(value) > LONG else ''})"
     return f"a {kind}"

@@ -84,12 +84,25 @@ def scheduled(loader: Any, run: Run) -> Callable[[], Iterator[Ticket]]:
 
     The loader is not held on to: an iterator that did would keep its workers alive with it.
     """
-    made = Pass(run.seed or 0, run.epoch, run.position, mixes(loader._policy), run.check)
+    length, numbered = samples_in(loader)
+    made = Pass(
+        run.seed or 0, run.epoch, run.position, mixes(loader._policy), run.check, length, numbered
+    )
     batches, split = loader.batch_sampler, split_of(loader)
     if type(batches) is BatchSampler:
         cut = split or Split(batches.batch_size, batches.drop_last)
         return partial(_batched, batches.sampler, cut, made, run)
     return partial(_given, loader._index_sampler, made, batched=loader._auto_collation)
+
+
+def samples_in(loader: Any) -> tuple[int | None, bool]:
+    """Return the length of a loader's data set, if it has one, and whether we read it ourselves."""
+    if (recognised := getattr(loader._lane, "recognised", None)) is not None:
+        return len(recognised.source), True
+    try:
+        return len(loader.dataset), False
+    except Exception:  # whatever a foreign class raises
+        return None, False
 
 
 def _given(sampler: Any, made: Pass, *, batched: bool) -> Iterator[Ticket]:

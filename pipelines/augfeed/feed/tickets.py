@@ -1,6 +1,7 @@
 """Tickets: which samples a batch is made of, and under which numbers they are augmented."""
 
 import hashlib
+import operator
 import zlib
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
@@ -10,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from augfeed.errors import StateError
+from augfeed.errors import InputIndexError, InputTypeError, StateError
 from augfeed.plan import GROUP, Rows
 from augfeed.plan.rows import MAX_ID, SAMPLE_BITS, Ids
 from augfeed.read.order import batch_positions, steps_per_epoch
@@ -60,13 +61,18 @@ class Split:
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """What the tickets of one pass have in common: key of the draws, where to begin, mixing."""
+    """What the tickets of one pass have in common: key of the draws, where to begin, mixing.
+
+    `length` is that of the data set, if it has one; `numbered` says that only numbers name samples.
+    """
 
     seed: int
     epoch: int
     position: int
     mixing: bool
     check: int | None = None
+    length: int | None = None
+    numbered: bool = False
 
 
 def known_tickets(order: Ids, split: Split, made: Pass) -> Iterator[Ticket]:
@@ -119,7 +125,7 @@ def stream_tickets(chunks: Iterator[Chunk], made: Pass) -> Iterator[Ticket]:
     Mixing groups are runs of the indices as they come, so the sampler is asked for as much of the
     next batch as the last group of this one needs.
     """
-    stream = _Stream(chunks)
+    stream = _Stream(chunks, made)
     position, step, check, before = 0, 0, 0, list[Item]()
     while (given := stream.next()) is not None:
         own, single, emitted = given
@@ -143,8 +149,9 @@ def stream_tickets(chunks: Iterator[Chunk], made: Pass) -> Iterator[Ticket]:
 class _Stream:
     """Chunks of indices with their ids; the next can be looked at before it is taken."""
 
-    def __init__(self, chunks: Iterator[Chunk]) -> None:
+    def __init__(self, chunks: Iterator[Chunk], made: Pass) -> None:
         self._chunks, self._ahead = chunks, deque[Numbered]()
+        self._made = made
         self._times: Counter[int] = Counter()
 
     def next(self) -> Numbered | None:
@@ -167,7 +174,10 @@ class _Stream:
             return None
         own, single, emitted = given
         ids = []
-        for number in ids_of(own).tolist():
+        length = self._made.length
+        if self._made.numbered and length is not None:
+            check_numbers(own, length)
+        for number in ids_of(own, length).tolist():
             # See `augfeed.plan.rows.repeated`, which does the same for an order that is known.
             ids.append(number | (self._times[number] % (MAX_ID >> SAMPLE_BITS)) << SAMPLE_BITS)
             self._times[number] += 1
@@ -233,18 +243,38 @@ def _number(index: Any) -> Any:
         return index
 
 
-def ids_of(index: Sequence[Any]) -> Ids:
+def check_numbers(index: Sequence[Any], length: int) -> None:
+    """Raise `InputTypeError` or `InputIndexError` for an index of none of `length` samples."""
+    for item in index:
+        try:
+            number = operator.index(item)
+        except TypeError:
+            raise InputTypeError(
+                f"the sampler gives index {item!r}, which is not a whole number: this data set is "
+                "asked for samples by their numbers"
+            ) from None
+        if not -length <= number < length:
+            raise InputIndexError(
+                f"the sampler gives index {number}, and the data set has {length} samples: give "
+                f"numbers in [{-length}, {length})"
+            )
+
+
+def ids_of(index: Sequence[Any], length: int | None = None) -> Ids:
     """Return sample ids int64 `[N]` for indices: themselves, or a hash of keys that are no number.
 
-    Keys (strings, tuples) are named by 36 bits of the SHA-256 of their `repr`.
+    Numbers below 0 count from the end of a data set whose `length` is known. Keys (strings, tuples)
+    are named by 36 bits of the SHA-256 of their `repr`.
     """
     if all(type(item) is int and 0 <= item < TOP for item in index):
         return np.array(index, np.int64)
-    return np.array([_id(item) for item in index], np.int64)
+    return np.array([_id(item, length or 0) for item in index], np.int64)
 
 
-def _id(item: Any) -> int:
+def _id(item: Any, length: int) -> int:
     number: Any = item if isinstance(item, str | bytes) else _number(item)
+    if isinstance(number, int) and -length <= number < 0:
+        number += length
     if isinstance(number, int) and 0 <= number < TOP:
         return int(number)
     digest = hashlib.sha256(repr(number).encode()).digest()

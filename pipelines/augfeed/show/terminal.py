@@ -39,7 +39,7 @@ def findings_table(findings: Sequence[Finding], title: str) -> Table:
     for item in findings:
         effect = "" if item.worst is None else _number(item.worst)
         if isinstance(item.worst, float):
-            effect = f"{'at least' if item.rule == 'min_crop' else 'up to'} {effect}"
+            effect = f"{'at least' if item.rule.startswith('min_') else 'up to'} {effect}"
         given = escape(f"{item.operation}({item.parameter}={item.value!r})")
         table.add_row(given, effect, f"{item.rule}={_number(item.bound)}", verdicts[item.ok])
     return table

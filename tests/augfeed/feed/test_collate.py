@@ -92,7 +92,7 @@ def test_two_pictures_ask_for_image_key() -> None:
     data = Samples(lambda picture, label: (picture, picture, label), chw)
     with pytest.raises(InputError, match="image_key=0"):
         batches(data)
-    found = batches(data, image_key=0)
+    found = batches(data, image_key=0, passive=[1])
     assert torch.equal(found[0][0], native()[0][0])
     assert found[0][1].dtype == torch.uint8
 

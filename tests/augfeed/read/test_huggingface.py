@@ -214,7 +214,6 @@ def test_a_broken_picture_is_named() -> None:
         ({"features": {**CATS, "label": Value("string")}}, "holds no class numbers"),
         ({"features": {**CATS, "label": Value("float32")}}, "holds no class numbers"),
         ({"label": [0, None, 1, 0]}, "its column 'label' lacks 1 labels"),
-        ({"label": [0, -1, 1, 0]}, "labels[1]=-1 is negative"),
         ({"indices": []}, "the data set is empty"),
         ({"image": rows(b"xx", *FILES[1:])}, "data[0]['image']: is no picture"),
         ({"image": [{"bytes": None, "path": "https://a.b/c.png"}, *rows(*FILES[1:])]}, "not on"),
