@@ -1,6 +1,8 @@
 """The command `augfeed`."""
 
+import io
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -283,6 +285,10 @@ def policies() -> None:
 
 def main() -> None:
     """Run the command line."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # Names that its encoding lacks, or that are no text, are written as \\u732b.
+            stream.reconfigure(errors="backslashreplace")
     app()
 
 

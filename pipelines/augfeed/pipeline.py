@@ -37,8 +37,6 @@ from augfeed.read.whole import WholeFrames, reader_for
 from augfeed.targets import make_targets, softens
 
 Form = Literal["auto", "dense", "sparse"]
-# Of batches that a device makes as one: rows, bytes, and the part of its memory if that is more.
-TOGETHER_ROWS, TOGETHER_BYTES, TOGETHER_SHARE = 8192, 64 << 20, 512
 T = TypeVar("T")
 Indices = NDArray[np.int64]
 Making = tuple[Sequence[Callable[[], None]], Callable[[], Made]]
@@ -262,7 +260,6 @@ class Pipeline:
 
     def work_of(self, rows: Rows, *, seed: int, epoch: int, step: int) -> Work[Batch]:
         """Return a batch of given rows, in whatever order they came, under a seed of its own."""
-
         work = self.works_of([(rows, step)], seed=seed, epoch=epoch)
         return Work(work.tasks, lambda: work.finish()[0]())
 
@@ -275,8 +272,7 @@ class Pipeline:
         each = self.fixed.channels * self.size[0] * self.size[1] * self.output.dtype.itemsize
         if self._on_cpu_alone:
             return cpu_together(count, each, len(self.source))
-        most = max(TOGETHER_BYTES, self._maker.memory // TOGETHER_SHARE)
-        return max(1, min(TOGETHER_ROWS, most // each) // max(1, count))
+        return self._maker.together(count, each)
 
     def works_of(
         self, many: Sequence[tuple[Rows, int]], *, seed: int, epoch: int

@@ -49,7 +49,8 @@ def findings_table(findings: Sequence[Finding], title: str) -> Table:
 def patience(console: Console, what: str) -> Iterator[None]:
     """Show what is being done, and after some seconds why it may take long."""
     reason = f"{what} ({FIRST_TIME})"
-    with console.status(what) as status:
+    spinner = "dots" if console.encoding.startswith("utf") else "line"
+    with console.status(what, spinner=spinner) as status:
 
         def explain() -> None:
             if console.is_terminal:
