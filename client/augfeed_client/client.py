@@ -10,6 +10,7 @@ import torch
 
 from augfeed.batch import Batch
 from augfeed.errors import InputError
+from augfeed.integers import whole_number
 from augfeed.policy import Policy
 from augfeed.presets import resolve_policy
 from augfeed.wire import MEDIA_TYPE, Description, decode_batch, encode
@@ -52,8 +53,12 @@ class Client:
         self, description: Description, epoch: int, step: int, *, rank: int = 0, world: int = 1
     ) -> Batch:
         """Return a batch of a plan, or the part of a rank; labels as they are sent."""
+        place = (
+            whole_number("epoch", epoch, 0), whole_number("step", step, 0),
+            whole_number("rank", rank, 0), whole_number("world", world, 1),
+        )  # fmt: skip
         info = self.register(description)
-        request = batch_request(info, (epoch, step, rank, world), info.fingerprint)
+        request = batch_request(info, place, info.fingerprint)
         found: Batch = self._replicas.ask(request)
         return found
 
@@ -85,13 +90,17 @@ class Client:
         """
         if (images is None) == (dataset is None):
             raise InputError("preview() needs either images or dataset: give one of them")
+        known = ("epoch",) if dataset is None else ("indices", "epochs")
+        if unknown := sorted(set(options) - set(known)):
+            raise InputError(f"options {unknown} are unknown: use some of {[*known]}")
+        seed = whole_number("seed", seed, 0)
         if dataset is not None:
             told = {"dataset": dataset, "policy": _text(policy), "seed": seed, **options}
             headers = {"Content-Type": "application/json"}
             path, body = "/v1/preview", json.dumps(told).encode()
         else:
-            asked = {"policy": _text(policy), "seed": str(seed),
-                     "epoch": str(options.pop("epoch", 0))}  # fmt: skip
+            epoch = whole_number("epoch", options.get("epoch", 0), 0)
+            asked = {"policy": _text(policy), "seed": str(seed), "epoch": str(epoch)}
             path, headers, body = _pushed("/v1/preview", images, None, None, asked)
         request = Request("POST", path, "preview", headers, body,
                           check=lambda answer: bytes(answer.body))  # fmt: skip
@@ -122,8 +131,12 @@ class Client:
                  "num_classes": "num_classes"}  # fmt: skip
         if unknown := sorted(set(options) - set(known)):
             raise InputError(f"options {unknown} are unknown: use some of {[*known]}")
-        given = {known[name]: str(value) for name, value in options.items() if value is not None}
-        return {"policy": _text(policy), "seed": str(seed), "epoch": str(epoch), **given}
+        given = {known[name]: value for name, value in options.items() if value is not None}
+        numbers = {"seed": seed, "epoch": epoch}
+        if "num_classes" in given:
+            numbers["num_classes"] = given["num_classes"]
+        given |= {name: whole_number(name, value, 0) for name, value in numbers.items()}
+        return {"policy": _text(policy), **{name: str(value) for name, value in given.items()}}
 
 
 def _batch(answer: Answer) -> Batch:

@@ -1,6 +1,5 @@
 """The images of a request: read from safetensors or files, within limits."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -160,17 +159,3 @@ def _with_labels(
         if not np.isfinite(array).all():
             raise invalid("labels are not finite: send numbers")
     return Images(pictures, array, numbers.numpy(), channels)
-
-
-def request_of(text: bytes) -> dict[str, Any]:
-    """Return the JSON object of a multipart request's field; raise `Problem`."""
-    try:
-        found = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise Problem(400, "malformed", f"the field 'request' is no JSON: {error}") from None
-    if not isinstance(found, dict):
-        raise Problem(400, "malformed", "the field 'request' is no JSON object: send one")
-    return found
-
-
-__all__ = ["Images", "from_files", "from_tensors", "invalid", "request_of"]

@@ -37,7 +37,7 @@ SMALL, TOGETHER = 32, 256  # images of a request that waits, and of those made t
 class Ask(BaseModel):
     """What is asked of images, beside themselves."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     policy: str = Field(description="a preset, a line such as 'hflip | cutmix(1.0)', or JSON")
     seed: int = Field(0, ge=0, lt=2**64)
