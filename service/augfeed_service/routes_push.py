@@ -12,11 +12,11 @@ from augfeed.wire import MEDIA_TYPE, encode_batch
 from augfeed_service import kserve
 from augfeed_service.documents import BINARY, batch_answer, images_body, problems
 from augfeed_service.formats import SAFETENSORS, TYPES, npz, wanted
-from augfeed_service.images import Images, from_files, from_tensors
+from augfeed_service.images import Images, from_files, from_tensors, invalid, undecoded
 from augfeed_service.parameters import json_object
 from augfeed_service.preview import PreviewAsk, draw, drawn_of
 from augfeed_service.problems import Problem
-from augfeed_service.push import Ask, Push
+from augfeed_service.push import Ask, Push, too_small
 from augfeed_service.sending import BytesResponse
 from augfeed_service.service import Service, service_of
 
@@ -189,7 +189,8 @@ def _of_images(service: Service, images: Images, ask: Ask) -> bytes:
     try:
         return _png(drawn_of(images, policy, ask, service.settings))
     except AugfeedError as error:
-        raise Problem(422, "invalid-images", str(error)) from None
+        wrong = undecoded(images) or too_small(Push(images, ask, policy))
+        raise invalid(str(error), wrong or None) from None
 
 
 def _png(picture: Any) -> bytes:
