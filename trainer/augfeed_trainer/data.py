@@ -11,7 +11,6 @@ import torch
 
 from augfeed import DataLoader, open_source
 from augfeed.errors import InputError, MissingExtraError
-from augfeed.invariances import KNOWN
 from augfeed.policy import Normalize, Policy
 from augfeed.presets import IMAGENET_MEAN, IMAGENET_STD, without_augmentation
 from augfeed.read.arrays import ArraySource
@@ -19,12 +18,12 @@ from augfeed.read.idx import idx_images
 from augfeed.read.sources import Source
 from augfeed.read.subset import subset
 from augfeed_trainer.models.networks import Shape
+from augfeed_trainer.names import named
 from augfeed_trainer.parts import Shares, class_numbers, split
 from augfeed_trainer.recipe import Recipe
 
 VALIDATION = 2000  # pictures that a validation part is not cut below
 STATISTICS = 2048  # pictures that mean and standard deviation are taken of
-ALIASES = {"fashion-mnist": "fashion", "cifar10": "cifar", "cifar100": "cifar"}
 LOADERS = "augfeed.loaders"  # entry points: loaders of batches made elsewhere
 TEST_ARRAYS = ("x_test", "test_images")  # of an .npz file, as `open_source` names them
 MIXERS = ("mixup", "cutmix", "one_of")
@@ -87,7 +86,7 @@ def open_data(text: str, *, validation: float = 0.1, test: float = 0.2, seed: in
     is left. Shares hold in each class. Raises `InputError`.
     """
     shares = Shares(validation, test)
-    name, path = _named(text)
+    name, path = named(text)
     if text == "digits":
         whole, tested = _digits(), None
     else:
@@ -109,7 +108,7 @@ def open_served(text: str, *, seed: int = 0) -> Data:
     A service knows of no validation part, so that is a half of the test part, in each class.
     Raises `InputError` where the data set brings no test part.
     """
-    name, path = _named(text)
+    name, path = named(text)
     tested = None if text == "digits" else _test_part(Path(path))
     if tested is None:
         raise InputError(
@@ -125,17 +124,6 @@ def open_served(text: str, *, seed: int = 0) -> Data:
         )
     parts = whole, subset(tested, held), subset(tested, rest)
     return Data(*parts, Path(path).name, name or whole.name)
-
-
-def _named(text: str) -> tuple[str | None, str]:
-    name, colon, path = text.partition(":")
-    if colon and ALIASES.get(name, name) in KNOWN:
-        return ALIASES.get(name, name), path
-    if colon and not Path(text).exists() and "/" not in name:
-        raise InputError(
-            f"data={text!r}: {name!r} is no known name: use one of {[*KNOWN, *ALIASES]}"
-        )
-    return None, text
 
 
 def _digits() -> Source:

@@ -1,13 +1,13 @@
 """Normalisation layers as one setting: over which axes a layer takes its mean and variance."""
 
-from typing import Literal, get_args
+from typing import get_args
 
 import torch
 from torch import nn
 
 from augfeed.errors import InputError
+from augfeed_trainer.recipe import Norm as Norm
 
-Norm = Literal["batch", "instance", "group", "layer", "none"]
 GROUPS = 32  # of the paper; fewer channels than that come in pairs or alone
 
 # Learned scales and shifts, and what they belong to: never penalised, never noisy.
