@@ -26,9 +26,10 @@ class Course:
         return len(self.sampler)
 
     def __iter__(self) -> Iterator[Any]:
-        return self._walk(iter(self.sampler))
+        return self._walk(self.run.opened(self.sampler))
 
     def _walk(self, batches: Iterator[Any]) -> Iterator[Any]:
+        self.run.begin()
         position, check, begin = 0, 0, self.run.position
         wanted = self.run.check
         for batch in batches:

@@ -206,7 +206,7 @@ def check_order(wanted: int | None, check: int, position: int) -> None:
     if wanted is not None and wanted != check:
         raise StateError(
             f"the sampler gives another order than when the state was taken (position {position}): "
-            "seed it, or restore it, before the loader goes on"
+            "give it a generator=, whose state is kept, or restore it before the loader goes on"
         )
 
 
