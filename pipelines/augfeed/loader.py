@@ -254,14 +254,16 @@ class DataLoader(torch.utils.data.DataLoader[T_co]):
         """Go on where a state was taken: the next iterator yields the batch after it.
 
         Also with another number of workers, or of ranks and samples a rank where `position` is a
-        whole number of batches. Raises `StateError` for a state of other data, policy or seed, or
-        of other generators.
+        whole number of batches. Raises `StateError` for a state of other data, policy, seed or
+        generators.
         """
         run = run_of(state, self.seed, choice.identity_of(self))
         run.wanted = generators.check_states(self, state)
         if split := schedule.split_of(self):
             steps = split.steps(len(schedule.own_sampler(self)))
-            first_step(run.position, split.batch_size * split.world, steps)
+            for place in (run.position, *(end for part in run.given for end in part)):
+                first_step(place, split.batch_size * split.world, steps)
+        coming.check_counted(self, run)
         self._next = run
 
     # How a pass begins
@@ -298,7 +300,7 @@ class DataLoader(torch.utils.data.DataLoader[T_co]):
             self._opening = None
         if course is None:
             run.begin()
-        return counted(iterator, run, course)
+        return counted(iterator, run, course, loose=coming.is_loose(self))
 
     def _augmented(self, run: Run, lane: Any) -> Feed:
         check_split(self)
@@ -319,7 +321,7 @@ class DataLoader(torch.utils.data.DataLoader[T_co]):
         epoch = schedule.told_epoch(self)
         if epoch is None or epoch == run.epoch:
             return given
-        run.epoch, run.position, run.check, run.token = epoch, 0, None, None
+        run.epoch, run.position, run.check, run.token, run.given = epoch, 0, None, None, ()
         self._epoch, self._seen = epoch + 1, epoch
         assert self._lane is not None
         generator = self.generator if self.generator is not None else torch.default_generator

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from torch.utils.data import RandomSampler
@@ -10,6 +10,7 @@ from torch.utils.data import RandomSampler
 from augfeed.errors import InputError, InputTypeError, StateError
 from augfeed.feed.generators import Generators, Packed
 from augfeed.feed.shuffle import Replay
+from augfeed.feed.tickets import Ranges
 from augfeed.integers import whole_number
 from augfeed.philox import check_key
 
@@ -22,8 +23,9 @@ class Run:
 
     `position` counts samples over all ranks (batches for an iterable data set). `replay` knows what
     an order of torch's came from, `token` what it is to come from; so do `generators`, once there
-    is an iterator, and `wanted`. An iterator and its loader share a run, so that a loader need not
-    hold an iterator, and its workers, to know where it stands.
+    is an iterator, and `wanted`. `given` is what a state says was given behind `position`, where
+    batches come as workers make them. An iterator and its loader share a run, so that a loader need
+    not hold an iterator, and its workers, to know where it stands.
     """
 
     epoch: int
@@ -35,11 +37,37 @@ class Run:
     done: bool = False
     wanted: list[Packed] | None = None
     generators: Generators | None = None
+    given: Ranges = ()
+    _behind: dict[int, tuple[int, int | None]] = field(default_factory=dict)
 
     def begin(self) -> None:
         """Get ready to draw the order."""
         if self.generators is not None:
             self.generators.begin()
+
+    def gave(self, begin: int, end: int, check: int | None) -> None:
+        """Count a batch that came before, or after, its turn."""
+        self._behind[begin] = (end, check)
+        skipped = dict(self.given)
+        while True:
+            if self.position in self._behind:
+                self.position, self.check = self._behind.pop(self.position)
+            elif self.position in skipped:
+                self.position, self.check = skipped[self.position], None
+            else:
+                return
+
+    @property
+    def ahead(self) -> list[list[int]]:
+        """What was given behind `position`, as `[begin, end]`, in order."""
+        parts = [*self.given, *((begin, end) for begin, (end, _) in self._behind.items())]
+        joined: list[list[int]] = []
+        for begin, end in sorted(part for part in parts if part[0] >= self.position):
+            if joined and joined[-1][1] == begin:
+                joined[-1][1] = end
+            else:
+                joined.append([begin, end])
+        return joined
 
     def opened(self, sampler: Any) -> Iterator[Any]:
         """Return the iterator of a sampler of torch's loader."""
@@ -53,6 +81,7 @@ class Run:
 
 def state_of(run: Run, identity: dict[str, Any]) -> dict[str, Any]:
     """Return the state of a run that is not done, as JSON."""
+    ahead = {"given": given} if (given := run.ahead) else {}
     return {
         "version": VERSION,
         "epoch": run.epoch,
@@ -61,6 +90,7 @@ def state_of(run: Run, identity: dict[str, Any]) -> dict[str, Any]:
         "order": run.replay.token if run.replay else run.token,
         "check": run.check,
         "generators": run.generators.states if run.generators else run.wanted,
+        **ahead,
         **identity,
     }
 
@@ -94,7 +124,19 @@ def run_of(state: Any, seed: int | None, identity: dict[str, Any]) -> Run:
     if not isinstance(order, int | str | None) or not _is_seed(order):
         raise StateError(f"the state is broken: order={order!r} is not what an order comes from")
     token = order if isinstance(order, int) else None
-    return Run(epoch, state["seed"], position, state["check"], token)
+    given = _ranges(state.get("given", []), position)
+    return Run(epoch, state["seed"], position, state["check"], token, given=given)
+
+
+def _ranges(given: Any, position: int) -> Ranges:
+    try:
+        found = tuple((whole_number("begin", a, 0), whole_number("end", b, 0)) for a, b in given)
+    except (InputError, TypeError, ValueError):
+        found = ((1, 0),)
+    ends = [position, *(place for part in found for place in part)]
+    if ends != sorted(set(ends)):
+        raise StateError(f"the state is broken: given={given!r} are not parts behind {position!r}")
+    return found
 
 
 def _is_seed(order: int | str | None) -> bool:

@@ -84,7 +84,9 @@ def scheduled(loader: Any, run: Run) -> Callable[[], Iterator[Ticket]]:
 
     The loader is not held on to: an iterator that did would keep its workers alive with it.
     """
-    made = Pass(run.seed or 0, run.epoch, run.position, mixes(loader._policy), run.check)
+    made = Pass(
+        run.seed or 0, run.epoch, run.position, mixes(loader._policy), run.check, run.given
+    )  # fmt: skip
     batches, split = loader.batch_sampler, split_of(loader)
     if type(batches) is BatchSampler:
         cut = split or Split(batches.batch_size, batches.drop_last)
