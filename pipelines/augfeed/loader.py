@@ -126,7 +126,8 @@ class DataLoader(torch.utils.data.DataLoader[T_co]):
         self._lane: GeneralLane | NativeLane | None = None
         items = dataset
         if self._policy is not None:
-            collate_fn = choice.given_collate(collate_fn)
+            batched = batch_size is not None or batch_sampler is not None
+            collate_fn = choice.given_collate(collate_fn, batched=batched)
             making = Making(
                 self._policy, Output(dtype, channels_last), engine, device, targets, num_classes,
                 resident, reading,
