@@ -28,6 +28,7 @@ from augfeed.plan.rows import joined
 from augfeed.policy import CutMix, Mixup, OneOf, Policy, Resize
 from augfeed.policy.check import check_policy
 from augfeed.read.frames import Frames
+from augfeed.read.huggingface import with_size
 from augfeed.read.order import batch_positions, epoch_order, steps_per_epoch
 from augfeed.read.reading import Reading
 from augfeed.read.sources import Source, open_source
@@ -90,7 +91,7 @@ class Pipeline:
         if targets not in get_args(Form):
             raise InputError(f"targets={targets!r} is unknown: use one of {get_args(Form)}")
         check_key(seed, 0)
-        self.source: Source = open_source(data)
+        self.source: Source = with_size(open_source(data), policy)
         self.policy, self.order, self.seed = policy, order, seed
         self.output, self.form, self.place, self.reading = output, targets, place, reading
         output.check(policy)

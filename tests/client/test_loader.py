@@ -325,6 +325,24 @@ def test_the_client_loads_no_engine_and_no_server() -> None:
     subprocess.run([sys.executable, "-c", code], check=True, env={"PYTHONPATH": ":".join(sys.path)})
 
 
+@pytest.mark.parametrize("ending", ["", "raise SystemExit(0)", "sys.kept = held; del held"])
+def test_a_script_that_ends_within_a_pass_ends_in_silence(running: Running, ending: str) -> None:
+    code = f"""
+import sys
+from augfeed_client import RemoteLoader
+loader = RemoteLoader({running.url!r}, dataset="digits", policy="hflip", batch_size=4)
+held = [iter(loader), loader.batches()]
+for iterator in held:
+    next(iterator)
+{ending}
+"""
+    ended = subprocess.run(
+        [sys.executable, "-X", "dev", "-W", "ignore", "-c", code], capture_output=True, text=True,
+        env={"PYTHONPATH": ":".join(sys.path)}, check=False,
+    )  # fmt: skip
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
 # Frameworks
 
 

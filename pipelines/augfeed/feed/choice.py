@@ -2,11 +2,20 @@
 
 import os
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import IterableDataset, IterDataPipe, MapDataPipe
+from torch.utils.data import (
+    IterableDataset,
+    IterDataPipe,
+    MapDataPipe,
+    default_collate,
+    default_convert,
+)
+from torch.utils.data._utils.collate import collate as collate_by
+from torch.utils.data._utils.collate import default_collate_fn_map
 
 from augfeed.errors import InputError, InputTypeError
 from augfeed.feed.lanes import GeneralLane, Making, NativeLane, recipe_for
@@ -54,9 +63,23 @@ def guarded(collate: Any) -> GuardedCollate:
     return GuardedCollate(collate)
 
 
-def given_collate(collate: Any) -> Any:
-    """Return the caller's own collate function, where an augmenting loader's was passed on."""
-    return collate.given if isinstance(collate, GuardedCollate) else collate
+def given_collate(collate: Any, *, batched: bool) -> Any:
+    """Return the caller's own collate function; None where it is what torch takes by itself.
+
+    An augmenting loader's own may have been passed on.
+    """
+    given = collate.given if isinstance(collate, GuardedCollate) else collate
+    plain: Any = given
+    if isinstance(given, partial) and _binds_nothing(given):
+        plain = default_collate if given.func is collate_by else given.func
+    default = plain is default_collate or (plain is default_convert and not batched)
+    return None if default else given
+
+
+def _binds_nothing(given: partial[Any]) -> bool:
+    # `default_collate` is `collate` with torch's own table.
+    bound = {"collate_fn_map": default_collate_fn_map} if given.func is collate_by else {}
+    return not given.args and given.keywords == bound
 
 
 def policy_of(policy: Any, dataset: Any) -> Policy | None:

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader as TorchLoader
-from torch.utils.data import IterableDataset, Sampler, default_collate
+from torch.utils.data import IterableDataset, Sampler
 
 from augfeed.batch import Batch
 from augfeed.costs import Costs
@@ -379,9 +379,8 @@ class Threads:
 def recipe_for(
     policy: Policy, collate: Any, keys: tuple[Any, Any], form: Form, *, passive: Any = None
 ) -> Recipe:
-    """Return what workers need to know; torch's own collate function is the default one."""
+    """Return what workers need to know."""
     if collate is not None and not callable(collate):
         raise InputTypeError(f"collate_fn={collate!r} is no function: give one, or None")
     labelled = softens(policy) or form != "auto"
-    own = None if collate is default_collate else collate
-    return Recipe(policy, own, *keys, labelled, Still.under(policy, passive))
+    return Recipe(policy, collate, *keys, labelled, Still.under(policy, passive))

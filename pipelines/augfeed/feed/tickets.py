@@ -19,6 +19,7 @@ from augfeed.read.order import batch_positions, steps_per_epoch
 Chunk = tuple[list[Any], bool, bool]  # indices, whether it is one alone, whether it comes out
 Item = tuple[Any, int]  # an index, and the id under which it is augmented
 Numbered = tuple[list[Item], bool, bool]
+Ranges = tuple[tuple[int, int], ...]  # of positions, each from one to before another
 TOP = 1 << SAMPLE_BITS
 WORKER_BITS, COUNT_BITS = 10, 28  # of the 48 bits that name a sample of an iterable data set
 
@@ -28,9 +29,9 @@ class Ticket:
     """One batch to make: `index` is what the sampler gave for each of `rows`, partners included;
     None where the ids of the rows say it.
 
-    `end` is the position in the epoch behind it, over all ranks; `check` a checksum of all indices
-    up to it, where the order is a sampler's of which nothing is known. `single` marks a sample that
-    comes alone (`batch_size=None`).
+    `begin` is its position in the epoch, over all ranks, and `end` that behind it; `check` a
+    checksum of all indices up to it, where the order is a sampler's of which nothing is known.
+    `single` marks a sample that comes alone (`batch_size=None`).
     """
 
     step: int
@@ -41,6 +42,7 @@ class Ticket:
     end: int
     check: int | None = None
     single: bool = False
+    begin: int = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,7 @@ class Pass:
     check: int | None = None
     length: int | None = None
     numbered: bool = False
+    given: Ranges = ()
 
 
 def known_tickets(order: Ids, split: Split, made: Pass) -> Iterator[Ticket]:
@@ -84,13 +87,15 @@ def known_tickets(order: Ids, split: Split, made: Pass) -> Iterator[Ticket]:
     steps = split.steps(len(order))
     first = first_step(made.position, together, steps)
     for step in range(first, steps):
+        begin, end = step * together, (step + 1) * together
+        if was_given(begin, end, made.given):
+            continue
         positions = batch_positions(
             len(order), batch_size=split.batch_size, step=step, rank=split.rank,
             world=split.world, drop_last=split.drop_last,
         )  # fmt: skip
         rows = Rows.at(positions, order, mixing=made.mixing)
-        end = (step + 1) * together
-        yield Ticket(step, made.epoch, made.seed, None, rows, end)
+        yield Ticket(step, made.epoch, made.seed, None, rows, end, begin=begin)
 
 
 def first_step(position: int, together: int, steps: int) -> int:
@@ -137,9 +142,10 @@ def stream_tickets(chunks: Iterator[Chunk], made: Pass) -> Iterator[Ticket]:
         if emitted and position >= made.position:
             if position == made.position:
                 check_order(made.check, passed, position)
-            rows, index = _rows(own, before, stream if made.mixing else None, position)
-            whole = index[0] if single and len(index) == 1 else index
-            yield Ticket(step, made.epoch, made.seed, whole, rows, end, check, single)
+            if not was_given(position, end, made.given):
+                rows, index = _rows(own, before, stream if made.mixing else None, position)
+                whole = index[0] if single and len(index) == 1 else index
+                yield Ticket(step, made.epoch, made.seed, whole, rows, end, check, single, position)
         elif emitted:
             check_border(made.position, position, end)
         before = (before + own)[-GROUP:]
@@ -211,12 +217,22 @@ def check_border(begin: int, position: int, end: int) -> None:
         )
 
 
+def was_given(begin: int, end: int, given: Ranges) -> bool:
+    """Return whether a batch is among those given; raise `StateError` if a part of it is."""
+    for first, last in given:
+        check_border(first, begin, end)
+        check_border(last, begin, end)
+        if first <= begin < last:
+            return True
+    return False
+
+
 def check_order(wanted: int | None, check: int, position: int) -> None:
     """Raise `StateError` unless the indices before a position are those of the state."""
     if wanted is not None and wanted != check:
         raise StateError(
             f"the sampler gives another order than when the state was taken (position {position}): "
-            "seed it, or restore it, before the loader goes on"
+            "give it a generator=, whose state is kept, or restore it before the loader goes on"
         )
 
 

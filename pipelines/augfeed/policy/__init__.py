@@ -221,7 +221,7 @@ class Policy(BaseModel):
             return resize.size
         if source is None:
             raise PolicyError(
-                "pictures of different sizes need one size to make a batch: add "
+                "pictures of different, or unknown, sizes need one size to make a batch: add "
                 "random_resized_crop(size), or resize(size) | center_crop(size)"
             )
         return resized(resize, source)
