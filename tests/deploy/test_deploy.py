@@ -160,7 +160,6 @@ def nginx(tmp_path: Path) -> Iterator[tuple[int, list[str]]]:
 
 
 @needs_nginx
-@pytest.mark.timeout(60)
 def test_nginx_keeps_batches_and_asks_for_each_once(tmp_path: Path) -> None:
     path = "/v1/plans/0123abcd/epochs/0/batches/"
     with nginx(tmp_path) as (port, asked):

@@ -19,10 +19,7 @@ from augfeed.read.cache.known import BAD, GOOD, Known
 from augfeed.read.cache.pack import RECORD
 from tests.augfeed.read.test_cache import in_child, picture, work_side_by_side
 
-pytestmark = [
-    pytest.mark.timeout(60),
-    pytest.mark.skipif(not hasattr(os, "fork"), reason="written with forked processes"),
-]
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="written with forked processes")
 
 KEY = Key(8, 3, "reader 1")
 SIZES = [picture(k).size for k in range(100)]

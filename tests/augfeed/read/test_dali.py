@@ -201,7 +201,6 @@ def without_scan(file: bytes) -> bytes:
 
 
 @needs_dali
-@pytest.mark.timeout(60)
 @pytest.mark.parametrize("as_on_gpu", [False, True])
 def test_broken_files_are_named_and_change_no_other_frame(as_on_gpu: bool) -> None:
     asked = batch(helds=[1, 8])
@@ -233,7 +232,6 @@ def test_damage_within_a_scan_gives_the_pixels_that_the_cpu_reader_gives() -> No
 
 
 @needs_dali
-@pytest.mark.timeout(60)
 @pytest.mark.parametrize("as_on_gpu", [False, True])
 def test_many_threads_get_the_frames_that_they_asked_for_from_one_pipeline(
     as_on_gpu: bool, monkeypatch: pytest.MonkeyPatch
@@ -277,7 +275,6 @@ def test_a_call_that_was_interrupted_leaves_nothing_to_the_next() -> None:
 
 
 @needs_dali
-@pytest.mark.timeout(60)
 def test_a_copy_and_a_closed_decoder_start_anew() -> None:
     one = Batch.of([jpeg()], [next(views(SIZE))])
     decoder = DaliDecoder(CPU, 2, 3, SIZE, as_on_gpu=True)
@@ -296,7 +293,6 @@ def _in_child(one: Batch) -> Pixels:
 
 
 @needs_dali
-@pytest.mark.timeout(60)
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows does not fork")
 def test_a_forked_process_makes_frames(monkeypatch: pytest.MonkeyPatch) -> None:
     one = Batch.of([jpeg()], [next(views(SIZE))])
