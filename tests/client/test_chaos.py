@@ -13,7 +13,6 @@ import pytest
 from augfeed_client import Connection, RemoteLoader
 from tests.client.faults import Herd
 
-pytestmark = pytest.mark.timeout(120)
 EPOCHS, STEP = 6, 0.015  # seconds that a training step takes
 BATCHES = 30
 

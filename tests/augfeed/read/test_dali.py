@@ -25,6 +25,7 @@ from augfeed.read.dali import DaliDecoder, available, fits
 from augfeed.read.decode import Channels, decode
 from augfeed.read.exif import upright_size
 from augfeed.read.jpeg import read_header
+from tests.waiting import HANG
 
 needs_dali = pytest.mark.skipif(available() is not None, reason=f"{available()}")
 
@@ -301,7 +302,7 @@ def test_a_forked_process_makes_frames(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(globals(), "_decoder", decoder)
     pool: Pool
     with multiprocessing.get_context("fork").Pool(1) as pool:
-        np.testing.assert_array_equal(pool.apply_async(_in_child, (one,)).get(30), expected)
+        np.testing.assert_array_equal(pool.apply_async(_in_child, (one,)).get(HANG), expected)
     np.testing.assert_array_equal(one.frames(decoder), expected)
 
 
