@@ -38,6 +38,8 @@ WITHOUT = "not cuda and not dali"  # interpreted or another's: no Python changes
 
 PLUGINS = ("-p", "no:cacheprovider", "-p", "no:anyio")  # an older anyio's warns of a newer pytest
 
+OLD = ("-W", "ignore::DeprecationWarning")  # of libraries about newer ones beside them
+
 # Linters need newer libraries than users do, and `cuda` a newer torch than the lowest.
 EXTRAS = ("kornia", "service", "client", "demo", "train")
 TOOLS = ("pytest", "pytest-timeout", "hypothesis", "httpx", "psutil", "safetensors", "scipy")
@@ -52,6 +54,7 @@ class Environment:
     requirements: tuple[str, ...]
     constraints: str
     tests: tuple[str, ...]
+    options: tuple[str, ...] = ()
 
 
 def pythons(project: dict[str, Any]) -> list[str]:
@@ -83,7 +86,7 @@ def environments(project: dict[str, Any]) -> Iterator[Environment]:
         yield Environment(f"py{version}", version, (".[dev]",), tested, (*CORE, HOUSE))
     everything = (f".[{','.join(EXTRAS)}]", *TOOLS)
     constraints = "\n".join(lowest(project)) + "\n"
-    yield Environment("lowest", versions[0], everything, constraints, tuple(CORE))
+    yield Environment("lowest", versions[0], everything, constraints, tuple(CORE), OLD)
 
 
 def interpreter(version: str) -> str | None:
@@ -125,7 +128,7 @@ def run(environment: Environment, arguments: list[str]) -> tuple[bool, str]:
     except subprocess.CalledProcessError:
         return False, "FAILED: cannot be installed"
     print(f"==> {environment.name}", flush=True)
-    command = [own, "-m", "pytest", "-q", *PLUGINS, "-k", WITHOUT]
+    command = [own, "-m", "pytest", "-q", *PLUGINS, "-k", WITHOUT, *environment.options]
     begun, last = time.monotonic(), ""
     with subprocess.Popen([*command, *environment.tests, *arguments], cwd=ROOT, text=True,
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as tests:  # fmt: skip

@@ -95,19 +95,19 @@ class Fails(torch_data.Dataset[int]):
 
 
 class Ends(torch_data.Dataset[int]):
-    """Two samples, of which the second kills the process, or keeps it until an event."""
+    """Two samples, of which the second keeps the process until an event, or kills it then."""
 
-    def __init__(self, event: Any = None) -> None:
-        self.event = event
+    def __init__(self, event: Any, *, killed: bool = False) -> None:
+        self.event, self.killed = event, killed
 
     def __len__(self) -> int:
         return 2
 
     def __getitem__(self, index: int) -> int:
-        if index and self.event is None:
-            os.kill(os.getpid(), signal.SIGKILL)
-        elif index:
+        if index:
             self.event.wait(HANG)
+        if index and self.killed:
+            os.kill(os.getpid(), signal.SIGKILL)
         return index
 
 
@@ -274,7 +274,11 @@ def test_an_error_of_a_stream_ends_the_share_of_one_worker(loader_class: Any) ->
 
 
 def test_a_killed_worker_is_an_error(loader_class: Any) -> None:
-    error = first_error(iter(loader_class(Ends(), **ONE)))
+    came = multiprocessing.get_context("fork").Event()
+    iterator = iter(loader_class(Ends(came, killed=True), **ONE))
+    assert next(iterator).tolist() == [0]  # its memory is handed over by the worker
+    came.set()
+    error = first_error(iterator)
     assert type(error) is RuntimeError
     assert re.search(r"DataLoader worker \(pid.*(killed|exited)", str(error))
 
