@@ -1,6 +1,5 @@
 import json
 import threading
-import time
 from io import StringIO
 from typing import Any
 
@@ -32,6 +31,7 @@ from augfeed.show.grid import wrap
 from augfeed.show.labels import share_parts, shares_of
 from augfeed.show.pictures import SMALL, display, original
 from augfeed.targets import Targets
+from tests.waiting import eventually
 
 NAMES = ("shirt", "bag", "coat")
 CHAIN = (
@@ -297,12 +297,13 @@ def test_of_a_partner_only_what_was_applied_is_told() -> None:
 
 @pytest.mark.parametrize("slow", [True, False])
 def test_what_takes_long_gives_its_reason(slow: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(terminal, "PATIENCE", 0.01 if slow else 30.0)
-    printed = StringIO()
+    monkeypatch.setattr(terminal, "PATIENCE", 0.01 if slow else 3600.0)
+    printed, before = StringIO(), set(threading.enumerate())
     with terminal.patience(Console(file=printed), "drawing"):
-        time.sleep(0.1)
+        assert not slow or eventually(lambda: "compiling" in printed.getvalue())
     assert ("compiling" in printed.getvalue()) == slow
-    assert not [thread for thread in threading.enumerate() if isinstance(thread, threading.Timer)]
+    timers = {one for one in threading.enumerate() if isinstance(one, threading.Timer)}
+    assert timers <= before
 
 
 # Labels

@@ -48,9 +48,8 @@ class Proxy:
         with suppress(OSError):
             while data := source.recv(1 << 16):
                 target.sendall(data)
-        for one in (source, target):
-            with suppress(OSError):
-                one.shutdown(socket.SHUT_RDWR)
+        with suppress(OSError):
+            target.shutdown(socket.SHUT_WR)
 
     def _spoil(self, source: socket.socket, target: socket.socket) -> None:
         # Of one connection: each answer begins with its head.
@@ -69,7 +68,11 @@ class Proxy:
                 else:
                     target.sendall(data)
                 sent += len(data)
+        # Nothing ends while another thread waits for it: `_pass` waits for the target.
+        end = socket.SHUT_RD if fault == "reset" else socket.SHUT_RDWR
         for one in (source, target):
+            with suppress(OSError):
+                one.shutdown(end)
             with suppress(OSError):
                 one.close()
 

@@ -299,7 +299,6 @@ def test_the_first_exif_block_that_turns_a_picture_counts() -> None:
         assert header is not None and header.held == held
 
 
-@pytest.mark.timeout(60)
 def test_very_many_exif_blocks_take_no_time_squared() -> None:
     file = io.BytesIO()
     Image.new("RGB", (5, 3)).save(file, "JPEG")
