@@ -17,6 +17,7 @@ from augfeed.engines.cuda.noise import (
     load_key,
     load_sigmas,
     noisy_value,
+    number,
     salted_value,
 )
 from augfeed.engines.cuda.read import load_fills, load_frame, moved, places, read_frame, tiled
@@ -160,11 +161,11 @@ def augment(
     # The last program of a picture ends with it.
     steps, top, left = STEPS, 0, 0
     if TILE > 0:
-        across, number = (width + TILE - 1) // TILE, tl.program_id(1) * STEPS
-        line = (number.to(tl.uint32) // across.to(tl.uint32)).to(tl.int32)
-        top, left = line * (BLOCK // TILE), (number - line * across) * TILE
+        across, tile = (width + TILE - 1) // TILE, tl.program_id(1) * STEPS
+        line = (tile.to(tl.uint32) // across.to(tl.uint32)).to(tl.int32)
+        top, left = line * (BLOCK // TILE), (tile - line * across) * TILE
         down = (height + BLOCK // TILE - 1) // (BLOCK // TILE)
-        steps = tl.minimum(STEPS, down * across - number)
+        steps = tl.minimum(STEPS, down * across - tile)
     elif STEPS > 1 and not LANES:
         steps = tl.minimum(STEPS, (pixels - first + BLOCK - 1) // BLOCK)
     for step in range(steps):
