@@ -7,24 +7,22 @@ from pathlib import Path
 
 from rich.console import Console
 
-from augfeed.bench.kernel import Options, measure
-from augfeed.bench.machine import versions_of
+from augfeed.bench.kernel import Options
 from augfeed.bench.report import progress
-from augfeed.errors import AugfeedError
-from benchmarks.kernel_contest import PEERS, PORTABLE, contest
+from augfeed.errors import AugfeedError, InputError
+from benchmarks.kernel_contest import PEERS, PORTABLE
 from benchmarks.kernel_peer import Peer
 from benchmarks.kernel_result import KernelContest, LeftOut
+from benchmarks.kernel_run import earlier, run
 from benchmarks.kernel_table import render
 from benchmarks.result import slug
 
 RESULTS = Path(__file__).parent / "results"
-PACKAGES = ("torch", "triton", "numpy", "numba", "kornia", "torchvision", "triton-augment")
 ROUNDS, REPEATS = 9, 20
 QUICK = {"shapes": ["16x3x32x32"], "chains": ["seed_chain", "convert", "flip_jitter_normalize"]}
 QUICK_ROUNDS = QUICK_REPEATS = 3
 MODULES = {"torchvision": "torchvision", "triton_augment": "triton_augment",
            "triton_ready": "triton_augment"}  # fmt: skip
-TITLE = "The engine alone, on pictures that lie on its device"
 
 
 def parser() -> argparse.ArgumentParser:
@@ -42,7 +40,8 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--quick", action="store_true", help="few rounds, small pictures, no file")
     made.add_argument("--machine", help="name of this machine in the file's name")
     made.add_argument("--commit", help="of the code, where it is no repository")
-    made.add_argument("--out", type=Path, help="file of the result")
+    made.add_argument("--out", type=Path, help="file of the result, written after each chain")
+    made.add_argument("--resume", action="store_true", help="leave out chains that --out has")
     return made
 
 
@@ -65,7 +64,7 @@ def command_of(given: argparse.Namespace) -> str:
     words = ["python -m benchmarks.bench_kernel"]
     for name, value in vars(given).items():
         option = f"--{name.replace('_', '-')}"
-        if name in ("out", "machine", "commit") or value in (None, False, "auto"):
+        if name in ("out", "machine", "commit", "resume") or value in (None, False, "auto"):
             continue
         for item in value if isinstance(value, list) else [value]:
             words.append(option if item is True else f"{option} {item}")
@@ -80,7 +79,7 @@ def peers_of(only: str | None) -> tuple[list[Peer], list[LeftOut]]:
         raise SystemExit(f"--only names {unknown}: there are {sorted(known)}")
     peers, left_out = [], []
     for peer in PEERS:
-        if names is not None and peer.name not in names:
+        if peer.wished if names is None else peer.name not in names:
             continue
         if reason := _missing(MODULES.get(peer.name)):
             left_out.append(LeftOut(name=peer.name, reason=reason))
@@ -107,35 +106,44 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options = options_of(given)
         peers, absent = peers_of(given.only)
         rounds = given.rounds or (QUICK_ROUNDS if given.quick else ROUNDS)
-        total = options.steps + (1 + len(peers)) * (options.steps - 2)
-        with progress(console, total, "kernel") as tick:
-            engine = measure(options, command_of(given), tick)
-            rows, left_out = contest(options, peers, rounds, tick)
+        if given.resume and given.out is None:
+            raise InputError("--resume goes on with a file: name it with --out")
+        known = earlier(given.out, options) if given.resume else None
+        chains = options.steps - 2
+        with progress(console, chains * (4 + len(peers)), "kernel") as tick:
+            result, wrong = run(
+                options, peers, rounds, command_of(given), known=known, tick=tick,
+                keep=lambda found: _write(_finished(found, absent, given.commit), given.out),
+            )  # fmt: skip
     except AugfeedError as error:
         console.print(f"[red]no figures:[/] {error}", highlight=False)
         return 1
-    if given.commit:
-        engine = engine.model_copy(update={"commit": given.commit})
-    for item in (*absent, *left_out):
+    for item in (*absent, *(result.left_out if result else ())):
         where = f" at {item.chain}, {item.shape.name}" if item.shape else ""
         console.print(f"left out: {item.name}{where}: {item.reason}", markup=False)
-    result = KernelContest(
-        title=TITLE,
-        rounds=rounds,
-        versions=versions_of(PACKAGES),
-        engine=engine,
-        rows=rows,
-        left_out=(*absent, *left_out),
-    )
-    sys.stdout.write(render(result))
-    _write(result, given.out or (None if given.quick else _default_out(result, given.machine)))
-    return 0
+    for item in wrong:
+        console.print(f"[red]no figures:[/] {item.reason}", highlight=False)
+    if result is not None:
+        result = _finished(result, absent, given.commit)
+        sys.stdout.write(render(result))
+        _write(result, given.out or (None if given.quick else _default_out(result, given.machine)))
+    return int(bool(wrong) or result is None)
+
+
+def _finished(
+    result: KernelContest, absent: Sequence[LeftOut], commit: str | None
+) -> KernelContest:
+    more = tuple(item for item in absent if item not in result.left_out)
+    engine = result.engine.model_copy(update={"commit": commit or result.engine.commit})
+    return result.model_copy(update={"engine": engine, "left_out": (*more, *result.left_out)})
 
 
 def _write(result: KernelContest, out: Path | None) -> None:
     if out is not None:
         out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(result.model_dump_json(indent=1) + "\n")
+        part = out.with_suffix(".part")
+        part.write_text(result.model_dump_json(indent=1) + "\n")
+        part.replace(out)  # whole or not at all, whenever this process is ended
 
 
 def _default_out(result: KernelContest, machine: str | None) -> Path:

@@ -31,6 +31,7 @@ from benchmarks.result import Ratio, slug
 from benchmarks.result_resident import PACKAGES, ResidentResult, Row, render
 
 SIDE, CLASSES = 32, 10
+GRAY_MEAN, GRAY_STD = (0.2860,), (0.3530,)  # of Fashion-MNIST
 SAMPLES, QUICK_SAMPLES = 50_000, 2_048
 BATCHES = (512, 1024)
 SHORTEST, QUICK_SHORTEST = 0.5, 0.05  # seconds that a round of a loader should take at least
@@ -78,6 +79,7 @@ def loader_of(job: Job) -> DataLoader:
     return DataLoader(
         (job.images, job.labels), job.batch, shuffle=True, drop_last=True, policy=policy_of(job),
         device=job.device, dtype=job.dtype, resident=True, seed=0, num_workers=job.workers,
+        engine=job.engine,
     )  # fmt: skip
 
 
@@ -235,10 +237,10 @@ def make_pictures(count: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def read_pictures(path: Path, count: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the first pictures of an .npz file that augfeed reads."""
+    """Return the first pictures of an .npz file, or a folder of idx files, that augfeed reads."""
     source = open_source(path)
-    if not isinstance(source, ArraySource) or source.labels is None or source.channels != 3:
-        raise SystemExit(f"{path.name} holds no array of colour pictures with labels")
+    if not isinstance(source, ArraySource) or source.labels is None:
+        raise SystemExit(f"{path.name} holds no array of pictures with labels")
     images, labels = source.images[:count], source.labels[:count]
     if images.dtype != np.uint8 or images.shape[1] != images.shape[2] or labels.ndim != 1:
         raise SystemExit(f"{path.name}: uint8 pictures as high as wide, and class numbers, please")
@@ -252,10 +254,13 @@ def read_pictures(path: Path, count: int) -> tuple[torch.Tensor, torch.Tensor]:
 def parser() -> argparse.ArgumentParser:
     """Return the arguments."""
     made = argparse.ArgumentParser(prog="python -m benchmarks.bench_resident")
-    made.add_argument("--data", type=Path, help=".npz file; default: pictures made here")
+    made.add_argument(
+        "--data", type=Path, help=".npz file, or folder of idx files; default: made here"
+    )
     made.add_argument("--samples", type=int, help="pictures of the data set, at most")
     made.add_argument("--batch", type=int, nargs="+", default=BATCHES, help="sizes of batches")
     made.add_argument("--device", default="auto", help="auto: the GPU if there is one")
+    made.add_argument("--engine", default="auto", help="of augfeed, default the device's own")
     made.add_argument("--dtype", choices=DTYPES, help="default float16 on a GPU, else float32")
     made.add_argument("--workers", type=int, default=min(2, cores()), help="augfeed's threads")
     made.add_argument("--processes", type=int, default=cores(), help="torch's DataLoader's workers")
@@ -271,7 +276,7 @@ def command_of(options: argparse.Namespace) -> str:
     """Return the command that was given, with the name of a file in place of its path."""
     words = ["python -m benchmarks.bench_resident"]
     for name, value in vars(options).items():
-        if name in ("machine", "out") or value in (None, False):
+        if name in ("machine", "out") or value in (None, False, "auto"):
             continue
         match value:
             case True:
@@ -309,13 +314,14 @@ def job_of(options: argparse.Namespace) -> Job:
     return Job(
         images=images,
         labels=labels,
-        mean=CIFAR10_MEAN,
-        std=CIFAR10_STD,
+        mean=CIFAR10_MEAN if images.shape[1] == 3 else GRAY_MEAN,
+        std=CIFAR10_STD if images.shape[1] == 3 else GRAY_STD,
         batch=options.batch[0],
         device=device,
         dtype=DTYPES[dtype],
         workers=options.workers,
         processes=options.processes,
+        engine=options.engine,
     )
 
 

@@ -41,7 +41,7 @@ class Drawn:
 def check_batch(batch: Pair, job: Job) -> list[str]:
     """Return what is wrong with the form of a batch."""
     images, labels = batch
-    wanted = (job.batch, 3, job.side, job.side)
+    wanted = (job.batch, job.images.shape[1], job.side, job.side)
     if tuple(images.shape) != wanted or tuple(labels.shape) != (job.batch,):
         return [f"shapes {tuple(images.shape)} and {tuple(labels.shape)}, not {wanted} and labels"]
     if (images.dtype, labels.dtype) != (job.dtype, torch.int64):

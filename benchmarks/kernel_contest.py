@@ -7,24 +7,33 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
 
+from augfeed import DataLoader
 from augfeed.bench.clock import Clock
 from augfeed.bench.kernel import Options, Tick, taking_turns
 from augfeed.bench.machine import device_here
 from augfeed.bench.result import Shape, Spread
-from augfeed.bench.work import Task
+from augfeed.bench.work import SEED, Task
 from augfeed.engines import engine_for
 from augfeed.errors import MissingExtraError
 from augfeed.policy import CutMix, Grayscale, Mixup, Normalize, OneOf, Policy, Posterize, Solarize
 from benchmarks import kernel_kornia, kernel_torchvision, kernel_triton
 from benchmarks.kernel_peer import Made, Peer, UnsupportedError, Work
-from benchmarks.kernel_result import PASS, WHOLE, LeftOut, Standing
+from benchmarks.kernel_result import LOADER, PASS, WHOLE, LeftOut, Standing
 from benchmarks.result import Ratio
 
 PORTABLE = "portable"
+THREADS, LOADED, CLASSES = 4, 16, 10  # of the loader: threads, batches of an epoch, classes
 PEERS = (
     Peer("kornia", "Kornia's classes on the batch", kernel_kornia.make),
+    Peer(
+        "kornia_compiled",
+        "Kornia's classes on the batch, compiled",
+        kernel_kornia.make_compiled,
+        wished=True,
+    ),
     Peer("torchvision", "torchvision v2 on the batch", kernel_torchvision.make, per_sample=False),
     Peer("triton_augment", "triton-augment", kernel_triton.make),
     Peer("triton_ready", "triton-augment, without the conversion", kernel_triton.make_ready),
@@ -134,6 +143,8 @@ def _entries(task: Task, peers: Sequence[Peer], tick: Tick) -> tuple[list[Entry]
             entries.append(Entry(PORTABLE, "augfeed's portable engine, plan and pixels", portable))
         except MissingExtraError as error:
             left_out.append(LeftOut(name=PORTABLE, reason=str(error)))
+    if device.type == "cuda":
+        entries.append(Entry(LOADER, "augfeed.DataLoader over images on the device", loaded(task)))
     work = Work(task.policy, task.pictures.shape, task.output.dtype, _memory(task), device)
     planes = [batch.permute(0, 3, 1, 2).contiguous() for batch in task.pictures.batches]
     base = task.batch(0)
@@ -155,6 +166,26 @@ def _entries(task: Task, peers: Sequence[Peer], tick: Tick) -> tuple[list[Entry]
     return [replace(entry, batches=_batches(clock, entry, sets)) for entry in entries], left_out
 
 
+def loaded(task: Task, threads: int = THREADS, batches: int = LOADED) -> Callable[[], Any]:
+    """Return what takes the next batch of a loader, epoch after epoch, over images on the device.
+
+    As users meet the engine: plans of several batches are drawn as one, by threads, ahead.
+    """
+    shape, device = task.pictures.shape, task.pictures.device
+    count, side = batches * shape.batch, (shape.height, shape.width, shape.channels)
+    generator = torch.Generator(device).manual_seed(SEED)
+    images = torch.empty((count, *side), dtype=torch.uint8, device=device)
+    images.random_(0, 256, generator=generator)
+    loader: Any = DataLoader(
+        (images.cpu().numpy(), np.arange(count) % CLASSES), shape.batch, shuffle=True,
+        drop_last=True, policy=task.policy, device=device, engine=task.engine.name, resident=True,
+        seed=SEED, num_workers=threads, num_classes=CLASSES, dtype=task.output.dtype,
+        channels_last=task.output.channels_last,
+    )  # fmt: skip
+    epochs = itertools.chain.from_iterable(loader for _ in itertools.count())
+    return lambda: next(epochs)[0]
+
+
 def _turns(made: Made, given: Sequence[torch.Tensor]) -> Callable[[], torch.Tensor]:
     cycle = itertools.cycle(given)
     return lambda: made.run(next(cycle))
@@ -174,7 +205,7 @@ def _standings(
     chain: str, shape: Shape, entries: Sequence[Entry], seconds: dict[str, list[float]]
 ) -> list[Standing]:
     whole = seconds[WHOLE]
-    alone = seconds.get(PASS, whole)
+    alone, loader = seconds.get(PASS, whole), seconds.get(LOADER)
     return [
         Standing(
             chain=chain,
@@ -187,6 +218,7 @@ def _standings(
             rate=Spread.of([shape.batch / taken for taken in own]),
             slower=Ratio.of(own, whole),
             slower_than_pass=Ratio.of(own, alone),
+            slower_than_loader=Ratio.of(own, loader) if loader else None,
         )
         for entry in entries
     ]

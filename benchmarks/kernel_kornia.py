@@ -1,5 +1,6 @@
 """Kornia's augmentation classes on the batch, each picture with parameters of its own."""
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -44,6 +45,12 @@ def make(work: Work) -> Made:
         return work.given_out(values)
 
     return Made(run, tuple(dict.fromkeys(notes)))
+
+
+def make_compiled(work: Work) -> Made:
+    """Return the same, compiled by torch as a whole as far as torch can."""
+    made = make(work)
+    return replace(made, run=torch.compile(made.run, dynamic=False))
 
 
 def _part(step: Any, work: Work, notes: list[str]) -> Any:

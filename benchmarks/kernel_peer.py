@@ -48,13 +48,15 @@ class Made:
 class Peer:
     """One way to do the work. `make` raises `ImportError` where the peer is not installed.
 
-    `per_sample` is whether every picture gets parameters of its own.
+    `per_sample` is whether every picture gets parameters of its own; `wished`, that it takes part
+    only where it is named.
     """
 
     name: str
     title: str
     make: Callable[[Work], Made]
     per_sample: bool = True
+    wished: bool = False
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from augfeed.bench.result import KernelResult, Model, Shape, Spread
 from benchmarks.result import Ratio
 
 # Whom others are compared with, and the same with a plan that is ready.
-WHOLE, PASS = "augfeed", "augfeed_pass"
+WHOLE, PASS, LOADER = "augfeed", "augfeed_pass", "augfeed_loader"
 
 
 class Standing(Model):
@@ -14,7 +14,8 @@ class Standing(Model):
 
     `seconds` are those of one batch, in the mean over `batches` and as waited for, one for each
     round. `slower` is its time over augfeed's from drawing the plan to the pixels;
-    `slower_than_pass` over that of the pass alone, its plan being ready.
+    `slower_than_pass` over that of the pass alone, its plan being ready; `slower_than_loader`, on
+    a GPU, over that of augfeed's loader.
     """
 
     chain: str
@@ -27,6 +28,7 @@ class Standing(Model):
     rate: Spread  # pictures/s
     slower: Ratio
     slower_than_pass: Ratio
+    slower_than_loader: Ratio | None = None
 
 
 class LeftOut(Model):

@@ -2,10 +2,10 @@
 
 from augfeed.bench.report import duration, unit
 from augfeed.bench.result import KernelRow, Shape
-from benchmarks.kernel_result import PASS, WHOLE, KernelContest, Standing
+from benchmarks.kernel_result import LOADER, PASS, WHOLE, KernelContest, Standing
 from benchmarks.result import Ratio
 
-OWN = (WHOLE, PASS)
+OWN = (WHOLE, PASS, LOADER)
 
 
 def render(contest: KernelContest) -> str:
@@ -19,7 +19,8 @@ def render(contest: KernelContest) -> str:
 def _table(contest: KernelContest, shape: Shape, titles: dict[str, str]) -> str:
     rows = [row for row in contest.engine.rows if row.shape == shape]
     name, scale = unit([row.time for row in rows])
-    head = ["chain", f"{name} a batch", "of the copy", "end to end, pictures/s", *titles.values()]
+    head = ["chain", f"{name} a batch", "of the copy", "end to end, pictures/s",
+            *["loader, pictures/s"] * _has_loader(contest), *titles.values()]  # fmt: skip
     lines = [head, ["---", *["---:"] * (len(head) - 1)]]
     lines += [_cells(contest, row, scale, list(titles)) for row in rows]
     table = "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
@@ -31,17 +32,26 @@ def _cells(contest: KernelContest, row: KernelRow, scale: float, names: list[str
     whole = contest.find(row.chain, row.shape, WHOLE)
     rate = whole.rate if whole else row.whole_rate
     others = (contest.find(row.chain, row.shape, name) for name in names)
+    loader = contest.find(row.chain, row.shape, LOADER)
     return [
         row.chain,
         duration(row.time, scale),
         f"{row.share:.0%}",
         f"{rate.median:,.0f}",
+        *[f"{loader.rate.median:,.0f}" if loader else ""] * _has_loader(contest),
         *map(_ratios, others),
     ]
 
 
+def _has_loader(contest: KernelContest) -> bool:
+    return any(row.name == LOADER for row in contest.rows)
+
+
 def _ratios(row: Standing | None) -> str:
-    return f"{times(row.slower)}; {_short(row.slower_than_pass.of_medians)} x" if row else ""
+    if row is None:
+        return ""
+    more = [row.slower_than_pass, *([row.slower_than_loader] if row.slower_than_loader else [])]
+    return "; ".join([times(row.slower), *(f"{_short(item.of_medians)} x" for item in more)])
 
 
 def times(ratio: Ratio) -> str:
@@ -86,7 +96,8 @@ def _notes(contest: KernelContest) -> str:
         f"this device, {copy.median / 1e9:,.0f} GB/s ({copy.low / 1e9:,.0f} to "
         f"{copy.high / 1e9:,.0f}). Others: how many times as fast augfeed is, both from drawing "
         f"the parameters to the pixels and as waited for, {contest.rounds} interleaved rounds; "
-        f"then the same beside augfeed's pass alone, its plan being ready. "
+        f"then the same beside augfeed's pass alone, its plan being ready"
+        f"{', and beside its loader with the data set on the device' * _has_loader(contest)}. "
         f"{device.name}{driver}; {machine.cpu}, {machine.cores} cores "
         f"({machine.load:.1f} processes busy before). {versions}. {result.date}, commit "
         f"{result.commit or 'unknown'}. Command: `{result.command}`."

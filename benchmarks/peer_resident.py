@@ -23,7 +23,7 @@ Epoch = Callable[[], Iterator[Pair]]
 class Job:
     """The data in CPU memory and what is asked for.
 
-    `images` uint8 `[N, 3, S, S]`, `labels` int64 `[N]`. `workers` are augfeed's threads,
+    `images` uint8 `[N, C, S, S]`, `labels` int64 `[N]`. `workers` are augfeed's threads,
     `processes` the workers of torch's DataLoader.
     """
 
@@ -36,6 +36,7 @@ class Job:
     dtype: torch.dtype
     workers: int
     processes: int
+    engine: str = "auto"  # of augfeed
 
     @property
     def side(self) -> int:

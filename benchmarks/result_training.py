@@ -11,7 +11,8 @@ PACKAGES = ("torch", "torchvision", "numpy", "numba", "simplejpeg", "pillow")
 class Row(Model):
     """One way to feed a network. `seconds` are those of one epoch, one for each round.
 
-    `slower` is its time over that of augfeed, `over` over that of batches that are ready.
+    `slower` is its time over that of augfeed, `over` over that of batches that are ready; `exposed`
+    the seconds of an epoch beyond that of batches that are ready: the loading that shows.
     """
 
     task: str
@@ -21,6 +22,7 @@ class Row(Model):
     rate: Spread  # pictures a second
     slower: Ratio
     over: Ratio
+    exposed: float | None = None
 
 
 class TrainingResult(Stamped):

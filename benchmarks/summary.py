@@ -107,7 +107,7 @@ def summary(paths: Sequence[Path]) -> str:
 def read(paths: Sequence[Path]) -> dict[str, Result]:
     """Return the results that are of loaders, by suite."""
     texts = [path.read_text() for path in paths]
-    kept = [text for text in texts if json.loads(text)["suite"] in SUITES]
+    kept = [text for text in texts if json.loads(text).get("suite") in SUITES]
     return {found.suite: found for found in map(Result.model_validate_json, kept)}
 
 

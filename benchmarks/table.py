@@ -2,8 +2,9 @@
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from benchmarks import (
     kernel_table,
@@ -80,7 +81,9 @@ def tables(paths: Sequence[Path]) -> str:
 
 def rendered(text: str) -> str:
     """Return the table of a result in JSON, of whichever benchmark."""
-    match json.loads(text)["suite"]:
+    match json.loads(text).get("suite"):
+        case None:
+            return _checks(json.loads(text))
         case "kernel":
             return kernel_table.render(KernelContest.model_validate_json(text))
         case "resident":
@@ -94,6 +97,14 @@ def rendered(text: str) -> str:
         case "training":
             return result_training.render(TrainingResult.model_validate_json(text))
     return render(Result.model_validate_json(text))
+
+
+def _checks(found: Mapping[str, Any]) -> str:
+    # What `tests.augfeed.gpu_checks` wrote.
+    lines = [f"| {name.replace('_', ' ')} | {item['outcome']} |" for name, item in found.items()]
+    return "\n".join(
+        ["### Checks on a GPU", "", "| check | outcome |", "| --- | --- |", *lines, ""]
+    )
 
 
 def insert(text: str, page: str) -> str:

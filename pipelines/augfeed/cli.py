@@ -212,12 +212,21 @@ def kernel(
     channels_last: Annotated[
         bool, typer.Option("--channels-last", help="Give channels out last in memory.")
     ] = False,
+    predict: Annotated[
+        bool, typer.Option("--predict", help="Tell from the machine code; needs Triton, no GPU.")
+    ] = False,
     json_file: JsonFile = None,
 ) -> None:
     """Measure an engine against the copy bandwidth of the device that it runs on."""
-    from augfeed.bench import Options, run_kernel
+    from augfeed.bench import Options, Wanted, run_kernel, run_prediction
     from augfeed.bench.machine import command_here
 
+    if predict:
+        if (device, engine, repeats) != ("auto", "auto", 20):
+            raise InputError("--predict measures nothing: leave out --device, --engine, --repeats")
+        wanted = Wanted.of(shape, dtype, chain, channels_last=channels_last)
+        run_prediction(Console(), wanted, command_here(), json_file)
+        return
     options = Options.of(
         device, engine, dtype, shapes=shape, chains=chain, repeats=repeats,
         channels_last=channels_last,

@@ -128,6 +128,14 @@ class OnDevice:
             return self._device
 
     @property
+    def memory(self) -> int:
+        """The bytes of memory of a GPU, 0 of another device."""
+        device = self.device
+        if device.type != "cuda":
+            return 0
+        return int(torch.cuda.get_device_properties(device).total_memory)
+
+    @property
     def engine(self) -> Engine:
         """The engine; made when it is first asked for, so that building touches no device."""
         if self._engine is None:
@@ -182,7 +190,7 @@ class OnDevice:
         if self.pictures is not None:
             return (
                 [lambda: made.append(aside.run(partial(self._gathered, plan, taken, targets)))],
-                lambda: aside.take(made[0]),
+                aside.giver(made),
             )
         parts = np.array_split(np.arange(len(plan.ids)), max(1, -(-len(plan.ids) // READ_ROWS)))
         frames, left = self._frames(plan), _Countdown(len(parts))
@@ -194,7 +202,7 @@ class OnDevice:
             if left.ended():
                 made.append(aside.run(partial(self._framed, plan, taken, frames, waiting, targets)))
 
-        return [partial(read, part) for part in parts], lambda: aside.take(made[0])
+        return [partial(read, part) for part in parts], aside.giver(made)
 
     def _frames(self, plan: Plan) -> torch.Tensor:
         stock, pinned = self.stock, self.place.known.type == "cuda"

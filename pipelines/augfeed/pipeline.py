@@ -36,7 +36,8 @@ from augfeed.read.whole import WholeFrames, reader_for
 from augfeed.targets import make_targets
 
 Form = Literal["auto", "dense", "sparse"]
-TOGETHER_ROWS, TOGETHER_BYTES = 8192, 64 << 20  # of small batches that are made as one
+# Of batches that a device makes as one: rows, bytes, and the part of its memory if that is more.
+TOGETHER_ROWS, TOGETHER_BYTES, TOGETHER_SHARE = 8192, 64 << 20, 512
 T = TypeVar("T")
 Indices = NDArray[np.int64]
 Making = tuple[Sequence[Callable[[], None]], Callable[[], Made]]
@@ -261,7 +262,8 @@ class Pipeline:
         each = self.fixed.channels * self.size[0] * self.size[1] * self.output.dtype.itemsize
         if self._on_cpu_alone:
             return cpu_together(count, each, len(self.source))
-        return max(1, min(TOGETHER_ROWS, TOGETHER_BYTES // each) // max(1, count))
+        most = max(TOGETHER_BYTES, self._maker.memory // TOGETHER_SHARE)
+        return max(1, min(TOGETHER_ROWS, most // each) // max(1, count))
 
     def works_of(
         self, many: Sequence[tuple[Rows, int]], *, seed: int, epoch: int

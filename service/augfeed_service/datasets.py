@@ -14,6 +14,7 @@ from augfeed import __version__, open_source
 from augfeed.engines import resolved_engine
 from augfeed.errors import AugfeedError, InputError
 from augfeed.read.decode import reader_version
+from augfeed.read.places import expanded
 from augfeed.read.sources import Source
 from augfeed_service.problems import Problem
 from augfeed_service.settings import Settings
@@ -55,7 +56,7 @@ class Datasets:
             except AugfeedError as error:
                 raise InputError(f"dataset {name}: {error}") from error
             made = fingerprint(source, settings)
-            self._mounted[name] = Mounted(name, source, path, made)
+            self._mounted[name] = Mounted(name, source, Path(expanded(path)), made)
 
     def get(self, name: str) -> Mounted:
         """Return a data set; raise `Problem` if none has that name."""

@@ -1,7 +1,8 @@
 """What can only be seen on an NVIDIA GPU, as plain functions: pytest runs them, or this file alone.
 
-`python -m tests.augfeed.gpu_checks [--only NAME,...] [--shard 3/16] [--json FILE]`, where there is
-no pytest. A process compiles one kernel after another; several of them share what they compiled.
+`python -m tests.augfeed.gpu_checks [--only NAME,...] [--shard 3/16] [--seconds N] [--json FILE]`,
+where there is no pytest. A process compiles one kernel after another; several of them share what
+they compiled. `AUGFEED_CHECKS_ON=cpu` rehearses the checks where Triton is interpreted.
 """
 
 import argparse
@@ -12,20 +13,18 @@ import subprocess
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 import torch
-from torch.utils.data import Dataset
 
-from augfeed import DataLoader
 from augfeed.engines import Output, engine_for
 from augfeed.engines.cuda import CudaEngine
 from augfeed.plan import Rows, draw_plan
 from augfeed.policy import Normalize, Policy
+from tests.augfeed.gpu_loaders import DEVICE, LOADING, syncs_are_errors
 from tests.augfeed.gpu_reading import READING
 from tests.cases import (
     CASES,
@@ -47,15 +46,17 @@ from tests.cases import (
 T = TypeVar("T")
 ROOT = Path(__file__).resolve().parents[2]
 SHARD = [0, 1]  # which part of the tables, of how many
+UNTIL = [float("inf")]  # when tables end, as `time.monotonic` counts
+MOST_FAILURES = 5  # of a table that are told
 TABLES = ("case_table", "windows_and_outputs", "same_bits")  # hundreds of kernels to compile
-POLICY = (
-    "random_crop(32, padding=4, mode='reflect') | hflip | color_jitter(0.4, contrast=0.4) "
-    "| one_of([mixup(0.2), cutmix(1.0)]) | cutout(8) | normalize(0.5, 0.25) | gaussian_noise(0.05)"
-)
 LARGE = Shape(3, 224, 224, 16)
 OUTPUTS = [Output(dtype, last) for dtype in
            (torch.float32, torch.float16, torch.bfloat16, torch.uint8)
            for last in (False, True)]  # fmt: skip
+
+
+class UnfinishedError(Exception):
+    """A table whose time was over; the message says how far it came."""
 
 
 def agree(policy: Policy, shape: Shape, images: torch.Tensor, output: Output = Output(),  # noqa: B008
@@ -63,7 +64,7 @@ def agree(policy: Policy, shape: Shape, images: torch.Tensor, output: Output = O
     """Fail unless the GPU's batch is the CPU's within the tolerances, all of it written."""
     plan = plan_of(policy, shape)
     wanted = engine_for("cpu", "cpu").apply(plan, images, output=output, **options)
-    loaded = CudaEngine().load(plan, images.cuda(), output=output, **options)
+    loaded = CudaEngine(DEVICE).load(plan, images.to(DEVICE), output=output, **options)
     out = loaded.empty()
     out.fill_(torch.nan if out.is_floating_point() else 77)
     assert_agree(wanted, loaded.run(out).cpu(), plan)
@@ -74,154 +75,96 @@ def part(items: Iterable[T]) -> list[T]:
     return list(items)[SHARD[0] :: SHARD[1]]
 
 
+def every(items: Iterable[tuple[str, T]], check: Callable[[T], None]) -> None:
+    """Check this process's share of a table: all of it though some fail, while time is left."""
+    mine, failures = part(items), list[str]()
+    for done, (name, item) in enumerate(mine):
+        if time.monotonic() > UNTIL[0] and not failures:
+            raise UnfinishedError(f"{done} of {len(mine)} passed, then time was over")
+        try:
+            check(item)
+        except Exception as error:
+            failures.append(f"{name}: {type(error).__name__}: {error}"[:600])
+    assert not failures, f"{len(failures)} of {len(mine)}: " + "; ".join(failures[:MOST_FAILURES])
+
+
 def case_table() -> None:
     """The table of cases at every awkward shape, and at 224 x 224."""
-    for operations in part(CASES.values()):
-        for shape in (*SHAPES, LARGE):
-            agree(policy_of(operations, shape.channels), shape, pictures(shape))
-        agree(policy_of(operations, 3), USUAL, pictures(USUAL).float() / 255)
+
+    def check(row: tuple[Any, Shape, bool]) -> None:
+        operations, shape, floats = row
+        images = pictures(shape)
+        agree(
+            policy_of(operations, shape.channels), shape, images.float() / 255 if floats else images
+        )
+
+    rows = [(operations, shape, False) for operations in CASES.values()
+            for shape in (LARGE, *SHAPES)]  # fmt: skip
+    rows += [(operations, USUAL, True) for operations in CASES.values()]
+    every(((f"{row[0]} at {row[1]}", row) for row in rows), check)
 
 
 def windows_and_outputs() -> None:
     """Windows of every kind; every element type and layout."""
-    for window in WINDOWS:
-        for shape in part(SHAPES):
-            for operations in ((), (JITTER, STATISTICS), (*GEOMETRY, JITTER)):
-                crop, images = window_of(window, shape)
-                policy = policy_of(operations, shape.channels, crop)
-                agree(policy, shape, images, offsets=offsets_of(plan_of(policy, shape), images))
-    for name in ("whole chain", "geometry", "flips, some", "cutmix", "all noise"):
-        for output in part(OUTPUTS):
-            policy = policy_of(CASES[name], 3)
-            if output.dtype == torch.uint8:
-                policy = Policy([o for o in policy.operations if not isinstance(o, Normalize)])
-            for shape in (USUAL, LARGE, SHAPES[-1]):
-                agree(policy, shape, pictures(shape), output)
+
+    def window(row: tuple[Any, Shape, Any]) -> None:
+        kind, shape, operations = row
+        crop, images = window_of(kind, shape)
+        policy = policy_of(operations, shape.channels, crop)
+        agree(policy, shape, images, offsets=offsets_of(plan_of(policy, shape), images))
+
+    def output(row: tuple[str, Output, Shape]) -> None:
+        name, output, shape = row
+        policy = policy_of(CASES[name], 3)
+        if output.dtype == torch.uint8:
+            policy = Policy([o for o in policy.operations if not isinstance(o, Normalize)])
+        agree(policy, shape, pictures(shape), output)
+
+    chains = ((), (JITTER, STATISTICS), (*GEOMETRY, JITTER))
+    windows = [(kind, shape, chain) for kind in WINDOWS for shape in SHAPES for chain in chains]
+    every(((str(row), row) for row in windows), window)
+    outputs = [
+        (name, output, shape)
+        for name in ("whole chain", "geometry", "flips, some", "cutmix", "all noise")
+        for output in OUTPUTS
+        for shape in (USUAL, LARGE, SHAPES[-1])
+    ]
+    every(((str(row), row) for row in outputs), output)
 
 
 def same_bits() -> None:
     """Bit-identical run after run, for any partition into batches, on any stream."""
-    engine, count = CudaEngine(), 40
-    images = pictures(Shape(3, 64, 48, count)).cuda()
+    engine, count = CudaEngine(DEVICE), 40
+    images = pictures(Shape(3, 64, 48, count)).to(DEVICE)
     order = np.random.default_rng(4).permutation(count)
-    for name, operations in part(CASES.items()):
+
+    def check(row: tuple[str, Any]) -> None:
+        name, operations = row
         policy = policy_of(operations, 3)
 
-        def batch(first: int, last: int, policy: Policy = policy) -> torch.Tensor:
+        def batch(first: int, last: int) -> torch.Tensor:
             rows = Rows.at(np.arange(first, last), order, mixing=True)
             plan = draw_plan(policy, rows, seed=9, epoch=2, size=(64, 48))
             return engine.apply(plan, images, places=plan.ids, output=Output(torch.bfloat16))
 
         whole = batch(0, count)
-        assert torch.equal(whole, batch(0, count)), name
+        assert torch.equal(whole, batch(0, count)), "another run"
         with torch.cuda.stream(torch.cuda.Stream()):  # type: ignore[no-untyped-call]
             aside = batch(0, count)
         torch.cuda.synchronize()
-        assert torch.equal(whole, aside), name
+        assert torch.equal(whole, aside), "another stream"
         for first, last in ((0, 8), (8, 9), (9, 31), (31, 40)):
             if "per batch" not in name:
-                assert torch.equal(whole[first:last], batch(first, last)), name
+                assert torch.equal(whole[first:last], batch(first, last)), (first, last)
 
-
-class Samples(Dataset[Any]):
-    """Pictures as tensors, made anew: a data set of the general lane."""
-
-    def __len__(self) -> int:
-        return 512
-
-    def __getitem__(self, i: int) -> tuple[torch.Tensor, int]:
-        generator = torch.Generator().manual_seed(i)
-        return torch.randint(0, 256, (3, 32, 32), generator=generator).byte(), i % 10
-
-
-def loaders() -> Iterator[tuple[str, DataLoader[Any]]]:
-    """Yield a loader for each way to a GPU."""
-    images = pictures(Shape(3, 32, 32, 2000)).numpy()
-    arrays = images, np.arange(len(images)) % 10
-    options: dict[str, Any] = {
-        "policy": POLICY, "device": "cuda", "seed": 1, "dtype": torch.bfloat16, "num_classes": 10,
-    }  # fmt: skip
-    for workers in (0, 2):
-        for resident in (True, False):
-            name = f"{'resident' if resident else 'frames'}, {workers} threads"
-            yield name, DataLoader(arrays, 96, True, num_workers=workers, resident=resident,
-                                   **options)  # fmt: skip
-    yield "sparse", DataLoader(arrays, 96, True, targets="sparse", **options)
-    yield "general", DataLoader(Samples(), 64, True, num_workers=2, pin_memory=True,
-                                multiprocessing_context="forkserver", persistent_workers=True,
-                                **options)  # fmt: skip
-
-
-@contextmanager
-def syncs_are_errors() -> Iterator[None]:
-    """Raise where torch makes the host wait for the device."""
-    torch.cuda.set_sync_debug_mode("error")
-    try:
-        yield
-    finally:
-        torch.cuda.set_sync_debug_mode("default")
-
-
-def no_synchronisation() -> None:
-    """An epoch after the first makes the host wait for nothing, and asks for no memory."""
-    for name, loader in loaders():
-        for _ in range(2):
-            for images, _ in loader:
-                images.sum()
-        torch.cuda.synchronize()
-        before, total = allocations(), 0
-        with syncs_are_errors():
-            for images, _ in loader:
-                images.sum()
-                total += len(images)
-        torch.cuda.synchronize()
-        whole: Any = loader.dataset
-        assert total == (len(whole) if name == "general" else len(whole[0])), name
-        # An allocator may grow once more when timing moves what is alive at once.
-        assert allocations() - before <= 2, f"{name}: {allocations() - before} more segments"
-
-
-def allocations() -> int:
-    """Return how often memory was asked of the driver so far."""
-    return int(torch.cuda.memory_stats()["num_device_alloc"])
-
-
-def kept_tensors_stay() -> None:
-    """Batches that the caller keeps are theirs, while the device is busy and others are made."""
-    for name, loader in loaders():
-        loader.set_epoch(5)
-        wanted = [(images.cpu(), targets) for images, targets in loader]
-        loader.set_epoch(5)
-        kept, busy = [], torch.randn(2048, 2048, device="cuda")
-        for images, _ in loader:
-            busy = (busy @ busy).tanh()  # the step that the next batches are made beside
-            images.mul_(1.0)
-            kept.append(images)
-            del images
-        assert len(kept) == len(wanted), name
-        for images, (other, _) in zip(kept, wanted, strict=True):
-            assert torch.equal(images.cpu(), other), name
-
-
-def dropped_tensors_are_not_overwritten_early() -> None:
-    """What reads a batch late on its stream reads that batch, though the caller let go of it."""
-    for name, loader in loaders():
-        loader.set_epoch(3)
-        wanted = torch.stack([images.float().sum() for images, _ in loader]).cpu()
-        loader.set_epoch(3)
-        sums, busy = [], torch.randn(4096, 4096, device="cuda")
-        for images, _ in loader:
-            busy = (busy @ busy).tanh()
-            sums.append(images.float().sum())  # runs after the products above
-            del images
-        assert torch.equal(torch.stack(sums).cpu(), wanted), name
+    every(((name, (name, operations)) for name, operations in CASES.items()), check)
 
 
 def graph_equals_eager() -> None:
     """A captured pass replays other plans with the bits that launching has."""
-    engine = CudaEngine()
-    for shape in (USUAL, LARGE):
-        images = pictures(shape).cuda()
+    engine = CudaEngine(DEVICE)
+    for shape in (USUAL, LARGE) if DEVICE == "cuda" else (USUAL,):
+        images = pictures(shape).to(DEVICE)
         for name in ("whole chain", "jitter", "cutmix", "nothing"):
             policy = policy_of(CASES[name], 3)
             recorded = engine.record(plan_of(policy, shape, seed=0), images)
@@ -234,6 +177,8 @@ def graph_equals_eager() -> None:
 
 def several_devices() -> None:
     """The engine runs on the device that it is given, whichever is current."""
+    if torch.cuda.device_count() < 2:
+        raise LookupError("there is one GPU")
     last = torch.cuda.device_count() - 1
     with torch.cuda.device(0):
         plan = plan_of(policy_of(CASES["whole chain"], 3), USUAL)
@@ -272,13 +217,15 @@ def small_shapes() -> None:
 
 
 CHECKS: dict[str, Callable[[], None]] = {
-    check.__name__: check
-    for check in (
-        case_table, windows_and_outputs, same_bits, no_synchronisation, kept_tensors_stay,
-        dropped_tensors_are_not_overwritten_early, graph_equals_eager, several_devices, sanitized,
-    )
-}  # fmt: skip
-CHECKS.update(READING)
+    "graph_equals_eager": graph_equals_eager,
+    **LOADING,
+    **READING,
+    "several_devices": several_devices,
+    "same_bits": same_bits,
+    "case_table": case_table,
+    "windows_and_outputs": windows_and_outputs,
+    "sanitized": sanitized,
+}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -287,16 +234,21 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--only", help="names, with commas")
     parser.add_argument("--json", type=Path, help="file for the outcome")
     parser.add_argument("--shard", help="k/n: this part of the tables only", default="0/1")
+    parser.add_argument("--seconds", type=float, help="tables end after so many")
     options = parser.parse_args(arguments)
     SHARD[:] = map(int, options.shard.split("/"))
-    every = {**CHECKS, "small_shapes": small_shapes}
+    if options.seconds:
+        UNTIL[0] = time.monotonic() + options.seconds
+    known = {**CHECKS, "small_shapes": small_shapes}
     names = options.only.split(",") if options.only else list(CHECKS)
     found: dict[str, dict[str, Any]] = {}
     for name in names:
         begun = time.perf_counter()
         try:
-            every[name]()
+            known[name]()
             outcome = "passed"
+        except UnfinishedError as unfinished:
+            outcome = f"unfinished: {unfinished}"
         except LookupError as missing:
             outcome = f"skipped: {missing}"
         except Exception:

@@ -37,7 +37,7 @@ from benchmarks.table import rendered
 
 CPU = torch.device("cpu")
 SHAPE = Shape(16, 3, 32, 32)
-KORNIA, TORCHVISION, TRITON, READY = PEERS
+KORNIA, COMPILED, TORCHVISION, TRITON, READY = PEERS
 
 
 @pytest.fixture(autouse=True)

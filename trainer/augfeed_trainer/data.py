@@ -18,6 +18,7 @@ from augfeed.policy import Normalize, Policy
 from augfeed.presets import IMAGENET_MEAN, IMAGENET_STD, without_augmentation
 from augfeed.read.arrays import ArraySource
 from augfeed.read.idx import idx_images
+from augfeed.read.places import expanded
 from augfeed.read.sources import Source
 from augfeed.read.subset import subset
 from augfeed_trainer.models.networks import Shape
@@ -125,6 +126,7 @@ def _digits() -> Source:
 
 
 def _test_part(path: Path) -> Source | None:
+    path = Path(expanded(path))
     if path.is_dir():
         if idx_images(path, "test"):
             return open_source(path, split="test")

@@ -5,7 +5,8 @@ from pathlib import Path
 from rich.console import Console
 
 from augfeed.bench.kernel import Options, measure
-from augfeed.bench.report import progress, report, writable
+from augfeed.bench.predict import Prediction, Wanted, prediction_of
+from augfeed.bench.report import progress, report, report_prediction, writable
 from augfeed.bench.result import KernelResult
 
 
@@ -22,4 +23,26 @@ def run_kernel(
     return result
 
 
-__all__ = ["KernelResult", "Options", "measure", "run_kernel"]
+def run_prediction(
+    console: Console, wanted: Wanted, command: str, json: Path | None = None
+) -> Prediction:
+    """Predict, print the tables, and write the prediction to a file if one is named."""
+    writable(json)
+    with progress(Console(stderr=True), wanted.steps, "compiling") as tick:
+        found = prediction_of(wanted, command, tick)
+    console.print(report_prediction(found))
+    if json is not None:
+        json.write_text(found.model_dump_json(indent=1) + "\n")
+    return found
+
+
+__all__ = [
+    "KernelResult",
+    "Options",
+    "Prediction",
+    "Wanted",
+    "measure",
+    "prediction_of",
+    "run_kernel",
+    "run_prediction",
+]

@@ -1,6 +1,6 @@
 """What is measured: the seed chain, with and without noise, and each operation alone."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from augfeed.bench.result import Shape
@@ -26,7 +26,7 @@ from augfeed.policy import (
     Solarize,
     Translate,
 )
-from augfeed.presets import IMAGENET_MEAN, IMAGENET_STD, cifar, seed_chain
+from augfeed.presets import IMAGENET_MEAN, IMAGENET_STD, cifar, imagenet, seed_chain
 
 SMALL = 64  # pixels a side up to which pictures are cut out of a padded frame
 PADDING = 4
@@ -64,11 +64,19 @@ def chains(shape: Shape) -> dict[str, Policy]:
         "erasing": (RandomErasing(p=1.0),),
         "gaussian_noise": (GaussianNoise(0.05),),
         "salt_and_pepper": (SaltAndPepper(0.02),),
+        "crop_flip_normalize": (
+            RandomCrop(shape.size, padding=max(1, side // 8)),
+            HorizontalFlip(),
+            statistics,
+        ),
         # What a fused kernel elsewhere can do as well.
         "flip_jitter_normalize": (HorizontalFlip(), jitter, Grayscale(0.1), statistics),
         "affine_jitter_normalize": (HorizontalFlip(), *affine, jitter, Grayscale(0.1), statistics),
     }
     made = {"seed_chain": whole, "seed_chain_no_noise": whole.without("gaussian_noise")}
+    made["imagenet"] = imagenet(shape.size, mean, std).without(
+        "random_resized_crop", "label_smoothing"
+    )
     made |= {name: Policy(operations) for name, operations in alone.items()}
     if max(shape.size) <= SMALL:
         made["padded_crop"] = Policy([RandomCrop(shape.size, padding=PADDING)])
@@ -77,14 +85,18 @@ def chains(shape: Shape) -> dict[str, Policy]:
     return made
 
 
-def chosen(shapes: Sequence[Shape], names: Sequence[str] | None) -> dict[Shape, dict[str, Policy]]:
+def chosen(
+    shapes: Sequence[Shape],
+    names: Sequence[str] | None,
+    made: Callable[[Shape], dict[str, Policy]] = chains,
+) -> dict[Shape, dict[str, Policy]]:
     """Return the chains that were asked for, for each shape; all of them without names."""
-    found = {shape: chains(shape) for shape in shapes}
-    known = list(dict.fromkeys(name for made in found.values() for name in made))
+    found = {shape: made(shape) for shape in shapes}
+    every = list(dict.fromkeys(name for known in found.values() for name in known))
     for name in names or ():
-        if name not in known:
-            raise InputError(f"chain={name!r} is unknown for these shapes: use one of {known}")
+        if name not in every:
+            raise InputError(f"chain={name!r} is unknown for these shapes: use one of {every}")
     return {
-        shape: {name: policy for name, policy in made.items() if not names or name in names}
-        for shape, made in found.items()
+        shape: {name: policy for name, policy in known.items() if not names or name in names}
+        for shape, known in found.items()
     }

@@ -76,15 +76,22 @@ class Clock:
             end.synchronize()
             return float(begin.elapsed_time(end)) / 1e3 / times
 
-    def launching(self, run: Run, times: int) -> float:
-        """Return the seconds that this process takes to launch some batches, with a margin."""
+    def hosted(self, run: Run, times: int) -> float:
+        """Return the seconds that this process is busy with a batch, in the mean over several.
+
+        It does not wait for the device; fewer than `MOST` batches fit into a stream's queue.
+        """
         self.settle()
         begun = time.perf_counter()
         for _ in range(times):
             run()
         taken = time.perf_counter() - begun
         self.settle()
-        return 2 * taken + 1e-4
+        return taken / times
+
+    def launching(self, run: Run, times: int) -> float:
+        """Return the seconds that this process takes to launch some batches, with a margin."""
+        return 2 * self.hosted(run, times) * times + 1e-4
 
     def times(self, each: float) -> int:
         """Return how many runs of so many seconds one time should span."""

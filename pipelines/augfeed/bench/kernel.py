@@ -9,9 +9,9 @@ import torch
 
 from augfeed.bench.chains import chosen
 from augfeed.bench.check import check, witness_for
-from augfeed.bench.clock import Clock, copied
+from augfeed.bench.clock import MOST, Clock, copied
 from augfeed.bench.machine import commit_here, device_here, machine_here, now, versions_of
-from augfeed.bench.result import KernelResult, KernelRow, Shape, Timed
+from augfeed.bench.result import Copy, KernelResult, KernelRow, Shape, Timed
 from augfeed.bench.work import Pictures, Task, bytes_moved, sets_for
 from augfeed.engines import DTYPES, Engine, Output, check_engine, engine_for, usable_device
 from augfeed.errors import InputError
@@ -58,10 +58,7 @@ class Options:
         if repeats < LEAST_REPEATS:
             raise InputError(f"repeats={repeats} give no quartiles: use {LEAST_REPEATS} or more")
         dtype = dtype or ("bfloat16" if found.type == "cuda" else "float32")
-        floats = {name: kind for name, kind in DTYPES.items() if kind.is_floating_point}
-        if dtype not in floats:
-            raise InputError(f"dtype={dtype!r} is not measured: use one of {list(floats)}")
-        output = Output(floats[dtype], channels_last)
+        output = Output(measured_dtype(dtype), channels_last)
         wanted = chosen([Shape.parse(name) for name in names], chains)
         return cls(found, engine, output, wanted, repeats)
 
@@ -71,12 +68,25 @@ class Options:
         return 2 + sum(map(len, self.wanted.values()))
 
 
+def measured_dtype(name: str) -> torch.dtype:
+    """Return the element type that a text names; `InputError` if it is none that is measured."""
+    floats = {name: kind for name, kind in DTYPES.items() if kind.is_floating_point}
+    if name not in floats:
+        raise InputError(f"dtype={name!r} is not measured: use one of {list(floats)}")
+    return floats[name]
+
+
 def _auto() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def measure(options: Options, command: str, tick: Tick = lambda _: None) -> KernelResult:
-    """Return what an engine reaches; raise `CheckError` before any time is taken."""
+def measure(
+    options: Options, command: str, tick: Tick = lambda _: None, copy: Copy | None = None
+) -> KernelResult:
+    """Return what an engine reaches; raise `CheckError` before any time is taken.
+
+    `copy` is what an earlier run found of the device's bandwidth, which is measured without it.
+    """
     engine, threads = engine_for(options.device, options.engine), torch.get_num_threads()
     machine, device = machine_here(threads), device_here(options.device)
     tick("comparing the pixels with those of another engine")
@@ -84,7 +94,7 @@ def measure(options: Options, command: str, tick: Tick = lambda _: None) -> Kern
     if witness is not None:
         check(engine, witness, options.wanted, options.device, options.output)
     tick("copying")
-    copy = copied(options.device, threads)
+    copy = copy or copied(options.device, threads)
     rows = []
     for shape, policies in options.wanted.items():
         with taking_turns(options, engine, shape, device.cache) as task_of:
@@ -129,6 +139,7 @@ def _row(name: str, task: Task, options: Options, bandwidth: float) -> KernelRow
     seconds = [clock.worked(run, launches, ahead) for _ in repeats]
     times = clock.times(clock.warm_up(whole, 1))
     waited = [clock.waited(whole, times) for _ in repeats]
+    hosted = [clock.hosted(whole, MOST // 4) for _ in repeats] if clock.cuda else []
     timed = Timed(
         name,
         format_policy(task.policy),
@@ -138,4 +149,4 @@ def _row(name: str, task: Task, options: Options, bandwidth: float) -> KernelRow
         "pass" if task.tells_apart else "apply",
         launches,
     )
-    return KernelRow.of(timed, seconds, waited, bandwidth)
+    return KernelRow.of(timed, seconds, waited, bandwidth, hosted)

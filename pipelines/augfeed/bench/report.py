@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from augfeed.bench.kernel import Tick
+from augfeed.bench.predict import KEPT, PredictedRow, Prediction
 from augfeed.bench.result import KernelResult, Shape, Spread
 from augfeed.errors import InputError
 
@@ -61,6 +62,9 @@ def report(result: KernelResult) -> Group:
         "pixels not compared: pip install 'augfeed[kornia]'",
         f"time: {PASSES[result.rows[0].timed]}",
         "end to end: images/s from drawing the plan to the pixels, as waited for",
+        *["host us: of this process, for each of these batches"] * any(
+            row.host for row in result.rows
+        ),
         f"median of {result.repeats}, quartiles in brackets",
     ]  # fmt: skip
     shapes = list(dict.fromkeys(row.shape for row in result.rows))
@@ -77,14 +81,69 @@ def _table(result: KernelResult, shape: Shape) -> Table:
         title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1)
     )
     table.add_column("chain", overflow="fold")
-    for head in (f"{name} a batch", "of copy", "images/s", "end to end"):
+    hosted = any(row.host for row in rows)
+    heads = (f"{name} a batch", "of copy", "images/s", "end to end", *["host us"] * hosted)
+    for head in heads:
         table.add_column(head, justify="right", no_wrap=True)
     for row in rows:
         table.add_row(
             row.chain, duration(row.time, scale), f"{row.share:.1%}",
             f"{row.rate.median:,.0f}", f"{row.whole_rate.median:,.0f}",
+            *[f"{median(row.host) * 1e6:,.0f}" if row.host else ""] * hosted,
         )  # fmt: skip
     return table
+
+
+def report_prediction(found: Prediction) -> Group:
+    """Return the tables of a prediction, one for each shape, for the terminal."""
+    versions = ", ".join(f"{name} {version}" for name, version in found.versions.items())
+    last = ", channels last" if found.channels_last else ""
+    head = [
+        f"predicted from machine code for sm_90; uint8 to {found.dtype}{last}",
+        f"{versions}; commit {found.commit or 'unknown'}; {found.date}",
+        *(f"{chip.name}: {chip.processors} multiprocessors at {chip.clock / 1e9:.2f} GHz, copies "
+          f"at {chip.bandwidth / 1e12:.1f} TB/s, {chip.cache >> 20} MiB of cache"
+          for chip in found.chips),
+        "instr.: a thread's for a pixel, by the plan of the batch; most: with every branch taken",
+        "bytes: of memory for a pixel, + those read again for partners and means, from the cache "
+        f"(which keeps {KEPT:.0%} of its size for a second kernel)",
+        "issue: us of a batch, by what is busy longest in a multiprocessor; H100, H200: by memory",
+        "of copy: the share of the bandwidth at the longer of the two times, and what takes it: "
+        "a bound from above, as latency, cache misses and launches are left out",
+        *(f"unknown branches, taken always: {line}" for line in _unknown(found)),
+    ]  # fmt: skip
+    shapes = list(dict.fromkeys(row.shape for row in found.rows))
+    return Group(*map(Text, head), *(_predicted(found, shape) for shape in shapes))
+
+
+def _unknown(found: Prediction) -> list[str]:
+    return sorted({line for row in found.rows for each in row.passes for line in each.unknown})
+
+
+def _predicted(found: Prediction, shape: Shape) -> Table:
+    table = Table(title=shape.name, title_justify="left", box=SIMPLE_HEAD, pad_edge=False,
+                  padding=(0, 0))  # fmt: skip
+    table.add_column("chain", overflow="fold")
+    chips = [head for chip in found.chips for head in (chip.name, "of copy")]
+    for head in ("instr.", "most", "bytes", "issue", *chips):
+        table.add_column(head, justify="right", no_wrap=True)
+    for row in found.rows:
+        if row.shape == shape:
+            table.add_row(*_cells(row))
+    return table
+
+
+def _cells(row: PredictedRow) -> list[str]:
+    pixels = row.shape.batch * row.shape.height * row.shape.width
+    moved, again = (row.read + row.written) / pixels, row.again / pixels
+    cells = [
+        row.chain, f"{row.instructions:.0f}", f"{row.most:.0f}",
+        f"{moved:.1f}+{again:.1f}" if row.again else f"{moved:.1f}",
+        f"{row.reached[0].issue * 1e6:.1f}",
+    ]  # fmt: skip
+    for each in row.reached:
+        cells += [f"{each.memory * 1e6:.1f}", f"{each.share:.0%} {each.bound}"]
+    return cells
 
 
 def unit(times: Sequence[Spread]) -> tuple[str, float]:

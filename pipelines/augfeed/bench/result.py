@@ -116,8 +116,9 @@ class KernelRow(Model):
     `moved` is the bytes that must move: every input picture read once, every output written once.
     `seconds` are those of the pass for one batch, with a plan that is ready; an engine that does
     not tell the two apart (`timed="apply"`) gives the times of its whole `apply`. `whole` are those
-    of one batch from drawing its plan to its pixels. `sets` batches take turns, and one time is the
-    mean over `launches` batches.
+    of one batch from drawing its plan to its pixels; `host` those of them that this process is
+    busy, on a GPU alone. `sets` batches take turns, and one time is the mean over `launches`
+    batches.
     """
 
     chain: str
@@ -129,6 +130,7 @@ class KernelRow(Model):
     launches: int
     seconds: tuple[float, ...]
     whole: tuple[float, ...]
+    host: tuple[float, ...] = ()
     time: Spread
     share: float  # of the bandwidth of a copy
     rate: Spread  # pictures/s, of the pass
@@ -141,6 +143,7 @@ class KernelRow(Model):
         seconds: Sequence[float],
         whole: Sequence[float],
         bandwidth: float,
+        host: Sequence[float] = (),
     ) -> "KernelRow":
         """Return what the times of a chain say."""
         time, batch = Spread.of(seconds), chain.shape.batch
@@ -154,6 +157,7 @@ class KernelRow(Model):
             launches=chain.launches,
             seconds=tuple(seconds),
             whole=tuple(whole),
+            host=tuple(host),
             time=time,
             share=chain.moved / time.median / bandwidth,
             rate=Spread.of([batch / taken for taken in seconds]),

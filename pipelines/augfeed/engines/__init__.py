@@ -1,7 +1,9 @@
 """Engines: pixels that follow a plan; one contract for all."""
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Protocol
 
@@ -189,13 +191,20 @@ def why_not_cuda(device: torch.device) -> str:
     """
     if not (device.type == "cuda" and torch.version.cuda) and not interpreted():
         return "it is for NVIDIA GPUs"
-    try:
-        found = version("triton")
-    except PackageNotFoundError:
+    found = _triton_version(version)
+    if found is None:
         return "Triton is not installed; torch's CUDA builds for Linux bring it"
     oldest = ".".join(map(str, OLDEST_TRITON))
     enough = tuple(int(part) for part in found.split(".")[:2]) >= OLDEST_TRITON
     return "" if enough else f"Triton {found} is older than {oldest}, which comes with torch 2.7"
+
+
+@cache  # asked for every batch, and reading the metadata takes longer than launching a kernel
+def _triton_version(ask: Callable[[str], str]) -> str | None:
+    try:
+        return ask("triton")
+    except PackageNotFoundError:
+        return None
 
 
 def interpreted() -> bool:

@@ -15,6 +15,7 @@ from augfeed.policy import CutMix, Mixup, OneOf, Policy
 from augfeed.policy.check import check_policy
 from augfeed.presets import resolve_policy
 from augfeed.read.datasets import Recognised, known_name, native_source
+from augfeed.read.places import expanded
 from augfeed.read.reading import Reading
 from augfeed.read.sources import ArraySource, EncodedSource, is_file_list, open_source
 
@@ -68,7 +69,7 @@ def policy_of(policy: Any, dataset: Any) -> Policy | None:
 
 def _exists(text: str) -> bool:
     try:
-        return os.path.exists(text)
+        return os.path.exists(expanded(text))
     except ValueError:
         return False
 
@@ -109,7 +110,8 @@ def _native(dataset: Any, loader: Any, collate: Any, batch_size: int | None) -> 
     if isinstance(dataset, IterableDataset):
         return "an iterable data set cannot be asked for a sample by its number"
     if isinstance(dataset, ArraySource | EncodedSource) or _is_raw(dataset):
-        return Recognised(open_source(dataset, split=loader.split), None, tuple)
+        keys = {"image_key": loader.image_key, "label_key": loader.label_key}
+        return Recognised(open_source(dataset, split=loader.split, **keys), None, tuple)
     if collate is not None:
         return "collate_fn is to see the samples"
     if batch_size is None:

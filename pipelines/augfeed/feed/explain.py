@@ -4,6 +4,7 @@ from typing import Any
 
 from augfeed.feed.lanes import GeneralLane, NativeLane
 from augfeed.feed.schedule import split_of
+from augfeed.read.skipped import told
 
 # What torch's loader does with worker processes, and the native lane has none.
 _OF_WORKERS = {
@@ -49,7 +50,9 @@ def _native(loader: Any, lane: NativeLane) -> list[str]:
         read = f"read: nothing to do, the pictures lie in memory{_resident(pipeline)}"
     else:
         read = f"read: files or arrays are {_by(pipeline, where)}{_kept(pipeline)}"
-    lines = [read + _cost(lane, "read"), _augment(lane, lane.making.place.engine_name, where)]
+    left = told(getattr(pipeline.source, "skipped", {}))
+    lines = [f"of the data set {left}"] if left else []
+    lines += [read + _cost(lane, "read"), _augment(lane, lane.making.place.engine_name, where)]
     unused = [name for name, default in _OF_WORKERS.items() if getattr(loader, name) != default]
     if unused:
         lines.append(f"without effect, as there are no worker processes: {', '.join(unused)}")

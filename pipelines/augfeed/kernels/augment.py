@@ -41,7 +41,7 @@ def _frame(shape: tuple[int, int, int, int], row: Any, size: tuple[int, int]) ->
 @njit(nogil=True)
 def _color(
     flat: Array, frame: Frame, edges: Edges, row: Any, r: int, fixed: Any, statistics: Floats,
-    chroma: Floats, linear: Floats, maps: Floats,
+    chroma: Floats, linear: Floats, spare: Floats, maps: Floats,
 ) -> int:  # fmt: skip
     # Writes the colour map of a row and returns how it is to be used.
     steps = row.bits < 8 or row.threshold <= 1.0
@@ -53,7 +53,7 @@ def _color(
     look = Look(
         row.brightness, row.contrast, about, row.saturation, row.hue, row.gray, row.inverted
     )
-    changed = color_matrix(look, chroma, linear)
+    changed = color_matrix(look, chroma, linear, spare)
     finish_matrix(linear, fixed.scale, statistics[2:] if steps else statistics, maps, r)
     return STEPS if steps else MATRIX if changed else PLAIN
 
@@ -141,14 +141,14 @@ def _all_colors(
 ) -> None:  # fmt: skip
     # The colour maps of the rows that come out and of their partners, each once.
     edges = Edges(fixed.pad_mode, fixed.pad_fill, fixed.border_mode, fixed.border_fill)
-    linear = np.empty((shape[3], shape[3] + 1))
+    linear, spare = np.empty((shape[3], shape[3] + 1)), np.empty((2, 3, 4))
     for k in range(which.shape[1]):
         r = which[0, k]
         for _ in range(2):
             if uses[r] < 0:
                 frame = _frame(shape, rows[r], size)
                 uses[r] = _color(flat, frame, edges, rows[r], r, fixed, statistics, chroma, linear,
-                                 maps)  # fmt: skip
+                                 spare, maps)  # fmt: skip
             r = rows[r].partner if rows[r].mode else r
 
 

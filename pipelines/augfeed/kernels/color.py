@@ -13,41 +13,38 @@ PLAIN, MATRIX, STEPS = 0, 1, 2
 
 
 @njit(nogil=True)
-def _times(left: Floats, right: Floats) -> Floats:
-    # The product of two affine colour maps [C, C + 1].
-    channels = left.shape[0]
-    out = np.zeros_like(left)
-    for i in range(channels):
-        for j in range(channels + 1):
-            for k in range(channels):
-                out[i, j] += left[i, k] * right[k, j]
-        out[i, channels] += left[i, channels]
-    return out
+def _apply(left: Floats, total: Floats, spare: Floats) -> None:
+    # Makes an affine colour map [3, 4] its product with a linear one [3, 3] from the left.
+    for i in range(3):
+        for j in range(4):
+            value = 0.0
+            for k in range(3):
+                value += left[i, k] * total[k, j]
+            spare[i, j] = value
+    for i in range(3):
+        for j in range(4):
+            total[i, j] = spare[i, j]
 
 
 @njit(nogil=True)
-def _blend_with_gray(share: float) -> Floats:
-    out = np.zeros((3, 4))
+def _blend_with_gray(share: float, out: Floats) -> None:
     for c in range(3):
         out[c, 0], out[c, 1], out[c, 2] = (
             RED * (1.0 - share), GREEN * (1.0 - share), BLUE * (1.0 - share)
         )  # fmt: skip
         out[c, c] += share
-    return out
 
 
 @njit(nogil=True)
-def _turn_hue(turns: float, chroma: Floats) -> Floats:
+def _turn_hue(turns: float, chroma: Floats, out: Floats) -> None:
     yiq, rgb = chroma[0], chroma[1]
     cos, sin = np.cos(2.0 * np.pi * turns), np.sin(2.0 * np.pi * turns)
-    out = np.zeros((3, 4))
     for i in range(3):
         for j in range(3):
             y, p, q = yiq[0, j], yiq[1, j], yiq[2, j]
             out[i, j] = (
                 rgb[i, 0] * y + rgb[i, 1] * (cos * p - sin * q) + rgb[i, 2] * (sin * p + cos * q)
             )
-    return out
 
 
 class Look(NamedTuple):
@@ -63,13 +60,16 @@ class Look(NamedTuple):
 
 
 @njit(nogil=True)
-def color_matrix(look: Look, chroma: Floats, out: Floats) -> bool:
-    """Write the linear colour operations, on values in [0, 1], to float64 `[C, C + 1]`.
+def color_matrix(look: Look, chroma: Floats, total: Floats, spare: Floats) -> bool:
+    """Write the linear colour operations, on values in [0, 1], to `total`, float64 `[C, C + 1]`.
 
-    Returns whether they change anything.
+    Returns whether they change anything. `spare` float64 `[2, 3, 4]` is scratch: memory of its own
+    for each row would take longer than the row.
     """
-    channels = out.shape[0]
-    total = np.zeros((channels, channels + 1))
+    channels = total.shape[0]
+    for c in range(channels):
+        for k in range(channels + 1):
+            total[c, k] = 0.0
     for c in range(channels):
         total[c, c] = look.brightness
     if look.contrast != 1.0:
@@ -78,20 +78,20 @@ def color_matrix(look: Look, chroma: Floats, out: Floats) -> bool:
             total[c, channels] = (1.0 - look.contrast) * look.about
     if channels == 3:
         if look.saturation != 1.0:
-            total = _times(_blend_with_gray(look.saturation), total)
+            _blend_with_gray(look.saturation, spare[0])
+            _apply(spare[0], total, spare[1])
         if look.hue != 0.0:
-            total = _times(_turn_hue(look.hue, chroma), total)
+            _turn_hue(look.hue, chroma, spare[0])
+            _apply(spare[0], total, spare[1])
         if look.gray:
-            total = _times(_blend_with_gray(0.0), total)
+            _blend_with_gray(0.0, spare[0])
+            _apply(spare[0], total, spare[1])
     if look.inverted:
         for c in range(channels):
             for k in range(channels + 1):
                 total[c, k] = -total[c, k]
             total[c, channels] += 1.0
     changed = look.inverted or look.brightness != 1.0 or look.contrast != 1.0
-    for c in range(channels):
-        for k in range(channels + 1):
-            out[c, k] = total[c, k]
     return changed or (channels == 3 and (look.saturation != 1.0 or look.hue != 0.0 or look.gray))
 
 

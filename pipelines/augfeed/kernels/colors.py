@@ -24,22 +24,24 @@ def _compile(sources: int) -> Any:
         `statistics` float32 `[2, C]` mean and standard deviation; `chroma` float64 `[2, 3, 3]`.
         """
         channels = statistics.shape[1]
-        base = np.empty((channels, channels + 1))
+        base, spare = np.empty((channels, channels + 1)), np.empty((2, 3, 4))
         about = np.empty((channels, channels + 1))
         for r in range(looks.shape[0]):
             brightness, contrast, saturation = looks[r, 0], looks[r, 1], looks[r, 2]
             hue, gray, inverted = looks[r, 3], looks[r, 4] != 0.0, looks[r, 5] != 0.0
             middle = 0.5 if about_half else 0.0
             look = Look(brightness, contrast, middle, saturation, hue, gray, inverted)
-            maps[r, 15] = color_matrix(look, chroma, base)
-            look = Look(brightness, contrast, brightness, saturation, hue, gray, inverted)
-            color_matrix(look, chroma, about)
+            maps[r, 15] = color_matrix(look, chroma, base, spare)
+            needs_mean = contrast != 1.0 and not about_half
+            if needs_mean:
+                look = Look(brightness, contrast, brightness, saturation, hue, gray, inverted)
+                color_matrix(look, chroma, about, spare)
             for c in range(channels):
                 mean, std = statistics[0, c], statistics[1, c]
                 for k in range(channels):
                     maps[r, 3 * c + k] = base[c, k] / (scale * std)
                 maps[r, 9 + c] = (base[c, channels] - mean) / std
-                if not about_half:
+                if needs_mean:
                     maps[r, 12 + c] = (about[c, channels] - base[c, channels]) / std
         return sources
 

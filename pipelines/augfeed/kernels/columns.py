@@ -73,6 +73,34 @@ def fill_resized_crops(
 
 
 @compiled_by_size
+def fill_erased(
+    u: Floats, ratios: Floats, p: float, scale: tuple[float, float], sides: tuple[int, int],
+    boxes: Ints,
+) -> None:  # fmt: skip
+    """Write the boxes of random erasing to `[N, 4]` (top, left, bottom, right).
+
+    Of `u` `[4 * (tries + 1), N]` the first row tells whether it is applied, and every four from the
+    fifth on are a try: its share of the area within `scale`, its ratio of height to width, which
+    `ratios` `[tries, N]` holds, its place down and across. Empty where no try fits.
+    """
+    height, width = sides
+    for i in range(u.shape[1]):
+        boxes[i, 0], boxes[i, 1], boxes[i, 2], boxes[i, 3] = 0, 0, 0, 0
+        if not u[0, i] < p:
+            continue
+        for k in range(ratios.shape[0]):
+            area = (scale[0] + u[4 * k + 4, i] * (scale[1] - scale[0])) * (height * width)
+            h = int(np.rint(np.sqrt(area * ratios[k, i])))
+            w = int(np.rint(np.sqrt(area / ratios[k, i])))
+            if 0 < h < height and 0 < w < width:
+                top = _index(u[4 * k + 6, i], height - h + 1)
+                left = _index(u[4 * k + 7, i], width - w + 1)
+                boxes[i, 0], boxes[i, 1] = top, left
+                boxes[i, 2], boxes[i, 3] = top + h, left + w
+                break
+
+
+@compiled_by_size
 def fill_boxes(u: Floats, p: float, cut: Ints, sides: Ints, inside: bool, boxes: Ints) -> None:
     """Write boxes of a size to `[N, 4]` (top, left, bottom, right), empty where not applied.
 

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from augfeed.errors import InputError
-from augfeed.plan.draws import TRIES, Draws, between, index
+from augfeed.plan.draws import TRIES, Draws, between
 from augfeed.policy import Cutout, RandomErasing
 from augfeed.policy.base import pair
 
@@ -28,22 +28,16 @@ def draw_cutout(cutout: Cutout, draws: Draws, size: tuple[int, int]) -> Boxes:
 
 def draw_erasing(erasing: RandomErasing, draws: Draws, size: tuple[int, int]) -> Boxes:
     """Return int32 `[N, 4]` (top, left, bottom, right): the first of ten tries that fits."""
-    height, width = size
-    tries = draws.of(erasing)[4:].reshape(TRIES, 4, -1)
-    area = between(tries[:, 0], *erasing.scale) * (height * width)
-    low, high = erasing.ratio
+    from augfeed.kernels.columns import fill_erased
+
+    u = draws.of(erasing)
+    drawn, (low, high) = u[4:].reshape(TRIES, 4, -1)[:, 1], erasing.ratio
     if erasing.aspect_law == "uniform":
-        ratio = between(tries[:, 1], low, high)
+        ratios = between(drawn, low, high)
     else:
-        ratio = np.exp(between(tries[:, 1], np.log(low), np.log(high)))
-    h = np.round(np.sqrt(area * ratio)).astype(np.int64)
-    w = np.round(np.sqrt(area / ratio)).astype(np.int64)
-    fits = (h < height) & (w < width) & (h > 0) & (w > 0)
-    first, every = fits.argmax(axis=0), np.arange(fits.shape[1])
-    h, w = h[first, every], w[first, every]
-    u = tries[first, :, every]
-    top = index(u[:, 2], np.maximum(height - h + 1, 1))
-    left = index(u[:, 3], np.maximum(width - w + 1, 1))
-    boxes = np.stack([top, left, top + h, left + w], axis=1)
-    boxes[~(fits.any(axis=0) & draws.applied(erasing))] = 0
-    return boxes.astype(np.int32)
+        # By NumPy: compiled code may round an exponential otherwise, and seeds are a promise.
+        ratios = np.exp(between(drawn, np.log(low), np.log(high)))
+    boxes = np.empty((u.shape[1], 4), np.int32)
+    scale = float(erasing.scale[0]), float(erasing.scale[1])
+    fill_erased(u, ratios, float(erasing.p), scale, size, boxes)
+    return boxes

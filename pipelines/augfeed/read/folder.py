@@ -13,11 +13,13 @@ from augfeed.errors import InputError, ReadError
 from augfeed.read.decode import Channels, decode
 from augfeed.read.exif import Picture
 from augfeed.read.labels import check_classes, check_labels
-from augfeed.read.listing import Shown, kept, settled
+from augfeed.read.places import expanded
+from augfeed.read.skipped import tell, told
+from augfeed.read.tree import pictures_in
 
 EXTENSIONS = (
-    ".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm", ".jp2",
-    ".j2k", ".avif",
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".dib", ".tif", ".tiff", ".gif",
+    ".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".j2k", ".avif", ".tga",
 )  # fmt: skip
 
 
@@ -25,9 +27,11 @@ class FolderSource:
     """Pictures in files, as `root/class/.../name.jpg`; the same order as torchvision's ImageFolder.
 
     Classes and files are sorted by name; extensions may be in capitals. A folder that has pictures
-    and no folders in it is a source without labels. `channels` is 3 for RGB or 1 for grey, whatever
-    the files have. Raises `InputError` for a folder that is missing or has no pictures, and for a
-    class without any; the files themselves are opened when they are read.
+    and no folders in it is a source without labels. Hidden files and folders are left out, unlike
+    there; `skipped` says how many files were, by reason. `channels` is 3 for RGB or 1 for grey,
+    whatever the files have. Raises `InputError` for a folder that is missing or has no pictures,
+    for a class without any, and for a link that leads back up; `ReadError` for a folder that may
+    not be listed. The files themselves are opened when they are read.
     """
 
     labels: NDArray[np.int64] | None
@@ -36,6 +40,7 @@ class FolderSource:
     channels: Channels
     name: str | None
     sizes: tuple[int, int] | None
+    skipped: dict[str, int]
 
     def __init__(
         self,
@@ -45,32 +50,30 @@ class FolderSource:
     ) -> None:
         """List the files."""
         endings = tuple("." + item.lower().lstrip(".") for item in extensions)
-        folder = Path(root)
+        folder = Path(expanded(root))
         if not folder.is_dir():
             what = "is a file, not a folder" if folder.exists() else "does not exist"
             raise InputError(
                 f"{os.fspath(root)!r} {what}: give the folder that holds a folder for every class"
             )
-        listed = _listed(folder, endings)
-        classes = listed["classes"]
-        found = {name: listed["files"][name] for name in classes}
-        for name, files in found.items():
-            if not files and any(found.values()):
+        tree = pictures_in(folder, endings)
+        left = f" ({told(tree.skipped)})" if tree.skipped else ""
+        for name, count in zip(tree.classes, tree.counts, strict=True):
+            if not count and tree.paths:
                 raise InputError(
                     f"{str(folder / name)!r} has no pictures ({' '.join(endings)}): "
-                    "a folder beside class folders is a class; remove it, or add pictures"
+                    f"a folder beside class folders is a class; remove it, or add pictures{left}"
                 )
-        paths = [path for files in found.values() for path in files]
-        labels = [k for k, files in enumerate(found.values()) for _ in files]
-        if not classes:
-            paths = listed["files"][""]
-        if not paths:
+        if not tree.paths:
+            where = f"its {len(tree.classes)} class folders" if tree.classes else "it"
             raise InputError(
-                f"{os.fspath(root)!r} has no pictures: looked for {' '.join(endings)} in "
-                + (f"its {len(classes)} class folders" if classes else "it")
-                + "; give the folder that holds a folder for every class"
+                f"{os.fspath(root)!r} has no pictures: looked for {' '.join(endings)} in {where}"
+                f"{left}; give the folder that holds a folder for every class"
             )
-        self._set(str(folder), paths, labels if classes else None, classes or None, channels)
+        labels = np.repeat(np.arange(len(tree.classes)), tree.counts) if tree.classes else None
+        self._set(str(folder), tree.paths, labels, tree.classes or None, channels)
+        self.skipped = tree.skipped
+        tell(str(folder), tree.skipped)
 
     @classmethod
     def of(
@@ -105,7 +108,7 @@ class FolderSource:
         self,
         root: str,
         paths: list[str],
-        labels: list[int] | None,
+        labels: Any,
         classes: Sequence[str] | None,
         channels: Channels,
     ) -> None:
@@ -116,6 +119,7 @@ class FolderSource:
         self.labels, self.num_classes = check_labels(labels, len(paths), self.classes)  # type: ignore[assignment]
         self.name = self.sizes = None
         self._fingerprint = ""
+        self.skipped = {}
 
     def __len__(self) -> int:
         return len(self._paths)
@@ -178,40 +182,3 @@ class FolderSource:
 
 def _root_of(paths: Sequence[str]) -> str:
     return os.path.commonpath([os.path.abspath(p) for p in {*map(os.path.dirname, paths)}])
-
-
-def _listed(folder: Path, endings: tuple[str, ...]) -> Any:
-    """Return the classes of a folder, sorted, and the files of each; of "" without classes.
-
-    The listing of a large folder is kept on disk, as long as no folder in it is changed.
-    """
-    # The folder as it was given, too: the paths that are kept begin with it.
-    key = "\0".join(("folder", os.path.abspath(folder), os.fspath(folder), *endings))
-    return kept(key, lambda found: settled(found["folders"]), lambda: _scan(folder, endings))
-
-
-def _scan(folder: Path, endings: tuple[str, ...]) -> dict[str, Any]:
-    with os.scandir(folder) as entries:
-        classes = sorted(entry.name for entry in entries if entry.is_dir())
-    folders = [[os.path.abspath(folder), os.stat(folder).st_mtime_ns]]
-    files: dict[str, list[str]] = {}
-    with Shown(f"listing {folder}", len(classes) or None) as shown:
-        for name in classes or [""]:
-            files[name] = _files(folder / name, endings, folders)
-            shown.advance()
-    return {"folders": folders, "classes": classes, "files": files}
-
-
-def _files(folder: Path, endings: tuple[str, ...], folders: list[list[Any]]) -> list[str]:
-    # Sorted by folder, then by name, as torchvision's ImageFolder does, so that labels and indices
-    # found with one hold for the other. Times are taken first: what comes later changes them.
-    found = []
-    for place, _, names in os.walk(folder, followlinks=True):
-        folders.append([os.path.abspath(place), os.stat(place).st_mtime_ns])
-        found.append((place, names))
-    return [
-        os.path.join(place, name)
-        for place, names in sorted(found)
-        for name in sorted(names)
-        if name.lower().endswith(endings)
-    ]

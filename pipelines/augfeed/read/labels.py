@@ -1,5 +1,6 @@
 """Labels as one array: class numbers, or a share for every class."""
 
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
@@ -18,9 +19,9 @@ def check_classes(classes: Iterable[Any] | None) -> tuple[str, ...] | None:
     if classes is None:
         return None
     names = tuple(str(name) for name in classes)
-    for name in names:
-        if names.count(name) > 1:
-            raise InputError(f"classes has {name!r} more than once: give each class its own name")
+    if len(set(names)) < len(names):
+        name = next(name for name, count in Counter(names).items() if count > 1)
+        raise InputError(f"classes has {name!r} more than once: give each class its own name")
     return names
 
 

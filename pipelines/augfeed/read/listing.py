@@ -5,7 +5,7 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -14,10 +14,11 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
+from augfeed.errors import InputError
 from augfeed.read.places import cache_folder
 
-VERSION = 1  # of what is kept; another one is not read
-SLOW = 0.5  # seconds from which a scan is worth keeping
+VERSION = 2  # of what is kept; another one is not read
+SLOW = 0.1  # seconds from which a scan is worth keeping
 SHOWN_AFTER = 1.0  # seconds from which its progress is shown
 SETTLED = 2_000_000_000  # ns that a folder must be old: within the clock's grain it may change
 
@@ -68,6 +69,8 @@ def kept(
     Where nothing can be written, nothing is kept; a file that is broken is made anew.
     """
     path = _path(key)
+    if path is None:
+        return scan()
     with suppress(OSError, ValueError, TypeError, KeyError, RecursionError):
         held = json.loads(path.read_text())
         if held["version"] == VERSION and held["key"] == key and valid(held["found"]):
@@ -80,18 +83,29 @@ def kept(
     return found
 
 
-def settled(folders: list[list[Any]]) -> bool:
-    """Whether folders, as `[path, mtime in ns]`, still have these times, none of them recent."""
+def stamp(stat: os.stat_result) -> list[int]:
+    """Return what tells whether a folder is as it was: its times, in ns, of change and of status.
+
+    The second shows that the first was set back, as unpacking and copying do.
+    """
+    return [stat.st_mtime_ns, stat.st_ctime_ns]
+
+
+def settled(folders: Iterable[tuple[str, list[int]]]) -> bool:
+    """Whether folders, as (path, `stamp`), are as they were, and none was changed recently."""
     latest = time.time_ns() - SETTLED
     try:
-        return all(mtime < latest and os.stat(path).st_mtime_ns == mtime for path, mtime in folders)
+        return all(held[0] < latest and stamp(os.stat(path)) == held for path, held in folders)
     except OSError:
         return False
 
 
-def _path(key: str) -> Path:
+def _path(key: str) -> Path | None:
     name = hashlib.sha256(key.encode(errors="surrogateescape")).hexdigest()[:32]
-    return cache_folder("listings") / f"{name}.json"
+    try:
+        return cache_folder("listings") / f"{name}.json"
+    except InputError:  # there is no home folder
+        return None
 
 
 def _write(path: Path, text: str) -> None:

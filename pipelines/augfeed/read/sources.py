@@ -17,8 +17,11 @@ from augfeed.read.decode import Channels
 from augfeed.read.encoded import EncodedSource, Source
 from augfeed.read.folder import EXTENSIONS, FolderSource
 from augfeed.read.idx import idx_images, open_idx
-from augfeed.read.tar import TarSource, is_shard, shards_in, shards_of
+from augfeed.read.places import expanded
+from augfeed.read.shards import is_shard, shards_in, shards_of
+from augfeed.read.tar import TarSource
 
+MOST_CLASSES = 10_000_000  # of a list of files: each has a name
 _IMAGES = {
     "train": ("images", "x", "x_train", "train_images", "data"),
     "test": ("x_test", "test_images"),
@@ -44,6 +47,8 @@ def open_source(
     channels: Channels = 3,
     layout: Layout | None = None,
     split: str = "train",
+    image_key: str | None = None,
+    label_key: str | None = None,
 ) -> Source:
     """Return the source of samples that `data` stands for.
 
@@ -51,9 +56,31 @@ def open_source(
     (a path, a pattern with `*` or braces, a folder of them, a list), a list of files or of pairs
     `(file, class number)`, an array or tensor with `labels`, a tuple `(images, labels)`, a data set
     of torchvision or scikit-learn, or a source. `classes` and `layout` go with arrays, `channels`
-    with files, `split` ("train" or "test") with idx folders and `.npz`. Raises `InputTypeError` for
-    anything else and `InputError` for what cannot be used.
+    with files, `split` ("train" or "test") with idx folders and `.npz`, `image_key` and `label_key`
+    with shards: see `TarSource`. `~` in front of a path is the home folder. Raises `InputTypeError`
+    for anything else and `InputError` for what cannot be used.
     """
+    keys = {"image_key": image_key, "label_key": label_key}
+    source = _open(data, labels, classes, channels, layout, split, keys)
+    given = {name: value for name, value in keys.items() if value is not None}
+    if given and (source is data or not isinstance(source, TarSource)):
+        name, value = next(iter(given.items()))
+        raise InputError(
+            f"{name}={value!r} chooses among the members of a sample when shards are opened, and "
+            f"here is a {type(source).__name__}: leave it out"
+        )
+    return source
+
+
+def _open(
+    data: Any,
+    labels: Any,
+    classes: Iterable[Any] | None,
+    channels: Channels,
+    layout: Layout | None,
+    split: str,
+    keys: dict[str, Any],
+) -> Source:
     if isinstance(data, np.ndarray | torch.Tensor):
         return ArraySource(data, labels, classes, layout=layout)
     if labels is not None:
@@ -64,9 +91,9 @@ def open_source(
     if isinstance(data, ArraySource | EncodedSource):
         return data
     if isinstance(data, str | os.PathLike):
-        return _open_path(Path(data), channels, layout, split)
+        return _open_path(Path(expanded(data)), channels, layout, split, keys)
     if is_file_list(data):
-        return _open_list(data, channels)
+        return _open_list(data, channels, keys)
     if isinstance(data, tuple) and len(data) == 2:
         return ArraySource(data[0], data[1], classes, layout=layout)
     source = recognise(data, channels)
@@ -77,14 +104,16 @@ def open_source(
     return source
 
 
-def _open_path(path: Path, channels: Channels, layout: Layout | None, split: str) -> Source:
-    if is_shard(path):
-        return TarSource(shards_of(str(path)), channels)
+def _open_path(
+    path: Path, channels: Channels, layout: Layout | None, split: str, keys: dict[str, Any]
+) -> Source:
     if path.is_dir():
         images = idx_images(path, split)
         if not images and (shards := shards_in(path)):
-            return TarSource(shards, channels)
+            return TarSource(shards, channels, **keys)
         return open_idx(images) if images else FolderSource(path, channels)
+    if is_shard(path):
+        return TarSource(shards_of(str(path)), channels, **keys)
     if not path.exists():
         raise InputError(f"{str(path)!r} does not exist: give {_KINDS}")
     if path.suffix == ".npz":
@@ -106,7 +135,7 @@ def _file_of(item: Any) -> Any:
     return item[0] if pair else item
 
 
-def _open_list(data: list[Any], channels: Channels) -> Source:
+def _open_list(data: list[Any], channels: Channels, keys: dict[str, Any]) -> Source:
     pairs = [isinstance(item, tuple) for item in data]
     files = [_file_of(item) for item in data]
     for k, file in enumerate(files):
@@ -115,12 +144,18 @@ def _open_list(data: list[Any], channels: Channels) -> Source:
                 f"item {k} of the list is {data[k]!r}, unlike the first, {data[0]!r}: give files, "
                 "or pairs (file, class number), and nothing else"
             )
+    files = [expanded(file) for file in files]
     if any(pairs):
         labels = [int(item[1]) for item in data]
-        names = [str(k) for k in range(max(labels) + 1)]
+        if (highest := max(labels)) >= MOST_CLASSES:
+            raise InputError(
+                f"item {labels.index(highest)} of the list, {data[labels.index(highest)]!r}, has a "
+                f"label that is not below {MOST_CLASSES:,}: number the classes from 0, without gaps"
+            )
+        names = [str(k) for k in range(highest + 1)]
         return FolderSource.of(zip(files, labels, strict=True), names, channels=channels)
     if all(map(is_shard, files)):
-        return TarSource(files, channels)
+        return TarSource(files, channels, **keys)
     return FolderSource.plain(files, channels)
 
 

@@ -39,6 +39,7 @@ class SubsetSource:
         self.labels = None if labels is None else labels[self.indices]
         self.num_classes, self.classes = source.num_classes, source.classes
         self.channels, self.name, self.sizes = source.channels, source.name, source.sizes
+        self.skipped: dict[str, int] = getattr(source, "skipped", {})
 
     def __len__(self) -> int:
         return len(self.indices)

@@ -1,55 +1,42 @@
 """Samples in tar shards, as WebDataset writes them; any sample by its number."""
 
-import glob
 import hashlib
-import json
+import logging
 import os
-import re
-import tarfile
 import threading
-from collections import OrderedDict
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
-from pathlib import Path
-from typing import Any, NamedTuple
+from collections import Counter, OrderedDict
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from augfeed.errors import InputError, ReadError
+from augfeed.errors import InputError, InputTypeError, ReadError
 from augfeed.read.decode import Channels, decode
 from augfeed.read.exif import Picture
-from augfeed.read.folder import EXTENSIONS
 from augfeed.read.labels import check_labels
 from augfeed.read.listing import Shown, kept
+from augfeed.read.members import Found, Keys, Member, members_of
+from augfeed.read.places import expanded
+from augfeed.read.skipped import tell, told
 
+LOG = logging.getLogger("augfeed")
 MOST_OPEN = 64  # shards whose files stay open
 KEPT_FROM = 0.05  # seconds that a shard takes, from which its index is kept: there are many
-BLOCK = 512  # bytes of a tar header
-LONGEST_LABEL = 1 << 16  # bytes of a member that holds a label
-_RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
-_CHOICE = re.compile(r"\{([^{}]*,[^{}]*)\}")
-_LABELS = ("cls", "json")
-_KEYS = ("label", "cls", "class")  # of JSON
-
-
-class Member(NamedTuple):
-    """A sample of a shard: where its picture lies, its label (-1: none), its key and ending."""
-
-    offset: int
-    size: int
-    label: int
-    name: str
 
 
 class TarSource:
-    """Pictures in tar shards: consecutive members of one key are one sample.
+    """Pictures in tar shards: the members of a shard that have one key are one sample.
 
     A key is a member's name up to the first dot after the last slash; what follows the last dot
     says what it is: a picture, or its label (`cls`: a number as text; `json`: a number under
-    "label", "cls" or "class"). Either all samples have a label or none. Shards are indexed once,
-    and the index is kept on disk; a sample is then read by its number. Raises `InputError` for
-    patterns that match nothing and samples that are no pair of a picture and a class number,
+    "label", "cls" or "class"; where both are, `cls` counts). `image_key` and `label_key` choose
+    among several by all that follows the key, such as "jpg" or "seg.png"; `image_key="jpg;png"`
+    takes the first that a sample has, `label_key` may also name a field of the `json`. Members may
+    come in any order; hidden ones, as macOS adds them, are left out. Either all samples have a
+    label or none. Shards are indexed once, and the index is kept on disk; a sample is then read by
+    its number. `skipped` says how many members were left out, by reason. Raises `InputError` for
+    shards without pictures and for samples that are no pair of a picture and a class number,
     `ReadError` for a shard that is damaged or cut short.
     """
 
@@ -59,41 +46,75 @@ class TarSource:
     channels: Channels
     name: str | None
     sizes: tuple[int, int] | None
+    skipped: dict[str, int]
 
-    def __init__(self, shards: Sequence[str | os.PathLike[str]], channels: Channels = 3) -> None:
+    def __init__(
+        self,
+        shards: Sequence[str | os.PathLike[str]],
+        channels: Channels = 3,
+        *,
+        image_key: str | None = None,
+        label_key: str | None = None,
+    ) -> None:
         """Index the shards."""
         if channels not in (1, 3):
             raise InputError(f"channels={channels!r} is not 1 or 3: give 1 for grey, 3 for RGB")
-        self.shards = tuple(os.fspath(shard) for shard in shards)
+        keys = Keys(_text("image_key", image_key), _text("label_key", label_key))
+        self.shards = tuple(expanded(shard) for shard in shards)
         self._stats = [_stat(shard) for shard in self.shards]
-        members: list[Member] = []
-        numbers: list[NDArray[np.int32]] = []
+        found: list[Found] = []
         with Shown("indexing shards", len(self.shards)) as shown:
-            for k, (shard, stat) in enumerate(zip(self.shards, self._stats, strict=True)):
-                found = _index(shard, stat)
-                members += found
-                numbers.append(np.full(len(found), k, np.int32))
+            for shard, stat in zip(self.shards, self._stats, strict=True):
+                found.append(_index(shard, stat, keys))
                 shown.advance()
+        members = [member for part in found for member in part.members]
+        self.skipped = dict(sum((Counter(part.skipped) for part in found), Counter()))
         if not members:
-            raise InputError(f"{self.shards[:3]!r} hold no pictures: give shards of WebDataset's")
-        self._shard: NDArray[np.int32] = np.concatenate(numbers)
+            left = f" ({told(self.skipped)})" if self.skipped else ""
+            raise InputError(
+                f"{self.shards[:3]!r} hold no pictures{left}: give shards of WebDataset's"
+            )
+        counts = [len(part.members) for part in found]
+        self._shard: NDArray[np.int32] = np.repeat(np.arange(len(found), dtype=np.int32), counts)
         self._offset = np.array([member.offset for member in members], np.int64)
         self._size = np.array([member.size for member in members], np.int64)
         self._names = [member.name for member in members]
-        self.labels, self.num_classes = self._labels([member.label for member in members])
+        self.labels, self.num_classes = self._labels([item.label for item in members], found, keys)
         self.channels, self.classes, self.name, self.sizes = channels, None, None, None
         self._files = _Files()
+        tell(self._title(), self.skipped)
 
-    def _labels(self, labels: list[int]) -> tuple[Any, int | None]:
+    def _labels(self, labels: list[int], found: list[Found], keys: Keys) -> tuple[Any, int | None]:
         without = [i for i, label in enumerate(labels) if label < 0]
-        if len(without) == len(labels):
-            return None, None
-        if without:
-            raise InputError(
-                f"{self.path(without[0])} has no label and other samples have one: add a member "
-                f"{self._names[without[0]].rpartition('.')[0]}.cls, or remove all labels"
-            )
-        return check_labels(labels, len(labels), None)
+        if not without:
+            return check_labels(labels, len(labels), None)
+        first = self.path(without[0])
+        if len(without) < len(labels) or keys.label is not None:
+            stem = self._names[without[0]].rpartition(".")[0]
+            others = " and other samples have one" if len(without) < len(labels) else ""
+            cure = f"add a member {stem}.cls, or remove all labels"
+            if keys.label is not None:
+                cure = f"give each sample what label_key={keys.label!r} names, or leave it out"
+            raise InputError(f"{first} has no label{others}: {cure}")
+        for shard, part in zip(self.shards, found, strict=True):
+            if part.orphan:
+                raise InputError(
+                    f"{shard}/{part.orphan} holds a label and its sample has no picture, while "
+                    f"{first} has no label: a picture and its label have one key, in one shard; "
+                    "name them alike, or remove all labels"
+                )
+        beside = sum((Counter(part.beside) for part in found), Counter[str]())
+        if beside:
+            LOG.warning(
+                "%s: pictures are read without labels; beside them are %s: label_key= names the "
+                "ending of the member, or the field of .json, that holds a class number",
+                self._title(), ", ".join(f"{count:,} {name}" for name, count in beside.items()),
+            )  # fmt: skip
+        return None, None
+
+    def _title(self) -> str:
+        more = f" and {len(self.shards) - 1} more" if len(self.shards) > 1 else ""
+        return f"{self.shards[0]}{more}"
 
     def __len__(self) -> int:
         return len(self._offset)
@@ -175,36 +196,6 @@ class _Files:
         return _Files, ()
 
 
-def shards_of(text: str) -> list[str]:
-    """Return the paths that a pattern stands for: braces, then `*`, `?` and `[...]`, sorted.
-
-    `{000..146}` counts, with the zeros in front; `{a,b}` lists. Raises `InputError` for one that
-    no file matches.
-    """
-    found: list[str] = []
-    for pattern in _braces(text):
-        paths = sorted(glob.glob(pattern)) if glob.has_magic(pattern) else [pattern]
-        if not paths or not os.path.exists(paths[0]):
-            raise InputError(f"{pattern!r} matches no file: check the pattern {text!r}")
-        found += paths
-    return found
-
-
-def _braces(text: str) -> Iterator[str]:
-    for expression in (_RANGE, _CHOICE):
-        if match := expression.search(text):
-            if expression is _RANGE:
-                low, high = match.groups()
-                width = len(low) if low.startswith("0") or len(low) == len(high) else 0
-                items = [str(k).zfill(width) for k in range(int(low), int(high) + 1)]
-            else:
-                items = match.group(1).split(",")
-            for item in items:
-                yield from _braces(text[: match.start()] + item + text[match.end() :])
-            return
-    yield text
-
-
 def _stat(shard: str) -> tuple[int, int]:
     try:
         stat = os.stat(shard)
@@ -213,109 +204,22 @@ def _stat(shard: str) -> tuple[int, int]:
     return stat.st_size, stat.st_mtime_ns
 
 
-def _index(shard: str, stat: tuple[int, int]) -> list[Member]:
-    key = f"tar\0{os.path.abspath(shard)}\0{stat[0]}\0{stat[1]}"
+def _text(name: str, value: Any) -> str | None:
+    if value is None or (isinstance(value, str) and value):
+        return value
+    raise InputTypeError(
+        f"{name}={value!r} is no text: for shards it is the ending of a member, such as 'jpg'"
+    )
+
+
+def _index(shard: str, stat: tuple[int, int], keys: Keys) -> Found:
+    key = f"tar\0{os.path.abspath(shard)}\0{stat[0]}\0{stat[1]}\0{keys.image}\0{keys.label}"
 
     def same(found: Any) -> bool:
-        return isinstance(found, list) and _stat(shard) == stat
+        return isinstance(found["members"], list) and _stat(shard) == stat
 
-    found = kept(key, same, lambda: [list(member) for member in _scan(shard)], slow=KEPT_FROM)
-    return [Member(*member) for member in found]
-
-
-def _scan(shard: str) -> list[Member]:
-    """Return the samples of a shard, in the order of its members."""
-    members: list[Member] = []
-    try:
-        with open(shard, "rb") as file, tarfile.open(fileobj=file, mode="r:") as archive:
-            sample = _Sample(shard, "")
-            for member in archive:
-                if not member.isreg():
-                    continue
-                key, ending = _split(member.name)
-                if key != sample.key:
-                    members += sample.made()
-                    sample = _Sample(shard, key)
-                sample.add(member, ending, file.fileno())
-            members += sample.made()
-            _check_end(shard, file, archive.offset)
-    except tarfile.ReadError as error:
-        cure = "fetch it again; a compressed shard must be unpacked first"
-        raise ReadError(f"{shard}: is no tar file, or is damaged ({error}): {cure}") from error
-    except OSError as error:
-        raise ReadError.of(shard, error) from error
-    return members
+    found = kept(key, same, lambda: vars(members_of(shard, keys)), slow=KEPT_FROM)
+    return Found(**{**found, "members": [Member(*member) for member in found["members"]]})
 
 
-def _check_end(shard: str, file: Any, offset: int) -> None:
-    # tarfile takes a broken header for the end; two blocks of zeros are it.
-    file.seek(offset)
-    block = file.read(BLOCK)
-    if len(block) < BLOCK or block.strip(b"\0"):
-        raise ReadError(f"{shard}: is damaged or cut short at byte {offset}: fetch the shard again")
-
-
-class _Sample:
-    # The members of one key, while a shard is scanned.
-
-    def __init__(self, shard: str, key: str) -> None:
-        self.shard, self.key = shard, key
-        self.picture: Member | None = None
-        self.label = -1
-
-    def add(self, member: tarfile.TarInfo, ending: str, file: int) -> None:
-        if ending in _LABELS:
-            data = os.pread(file, min(member.size, LONGEST_LABEL), member.offset_data)
-            label = self._label(member.name, ending, data)
-            self.label = label if self.label < 0 else self.label
-        elif f".{ending}" in EXTENSIONS:
-            if self.picture is not None:
-                raise InputError(
-                    f"{self.shard}: {self.key!r} has two pictures, {self.picture.name!r} and "
-                    f"{member.name!r}: give each sample one"
-                )
-            self.picture = Member(member.offset_data, member.size, -1, member.name)
-
-    def _label(self, name: str, ending: str, data: bytes) -> int:
-        label: Any = None
-        with suppress(ValueError):
-            label = json.loads(data)
-        if ending == "json" and isinstance(label, dict):
-            known = [label[key] for key in _KEYS if key in label]
-            if not known:
-                return -1
-            label = known[0]
-        if isinstance(label, int) and not isinstance(label, bool) and label >= 0:
-            return label
-        raise InputError(
-            f"{self.shard}: {name!r} holds {data[:20]!r}, which is no class number: write a number "
-            "from 0"
-        )
-
-    def made(self) -> list[Member]:
-        return [] if self.picture is None else [self.picture._replace(label=self.label)]
-
-
-def _split(name: str) -> tuple[str, str]:
-    folder, slash, base = name.rpartition("/")
-    stem, _, rest = base.partition(".")
-    return folder + slash + stem, rest.rpartition(".")[2].lower()
-
-
-def is_shard(path: Any) -> bool:
-    """Whether a path or pattern is that of tar shards."""
-    name = str(path).lower() if isinstance(path, str | os.PathLike) else ""
-    if name.endswith((".tar.gz", ".tgz", ".tar.xz", ".tar.bz2", ".tar.zst")):
-        raise InputError(
-            f"{os.fspath(path)!r} is compressed: unpack it to .tar, to read any sample"
-        )
-    return name.endswith(".tar")
-
-
-def shards_in(folder: Path) -> list[str]:
-    """Return the shards of a folder that has no folders and no pictures in it, sorted."""
-    with os.scandir(folder) as entries:
-        found = [entry for entry in entries if not entry.name.startswith(".")]
-    shards = sorted(entry.path for entry in found if entry.name.lower().endswith(".tar"))
-    alone = not any(entry.is_dir() or entry.name.lower().endswith(EXTENSIONS) for entry in found)
-    return shards if alone else []
+__all__ = ["TarSource"]

@@ -5,7 +5,8 @@ import pytest
 from tests.cases import ENGINES
 
 # Where Triton does not exist (macOS) its engine is left out of ENGINES, and its own tests here.
-collect_ignore = [] if "cuda" in ENGINES else ["test_cuda.py", "test_cuda_compiled.py"]
+OWN = ["test_cuda.py", "test_cuda_budget.py", "test_cuda_compiled.py"]
+collect_ignore = [] if "cuda" in ENGINES else OWN
 
 
 @pytest.fixture(params=ENGINES)

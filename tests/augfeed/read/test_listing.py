@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from augfeed.read import folder as folder_module
 from augfeed.read import listing
+from augfeed.read import tree as tree_module
 from augfeed.read.folder import FolderSource
 from augfeed.read.places import cache_folder
 
@@ -36,13 +36,13 @@ def age(folder: Path) -> None:
 
 def scans(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     seen: list[Any] = []
-    scan = folder_module._scan
+    scan = tree_module._scan
 
     def noted(*given: Any) -> Any:
         seen.append(given)
         return scan(*given)
 
-    monkeypatch.setattr(folder_module, "_scan", noted)
+    monkeypatch.setattr(tree_module, "_scan", noted)
     return seen
 
 

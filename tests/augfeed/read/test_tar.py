@@ -17,7 +17,9 @@ import augfeed
 from augfeed.errors import InputError, ReadError
 from augfeed.read import tar as tar_module
 from augfeed.read.encoded import EncodedSource
-from augfeed.read.tar import TarSource, shards_of
+from augfeed.read.members import members_of
+from augfeed.read.shards import shards_of
+from augfeed.read.tar import TarSource
 
 POLICY = "random_resized_crop(8) | hflip | cutmix"
 
@@ -188,13 +190,13 @@ def test_a_shard_is_scanned_once_and_again_when_it_changes(
     shards: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scanned: list[str] = []
-    scan = tar_module._scan
+    scan = members_of
 
-    def noted(path: str) -> Any:
+    def noted(path: str, *rest: Any) -> Any:
         scanned.append(path)
-        return scan(path)
+        return scan(path, *rest)
 
-    monkeypatch.setattr(tar_module, "_scan", noted)
+    monkeypatch.setattr(tar_module, "members_of", noted)
     monkeypatch.setattr(tar_module, "KEPT_FROM", 0.0)
     paths = sorted(map(str, shards.iterdir()))
     first = TarSource(paths)

@@ -24,6 +24,7 @@ ARCHITECTURES = (80, 90, 100)  # A100; H100, H200; B200
 OUTPUTS = [Output(dtype, last) for last in (False, True)
            for dtype in (torch.float32, torch.float16, torch.bfloat16, torch.uint8)]  # fmt: skip
 USUAL = OUTPUTS[2]
+ONES = "1 x 1"
 Job = tuple[str, Spec, torch.dtype, bool]  # name, what for, output, sides divisible by 16
 
 
@@ -42,6 +43,10 @@ def padded(policy: Policy) -> bool:
 
 def jobs() -> Iterator[Job]:
     """Yield the operation table, presets, outputs, windows and kinds of pictures."""
+    for case in ("whole chain", "geometry, reflect", "cutmix, some", "all noise", "jitter, some"):
+        for channels in (1, 3):
+            spec = spec_of(policy_of(CASES[case], channels), channels=channels, side=1)
+            yield f"{ONES}, {case}, {channels}", spec, USUAL.dtype, False
     for name, operations in CASES.items():
         yield name, spec_of(policy_of(operations, 3)), USUAL.dtype, True
     for preset in (presets.seed_chain(), presets.imagenet(), presets.evaluation(224, 256)):
@@ -71,10 +76,17 @@ def jobs() -> Iterator[Job]:
 
 
 def compiled(task: tuple[Job, int]) -> dict[str, Any]:
-    from augfeed.engines.cuda.report import compile_augment, compile_finish, compile_sums
+    from augfeed.engines.cuda.report import (
+        compile_augment,
+        compile_finish,
+        compile_for_ones,
+        compile_sums,
+    )
 
     (name, spec, dtype, divisible), arch = task
     report = compile_augment(spec, dtype, arch, divisible=divisible)
+    if name.startswith(ONES):  # a constant in place of each integer: other code for Triton
+        compile_for_ones(spec, dtype, arch)
     found = {"name": name, "arch": arch, "spec": asdict(spec), "dtype": str(dtype),
              "divisible": divisible, "augment": asdict(report)}  # fmt: skip
     if spec.mean:

@@ -30,7 +30,8 @@ def finish_colors(
     if C == 3:
         gray = 0.299 * gray + 0.587 * _total(sums, rows, mask, 1, C)
         gray = gray + 0.114 * _total(sums, rows, mask, 2, C)
-    mean = gray * (unit / pixels.to(tl.float32))
+    # Of 1 x 1 pictures Triton makes a constant, which has no `to`.
+    mean = gray * (unit / tl.cast(pixels, tl.float32))
     maps = (table + HEAD + COLOR).to(tl.pointer_type(tl.float32), bitcast=True) + rows * ROW
     for c in tl.static_range(0, C):
         own = tl.load(maps + 9 + c, mask, 0.0)

@@ -17,7 +17,9 @@ def places(p, g, width, factor, shift, VEC: tl.constexpr):
     `factor` and `shift` are those of `augfeed.engines.cuda.launch.reciprocal`.
     """
     twice = (g * 2).to(tl.uint32)
-    gy = (tl.umulhi(twice, factor.to(tl.uint32)) >> shift.to(tl.uint32)).to(tl.int32)
+    # Not `to`: of an argument that is 1 Triton makes a constant, which has none.
+    over, by = tl.cast(factor, tl.uint32), tl.cast(shift, tl.uint32)
+    gy = (tl.umulhi(twice, over) >> by).to(tl.int32)
     gx = g - gy * width
     if VEC == 1:
         return gy, gx, gy, gx

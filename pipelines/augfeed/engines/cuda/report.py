@@ -20,6 +20,7 @@ from augfeed.engines.cuda.launch import (
     sum_constants,
 )
 from augfeed.engines.cuda.spec import Spec
+from augfeed.errors import InputError
 
 _POINTERS = {
     torch.float32: "*fp32", torch.float16: "*fp16", torch.bfloat16: "*bf16", torch.uint8: "*u8",
@@ -48,42 +49,81 @@ def compile_augment(spec: Spec, dtype: torch.dtype, arch: int, *, divisible: boo
 
     `divisible`: the sides of pictures are multiples of 16, as those of 224 x 224 are.
     """
-    signature = {
-        "words": "*i32", "images": "*fp32" if spec.float_in else "*u8", "table": "*i32",
-        "offsets": "*fp32" if spec.mean else "*i32", "out": _POINTERS[dtype], **_SIDES,
-        **_QUOTIENT,
-    }  # fmt: skip
-    return _compiled(kernel.augment, signature, constants(spec), spec, arch, divisible=divisible)
+    return _report(_augment(spec, dtype, arch, divisible=divisible))
+
+
+def compile_for_ones(spec: Spec, dtype: torch.dtype, arch: int) -> list[Report]:
+    """Return what all kernels become where every integer is 1, which Triton makes a constant."""
+    return [_report(_compiled(function, signature, {**constant, **_ones(signature)}, spec, arch,
+                              divisible=False))
+            for function, signature, constant in (
+                (kernel.augment, _augment_signature(spec, dtype), constants(spec)),
+                (kernel.sum_frames, _sums_signature(spec), sum_constants(spec)),
+                (color.finish_colors, _FINISH, finish_constants(spec)),
+            )]  # fmt: skip
+
+
+def _ones(signature: dict[str, str]) -> dict[str, int]:
+    return {name: 1 for name, kind in signature.items() if kind == "i32"}
 
 
 def compile_sums(spec: Spec, arch: int, *, divisible: bool = True) -> Report:
     """Return what `kernel.sum_frames` becomes; see `compile_augment`."""
-    signature = {
-        "words": "*i32", "images": "*fp32" if spec.float_in else "*u8", "table": "*i32",
-        "sums": "*i64", **_SIDES, **_QUOTIENT,
-    }  # fmt: skip
-    return _compiled(kernel.sum_frames, signature, sum_constants(spec), spec, arch,
-                     divisible=divisible)  # fmt: skip
+    return _report(_sums(spec, arch, divisible=divisible))
+
+
+def augment_code(spec: Spec, dtype: torch.dtype, arch: int, *, divisible: bool = True) -> str:
+    """Return the machine code of `kernel.augment` as nvdisasm prints it, with lines of source."""
+    return _disassembled(_augment(spec, dtype, arch, divisible=divisible))
+
+
+def sums_code(spec: Spec, arch: int, *, divisible: bool = True) -> str:
+    """Return the machine code of `kernel.sum_frames`; see `augment_code`."""
+    return _disassembled(_sums(spec, arch, divisible=divisible))
 
 
 def compile_finish(spec: Spec, arch: int) -> Report:
     """Return what `color.finish_colors` becomes; see `compile_augment`."""
-    signature = {
-        "table": "*i32", "sums": "*i64", "offsets": "*fp32", "count": "i32", "pixels": "i32",
-        "unit": "fp32",
-    }  # fmt: skip
-    return _compiled(color.finish_colors, signature, finish_constants(spec), spec, arch,
-                     divisible=False)  # fmt: skip
+    return _report(_compiled(color.finish_colors, _FINISH, finish_constants(spec), spec, arch,
+                             divisible=False))  # fmt: skip
 
 
 _SIDES = {"height": "i32", "width": "i32", "source_height": "i32", "source_width": "i32"}
 _QUOTIENT = {"factor": "i32", "shift": "i32"}
+_FINISH = {"table": "*i32", "sums": "*i64", "offsets": "*fp32", "count": "i32", "pixels": "i32",
+           "unit": "fp32"}  # fmt: skip
+
+
+def _augment_signature(spec: Spec, dtype: torch.dtype) -> dict[str, str]:
+    return {
+        "words": "*i32", "images": "*fp32" if spec.float_in else "*u8", "table": "*i32",
+        "offsets": "*fp32" if spec.mean else "*i32", "out": _POINTERS[dtype], **_SIDES,
+        **_QUOTIENT,
+    }  # fmt: skip
+
+
+def _sums_signature(spec: Spec) -> dict[str, str]:
+    return {
+        "words": "*i32", "images": "*fp32" if spec.float_in else "*u8", "table": "*i32",
+        "sums": "*i64", **_SIDES, **_QUOTIENT,
+    }  # fmt: skip
+
+
+def _augment(spec: Spec, dtype: torch.dtype, arch: int, *, divisible: bool) -> Any:
+    return _compiled(kernel.augment, _augment_signature(spec, dtype), constants(spec), spec, arch,
+                     divisible=divisible)  # fmt: skip
+
+
+def _sums(spec: Spec, arch: int, *, divisible: bool) -> Any:
+    return _compiled(kernel.sum_frames, _sums_signature(spec), sum_constants(spec), spec, arch,
+                     divisible=divisible)  # fmt: skip
 
 
 def _compiled(
     function: Any, signature: dict[str, str], constant: dict[str, Any], spec: Spec, arch: int,
     *, divisible: bool,
-) -> Report:  # fmt: skip
+) -> Any:  # fmt: skip
+    # A kernel as Triton's compiler returns it.
     names = list(signature)
     aligned = [["tt.divisibility", 16]]
     attrs = {(k,): aligned for k, name in enumerate(names)
@@ -91,22 +131,33 @@ def _compiled(
     whole = {**signature, **dict.fromkeys(constant, "constexpr")}
     source = ASTSource(fn=function, signature=whole, constexprs=constant, attrs=attrs)
     target = GPUTarget("cuda", arch, 32)
-    made = triton.compile(source, target=target, options=options_of(spec))
-    return _report(made.asm["cubin"], made.asm["ptx"], made.metadata.shared)
+    return triton.compile(source, target=target, options=options_of(spec))
 
 
-def _report(cubin: bytes, ptx: str, shared: int) -> Report:
-    tool = Path(triton.__file__).parent / "backends/nvidia/bin/cuobjdump"
-    with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
-        file.write(cubin)
-        file.flush()
-        done = subprocess.run([str(tool), "-res-usage", file.name], capture_output=True, text=True,
-                              check=True)  # fmt: skip
-    usage = {name: int(value) for name, value in re.findall(r"(\w+):(\d+)", done.stdout)}
+def _report(made: Any) -> Report:
+    told = _told(made, "cuobjdump", "-res-usage")
+    usage = {name: int(value) for name, value in re.findall(r"(\w+):(\d+)", told)}
+    ptx = made.asm["ptx"]
     return Report(
-        usage["REG"], usage["STACK"], usage["LOCAL"], shared,
+        usage["REG"], usage["STACK"], usage["LOCAL"], made.metadata.shared,
         _widths(ptx, r"ld\.global"), _widths(ptx, r"st\.global"),
     )  # fmt: skip
+
+
+def _disassembled(made: Any) -> str:
+    return _told(made, "nvdisasm", "-c", "-g")
+
+
+def _told(made: Any, tool: str, *options: str) -> str:
+    # What a tool of CUDA, of those that Triton brings, says about a kernel.
+    path = Path(triton.__file__).parent / "backends/nvidia/bin" / tool
+    if not path.exists():
+        raise InputError(f"{tool} is not at {str(path)!r}: use a Triton built for NVIDIA GPUs")
+    with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
+        file.write(made.asm["cubin"])
+        file.flush()
+        command = [str(path), *options, file.name]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
 def _widths(ptx: str, kind: str) -> dict[int, int]:

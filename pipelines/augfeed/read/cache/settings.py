@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args
 from augfeed.errors import InputError, InputTypeError
 from augfeed.integers import whole_number
 from augfeed.policy import Policy, Resize
-from augfeed.read.places import cache_folder
+from augfeed.read.places import cache_folder, expanded
 
 Kind = Literal["ram", "disk", "gpu"]
 LONGEST = 65535  # pixels of a side
@@ -25,7 +25,8 @@ class Cache:
     the container's), of the folder's file system (what the cache holds already counts as
     available), of the device's free memory. What does not fit is decoded in every epoch. `folder`
     is for "disk"; None is `pictures` in the folder that the environment variable `AUGFEED_CACHE`
-    names, else in `augfeed` in the user's cache folder. Raises `InputError`.
+    names, else in `augfeed` in the user's cache folder; `~` in front is the home folder. Raises
+    `InputError`.
     """
 
     kind: Kind
@@ -55,7 +56,7 @@ class Cache:
     def place(self) -> Path:
         """Return the folder of a cache on disk."""
         if self.folder is not None:
-            return Path(self.folder)
+            return Path(expanded(self.folder))
         return cache_folder("pictures")
 
 

@@ -1,0 +1,1 @@
+"""All that needs an NVIDIA GPU, in one command: `python -m benchmarks.gpu OUT --seconds N`."""
