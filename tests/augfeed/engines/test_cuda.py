@@ -20,7 +20,17 @@ from augfeed.engines.portable import philox
 from augfeed.errors import InputError
 from augfeed.philox import Stream, normal_quantiles
 from augfeed.plan import Rows, draw_plan
-from augfeed.policy import ColorJitter, HorizontalFlip, Normalize, Policy, RandomCrop, VerticalFlip
+from augfeed.policy import (
+    Border,
+    ColorJitter,
+    HorizontalFlip,
+    Normalize,
+    Policy,
+    RandomCrop,
+    Rotate,
+    Scale,
+    VerticalFlip,
+)
 from tests.cases import (
     CASES,
     JITTER,
@@ -122,6 +132,24 @@ def test_odd_pictures_are_read_one_by_one_and_even_ones_in_groups() -> None:
     assert vec(6, 12, torch.bfloat16) == 4
     assert vec(7, 13, torch.bfloat16) == 1
     assert vec(28, 28, torch.float32, noisy=True) == 1  # 98 numbers a lane
+
+
+# Tiles of warped pictures
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("window", [{}, {"padding": 7, "mode": "reflect"}])
+@pytest.mark.parametrize("border", ["constant", "edge"])
+def test_tiles_far_from_borders_and_near_them_make_one_picture(
+    channels: int, window: dict[str, Any], border: Any
+) -> None:
+    """A tile that no border is near is read in a way of its own."""
+    shape = Shape(channels, 64, 96, 2)
+    crop = (RandomCrop((64, 96), **window),) if window else ()
+    operations = (HorizontalFlip(), Rotate(9), Scale((1.0, 1.3)), Border(border, 0.4), *crop)
+    plan, images = plan_of(Policy(operations), shape), pictures(shape)
+    options = {"offsets": offsets_of(plan, images)} if window else {}
+    assert_agree(run("cpu", plan, images, **options), run("cuda", plan, images, **options), plan)
 
 
 # Rows hold what a policy uses

@@ -3,6 +3,7 @@
 import triton
 import triton.language as tl
 
+from augfeed.engines import interpreted
 from augfeed.engines.cuda import table as _table
 
 HEAD: tl.constexpr = tl.constexpr(_table.HEAD)
@@ -17,6 +18,7 @@ HIGH: tl.constexpr = tl.constexpr(_table.HIGH)
 GAIN: tl.constexpr = tl.constexpr(_table.GAIN)
 SIGMA_SCALE: tl.constexpr = tl.constexpr(_table.SIGMA_SCALE)
 PLAIN_GAIN: tl.constexpr = tl.constexpr(_table.PLAIN)
+INTERPRETED: tl.constexpr = tl.constexpr(interpreted())  # without a GPU, and its assembly
 SUMS: tl.constexpr = tl.constexpr(4)  # parts that the grey mean of a picture is summed in
 
 

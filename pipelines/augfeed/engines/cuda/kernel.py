@@ -21,6 +21,8 @@ from augfeed.engines.cuda.noise import (
     salted_value,
 )
 from augfeed.engines.cuda.read import load_fills, load_frame, moved, places, read_frame, tiled
+from augfeed.engines.cuda.sample import load_matrix
+from augfeed.engines.cuda.wide import clearance, is_clear
 from augfeed.engines.cuda.words import write_interleaved
 
 
@@ -78,10 +80,10 @@ def augment(
     ROW: tl.constexpr, MIXING: tl.constexpr, PATCH: tl.constexpr, CUTOUT: tl.constexpr,
     ERASED: tl.constexpr, ID: tl.constexpr, SIGMA: tl.constexpr, SALT: tl.constexpr,
     WARP: tl.constexpr, COLOR: tl.constexpr, STEPPED: tl.constexpr, C: tl.constexpr,
-    PAD: tl.constexpr, FLIP: tl.constexpr, BORDER: tl.constexpr, MEAN: tl.constexpr,
-    MIX: tl.constexpr, ERASE: tl.constexpr, LAST: tl.constexpr, VEC: tl.constexpr,
-    ALIGNED: tl.constexpr, WIDE: tl.constexpr, LANES: tl.constexpr, TILE: tl.constexpr,
-    HELD: tl.constexpr, BLOCK: tl.constexpr, STEPS: tl.constexpr,
+    PAD: tl.constexpr, FLIP: tl.constexpr, BORDER: tl.constexpr, PERSPECTIVE: tl.constexpr,
+    MEAN: tl.constexpr, MIX: tl.constexpr, ERASE: tl.constexpr, LAST: tl.constexpr,
+    VEC: tl.constexpr, ALIGNED: tl.constexpr, WIDE: tl.constexpr, LANES: tl.constexpr,
+    TILE: tl.constexpr, HELD: tl.constexpr, BLOCK: tl.constexpr, STEPS: tl.constexpr,
 ):  # fmt: skip
     """Write rows of a plan to `out`, `[count, C, height, width]`, or channels last if `LAST`.
 
@@ -128,7 +130,18 @@ def augment(
             other_offset = offsets + partner * C
     frame = load_frame(words, images, row, size, C, PAD, FLIP)
     fills, scale = load_fills(table), load_scale(table, C, COLOR)
-    look, other_look = 0, 0
+    # A tile that no border is near takes a way of its own.
+    CLEAR: tl.constexpr = WIDE and (TILE > 0 and not PERSPECTIVE)
+    matrix, other_matrix, look, other_look = 0, 0, 0, 0
+    if WARP >= 0:
+        matrix = load_matrix(row, WARP, PERSPECTIVE)
+        if MIX:
+            other_matrix = load_matrix(other, WARP, PERSPECTIVE)
+        if CLEAR:
+            between = clearance(matrix, frame[2], frame[3], size, TILE, BLOCK // TILE, PAD)
+            if MIX:
+                others_between = clearance(other_matrix, other_frame[2], other_frame[3], size,
+                                           TILE, BLOCK // TILE, PAD)  # fmt: skip
     if COLOR >= 0:
         look = load_look(row, own_offset, C, COLOR)
         if MIX:
@@ -145,19 +158,24 @@ def augment(
     if SALT >= 0:
         pepper, salt = tl.load(row + SALT), tl.load(row + SALT + 1)
         s0 = blocks_of(lane_pixels, 0, key, SALT_PIXELS, blocks)
-    steps = STEPS
-    if (TILE == 0 and not LANES) and STEPS > 1:
-        # The last program of a picture ends with it.
+    # The last program of a picture ends with it.
+    steps, top, left = STEPS, 0, 0
+    if TILE > 0:
+        across, tile = (width + TILE - 1) // TILE, tl.program_id(1) * STEPS
+        line = (tile.to(tl.uint32) // across.to(tl.uint32)).to(tl.int32)
+        top, left = line * (BLOCK // TILE), (tile - line * across) * TILE
+        down = (height + BLOCK // TILE - 1) // (BLOCK // TILE)
+        steps = tl.minimum(STEPS, down * across - tile)
+    elif STEPS > 1 and not LANES:
         steps = tl.minimum(STEPS, (pixels - first + BLOCK - 1) // BLOCK)
     for step in range(steps):
         if COLOR >= 0 and not HELD:
             look = load_look(row, own_offset, C, COLOR)
             if MIX:
                 other_look = load_look(other, other_offset, C, COLOR)
-        top, left, begin = 0, 0, first + step * stride
+        begin, clear, other_clear = first + step * stride, False, False
         if TILE > 0:
-            p, y, x, gy, gx, top, left = tiled(tl.program_id(1) * STEPS + step, width, TILE, BLOCK,
-                                               VEC)  # fmt: skip
+            p, y, x, gy, gx = tiled(top, left, width, TILE, BLOCK, VEC)
             mask, group = (x < width) & (y < height), (gx < width) & (gy < height)
         else:
             p, g = lane_pixels + step * stride, lane_groups + step * stride
@@ -165,6 +183,10 @@ def augment(
             if LANES:
                 mask, group = mask & (lane_pixels < blocks), group & (lane_groups < blocks)
             y, x, gy, gx = places(p, g, width, factor, shift, VEC)
+        if CLEAR:
+            clear = is_clear(matrix, top, left, between)
+            if MIX:
+                other_clear = is_clear(other_matrix, top, left, others_between)
         own, own_group, seen, seen_group = mask, group, mask, group
         if MIX:
             mixes = mode != 0
@@ -176,13 +198,14 @@ def augment(
             seen = mask & (pasted | (cut == 0))
             seen_group = group & (touched | (cut == 0))
             mixes = mixes & ((cut == 0) | _meets(patch, top, left, begin, width, TILE, BLOCK))
-        v0, v1, v2 = moved(frame, row, y, x, gy, gx, own, own_group, size, fills, C, PAD, FLIP,
-                           VEC, ALIGNED, WARP, BORDER, WIDE)  # fmt: skip
+        v0, v1, v2 = moved(frame, matrix, y, x, gy, gx, own, own_group, clear, size, fills, C, PAD,
+                           FLIP, VEC, ALIGNED, WARP, BORDER, PERSPECTIVE, WIDE)  # fmt: skip
         v0, v1, v2 = colored(v0, v1, v2, row, look, C, COLOR, STEPPED)
         if MIX:
             if mixes:
-                u0, u1, u2 = moved(other_frame, other, y, x, gy, gx, seen, seen_group, size, fills,
-                                   C, PAD, FLIP, VEC, ALIGNED, WARP, BORDER, WIDE)  # fmt: skip
+                u0, u1, u2 = moved(other_frame, other_matrix, y, x, gy, gx, seen, seen_group,
+                                   other_clear, size, fills, C, PAD, FLIP, VEC, ALIGNED, WARP,
+                                   BORDER, PERSPECTIVE, WIDE)  # fmt: skip
                 u0, u1, u2 = colored(u0, u1, u2, other, other_look, C, COLOR, STEPPED)
                 if MIX == 1:
                     v0, v1, v2 = mixed(v0, v1, v2, u0, u1, u2, lam, scale, C)
@@ -238,6 +261,9 @@ def augment(
             if C == 3:
                 tl.store(out + to + pixels + p, _cast(v1, out), mask)
                 tl.store(out + to + 2 * pixels + p, _cast(v2, out), mask)
+        if TILE > 0:
+            over = left + TILE >= width
+            top, left = top + tl.where(over, BLOCK // TILE, 0), tl.where(over, 0, left + TILE)
 
 
 @triton.jit(do_not_specialize=["factor", "shift"])

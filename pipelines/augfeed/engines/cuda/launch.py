@@ -36,7 +36,8 @@ def constants(spec: Spec) -> dict[str, Any]:
         "ROW": layout.width,
         **{name: layout.start(part) for name, part in parts.items()},
         "C": spec.channels, "PAD": spec.pad, "FLIP": spec.flip, "BORDER": spec.border,
-        "MEAN": spec.mean, "MIX": spec.mix, "ERASE": int(spec.erase), "LAST": spec.last,
+        "PERSPECTIVE": spec.perspective, "MEAN": spec.mean, "MIX": spec.mix,
+        "ERASE": int(spec.erase), "LAST": spec.last,
         "VEC": spec.vec, "ALIGNED": spec.aligned, "WIDE": spec.wide, "TILE": spec.tile,
         "LANES": spec.lanes, "HELD": spec.held, "BLOCK": spec.block, "STEPS": spec.steps,
     }  # fmt: skip

@@ -3,14 +3,20 @@
 import triton
 import triton.language as tl
 
-from augfeed.engines import interpreted
-from augfeed.engines.cuda.fields import EPOCH, HIGH, LOW, SEED, SIGMA_SCALE, load_float
+from augfeed.engines.cuda.fields import (
+    EPOCH,
+    HIGH,
+    INTERPRETED,
+    LOW,
+    SEED,
+    SIGMA_SCALE,
+    load_float,
+)
 from augfeed.philox import Stream
 
 ERASE_PIXELS: tl.constexpr = tl.constexpr(int(Stream.ERASE_PIXELS))
 NOISE_PIXELS: tl.constexpr = tl.constexpr(int(Stream.NOISE_PIXELS))
 SALT_PIXELS: tl.constexpr = tl.constexpr(int(Stream.SALT_PIXELS))
-INTERPRETED: tl.constexpr = tl.constexpr(interpreted())
 
 
 @triton.jit

@@ -4,7 +4,8 @@ import triton
 import triton.language as tl
 
 from augfeed.engines.cuda.fields import BORDER_FILL, PAD_FILL, load_float
-from augfeed.engines.cuda.sample import direct, warped, warped_words
+from augfeed.engines.cuda.sample import direct, warped
+from augfeed.engines.cuda.wide import clear_words, warped_words
 from augfeed.engines.cuda.words import read_groups
 
 
@@ -29,17 +30,15 @@ def places(p, g, width, factor, shift, VEC: tl.constexpr):
 
 
 @triton.jit
-def tiled(number, width, TILE: tl.constexpr, BLOCK: tl.constexpr, VEC: tl.constexpr):
-    """Return pixels, their lines and columns, those of groups, and the corner, of a tile.
+def tiled(top, left, width, TILE: tl.constexpr, BLOCK: tl.constexpr, VEC: tl.constexpr):
+    """Return pixels, their lines and columns, and those of groups, of a tile.
 
     Tiles are `TILE` pixels wide. What a warp reads for one of them, turned, lies on fewer lines
     than for as many pixels of one line.
     """
-    across = (width + TILE - 1) // TILE
-    top, left = number // across * (BLOCK // TILE), number % across * TILE
     i, g = tl.arange(0, BLOCK), tl.arange(0, BLOCK // VEC) * VEC
     y, x = top + i // TILE, left + i % TILE
-    return y * width + x, y, x, top + g // TILE, left + g % TILE, top, left
+    return y * width + x, y, x, top + g // TILE, left + g % TILE
 
 
 @triton.jit
@@ -104,23 +103,31 @@ def read_frame(
 
 @triton.jit
 def moved(
-    frame, row, y, x, gy, gx, mask, group, size, fills, C: tl.constexpr, PAD: tl.constexpr,
-    FLIP: tl.constexpr, VEC: tl.constexpr, ALIGNED: tl.constexpr, WARP: tl.constexpr,
-    BORDER: tl.constexpr, WIDE: tl.constexpr,
+    frame, matrix, y, x, gy, gx, mask, group, clear, size, fills, C: tl.constexpr,
+    PAD: tl.constexpr, FLIP: tl.constexpr, VEC: tl.constexpr, ALIGNED: tl.constexpr,
+    WARP: tl.constexpr, BORDER: tl.constexpr, PERSPECTIVE: tl.constexpr, WIDE: tl.constexpr,
 ):  # fmt: skip
-    """Return pixels of a row wherever its geometry takes them from; see `read_frame`."""
+    """Return pixels of a row wherever its geometry takes them from; see `read_frame`.
+
+    `matrix` is of `load_matrix`, where anything is warped; `clear` says of a tile that no border is
+    near.
+    """
     if WARP < 0:
         v0, v1, v2 = read_frame(frame, y, x, gy, gx, mask, group, size, fills[0], C, PAD, FLIP,
                                 VEC, ALIGNED)  # fmt: skip
     else:
-        if tl.load(row + WARP) != 0:
-            matrix = (row + WARP + 1).to(tl.pointer_type(tl.float32), bitcast=True)
+        if matrix[9]:
             if WIDE:
-                v0, v1, v2 = warped_words(frame[0], matrix, y, x, mask, frame[2], frame[3], size,
-                                          fills[0], fills[1], C, PAD, BORDER)  # fmt: skip
+                if clear:
+                    v0, v1, v2 = clear_words(frame[0], matrix, y, x, frame[2], frame[3], size, C,
+                                             PAD)  # fmt: skip
+                else:
+                    v0, v1, v2 = warped_words(frame[0], matrix, y, x, mask, frame[2], frame[3],
+                                              size, fills[0], fills[1], C, PAD, BORDER,
+                                              PERSPECTIVE)  # fmt: skip
             else:
                 v0, v1, v2 = warped(frame[1], matrix, y, x, mask, frame[2], frame[3], size,
-                                    fills[0], fills[1], C, PAD, BORDER)  # fmt: skip
+                                    fills[0], fills[1], C, PAD, BORDER, PERSPECTIVE)  # fmt: skip
         else:
             v0, v1, v2 = read_frame(frame, y, x, gy, gx, mask, group, size, fills[0], C, PAD, FLIP,
                                     VEC, ALIGNED)  # fmt: skip

@@ -20,6 +20,7 @@ from augfeed.policy import (
     Invert,
     Mixup,
     OneOf,
+    Perspective,
     Policy,
     Posterize,
     RandomCrop,
@@ -69,6 +70,7 @@ class Spec:
     flip: bool
     warp: bool
     border: int
+    perspective: bool
     color: Color
     mean: bool
     mix: int
@@ -121,6 +123,7 @@ class Spec:
             flip=bool(has(HorizontalFlip) or has(VerticalFlip)),
             warp=warp,
             border=EDGES[border.mode] if border else 0,
+            perspective=has(Perspective) is not None,
             color=color,
             mean=jitter is not None and jitter.contrast != 0 and not fixed.contrast_about_half,
             mix=mix,
@@ -194,7 +197,7 @@ def _shape(
     return {
         "vec": vec,
         "aligned": framed,
-        "wide": words and warp and images.shape[2] > 1,
+        "wide": words and warp and images.shape[2] >= 8,  # a line has the words of two pixels
         "lanes": lanes,
         "tile": tile,
         "block": block,

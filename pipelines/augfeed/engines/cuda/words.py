@@ -8,6 +8,8 @@ touches all the cache lines of the warp; words of four bytes need a quarter or l
 import triton
 import triton.language as tl
 
+from augfeed.engines.cuda.fields import INTERPRETED
+
 
 @triton.jit
 def line_of_4(p0, p1, p2, p3):
@@ -35,9 +37,16 @@ def _pair(words, at, mask):
 
 @triton.jit
 def shifted(low, high, shift):
-    """Return the 32 bits that begin `shift` (0, 8, 16, 24) bits above the lowest of two words."""
-    low, high = low.to(tl.uint32, bitcast=True), high.to(tl.uint32, bitcast=True)
-    return ((low >> shift) | ((high << 1) << (31 - shift))).to(tl.int32, bitcast=True)
+    """Return the 32 bits that begin at bit `shift` of two words, int32; of it 5 bits count."""
+    if INTERPRETED:
+        shift = (shift & 31).to(tl.uint32)
+        low, high = low.to(tl.uint32, bitcast=True), high.to(tl.uint32, bitcast=True)
+        return ((low >> shift) | ((high << 1) << (31 - shift))).to(tl.int32, bitcast=True)
+    else:
+        return tl.inline_asm_elementwise(
+            "shf.r.wrap.b32 $0, $1, $2, $3;", "=r,r,r,r", [low, high, shift], dtype=tl.int32,
+            is_pure=True, pack=1,
+        )  # fmt: skip
 
 
 @triton.jit
@@ -149,8 +158,7 @@ def read_groups(
     if ALIGNED:
         w = _aligned(words, at >> 2, mask, COUNT)
     else:
-        shift = ((at & 3) * 8).to(tl.uint32)
-        w = _unaligned(words, at >> 2, shift, mask, COUNT)
+        w = _unaligned(words, at >> 2, (at & 3) * 8, mask, COUNT)
     if FLIP:
         # A branch that all of a row take: bytes become floats where they lie, and none is moved.
         if flip:
