@@ -21,7 +21,7 @@ from augfeed_client.errors import Problem
 from tests.client.faults import Proxy, free_port
 from tests.service.servers import MIXED, Running, described, serving
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(300)
 Data = dict[str, Path]
 FAST = Connection(workers=2, ahead=3, deadline=20, timeout=1)
 

@@ -77,7 +77,7 @@ class Reply(NamedTuple):
 
 
 def ask(
-    port: int, method: str, path: str, body: Any = None, timeout: float = 30.0, **headers: str
+    port: int, method: str, path: str, body: Any = None, timeout: float = 200.0, **headers: str
 ) -> Reply:
     """Return the answer to one request, on a connection of its own."""
     line = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
@@ -116,7 +116,7 @@ class Running:
         return found
 
     def ask(self, method: str, path: str, body: Any = None, **headers: str) -> Reply:
-        return ask(self.port, method, path, body, 30.0, **headers)
+        return ask(self.port, method, path, body, 200.0, **headers)
 
     def register(self, plan: Description) -> str:
         """Tell the service a plan; return the path of its batches."""

@@ -27,7 +27,7 @@ from augfeed_service.cli import run, settings_of
 from tests.augfeed.read.test_hostile import png_bomb
 from tests.service.servers import Process, Running, ask, described, serving
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(300)
 Data = dict[str, Path]
 GOOD = bytes(encode({"images": torch.zeros(2, 8, 8, 3, dtype=torch.uint8)}, {}))
 PUSH = "/v1/augment?policy=hflip"

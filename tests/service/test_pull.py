@@ -21,7 +21,7 @@ from augfeed_service.formats import wanted
 from augfeed_service.problems import Problem
 from tests.service.servers import MIXED, Running, described, local, serving
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(300)
 Data = dict[str, Path]
 
 
@@ -199,7 +199,8 @@ def test_the_cache_keeps_within_its_bytes_and_forgets_the_oldest(data: Data) -> 
             assert running.ask("GET", f"{root}/0/batches/{step}").status == 200
             assert running.metric("augfeed_cache_bytes") <= 6000
         assert running.metric("augfeed_batches_total", source="cache") == 2
-        assert running.metric("augfeed_inflight_bytes") == 0
+        while running.metric("augfeed_inflight_bytes"):  # its end is seen here a little earlier
+            time.sleep(0.002)
 
 
 def test_the_next_batches_are_made_before_they_are_asked_for(data: Data) -> None:
