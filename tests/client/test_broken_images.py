@@ -15,7 +15,7 @@ from augfeed_client import BrokenImage, Client, Connection, RemoteError
 from augfeed_client.errors import TOLD, Problem
 from tests.service.servers import Running, serving
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(300)
 
 
 def encoded(side: int = 16, kind: str = "JPEG") -> bytes:

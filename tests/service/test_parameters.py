@@ -17,7 +17,7 @@ from augfeed_service import Settings, make_app
 from augfeed_service.parameters import numbers_of, whole
 from tests.service.servers import Reply, Running, described
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(300)
 BODY = bytes(encode({"images": torch.zeros(2, 8, 8, 3, dtype=torch.uint8)}, {}))
 SPELLINGS = ["+1", "01", "-01", "00", " 1", "1 ", "\t1", "1\n", "1_0", "1.0", "1e1", "0x1", "-",
              "--1", "-0", "\uff11", "\u06f1", "\u00b2", "1,0", "true", "", "9" * 50]  # fmt: skip
