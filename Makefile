@@ -11,7 +11,7 @@ BENCH := .venv-bench/bin/python -m
 INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint type bench gpu clean
+.PHONY: help demo test check lint type matrix bench gpu clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 15
@@ -33,6 +33,9 @@ lint: .venv/.ready ## ruff, its formatter, and who may import whom
 type: .venv/.ready ## mypy, strict
 	$(BIN)/mypy
 
+matrix: ## run the core tests on each Python promised, and on the lowest versions; ARGS="--only lowest"
+	@"$(PYTHON)" tests/matrix.py $(ARGS)
+
 bench: .venv-bench/.ready ## measure, beside the peers; FASHION=folder and PHOTOS=folder say where data are
 	$(BENCH) benchmarks.bench_arrays $(if $(FASHION),--data $(FASHION)) $(ARGS)
 	$(BENCH) benchmarks.bench_arrays --color $(ARGS)
@@ -48,9 +51,9 @@ bench: .venv-bench/.ready ## measure, beside the peers; FASHION=folder and PHOTO
 gpu: .venv-bench/.ready ## check and measure all that needs an NVIDIA GPU; results in gpu-results/
 	$(BENCH) benchmarks.gpu gpu-results $(ARGS)
 
-clean: ## remove caches and built files; .venv stays
+clean: ## remove caches and built files; environments stay
 	rm -rf build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
-	find . -name .venv -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
+	find . -name '.venv*' -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/.ready: pyproject.toml constraints.txt
 	@$(BIN)/python -c 'import sys, pip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \

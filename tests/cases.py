@@ -2,14 +2,13 @@
 tolerances with their reasons."""
 
 from dataclasses import dataclass, replace
-from importlib.util import find_spec
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from augfeed.engines import Engine, engine_for
+from augfeed.engines import Engine, engine_for, why_not_cuda
 from augfeed.plan import Plan, Rows, draw_plan
 from augfeed.plan.fixed import Fixed
 from augfeed.policy import (
@@ -38,7 +37,8 @@ from augfeed.policy import (
     VerticalFlip,
 )
 
-ENGINES = ("cpu", "portable", *(["cuda"] if find_spec("triton") else []))
+HERE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+ENGINES = ("cpu", "portable", *([] if why_not_cuda(HERE) else ["cuda"]))  # needs Triton
 ON_GPU = torch.cuda.is_available()
 
 STATISTICS = Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))

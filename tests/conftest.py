@@ -1,11 +1,21 @@
 """Without a GPU Triton interprets its kernels; that is decided before anything imports Triton."""
 
 import os
+from collections.abc import Iterator
 from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
+from hypothesis import HealthCheck, settings
+
+# The same examples in every run, however slow the machine is; others are sought on request.
+settings.register_profile(
+    "suite", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.register_profile("search", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("suite")
 
 if not torch.cuda.is_available() and find_spec("triton"):
     os.environ["TRITON_INTERPRET"] = "1"
@@ -34,3 +44,11 @@ if not torch.cuda.is_available() and find_spec("triton"):
 
     interpreter.InterpretedFunction.__call__ = call
     interpreter._convert_float = convert
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep listings and pictures apart from the user's, and from those of other runs."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AUGFEED_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from augfeed.errors import InputError, InputTypeError
 
-MOST_ERROR = 1 << 16  # bytes of an answer that is an error
+MOST_ERROR = 1 << 20  # bytes of an answer that is an error
 SLOWEST = 0.001  # seconds; a timeout of 0 would mean not to wait at all
 
 

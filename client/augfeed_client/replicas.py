@@ -135,9 +135,7 @@ class Replicas:
         if problem is not None:
             if problem.passes or problem.name == "unknown-plan":
                 raise _Refused(problem, answer)
-            raise RemoteError(
-                f"{replica.url}{request.path}: {problem}", problem.status, problem.name
-            )
+            raise problem.error(f"{replica.url}{request.path}")
         try:
             result = request.check(answer)
         except ValueError as error:

@@ -61,6 +61,24 @@ __all__ = [
 ]
 
 
+def _import_rich() -> None:
+    # Its styles draw a number from Python's generator as they are imported. All of our packages
+    # come by here first, so that none of them moves the generator.
+    import random  # noqa: TID251  # to put it back
+    import sys
+
+    if "rich.style" not in sys.modules:
+        from rich import color, terminal_theme  # noqa: F401  # most of the time, and no draw
+
+        held = random.getstate()
+        from rich import style  # noqa: F401
+
+        random.setstate(held)
+
+
+_import_rich()
+
+
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'augfeed' has no attribute {name!r}")

@@ -1,6 +1,8 @@
 """The command `augfeed`."""
 
+import io
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -137,6 +139,7 @@ def preview(
 ) -> None:
     """Draw samples beside what becomes of them, with their labels."""
     _check_out(out)
+    _check_policy(policy)
     from augfeed.demo import opened
     from augfeed.show import preview as draw
     from augfeed.show.terminal import patience
@@ -167,6 +170,7 @@ def explain(
 ) -> None:
     """Tell every decision about one sample; nothing needs to have been logged."""
     path = _check_out(out or Path(f"explain-{index}.png"))
+    _check_policy(policy)
     from augfeed.demo import opened
     from augfeed.show import draw_sample, explain_sample
     from augfeed.show.terminal import explanation_table, patience
@@ -283,6 +287,10 @@ def policies() -> None:
 
 def main() -> None:
     """Run the command line."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # Names that its encoding lacks, or that are no text, are written as \\u732b.
+            stream.reconfigure(errors="backslashreplace")
     app()
 
 
@@ -295,6 +303,13 @@ def _pipeline(
     pipeline = Pipeline(source, resolve_policy(policy), order=Order(shuffle=shuffle), seed=seed)
     pipeline.check(None, allow or ())
     return pipeline
+
+
+def _check_policy(policy: str) -> None:
+    # Before what opens the data is imported, which takes seconds.
+    from augfeed.presets import resolve_policy
+
+    resolve_policy(policy)
 
 
 def _check_out(path: Path) -> Path:

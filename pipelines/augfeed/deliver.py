@@ -29,6 +29,8 @@ SHARE = 0.25  # of a GPU's free memory that a data set may take without being to
 READ_ROWS = 32  # pictures that one task decodes
 
 CPU_ROWS, CPU_BYTES = 2048, 8 << 20  # of small batches that a CPU makes as one: caches hold them
+# The same for another device: rows, bytes, and the part of a GPU's memory if that is more.
+DEVICE_ROWS, DEVICE_BYTES, DEVICE_SHARE = 8192, 64 << 20, 512
 CPU_GROUPS = 8  # of an epoch, at least: threads share them, and the first should come soon
 
 # Images (a tensor for each batch, if a CPU makes some as one), targets, whose pictures they are.
@@ -127,13 +129,13 @@ class OnDevice:
             self._device = self._device or indexed(self.place.known)
             return self._device
 
-    @property
-    def memory(self) -> int:
-        """The bytes of memory of a GPU, 0 of another device."""
-        device = self.device
-        if device.type != "cuda":
-            return 0
-        return int(torch.cuda.get_device_properties(device).total_memory)
+    def together(self, count: int, each: int) -> int:
+        """Return how many batches of `count` images of `each` bytes are best made as one."""
+        device, most = self.device, DEVICE_BYTES
+        if device.type == "cuda":
+            memory = torch.cuda.get_device_properties(device).total_memory
+            most = max(most, memory // DEVICE_SHARE)
+        return max(1, min(DEVICE_ROWS, most // each) // max(1, count))
 
     @property
     def engine(self) -> Engine:

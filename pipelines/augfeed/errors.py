@@ -21,6 +21,10 @@ class InputTypeError(InputError, TypeError):
     """Images, labels or arguments of the wrong type, dtype or rank."""
 
 
+class InputIndexError(InputError, IndexError):
+    """A number of a sample that there is not."""
+
+
 class ReadError(AugfeedError, RuntimeError):
     """A file that cannot be read or decoded; the message names the file."""
 

@@ -50,6 +50,9 @@ class Invariances(BaseModel):
     max_occlusion: Annotated[
         Share, Field(description="largest share of the area that cutout or erasing may hide")
     ] = 1.0
+    min_content: Annotated[
+        Share, Field(description="smallest share of what it shows that an operation may leave")
+    ] = 0.0
     mixing: Annotated[bool, Field(description="a blend of two labels is a label")] = True
 
 
@@ -57,6 +60,7 @@ RULES: tuple[str, ...] = tuple(
     name for name in Invariances.model_fields if name not in ("name", "reason")
 )
 
+LEAST = 0.05  # of what a picture shows: less of it tells no class
 _DIGITS = "6 turned is 9, a mirrored 2 or 5 is no digit, a cut 8 is a 3"
 _CLOTHES = "clothes are shown upright and whole, in shades of grey that tell little"
 KNOWN: dict[str, Invariances] = {
@@ -74,6 +78,7 @@ KNOWN: dict[str, Invariances] = {
             max_distortion=0.3,
             min_crop=0.6,
             max_occlusion=0.2,
+            min_content=LEAST,
         ),
         Invariances(
             name="fashion",
@@ -84,6 +89,7 @@ KNOWN: dict[str, Invariances] = {
             max_zoom=1.5,
             max_distortion=0.4,
             min_crop=0.4,
+            min_content=LEAST,
         ),
         Invariances(
             name="cifar",
@@ -91,6 +97,7 @@ KNOWN: dict[str, Invariances] = {
             vertical_flip=False,
             max_rotation=45,
             min_crop=0.2,
+            min_content=LEAST,
         ),
         Invariances(
             name="imagenet",
@@ -98,11 +105,15 @@ KNOWN: dict[str, Invariances] = {
             vertical_flip=False,
             max_rotation=45,
             max_hue=0.2,
+            min_content=LEAST,
         ),
     )
 }
+# What holds for any picture, if nothing else is known.
+ANY = Invariances(name="any data set", reason="a picture of which nothing is left has no label")
 KNOWN["mnist"] = KNOWN["digits"].model_copy(update={"name": "mnist"})
-KNOWN["photos"] = Invariances(name="photos", vertical_flip=False, max_rotation=45, reason=(
+KNOWN["photos"] = Invariances(name="photos", vertical_flip=False, max_rotation=45,
+                              min_content=LEAST, reason=(
     "photographs are taken upright"
 ))  # fmt: skip
 

@@ -11,7 +11,7 @@ from typing_extensions import TypeVar
 from augfeed.batch import Batch
 from augfeed.engines import Output
 from augfeed.errors import InputError
-from augfeed.feed import choice, schedule
+from augfeed.feed import choice, coming, generators, schedule
 from augfeed.feed.accelerate import GradientEnd
 from augfeed.feed.explain import explained
 from augfeed.feed.iterator import Feed
@@ -32,7 +32,7 @@ from augfeed.read.unread import Unread
 T_co = TypeVar("T_co", covariant=True, default=Any)
 OWN = (
     "policy", "seed", "device", "engine", "dtype", "channels_last", "targets", "split",
-    "invariances", "allow", "image_key", "label_key", "num_classes", "resident",
+    "invariances", "allow", "image_key", "label_key", "num_classes", "passive", "resident",
     "on_error", "cache", "max_pixels", "reader",
 )  # fmt: skip
 
@@ -47,7 +47,9 @@ class DataLoader(torch.utils.data.DataLoader[T_co]):
     a pure function of seed and epoch; without it torch's generator decides both. `device` is where
     batches go, `engine`, `dtype`, `channels_last` how they are made, `targets` ("auto", "dense",
     "sparse") what labels become. `image_key` and `label_key` say where picture and label are in a
-    sample, where that is not plain; `num_classes` how wide soft targets are. `resident` keeps
+    sample, where that is not plain; `num_classes` how wide soft targets are. A part of a sample
+    that belongs to places in the picture (a mask, boxes, points) is refused under a policy that
+    moves pixels, but for those that `passive` names (names or positions). `resident` keeps
     pictures in memory in the device's memory for the whole run; None does where they take a quarter
     of what a GPU has free, or less. `on_error`, `cache`, `max_pixels` and `reader` are about files:
     see `Reading`; what could not be read is told at the end of an epoch, and in `unread`.
@@ -98,6 +100,7 @@ class DataLoader(torch.utils.data.DataLoader[T_co]):
         image_key: Any = None,
         label_key: Any = None,
         num_classes: int | None = None,
+        passive: Any = None,
         resident: bool | None = None,
         on_error: OnError = "raise",
         cache: Any = None,
@@ -114,7 +117,7 @@ class DataLoader(torch.utils.data.DataLoader[T_co]):
         self.dtype, self.channels_last, self.targets = dtype, channels_last, targets
         self.split, self.invariances, self.allow = split, invariances, allow
         self.image_key, self.label_key, self.num_classes = image_key, label_key, num_classes
-        self.resident, self.shard = resident, shard
+        self.passive, self.resident, self.shard = passive, resident, shard
         self.on_error, self.cache, self.max_pixels = on_error, cache, max_pixels
         self.reader = reader
         reading = Reading(on_error, cache, max_pixels, reader)
@@ -126,7 +129,8 @@ class DataLoader(torch.utils.data.DataLoader[T_co]):
         self._lane: GeneralLane | NativeLane | None = None
         items = dataset
         if self._policy is not None:
-            collate_fn = choice.given_collate(collate_fn)
+            batched = batch_size is not None or batch_sampler is not None
+            collate_fn = choice.given_collate(collate_fn, batched=batched)
             making = Making(
                 self._policy, Output(dtype, channels_last), engine, device, targets, num_classes,
                 resident, reading,
@@ -225,7 +229,7 @@ class DataLoader(torch.utils.data.DataLoader[T_co]):
             tell(epoch)
             self._seen = epoch
         if self._next is None or self._next.epoch != epoch:
-            self._next = Run(epoch, self.seed)
+            self._next = coming.moved_on(self, epoch)
 
     def skip(self, batches: int) -> None:
         """Leave out the first `batches` of the next iterator; they are not made."""
@@ -239,29 +243,31 @@ class DataLoader(torch.utils.data.DataLoader[T_co]):
                     f"{type(self.batch_sampler).__name__} has no batch_size: use load_state_dict"
                 )
             position = min(batches, len(self)) * size * self._rank_and_world()[1]
-        epoch = self._next.epoch if self._next else self._asked_epoch()
-        self._next = Run(epoch, self.seed, position)
+        self._next = coming.skipping(self, position)
 
     def state_dict(self) -> dict[str, Any]:
         """Return where the newest iterator stands, as JSON.
 
-        Some 200 bytes; a `generator=` that decides the order adds some 4 KB, its state. `position`
-        counts the samples that all ranks together have been given in `epoch` (batches, for an
-        iterable data set).
+        Some 200 bytes; each `generator=` of the loader or its samplers adds some 4 KB, its state.
+        `position` counts the samples that all ranks together have been given in `epoch` (batches,
+        for an iterable data set).
         """
-        run = self._next or self._run or Run(self._asked_epoch(), self.seed)
-        return state_of(run, self.seed, choice.identity_of(self))
+        return state_of(coming.standing(self), choice.identity_of(self))
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on where a state was taken: the next iterator yields the batch after it.
 
         Also with another number of workers, or of ranks and samples a rank where `position` is a
-        whole number of batches. Raises `StateError` for a state of other data, policy or seed.
+        whole number of batches. Raises `StateError` for a state of other data, policy, seed or
+        generators.
         """
         run = run_of(state, self.seed, choice.identity_of(self))
+        run.wanted = generators.check_states(self, state)
         if split := schedule.split_of(self):
             steps = split.steps(len(schedule.own_sampler(self)))
-            first_step(run.position, split.batch_size * split.world, steps)
+            for place in (run.position, *(end for part in run.given for end in part)):
+                first_step(place, split.batch_size * split.world, steps)
+        coming.check_counted(self, run)
         self._next = run
 
     # How a pass begins
@@ -270,6 +276,7 @@ class DataLoader(torch.utils.data.DataLoader[T_co]):
         run = self._next or Run(self._asked_epoch(), self.seed)
         self._next = None
         self._epoch, self._seen = run.epoch + 1, getattr(self._innermost(), "epoch", 0)
+        run.generators = generators.Generators(generators.found_in(self), run.wanted)
         self._run = run
         return run
 
@@ -295,17 +302,20 @@ class DataLoader(torch.utils.data.DataLoader[T_co]):
             iterator = super().__iter__()
         finally:
             self._opening = None
-        return counted(iterator, run, course)
+        if course is None:
+            run.begin()
+        return counted(iterator, run, course, loose=coming.is_loose(self))
 
     def _augmented(self, run: Run, lane: Any) -> Feed:
         check_split(self)
-        kept = self.persistent_workers and self._iterator is not None and lane.name == "general"
-        drawn = self._draw(keep=lane.name == "general", kept=kept)
+        drawn = self._draw(keep=lane.name == "general", kept=coming.workers_kept(self))
         run.seed = run.seed if run.seed is not None else drawn
         self._drawn = drawn
         feed = Feed(
             lane.open(self, schedule.scheduled(self, run), (run.seed, run.epoch)), run, self
         )
+        if self._dataset_kind:
+            run.begin()
         if self.persistent_workers and lane.name == "general":
             self._iterator = feed  # type: ignore[assignment]
         return feed
@@ -315,7 +325,7 @@ class DataLoader(torch.utils.data.DataLoader[T_co]):
         epoch = schedule.told_epoch(self)
         if epoch is None or epoch == run.epoch:
             return given
-        run.epoch, run.position, run.check, run.token = epoch, 0, None, None
+        run.epoch, run.position, run.check, run.token, run.given = epoch, 0, None, None, ()
         self._epoch, self._seen = epoch + 1, epoch
         assert self._lane is not None
         generator = self.generator if self.generator is not None else torch.default_generator
@@ -333,7 +343,7 @@ class DataLoader(torch.utils.data.DataLoader[T_co]):
             return int(self._drawn)
         generator = self.generator if self.generator is not None else torch.default_generator
         before = generator.get_state() if keep else None
-        drawn = int(torch.empty((), dtype=torch.int64).random_(generator=generator).item())
+        drawn = generators.number_of(generator)
         if before is not None:
             generator.set_state(before)
         return drawn

@@ -18,26 +18,26 @@ from augfeed.deliver import READ_ROWS, Made, OnDevice, Stock, cpu_together, onto
 from augfeed.engines import Engine, Output, Place
 from augfeed.engines.cpu import Job, allocate
 from augfeed.errors import InputError, InputTypeError
-from augfeed.invariances import Invariances
+from augfeed.invariances import ANY, Invariances
+from augfeed.labels import check_declared, check_numbers
 from augfeed.memory import Memory
 from augfeed.philox import check_key
-from augfeed.plan import NONE, Plan, Rows, draw_plan
+from augfeed.plan import Plan, Rows, draw_plan
 from augfeed.plan.fixed import Fixed
 from augfeed.plan.rows import joined
 from augfeed.policy import CutMix, Mixup, OneOf, Policy, Resize
 from augfeed.policy.check import check_policy
 from augfeed.read.frames import Frames
+from augfeed.read.huggingface import with_size
 from augfeed.read.order import batch_positions, epoch_order, steps_per_epoch
 from augfeed.read.reading import Reading
 from augfeed.read.sources import Source, open_source
 from augfeed.read.stage import resident_pictures
 from augfeed.read.unread import Taken, UnreadLog
 from augfeed.read.whole import WholeFrames, reader_for
-from augfeed.targets import make_targets
+from augfeed.targets import make_targets, softens
 
 Form = Literal["auto", "dense", "sparse"]
-# Of batches that a device makes as one: rows, bytes, and the part of its memory if that is more.
-TOGETHER_ROWS, TOGETHER_BYTES, TOGETHER_SHARE = 8192, 64 << 20, 512
 T = TypeVar("T")
 Indices = NDArray[np.int64]
 Making = tuple[Sequence[Callable[[], None]], Callable[[], Made]]
@@ -91,7 +91,7 @@ class Pipeline:
         if targets not in get_args(Form):
             raise InputError(f"targets={targets!r} is unknown: use one of {get_args(Form)}")
         check_key(seed, 0)
-        self.source: Source = open_source(data)
+        self.source: Source = with_size(open_source(data), policy)
         self.policy, self.order, self.seed = policy, order, seed
         self.output, self.form, self.place, self.reading = output, targets, place, reading
         output.check(policy)
@@ -114,7 +114,16 @@ class Pipeline:
         self.steps = steps_per_epoch(
             len(self.source), order.batch_size, world=order.world, drop_last=order.drop_last
         )
+        self.num_classes = self.source.num_classes
         self._check_first()
+
+    def declare(self, num_classes: int | None) -> None:
+        """Make rows of shares so wide; raise `InputError` if labels need more, or other, classes.
+
+        Without it they are as wide as the source tells. None leaves that as it is.
+        """
+        check_declared(self.source.labels, num_classes)
+        self.num_classes = self.num_classes if num_classes is None else num_classes
 
     def _whole(self) -> WholeFrames | None:
         kept = self.reading.kept if self._frames.side else None
@@ -128,8 +137,11 @@ class Pipeline:
         return WholeFrames(self._frames, self.place.known, self.reader)
 
     def check(self, invariances: Invariances | str | None, allow: Sequence[str] = ()) -> None:
-        """Raise `InvarianceError` if the policy breaks its own rules, the data set's or these."""
-        known = (invariances, self.policy.invariances, self.source.name)
+        """Raise `InvarianceError` if the policy breaks its own rules, the data set's or these.
+
+        So it does if it leaves nothing of any picture.
+        """
+        known = (invariances, self.policy.invariances, self.source.name, ANY)
         for rules in known:
             if rules is not None:
                 check_policy(self.policy, rules, allow=allow, source=self.source.sizes)
@@ -249,7 +261,6 @@ class Pipeline:
 
     def work_of(self, rows: Rows, *, seed: int, epoch: int, step: int) -> Work[Batch]:
         """Return a batch of given rows, in whatever order they came, under a seed of its own."""
-
         work = self.works_of([(rows, step)], seed=seed, epoch=epoch)
         return Work(work.tasks, lambda: work.finish()[0]())
 
@@ -257,13 +268,12 @@ class Pipeline:
         """Return how many batches of `count` samples are best made at once: one, or more of a data
         set in memory, whose pixels take less time than Python does to ask for a small batch.
         """
-        if not self.whole_batches or _per_batch(self.policy):
+        if not self.whole_batches or self.policy.per_batch:
             return 1
         each = self.fixed.channels * self.size[0] * self.size[1] * self.output.dtype.itemsize
         if self._on_cpu_alone:
             return cpu_together(count, each, len(self.source))
-        most = max(TOGETHER_BYTES, self._maker.memory // TOGETHER_SHARE)
-        return max(1, min(TOGETHER_ROWS, most // each) // max(1, count))
+        return self._maker.together(count, each)
 
     def works_of(
         self, many: Sequence[tuple[Rows, int]], *, seed: int, epoch: int
@@ -322,8 +332,11 @@ class Pipeline:
         return [partial(cut, k, slice(*ends[k : k + 2])) for k in range(len(many))]
 
     def _targets(self, plan: Plan, taken: Taken) -> Any:
-        labels = None if self.source.labels is None else self.source.labels[taken.ids]
-        return make_targets(labels, plan, num_classes=self.source.num_classes, form=self.form)
+        labels = self.source.labels
+        several = (labels is not None and labels.dtype.kind == "b") or None
+        given = None if labels is None else labels[taken.ids]
+        return make_targets(given, plan, num_classes=self.num_classes, form=self.form,
+                            several=several)  # fmt: skip
 
     def _on_cpu(self, plan: Plan, rows: Rows, counts: list[int]) -> Making:
         job = Job(plan, self.fixed, self.output, self._memory)
@@ -337,7 +350,7 @@ class Pipeline:
                 with self.costs.of("augment", len(which)):
                     job.run_each(stock.pictures, outs, places=places, offsets=offsets)
                 return
-            needed = _needed(plan, which)
+            needed = plan.mixes.needed(which)
             places = np.zeros(len(plan.ids), np.int64)
             places[needed] = np.arange(len(needed))
             frames = stock.read(plan, needed, taken)
@@ -373,7 +386,9 @@ class Pipeline:
             return self._kept[1]
 
     def _check_first(self) -> None:
-        # What would make every batch fail is told now.
+        # What would make batches fail is told now.
+        if softens(self.policy) or self.form == "dense":
+            check_numbers(self.source.labels)
         if self.steps:
             self._positions(0)
         rows = Rows.of(np.zeros(1, np.int64))
@@ -382,17 +397,3 @@ class Pipeline:
         exact = resize.size if resize is not None and isinstance(resize.size, tuple) else None
         if sizes := self.source.sizes or exact:
             plan.window.at(*sizes)
-
-
-def _per_batch(policy: Policy) -> bool:
-    # Whether a whole batch shares draws, so that no other can be made along with it.
-    mixers = [*policy.operations]
-    for item in policy.operations:
-        mixers += item.operations if isinstance(item, OneOf) else ()
-    return any(isinstance(item, Mixup | CutMix) and item.per == "batch" for item in mixers)
-
-
-def _needed(plan: Plan, which: Indices) -> Indices:
-    # The rows to read for some output rows: themselves, and the partners of those that are mixed.
-    mixed = which[plan.mixes.mode[which] != NONE]
-    return np.union1d(which, plan.mixes.partner[mixed])

@@ -1,5 +1,6 @@
 """The next batches, ready: threads make them ahead, in order; a GPU on a stream aside."""
 
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -34,6 +35,8 @@ class Prefetcher(Generic[T]):
     `works` itself ends the iteration, as what is no `Exception` does. Dropping the iterator, or
     `close`, cancels what has not begun; a task that runs then is finished, and its thread ends.
     """
+
+    _ending = staticmethod(sys.is_finalizing)  # found even where globals are gone
 
     def __init__(self, works: Iterator[Work[T]], *, threads: int, ahead: int) -> None:
         """Use `threads` threads; 0 means that each piece is made when it is asked for."""
@@ -80,17 +83,35 @@ class Prefetcher(Generic[T]):
             except BaseException as error:  # the pieces before it come first
                 self._error = error
                 return
-            self._begun.append((work, [pool.submit(task) for task in work.tasks]))
+            self._begun.append((work, [_submitted(pool, task) for task in work.tasks]))
 
     def close(self) -> None:
         """Cancel what has not begun and let the threads end."""
         self._works, self._error = iter(()), None
         self._begun.clear()
-        if self._pool is not None:
+        # Where the interpreter ends, threads have ended, and modules lie in pieces.
+        if self._pool is not None and not self._ending():
             self._pool.shutdown(wait=False, cancel_futures=True)
 
     def __del__(self) -> None:
-        self.close()
+        if "_begun" in self.__dict__:  # else no thread could be had
+            self.close()
+
+
+def _submitted(pool: ThreadPoolExecutor, task: Callable[[], None]) -> Future[None]:
+    try:
+        return pool.submit(task)
+    except RuntimeError as error:
+        if "shutdown" not in str(error):
+            raise
+    # The interpreter ends and begins no thread: what is asked for even then is made here.
+    done: Future[None] = Future()
+    try:
+        task()
+        done.set_result(None)
+    except Exception as error:
+        done.set_exception(error)
+    return done
 
 
 class Aside:

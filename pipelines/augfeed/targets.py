@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from augfeed.errors import InputError, InputTypeError
+from augfeed.labels import as_column, check_width, one_each
 from augfeed.plan import NONE, Plan
 from augfeed.policy import CutMix, LabelSmoothing, Mixup, OneOf, Policy
 
@@ -74,6 +75,7 @@ class Targets:
         if self.a.ndim == 2:
             shares = own * self.a + other * self.b
         else:
+            self._check_numbers()
             shares = torch.zeros(len(self), self._known_classes(), device=self.lam.device)
             shares.scatter_add_(1, self.a[:, None], own)
             shares.scatter_add_(1, self.b[:, None], other)
@@ -90,6 +92,14 @@ class Targets:
             return self.dense().argmax(dim=1)
         return torch.where(self.lam >= 0.5, self.a, self.b)
 
+    def _check_numbers(self) -> None:
+        # On a device it is the device that says so: to look there would wait for it.
+        if self.a.device.type == "cpu" and self.a.numel() and int(self.a.min()) < 0:
+            raise InputError(
+                f"label {int(self.a.min())} is no class, and has no share of a row: leave such "
+                "samples out, or number the classes from 0"
+            )
+
     def _known_classes(self) -> int:
         if self.num_classes is None:
             raise InputError("num_classes=None leaves open how wide the rows are: give num_classes")
@@ -97,15 +107,18 @@ class Targets:
 
 
 def make_targets(
-    labels: Any, plan: Plan, *, num_classes: int | None = None, form: Form = "auto"
-) -> torch.Tensor | Targets | None:
+    labels: Any, plan: Plan, *, num_classes: int | None = None, form: Form = "auto",
+    several: bool | None = None,
+) -> torch.Tensor | Targets | None:  # fmt: skip
     """Return the labels of a batch, mixed and smoothed as its plan says.
 
-    `labels` are those of all rows of the plan, partners included: integers `[M]`, float shares
-    `[M, K]`, or booleans or integers `[M, K]` for several classes at once. `form="sparse"` gives
-    `Targets`, `"dense"` float32 `[B, K]`, `"auto"` int64 `[B]` where the policy can neither mix nor
-    smooth and the rows of `dense` otherwise. None gives None; a float `[M]` is no class and passes
-    through a policy that does not soften.
+    `labels` are those of all rows of the plan, partners included: integers `[M]`, or a column of
+    them; float shares `[M, K]`; or flags, booleans or integers `[M, K]`. Flags of exactly one class
+    in every row are shares of that class, others stand for several classes at once; `several` says
+    which, where it is known of the whole data set. `form="sparse"` gives `Targets`, `"dense"`
+    float32 `[B, K]`, `"auto"` int64 `[B]` where the policy can neither mix nor smooth and the rows
+    of `dense` otherwise. None gives None. What is no class, a float `[M]` or a number below 0,
+    passes through a policy that does not soften.
     """
     if form not in ("auto", "sparse", "dense"):
         raise InputError(f"form={form!r} is unknown: use 'auto', 'sparse' or 'dense'")
@@ -113,7 +126,7 @@ def make_targets(
         raise InputError(f"num_classes={num_classes!r} is not positive: give the number of classes")
     if labels is None:
         return None
-    given = labels if isinstance(labels, torch.Tensor) else _tensor(labels)
+    given = as_column(labels if isinstance(labels, torch.Tensor) else _tensor(labels))
     if given.ndim == 0 or len(given) != len(plan.ids):
         raise InputError(
             f"labels of shape {tuple(given.shape)} are not one for each of the {len(plan.ids)} "
@@ -122,7 +135,11 @@ def make_targets(
     plain = form == "auto" and not softens(plan.policy)
     if plain and given.ndim == 1 and given.is_floating_point():
         return given[: plan.count].clone()
-    targets = _mix(_checked(given, plan, num_classes), given, plan, num_classes)
+    hard = form != "dense" and not softens(plan.policy)
+    values = _checked(given, plan, num_classes, hard=hard)
+    if values.ndim == 2 and not given.is_floating_point():
+        several = _are_several(values, plan, known=several)
+    targets = _mix(values, plan, num_classes, several=bool(several))
     if form == "sparse":
         return targets
     return targets.a if plain and targets.a.ndim == 1 else targets.dense()
@@ -161,6 +178,7 @@ def soft_cross_entropy(
     _refuse_multi_hot(targets)
     if targets.a.ndim == 2:
         return _reduce(-(targets.dense() * log_shares).sum(dim=1), reduction)
+    targets._check_numbers()
     own, other = (log_shares.gather(1, part[:, None]).squeeze(1) for part in (targets.a, targets.b))
     loss = -(targets.lam * own + (1 - targets.lam) * other)
     if targets.is_smoothed:
@@ -205,20 +223,18 @@ def _tensor(labels: Any) -> torch.Tensor:
     return torch.from_numpy(array)
 
 
-def _checked(given: torch.Tensor, plan: Plan, num_classes: int | None) -> torch.Tensor:
-    # Labels as int64 [M] or float32 [M, K].
+def _checked(
+    given: torch.Tensor, plan: Plan, num_classes: int | None, *, hard: bool
+) -> torch.Tensor:
+    # Labels as int64 [M] or float32 [M, K]; what stays `hard` may be below 0.
     if given.ndim == 1 and not given.is_floating_point():
-        return _check_classes(given.to(torch.int64), plan, num_classes)
+        return _check_classes(given.to(torch.int64), plan, num_classes, low=-(2**63) if hard else 0)
     if given.ndim != 2:
         raise InputTypeError(
             f"labels of dtype {given.dtype} and shape {tuple(given.shape)} cannot be mixed or "
             "smoothed: give integers [N], or shares or booleans [N, K]"
         )
-    if num_classes is not None and given.shape[1] != num_classes:
-        raise InputError(
-            f"labels of shape {tuple(given.shape)} have {given.shape[1]} classes and "
-            f"num_classes={num_classes!r}: give the same number"
-        )
+    check_width(given, num_classes)
     values = given.to(torch.float32)
     smoothing = plan.policy.find(LabelSmoothing)
     if not given.is_floating_point():
@@ -233,13 +249,25 @@ def _checked(given: torch.Tensor, plan: Plan, num_classes: int | None) -> torch.
     return values
 
 
-def _check_classes(labels: torch.Tensor, plan: Plan, num_classes: int | None) -> torch.Tensor:
+def _are_several(flags: torch.Tensor, plan: Plan, *, known: bool | None) -> bool:
+    if known is None:
+        return not one_each(flags)
+    if not known:
+        _check_rows(flags.sum(dim=1) != 1, flags, plan, "has not one class set, and the labels "
+                    "before it have one each, of which shares were made: give shares as floats, "
+                    "or leave label_smoothing and targets='sparse' out")  # fmt: skip
+    return known
+
+
+def _check_classes(
+    labels: torch.Tensor, plan: Plan, num_classes: int | None, *, low: int
+) -> torch.Tensor:
     top = 2**63 if num_classes is None else num_classes
     if len(labels):
-        low, high = torch.aminmax(labels)
-        if int(low) >= 0 and int(high) < top:
+        least, most = torch.aminmax(labels)
+        if int(least) >= low and int(most) < top:
             return labels
-    wrong = (labels < 0) | (labels > top - 1)
+    wrong = (labels < low) | (labels > top - 1)
     if bool(wrong.any()):
         row = int(wrong.nonzero()[0])
         bound = "at least 0" if num_classes is None else f"in [0, {num_classes})"
@@ -257,7 +285,7 @@ def _check_rows(wrong: torch.Tensor, values: torch.Tensor, plan: Plan, why: str)
         raise InputError(f"label {shown!r} of row {row} (sample {plan.ids[row]}) {why}")
 
 
-def _mix(labels: torch.Tensor, given: torch.Tensor, plan: Plan, num_classes: int | None) -> Targets:
+def _mix(labels: torch.Tensor, plan: Plan, num_classes: int | None, *, several: bool) -> Targets:
     # A row that is not mixed names itself as partner: what has no share must not matter at all.
     mixed = plan.mixes.mode[: plan.count] != NONE
     every = np.arange(plan.count)
@@ -270,7 +298,7 @@ def _mix(labels: torch.Tensor, given: torch.Tensor, plan: Plan, num_classes: int
         lam=torch.from_numpy(plan.mixes.lam[: plan.count].copy()).to(labels.device),
         epsilon=smoothing.epsilon if smoothing else 0.0,
         num_classes=labels.shape[1] if wide else num_classes,
-        multi_hot=wide and not given.is_floating_point(),
+        multi_hot=wide and several,
     )
 
 

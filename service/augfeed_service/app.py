@@ -4,13 +4,14 @@ import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-from fastapi import FastAPI, Request, Response
+from fastapi import Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from augfeed import __version__
 from augfeed_service import routes_info, routes_pull, routes_push
 from augfeed_service.middleware import Frame
+from augfeed_service.parameters import check_parameters
 from augfeed_service.problems import Problem
 from augfeed_service.service import Service
 from augfeed_service.settings import Settings
@@ -36,7 +37,11 @@ def make_app(
         service.drain()
         service.close()
 
-    app = FastAPI(title="augfeed", version=__version__, description=TEXT, lifespan=lifespan)
+    app = FastAPI(
+        title="augfeed", version=__version__, description=TEXT, lifespan=lifespan,
+        dependencies=[Depends(check_parameters)],
+        openapi_url=None,  # FastAPI's own routes have no dependencies; `routes_info` has these
+    )  # fmt: skip
     app.state.service = service
     for routes in (routes_pull, routes_push, routes_info):
         app.include_router(routes.router)

@@ -1,21 +1,17 @@
 """The command `augfeed serve`."""
 
-import logging
-import signal
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-import uvicorn
 from pydantic import ValidationError
-from rich.console import Console
 
 from augfeed.errors import InputError
 from augfeed.policy.describe import describe
-from augfeed_service.app import make_app
 from augfeed_service.settings import Settings
 
-KEEP_ALIVE = 75  # seconds; a trainer that validates in between keeps its connections
+PATTERN = "*?[{"  # what makes a path one of several files
 
 
 def serve(
@@ -63,52 +59,29 @@ def settings_of(given: dict[str, Any]) -> Settings:
     """Return settings: those given, and the environment's; raise `InputError` for a wrong one."""
     if unknown := sorted(set(given) - set(Settings.model_fields)):
         raise InputError(f"settings {unknown} are unknown: use some of {[*Settings.model_fields]}")
+    from pydantic_settings import SettingsError
+
     if isinstance(given.get("kornia"), str):
         given["kornia"] = tuple(filter(None, given["kornia"].split(",")))
     try:
         return Settings(**given)
     except ValidationError as error:
         raise InputError(describe(error, Settings)) from None
+    except SettingsError as error:
+        example = """AUGFEED_DATASETS='{"flowers": "/photos"}' and AUGFEED_KORNIA='["RandomFog"]'"""
+        raise InputError(f"{error}: write JSON, as in {example}") from None
 
 
 def run(settings: Settings) -> None:
     """Serve until a signal ends it; raise `InputError` for what keeps it from starting."""
     settings.check_address()
-    console = Console(stderr=True)
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    with console.status("opening data sets and compiling ...") as status:
-        app = make_app(settings, lambda name: status.update(f"opening {name} ..."))
-    for mounted in app.state.service.datasets:
-        console.print(f"{mounted.name}: {len(mounted.source):,} samples from {mounted.root}",
-                      highlight=False, soft_wrap=True)  # fmt: skip
-    config = uvicorn.Config(
-        app, settings.host, settings.port, timeout_keep_alive=KEEP_ALIVE, access_log=False,
-        log_level="warning", timeout_graceful_shutdown=max(1, round(settings.grace)),
-        server_header=False, h11_max_incomplete_event_size=64 << 10,
-    )  # fmt: skip
-    _Server(config, console).run()
+    for name, path in settings.datasets.items():
+        there = os.path.exists(os.path.expanduser(path))
+        if not there and not set(PATTERN) & set(str(path)):
+            raise InputError(
+                f"dataset {name}: {str(path)!r} does not exist: give a folder or a file"
+            )
+    # What is wrong with settings is said before the server is imported, which takes seconds.
+    from augfeed_service.server import serve_until_ended
 
-
-class _Server(uvicorn.Server):
-    # Says when it is ready, and lets /readyz tell at once that it goes.
-
-    def __init__(self, config: uvicorn.Config, console: Console) -> None:
-        super().__init__(config)
-        self.console = console
-
-    async def startup(self, sockets: Any = None) -> None:
-        await super().startup(sockets)
-        if self.started:
-            for server in self.servers:
-                for socket in server.sockets:
-                    host, port = socket.getsockname()[:2]
-                    self.console.print(f"serving on http://{host}:{port}", highlight=False)
-
-    def handle_exit(self, sig: int, frame: Any) -> None:
-        state: Any = self.config.app
-        state.state.service.drain()
-        # As uvicorn does, which then would also raise the signal again when all is done: who asks
-        # a service to end, and waits until it has, is told that it went well.
-        if self.should_exit and sig == signal.SIGINT:
-            self.force_exit = True
-        self.should_exit = True
+    serve_until_ended(settings)

@@ -1,6 +1,5 @@
 """The images of a request: read from safetensors or files, within limits."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +18,7 @@ from augfeed_service.problems import Problem
 from augfeed_service.settings import Settings
 
 MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"RIFF")  # JPEG, PNG, WebP
+MOST_REASONS, LONGEST_REASON = 64, 300  # in an answer, which is to stay small
 Picture = NDArray[np.uint8] | Encoded
 
 
@@ -50,10 +50,14 @@ def _size(picture: Picture) -> tuple[int, int]:
     return picture.shape[0], picture.shape[1]
 
 
-def invalid(detail: str, images: list[dict[str, Any]] | None = None) -> Problem:
-    """Return the answer for images that cannot be used."""
-    more: Any = {} if images is None else {"images": images}
-    return Problem(422, "invalid-images", detail, **more)
+def invalid(detail: str, wrong: dict[int, str] | None = None) -> Problem:
+    """Return the answer for images that cannot be used; `wrong` says of each which and why."""
+    if wrong is None:
+        return Problem(422, "invalid-images", detail)
+    images: list[dict[str, Any]] = [{"index": index} for index in wrong]
+    for entry, reason in zip(images[:MOST_REASONS], wrong.values(), strict=False):
+        entry["detail"] = reason[:LONGEST_REASON]
+    return Problem(422, "invalid-images", detail, images=images)
 
 
 def from_tensors(body: Any, settings: Settings) -> Images:
@@ -92,14 +96,15 @@ def from_files(files: Sequence[bytes], labels: Any, ids: Any, settings: Settings
     """
     if len(files) > settings.max_images:
         _check_count(len(files), 1, settings)
-    memory, found, wrong, pixels = Memory(), [], [], 0
+    memory, found, pixels = Memory(), [], 0
+    wrong: dict[int, str] = {}
     for index, data in enumerate(files):
         try:
             if not data.startswith(MAGIC):
                 raise ReadError(f"images[{index}]: is none of JPEG, PNG and WebP: convert it")
             one = Encoded(data, f"images[{index}]", 3, memory, settings.max_pixels)
         except ReadError as error:
-            wrong.append({"index": index, "detail": str(error)})
+            wrong[index] = str(error)
             continue
         pixels += one.look.upright[0] * one.look.upright[1]
         found.append(one)
@@ -112,6 +117,18 @@ def from_files(files: Sequence[bytes], labels: Any, ids: Any, settings: Settings
         )  # fmt: skip
     parts = [memoryview(data) for data in files]
     return _with_labels(found, _tensor("labels", labels), _tensor("ids", ids), 3, parts)
+
+
+def undecoded(images: Images) -> dict[int, str]:
+    """Return which files cannot be decoded, and why."""
+    wrong: dict[int, str] = {}
+    for index, picture in enumerate(images.pictures):
+        try:
+            if isinstance(picture, Encoded):
+                picture.whole()
+        except ReadError as error:
+            wrong[index] = str(error)
+    return wrong
 
 
 def _check_count(count: int, pixels: int, settings: Settings) -> None:
@@ -160,17 +177,3 @@ def _with_labels(
         if not np.isfinite(array).all():
             raise invalid("labels are not finite: send numbers")
     return Images(pictures, array, numbers.numpy(), channels)
-
-
-def request_of(text: bytes) -> dict[str, Any]:
-    """Return the JSON object of a multipart request's field; raise `Problem`."""
-    try:
-        found = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise Problem(400, "malformed", f"the field 'request' is no JSON: {error}") from None
-    if not isinstance(found, dict):
-        raise Problem(400, "malformed", "the field 'request' is no JSON object: send one")
-    return found
-
-
-__all__ = ["Images", "from_files", "from_tensors", "invalid", "request_of"]

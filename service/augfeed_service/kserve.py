@@ -12,16 +12,22 @@ import numpy as np
 import torch
 
 from augfeed.batch import Batch
+from augfeed.policy.describe import shown
 from augfeed.targets import Targets
 from augfeed.wire import encode
 from augfeed.wire.tensors import memory_of
 from augfeed_service.images import Images, from_tensors, invalid
+from augfeed_service.parameters import json_object, whole
 from augfeed_service.problems import Problem
 from augfeed_service.settings import Settings
 
 HEADER = "Inference-Header-Content-Length"
 INPUTS = {"IMAGES": "images", "LABELS": "labels", "IDS": "ids"}
 PARAMETERS = ("seed", "epoch", "dtype", "layout", "labels", "num_classes")
+MEMBERS = ("id", "parameters", "inputs", "outputs")
+# The protocol's own: how the answer is written, and hints to a scheduler; there is none.
+OWN = ("binary_data_output", "priority", "timeout")
+VERSION = "1"
 _DTYPES = {
     "UINT8": torch.uint8, "INT32": torch.int32, "INT64": torch.int64, "FP16": torch.float16,
     "FP32": torch.float32, "FP64": torch.float64, "BF16": torch.bfloat16, "BOOL": torch.bool,
@@ -39,7 +45,7 @@ def server() -> dict[str, Any]:
 def model(name: str) -> dict[str, Any]:
     """Return the metadata of a policy as a model."""
     return {
-        "name": name, "versions": ["1"], "platform": "augfeed",
+        "name": name, "versions": [VERSION], "platform": "augfeed",
         "inputs": [
             {"name": "IMAGES", "datatype": "UINT8", "shape": [-1, -1, -1, -1]},
             {"name": "LABELS", "datatype": "INT64", "shape": [-1]},
@@ -56,16 +62,15 @@ def parse(
     body: memoryview, header: str | None, settings: Settings
 ) -> tuple[Images, dict[str, Any]]:
     """Return the images of a request, and all of its JSON; raise `Problem`."""
-    length = len(body)
+    length: int | None = len(body)
     if header is not None:
-        if not header.isascii() or not header.isdigit() or int(header) > len(body):
+        length = whole(header)
+        if length is None or not 0 <= length <= len(body):
             raise _malformed(f"{HEADER}: {header[:40]!r} is not a length in [0, {len(body)}]")
-        length = int(header)
-    try:
-        asked = json.loads(bytes(body[:length]))
-    except (ValueError, RecursionError) as error:
-        raise _malformed(f"the request is no JSON: {error}") from None
-    if not isinstance(asked, dict) or not isinstance(asked.get("inputs"), list):
+    asked = json_object(bytes(body[:length]), "the request")
+    if unknown := sorted(set(asked) - set(MEMBERS)):
+        raise _malformed(f"the request has {unknown}, which mean nothing: it may have {MEMBERS}")
+    if not isinstance(asked.get("inputs"), list):
         raise _malformed("the request has no list of inputs")
     tensors: dict[str, torch.Tensor] = {}
     rest = body[length:]
@@ -117,10 +122,12 @@ def _input(entry: Any, rest: memoryview, settings: Settings) -> tuple[str, Any, 
 
 
 def asked_of(asked: dict[str, Any]) -> dict[str, Any]:
-    """Return the settings among a request's parameters."""
-    parameters = asked.get("parameters")
+    """Return the settings among a request's parameters; raise `Problem` for unknown ones."""
+    parameters = asked.get("parameters", {})
     if not isinstance(parameters, dict):
-        return {}
+        raise _malformed(f"parameters={shown(parameters)} are no JSON object: send one")
+    if unknown := sorted(set(parameters) - {*PARAMETERS, *OWN}):
+        raise _malformed(f"parameters {unknown} are not known: there are {[*PARAMETERS, *OWN]}")
     return {name: parameters[name] for name in PARAMETERS if name in parameters}
 
 
@@ -150,7 +157,7 @@ def respond(
         else:
             entry["data"] = tensor.flatten().tolist()
         outputs.append(entry)
-    answer: dict[str, Any] = {"model_name": name, "model_version": "1", "outputs": outputs}
+    answer: dict[str, Any] = {"model_name": name, "model_version": VERSION, "outputs": outputs}
     if isinstance(asked.get("id"), str):
         answer["id"] = asked["id"]
     return json.dumps(answer).encode(), data

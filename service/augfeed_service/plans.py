@@ -156,7 +156,7 @@ def check_policy(policy: Policy, settings: Settings) -> None:
             raise Problem(
                 422, "invalid-policy",
                 f"Kornia({stage.name!r}) is not allowed here, only {allowed}: leave it out, or "
-                "start the service with --kornia",
+                f"start the service with --set kornia={','.join((*settings.kornia, stage.name))}",
             )  # fmt: skip
     kinds: tuple[Any, ...] = (RandomResizedCrop, RandomCrop, CenterCrop, Resize)
     found: list[Any] = [policy.find(kind) for kind in kinds]

@@ -14,6 +14,7 @@ from augfeed.read.picture import Encoded
 from augfeed.read.reading import Reading
 from augfeed.read.sources import Source
 from augfeed_service.images import Images
+from augfeed_service.parameters import json_object
 from augfeed_service.problems import Problem
 from augfeed_service.push import Ask
 from augfeed_service.settings import Settings
@@ -24,7 +25,7 @@ MOST_SAMPLES, MOST_EPOCHS = 16, 8
 class PreviewAsk(BaseModel):
     """Which samples of a data set are shown, in which epochs."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     dataset: str = Field(max_length=64)
     policy: str = Field(max_length=65536)
@@ -35,6 +36,7 @@ class PreviewAsk(BaseModel):
     @classmethod
     def of(cls, text: bytes) -> "PreviewAsk":
         """Return what a JSON text asks for; raise `Problem`."""
+        json_object(text, "the request")
         try:
             return cls.model_validate_json(text)
         except ValidationError as error:

@@ -37,7 +37,7 @@ SMALL, TOGETHER = 32, 256  # images of a request that waits, and of those made t
 class Ask(BaseModel):
     """What is asked of images, beside themselves."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     policy: str = Field(description="a preset, a line such as 'hflip | cutmix(1.0)', or JSON")
     seed: int = Field(0, ge=0, lt=2**64)
@@ -146,10 +146,10 @@ def _frames(push: Push) -> Any:
     try:
         windows = plan.window.at(images.sizes[:, 0], images.sizes[:, 1])
     except InputError as error:
-        raise invalid(str(error)) from None
+        raise invalid(str(error), too_small(push)) from None
     fixed = Fixed.of(policy, images.channels)
     out = np.empty((len(images.pictures), *push.size, images.channels), np.uint8)
-    wrong = []
+    wrong: dict[int, str] = {}
     pad = fixed.pad_mode, fixed.pad_fill
     for k, (picture, view) in enumerate(zip(images.pictures, views_of(windows), strict=True)):
         if not isinstance(picture, Encoded):
@@ -158,10 +158,26 @@ def _frames(push: Push) -> Any:
         try:
             picture.show(view, out[k], pad)
         except ReadError as error:
-            wrong.append({"index": k, "detail": str(error)})
+            wrong[k] = str(error)
     if wrong:
         raise invalid(f"{len(wrong)} of {len(images.pictures)} files cannot be decoded", wrong)
     return out
+
+
+def too_small(push: Push) -> dict[int, str] | None:
+    """Return which files are smaller than what is cut out of them; None for arrays, all alike."""
+    images = push.images
+    if not isinstance(images.pictures[0], Encoded):
+        return None
+    plan = draw_plan(push.policy, Rows.of(images.ids), seed=push.ask.seed, epoch=push.ask.epoch,
+                     size=push.size)  # fmt: skip
+    wrong: dict[int, str] = {}
+    for k, size in enumerate(images.sizes):
+        try:
+            plan.window.take(np.array([k])).at(size[:1], size[1:])
+        except InputError:
+            wrong[k] = f"{size[0]} x {size[1]} pixels are fewer than are cut out of it"
+    return wrong
 
 
 def _batch(push: Push, images: torch.Tensor) -> Batch | Problem:

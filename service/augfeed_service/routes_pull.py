@@ -11,6 +11,7 @@ from augfeed.wire import Description
 from augfeed_service import pull
 from augfeed_service.documents import batch_answer, description_body, problems
 from augfeed_service.formats import TYPES, wanted
+from augfeed_service.parameters import json_object, whole
 from augfeed_service.plans import Plan
 from augfeed_service.problems import Problem
 from augfeed_service.pull import Address
@@ -36,6 +37,7 @@ async def put_plan(plan_id: PlanId, request: Request) -> Response:
 
 
 def _register(service: Service, plan_id: str, body: bytes) -> tuple[Plan, bool]:
+    json_object(body, "the description")
     try:
         description = Description.parse(body)
     except InputError as error:
@@ -125,9 +127,10 @@ def _deadline(request: Request) -> float | None:
     given = request.headers.get("augfeed-deadline-ms")
     if given is None:
         return None
-    if not given.isascii() or not given.isdigit() or len(given) > 9:
+    milliseconds = whole(given)
+    if milliseconds is None or not 0 <= milliseconds < 10**9:
         raise Problem(
             400, "malformed",
             f"Augfeed-Deadline-Ms: {given[:20]!r}: give whole milliseconds, below 10**9",
         )  # fmt: skip
-    return time.monotonic() + int(given) / 1000
+    return time.monotonic() + milliseconds / 1000

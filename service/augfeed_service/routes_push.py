@@ -12,16 +12,18 @@ from augfeed.wire import MEDIA_TYPE, encode_batch
 from augfeed_service import kserve
 from augfeed_service.documents import BINARY, batch_answer, images_body, problems
 from augfeed_service.formats import SAFETENSORS, TYPES, npz, wanted
-from augfeed_service.images import Images, from_files, from_tensors, request_of
+from augfeed_service.images import Images, from_files, from_tensors, invalid, undecoded
+from augfeed_service.parameters import json_object
 from augfeed_service.preview import PreviewAsk, draw, drawn_of
 from augfeed_service.problems import Problem
-from augfeed_service.push import Ask, Push
+from augfeed_service.push import Ask, Push, too_small
 from augfeed_service.sending import BytesResponse
 from augfeed_service.service import Service, service_of
 
 router = APIRouter(tags=["push"])
 TENSORS = (MEDIA_TYPE, "application/octet-stream")
 Text = Annotated[str | None, Query(max_length=65536)]
+Number = Annotated[int | None, Query()]
 
 
 async def _pushed(service: Service, request: Request, given: dict[str, Any]) -> tuple[Images, Ask]:
@@ -40,7 +42,13 @@ async def _pushed(service: Service, request: Request, given: dict[str, Any]) -> 
     service.batches.take(length, "a request")
     try:
         files, field = await _form(service, request)
-        asked = {**given, **(request_of(field) if field else {})}
+        told = {} if field is None else json_object(field, "the field 'request'")
+        if twice := sorted(set(given) & set(told)):
+            raise Problem(
+                400, "malformed",
+                f"{twice} are in the query and in the field 'request': give each in one of them",
+            )  # fmt: skip
+        asked = {**given, **told}
         labels, ids = asked.pop("label_values", None), asked.pop("ids", None)
         if isinstance(asked.get("labels"), list):
             labels = asked.pop("labels")
@@ -51,7 +59,7 @@ async def _pushed(service: Service, request: Request, given: dict[str, Any]) -> 
         service.batches.give_back(length)
 
 
-async def _form(service: Service, request: Request) -> tuple[list[bytes], bytes]:
+async def _form(service: Service, request: Request) -> tuple[list[bytes], bytes | None]:
     try:
         form = await request.form(
             max_files=service.settings.max_images, max_fields=8, max_part_size=1 << 20
@@ -59,30 +67,28 @@ async def _form(service: Service, request: Request) -> tuple[list[bytes], bytes]
     except HTTPException as error:
         raise Problem(400, "malformed", str(error.detail)) from None
     try:
-        files, field = [], b""
+        files, fields = [], []
         for name, value in form.multi_items():
-            if isinstance(value, UploadFile):
-                if name == "request":
-                    field = await value.read()
-                elif name == "images":
-                    files.append(await value.read())
-                else:
-                    raise Problem(400, "malformed", f"file {name[:60]!r}: name files 'images'")
-            elif name == "request":
-                field = value.encode()
+            data = await value.read() if isinstance(value, UploadFile) else value.encode()
+            if name == "request":
+                fields.append(data)
+            elif name != "images" or not isinstance(value, UploadFile):
+                raise Problem(
+                    400, "malformed",
+                    f"part {name[:60]!r}: there are files named 'images' and a field 'request'",
+                )  # fmt: skip
             else:
-                raise Problem(400, "malformed", f"field {name[:60]!r}: there is only 'request'")
-        return files, field
+                files.append(data)
+        if len(fields) > 1:
+            detail = f"the field 'request' comes {len(fields)} times: send it once"
+            raise Problem(400, "malformed", detail)
+        return files, fields[0] if fields else None
     finally:
         await form.close()
 
 
-def _asked(request: Request) -> dict[str, Any]:
-    known = Ask.model_fields
-    given = {name: value for name, value in request.query_params.items() if name in known}
-    if unknown := sorted(set(request.query_params) - set(known)):
-        raise Problem(400, "malformed", f"parameters {unknown}: there are {[*known]}")
-    return given
+def _given(**parameters: Any) -> dict[str, Any]:
+    return {name: value for name, value in parameters.items() if value is not None}
 
 
 async def _made(service: Service, push: Push) -> Any:
@@ -107,15 +113,17 @@ async def _made(service: Service, push: Push) -> Any:
     summary="Augment the client's own images",
 )  # fmt: skip
 async def augment(
-    request: Request, policy: Text = None, seed: Text = None, epoch: Text = None,
-    dtype: Text = None, layout: Text = None, labels: Text = None, num_classes: Text = None,
+    request: Request, policy: Text = None, seed: Number = None, epoch: Number = None,
+    dtype: Text = None, layout: Text = None, labels: Text = None, num_classes: Number = None,
 ) -> Response:  # fmt: skip
     """Return images augmented: a function of the request alone, so that it may be sent again."""
     service = service_of(request)
     service.allow(request, "push")
     format_ = wanted(request.headers.get("accept"))
+    given = _given(policy=policy, seed=seed, epoch=epoch, dtype=dtype, layout=layout, labels=labels,
+                   num_classes=num_classes)  # fmt: skip
     async with service.pushing():
-        images, ask = await _pushed(service, request, _asked(request))
+        images, ask = await _pushed(service, request, given)
         push = Push(images, ask, await service.in_pool(ask.resolved, service.settings))
         batch = await _made(service, push)
         if format_ == SAFETENSORS:
@@ -144,19 +152,25 @@ def _counted(service: Service, parts: Any, headers: dict[str, str], kind: str) -
     summary="What a policy does, as a picture",
 )  # fmt: skip
 async def preview(
-    request: Request, policy: Text = None, seed: Text = None, epoch: Text = None
+    request: Request, policy: Text = None, seed: Number = None, epoch: Number = None
 ) -> Response:
     """Return a PNG: samples as they are, and as they come in some epochs."""
     service = service_of(request)
     service.allow(request, "push")
     kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
+    given = _given(policy=policy, seed=seed, epoch=epoch)
     async with service.pushing():
         if kind == "application/json":
+            if given:
+                raise Problem(
+                    400, "malformed",
+                    f"{[*given]} are in the query, and the body is JSON: give them in the body",
+                )  # fmt: skip
             async with service.body(request) as body:
                 asked = PreviewAsk.of(bytes(body))
             picture = await service.in_pool(_of_dataset, service, asked)
         else:
-            images, ask = await _pushed(service, request, _asked(request))
+            images, ask = await _pushed(service, request, given)
             picture = await service.in_pool(_of_images, service, images, ask)
     return Response(picture, media_type="image/png")
 
@@ -175,7 +189,8 @@ def _of_images(service: Service, images: Images, ask: Ask) -> bytes:
     try:
         return _png(drawn_of(images, policy, ask, service.settings))
     except AugfeedError as error:
-        raise Problem(422, "invalid-images", str(error)) from None
+        wrong = undecoded(images) or too_small(Push(images, ask, policy))
+        raise invalid(str(error), wrong or None) from None
 
 
 def _png(picture: Any) -> bytes:
@@ -184,8 +199,16 @@ def _png(picture: Any) -> bytes:
     return file.getvalue()
 
 
-@router.post("/v2/models/{model}/infer", responses=problems(404, 422, 429, 503), tags=["kserve"])
 @router.post("/v2/models/{model}/versions/{version}/infer", include_in_schema=False)
+async def infer_version(model: str, version: str, request: Request) -> Response:
+    """Augment images under a policy, which has one version."""
+    if version != kserve.VERSION:
+        detail = f"version={version[:60]!r} is not {kserve.VERSION!r}, the only one: leave it out"
+        raise Problem(404, "unknown-policy", detail)
+    return await infer(model, request)
+
+
+@router.post("/v2/models/{model}/infer", responses=problems(404, 422, 429, 503), tags=["kserve"])
 async def infer(model: str, request: Request) -> Response:
     """Augment images under a policy, in KServe's v2 protocol."""
     service = service_of(request)

@@ -1,17 +1,24 @@
 """All settings of a service; each is an option of `augfeed serve` and a variable `AUGFEED_...`."""
 
 import ipaddress
+import os
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from augfeed.doctor.environment import cores
 from augfeed.errors import InputError
-from augfeed.read.decode import MAX_PIXELS
 
 MIB = 1 << 20
+MAX_PIXELS = 178_956_970  # as in `augfeed.read.decode`, which takes seconds to import
+
+
+def cores() -> int:
+    """Return the number of cores that this process may use, as `augfeed.bench.machine.cores`."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 class Settings(BaseSettings):

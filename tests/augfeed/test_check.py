@@ -10,10 +10,12 @@ from augfeed.policy import (
     ColorJitter,
     CutMix,
     Cutout,
+    GaussianNoise,
     Grayscale,
     HorizontalFlip,
     Invert,
     Mixup,
+    Normalize,
     OneOf,
     Perspective,
     Policy,
@@ -22,6 +24,7 @@ from augfeed.policy import (
     RandomResizedCrop,
     Resize,
     Rotate,
+    SaltAndPepper,
     Scale,
     Shear,
     Solarize,
@@ -45,6 +48,7 @@ STRICT = Invariances(
     grayscale=False,
     invert=False,
     max_occlusion=0.1,
+    min_content=0.05,
     mixing=False,
 )
 # One operation that breaks each rule, and one that just keeps it (None: no value does).
@@ -75,6 +79,17 @@ CASES: list[tuple[str, Any, Any]] = [
     ("max_occlusion", Cutout(7), Cutout(6)),
     ("max_occlusion", Cutout((20, 3)), Cutout((20, 2))),
     ("max_occlusion", RandomErasing(), RandomErasing(scale=(0.02, 0.1))),
+    ("min_content", SaltAndPepper(0.96), SaltAndPepper(0.95)),
+    ("min_content", SaltAndPepper((0, 1)), SaltAndPepper((0, 0.95))),
+    ("min_content", ColorJitter(brightness=0.96), ColorJitter(brightness=0.95)),
+    ("min_content", ColorJitter(brightness=(0, 0.5)), ColorJitter(brightness=(0.05, 20))),
+    ("min_content", ColorJitter(brightness=(1, 21)), ColorJitter(brightness=0.9)),
+    ("min_content", ColorJitter(contrast=0.96), ColorJitter(contrast=0.95)),
+    ("min_content", ColorJitter(contrast=(0, 2)), ColorJitter(contrast=(0.05, 100))),
+    ("min_content", GaussianNoise(1.1), GaussianNoise(1.0)),
+    ("min_content", GaussianNoise((0, 100)), GaussianNoise((0, 1.0))),
+    ("min_content", Normalize(0.5, 20.5), Normalize(0.5, 20)),
+    ("min_content", Normalize(0.5, (1, 1, 58.4)), Normalize(0.5, (1, 1, 0.25))),
     ("mixing", Mixup(), None),
     ("mixing", CutMix(), None),
     ("mixing", OneOf((Mixup(), CutMix())), OneOf((Mixup(p=0), CutMix()), (1, 0))),
@@ -109,7 +124,7 @@ def test_the_default_rules_allow_everything(rule: str, breaks: Any, _: Any) -> N
     assert rule in {item.rule for item in findings(Policy([breaks]), Invariances(), source=SOURCE)}
 
 
-CUTS_ALWAYS = (RandomCrop, CenterCrop)
+CUTS_ALWAYS = (RandomCrop, CenterCrop, Normalize)
 
 
 @pytest.mark.parametrize(

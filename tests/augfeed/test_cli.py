@@ -2,7 +2,6 @@ import importlib.metadata
 import json
 import subprocess
 import sys
-import time
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
@@ -77,9 +76,8 @@ def test_version_is_that_of_the_package() -> None:
     assert run("--version").stdout == f"augfeed {augfeed.__version__}\n"
 
 
-def test_help_is_quick_and_imports_nothing_large() -> None:
+def test_help_imports_nothing_large() -> None:
     code = "import sys; from augfeed.cli import app; app(['--help'], standalone_mode=False); "
-    begin = time.perf_counter()
     done = subprocess.run(
         [sys.executable, "-c", f"{code} print('loaded', *sys.modules)"],
         capture_output=True, text=True, check=True, env={"PYTHONPATH": ":".join(sys.path)},
@@ -87,7 +85,6 @@ def test_help_is_quick_and_imports_nothing_large() -> None:
     loaded = set(done.stdout.partition("loaded")[2].split())
     assert "augfeed.cli" in loaded
     assert not loaded & {"torch", "numpy", "numba", "pydantic", "PIL", "sklearn"}
-    assert time.perf_counter() - begin < 10
 
 
 def test_policies_lists_every_preset_with_its_rules() -> None:

@@ -20,10 +20,7 @@ from tests.augfeed.scripts import accelerated, trained
 
 LANES = ("general", "native")
 ROOT = Path(__file__).parents[2]
-pytestmark = [
-    pytest.mark.filterwarnings("ignore"),  # of frameworks, about themselves
-    pytest.mark.timeout(300),
-]
+pytestmark = pytest.mark.filterwarnings("ignore")  # of frameworks, about themselves
 
 
 def launched(script: str, *arguments: str, ranks: int = 0) -> str:

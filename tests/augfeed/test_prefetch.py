@@ -64,3 +64,24 @@ def test_no_more_is_begun_than_asked_for() -> None:
     assert len(begun) == 4
     prefetcher.close()
     assert list(prefetcher) == []
+
+
+def test_one_that_could_not_be_made_leaves_no_word() -> None:
+    with pytest.raises(ValueError, match="max_workers"):
+        Prefetcher(pieces(7, []), threads=-1, ahead=3)
+
+
+@pytest.mark.parametrize("broken", [-1, 4])
+def test_where_no_thread_is_begun_any_more_pieces_are_made_in_place(
+    broken: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise RuntimeError("cannot schedule new futures after interpreter shutdown")
+
+    monkeypatch.setattr("augfeed.prefetch.ThreadPoolExecutor.submit", refuse)
+    prefetcher = Prefetcher(pieces(7, [], broken=broken), threads=2, ahead=3)
+    found = [next(prefetcher) for _ in range(4)]
+    if broken == 4:
+        with pytest.raises(ValueError, match="piece 4"):
+            next(prefetcher)
+    assert [*found, *prefetcher] == [k for k in range(7) if k != broken]

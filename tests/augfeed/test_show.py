@@ -1,6 +1,5 @@
 import json
 import threading
-import time
 from io import StringIO
 from typing import Any
 
@@ -15,6 +14,7 @@ from augfeed.errors import InputError
 from augfeed.notation import parse_policy
 from augfeed.pipeline import Form, Order, Pipeline
 from augfeed.plan import CUTMIX
+from augfeed.policy import OPERATIONS
 from augfeed.read.sources import ArraySource
 from augfeed.show import (
     Explanation,
@@ -31,6 +31,7 @@ from augfeed.show.grid import wrap
 from augfeed.show.labels import share_parts, shares_of
 from augfeed.show.pictures import SMALL, display, original
 from augfeed.targets import Targets
+from tests.waiting import eventually
 
 NAMES = ("shirt", "bag", "coat")
 CHAIN = (
@@ -153,6 +154,24 @@ def test_an_explanation_tells_every_operation_in_order_and_fits_json() -> None:
     assert json.loads(json.dumps(explanation.as_dict())) == explanation.as_dict()
     assert len(explanation.lines) == 3 + len(explanation.rows)
     assert explanation.lines[0] == f"sample 4 ({NAMES[1]}), epoch 2, seed 0"
+
+
+# What stands for an operation that needs an argument, or another operation.
+LINES = {
+    "border": "rotate([5, 5]) | border", "center_crop": "center_crop(8)", "resize": "resize(8)",
+    "kornia": 'kornia("RandomGamma")', "normalize": "normalize(0.5, 0.5)",
+    "one_of": "one_of([mixup])", "random_crop": "random_crop(8)", "rotate": "rotate(5)",
+    "random_resized_crop": "random_resized_crop(8)",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_no_operation_is_left_out_of_an_explanation(name: str) -> None:
+    made = pipeline(LINES.get(name, name))
+    steps = explain_sample(made, 4, 2).steps
+    told = [step.operation for step in steps if step.operation != "whole"]
+    assert told == [operation.op for operation in made.policy.operations]
+    assert name in told
 
 
 def test_an_explanation_is_recomputed_the_same() -> None:
@@ -278,12 +297,13 @@ def test_of_a_partner_only_what_was_applied_is_told() -> None:
 
 @pytest.mark.parametrize("slow", [True, False])
 def test_what_takes_long_gives_its_reason(slow: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(terminal, "PATIENCE", 0.01 if slow else 30.0)
-    printed = StringIO()
+    monkeypatch.setattr(terminal, "PATIENCE", 0.01 if slow else 3600.0)
+    printed, before = StringIO(), set(threading.enumerate())
     with terminal.patience(Console(file=printed), "drawing"):
-        time.sleep(0.1)
+        assert not slow or eventually(lambda: "compiling" in printed.getvalue())
     assert ("compiling" in printed.getvalue()) == slow
-    assert not [thread for thread in threading.enumerate() if isinstance(thread, threading.Timer)]
+    timers = {one for one in threading.enumerate() if isinstance(one, threading.Timer)}
+    assert timers <= before
 
 
 # Labels

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from augfeed.errors import InputError, InputTypeError
 from augfeed.plan import NONE, Plan, Rows, draw_plan
 from augfeed.policy import CutMix, HorizontalFlip, LabelSmoothing, Mixup, OneOf, Policy
-from augfeed.targets import Targets, make_targets, softens
+from augfeed.targets import Targets, make_targets, soft_cross_entropy, softens
 
 SIZE = (9, 14)
 MIXERS: dict[str, Any] = {
@@ -188,7 +188,37 @@ def test_labels_that_cannot_be_are_refused(labels: Any, message: str) -> None:
 
 def test_negative_class_is_refused_without_a_number_of_classes_too() -> None:
     with pytest.raises(InputError, match=r"label -100 of row 1 .* is not at least 0"):
-        rows([0, -100], plan_of(Policy(), 2))
+        sparse([0, -100], plan_of(policy("mixup"), 2))
+    with pytest.raises(InputError, match=r"label -100 of row 1 .* is not in \[0, 3\)"):
+        rows([0, -100], plan_of(Policy(), 2), form="dense", num_classes=3)
+
+
+def test_what_is_not_softened_may_be_no_class() -> None:
+    assert rows([0, -100], plan_of(Policy(), 2)).tolist() == [0, -100]
+    targets = sparse([0, -1], plan_of(Policy(), 2), num_classes=2)
+    assert targets.labels().tolist() == [0, -1]
+    with pytest.raises(InputError, match="label -1 is no class"):
+        targets.dense()
+    with pytest.raises(InputError, match="label -1 is no class"):
+        soft_cross_entropy(torch.zeros(2, 2), targets)
+
+
+@pytest.mark.parametrize("dtype", [torch.bool, torch.int64])
+def test_flags_of_one_class_each_are_shares_unless_the_data_set_says_otherwise(dtype: Any) -> None:
+    flags, plan = torch.eye(3).to(dtype), plan_of(policy("none", 0.2), 3)
+    assert torch.allclose(rows(flags, plan).sum(dim=1), torch.ones(3))
+    assert torch.allclose(rows(flags, plan, several=True), flags * 0.8 + 0.1)
+    assert not sparse(flags, plan).multi_hot and sparse(flags, plan, several=True).multi_hot
+    with pytest.raises(InputError, match=r"label \[1.*\] of row 1 .* has not one class set"):
+        rows(flags | torch.tensor([[0, 0, 0], [1, 0, 0], [0, 0, 0]]).to(dtype), plan, several=False)
+
+
+@pytest.mark.parametrize("dtype", [torch.bool, torch.int64, torch.uint8])
+def test_a_column_of_numbers_is_class_numbers(dtype: Any) -> None:
+    column = torch.tensor([[1], [0], [1]]).to(dtype)
+    for chosen in (Policy(), policy("mixup", 0.1)):
+        plan = plan_of(chosen, 3)
+        assert torch.equal(rows(column, plan, num_classes=4), rows([1, 0, 1], plan, num_classes=4))
 
 
 def test_not_finite_shares_are_refused() -> None:

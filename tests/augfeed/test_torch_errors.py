@@ -3,10 +3,10 @@
 Every claim is made of torch's own class too: it is the witness that the claim is right.
 """
 
+import multiprocessing
 import os
 import re
 import signal
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,10 +16,9 @@ from torch.utils import data as torch_data
 from torch.utils.data import get_worker_info
 
 import augfeed
+from tests.waiting import HANG
 
 pytestmark = [
-    # Seconds. A loader that waits for what never comes would otherwise hang the whole run.
-    pytest.mark.timeout(60),
     # One processor may be all there is: two workers are still right, if not fast.
     pytest.mark.filterwarnings("ignore:This DataLoader will create:UserWarning:torch.utils.data"),
     # The workers of these tests end before they could need a lock that another thread held.
@@ -96,19 +95,19 @@ class Fails(torch_data.Dataset[int]):
 
 
 class Ends(torch_data.Dataset[int]):
-    """Two samples, of which the second kills the process or keeps it for `seconds`."""
+    """Two samples, of which the second keeps the process until an event, or kills it then."""
 
-    def __init__(self, seconds: float | None = None) -> None:
-        self.seconds = seconds
+    def __init__(self, event: Any, *, killed: bool = False) -> None:
+        self.event, self.killed = event, killed
 
     def __len__(self) -> int:
         return 2
 
     def __getitem__(self, index: int) -> int:
-        if index and self.seconds is None:
+        if index:
+            self.event.wait(HANG)
+        if index and self.killed:
             os.kill(os.getpid(), signal.SIGKILL)
-        elif index:
-            time.sleep(self.seconds or 0)
         return index
 
 
@@ -275,12 +274,19 @@ def test_an_error_of_a_stream_ends_the_share_of_one_worker(loader_class: Any) ->
 
 
 def test_a_killed_worker_is_an_error(loader_class: Any) -> None:
-    error = first_error(iter(loader_class(Ends(), **ONE)))
+    came = multiprocessing.get_context("fork").Event()
+    iterator = iter(loader_class(Ends(came, killed=True), **ONE))
+    assert next(iterator).tolist() == [0]  # its memory is handed over by the worker
+    came.set()
+    error = first_error(iterator)
     assert type(error) is RuntimeError
     assert re.search(r"DataLoader worker \(pid.*(killed|exited)", str(error))
 
 
 def test_a_batch_that_does_not_come_in_time_is_an_error(loader_class: Any) -> None:
-    error = first_error(iter(loader_class(Ends(seconds=1.5), timeout=0.5, **ONE)))
+    caught = multiprocessing.get_context("fork").Event()
+    iterator = iter(loader_class(Ends(caught), timeout=0.5, **ONE))
+    error = first_error(iterator)
+    caught.set()
     assert type(error) is RuntimeError
     assert str(error) == "DataLoader timed out after 0.5 seconds"

@@ -8,7 +8,6 @@ import multiprocessing
 import os
 import pickle
 import threading
-import time
 import warnings
 from collections.abc import Iterator
 from itertools import count
@@ -20,10 +19,9 @@ from torch.utils import data as torch_data
 from torch.utils.data import get_worker_info
 
 import augfeed
+from tests.waiting import HANG, eventually
 
 pytestmark = [
-    # Seconds. A loader that waits for what never comes would otherwise hang the whole run.
-    pytest.mark.timeout(60),
     # One processor may be all there is: two workers are still right, if not fast.
     pytest.mark.filterwarnings("ignore:This DataLoader will create:UserWarning:torch.utils.data"),
     # The workers of these tests end before they could need a lock that another thread held.
@@ -49,14 +47,9 @@ def listed(loader: Any) -> list[Any]:
     return [batch.tolist() for batch in loader]
 
 
-def have_ended(pids: set[int], seconds: float = 10) -> bool:
-    """Whether child processes are gone within a time."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if not pids & {child.pid for child in multiprocessing.active_children()}:
-            return True
-        time.sleep(0.02)
-    return False
+def have_ended(pids: set[int]) -> bool:
+    """Whether child processes are gone."""
+    return not pids & {child.pid for child in multiprocessing.active_children()}
 
 
 def mark_copy(worker: int) -> None:
@@ -141,7 +134,7 @@ def test_workers_end_with_the_epoch_unless_they_are_to_stay(
     iterator = iter(made)
     first = [sample for (sample,) in iterator]
     pids = {sample["pid"] for sample in first}
-    assert have_ended(pids, 0.1) is not stay
+    assert have_ended(pids) is not stay
     second = [sample for (sample,) in made]
     assert ({sample["pid"] for sample in second} == pids) is stay
     assert [sample["reads"] for sample in second] == (
@@ -150,7 +143,7 @@ def test_workers_end_with_the_epoch_unless_they_are_to_stay(
     assert [sample["marks"] for sample in second] == [(0,), (1,)] * 3
     assert (iter(made) is iterator) is stay
     del made, iterator
-    assert have_ended(pids)
+    assert eventually(lambda: have_ended(pids))
 
 
 def test_workers_that_stay_begin_anew_after_a_break(loader_class: Any) -> None:
@@ -190,26 +183,28 @@ def test_the_order_is_read_as_far_ahead_as_asked(loader_class: Any, ahead: int |
 
 
 class Waits(torch_data.Dataset[int]):
-    """Samples of which the first is not ready before the last was read."""
+    """Samples of which the first is not ready before others were: read, or given out."""
 
-    def __init__(self) -> None:
-        self.last_was_read = multiprocessing.get_context("fork").Event()
+    def __init__(self, until: str) -> None:
+        self.until, self.others = until, multiprocessing.get_context("fork").Event()
 
     def __len__(self) -> int:
         return 6
 
     def __getitem__(self, index: int) -> int:
         if index == 0:
-            assert self.last_was_read.wait(20)
-        if index == 3:
-            time.sleep(1)  # the sample before it is on its way by then, which a thread sees to
-            self.last_was_read.set()
+            assert self.others.wait(HANG)
+        if index == 3 and self.until == "read":
+            self.others.set()
         return index
 
 
 @pytest.mark.parametrize("in_order", [True, False])
 def test_a_slow_batch_holds_others_back_only_in_order(loader_class: Any, in_order: bool) -> None:
-    found = [int(batch) for batch in loader_class(Waits(), in_order=in_order, **FORK)]
+    data, found = Waits("read" if in_order else "given"), []
+    for batch in loader_class(data, in_order=in_order, **FORK):
+        found.append(int(batch))
+        data.others.set()
     assert sorted(found) == list(range(6))
     assert (found == sorted(found)) is in_order
     assert (found[0] == 0) is in_order
@@ -252,7 +247,7 @@ def test_a_thread_may_iterate_while_another_does(loader_class: Any) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(HANG)
     assert found == [[[0, 1], [2, 3], [4, 5], [6, 7]]] * 2
 
 
@@ -270,16 +265,16 @@ def test_an_abandoned_iterator_ends_its_workers(loader_class: Any, ending: str) 
                 raise LookupError
             if len(pids) == 2:
                 break
-    assert have_ended(pids, 0.1) is (iterator is None)
+    assert iterator is None or not have_ended(pids)
     del iterator
-    assert have_ended(pids)
+    assert eventually(lambda: have_ended(pids))
     assert len(listed(loader_class(range(4), **FORK))) == 4
 
 
 def test_an_iterator_that_is_over_has_no_workers_and_stays_over(loader_class: Any) -> None:
     iterator = iter(loader_class(Where(), collate_fn=plain, **FORK))
     pids = {sample["pid"] for (sample,) in iterator}
-    assert have_ended(pids)
+    assert eventually(lambda: have_ended(pids))
     for _ in range(2):
         with pytest.raises(StopIteration):
             next(iterator)

@@ -16,8 +16,6 @@ from torch.utils import data as torch_data
 import augfeed
 
 pytestmark = [
-    # Seconds. A loader that waits for what never comes would otherwise hang the whole run.
-    pytest.mark.timeout(60),
     # One processor may be all there is: two workers are still right, if not fast.
     pytest.mark.filterwarnings("ignore:This DataLoader will create:UserWarning:torch.utils.data"),
     # The workers of these tests end before they could need a lock that another thread held.

@@ -28,7 +28,6 @@ def test_ratios_are_to_the_first_way_of_each_question() -> None:
     assert all(len(row.seconds) == 3 for row in rows)
 
 
-@pytest.mark.timeout(120)
 def test_the_benchmark_runs_and_its_table_can_be_made(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -48,9 +48,8 @@ class Proxy:
         with suppress(OSError):
             while data := source.recv(1 << 16):
                 target.sendall(data)
-        for one in (source, target):
-            with suppress(OSError):
-                one.shutdown(socket.SHUT_RDWR)
+        with suppress(OSError):
+            target.shutdown(socket.SHUT_WR)
 
     def _spoil(self, source: socket.socket, target: socket.socket) -> None:
         # Of one connection: each answer begins with its head.
@@ -69,7 +68,11 @@ class Proxy:
                 else:
                     target.sendall(data)
                 sent += len(data)
+        # Nothing ends while another thread waits for it: `_pass` waits for the target.
+        end = socket.SHUT_RD if fault == "reset" else socket.SHUT_RDWR
         for one in (source, target):
+            with suppress(OSError):
+                one.shutdown(end)
             with suppress(OSError):
                 one.close()
 
@@ -94,11 +97,10 @@ class Proxy:
 
 
 TEMPLATE = """
-import json, os, signal, sys
+import json, os, signal, socket, sys
 import torch, uvicorn
 torch.set_num_threads(1)
 from augfeed_service import Settings, make_app
-from augfeed_service.service import Service
 
 given = json.loads(sys.argv[1])
 app = make_app(Settings(threads=1, **given))
@@ -110,8 +112,13 @@ for line in sys.stdin:
     pid = os.fork()
     if pid == 0:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        uvicorn.run(app, host="127.0.0.1", port=port, log_level="error", timeout_keep_alive=75,
-                    timeout_graceful_shutdown=5)
+        own = socket.socket()
+        for option in (socket.SO_REUSEADDR, socket.SO_REUSEPORT):
+            own.setsockopt(socket.SOL_SOCKET, option, 1)
+        own.bind(("127.0.0.1", port))
+        config = uvicorn.Config(app, log_level="error", timeout_keep_alive=75,
+                                timeout_graceful_shutdown=5)
+        uvicorn.Server(config).run(sockets=[own])
         os._exit(0)
     print(pid, flush=True)
 """
@@ -123,10 +130,18 @@ def free_port() -> int:
         return port
 
 
-class Herd:
-    """Replicas on fixed ports, forked from a process that has all loaded, so they start at once."""
+def reserved() -> socket.socket:
+    """Return a socket that keeps a port for those who share it, and takes no connections."""
+    one = socket.socket()
+    one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    one.bind(("127.0.0.1", 0))
+    return one
 
-    def __init__(self, count: int, data: dict[str, Path]) -> None:
+
+class Template:
+    """A process that has all loaded, from which replicas are forked, so that they start at once."""
+
+    def __init__(self, data: dict[str, Path]) -> None:
         given = json.dumps({"datasets": {name: str(path) for name, path in data.items()}})
         paths = os.pathsep.join(path for path in sys.path if path)
         self.process = subprocess.Popen(
@@ -134,54 +149,66 @@ class Herd:
             stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": paths},
         )  # fmt: skip
         assert self._line() == "ready"
-        self.ports = [free_port() for _ in range(count)]
-        self.pids = [self.start(k) for k in range(count)]
-        for port in self.ports:
-            self.wait(port)
-
-    @property
-    def urls(self) -> list[str]:
-        return [f"http://127.0.0.1:{port}" for port in self.ports]
 
     def _line(self) -> str:
         assert self.process.stdout is not None
         return self.process.stdout.readline().strip()
 
-    def start(self, k: int) -> int:
-        """Start replica k; return its process number."""
+    def fork(self, port: int) -> int:
+        """Start a replica on a port; return its process number."""
         assert self.process.stdin is not None
-        self.process.stdin.write(f"{self.ports[k]}\n")
+        self.process.stdin.write(f"{port}\n")
         self.process.stdin.flush()
         return int(self._line())
 
-    def wait(self, port: int) -> None:
-        until = time.monotonic() + 30
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", port), 1).close()
-                return
-            except OSError:
-                assert time.monotonic() < until
-                time.sleep(0.01)
-
-    def end(self, k: int, sig: int = signal.SIGKILL) -> None:
-        """Send a replica a signal, and start another one in its place."""
-        pid = self.pids[k]
-        os.kill(pid, sig)
-        while sig != signal.SIGKILL:  # its port is free when it has gone
-            try:
-                os.kill(pid, 0)
-                time.sleep(0.01)
-            except ProcessLookupError:
-                break
-        self.pids[k] = self.start(k)
-
     def close(self) -> None:
-        for pid in self.pids:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
         self.process.kill()
         self.process.wait(10)
         for pipe in (self.process.stdin, self.process.stdout):
             if pipe is not None:
                 pipe.close()
+
+
+class Herd:
+    """Replicas on ports of their own, all of which answer when this is made."""
+
+    def __init__(self, template: Template, count: int) -> None:
+        self.template = template
+        self._reserved = [reserved() for _ in range(count)]
+        self.ports: list[int] = [one.getsockname()[1] for one in self._reserved]
+        self.pids = [template.fork(port) for port in self.ports]
+        for k in range(count):
+            self._wait(k)
+
+    @property
+    def urls(self) -> list[str]:
+        return [f"http://127.0.0.1:{port}" for port in self.ports]
+
+    def _wait(self, k: int) -> None:
+        # A replica listens once it has started; one that cannot start ends.
+        while True:
+            with suppress(OSError):
+                socket.create_connection(("127.0.0.1", self.ports[k]), 1).close()
+                return
+            os.kill(self.pids[k], 0)
+            time.sleep(0.01)
+
+    def send(self, k: int, sig: int) -> None:
+        """Send a replica a signal."""
+        os.kill(self.pids[k], sig)
+
+    def replace(self, k: int) -> None:
+        """Wait until a replica has gone, and until another one answers in its place."""
+        with suppress(ProcessLookupError):
+            while True:
+                os.kill(self.pids[k], 0)
+                time.sleep(0.01)
+        self.pids[k] = self.template.fork(self.ports[k])
+        self._wait(k)
+
+    def close(self) -> None:
+        for pid in self.pids:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        for one in self._reserved:
+            one.close()

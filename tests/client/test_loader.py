@@ -5,7 +5,6 @@ import pickle
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,22 +17,21 @@ from augfeed.engines import DTYPES
 from augfeed.errors import InputError, StateError
 from augfeed_client import Client, Connection, RemoteError, RemoteLoader
 from augfeed_client.errors import Problem
-from tests.client.faults import Proxy, free_port
+from tests.client.faults import Proxy
 from tests.service.servers import MIXED, Running, described, serving
+from tests.waiting import HANG, closed_port, eventually
 
-pytestmark = pytest.mark.timeout(60)
 Data = dict[str, Path]
-FAST = Connection(workers=2, ahead=3, deadline=20, timeout=1)
+FAST = Connection(workers=2, ahead=3, deadline=HANG, timeout=HANG / 4)
 
 
 @pytest.fixture(autouse=True)
 def no_thread_is_left() -> Iterator[None]:
     """Whatever a test does, the threads of its loaders end."""
     yield
-    until = time.monotonic() + 10
-    while any(thread.name.startswith("augfeed_") for thread in threading.enumerate()):
-        assert time.monotonic() < until
-        time.sleep(0.01)
+    assert eventually(
+        lambda: not any(one.name.startswith("augfeed_") for one in threading.enumerate())
+    )
 
 
 def remote(urls: Any, **given: Any) -> RemoteLoader:
@@ -181,7 +179,9 @@ def test_answers_that_are_spoiled_are_never_taken(
     loader = remote(proxy.url)
     try:
         assert equal(loader, expected)
-        assert proxy.faults >= 3 and loader.stats.retries["connection"] >= 3
+        assert proxy.faults >= 3
+        # A connection that was used before may be reset: it is tried anew, and that is no fault.
+        assert kind == "reset" or loader.stats.retries["connection"] >= 3
     finally:
         proxy.close()
 
@@ -190,27 +190,25 @@ def test_a_replica_that_stalls_costs_its_timeout_and_another_one_answers(running
     expected = list(remote(running.url))
     proxy = Proxy(running.port, lambda n: "stall" if n == 1 else "", at=1200)
     try:
-        begun = time.monotonic()
-        assert equal(remote([proxy.url, running.url], connection=FAST), expected)
-        assert time.monotonic() - begun < 15
+        short = Connection(workers=2, ahead=3, deadline=HANG, timeout=1)
+        assert equal(remote([proxy.url, running.url], connection=short), expected)
     finally:
         proxy.close()
 
 
 def test_a_replica_that_is_not_there_costs_nothing_but_the_first_try(running: Running) -> None:
-    gone = f"http://127.0.0.1:{free_port()}"
-    loader = remote([gone, running.url])
-    assert equal(loader, remote(running.url))
+    with closed_port() as port:
+        loader = remote([f"http://127.0.0.1:{port}", running.url])
+        assert equal(loader, remote(running.url))
     assert loader.stats.retries["connection"] < 8
 
 
 def test_no_replica_is_an_error_within_the_deadline(running: Running) -> None:
-    gone = [f"http://127.0.0.1:{free_port()}" for _ in range(2)]
-    loader = remote(gone, connection=Connection(deadline=1.0))
-    begun = time.monotonic()
-    with pytest.raises(RemoteError, match="no whole answer within deadline=1 seconds"):
-        next(iter(loader))
-    assert time.monotonic() - begun < 3
+    with closed_port() as one, closed_port() as other:
+        gone = [f"http://127.0.0.1:{port}" for port in (one, other)]
+        loader = remote(gone, connection=Connection(deadline=1.0))
+        with pytest.raises(RemoteError, match="no whole answer within deadline=1 seconds"):
+            next(iter(loader))
     silent = Proxy(running.port, lambda n: "stall", at=1200)
     loader = remote(silent.url, connection=Connection(deadline=1.5, timeout=0.5))
     try:
@@ -247,7 +245,6 @@ def test_replicas_that_make_other_bytes_are_never_mixed(running: Running, data: 
 def test_what_will_not_change_is_told_at_once(running: Running, data: Data, tmp_path: Path) -> None:
     from tests.service.servers import photos
 
-    begun = time.monotonic()
     with pytest.raises(RemoteError, match="404 unknown-dataset: dataset='other'"):
         len(remote(running.url, dataset="other"))
     with pytest.raises(RemoteError, match="422 invalid-description"):
@@ -263,7 +260,7 @@ def test_what_will_not_change_is_told_at_once(running: Running, data: Data, tmp_
         iterator = iter(loader)
         with pytest.raises(RemoteError, match=r"500 unreadable: photos/a/00\.jpg"):
             next(iterator)
-    assert time.monotonic() - begun < 15
+        assert not loader.stats.retries
 
 
 def test_a_key_goes_along(data: Data, tmp_path: Path) -> None:
@@ -323,6 +320,24 @@ def test_the_client_loads_no_engine_and_no_server() -> None:
     heavy = {"numba", "kornia", "fastapi", "uvicorn", "nvidia.dali", "triton", "httpx"}
     code = f"import sys, augfeed_client; found = {heavy!r} & set(sys.modules); assert not found"
     subprocess.run([sys.executable, "-c", code], check=True, env={"PYTHONPATH": ":".join(sys.path)})
+
+
+@pytest.mark.parametrize("ending", ["", "raise SystemExit(0)", "sys.kept = held; del held"])
+def test_a_script_that_ends_within_a_pass_ends_in_silence(running: Running, ending: str) -> None:
+    code = f"""
+import sys
+from augfeed_client import RemoteLoader
+loader = RemoteLoader({running.url!r}, dataset="digits", policy="hflip", batch_size=4)
+held = [iter(loader), loader.batches()]
+for iterator in held:
+    next(iterator)
+{ending}
+"""
+    ended = subprocess.run(
+        [sys.executable, "-X", "dev", "-W", "ignore", "-c", code], capture_output=True, text=True,
+        env={"PYTHONPATH": ":".join(sys.path)}, check=False,
+    )  # fmt: skip
+    assert (ended.returncode, ended.stderr) == (0, "")
 
 
 # Frameworks

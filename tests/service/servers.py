@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +21,7 @@ from augfeed import Order, Pipeline, parse_policy
 from augfeed.wire import Description
 from augfeed_service import Settings, make_app
 from augfeed_service.service import Service
+from tests.waiting import HANG, eventually
 
 MIXED = "hflip | one_of([mixup(1.0), cutmix]) | label_smoothing(0.1)"
 
@@ -77,7 +77,7 @@ class Reply(NamedTuple):
 
 
 def ask(
-    port: int, method: str, path: str, body: Any = None, timeout: float = 30.0, **headers: str
+    port: int, method: str, path: str, body: Any = None, timeout: float = HANG, **headers: str
 ) -> Reply:
     """Return the answer to one request, on a connection of its own."""
     line = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
@@ -103,10 +103,7 @@ class Running:
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run, daemon=True)
         self._thread.start()
-        until = time.monotonic() + 60
-        while not self._server.started:
-            assert time.monotonic() < until and self._thread.is_alive()
-            time.sleep(0.005)
+        assert eventually(lambda: self._server.started or not self._thread.is_alive())
         self.port: int = self._server.servers[0].sockets[0].getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
 
@@ -116,7 +113,7 @@ class Running:
         return found
 
     def ask(self, method: str, path: str, body: Any = None, **headers: str) -> Reply:
-        return ask(self.port, method, path, body, 30.0, **headers)
+        return ask(self.port, method, path, body, HANG, **headers)
 
     def register(self, plan: Description) -> str:
         """Tell the service a plan; return the path of its batches."""
@@ -129,7 +126,7 @@ class Running:
 
     def stop(self) -> None:
         self._server.should_exit = True
-        self._thread.join(20)
+        self._thread.join(HANG)
 
 
 @contextmanager
@@ -145,7 +142,7 @@ def serving(**given: Any) -> Iterator[Running]:
 class Process:
     """`augfeed serve` in a process of its own."""
 
-    def __init__(self, *arguments: str, wait: float = 60.0, **environment: str) -> None:
+    def __init__(self, *arguments: str, **environment: str) -> None:
         command = [sys.executable, "-m", "augfeed.cli", "serve", *arguments]
         paths = os.pathsep.join(path for path in sys.path if path)
         self.process = subprocess.Popen(
@@ -167,11 +164,15 @@ class Process:
         assert self.process.stderr is not None
         self.lines += list(self.process.stderr)
 
-    def end(self, sig: int = signal.SIGTERM, timeout: float = 30.0) -> int:
+    def end(self, sig: int = signal.SIGTERM) -> int:
         """Send a signal; return the exit status."""
         self.process.send_signal(sig)
-        code = self.process.wait(timeout)
-        self._reader.join(10)
+        return self.ended()
+
+    def ended(self) -> int:
+        """Wait for the end; return the exit status."""
+        code = self.process.wait(HANG)
+        self._reader.join(HANG)
         assert self.process.stderr is not None
         self.process.stderr.close()
         return code

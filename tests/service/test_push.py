@@ -26,7 +26,6 @@ from augfeed_service.problems import Problem
 from augfeed_service.push import Ask, Push, Together, augment
 from tests.service.servers import Running
 
-pytestmark = pytest.mark.timeout(60)
 SETTINGS = Settings(threads=2)
 POLICIES = ("hflip", "random_resized_crop(12) | one_of([mixup(1.0), cutmix]) | cutout(3)",
             "mixup(0.4, per='batch') | label_smoothing(0.1)", "gaussian_noise(0.1)")  # fmt: skip

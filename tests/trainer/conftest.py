@@ -13,4 +13,3 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if "trainer" in str(item.path):
             # Lightning compares tree specifications in a way that torch deprecates.
             item.add_marker(pytest.mark.filterwarnings("ignore:.*treespec.*:FutureWarning"))
-            item.add_marker(pytest.mark.timeout(120))

@@ -14,10 +14,12 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from augfeed.errors import InputError
+from augfeed_trainer.names import check_there
 from augfeed_trainer.recipe import Recipe
 
 # Settings that are objects of their own in a recipe have a short form here.
 SHORT = {"weight_noise": "standard deviation, relative to each tensor's root mean square"}
+ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps", "tpu")
 RecipeFile = Annotated[Path | None, typer.Option("--recipe", help="JSON file to begin with.")]
 
 
@@ -118,6 +120,8 @@ def train(
     recipe_file: RecipeFile = None,
 ) -> None:
     """Train a network, each regularizer a setting; the test part is measured once, at the end."""
+    _check_where(options)
+    _check_run(options)
     from augfeed_trainer.curves import draw_curves
     from augfeed_trainer.data import open_served
     from augfeed_trainer.models import parameters_of
@@ -158,12 +162,23 @@ def train(
     )  # fmt: skip
 
 
-def _served(options: dict[str, Any]) -> Any:
-    from augfeed_trainer.data import Served
+def _check_where(options: dict[str, Any]) -> None:
+    # What is wrong is said before Lightning is imported, which takes seconds.
+    check_there(options["data"])
+    share, validation = options["share"], options["validation"]
+    if not 0 < share <= 1:
+        raise InputError(f"share={share!r} is not in (0, 1]: give a share of the training part")
+    if not 0 < validation < 1:
+        raise InputError(f"validation={validation!r} is not in (0, 1): give a share of the data")
 
-    urls, dataset = options.pop("service"), options.pop("dataset")
-    if not urls:
-        return None
+
+def _check_run(options: dict[str, Any]) -> None:
+    if options["accelerator"] not in ACCELERATORS:
+        raise InputError(
+            f"accelerator={options['accelerator']!r} is unknown: use one of {ACCELERATORS}"
+        )
+    if not options["service"]:
+        return
     reasons = {
         "share": "the service gives out all of the training part",
         "validation": "the service gives out all of the training part, so half the test part is it",
@@ -172,7 +187,13 @@ def _served(options: dict[str, Any]) -> Any:
         default = next(item.default for item in WHERE if item.name == name)
         if options[name] != default:
             raise InputError(f"{name}={options[name]!r} does not go with --service: {text}")
-    return Served(tuple(urls), dataset)
+
+
+def _served(options: dict[str, Any]) -> Any:
+    from augfeed_trainer.data import Served
+
+    urls, dataset = options.pop("service"), options.pop("dataset")
+    return Served(tuple(urls), dataset) if urls else None
 
 
 @with_recipe(*WHERE, *STUDY)
@@ -190,6 +211,9 @@ def study(
 
     Runs are kept in the folder; the same command goes on where it was ended.
     """
+    _check_where(options)
+    if not options["minutes"] > 0:
+        raise InputError(f"minutes={options['minutes']!r} is not above 0: give a budget")
     from augfeed.doctor.environment import cores
     from augfeed_trainer.study import Study
     from augfeed_trainer.study import study as carry_out

@@ -8,12 +8,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from augfeed import DataLoader, open_source
 from augfeed.errors import InputError, MissingExtraError
-from augfeed.invariances import KNOWN
-from augfeed.philox import Stream, words
 from augfeed.policy import Normalize, Policy
 from augfeed.presets import IMAGENET_MEAN, IMAGENET_STD, without_augmentation
 from augfeed.read.arrays import ArraySource
@@ -22,13 +19,14 @@ from augfeed.read.places import expanded
 from augfeed.read.sources import Source
 from augfeed.read.subset import subset
 from augfeed_trainer.models.networks import Shape
+from augfeed_trainer.names import named
+from augfeed_trainer.parts import Shares, class_numbers, split
 from augfeed_trainer.recipe import Recipe
 
-Ids = NDArray[np.int64]
 VALIDATION = 2000  # pictures that a validation part is not cut below
 STATISTICS = 2048  # pictures that mean and standard deviation are taken of
-ALIASES = {"fashion-mnist": "fashion", "cifar10": "cifar", "cifar100": "cifar"}
 LOADERS = "augfeed.loaders"  # entry points: loaders of batches made elsewhere
+TEST_ARRAYS = ("x_test", "test_images")  # of an .npz file, as `open_source` names them
 MIXERS = ("mixup", "cutmix", "one_of")
 
 
@@ -41,6 +39,22 @@ class Data:
     test: Source
     title: str
     name: str | None = None
+
+    def __post_init__(self) -> None:
+        """Raise `InputError` for parts that no classifier can be trained, or measured, on."""
+        for part in ("train", "validation", "test"):
+            source: Source = getattr(self, part)
+            if not len(source):
+                raise InputError(f"the {part} part of {self.title} is empty: give it pictures")
+            if (source.num_classes or 0) > self.classes:
+                raise InputError(
+                    f"the {part} part of {self.title} has class {(source.num_classes or 0) - 1}, "
+                    f"and the training part has {self.classes} classes: give it pictures of all"
+                )
+        if self.classes < 2:
+            raise InputError(
+                f"{self.title} has classes={self.classes}: give pictures of 2 classes or more"
+            )
 
     @property
     def classes(self) -> int:
@@ -57,11 +71,11 @@ class Data:
             raise InputError(f"share={share!r} is not in (0, 1]: give a share of the training part")
         if share == 1:
             return self
-        chosen, _ = split(_labels(self.train), 1 - share, seed)
+        chosen, _ = split(class_numbers(self.train), 1 - share, seed)
         part, held = subset(self.train, chosen), self.validation
         most = max(VALIDATION, len(part))
         if len(held) > most:
-            held = subset(held, split(_labels(held), 1 - most / len(held), seed)[0])
+            held = subset(held, split(class_numbers(held), 1 - most / len(held), seed)[0])
         return Data(part, held, self.test, f"{self.title}, {len(part):,} of it", self.name)
 
 
@@ -72,20 +86,20 @@ def open_data(text: str, *, validation: float = 0.1, test: float = 0.2, seed: in
     brings a test part it is that one, else a share `test` of it; `validation` is the share of what
     is left. Shares hold in each class. Raises `InputError`.
     """
-    for option, share in (("validation", validation), ("test", test)):
-        if not 0 < share < 1:
-            raise InputError(f"{option}={share!r} is not in (0, 1): give a share of the data")
-    name, path = _named(text)
+    shares = Shares(validation, test)
+    name, path = named(text)
     if text == "digits":
         whole, tested = _digits(), None
     else:
         whole = open_source(path)
         tested = _test_part(Path(path))
     title = text if text == "digits" else Path(path).name
+    shares = shares if tested is None else Shares(validation, None)
+    shares.check(f"data={text!r}", class_numbers(whole))
     if tested is None:
-        learned, held = split(_labels(whole), test, seed)
+        learned, held = split(class_numbers(whole), test, seed)
         whole, tested = subset(whole, learned), subset(whole, held)
-    learned, held = split(_labels(whole), validation, seed + 1)
+    learned, held = split(class_numbers(whole), validation, seed + 1)
     return Data(subset(whole, learned), subset(whole, held), tested, title, name or whole.name)
 
 
@@ -95,7 +109,7 @@ def open_served(text: str, *, seed: int = 0) -> Data:
     A service knows of no validation part, so that is a half of the test part, in each class.
     Raises `InputError` where the data set brings no test part.
     """
-    name, path = _named(text)
+    name, path = named(text)
     tested = None if text == "digits" else _test_part(Path(path))
     if tested is None:
         raise InputError(
@@ -103,20 +117,14 @@ def open_served(text: str, *, seed: int = 0) -> Data:
             "among those of the service: give a folder of idx files or an .npz file with one"
         )
     whole = open_source(path)
-    rest, held = split(_labels(tested), 0.5, seed + 1)
+    rest, held = split(class_numbers(tested), 0.5, seed + 1)
+    if not len(held):
+        raise InputError(
+            f"the test part of data={text!r} has {len(tested)} pictures, no 2 of a class, and half "
+            "of it is to be the validation part: give 2 pictures or more of a class"
+        )
     parts = whole, subset(tested, held), subset(tested, rest)
     return Data(*parts, Path(path).name, name or whole.name)
-
-
-def _named(text: str) -> tuple[str | None, str]:
-    name, colon, path = text.partition(":")
-    if colon and ALIASES.get(name, name) in KNOWN:
-        return ALIASES.get(name, name), path
-    if colon and not Path(text).exists() and "/" not in name:
-        raise InputError(
-            f"data={text!r}: {name!r} is no known name: use one of {[*KNOWN, *ALIASES]}"
-        )
-    return None, text
 
 
 def _digits() -> Source:
@@ -132,37 +140,10 @@ def _test_part(path: Path) -> Source | None:
             return open_source(path, split="test")
         return None
     if path.suffix == ".npz":
-        try:
-            return open_source(path, split="test")
-        except InputError:
-            return None
+        with np.load(path, allow_pickle=False) as file:
+            brought = any(name in file.files for name in TEST_ARRAYS)
+        return open_source(path, split="test") if brought else None
     return None
-
-
-def _labels(source: Source) -> Ids:
-    labels = source.labels
-    if labels is None or labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
-        raise InputError(
-            f"{source!r} has no class numbers, and the trainer trains classifiers: give labels"
-        )
-    numbers: Ids = labels.astype(np.int64)
-    return numbers
-
-
-def split(labels: Ids, share: float, seed: int) -> tuple[Ids, Ids]:
-    """Return sample numbers, those left and those held out: `share` of each class, rounded.
-
-    Which ones is a function of `seed`; each class keeps one sample at least. Both are in order.
-    """
-    ids = np.arange(len(labels), dtype=np.int64)
-    drawn = words(seed, 0, ids, [(int(Stream.SPLIT), 0)])[0, 0]
-    held = []
-    for label in np.unique(labels):
-        members = ids[labels == label]
-        count = min(round(share * len(members)), len(members) - 1)
-        held.append(members[np.argsort(drawn[members], kind="stable")[:count]])
-    out = np.sort(np.concatenate(held)) if held else ids[:0]
-    return np.setdiff1d(ids, out), out
 
 
 def policies(recipe: Recipe, data: Data) -> tuple[Policy, Policy]:
@@ -275,15 +256,19 @@ class Served:
 
 
 def loaders(
-    recipe: Recipe, data: Data, *, threads: int, device: Any = "cpu", served: Served | None = None
-) -> tuple[Epochs, "DataLoader[Any]"]:
-    """Return the batches of training, and a loader of the validation part."""
+    recipe: Recipe, data: Data, *, threads: int, device: Any = "cpu", served: Served | None = None,
+    processes: int = 1,
+) -> tuple[Epochs, "DataLoader[Any]"]:  # fmt: skip
+    """Return the batches of training, and a loader of the validation part.
+
+    A last batch that is short is left out, unless it is the only one of the `processes` together.
+    """
     policy, clean = policies(recipe, data)
     options: dict[str, Any] = {
         "num_workers": threads, "device": device, "seed": recipe.seed, "invariances": data.name,
         "channels_last": True,
     }  # fmt: skip
-    whole = len(data.train) >= recipe.batch_size
+    whole = len(data.train) >= recipe.batch_size * processes
 
     def training(policy: Policy) -> Any:
         if served is not None:

@@ -10,8 +10,9 @@ from augfeed import resolve_policy
 from augfeed.errors import InputError
 from augfeed.policy import CutMix, Cutout, GaussianNoise, LabelSmoothing, Mixup, OneOf, Policy
 from augfeed.policy.describe import describe
-from augfeed_trainer.models.norms import Norm
 
+Norm = Literal["batch", "instance", "group", "layer", "none"]
+NETWORKS = ("mlp", "cnn", "resnet", "resnet18")  # the reference networks
 Rate = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
@@ -76,6 +77,15 @@ class Recipe(BaseModel):
     warmup: Annotated[float, Field(ge=0, le=0.5, description="share of all steps")] = 0.05
     precision: Literal["32-true", "16-mixed", "bf16-mixed"] = "32-true"
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+
+    @field_validator("model")
+    @classmethod
+    def _named(cls, name: str) -> str:
+        if name not in NETWORKS and ":" not in name:
+            raise ValueError(
+                f"model={name!r} is unknown: use one of {[*NETWORKS]}, or 'package.module:callable'"
+            )
+        return name
 
     @field_validator("policy")
     @classmethod

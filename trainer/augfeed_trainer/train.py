@@ -19,6 +19,7 @@ from augfeed.read.sources import Source
 from augfeed_trainer.checkpoints import Newest, newest
 from augfeed_trainer.data import Data, Served, evaluated, loaders, policies, shape_of
 from augfeed_trainer.models import Drops, build_model
+from augfeed_trainer.models.norms import check_values
 from augfeed_trainer.module import Classifier
 from augfeed_trainer.noise import WeightNoiseCallback
 from augfeed_trainer.recipe import Recipe
@@ -81,15 +82,13 @@ def train(
     are those of a run that was never ended. Raises `InputError` for settings that do not fit the
     data, or if there is nothing to resume.
     """
-    policy, _ = policies(recipe, data)
-    drops = Drops(recipe.dropout, recipe.channel_dropout, recipe.stochastic_depth)
-    network = build_model(
-        recipe.model, shape_of(policy, data), norm=recipe.norm, drops=drops, seed=recipe.seed
-    )
+    processes = run.devices * run.nodes
+    network = network_of(recipe, data, processes)
     device = "cuda" if run.accelerator in ("auto", "gpu") and torch.cuda.is_available() else "cpu"
     epochs, validation = loaders(
-        recipe, data, threads=run.threads, device=device, served=run.served
-    )
+        recipe, data, threads=run.threads, device=device, served=run.served,
+        processes=processes,
+    )  # fmt: skip
     module = Classifier(network, recipe, len(epochs) * recipe.epochs)
     best = BestWeights(recipe.patience, recipe.min_delta, keep=recipe.patience > 0)
     history = History()
@@ -110,6 +109,17 @@ def train(
         tuple(history.rows), best.best_epoch if best.best_epoch >= 0 else len(history.rows) - 1,
         trainer.should_stop and len(history.rows) < recipe.epochs, seconds,
     )  # fmt: skip
+
+
+def network_of(recipe: Recipe, data: Data, processes: int = 1) -> nn.Module:
+    """Return the network of a recipe as training begins with it; raise `InputError` where it does
+    not fit the data."""
+    shape = shape_of(policies(recipe, data)[0], data)
+    drops = Drops(recipe.dropout, recipe.channel_dropout, recipe.stochastic_depth)
+    network = build_model(recipe.model, shape, norm=recipe.norm, drops=drops, seed=recipe.seed)
+    each = min(recipe.batch_size, -(-len(data.train) // processes))
+    check_values(network, (shape.channels, shape.height, shape.width), each)
+    return network
 
 
 def _callbacks(recipe: Recipe, run: Run) -> list[Callback]:

@@ -19,7 +19,7 @@ def run_kernel(
         result = measure(options, command, tick)
     console.print(report(result))
     if json is not None:
-        json.write_text(result.model_dump_json(indent=1) + "\n")
+        json.write_text(result.model_dump_json(indent=1) + "\n", encoding="utf-8")
     return result
 
 

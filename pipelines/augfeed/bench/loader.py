@@ -121,7 +121,7 @@ def run_loader(
     )  # fmt: skip
     console.print(report(result))
     if json is not None:
-        json.write_text(result.model_dump_json(indent=1) + "\n")
+        json.write_text(result.model_dump_json(indent=1) + "\n", encoding="utf-8")
     return result
 
 

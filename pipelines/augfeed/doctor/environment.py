@@ -12,7 +12,7 @@ from augfeed.bench.machine import cores as cores
 from augfeed.engines import why_not_cuda
 from augfeed.kernels.philox import fill_words
 from augfeed.read.dali import is_installed
-from augfeed.read.turbo import why_not
+from augfeed.read.turbo import SWITCH, why_not
 
 FORMATS = {"webp": "WebP", "avif": "AVIF", "jpg_2000": "JPEG 2000"}
 
@@ -68,7 +68,9 @@ def _cuda_engine(gpus: list[str]) -> str:
 
 def _crops() -> str:
     reason = why_not()
-    return f"pictures are decoded whole: {reason}" if reason else "of a crop, only the crop"
+    if reason:
+        return f"pictures are decoded whole: {reason}"
+    return f"of a crop, only the crop ({SWITCH}=0 turns that off)"
 
 
 def _dali() -> str:

@@ -27,7 +27,7 @@ try:
     from kornia.geometry import create_meshgrid
     from kornia.geometry.transform import hflip, remap, vflip
 except ImportError as error:
-    raise MissingExtraError("Kornia, which engine='portable' is made with", "kornia") from error
+    raise MissingExtraError("Kornia >= 0.8.3 (for engine='portable')", "kornia") from error
 
 CONSTANT, EDGE = 0, 1
 _LOW = 0xFFFFFFFF

@@ -2,15 +2,27 @@
 
 import os
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import IterableDataset, IterDataPipe, MapDataPipe
+from torch.utils.data import (
+    IterableDataset,
+    IterDataPipe,
+    MapDataPipe,
+    default_collate,
+    default_convert,
+)
+from torch.utils.data._utils.collate import collate as collate_by
+from torch.utils.data._utils.collate import default_collate_fn_map
 
 from augfeed.errors import InputError, InputTypeError
 from augfeed.feed.lanes import GeneralLane, Making, NativeLane, recipe_for
 from augfeed.feed.run import digest_of
+from augfeed.feed.spatial import passive_of
+from augfeed.integers import whole_number
+from augfeed.invariances import ANY
 from augfeed.policy import CutMix, Mixup, OneOf, Policy
 from augfeed.policy.check import check_policy
 from augfeed.presets import resolve_policy
@@ -18,6 +30,7 @@ from augfeed.read.datasets import Recognised, known_name, native_source
 from augfeed.read.places import expanded
 from augfeed.read.reading import Reading
 from augfeed.read.sources import ArraySource, EncodedSource, is_file_list, open_source
+from augfeed.targets import softens
 
 CURE = (
     "this loader's policy would be left out: something (Accelerate's skip_first_batches does it) "
@@ -50,9 +63,23 @@ def guarded(collate: Any) -> GuardedCollate:
     return GuardedCollate(collate)
 
 
-def given_collate(collate: Any) -> Any:
-    """Return the caller's own collate function, where an augmenting loader's was passed on."""
-    return collate.given if isinstance(collate, GuardedCollate) else collate
+def given_collate(collate: Any, *, batched: bool) -> Any:
+    """Return the caller's own collate function; None where it is what torch takes by itself.
+
+    An augmenting loader's own may have been passed on.
+    """
+    given = collate.given if isinstance(collate, GuardedCollate) else collate
+    plain: Any = given
+    if isinstance(given, partial) and _binds_nothing(given):
+        plain = default_collate if given.func is collate_by else given.func
+    default = plain is default_collate or (plain is default_convert and not batched)
+    return None if default else given
+
+
+def _binds_nothing(given: partial[Any]) -> bool:
+    # `default_collate` is `collate` with torch's own table.
+    bound = {"collate_fn_map": default_collate_fn_map} if given.func is collate_by else {}
+    return not given.args and given.keywords == bound
 
 
 def policy_of(policy: Any, dataset: Any) -> Policy | None:
@@ -93,6 +120,9 @@ def lane_for(
             f"dataset of type {type(dataset).__name__!r} is a data pipe, which a policy cannot be "
             "applied to: give the data set inside it, or leave policy out"
         )
+    passive_of(loader.passive)
+    if making.num_classes is not None:
+        making = replace(making, num_classes=whole_number("num_classes", making.num_classes, 1))
     found = _native(dataset, loader, collate, batch_size)
     if isinstance(found, str):
         lane: GeneralLane | NativeLane = _general(loader, dataset, collate, making, found)
@@ -100,7 +130,7 @@ def lane_for(
     else:
         lane = NativeLane(making, found, f"{_kind(dataset)} is recognised, without a transform")
         name, sizes = found.source.name, found.source.sizes
-    for rules in (loader.invariances, making.policy.invariances, name):
+    for rules in (loader.invariances, making.policy.invariances, name, ANY):
         if rules is not None:
             check_policy(making.policy, rules, allow=loader.allow, source=sizes)
     return lane
@@ -118,7 +148,14 @@ def _native(dataset: Any, loader: Any, collate: Any, batch_size: int | None) -> 
         return "batch_size=None: samples come alone"
     if loader.image_key is not None or loader.label_key is not None:
         return "image_key or label_key say where to look in a sample"
-    return native_source(dataset)
+    found = native_source(dataset)
+    if isinstance(found, Recognised) and found.keys is not None and not softens(loader._policy):
+        labels = found.source.labels
+        if loader.targets == "auto" and labels is not None and labels.ndim == 2:
+            given = torch.as_tensor(dataset[0][found.keys[1]]).dtype
+            if given != torch.float32:
+                return f"its labels are rows of {given}, which are not softened and stay so"
+    return found
 
 
 def _is_raw(dataset: Any) -> bool:
@@ -141,10 +178,10 @@ def _general(loader: Any, dataset: Any, collate: Any, making: Making, reason: st
             "on_error, cache, max_pixels and reader are for files that the loader reads itself, "
             f"and here {reason}: leave them out, or give a folder, shards or a list of files"
         )
-    if making.num_classes is None:
-        making = replace(making, num_classes=classes_of(dataset))
+    making = replace(making, told_classes=classes_of(dataset))
     keys = (loader.image_key, loader.label_key)
-    return GeneralLane(making, recipe_for(making.policy, collate, keys, making.form), reason)
+    recipe = recipe_for(making.policy, collate, keys, making.form, passive=loader.passive)
+    return GeneralLane(making, recipe, reason)
 
 
 def classes_of(dataset: Any) -> int | None:

@@ -1,12 +1,13 @@
 """Where the pictures and labels are in what a collate function made."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import torch
 
 from augfeed.errors import InputError, PolicyError
-from augfeed.feed.samples import LABELS, Path, describe, parts_of, pixels, take
+from augfeed.feed.samples import LABELS, Path, describe, is_sequence, parts_of, pixels, take
 
 CURES = {
     "collate_fn": "leave collate_fn out, or let it stack the pictures as they are, of uint8 or "
@@ -52,6 +53,17 @@ def find_labels(batch: Any, path: Path | None, count: int, image: Path) -> Path 
     named = [place for place in likely if place and place[-1] in LABELS]
     likely = named or likely
     return likely[0] if len(likely) == 1 else None
+
+
+def first_of(batch: Any, count: int) -> Any:
+    """Return a batch with the first of `count` in the place of every stack."""
+    if isinstance(batch, torch.Tensor | np.ndarray):
+        return batch[0] if batch.ndim and len(batch) == count else batch
+    if isinstance(batch, Mapping):
+        return {key: first_of(part, count) for key, part in batch.items()}
+    if hasattr(batch, "_fields"):
+        return type(batch)(*(first_of(part, count) for part in batch))
+    return [first_of(part, count) for part in batch] if is_sequence(batch) else batch
 
 
 def pixels_of_batch(tensor: Any, maker: str = "") -> torch.Tensor:

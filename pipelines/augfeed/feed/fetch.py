@@ -1,6 +1,5 @@
 """What workers do: fetch the samples of a ticket, cut their pictures, collate the rest."""
 
-import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -24,8 +23,10 @@ from augfeed.feed.collated import (
     check_labels,
     find_frames,
     find_labels,
+    first_of,
     pixels_of_batch,
 )
+from augfeed.feed.cut import cut
 from augfeed.feed.samples import (
     Path,
     Where,
@@ -39,10 +40,9 @@ from augfeed.feed.samples import (
     put,
     take,
 )
+from augfeed.feed.spatial import Still
 from augfeed.feed.tickets import Ticket, iterable_ids
-from augfeed.kernels.resample import resample
-from augfeed.plan import GROUP, Rows, draw_plan
-from augfeed.plan.fixed import Fixed
+from augfeed.plan import GROUP, Rows
 from augfeed.plan.rows import samples_of
 from augfeed.policy import Policy
 from augfeed.targets import softens
@@ -57,6 +57,7 @@ class Recipe:
     image_key: Any
     label_key: Any
     labelled: bool  # whether targets are made of the labels
+    still: Still = Still()  # noqa: RUF009  (frozen)
 
 
 @dataclass(slots=True)
@@ -177,9 +178,9 @@ def make_batch(samples: Sequence[Any], ticket: Ticket, recipe: Recipe) -> Fetche
         # As torch does: it sees the one sample, and what it makes of it is the sample.
         samples = [recipe.collate(sample) for sample in samples]
     where = locate(samples[0], recipe.image_key, recipe.label_key)
+    _, frames = _cut_of(samples, where, ticket, recipe)
     if recipe.labelled and not is_alone(samples[0], where.image):
         check_labels(samples[0], where.label)
-    _, frames = _cut_of(samples, where.image, ticket, recipe)
     labels = _labels(samples, where, recipe, ticket)
     rest = [put(sample, where.image, 0) for sample in samples[: ticket.rows.count]]
     if not ticket.single:
@@ -191,11 +192,14 @@ def make_batch(samples: Sequence[Any], ticket: Ticket, recipe: Recipe) -> Fetche
     return Fetched(ticket, _emptied(batch, where, labels), where, frames, labels, 0.0)
 
 
-def _cut_of(samples: Sequence[Any], image: Path, ticket: Ticket, recipe: Recipe
+def _cut_of(samples: Sequence[Any], where: Where, ticket: Ticket, recipe: Recipe
             ) -> tuple[list[Any], torch.Tensor]:  # fmt: skip
-    given = [_part(sample, image, k, ticket) for k, sample in enumerate(samples)]
+    given = [_part(sample, where.image, k, ticket) for k, sample in enumerate(samples)]
     arrays = [pixels(picture, partial(_name, ticket, k))
               for k, picture in enumerate(given)]  # fmt: skip
+    for k, (sample, array) in enumerate(zip(samples, arrays, strict=True)):
+        recipe.still.check(sample, where.image, array.shape[:2], partial(_name, ticket, k),
+                           softened=where.label if recipe.labelled else None)  # fmt: skip
     return given, cut(_alike(arrays, ticket), ticket, recipe.policy)
 
 
@@ -203,7 +207,7 @@ def _collated_by(
     collate: Callable[[list[Any]], Any], samples: Sequence[Any], ticket: Ticket, recipe: Recipe
 ) -> Fetched:
     where = _located(samples[0], recipe)
-    given, frames = _cut_of(samples, where.image, ticket, recipe)
+    given, frames = _cut_of(samples, where, ticket, recipe)
     framed = [put(sample, where.image, like(frame.numpy(), picture))
               for sample, frame, picture in zip(samples, frames, given, strict=True)]  # fmt: skip
     count = ticket.rows.count
@@ -238,42 +242,17 @@ def whole_batch(batch: Any, ticket: Ticket, recipe: Recipe) -> Fetched:
             f"image_key={key!r} leads to {describe(take(batch, path))}, which is no stack of "
             f"{count} pictures: give the key of one; the batch is {describe(batch)}"
         )
+    pictures = list(pixels_of_batch(tensor).numpy())
+    first = first_of(batch, count)
+    recipe.still.check(first, image, pictures[0].shape[:2], partial(_name, ticket, 0))
     label = None if label_key is None else keyed(batch, label_key, "label_key")
     label = find_labels(batch, label, count, image)
     if recipe.labelled and not is_alone(batch, image):
         check_labels(batch, label)
-    frames = cut(list(pixels_of_batch(tensor).numpy()), ticket, recipe.policy)
+    frames = cut(pictures, ticket, recipe.policy)
     labels = None if label is None or not recipe.labelled else torch.as_tensor(take(batch, label))
     where = Where(image, label)
     return Fetched(ticket, _emptied(batch, where, labels), where, frames, labels, 0.0)
-
-
-def cut(pictures: list[NDArray[Any]], ticket: Ticket, policy: Policy) -> torch.Tensor:
-    """Return frames `[M, H, W, C]`: each picture cut and resized as its sample's draws say."""
-    sizes = np.array([picture.shape[:2] for picture in pictures], np.int64)
-    same = bool((sizes == sizes[0]).all())
-    size = policy.size((int(sizes[0, 0]), int(sizes[0, 1])) if same else None)
-    plan = draw_plan(policy, ticket.rows, seed=ticket.seed, epoch=ticket.epoch, size=size)
-    fixed = Fixed.of(policy, pictures[0].shape[2])
-    windows = plan.window.at(sizes[:, 0], sizes[:, 1])
-    frames = _empty((len(pictures), *size, pictures[0].shape[2]), pictures[0].dtype)
-    out = frames.numpy()
-    for k, picture in enumerate(pictures):
-        box, resized, offset = windows.box[k], windows.resized[k], windows.offset[k]
-        resample(picture, box, resized, offset, fixed.pad_mode, fixed.pad_fill, out[k])
-    return frames
-
-
-def _empty(shape: tuple[int, ...], dtype: Any) -> torch.Tensor:
-    # In a worker the frames are made where the main process will find them.
-    kind = torch.uint8 if dtype == np.uint8 else torch.float32
-    if get_worker_info() is None:
-        return torch.empty(shape, dtype=kind)
-    # As torch's default_collate does: memory shared from the start need not be copied.
-    elements = math.prod(shape)
-    empty: Any = torch.empty(0, dtype=kind)
-    shared = empty._typed_storage()._new_shared(elements)
-    return torch.empty(0, dtype=kind).set_(shared).view(shape)
 
 
 def _listed(samples: Any, index: list[Any]) -> Any:

@@ -8,8 +8,10 @@ import torch
 from torch.utils.data._utils.pin_memory import pin_memory
 
 from augfeed.batch import Batch
+from augfeed.feed.coming import batches_given, is_loose
 from augfeed.feed.lanes import Given
 from augfeed.feed.run import Run
+from augfeed.feed.tickets import Ticket
 
 
 class Feed:
@@ -20,7 +22,8 @@ class Feed:
         self._given, self._run = given, run
         self._length = _length(loader)
         self._pin = bool(loader.pin_memory) and torch.accelerator.is_available()
-        self._step, self._end = 0, loader._gradient_end()
+        self._end, self._loose = loader._gradient_end(), is_loose(loader)
+        self._step = batches_given(loader, run) if self._loose else 0
         self._ended = getattr(loader._lane, "ended", None)
         # Only until the first batch; and weakly, as a loader kept alive keeps its workers alive.
         self._loader: Any = weakref.ref(loader)
@@ -74,14 +77,22 @@ class Feed:
                 self._ended(self._run.epoch)
                 self._ended = None
             raise
-        self._step = ticket.step + 1 if ticket.step >= 0 else self._step + 1
-        self._run.position = ticket.end if ticket.end >= 0 else self._run.position + 1
-        self._run.check = ticket.check
+        self._count(ticket)
         if self._end and self._step == self._length:
             self._end.last()
         if self._pin and not whole.images.is_cuda:
             batch = pin_memory(batch)  # type: ignore[no-untyped-call]
         return batch, whole, ticket
+
+    def _count(self, ticket: Ticket) -> None:
+        run = self._run
+        if self._loose and ticket.end >= 0:
+            self._step += 1
+            run.gave(ticket.begin, ticket.end, ticket.check)
+            return
+        self._step = ticket.step + 1 if ticket.step >= 0 else self._step + 1
+        run.position = ticket.end if ticket.end >= 0 else run.position + 1
+        run.check = ticket.check
 
     def _finish(self) -> None:
         if self._end is not None:

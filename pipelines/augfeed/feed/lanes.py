@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader as TorchLoader
-from torch.utils.data import IterableDataset, Sampler, default_collate
+from torch.utils.data import IterableDataset, Sampler
 
 from augfeed.batch import Batch
 from augfeed.costs import Costs
@@ -34,13 +34,15 @@ from augfeed.feed.fetch import (
 )
 from augfeed.feed.samples import moved, put, take
 from augfeed.feed.shuffle import foreseen
+from augfeed.feed.spatial import Still
 from augfeed.feed.tickets import Ticket
+from augfeed.labels import Flags, check_declared
 from augfeed.memory import Memory
 from augfeed.pipeline import Form, Pipeline, Work
 from augfeed.plan import Plan, Rows, draw_plan
 from augfeed.plan.fixed import Fixed
 from augfeed.plan.rows import samples_of
-from augfeed.policy import Policy
+from augfeed.policy import LabelSmoothing, Policy
 from augfeed.prefetch import Aside, Prefetcher
 from augfeed.read.datasets import Recognised
 from augfeed.read.reading import Reading
@@ -76,6 +78,7 @@ class Making:
     num_classes: int | None
     resident: bool | None = None
     reading: Reading = Reading()  # noqa: RUF009  (frozen)
+    told_classes: int | None = None  # by the data set, where `num_classes` is None
 
     @property
     def place(self) -> Place:
@@ -102,6 +105,7 @@ class GeneralLane:
         self._inner: TorchLoader[Any] | None = None
         self._desk, self._warmed = _Desk(), False
         self._aside: Aside | None = None
+        self._flags = Flags()
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_inner": None, "_desk": _Desk(), "_aside": None}
@@ -168,6 +172,7 @@ class GeneralLane:
             batch = put(batch, where.label, one)
         elif where.label is not None:
             targets = take(batch, where.label)
+            check_declared(targets, making.num_classes)
         batch = put(batch, where.image, images[0] if ticket.single else images)
         own = plan.ids[: plan.count]
         ids = torch.from_numpy(own.copy() if ticket.end < 0 else samples_of(own))
@@ -176,8 +181,14 @@ class GeneralLane:
         return batch, Batch(images, targets, ids, plan.epoch, ticket.step, plan), ticket
 
     def _targets(self, fetched: Fetched, plan: Plan) -> torch.Tensor | Targets | None:
-        making = self.making
-        return make_targets(fetched.labels, plan, num_classes=making.num_classes, form=making.form)
+        making, labels = self.making, fetched.labels
+        told, smoothing = making.told_classes, plan.policy.find(LabelSmoothing)
+        # Elsewhere it makes no difference for how many classes flags stand.
+        matters = making.form == "sparse" or (smoothing is not None and smoothing.epsilon > 0)
+        return make_targets(
+            labels, plan, num_classes=told if making.num_classes is None else making.num_classes,
+            form=making.form, several=self._flags.see(labels) if matters else None,
+        )  # fmt: skip
 
     def _augment(self, plan: Plan, frames: torch.Tensor) -> torch.Tensor:
         making = self.making
@@ -264,10 +275,12 @@ class NativeLane:
 
     @staticmethod
     def _build(making: Making, recognised: Recognised) -> Pipeline:
-        return Pipeline(
+        pipeline = Pipeline(
             recognised.source, making.policy, output=making.output, targets=making.form,
             place=making.place, reading=making.reading,
         )  # fmt: skip
+        pipeline.declare(making.num_classes)
+        return pipeline
 
     def open(
         self, loader: Any, tickets: Callable[[], Iterator[Ticket]], key: tuple[int, int]
@@ -363,9 +376,11 @@ class Threads:
                 )
 
 
-def recipe_for(policy: Policy, collate: Any, keys: tuple[Any, Any], form: Form) -> Recipe:
-    """Return what workers need to know; torch's own collate function is the default one."""
+def recipe_for(
+    policy: Policy, collate: Any, keys: tuple[Any, Any], form: Form, *, passive: Any = None
+) -> Recipe:
+    """Return what workers need to know."""
     if collate is not None and not callable(collate):
         raise InputTypeError(f"collate_fn={collate!r} is no function: give one, or None")
     labelled = softens(policy) or form != "auto"
-    return Recipe(policy, None if collate is default_collate else collate, *keys, labelled)
+    return Recipe(policy, collate, *keys, labelled, Still.under(policy, passive))

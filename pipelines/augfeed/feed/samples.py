@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from augfeed.errors import InputError, InputTypeError
+from augfeed.read.levels import SLACK, clamped, slack
 
 Path = tuple[Any, ...]
 LABELS = ("label", "labels", "target", "targets", "y", "class", "fine_label", "cls")
@@ -59,7 +60,7 @@ def _spelled(sample: Any, path: Path) -> Path:
     spelled = []
     for key in path:
         part = take(sample, (key,))
-        if isinstance(key, int) and _is_sequence(sample):
+        if isinstance(key, int) and is_sequence(sample):
             key = key % len(sample)
             key = sample._fields[key] if hasattr(sample, "_fields") else key
         spelled.append(key)
@@ -105,7 +106,7 @@ def parts_of(sample: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
     if isinstance(sample, Mapping):
         for key, part in sample.items():
             yield from parts_of(part, (*path, key))
-    elif _is_sequence(sample) and len(sample) <= LONG:
+    elif is_sequence(sample) and len(sample) <= LONG:
         names = getattr(sample, "_fields", range(len(sample)))
         for key, part in zip(names, sample, strict=True):
             yield from parts_of(part, (*path, key))
@@ -113,7 +114,8 @@ def parts_of(sample: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
         yield path, sample
 
 
-def _is_sequence(value: Any) -> bool:
+def is_sequence(value: Any) -> bool:
+    """Return whether a value is a sequence of parts, not a text."""
     return isinstance(value, Sequence) and not isinstance(value, str | bytes)
 
 
@@ -216,7 +218,7 @@ def pixels(picture: Any, name: Callable[[], str]) -> NDArray[Any]:
 
     A tensor with both ends of 1 or 3 is `[C, H, W]`, an array `[H, W, C]`. A PIL image of mode L,
     LA, 1, I or F has one channel, any other three; of 16 bits the upper 8 are kept, as elsewhere.
-    Raises `InputError` for floats that are not in [0, 1].
+    Floats that rounding left outside of [0, 1] are put there. Raises `InputError` for others.
     """
     if isinstance(picture, Image.Image):
         return _from_pil(picture, name)
@@ -233,7 +235,7 @@ def pixels(picture: Any, name: Callable[[], str]) -> NDArray[Any]:
         )
     if picture.ndim == 3 and channels == 0:
         array = array.transpose(1, 2, 0)
-    whole = np.ascontiguousarray(_checked(array, name))
+    whole = np.ascontiguousarray(_checked(array, name, slack(picture.dtype)))
     # The loops are compiled once more for read-only arrays, which takes seconds.
     return whole if whole.flags.writeable else whole.copy()
 
@@ -270,20 +272,21 @@ def _from_wide(values: NDArray[Any], mode: str, name: Callable[[], str]) -> NDAr
     return wide
 
 
-def _checked(array: NDArray[Any], name: Callable[[], str]) -> NDArray[Any]:
+def _checked(array: NDArray[Any], name: Callable[[], str], allowed: float = SLACK) -> NDArray[Any]:
     if array.dtype == np.uint8:
         return array
     if array.dtype.kind != "f":
         raise InputTypeError(
             f"{name()} of dtype {array.dtype} is neither uint8 nor float: convert it to uint8"
         )
-    low, high = float(array.min()), float(array.max())
-    if not (low >= 0 and high <= 1):
+    inside = clamped(array, allowed)
+    if inside is None:
         raise InputError(
-            f"{name()} has values from {low:g} to {high:g}, not in [0, 1]: take Normalize out of "
-            "the data set's transform (normalize belongs into the policy), or divide by 255"
+            f"{name()} has values from {array.min():g} to {array.max():g}, not in [0, 1]: take "
+            "Normalize out of the data set's transform (normalize belongs into the policy), or "
+            "divide by 255"
         )
-    return array.astype(np.float32, copy=False)
+    return inside.astype(np.float32, copy=False)
 
 
 def like(frame: NDArray[Any], picture: Any) -> Any:
@@ -323,7 +326,7 @@ def describe(value: Any) -> str:
         return f"a PIL image {value.mode} {value.width}x{value.height}"
     if isinstance(value, Mapping):
         return f"a {kind} {{{', '.join(f'{k!r}: {describe(v)}' for k, v in value.items())}}}"
-    if _is_sequence(value):
+    if is_sequence(value):
         inner = ", ".join(map(describe, value[:LONG]))
         return f"a {kind} ({inner}{', ...' if len(value) > LONG else ''})"
     return f"a {kind}"

@@ -84,19 +84,35 @@ def scheduled(loader: Any, run: Run) -> Callable[[], Iterator[Ticket]]:
 
     The loader is not held on to: an iterator that did would keep its workers alive with it.
     """
-    made = Pass(run.seed or 0, run.epoch, run.position, mixes(loader._policy), run.check)
+    length, numbered = samples_in(loader)
+    made = Pass(
+        run.seed or 0, run.epoch, run.position, mixes(loader._policy), run.check, length,
+        numbered, run.given,
+    )  # fmt: skip
     batches, split = loader.batch_sampler, split_of(loader)
     if type(batches) is BatchSampler:
         cut = split or Split(batches.batch_size, batches.drop_last)
         return partial(_batched, batches.sampler, cut, made, run)
-    return partial(_given, loader._index_sampler, made, batched=loader._auto_collation)
+    return partial(_given, loader._index_sampler, made, run, batched=loader._auto_collation)
 
 
-def _given(sampler: Any, made: Pass, *, batched: bool) -> Iterator[Ticket]:
+def samples_in(loader: Any) -> tuple[int | None, bool]:
+    """Return the length of a loader's data set, if it has one, and whether we read it ourselves."""
+    if (recognised := getattr(loader._lane, "recognised", None)) is not None:
+        return len(recognised.source), True
+    try:
+        return len(loader.dataset), False
+    except Exception:  # whatever a foreign class raises
+        return None, False
+
+
+def _given(sampler: Any, made: Pass, run: Run, *, batched: bool) -> Iterator[Ticket]:
+    run.begin()
     yield from stream_tickets(given_batches(sampler, batched=batched), made)
 
 
 def _batched(sampler: Any, split: Split, made: Pass, run: Run) -> Iterator[Ticket]:
+    run.begin()
     order = _known_order(sampler, run, split.world)
     if order is not None:
         yield from known_tickets(order, split, made)

@@ -1,7 +1,5 @@
 """Random orders: torch's own, or a pure function of seed and epoch."""
 
-import base64
-import zlib
 from collections.abc import Iterator, Sized
 from functools import partial
 from typing import Any
@@ -14,8 +12,6 @@ from torch.utils.data.distributed import DistributedSampler
 
 from augfeed.integers import whole_number
 from augfeed.read.order import epoch_order
-
-Token = int | str  # the seed, or the state of the generator, that an order of torch's came from
 
 
 class InOrder(SequentialSampler):
@@ -71,10 +67,11 @@ class Shuffle(RandomSampler):
 class Replay(Sampler[int]):
     """One pass over a random sampler of torch's kind that tells what its order came from.
 
-    `token` is known once the pass has begun; given, it brings the same order again.
+    `token` is the seed that a sampler without a generator draws, known once the pass has begun;
+    given, it brings the same order again.
     """
 
-    def __init__(self, sampler: RandomSampler, token: Token | None = None) -> None:
+    def __init__(self, sampler: RandomSampler, token: int | None = None) -> None:
         """Wrap a sampler; nothing is drawn yet."""
         self.sampler, self.token = sampler, token
 
@@ -88,19 +85,27 @@ class Replay(Sampler[int]):
         """Return the indices of the pass all at once, which takes a tenth of the time."""
         return drawn(self.sampler, self._generator())
 
+    def foresee(self) -> None:
+        """Decide now on the order of a pass that has not begun, and draw nothing for it."""
+        if self.sampler.generator is None and self.token is None:
+            before = torch.get_rng_state()
+            self.token = _drawn_seed()
+            torch.set_rng_state(before)
+
     def _generator(self) -> torch.Generator:
         generator: torch.Generator | None = self.sampler.generator
+        if generator is not None and self.token is None:
+            return generator
         if generator is None:
             # Drawn as torch does, even where the order is known: the next epoch has its own then.
-            seed = int(torch.empty((), dtype=torch.int64).random_().item())
+            seed = _drawn_seed()
             self.token = seed if self.token is None else self.token
-            generator = torch.Generator()
-            generator.manual_seed(int(self.token))
-        elif self.token is None:
-            self.token = _packed(generator.get_state())
-        else:
-            generator.set_state(_unpacked(str(self.token)))
-        return generator
+        assert self.token is not None
+        return torch.Generator().manual_seed(self.token)
+
+
+def _drawn_seed() -> int:
+    return int(torch.empty((), dtype=torch.int64).random_().item())
 
 
 def foreseen(loader: Any) -> bool:
@@ -127,11 +132,3 @@ def drawn(sampler: RandomSampler, generator: torch.Generator) -> NDArray[np.int6
 
 def _like(sampler: RandomSampler, generator: torch.Generator) -> RandomSampler:
     return RandomSampler(sampler.data_source, sampler.replacement, sampler._num_samples, generator)
-
-
-def _packed(state: torch.Tensor) -> str:
-    return base64.b64encode(zlib.compress(state.numpy().tobytes(), 9)).decode()
-
-
-def _unpacked(token: str) -> torch.Tensor:
-    return torch.frombuffer(bytearray(zlib.decompress(base64.b64decode(token))), dtype=torch.uint8)

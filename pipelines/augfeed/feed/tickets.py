@@ -1,6 +1,7 @@
 """Tickets: which samples a batch is made of, and under which numbers they are augmented."""
 
 import hashlib
+import operator
 import zlib
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
@@ -10,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from augfeed.errors import StateError
+from augfeed.errors import InputIndexError, InputTypeError, StateError
 from augfeed.plan import GROUP, Rows
 from augfeed.plan.rows import MAX_ID, SAMPLE_BITS, Ids
 from augfeed.read.order import batch_positions, steps_per_epoch
@@ -18,6 +19,7 @@ from augfeed.read.order import batch_positions, steps_per_epoch
 Chunk = tuple[list[Any], bool, bool]  # indices, whether it is one alone, whether it comes out
 Item = tuple[Any, int]  # an index, and the id under which it is augmented
 Numbered = tuple[list[Item], bool, bool]
+Ranges = tuple[tuple[int, int], ...]  # of positions, each from one to before another
 TOP = 1 << SAMPLE_BITS
 WORKER_BITS, COUNT_BITS = 10, 28  # of the 48 bits that name a sample of an iterable data set
 
@@ -27,9 +29,9 @@ class Ticket:
     """One batch to make: `index` is what the sampler gave for each of `rows`, partners included;
     None where the ids of the rows say it.
 
-    `end` is the position in the epoch behind it, over all ranks; `check` a checksum of all indices
-    up to it, where the order is a sampler's of which nothing is known. `single` marks a sample that
-    comes alone (`batch_size=None`).
+    `begin` is its position in the epoch, over all ranks, and `end` that behind it; `check` a
+    checksum of all indices up to it, where the order is a sampler's of which nothing is known.
+    `single` marks a sample that comes alone (`batch_size=None`).
     """
 
     step: int
@@ -40,6 +42,7 @@ class Ticket:
     end: int
     check: int | None = None
     single: bool = False
+    begin: int = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +63,19 @@ class Split:
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """What the tickets of one pass have in common: key of the draws, where to begin, mixing."""
+    """What the tickets of one pass have in common: key of the draws, where to begin, mixing.
+
+    `length` is that of the data set, if it has one; `numbered` says that only numbers name samples.
+    """
 
     seed: int
     epoch: int
     position: int
     mixing: bool
     check: int | None = None
+    length: int | None = None
+    numbered: bool = False
+    given: Ranges = ()
 
 
 def known_tickets(order: Ids, split: Split, made: Pass) -> Iterator[Ticket]:
@@ -78,13 +87,15 @@ def known_tickets(order: Ids, split: Split, made: Pass) -> Iterator[Ticket]:
     steps = split.steps(len(order))
     first = first_step(made.position, together, steps)
     for step in range(first, steps):
+        begin, end = step * together, (step + 1) * together
+        if was_given(begin, end, made.given):
+            continue
         positions = batch_positions(
             len(order), batch_size=split.batch_size, step=step, rank=split.rank,
             world=split.world, drop_last=split.drop_last,
         )  # fmt: skip
         rows = Rows.at(positions, order, mixing=made.mixing)
-        end = (step + 1) * together
-        yield Ticket(step, made.epoch, made.seed, None, rows, end)
+        yield Ticket(step, made.epoch, made.seed, None, rows, end, begin=begin)
 
 
 def first_step(position: int, together: int, steps: int) -> int:
@@ -119,7 +130,7 @@ def stream_tickets(chunks: Iterator[Chunk], made: Pass) -> Iterator[Ticket]:
     Mixing groups are runs of the indices as they come, so the sampler is asked for as much of the
     next batch as the last group of this one needs.
     """
-    stream = _Stream(chunks)
+    stream = _Stream(chunks, made)
     position, step, check, before = 0, 0, 0, list[Item]()
     while (given := stream.next()) is not None:
         own, single, emitted = given
@@ -131,9 +142,10 @@ def stream_tickets(chunks: Iterator[Chunk], made: Pass) -> Iterator[Ticket]:
         if emitted and position >= made.position:
             if position == made.position:
                 check_order(made.check, passed, position)
-            rows, index = _rows(own, before, stream if made.mixing else None, position)
-            whole = index[0] if single and len(index) == 1 else index
-            yield Ticket(step, made.epoch, made.seed, whole, rows, end, check, single)
+            if not was_given(position, end, made.given):
+                rows, index = _rows(own, before, stream if made.mixing else None, position)
+                whole = index[0] if single and len(index) == 1 else index
+                yield Ticket(step, made.epoch, made.seed, whole, rows, end, check, single, position)
         elif emitted:
             check_border(made.position, position, end)
         before = (before + own)[-GROUP:]
@@ -143,8 +155,9 @@ def stream_tickets(chunks: Iterator[Chunk], made: Pass) -> Iterator[Ticket]:
 class _Stream:
     """Chunks of indices with their ids; the next can be looked at before it is taken."""
 
-    def __init__(self, chunks: Iterator[Chunk]) -> None:
+    def __init__(self, chunks: Iterator[Chunk], made: Pass) -> None:
         self._chunks, self._ahead = chunks, deque[Numbered]()
+        self._made = made
         self._times: Counter[int] = Counter()
 
     def next(self) -> Numbered | None:
@@ -167,7 +180,10 @@ class _Stream:
             return None
         own, single, emitted = given
         ids = []
-        for number in ids_of(own).tolist():
+        length = self._made.length
+        if self._made.numbered and length is not None:
+            check_numbers(own, length)
+        for number in ids_of(own, length).tolist():
             # See `augfeed.plan.rows.repeated`, which does the same for an order that is known.
             ids.append(number | (self._times[number] % (MAX_ID >> SAMPLE_BITS)) << SAMPLE_BITS)
             self._times[number] += 1
@@ -201,12 +217,22 @@ def check_border(begin: int, position: int, end: int) -> None:
         )
 
 
+def was_given(begin: int, end: int, given: Ranges) -> bool:
+    """Return whether a batch is among those given; raise `StateError` if a part of it is."""
+    for first, last in given:
+        check_border(first, begin, end)
+        check_border(last, begin, end)
+        if first <= begin < last:
+            return True
+    return False
+
+
 def check_order(wanted: int | None, check: int, position: int) -> None:
     """Raise `StateError` unless the indices before a position are those of the state."""
     if wanted is not None and wanted != check:
         raise StateError(
             f"the sampler gives another order than when the state was taken (position {position}): "
-            "seed it, or restore it, before the loader goes on"
+            "give it a generator=, whose state is kept, or restore it before the loader goes on"
         )
 
 
@@ -233,18 +259,38 @@ def _number(index: Any) -> Any:
         return index
 
 
-def ids_of(index: Sequence[Any]) -> Ids:
+def check_numbers(index: Sequence[Any], length: int) -> None:
+    """Raise `InputTypeError` or `InputIndexError` for an index of none of `length` samples."""
+    for item in index:
+        try:
+            number = operator.index(item)
+        except TypeError:
+            raise InputTypeError(
+                f"the sampler gives index {item!r}, which is not a whole number: this data set is "
+                "asked for samples by their numbers"
+            ) from None
+        if not -length <= number < length:
+            raise InputIndexError(
+                f"the sampler gives index {number}, and the data set has {length} samples: give "
+                f"numbers in [{-length}, {length})"
+            )
+
+
+def ids_of(index: Sequence[Any], length: int | None = None) -> Ids:
     """Return sample ids int64 `[N]` for indices: themselves, or a hash of keys that are no number.
 
-    Keys (strings, tuples) are named by 36 bits of the SHA-256 of their `repr`.
+    Numbers below 0 count from the end of a data set whose `length` is known. Keys (strings, tuples)
+    are named by 36 bits of the SHA-256 of their `repr`.
     """
     if all(type(item) is int and 0 <= item < TOP for item in index):
         return np.array(index, np.int64)
-    return np.array([_id(item) for item in index], np.int64)
+    return np.array([_id(item, length or 0) for item in index], np.int64)
 
 
-def _id(item: Any) -> int:
+def _id(item: Any, length: int) -> int:
     number: Any = item if isinstance(item, str | bytes) else _number(item)
+    if isinstance(number, int) and -length <= number < 0:
+        number += length
     if isinstance(number, int) and 0 <= number < TOP:
         return int(number)
     digest = hashlib.sha256(repr(number).encode()).digest()

@@ -25,6 +25,11 @@ class Mixes:
     lam: NDArray[np.float32]
     patch: NDArray[np.int32]
 
+    def needed(self, which: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the rows to read for some output rows: themselves, and the partners of those that
+        are mixed."""
+        return np.union1d(which, self.partner[which[self.mode[which] != NONE]])
+
 
 def unmixed(count: int) -> Mixes:
     """Return the mixing of rows that nobody mixes."""

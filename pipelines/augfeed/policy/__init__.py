@@ -41,6 +41,7 @@ from augfeed.policy.stages import Kornia
 
 Window = RandomResizedCrop | RandomCrop | CenterCrop
 Affine = HorizontalFlip | VerticalFlip | Rotate | Translate | Scale | Shear | Perspective
+Color = ColorJitter | Grayscale | Invert | Posterize | Solarize
 Mixer = Mixup | CutMix | OneOf
 Operation = Annotated[
     Resize
@@ -185,6 +186,19 @@ class Policy(BaseModel):
         return found
 
     @cached_property
+    def moving(self) -> tuple[str, ...]:
+        """The names of the operations under which a pixel may come from elsewhere."""
+        return tuple(item.op for item in self.operations if item.moves and _takes_place(item))
+
+    @cached_property
+    def per_batch(self) -> bool:
+        """Whether a whole batch shares draws, so that no other can be made along with it."""
+        mixers = [*self.operations]
+        for item in self.operations:
+            mixers += item.operations if isinstance(item, OneOf) else ()
+        return any(isinstance(item, Mixup | CutMix) and item.per == "batch" for item in mixers)
+
+    @cached_property
     def stages(self) -> tuple[Kornia, ...]:
         """The stages of Kornia, in the order of execution."""
         return tuple(item for item in self.operations if isinstance(item, Kornia))
@@ -207,10 +221,14 @@ class Policy(BaseModel):
             return resize.size
         if source is None:
             raise PolicyError(
-                "pictures of different sizes need one size to make a batch: add "
+                "pictures of different, or unknown, sizes need one size to make a batch: add "
                 "random_resized_crop(size), or resize(size) | center_crop(size)"
             )
         return resized(resize, source)
+
+    def resized(self, source: tuple[int, int]) -> tuple[int, int]:
+        """Return `(height, width)` of a picture after the policy's `resize`, if it has one."""
+        return resized(self.find(Resize), source)
 
     def with_(self, *operations: Any) -> "Policy":
         """Return a policy with more operations; one of the same kind replaces the old one.
@@ -251,6 +269,12 @@ class Policy(BaseModel):
         """SHA-256 of what is done, without the names given to it, as 64 hexadecimal digits."""
         done = self.model_dump(mode="json", include={"operations"})
         return hashlib.sha256(json.dumps(done, sort_keys=True).encode()).hexdigest()
+
+
+def _takes_place(item: Any) -> bool:
+    # A window cuts or resizes also where it is not drawn.
+    chance = item.arguments.get("p", 1) if isinstance(item, Kornia) else getattr(item, "p", 1)
+    return bool(chance) or isinstance(item, _WINDOWS)
 
 
 def _given(item: Any) -> Any:
@@ -295,6 +319,7 @@ __all__ = [
     "Affine",
     "Border",
     "CenterCrop",
+    "Color",
     "ColorJitter",
     "CutMix",
     "Cutout",

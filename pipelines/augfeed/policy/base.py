@@ -1,16 +1,31 @@
 """What every operation shares: frozen, validated, positional or by name, with errors that help."""
 
 import functools
+from collections.abc import Iterator
 from dataclasses import field
-from typing import Annotated, Any, TypeVar, cast, dataclass_transform
+from typing import Annotated, Any, Protocol, TypeVar, cast, dataclass_transform
 
 from pydantic import ConfigDict, Field, ValidationError
 from pydantic.dataclasses import dataclass
 
 from augfeed.errors import PolicyError
 from augfeed.policy.describe import describe
+from augfeed.policy.effects import Effect, Setting
 
-T = TypeVar("T")
+
+class Told(Protocol):
+    """What an operation has to tell of itself; without it no class becomes an operation."""
+
+    @property
+    def moves(self) -> bool:
+        """Whether a pixel may come from elsewhere, so that masks and boxes no longer fit."""
+
+    def effects(self, setting: Setting) -> Iterator[Effect]:
+        """Yield what it may do to a label, each in the unit of a rule of `Invariances`."""
+
+
+T = TypeVar("T", bound=Told)
+TOLD = ("moves", "effects")
 
 CONFIG = ConfigDict(extra="forbid", allow_inf_nan=False)
 
@@ -61,6 +76,11 @@ def kind(name: str) -> Any:
 @dataclass_transform(frozen_default=True, field_specifiers=(field, Field))
 def operation(cls: type[T]) -> type[T]:
     """Make a class an operation: a frozen dataclass whose errors are `PolicyError`."""
+    if untold := [name for name in TOLD if not hasattr(cls, name)]:
+        raise TypeError(
+            f"operation {cls.__name__} does not tell {' and '.join(untold)}: say whether it moves "
+            "pixels, and yield its effects on labels (nothing, if it has none)"
+        )
     made = dataclass(frozen=True, config=CONFIG)(cls)
     inner = made.__init__
 

@@ -1,10 +1,20 @@
 """Operations that change colours and leave every pixel where it is."""
 
-from typing import Annotated, Literal
+from collections.abc import Iterator
+from functools import partial
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
 from augfeed.policy.base import Interval, Probability, Unit, interval, kind, operation, ordered
+from augfeed.policy.effects import (
+    Effect,
+    Setting,
+    clamped,
+    content,
+    factor_left,
+    rounded_down,
+)
 
 Factor = Annotated[float, Field(ge=0, le=100)]
 Turns = Annotated[float, Field(ge=-0.5, le=0.5)]
@@ -42,6 +52,7 @@ class ColorJitter:
     ] = "mean"
     p: Probability = 1.0
     op: Literal["color_jitter"] = kind("color_jitter")
+    moves = False
 
     @field_validator("brightness", "contrast", "saturation")
     @classmethod
@@ -55,6 +66,26 @@ class ColorJitter:
         ordered(interval(value), "hue", -0.5, 0.5)
         return value
 
+    def effects(self, setting: Setting) -> Iterator[Effect]:
+        """Yield what it does to hue and saturation, and what light and contrast leave."""
+        bounds = {name: interval(getattr(self, name), about=1.0, low=0.0)
+                  for name in ("brightness", "contrast", "saturation")}  # fmt: skip
+        turns, never = self.hue, self.p == 0
+        yield Effect(
+            "max_hue", "hue", turns, max(map(abs, interval(turns))),
+            lambda most: clamped(turns, -most, most), never=never,
+        )  # fmt: skip
+        low, high = bounds["saturation"]
+        passing = (0.1, max(high, 0.1)) if isinstance(self.saturation, tuple) else 0.9
+        yield Effect(
+            "grayscale", "saturation", self.saturation, low == 0, lambda _: passing, never=never
+        )
+        # Much contrast leaves the shapes: only too little of it takes them.
+        for name, left, both in (("brightness", factor_left, True), ("contrast", _damped, False)):
+            value = getattr(self, name)
+            milder = partial(_milder, value, both=both)
+            yield content(name, value, bounds[name], left, milder, p=self.p)
+
 
 @operation
 class Grayscale:
@@ -62,6 +93,11 @@ class Grayscale:
 
     p: Probability = 0.1
     op: Literal["grayscale"] = kind("grayscale")
+    moves = False
+
+    def effects(self, setting: Setting) -> Iterator[Effect]:
+        """Yield that colours go."""
+        yield Effect("grayscale", "p", self.p, self.p > 0)
 
 
 @operation
@@ -70,6 +106,11 @@ class Invert:
 
     p: Probability = 0.5
     op: Literal["invert"] = kind("invert")
+    moves = False
+
+    def effects(self, setting: Setting) -> Iterator[Effect]:
+        """Yield that values are inverted."""
+        yield Effect("invert", "p", self.p, self.p > 0)
 
 
 @operation
@@ -79,6 +120,11 @@ class Posterize:
     bits: Annotated[int, Field(ge=1, le=8, description="bits kept, 1 to 8")] = 4
     p: Probability = 0.5
     op: Literal["posterize"] = kind("posterize")
+    moves = False
+
+    def effects(self, setting: Setting) -> Iterator[Effect]:
+        """Yield nothing: one bit still shows the shapes."""
+        yield from ()
 
 
 @operation
@@ -88,3 +134,20 @@ class Solarize:
     threshold: Annotated[Unit, Field(description="threshold, from 0 to 1")] = 0.5
     p: Probability = 0.5
     op: Literal["solarize"] = kind("solarize")
+    moves = False
+
+    def effects(self, setting: Setting) -> Iterator[Effect]:
+        """Yield that values are inverted."""
+        yield Effect("invert", "p", self.p, self.p > 0)
+
+
+def _damped(factor: float) -> float:
+    return min(factor, 1.0)
+
+
+def _milder(value: Any, least: float, *, both: bool) -> Any:
+    # A factor of at least so much, and, if `both` ends matter, at most its inverse.
+    high = rounded_down(1 / least) if both else 100.0
+    if isinstance(value, tuple):
+        return clamped(value, least, high)
+    return rounded_down(min(value, 1 - least, high - 1))

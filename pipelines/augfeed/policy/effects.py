@@ -1,110 +1,91 @@
-"""What Kornia's classes may do to a label, in the terms of `Invariances`."""
+"""What an operation may do to a label, in the terms of `Invariances`."""
 
-from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
-from augfeed.invariances import RULES
-from augfeed.policy.stages import Kornia
+from augfeed.errors import PolicyError
+
+# A standard deviation of pixels from 0 to 1, as data sets of pictures have it.
+CONTRAST = 0.25
+Interval = tuple[float, float]
 
 
-class Effect(NamedTuple):
-    """The largest effect that a parameter of a stage allows, in the unit of a rule.
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """The largest effect that a parameter allows, in the unit of a rule.
 
-    `worst` is True where the rule says only whether; for `min_crop` it is the smallest share.
+    `worst` is True where the rule says only whether; for rules of a least share it is the smallest
+    one; None where it cannot be told without the size of the pictures. `mildest` is what the
+    weakest draw leaves of the picture's content. `never` marks what no sample gets. `passing`
+    returns, for a bound, a value of the parameter that keeps the rule; None if there is none.
     """
 
+    rule: str
     parameter: str
     value: Any
-    rule: str
-    worst: float | bool
+    worst: float | bool | None
+    passing: Callable[[float], Any] | None = None
+    mildest: float = 1.0
+    never: bool = False
 
 
-# Where a class has the effect or has it not, however it is built.
-_FIXED: dict[str, dict[str, float | bool]] = {
-    "RandomHorizontalFlip": {"horizontal_flip": True},
-    "RandomVerticalFlip": {"vertical_flip": True},
-    "RandomGrayscale": {"grayscale": True},
-    "RandomInvert": {"invert": True},
-    "RandomSolarize": {"invert": True},
-    "RandomChannelShuffle": {"max_hue": 0.5},
-    "RandomChannelDropout": {"max_hue": 0.5},
-    "RandomRGBShift": {"max_hue": 0.5},
-    "RandomElasticTransform": {"max_distortion": 1.0},
-    "RandomFisheye": {"max_distortion": 1.0},
-    "RandomThinPlateSpline": {"max_distortion": 1.0},
-}
-# Classes that change no label: light, focus, noise, compression, weather.
-_FREE = frozenset((
-    "RandomAutoContrast", "RandomBoxBlur", "RandomBrightness", "RandomClahe", "RandomContrast",
-    "RandomEqualize", "RandomGamma", "RandomGaussianBlur", "RandomGaussianIllumination",
-    "RandomGaussianNoise", "RandomJPEG", "RandomLinearCornerIllumination",
-    "RandomLinearIllumination", "RandomMedianBlur", "RandomMotionBlur", "RandomPlanckianJitter",
-    "RandomPlasmaBrightness", "RandomPlasmaContrast", "RandomPlasmaShadow", "RandomPosterize",
-    "RandomRain", "RandomSaltAndPepperNoise", "RandomSharpness", "RandomSnow",
-))  # fmt: skip
-# Any class that is not known is held to break whatever can be broken.
-_ANYTHING: dict[str, float | bool] = {
-    rule: True for rule in RULES if not rule.startswith("m")
-} | {
-    "max_rotation": 180.0, "max_shear": 90.0, "max_translation": 1.0, "max_zoom": 20.0,
-    "max_distortion": 1.0, "min_crop": 0.0, "max_hue": 0.5, "max_occlusion": 1.0,
-}  # fmt: skip
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What an operation stands in: its policy, and `(height, width)` of the pictures if known."""
+
+    policy: Any
+    source: tuple[int, int] | None = None
+
+    @property
+    def before_windows(self) -> tuple[int, int] | None:
+        """The `(height, width)` of a picture before it is cropped, None if that is not known."""
+        if self.source is None:
+            return None
+        before: tuple[int, int] = self.policy.resized(self.source)
+        return before
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """The `(height, width)` that comes out; None if that is not known."""
+        try:
+            size: tuple[int, int] = self.policy.size(self.source)
+        except PolicyError:
+            return None
+        return size
 
 
-def _numbers(value: Any) -> list[float]:
+def content(
+    parameter: str, value: Any, bounds: Interval, left: Callable[[float], float],
+    passing: Callable[[float], Any] | None = None, *, p: float = 1.0,
+) -> Effect:  # fmt: skip
+    """Return what a parameter leaves of the picture, which is drawn within `bounds`.
+
+    `left` is the share that a strength leaves; it has its one peak, if any, at 1.
+    """
+    ends = [left(bound) for bound in bounds]
+    mildest = left(1.0) if bounds[0] <= 1 <= bounds[1] else max(ends)
+    return Effect("min_content", parameter, value, min(ends), passing, mildest, p == 0)
+
+
+def factor_left(factor: float) -> float:
+    """Return the share of the values that a factor leaves apart: the rest is black, or white."""
+    return min(factor, 1 / factor) if factor > 0 else 0.0
+
+
+def noise_left(sigma: float, signal: float = CONTRAST) -> float:
+    """Return the share of the variance that is the picture's under noise of `sigma`."""
+    return signal**2 / (signal**2 + sigma**2)
+
+
+def clamped(value: Any, low: float, high: float) -> Any:
+    """Return a number, or a pair, moved between two bounds."""
     if isinstance(value, tuple):
-        return [number for item in value for number in _numbers(item)]
-    return [float(value)]
+        return tuple(min(max(item, low), high) for item in value)
+    return min(max(value, low), high)
 
 
-def _most(value: Any) -> float:
-    return max(map(abs, _numbers(value)), default=0.0)
-
-
-def _zoom(value: Any) -> float:
-    return max((max(x, 1 / x) if x > 0 else 20.0 for x in _numbers(value)), default=1.0)
-
-
-def _right_angles(value: Any) -> float:
-    return min(180.0, 90.0 * _most(value))
-
-
-def _grey(value: Any) -> bool:
-    # A number s stands for factors from 1 - s on.
-    return (min(_numbers(value)) if isinstance(value, tuple) else 1 - float(value)) <= 0
-
-
-# Where it depends on a parameter: (parameter, Kornia's default, rule, its effect).
-_BY_PARAMETER: dict[str, tuple[tuple[str, Any, str, Callable[[Any], float | bool]], ...]] = {
-    "ColorJiggle": (("hue", 0.0, "max_hue", _most), ("saturation", 0.0, "grayscale", _grey)),
-    "ColorJitter": (("hue", 0.0, "max_hue", _most), ("saturation", 0.0, "grayscale", _grey)),
-    "RandomAffine": (
-        ("degrees", 0.0, "max_rotation", _most), ("translate", 0.0, "max_translation", _most),
-        ("scale", 1.0, "max_zoom", _zoom), ("shear", 0.0, "max_shear", _most),
-    ),
-    "RandomErasing": (("scale", (0.02, 0.33), "max_occlusion", _most),),
-    "RandomHue": (("hue", 0.0, "max_hue", _most),),
-    "RandomPerspective": (("distortion_scale", 0.5, "max_distortion", _most),),
-    "RandomRotation": (("degrees", 180.0, "max_rotation", _most),),
-    "RandomRotation90": (("times", 2, "max_rotation", _right_angles),),
-    "RandomSaturation": (("saturation", (1.0, 1.0), "grayscale", _grey),),
-    "RandomShear": (("shear", 90.0, "max_shear", _most),),
-    "RandomTranslate": (
-        ("translate_x", 0.0, "max_translation", _most),
-        ("translate_y", 0.0, "max_translation", _most),
-    ),
-}  # fmt: skip
-
-
-def effects(stage: Kornia) -> Iterator[Effect]:
-    """Yield what a stage may do to a label; all there is for a class that is not known."""
-    given = stage.arguments
-    if stage.name in _FREE:
-        return
-    if stage.name in _BY_PARAMETER:
-        for parameter, default, rule, worst in _BY_PARAMETER[stage.name]:
-            value = given.get(parameter, default)
-            yield Effect(parameter, value, rule, worst(value))
-        return
-    for rule, fixed in _FIXED.get(stage.name, _ANYTHING).items():
-        yield Effect("p", given.get("p", "default"), rule, fixed)
+def rounded_down(value: float) -> float:
+    """Return a number with 4 digits, not above the given one."""
+    return math.floor(value * 1e4) / 1e4

@@ -1,6 +1,8 @@
 """Operations that decide where each output pixel comes from."""
 
-from typing import Annotated, Literal
+import math
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
@@ -16,6 +18,15 @@ from augfeed.policy.base import (
     kind,
     operation,
     ordered,
+    pair,
+)
+from augfeed.policy.effects import (
+    Effect,
+    Setting,
+    clamped,
+    content,
+    factor_left,
+    rounded_down,
 )
 
 Angle = Annotated[float, Field(ge=-180, le=180)]
@@ -33,6 +44,12 @@ class Resize:
 
     size: Size
     op: Literal["resize"] = kind("resize")
+    moves = True
+
+    def effects(self, setting: Setting) -> Iterator[Effect]:
+        """Yield what it leaves of the picture: one pixel shows nothing."""
+        size = setting.size if isinstance(self.size, int) else self.size
+        yield from _one_pixel(self.size, size, setting)
 
 
 @operation
@@ -41,6 +58,13 @@ class CenterCrop:
 
     size: Size
     op: Literal["center_crop"] = kind("center_crop")
+    moves = True
+
+    def effects(self, setting: Setting) -> Iterator[Effect]:
+        """Yield how little of the picture the window may show."""
+        share = _share_kept(self.size, 0, setting)
+        yield Effect("min_crop", "size", self.size, share)
+        yield from _one_pixel(self.size, pair(self.size), setting)
 
 
 @operation
@@ -58,6 +82,19 @@ class RandomCrop:
     fill: Annotated[Unit, Field(description="constant padding, from 0 (black) to 1")] = 0.0
     p: Probability = 1.0
     op: Literal["random_crop"] = kind("random_crop")
+    moves = True
+
+    def effects(self, setting: Setting) -> Iterator[Effect]:
+        """Yield how little of the picture, and how much padding, the window may show."""
+        padding, sides = self.padding if self.p > 0 else 0, pair(self.size)
+        yield Effect("min_crop", "size", self.size, _share_kept(self.size, padding, setting))
+        yield from _one_pixel(self.size, sides, setting)
+        if padding and self.mode != "reflect":
+            left = math.prod(max(side - padding, 0) / side for side in sides)
+            yield Effect(
+                "min_content", "padding", self.padding, left,
+                lambda least: int(min(sides) * (1 - math.sqrt(least))),
+            )  # fmt: skip
 
 
 @operation
@@ -80,6 +117,7 @@ class RandomResizedCrop:
     )
     p: Probability = 1.0
     op: Literal["random_resized_crop"] = kind("random_resized_crop")
+    moves = True
 
     @field_validator("scale")
     @classmethod
@@ -91,6 +129,17 @@ class RandomResizedCrop:
     def _ratio(cls, value: Interval) -> Interval:
         return ordered(value, "ratio", 0.01, 100.0)
 
+    def effects(self, setting: Setting) -> Iterator[Effect]:
+        """Yield how little of the picture the window may show."""
+        low, high = self.scale
+
+        def passing(least: float) -> Areas:
+            return max(low, least), max(high, least)
+
+        yield Effect("min_crop", "scale", self.scale, low, passing, never=self.p == 0)
+        yield content("scale", self.scale, self.scale, float, passing, p=self.p)
+        yield from _one_pixel(self.size, pair(self.size), setting)
+
 
 @operation
 class HorizontalFlip:
@@ -98,6 +147,11 @@ class HorizontalFlip:
 
     p: Probability = 0.5
     op: Literal["horizontal_flip"] = kind("horizontal_flip")
+    moves = True
+
+    def effects(self, setting: Setting) -> Iterator[Effect]:
+        """Yield that it mirrors."""
+        yield Effect("horizontal_flip", "p", self.p, self.p > 0)
 
 
 @operation
@@ -106,6 +160,11 @@ class VerticalFlip:
 
     p: Probability = 0.5
     op: Literal["vertical_flip"] = kind("vertical_flip")
+    moves = True
+
+    def effects(self, setting: Setting) -> Iterator[Effect]:
+        """Yield that it mirrors."""
+        yield Effect("vertical_flip", "p", self.p, self.p > 0)
 
 
 @operation
@@ -118,12 +177,17 @@ class Rotate:
     ]
     p: Probability = 1.0
     op: Literal["rotate"] = kind("rotate")
+    moves = True
 
     @field_validator("degrees")
     @classmethod
     def _degrees(cls, value: float | Interval) -> float | Interval:
         ordered(interval(value), "degrees", -180.0, 180.0)
         return value
+
+    def effects(self, setting: Setting) -> Iterator[Effect]:
+        """Yield the largest angle."""
+        yield _at_most(self, "degrees", "max_rotation")
 
 
 @operation
@@ -134,6 +198,14 @@ class Translate:
     y: Annotated[Unit, Field(description="largest shift, as a share of the height")] = 0.1
     p: Probability = 1.0
     op: Literal["translate"] = kind("translate")
+    moves = True
+
+    def effects(self, setting: Setting) -> Iterator[Effect]:
+        """Yield the largest shifts, and what they leave in the picture."""
+        for name in ("x", "y"):
+            yield _at_most(self, name, "max_translation")
+            if not _reflects(setting):
+                yield _shift_left(name, getattr(self, name), self.p)
 
 
 @operation
@@ -143,11 +215,28 @@ class Scale:
     factor: Annotated[tuple[Zoom, Zoom], Field(description="(lowest, highest) factor")] = (0.9, 1.1)
     p: Probability = 1.0
     op: Literal["scale"] = kind("scale")
+    moves = True
 
     @field_validator("factor")
     @classmethod
     def _factor(cls, value: Interval) -> Interval:
         return ordered(value, "factor", 0.05, 20.0)
+
+    def effects(self, setting: Setting) -> Iterator[Effect]:
+        """Yield the largest zoom, and what it leaves of the picture."""
+        low, high = self.factor
+
+        def within(most: float) -> Interval:
+            bounds: Interval = clamped(self.factor, math.ceil(1e4 / most) / 1e4, most)
+            return bounds
+
+        yield Effect(
+            "max_zoom", "factor", self.factor, max(1 / low, high), within, never=self.p == 0
+        )
+        yield content(
+            "factor", self.factor, self.factor, lambda factor: factor_left(factor) ** 2,
+            lambda least: within(rounded_down(1 / math.sqrt(least))), p=self.p,
+        )  # fmt: skip
 
 
 @operation
@@ -158,6 +247,12 @@ class Shear:
     y: Annotated[float, Field(ge=0, le=80, description="largest angle along y, degrees")] = 0.0
     p: Probability = 1.0
     op: Literal["shear"] = kind("shear")
+    moves = True
+
+    def effects(self, setting: Setting) -> Iterator[Effect]:
+        """Yield the largest angles."""
+        yield _at_most(self, "x", "max_shear")
+        yield _at_most(self, "y", "max_shear")
 
 
 @operation
@@ -173,6 +268,11 @@ class Perspective:
     ] = 0.5
     p: Probability = 0.5
     op: Literal["perspective"] = kind("perspective")
+    moves = True
+
+    def effects(self, setting: Setting) -> Iterator[Effect]:
+        """Yield the largest distortion."""
+        yield _at_most(self, "distortion", "max_distortion")
 
 
 @operation
@@ -186,6 +286,48 @@ class Border:
     mode: Annotated[Edge, Field(description="constant, edge or reflect")] = "constant"
     fill: Annotated[Unit, Field(description="constant border, from 0 (black) to 1")] = 0.0
     op: Literal["border"] = kind("border")
+    moves = False
+
+    def effects(self, setting: Setting) -> Iterator[Effect]:
+        """Yield nothing: it only fills."""
+        yield from ()
+
+
+def _share_kept(size: Any, padding: int, setting: Setting) -> float | None:
+    # A window at the edge shows least of the picture: padding takes the place of the rest.
+    source = setting.before_windows
+    if source is None:
+        return None
+    sides = zip(pair(size), source, strict=True)
+    return math.prod(min(max(side - padding, 0), whole) / whole for side, whole in sides)
+
+
+def _one_pixel(value: Any, size: tuple[int, int] | None, setting: Setting) -> Iterator[Effect]:
+    if size == (1, 1) and setting.source != (1, 1):
+        yield Effect("min_content", "size", value, 0.0, mildest=0.0)
+
+
+def _at_most(operation: Any, parameter: str, rule: str) -> Effect:
+    value = getattr(operation, parameter)
+    worst = max(map(abs, interval(value)))
+
+    def passing(most: float) -> Any:
+        return clamped(value, -most, most)
+
+    return Effect(rule, parameter, value, worst, passing, never=operation.p == 0)
+
+
+def _shift_left(name: str, most: float, p: float) -> Effect:
+    return Effect(
+        "min_content", name, most, 1 - most, lambda least: min(most, rounded_down(1 - least)),
+        never=p == 0,
+    )  # fmt: skip
+
+
+def _reflects(setting: Setting) -> bool:
+    # Then what leaves the picture on one side is seen on the other.
+    return any(isinstance(item, Border) and item.mode == "reflect"
+               for item in setting.policy.operations)  # fmt: skip
 
 
 __all__ = [

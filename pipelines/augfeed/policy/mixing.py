@@ -1,10 +1,12 @@
 """Operations that mix a picture, and its label, with that of a partner."""
 
+from collections.abc import Iterator
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
 from augfeed.policy.base import Probability, kind, operation
+from augfeed.policy.effects import Effect, Setting
 
 Alpha = Annotated[float, Field(gt=0, le=1000, description="both parameters of the Beta law")]
 Per = Annotated[
@@ -24,6 +26,11 @@ class Mixup:
     p: Probability = 1.0
     per: Per = "sample"
     op: Literal["mixup"] = kind("mixup")
+    moves = True
+
+    def effects(self, setting: Setting) -> Iterator[Effect]:
+        """Yield that labels are blended."""
+        yield Effect("mixing", "p", self.p, self.p > 0)
 
 
 @operation
@@ -42,6 +49,11 @@ class CutMix:
         bool, Field(description="count lambda from the box that is written, not the drawn one")
     ] = True
     op: Literal["cutmix"] = kind("cutmix")
+    moves = True
+
+    def effects(self, setting: Setting) -> Iterator[Effect]:
+        """Yield that labels are blended."""
+        yield Effect("mixing", "p", self.p, self.p > 0)
 
 
 Mixing = Annotated[Mixup | CutMix, Field(discriminator="op")]
@@ -63,6 +75,7 @@ class OneOf:
     ] = ()
     p: Probability = 1.0
     op: Literal["one_of"] = kind("one_of")
+    moves = True
 
     @model_validator(mode="after")
     def _weights(self) -> Self:
@@ -76,3 +89,10 @@ class OneOf:
         if len({operation.per for operation in self.operations}) > 1:
             raise ValueError("per differs among the operations: use one value for all")
         return self
+
+    def effects(self, setting: Setting) -> Iterator[Effect]:
+        """Yield that labels are blended, if any member with a weight does it."""
+        weights = self.weights or (1.0,) * len(self.operations)
+        mixes = any(member.p * weight for member, weight in zip(self.operations, weights,
+                                                                strict=True))  # fmt: skip
+        yield Effect("mixing", "p", self.p, bool(self.p * mixes))

@@ -1,6 +1,8 @@
 """Operations after the mixing: occlusion, normalisation, input noise and label smoothing."""
 
-from typing import Annotated, Literal, Self
+import math
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -15,6 +17,15 @@ from augfeed.policy.base import (
     kind,
     operation,
     ordered,
+    pair,
+)
+from augfeed.policy.effects import (
+    CONTRAST,
+    Effect,
+    Setting,
+    clamped,
+    noise_left,
+    rounded_down,
 )
 
 Mean = Annotated[float, Field(ge=0, le=1)]
@@ -37,6 +48,26 @@ class Cutout:
     fill: Annotated[float, Field(description="value after normalisation; 0: mean colour")] = 0.0
     inside: Annotated[bool, Field(description="keep the whole square in the picture")] = False
     op: Literal["cutout"] = kind("cutout")
+    moves = False
+
+    def effects(self, setting: Setting) -> Iterator[Effect]:
+        """Yield how much it may hide."""
+        size, never = setting.size, self.p == 0
+        if size is None:
+            for rule in ("max_occlusion", "min_content"):
+                yield Effect(rule, "size", self.size, None, never=never)
+            return
+        area, sides = math.prod(size), pair(self.size)
+        most = _hidden(sides, size)
+        least = most if self.inside else _hidden([-(-side // 2) for side in sides], size)
+        yield Effect(
+            "max_occlusion", "size", self.size, most / area,
+            lambda share: math.isqrt(int(share * area)) or None, never=never,
+        )  # fmt: skip
+        yield Effect(
+            "min_content", "size", self.size, 1 - most / area,
+            lambda share: math.isqrt(int((1 - share) * area)) or None, 1 - least / area, never,
+        )  # fmt: skip
 
 
 @operation
@@ -66,6 +97,7 @@ class RandomErasing:
         Literal["log-uniform", "uniform"], Field(description="law of the aspect ratio")
     ] = "log-uniform"
     op: Literal["random_erasing"] = kind("random_erasing")
+    moves = False
 
     @field_validator("scale")
     @classmethod
@@ -77,6 +109,19 @@ class RandomErasing:
     def _ratio(cls, value: Interval) -> Interval:
         return ordered(value, "ratio", 0.01, 100.0)
 
+    def effects(self, setting: Setting) -> Iterator[Effect]:
+        """Yield how much it may hide."""
+        low, high = self.scale
+
+        def passing(most: float) -> Areas | None:
+            return (min(low, most), min(high, most)) if most >= 1e-6 else None
+
+        yield Effect("max_occlusion", "scale", self.scale, high, passing, never=self.p == 0)
+        yield Effect(
+            "min_content", "scale", self.scale, 1 - high, lambda least: passing(1 - least),
+            1 - low, self.p == 0,
+        )  # fmt: skip
+
 
 @operation
 class Normalize:
@@ -87,6 +132,7 @@ class Normalize:
     ]
     std: Annotated[Deviations, Field(description="standard deviation of the pixels, likewise")]
     op: Literal["normalize"] = kind("normalize")
+    moves = False
 
     @model_validator(mode="after")
     def _channels(self) -> Self:
@@ -97,6 +143,20 @@ class Normalize:
                     f"mean has {mean} channels and std has {std}: give as many, or one number"
                 )
         return self
+
+    def effects(self, setting: Setting) -> Iterator[Effect]:
+        """Yield what the division leaves of the picture."""
+        most = max(self.std) if isinstance(self.std, tuple) else self.std
+
+        def passing(least: float) -> Any:
+            # Such numbers come from pixels of 0 to 255.
+            if most / 255 > 1 / least:
+                return None
+            return (tuple(item / 255 for item in self.std)
+                    if isinstance(self.std, tuple) else self.std / 255)  # fmt: skip
+
+        left = min(1.0, 1 / most)
+        yield Effect("min_content", "std", self.std, left, passing, left)
 
 
 @operation
@@ -117,12 +177,27 @@ class GaussianNoise:
         Literal["normalized", "pixel"], Field(description="space that sigma counts in")
     ] = "normalized"
     op: Literal["gaussian_noise"] = kind("gaussian_noise")
+    moves = False
 
     @field_validator("sigma")
     @classmethod
     def _sigma(cls, value: float | Interval) -> float | Interval:
         ordered(value if isinstance(value, tuple) else (value, value), "sigma", 0.0, 100.0)
         return value
+
+    def effects(self, setting: Setting) -> Iterator[Effect]:
+        """Yield what the noise leaves of the picture."""
+        bounds = self.sigma if isinstance(self.sigma, tuple) else (self.sigma, self.sigma)
+        signal = CONTRAST
+        for item in setting.policy.operations:
+            if isinstance(item, Normalize) and self.space == "normalized":
+                signal /= max(item.std) if isinstance(item.std, tuple) else item.std
+        ends = [noise_left(sigma, signal) for sigma in bounds]
+
+        def passing(least: float) -> Any:
+            return clamped(self.sigma, 0.0, rounded_down(signal * math.sqrt(1 / least - 1)))
+
+        yield Effect("min_content", "sigma", self.sigma, ends[1], passing, ends[0], self.p == 0)
 
 
 @operation
@@ -135,12 +210,22 @@ class SaltAndPepper:
     salt: Annotated[Unit, Field(description="share of them that turn white")] = 0.5
     p: Probability = 1.0
     op: Literal["salt_and_pepper"] = kind("salt_and_pepper")
+    moves = False
 
     @field_validator("amount")
     @classmethod
     def _amount(cls, value: float | Interval) -> float | Interval:
         ordered(value if isinstance(value, tuple) else (value, value), "amount", 0.0, 1.0)
         return value
+
+    def effects(self, setting: Setting) -> Iterator[Effect]:
+        """Yield what is left of the pixels."""
+        low, high = self.amount if isinstance(self.amount, tuple) else (self.amount,) * 2
+
+        def passing(least: float) -> Any:
+            return clamped(self.amount, 0.0, 1 - least)
+
+        yield Effect("min_content", "amount", self.amount, 1 - high, passing, 1 - low, self.p == 0)
 
 
 @operation
@@ -152,6 +237,15 @@ class LabelSmoothing:
 
     epsilon: Annotated[float, Field(ge=0, lt=1, description="share moved, from 0 to below 1")] = 0.1
     op: Literal["label_smoothing"] = kind("label_smoothing")
+    moves = False
+
+    def effects(self, setting: Setting) -> Iterator[Effect]:
+        """Yield nothing: the picture stays, and the label its largest share."""
+        yield from ()
+
+
+def _hidden(sides: Sequence[int], size: tuple[int, int]) -> int:
+    return math.prod(min(side, whole) for side, whole in zip(sides, size, strict=True))
 
 
 __all__ = [

@@ -4,7 +4,7 @@ import inspect
 import math
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from enum import Enum
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
@@ -15,6 +15,8 @@ from pydantic_core import ArgsKwargs
 from augfeed.errors import MissingExtraError, PolicyError
 from augfeed.policy.base import kind, operation
 from augfeed.policy.describe import shown, suggest
+from augfeed.policy.effects import Effect, Setting
+from augfeed.policy.foreign import effects_of, moves
 
 BIG = 2**63
 DEEPEST = 4  # lists within lists
@@ -138,6 +140,15 @@ class Kornia:
         if find_spec("kornia") is not None:
             build(self)
         return self
+
+    @property
+    def moves(self) -> bool:
+        """Whether pixels may change their places; of a class that is not known they may."""
+        return moves(self.name)
+
+    def effects(self, setting: Setting) -> Iterator[Effect]:
+        """Yield what the class may do to a label; all there is for one that is not known."""
+        yield from effects_of(self.name, self.arguments, setting)
 
     @property
     def arguments(self) -> dict[str, Any]:

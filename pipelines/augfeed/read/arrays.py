@@ -13,6 +13,7 @@ from augfeed.errors import InputError, InputTypeError
 from augfeed.read.decode import Channels
 from augfeed.read.indices import check_indices
 from augfeed.read.labels import Labels, check_classes, check_labels
+from augfeed.read.levels import clamped, slack
 
 Layout = Literal["NHWC", "NCHW"]
 
@@ -20,10 +21,11 @@ Layout = Literal["NHWC", "NCHW"]
 class ArraySource:
     """Pictures of one size in memory, with their labels.
 
-    `images` is a NumPy array or a CPU tensor, uint8 or float in [0, 1], `[N, H, W]`,
-    `[N, H, W, C]` or `[N, C, H, W]` with 1 or 3 channels. The side that is 1 or 3 is the channels;
-    only if both could be, `layout` must say. The attribute `images` is C-contiguous `[N, H, W, C]`,
-    uint8 or float32, and shares memory with the argument where it can; do not write to it.
+    `images` is a NumPy array or a CPU tensor, uint8 or float in [0, 1], but for rounding,
+    `[N, H, W]`, `[N, H, W, C]` or `[N, C, H, W]` with 1 or 3 channels. The side that is 1 or 3 is
+    the channels; only if both could be, `layout` must say. The attribute `images` is C-contiguous
+    `[N, H, W, C]`, uint8 or float32, and shares memory with the argument where it can; do not write
+    to it.
     `labels` are class numbers `[N]`, shares or flags `[N, K]`; `name` is a key of
     `augfeed.invariances.KNOWN`. Sample `i` is in row `rows(i)` of `images`: row `i`, unless `pick`
     chose others. Raises `InputError` or `InputTypeError`.
@@ -56,7 +58,7 @@ class ArraySource:
             array = array[..., None]
         if 0 in array.shape:
             raise InputError(f"images of shape {tuple(images.shape)} are empty: give at least one")
-        self.images = np.ascontiguousarray(_as_pixels(array))
+        self.images = np.ascontiguousarray(_as_pixels(array, slack(images.dtype)))
         self.classes = check_classes(classes)
         self.labels, self.num_classes = check_labels(labels, len(array), self.classes)
         self.channels = cast(Channels, array.shape[3])
@@ -164,7 +166,7 @@ def _layout(shape: tuple[int, ...], layout: Layout | None) -> Layout:
     return "NHWC" if last else "NCHW"
 
 
-def _as_pixels(array: NDArray[Any]) -> NDArray[Any]:
+def _as_pixels(array: NDArray[Any], allowed: float) -> NDArray[Any]:
     """Return pictures as uint8 or float32; raise if they are of another type or out of range."""
     if array.dtype == np.uint8:
         return array
@@ -173,12 +175,13 @@ def _as_pixels(array: NDArray[Any]) -> NDArray[Any]:
             f"images of dtype {array.dtype} are neither uint8 nor float: values from 0 to 255 "
             "convert with .astype(np.uint8)"
         )
-    lowest, highest = float(array.min()), float(array.max())
-    if np.isnan(lowest):
-        raise InputError("images contain NaN: remove those pictures, or np.nan_to_num(images)")
-    if not (lowest >= 0 and highest <= 1):
+    inside = clamped(array, allowed)
+    if inside is None:
+        lowest, highest = float(array.min()), float(array.max())
+        if np.isnan(lowest):
+            raise InputError("images contain NaN: remove those pictures, or np.nan_to_num(images)")
         raise InputError(
             f"images of dtype {array.dtype} lie in [{lowest:g}, {highest:g}], not in [0, 1]: "
             "divide values up to 255 by 255, or undo a normalisation (the policy does it)"
         )
-    return array.astype(np.float32, copy=False)
+    return inside.astype(np.float32, copy=False)

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 import simplejpeg
@@ -30,14 +30,13 @@ from PIL.ImageFile import ImageFile
 
 from augfeed.errors import ReadError
 from augfeed.memory import Memory
-from augfeed.read import jpeg
-from augfeed.read.exif import UPRIGHT, Picture, orientation, upright, upright_size
+from augfeed.read import jpeg, levels, png, tiff
+from augfeed.read.exif import UPRIGHT, Picture, stated, stated_by_xmp, upright, upright_size
 
 Channels = Literal[1, 3]
 MAX_PIXELS = 178_956_970  # declared by one file; Pillow's own limit
-READER = 1  # rises when the same file would give other pixels
+READER = 2  # rises when the same file would give other pixels
 MAX_SCANS = 100  # of a progressive JPEG: each goes over all pixels; encoders write about ten
-ORIENTATION_TAG = 0x0112
 
 # Pillow's `open` would warn of large pictures, through state that all threads share, and would try
 # formats that run other programs; so its readers are called here. TGA has no mark of its own.
@@ -83,7 +82,7 @@ def look(data: bytes, name: str, max_pixels: int = MAX_PIXELS) -> Look:
         header = _jpeg_header(data, name, max_pixels)
         return Look((header.height, header.width), header.held, header)
     with _guard(name), _open(data, name, max_pixels) as image:
-        held = _held(image, data)  # newer Pillow turns a TIFF then
+        held = _held(image, data)
         return Look((image.height, image.width), held, None)
 
 
@@ -112,12 +111,14 @@ def decode(
 
     Of several pictures in one file the first counts. Alpha is dropped, colour profiles are not
     applied; 16 bits are cut to the upper 8, floats must lie in [0, 1]. Raises `ReadError`, naming
-    the file, for what cannot be decoded in full, or declares more than `max_pixels` pixels.
+    the file, for what cannot be decoded in full, has no agreed white (integers that are signed or
+    have 32 bits), or declares more than `max_pixels` pixels.
     A JPEG is decoded into a block of `memory`.
     """
     if not data.startswith(jpeg.MAGIC):
         with _guard(name), _open(data, name, max_pixels) as image:
-            return upright(_pixels(image, channels), _held(image, data))
+            held = _held(image, data)
+            return upright(_pixels(image, channels), held)
     header = _jpeg_header(data, name, max_pixels)
     pixels = decode_jpeg(data, header, channels, memory or Memory())
     if pixels is None:  # rare encodings, and damage: Pillow says which, and what is wrong
@@ -178,6 +179,8 @@ def _guard(name: str) -> Iterator[None]:
         yield
     except ReadError:
         raise
+    except levels.Unfit as error:  # the file is as its writer meant it
+        raise ReadError(f"{name}: {error}") from error
     except Exception as error:  # Pillow raises some dozen types on broken files
         raise ReadError(f"{name}: cannot be decoded ({error}): {_REMOVE}") from error
 
@@ -185,6 +188,8 @@ def _guard(name: str) -> Iterator[None]:
 def _open(data: bytes, name: str, max_pixels: int = MAX_PIXELS) -> ImageFile:
     if not data:
         raise ReadError(f"{name}: is empty: {_REMOVE}")
+    if data.startswith(png.MAGIC):
+        data = png.without_words(data)
     reason = "is no picture in a format that is read"
     for kind, reader in _READERS.items():
         accept = Image.OPEN[kind][1]
@@ -197,20 +202,21 @@ def _open(data: bytes, name: str, max_pixels: int = MAX_PIXELS) -> ImageFile:
                 reason = f"has a broken {kind} header ({error})"
             continue
         _check_size(image.height, image.width, name, max_pixels)
+        if isinstance(image, TiffImagePlugin.TiffImageFile):
+            tiff.check(image)
+            tiff.prepare(image)
         return image
     raise ReadError(f"{name}: {reason}: {_REMOVE}, or convert it to JPEG or PNG")
 
 
 def _held(image: ImageFile, data: bytes) -> int:
+    # Before the picture is loaded.
     if isinstance(image, TiffImagePlugin.TiffImageFile):
-        if ORIENTATION_TAG in image.tag_v2:
-            _load(image)  # newer Pillow turns it then, and removes the tag
-        held = image.tag_v2.get(ORIENTATION_TAG, UPRIGHT)
-        return held if held in range(1, 9) else UPRIGHT
-    if "exif" not in image.info and image.format == "PNG" and b"eXIf" in data:
-        _load(image)  # the chunk may stand behind the pixels
-    block: bytes = image.info.get("exif", b"")
-    return orientation(block.removeprefix(b"Exif\0\0"))
+        return tiff.orientation(image)
+    if data.startswith(png.MAGIC):
+        return png.orientation(data)
+    found = stated(image.info.get("exif", b""))
+    return found or stated_by_xmp(image.info.get("xmp", b"")) or UPRIGHT
 
 
 def _load(image: ImageFile) -> None:
@@ -224,26 +230,21 @@ def _load(image: ImageFile) -> None:
 
 def _pixels(image: ImageFile, channels: Channels) -> Picture:
     _load(image)
-    mode = image.mode
+    mode, plain = image.mode, cast(Image.Image, image)
+    held = image if isinstance(image, TiffImagePlugin.TiffImageFile) else None
     if mode == "F" or mode.startswith("I"):
-        gray = _gray(np.array(image))
+        gray = tiff.gray(held) if held else _gray(np.array(image))
         return np.stack([gray] * channels, axis=2)
     image.info.pop("transparency", None)  # or `convert` would warn that it is dropped
-    plain: Image.Image = image
-    if mode not in ("L", "LA", "1", "RGB", "RGBA"):
+    if held and mode in ("P", "PA"):
+        plain = Image.fromarray(tiff.colors(held))
+    elif mode == "La":  # its colours are multiplied by alpha
+        plain = image.convert("LA")
+    elif mode not in ("L", "LA", "1", "RGB", "RGBA"):
         plain = image.convert("RGB")
     pixels: Picture = np.array(plain.convert("RGB" if channels == 3 else "L"))
     return pixels.reshape(plain.height, plain.width, channels)
 
 
 def _gray(values: NDArray[Any]) -> Picture:
-    """Return wide grey values as uint8: 16 bits to the upper 8, floats from 0 to 1 to 0 to 255."""
-    low, high = values.min(), values.max()
-    if values.dtype.kind == "f":
-        if not (low >= 0 and high <= 1):
-            raise ValueError(f"float values from {low} to {high} are not in [0, 1]")
-        scaled: Picture = np.rint(values * 255).astype(np.uint8)
-        return scaled
-    if not (low >= 0 and high <= 65535):
-        raise ValueError(f"values from {low} to {high} do not fit 16 bits")
-    return (values >> 8).astype(np.uint8)
+    return levels.of_floats(values) if values.dtype.kind == "f" else levels.of_integers(values)

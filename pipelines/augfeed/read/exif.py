@@ -1,5 +1,6 @@
 """How a picture was held: the EXIF orientation, and the array turned upright."""
 
+import re
 import struct
 
 import numpy as np
@@ -10,6 +11,8 @@ UPRIGHT = 1
 # Orientations in which the first row, or column, of the upright picture is the last one stored.
 _FROM_BELOW, _FROM_RIGHT = (3, 4, 7, 8), (2, 3, 6, 7)
 _ORIENTATION = 0x0112
+_MARK = b"Exif\0\0"
+_XMP = re.compile(rb'tiff:Orientation(?:="|>)([0-9])')
 _BYTE, _SHORT, _LONG = 1, 3, 4
 _FORMATS = {_BYTE: "B", _SHORT: "H", _LONG: "I"}
 
@@ -19,9 +22,19 @@ def orientation(block: bytes) -> int:
 
     A block that is broken, or states none or another number, counts as 1, upright.
     """
+    return stated(block) or UPRIGHT
+
+
+def stated(block: bytes) -> int | None:
+    """Return the orientation that an EXIF block states, None if it states none.
+
+    Any number but 1 to 8 counts as 1. The block may begin with the mark that it has in a JPEG.
+    """
+    while block.startswith(_MARK):
+        block = block.removeprefix(_MARK)
     order = {b"II": "<", b"MM": ">"}.get(block[:2])
     if order is None:
-        return UPRIGHT
+        return None
     try:
         (start,) = struct.unpack_from(order + "I", block, 4)
         (count,) = struct.unpack_from(order + "H", block, start)
@@ -32,7 +45,16 @@ def orientation(block: bytes) -> int:
                 return value if 1 <= value <= 8 else UPRIGHT
     except struct.error:
         pass
-    return UPRIGHT
+    return None
+
+
+def stated_by_xmp(text: bytes) -> int | None:
+    """Return the orientation that an XMP packet states, None if it states none."""
+    found = _XMP.search(text)
+    if found is None:
+        return None
+    value = int(found[1])
+    return value if 1 <= value <= 8 else UPRIGHT
 
 
 def upright_size(size: tuple[int, int], held: int) -> tuple[int, int]:

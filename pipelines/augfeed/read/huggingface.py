@@ -8,12 +8,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from augfeed.errors import InputError, ReadError
-from augfeed.read.decode import Channels, decode
+from augfeed.errors import InputError, PolicyError, ReadError
+from augfeed.policy import Policy
+from augfeed.read.decode import Channels, decode, picture_size
 from augfeed.read.exif import Picture
 from augfeed.read.indices import check_indices
 from augfeed.read.labels import Labels, check_classes, check_labels
 from augfeed.read.modes import mode_channels, picture_mode
+
+LOOKED_AT = 64  # pictures, to see whether all are of one size
 
 
 class HuggingFaceSource:
@@ -23,7 +26,8 @@ class HuggingFaceSource:
     (`ClassLabel`, or `Value` of integers); `columns` are their names, the second None without
     labels. Sample `i` is `data[i]`, with what `select`, `shuffle` and `train_test_split` did. The
     channels are those of the first picture; a picture with others raises `ReadError` when it is
-    read, unless the feature is `Image(mode="RGB")`. Raises `InputError` for other columns, for a
+    read, unless the feature is `Image(mode="RGB")`; so does one of another size, once `find_size`
+    has found that of all. Raises `InputError` for other columns, for a
     format or transform that was set, and for labels that are no classes.
     """
 
@@ -91,10 +95,15 @@ class HuggingFaceSource:
     def read(self, i: int) -> bytes:
         """Return the encoded picture `i`; raise `ReadError` if it cannot be read.
 
-        So it is, too, if the picture has other channels than the first.
+        So it is, too, if the picture has other channels, or another size, than the first.
         """
         data = self._encoded(i)
         channels = self._channels(data, i)
+        if self.sizes is not None and (size := picture_size(data, self.path(i))) != self.sizes:
+            raise ReadError(
+                f"{self.path(i)}: is of {size} pixels (height, width), and the first picture of "
+                f"{self.sizes}: give the policy a size, as random_resized_crop(size) does"
+            )
         if channels != self.channels:
             raise ReadError(
                 f"{self.path(i)}: has {channels} channels, and the first picture has "
@@ -102,6 +111,13 @@ class HuggingFaceSource:
                 f"data.cast_column({self.columns[0]!r}, Image(mode='RGB'))"
             )
         return data
+
+    def find_size(self) -> None:
+        """Set `sizes` to that of the first picture if some others, all over the data, have it."""
+        some = np.unique(np.linspace(0, len(self) - 1, LOOKED_AT).astype(np.int64)).tolist()
+        first = picture_size(self._encoded(0), self.path(0))
+        if all(picture_size(self._encoded(i), self.path(i)) == first for i in some):
+            self.sizes = first
 
     def image(self, i: int) -> Picture:
         """Return picture `i` whole, decoded, uint8 `[h, w, C]`; raise `ReadError` if it is not."""
@@ -138,6 +154,16 @@ class HuggingFaceSource:
         held = self._column[int(self._rows[i])].as_py() or {}
         data: bytes | None = held.get("bytes")
         return _read_file(held.get("path"), self.path(i)) if data is None else data
+
+
+def with_size(source: Any, policy: Policy) -> Any:
+    """Return a source; if it is of Hugging Face and the policy needs to know, with its size."""
+    if isinstance(source, HuggingFaceSource) and source.sizes is None:
+        try:
+            policy.size()
+        except PolicyError:
+            source.find_size()
+    return source
 
 
 def _refuse_format(data: Any) -> None:
@@ -190,4 +216,4 @@ def _read_file(path: str | None, name: str) -> bytes:
         ) from error
 
 
-__all__ = ["HuggingFaceSource"]
+__all__ = ["HuggingFaceSource", "with_size"]

@@ -5,12 +5,13 @@ from typing import NamedTuple
 import numpy as np
 
 from augfeed.kernels.markers import find_exif, read_markers
-from augfeed.read.exif import UPRIGHT, orientation
+from augfeed.read.exif import UPRIGHT, stated, stated_by_xmp
 
 MAGIC = b"\xff\xd8\xff"
 # Start-of-frame markers.
 _HUFFMAN = frozenset((0xC0, 0xC1, 0xC2))
 _PROGRESSIVE = frozenset((0xC2, 0xC6, 0xCA, 0xCE))
+_XMP = b"http://ns.adobe.com/xap/1.0/\0"
 _START_OF_SCAN = b"\xff\xda"
 _END_OF_IMAGE = b"\xff\xd9"
 # A block of 64 pixels takes a bit at least in each scan that it occurs in; a progressive picture
@@ -61,8 +62,15 @@ def read_header(data: bytes) -> Header | None:
     kind, height, width, components, unit, scan, shown = read_markers(values)
     if not height * width * components:
         return None
-    held, (exif, end) = UPRIGHT, find_exif(values, 2)
-    while exif and (held := orientation(data[exif:end])) == UPRIGHT:  # another may tell
+    held, (exif, end) = None, find_exif(values, 2)
+    while exif and held in (None, UPRIGHT):  # another may tell
+        held = stated(data[exif:end]) or held
         exif, end = find_exif(values, end)
+    held = held or _stated_by_xmp(data, scan) or UPRIGHT
     return Header(height, width, components, held, kind in _HUFFMAN, kind in _PROGRESSIVE,
                   unit, scan, scan > 0 and shown == components)  # fmt: skip
+
+
+def _stated_by_xmp(data: bytes, end: int) -> int | None:
+    at = data.rfind(_XMP, 0, end)
+    return stated_by_xmp(data[at : at + int.from_bytes(data[at - 2 : at])]) if at >= 6 else None

@@ -33,8 +33,9 @@ def check_labels(
     Class numbers become int64 `[N]`; a column `[N, 1]` of them is one too. Shares from 0 to 1
     become float32 `[N, K]`, and so do flags (integers or booleans) of exactly one class in every
     row; other flags stand for any number of classes and become bool `[N, K]`. The number of
-    classes is that of `classes`, else K, else the largest number + 1. Raises `InputError` or
-    `InputTypeError`.
+    classes is that of `classes`, else K, else the largest number + 1. A number below 0, such as -1
+    or -100 for a sample without a class, is no class: what makes shares of labels refuses it.
+    Raises `InputError` or `InputTypeError`.
     """
     if labels is None:
         return None, len(classes) if classes else None
@@ -62,20 +63,22 @@ def _as_array(labels: Any) -> NDArray[Any]:
             "classes, labels = np.unique(names, return_inverse=True)"
         )
     if array.ndim not in (1, 2):
-        raise InputTypeError(f"labels of shape {array.shape} are not [N] or [N, K]: {_KINDS}")
+        raise InputTypeError(
+            f"labels of shape {array.shape} are not [N] or [N, K]: {_KINDS}; masks and points are "
+            "taken from a data set whose samples hold them"
+        )
     return array
 
 
-def _numbers(array: NDArray[Any], classes: tuple[str, ...] | None) -> tuple[NDArray[np.int64], int]:
+def _numbers(
+    array: NDArray[Any], classes: tuple[str, ...] | None
+) -> tuple[NDArray[np.int64], int | None]:
     if array.dtype.kind == "f":
         raise InputTypeError(
             f"labels of dtype {array.dtype} and shape {array.shape} are no class numbers: "
             "convert them with .astype(np.int64), or give shares [N, K]"
         )
-    lowest, highest = int(array.min()), int(array.max())
-    if lowest < 0:
-        row = int(np.argmin(array))
-        raise InputError(f"labels[{row}]={lowest} is negative: class numbers count from 0")
+    highest = int(array.max())
     known = len(classes) if classes else highest + 1
     if highest >= known:
         row = int(np.argmax(array))
@@ -83,7 +86,7 @@ def _numbers(array: NDArray[Any], classes: tuple[str, ...] | None) -> tuple[NDAr
             f"labels[{row}]={highest} is a label without class: classes has {known} names, for "
             f"labels 0 to {known - 1}; add the missing names"
         )
-    return np.ascontiguousarray(array, np.int64), known
+    return np.ascontiguousarray(array, np.int64), known if known > 0 else None
 
 
 def _shares(

@@ -14,7 +14,6 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from augfeed.errors import InputError
 from augfeed.read.places import cache_folder
 
 VERSION = 2  # of what is kept; another one is not read
@@ -69,8 +68,6 @@ def kept(
     Where nothing can be written, nothing is kept; a file that is broken is made anew.
     """
     path = _path(key)
-    if path is None:
-        return scan()
     with suppress(OSError, ValueError, TypeError, KeyError, RecursionError):
         held = json.loads(path.read_text())
         if held["version"] == VERSION and held["key"] == key and valid(held["found"]):
@@ -100,12 +97,9 @@ def settled(folders: Iterable[tuple[str, list[int]]]) -> bool:
         return False
 
 
-def _path(key: str) -> Path | None:
+def _path(key: str) -> Path:
     name = hashlib.sha256(key.encode(errors="surrogateescape")).hexdigest()[:32]
-    try:
-        return cache_folder("listings") / f"{name}.json"
-    except InputError:  # there is no home folder
-        return None
+    return cache_folder("listings") / f"{name}.json"
 
 
 def _write(path: Path, text: str) -> None:

@@ -167,12 +167,14 @@ class TarSource:
 class _File:
     # An open shard, closed when nobody holds it: a thread may read from one that was put away.
 
+    _close = staticmethod(os.close)  # found even where the interpreter ends and globals are gone
+
     def __init__(self, path: str) -> None:
         self.number = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
 
     def __del__(self) -> None:
-        if hasattr(self, "number"):
-            os.close(self.number)
+        if "number" in self.__dict__:
+            self._close(self.number)
 
 
 class _Files:

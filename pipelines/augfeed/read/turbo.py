@@ -3,39 +3,56 @@
 No Python package offers that: simplejpeg and PyTurboJPEG decode whole pictures. libjpeg-turbo does,
 and Pillow brings one along; its functions are called here. Whether they are there, have the
 interface that is expected and yield the very pixels of a whole decode is tried once in a process,
-on a picture made for it. Where they do not, whole pictures are decoded.
+on pictures made for it. Where they do not, whole pictures are decoded; so they are where nobody has
+tried this (`_unknown_platform`), or where the environment variable `AUGFEED_JPEG_CROP` is 0.
 """
 
 import ctypes
 import io
 import math
+import os
+import platform
+import sys
 import threading
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
-from PIL import Image, _imaging
+from PIL import Image
 
-from augfeed.kernels import scanlines
 from augfeed.kernels.cut import columns
 from augfeed.plan import Windows
 from augfeed.read import jpeg
 from augfeed.read.exif import Picture
 
+if TYPE_CHECKING:
+    from augfeed.kernels.scanlines import Addresses
+
+SWITCH = "AUGFEED_JPEG_CROP"
 Box = tuple[int, int, int, int]
 _LEAST, _MOST = 1 << 20, 1 << 23  # bytes that a thread keeps for windows
 _TRIED = (97, 131)  # (height, width): no multiples of 16
 _TRIED_BOX = (33, 35, 41, 50)
+# Where integers and pointers are passed as `kernels.scanlines` does it, and structures are laid out
+# as it has them.
+_SYSTEMS = ("linux", "darwin")
+_MACHINES = ("x86_64", "amd64", "aarch64", "arm64")
+_SIZES = {ctypes.c_void_p: 8, ctypes.c_size_t: 8, ctypes.c_long: 8, ctypes.c_int: 4}
+_JUMPS = ("_setjmp", "_longjmp")  # compiled code that lacks one would end the process
 
 
 class Functions(NamedTuple):
-    """libjpeg's functions, by their numbers in the memory of a call, and ours that it calls."""
+    """libjpeg's functions, by their numbers in the memory of a call, and ours that it calls.
+
+    `loops` is the module `kernels.scanlines`.
+    """
 
     found: dict[int, int]
     set_errors: int
-    ours: scanlines.Addresses
+    ours: "Addresses"
+    loops: Any
 
 
 class Window(NamedTuple):
@@ -82,7 +99,7 @@ def decode_frames(
     )  # fmt: skip
     done = np.zeros(len(files), np.bool_)
     memory, held = _call_memory(functions), _held()
-    scanlines.decode_frames(
+    functions.loops.decode_frames(
         memory, functions.ours.decode, table, windows.box, windows.resized, windows.offset, held,
         frames, done,
     )  # fmt: skip
@@ -106,7 +123,7 @@ def _decode(
     pixels = _pixels((height, count, channels))
     memory, file = _call_memory(functions), np.frombuffer(data, np.uint8)
     decode, place = functions.ours.decode, (top, first)
-    done = scanlines.decode_window(memory, decode, file, scale, place, pixels)
+    done = functions.loops.decode_window(memory, decode, file, scale, place, pixels)
     return Window(pixels, first) if done else None
 
 
@@ -130,6 +147,7 @@ def _call_memory(functions: Functions) -> NDArray[np.int64]:
     # A thread's own, as a structure for errors in it keeps its address.
     words: NDArray[np.int64] | None = getattr(_local, "words", None)
     if words is None:
+        scanlines = functions.loops
         words = np.zeros(scanlines.WORDS, np.int64)
         words[scanlines.BASE] = words.ctypes.data
         for number, address in functions.found.items():
@@ -163,25 +181,54 @@ class _Library:
         return self._functions
 
     def _look(self) -> Functions | None:
-        if ctypes.sizeof(ctypes.c_void_p) != 8:
-            self.reason = "pointers of this machine have not 8 bytes"
+        self.reason = _switched_off() or _unknown_platform() or ""
+        if self.reason:
             return None
         try:
-            # Whatever Pillow was linked with is found through its own module.
-            pillow = ctypes.CDLL(_imaging.__file__)
-            found = {number: _address(pillow, name) for number, name in scanlines.FUNCTIONS.items()}
-            errors = _address(pillow, "jpeg_std_error")
-        except (AttributeError, OSError) as error:
-            self.reason = f"Pillow's libjpeg cannot be called ({error})"
-            return None
-        functions = Functions(found, errors, scanlines.addresses())
-        if not _proven(functions):
+            functions = _found()
+            if _proven(functions):
+                return functions
             self.reason = "Pillow's libjpeg decodes a window otherwise than a whole picture"
-            return None
-        return functions
+        except Exception as error:  # whatever another Pillow, Numba or LLVM raises
+            self.reason = f"Pillow's libjpeg cannot be called ({error})"
+        return None
 
 
 _library = _Library()
+
+
+def _switched_off() -> str | None:
+    value = os.environ.get(SWITCH, "")
+    if value in ("", "1"):
+        return None
+    return f"{SWITCH}=0 turns it off" if value == "0" else f"{SWITCH}={value!r} is neither 0 nor 1"
+
+
+def _unknown_platform() -> str | None:
+    # Before any symbol is looked for.
+    machine = platform.machine().lower()
+    if sys.platform not in _SYSTEMS or machine not in _MACHINES or sys.byteorder != "little":
+        return f"it has not been tried on {sys.platform} {machine}"
+    for kind, size in _SIZES.items():
+        if ctypes.sizeof(kind) != size:
+            return f"{kind.__name__} has not {size} bytes here"
+    return None
+
+
+def _found() -> Functions:
+    # These are imported here, as what is private to Pillow, or new in Numba, may change.
+    from PIL import _imaging
+
+    process = ctypes.CDLL(None)
+    for name in _JUMPS:
+        _address(process, name)
+    from augfeed.kernels import scanlines
+
+    # Whatever Pillow was linked with is found through its own module.
+    pillow = ctypes.CDLL(_imaging.__file__)
+    found = {number: _address(pillow, name) for number, name in scanlines.FUNCTIONS.items()}
+    errors = _address(pillow, "jpeg_std_error")
+    return Functions(found, errors, scanlines.addresses(), scanlines)
 
 
 def _address(library: ctypes.CDLL, name: str) -> int:
@@ -190,24 +237,34 @@ def _address(library: ctypes.CDLL, name: str) -> int:
     return address
 
 
-def _trial() -> bytes:
+def _trials() -> Iterator[bytes]:
     # Blots of many colours: smoothing across columns, and from line to line, changes every pixel.
     blots = np.frombuffer(bytes(k * k * 89 % 251 for k in range(13 * 17 * 3)), np.uint8)
-    picture = Image.fromarray(blots.reshape(13, 17, 3)).resize(_TRIED[::-1])
-    file = io.BytesIO()
-    picture.save(file, "JPEG", quality=90, subsampling="4:2:0")
-    return file.getvalue()
+    color = Image.fromarray(blots.reshape(13, 17, 3)).resize(_TRIED[::-1])
+    for picture, options in (
+        (color, {"subsampling": "4:2:0"}),
+        (color, {"subsampling": "4:4:4"}),
+        (color, {"subsampling": "4:2:2", "restart_marker_blocks": 3}),
+        (color.convert("L"), {}),
+    ):
+        file = io.BytesIO()
+        picture.save(file, "JPEG", quality=90, **options)
+        yield file.getvalue()
 
 
 def _proven(functions: Functions) -> bool:
-    data = _trial()
+    return all(_proven_by(functions, data) for data in _trials())
+
+
+def _proven_by(functions: Functions, data: bytes) -> bool:
     header = jpeg.read_header(data)
     assert header is not None
-    for scale in (1, 2):
+    for scale, channels in ((1, 3), (2, 3), (1, 1)):
         height, width = (-(-side // scale) for side in _TRIED)
-        whole = simplejpeg.decode_jpeg(data, min_height=height, min_width=width)
+        space = "RGB" if channels == 3 else "GRAY"
+        whole = simplejpeg.decode_jpeg(data, space, min_height=height, min_width=width)
         top, left, rows, columns = (side // scale for side in _TRIED_BOX)
-        made = _decode(functions, data, header, (top, left, rows, columns), scale, 3)
+        made = _decode(functions, data, header, (top, left, rows, columns), scale, channels)
         if made is None:
             return False
         shown = made.pixels[:, left - made.left :][:, :columns]

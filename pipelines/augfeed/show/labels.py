@@ -23,7 +23,7 @@ class Share:
 
 def class_name(label: int, classes: Sequence[str] | None) -> str:
     """Return the name of a class, or its number in words; a name of digits alone is quoted."""
-    if classes is None:
+    if classes is None or label < 0:
         return f"class {label}"
     name = classes[label]
     return repr(name) if name.isdigit() else name

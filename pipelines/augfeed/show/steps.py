@@ -8,6 +8,7 @@ from augfeed.plan import Plan
 from augfeed.policy import (
     Affine,
     Border,
+    Color,
     ColorJitter,
     Cutout,
     GaussianNoise,
@@ -106,22 +107,27 @@ def geometry_steps(plan: Plan, row: int) -> Iterator[Step]:
 def color_steps(plan: Plan, row: int, channels: int) -> Iterator[Step]:
     """Yield what changed the colours of a row."""
     for operation in plan.policy.operations:
-        match operation:
-            case ColorJitter():
-                yield _jittered(plan, operation, row, channels)
-                continue
-            case Grayscale():
-                done = "turned to grey" if channels == 3 else "grey already"
-            case Invert():
-                done = "every value x became 1 - x"
-            case Posterize(bits=bits):
-                done = f"the {bits} highest of 8 bits kept"
-            case Solarize(threshold=threshold):
-                done = f"values from {threshold:g} on inverted"
-            case _:
-                continue
+        if not isinstance(operation, Color):
+            continue
+        if isinstance(operation, ColorJitter):
+            yield _jittered(plan, operation, row, channels)
+            continue
+        done = _recoloured(operation, channels)
         applied = bool(drawn(plan, operation.op, row)["applied"])
         yield Step("colour", operation.op, done if applied else "", "", operation.p, applied)
+
+
+def _recoloured(operation: Grayscale | Invert | Posterize | Solarize, channels: int) -> str:
+    # An operation without words here is an error of the type checker.
+    match operation:
+        case Grayscale():
+            return "turned to grey" if channels == 3 else "grey already"
+        case Invert():
+            return "every value x became 1 - x"
+        case Posterize(bits=bits):
+            return f"the {bits} highest of 8 bits kept"
+        case Solarize(threshold=threshold):
+            return f"values from {threshold:g} on inverted"
 
 
 def later_steps(plan: Plan, row: int) -> Iterator[Step]:

@@ -39,7 +39,7 @@ def findings_table(findings: Sequence[Finding], title: str) -> Table:
     for item in findings:
         effect = "" if item.worst is None else _number(item.worst)
         if isinstance(item.worst, float):
-            effect = f"{'at least' if item.rule == 'min_crop' else 'up to'} {effect}"
+            effect = f"{'at least' if item.rule.startswith('min_') else 'up to'} {effect}"
         given = escape(f"{item.operation}({item.parameter}={item.value!r})")
         table.add_row(given, effect, f"{item.rule}={_number(item.bound)}", verdicts[item.ok])
     return table
@@ -49,7 +49,8 @@ def findings_table(findings: Sequence[Finding], title: str) -> Table:
 def patience(console: Console, what: str) -> Iterator[None]:
     """Show what is being done, and after some seconds why it may take long."""
     reason = f"{what} ({FIRST_TIME})"
-    with console.status(what) as status:
+    spinner = "dots" if console.encoding.startswith("utf") else "line"
+    with console.status(what, spinner=spinner) as status:
 
         def explain() -> None:
             if console.is_terminal:

@@ -27,9 +27,12 @@ class Description(BaseModel):
 
     dataset: Annotated[Name, Field(description="name of a data set that the service has mounted")]
     policy: Annotated[Policy, Field(description="what is done to pictures and labels")]
-    seed: Annotated[int, Field(ge=0, lt=2**64, description="seed of every decision")] = 0
+    seed: Annotated[
+        int, Field(ge=0, lt=2**64, strict=True, description="seed of every decision")
+    ] = 0
     batch_size: Annotated[
-        int, Field(ge=1, le=65536, description="samples of a batch, of all ranks together")
+        int,
+        Field(ge=1, le=65536, strict=True, description="samples of a batch, of all ranks together"),
     ] = 1
     shuffle: Annotated[bool, Field(description="whether each epoch has an order of its own")] = True
     drop_last: Annotated[

@@ -1,14 +1,17 @@
 """Collate functions of the caller's, and errors that name their cure."""
 
+from functools import partial
 from typing import Any
 
 import pytest
 import torch
 from PIL import Image
-from torch.utils.data import default_collate
+from torch.utils.data import TensorDataset, default_collate, default_convert
+from torch.utils.data._utils.collate import collate, default_collate_fn_map
 
 from augfeed import DataLoader
 from augfeed.errors import InputError, InputTypeError
+from augfeed.feed.choice import GuardedCollate
 from tests.augfeed.feed.test_general import (
     COUNT,
     LABELS,
@@ -27,6 +30,44 @@ from tests.augfeed.feed.test_general import (
 def as_dict(samples: list[Any]) -> dict[str, Any]:
     return {"pixel_values": torch.stack([s[0] for s in samples]),
             "labels": torch.tensor([s[1] for s in samples])}  # fmt: skip
+
+
+# Torch's own function, given as people give it.
+TABLE = {"collate_fn_map": default_collate_fn_map}
+DEFAULTS: dict[str, Any] = {
+    "itself": default_collate,
+    "partial": partial(default_collate),
+    "of a partial": partial(partial(default_collate)),
+    "with its table": partial(collate, **TABLE),
+    "of another loader": GuardedCollate(default_collate),
+}
+OTHERS: dict[str, Any] = {
+    "a function around it": lambda samples: default_collate(samples),
+    "another table": partial(collate, collate_fn_map={**default_collate_fn_map, str: print}),
+    "no table": partial(collate),
+    "as it is": default_convert,
+}
+
+
+@pytest.mark.parametrize("given", DEFAULTS)
+def test_torchs_own_collate_function_is_the_same_as_none(given: str) -> None:
+    data = TensorDataset(torch.from_numpy(PIXELS).permute(0, 3, 1, 2), LABELS)
+    options: dict[str, Any] = {"policy": MIXED, "seed": 3, "shuffle": True, "num_classes": 5}
+    loader: DataLoader[Any] = DataLoader(data, 12, collate_fn=DEFAULTS[given], **options)
+    assert loader.lane == "native"
+    assert_same(list(loader), list(DataLoader(data, 12, **options)))
+    general: DataLoader[Any] = DataLoader(
+        Samples(pair, chw), 12, collate_fn=DEFAULTS[given], **options
+    )
+    assert_same(list(general), list(DataLoader(Samples(pair, chw), 12, **options)))
+    assert DEFAULTS[given] is DataLoader(data, 12, collate_fn=DEFAULTS[given]).collate_fn
+
+
+@pytest.mark.parametrize("given", OTHERS)
+def test_any_other_collate_function_sees_the_samples(given: str) -> None:
+    data = TensorDataset(torch.from_numpy(PIXELS).permute(0, 3, 1, 2), LABELS)
+    loader: DataLoader[Any] = DataLoader(data, 12, collate_fn=OTHERS[given], policy=PLAIN)
+    assert loader.lane == "general"
 
 
 def test_a_collate_function_may_give_another_form() -> None:
@@ -92,7 +133,7 @@ def test_two_pictures_ask_for_image_key() -> None:
     data = Samples(lambda picture, label: (picture, picture, label), chw)
     with pytest.raises(InputError, match="image_key=0"):
         batches(data)
-    found = batches(data, image_key=0)
+    found = batches(data, image_key=0, passive=[1])
     assert torch.equal(found[0][0], native()[0][0])
     assert found[0][1].dtype == torch.uint8
 

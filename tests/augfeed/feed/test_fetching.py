@@ -71,8 +71,13 @@ WHOLE: dict[str, tuple[Callable[[Any, Any], Any], dict[str, Any], Any, Any]] = {
     "list": (lambda x, y: [x, y], {}, 0, 1),
     "dict": (lambda x, y: {"image": x, "label": y, "id": ["a"] * len(y)}, {}, "image", "label"),
     "HWC arrays": (lambda x, y: (x.permute(0, 2, 3, 1).numpy(), y.numpy()), {}, 0, 1),
-    "two stacks": (lambda x, y: (x * 0, x, y), {"image_key": 1}, 1, 2),
-    "last": (lambda x, y: (y, x * 0, x), {"image_key": -1, "label_key": 0}, 2, 0),
+    "two stacks": (lambda x, y: (x * 0, x, y), {"image_key": 1, "passive": 0}, 1, 2),
+    "last": (
+        lambda x, y: (y, x * 0, x),
+        {"image_key": -1, "label_key": 0, "passive": [1]},
+        2,
+        0,
+    ),
     "list of labels": (lambda x, y: (x, y.tolist()), {"label_key": 1}, 0, 1),
     "collated": (
         lambda x, y: (x, y),
@@ -96,7 +101,7 @@ def test_whole_batches_of_pictures_alone_are_mixed_alone() -> None:
 
 def test_whole_batches_without_channels_are_taken_where_the_key_says_so() -> None:
     expected = whole(lambda x, y: (x[:, :1], y))
-    found = whole(lambda x, y: (x[:, 0], x[:, 1], y), image_key=0)
+    found = whole(lambda x, y: (x[:, 0], x[:, 1], y), image_key=0, passive=[1])
     assert_same([[b[0], b[2]] for b in found], expected)
     with pytest.raises(InputError, match="if they have no channels"):
         whole(lambda x, y: (x[:, 0], y))

@@ -183,7 +183,7 @@ def test_a_grey_picture_of_floats_is_taken_where_the_key_says_so() -> None:
 
 def test_a_mask_beside_the_picture_is_no_second_picture() -> None:
     masks = Samples(lambda p, label: {"image": p, "mask": p[0], "label": label}, chw)
-    found = batches(masks)
+    found = batches(masks, passive="mask")
     assert_same([[b["image"], b["label"]] for b in found], native())
     assert found[0]["mask"].dtype == torch.uint8
 

@@ -132,6 +132,14 @@ def test_flags_of_any_number_of_classes_become_bool(labels: Any) -> None:
     np.testing.assert_array_equal(source.labels, labels)
 
 
+def test_numbers_below_zero_are_labels_without_a_class() -> None:
+    source = ArraySource(ZEROS, [0, -1, 2, -100])
+    assert source.labels is not None and source.labels.tolist() == [0, -1, 2, -100]
+    assert source.num_classes == 3
+    assert ArraySource(ZEROS, [-1] * 4).num_classes is None
+    assert ArraySource(ZEROS, [-1] * 4, classes="ab").num_classes == 2
+
+
 def test_without_labels_there_are_no_classes() -> None:
     source = ArraySource(ZEROS)
     assert (source.labels, source.num_classes, source.classes, source.name) == (None,) * 4
@@ -142,7 +150,6 @@ def test_without_labels_there_are_no_classes() -> None:
     ("labels", "classes", "kind", "message"),
     [
         ([0, 1, 2], None, InputError, "labels has 3 entries for 4 images"),
-        ([0, -1, 2, 1], None, InputError, r"labels\[1\]=-1 is negative"),
         ([0, 1, 3, 1], "abc", InputError, r"labels\[2\]=3 is a label without class: .* 3 names"),
         ([0.0, 1.0, 2.0, 1.0], None, InputTypeError, r"dtype float64 .*astype\(np\.int64\)"),
         (["a", "b", "a", "b"], None, InputTypeError, r"np\.unique"),

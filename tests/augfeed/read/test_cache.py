@@ -21,8 +21,6 @@ from augfeed.read.cache import ram as ram_module
 from augfeed.read.cache.ram import RamPictures
 from augfeed.read.cache.room import available_memory
 
-pytestmark = pytest.mark.timeout(60)
-
 Pixels = NDArray[np.uint8]
 
 

@@ -6,9 +6,10 @@ import os
 import resource
 import shutil
 import signal
-import time
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -22,14 +23,11 @@ from augfeed.read.cache.pack import MAGIC, RECORD, checks
 from tests.augfeed.read.test_cache import Pixels, in_child, picture
 from tests.augfeed.read.test_cache_disk import KEY, SIZES, disk, files, fill, found
 
-pytestmark = [
-    pytest.mark.timeout(60),
-    pytest.mark.skipif(not hasattr(os, "fork"), reason="written with forked processes"),
-]
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="written with forked processes")
 
 
-def killed(work: Callable[[], Any], seconds: float | None = None) -> None:
-    """Have a forked process work until it kills itself, or is killed after some seconds."""
+def killed(work: Callable[[], Any], when: Callable[[], Any] | None = None) -> None:
+    """Have a forked process work until it kills itself, or is killed when something returns."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         child = os.fork()
@@ -38,8 +36,8 @@ def killed(work: Callable[[], Any], seconds: float | None = None) -> None:
             work()
         finally:
             os._exit(3)
-    if seconds is not None:
-        time.sleep(seconds)
+    if when is not None:
+        when()
         os.kill(child, signal.SIGKILL)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
 
@@ -79,19 +77,33 @@ def test_writer_killed_at_a_write_loses_that_picture_alone(
 
 
 def test_pictures_stay_right_when_writers_are_killed_at_any_moment(tmp_path: Path) -> None:
+    told, tells = os.pipe()
+
     def work() -> None:
         cache = disk(tmp_path, 1 << 30)
         for k in count():
-            cache.put(str(k), large(k))
+            if cache.get(str(k)) is None:
+                os.write(tells, b".")
+                cache.put(str(k), large(k))
 
-    for seconds in np.random.default_rng(1).uniform(0.01, 0.06, 8):
-        killed(work, float(seconds))
+    def begun(pictures: int) -> None:
+        for _ in range(pictures):
+            os.read(told, 1)
+
+    for pictures in np.random.default_rng(1).integers(2, 9, 8):
+        killed(work, partial(begun, pictures))
+        os.set_blocking(told, False)
+        with suppress(BlockingIOError):
+            os.read(told, 1 << 16)  # what it told since
+        os.set_blocking(told, True)
+    os.close(told)
+    os.close(tells)
     cache = disk(tmp_path)
     kept = 0
     while (view := cache.get(str(kept))) is not None:
         np.testing.assert_array_equal(view, large(kept))
         kept += 1
-    assert kept >= 5
+    assert kept >= 8
 
 
 def large(k: int) -> Pixels:

@@ -21,8 +21,6 @@ from augfeed.read.cache import device as device_module
 from augfeed.read.cache.device import DevicePictures, fits
 from tests.augfeed.read.test_cache import picture, work_side_by_side
 
-pytestmark = pytest.mark.timeout(60)
-
 Pixels = NDArray[np.uint8]
 SIZE = (23, 31)
 

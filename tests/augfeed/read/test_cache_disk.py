@@ -1,6 +1,7 @@
 """Decoded pictures on disk: shared by processes, whatever happens to writers and files."""
 
 import json
+import math
 import os
 import pickle
 import signal
@@ -18,11 +19,9 @@ from augfeed.read.cache.disk import DiskPictures, Key
 from augfeed.read.cache.known import BAD, GOOD, Known
 from augfeed.read.cache.pack import RECORD
 from tests.augfeed.read.test_cache import in_child, picture, work_side_by_side
+from tests.waiting import HANG
 
-pytestmark = [
-    pytest.mark.timeout(60),
-    pytest.mark.skipif(not hasattr(os, "fork"), reason="written with forked processes"),
-]
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="written with forked processes")
 
 KEY = Key(8, 3, "reader 1")
 SIZES = [picture(k).size for k in range(100)]
@@ -179,7 +178,7 @@ def test_two_processes_see_what_the_other_writes(tmp_path: Path) -> None:
             cache.refresh()
             assert found(cache, range(100)) == list(range(first + 20))
         other.stdin.close()
-        assert other.wait(20) == 0
+        assert other.wait(HANG) == 0
     assert len(files(tmp_path, ".pack")) == 2
 
 
@@ -188,6 +187,7 @@ def test_get_looks_for_what_others_wrote_after_a_pause(
 ) -> None:
     cache = disk(tmp_path)
     fill(tmp_path, range(3))
+    monkeypatch.setattr(cache, "_next", math.inf)
     assert found(cache, range(3)) == []  # so as not to look at every miss
     monkeypatch.setattr(cache, "_next", 0.0)
     assert found(cache, range(5)) == [0, 1, 2]

@@ -25,6 +25,7 @@ from augfeed.read.dali import DaliDecoder, available, fits
 from augfeed.read.decode import Channels, decode
 from augfeed.read.exif import upright_size
 from augfeed.read.jpeg import read_header
+from tests.waiting import HANG
 
 needs_dali = pytest.mark.skipif(available() is not None, reason=f"{available()}")
 
@@ -201,7 +202,6 @@ def without_scan(file: bytes) -> bytes:
 
 
 @needs_dali
-@pytest.mark.timeout(60)
 @pytest.mark.parametrize("as_on_gpu", [False, True])
 def test_broken_files_are_named_and_change_no_other_frame(as_on_gpu: bool) -> None:
     asked = batch(helds=[1, 8])
@@ -233,7 +233,6 @@ def test_damage_within_a_scan_gives_the_pixels_that_the_cpu_reader_gives() -> No
 
 
 @needs_dali
-@pytest.mark.timeout(60)
 @pytest.mark.parametrize("as_on_gpu", [False, True])
 def test_many_threads_get_the_frames_that_they_asked_for_from_one_pipeline(
     as_on_gpu: bool, monkeypatch: pytest.MonkeyPatch
@@ -277,7 +276,6 @@ def test_a_call_that_was_interrupted_leaves_nothing_to_the_next() -> None:
 
 
 @needs_dali
-@pytest.mark.timeout(60)
 def test_a_copy_and_a_closed_decoder_start_anew() -> None:
     one = Batch.of([jpeg()], [next(views(SIZE))])
     decoder = DaliDecoder(CPU, 2, 3, SIZE, as_on_gpu=True)
@@ -296,7 +294,6 @@ def _in_child(one: Batch) -> Pixels:
 
 
 @needs_dali
-@pytest.mark.timeout(60)
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows does not fork")
 def test_a_forked_process_makes_frames(monkeypatch: pytest.MonkeyPatch) -> None:
     one = Batch.of([jpeg()], [next(views(SIZE))])
@@ -305,7 +302,7 @@ def test_a_forked_process_makes_frames(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(globals(), "_decoder", decoder)
     pool: Pool
     with multiprocessing.get_context("fork").Pool(1) as pool:
-        np.testing.assert_array_equal(pool.apply_async(_in_child, (one,)).get(30), expected)
+        np.testing.assert_array_equal(pool.apply_async(_in_child, (one,)).get(HANG), expected)
     np.testing.assert_array_equal(one.frames(decoder), expected)
 
 

@@ -9,13 +9,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image as Pillow
 from torch.utils.data import Subset
 
-from augfeed.errors import InputError, ReadError
+from augfeed import DataLoader, Pipeline, parse_policy
+from augfeed.errors import InputError, PolicyError, ReadError
 from augfeed.read.datasets import Recognised, native_source
 from augfeed.read.encoded import EncodedSource
-from augfeed.read.huggingface import HuggingFaceSource
+from augfeed.read.huggingface import HuggingFaceSource, with_size
 from augfeed.read.modes import mode_channels, picture_mode
 
 RNG = np.random.default_rng(0)
@@ -214,7 +216,6 @@ def test_a_broken_picture_is_named() -> None:
         ({"features": {**CATS, "label": Value("string")}}, "holds no class numbers"),
         ({"features": {**CATS, "label": Value("float32")}}, "holds no class numbers"),
         ({"label": [0, None, 1, 0]}, "its column 'label' lacks 1 labels"),
-        ({"label": [0, -1, 1, 0]}, "labels[1]=-1 is negative"),
         ({"indices": []}, "the data set is empty"),
         ({"image": rows(b"xx", *FILES[1:])}, "data[0]['image']: is no picture"),
         ({"image": [{"bytes": None, "path": "https://a.b/c.png"}, *rows(*FILES[1:])]}, "not on"),
@@ -326,3 +327,37 @@ def test_threads_may_read_side_by_side(real: Any) -> None:
     for thread in threads:
         thread.join()
     assert not wrong
+
+
+# One size of all, or none
+
+
+def pictures(*sizes: tuple[int, int]) -> Any:
+    files = rows(*(encoded(size=size) for size in sizes))
+    return Dataset({"image": Image()}, image=files)
+
+
+@pytest.mark.parametrize("policy", ["", "hflip | normalize(0.5, 0.25)", "resize(4) | cutout(2)"])
+def test_pictures_of_one_size_need_no_crop(policy: str) -> None:
+    loader: Any = DataLoader(pictures(*[(6, 5)] * 9), 4, policy=policy)
+    shape = (4, 4) if "resize" in policy else (5, 6)
+    assert loader.lane == "native"
+    assert [len(batch["image"]) for batch in loader] == [4, 4, 1]
+    assert {batch["image"].shape[2:] for batch in loader} == {torch.Size(shape)}
+    assert Pipeline(found(pictures((6, 5))).source, loader.pipeline.policy).size == shape
+
+
+@pytest.mark.parametrize("odd", [0, 1, 40, 99])
+def test_pictures_of_other_sizes_need_one(odd: int) -> None:
+    sizes = [(6, 5)] * 100
+    sizes[odd] = (5, 6)
+    with pytest.raises((PolicyError, ReadError), match=r"random_resized_crop\(size\)"):
+        list(DataLoader(pictures(*sizes), 4, policy="hflip"))
+    assert len(list(DataLoader(pictures(*sizes), 4, policy="center_crop(4)"))) == 25
+
+
+def test_where_the_policy_gives_a_size_pictures_may_have_any() -> None:
+    source: Any = found(pictures((6, 5), (6, 5))).source
+    assert with_size(source, parse_policy("center_crop(4)")).sizes is None
+    assert with_size(source, parse_policy("hflip")).sizes == (5, 6)
+    assert source.pick([1]).sizes == (5, 6)

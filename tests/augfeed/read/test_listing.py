@@ -2,7 +2,7 @@
 
 import json
 import os
-import time
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,8 @@ from augfeed.read import listing
 from augfeed.read import tree as tree_module
 from augfeed.read.folder import FolderSource
 from augfeed.read.places import cache_folder
+
+AGES = count(1)  # seconds since 1970
 
 
 @pytest.fixture
@@ -28,9 +30,9 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def age(folder: Path) -> None:
-    """Make folders old enough to be trusted."""
+    """Make folders old enough to be trusted, and other than they were."""
+    when = next(AGES)
     for place, _, _ in os.walk(folder):
-        when = time.time() - 60
         os.utime(place, (when, when))
 
 
@@ -76,7 +78,10 @@ def test_a_folder_that_changed_a_moment_ago_is_not_kept(
 ) -> None:
     seen = scans(monkeypatch)
     (root / "a" / "9.jpg").touch()
+    monkeypatch.setattr(listing, "SETTLED", 3600 * 10**9)  # this test takes less
     assert len(paths(root)) == len(paths(root)) == 4 and len(seen) == 2
+    age(root)
+    assert len(paths(root)) == len(paths(root)) == 4 and len(seen) == 3
 
 
 def test_quick_scans_are_not_kept(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ from augfeed.errors import InputError
 from augfeed.read.cache import Cache
 from augfeed.read.labels import check_classes
 from augfeed.read.listing import kept
-from augfeed.read.places import cache_folder
+from augfeed.read.places import asked_folder
 
 POLICY = "resize(4) | center_crop(4)"
 
@@ -53,7 +53,7 @@ def test_without_a_home_folder_listings_are_not_kept_and_a_cache_says_what_to_se
     monkeypatch.setattr(os.path, "expanduser", os.fspath)  # so does it where no home is known
     assert kept("key", lambda found: True, lambda: [1], slow=0.0) == [1]
     with pytest.raises(InputError, match="set the environment variable AUGFEED_CACHE"):
-        cache_folder("pictures")
+        asked_folder("pictures", "cache='disk'")
     assert not os.listdir()
 
 

@@ -17,7 +17,6 @@ from augfeed.read import dali, whole
 from augfeed.read.dali import available
 
 needs_dali = pytest.mark.skipif(available() is not None, reason=f"{available()}")
-pytestmark = pytest.mark.timeout(120)
 POLICY = "random_resized_crop(32) | hflip | one_of([mixup(1.0), cutmix])"
 # Mean absolute difference, of 255, between DALI's steps on a GPU and the CPU reader: at the edges
 # of a window DALI repeats the border pixel, and where the window has pixels to spare the CPU reader

@@ -1,18 +1,21 @@
 """Normalisation layers as one setting: over which axes a layer takes its mean and variance."""
 
-from typing import Literal, get_args
+from typing import get_args
 
+import torch
 from torch import nn
 
 from augfeed.errors import InputError
+from augfeed_trainer.recipe import Norm as Norm
 
-Norm = Literal["batch", "instance", "group", "layer", "none"]
 GROUPS = 32  # of the paper; fewer channels than that come in pairs or alone
 
 # Learned scales and shifts, and what they belong to: never penalised, never noisy.
 NORMS = (
     nn.BatchNorm1d, nn.BatchNorm2d, nn.InstanceNorm2d, nn.GroupNorm, nn.LayerNorm,
 )  # fmt: skip
+BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
+INSTANCE_NORMS = (nn.InstanceNorm1d, nn.InstanceNorm2d)
 
 
 def norm_2d(norm: Norm, channels: int) -> nn.Module:
@@ -54,6 +57,33 @@ def norm_1d(norm: Norm, features: int) -> nn.Module:
             )
         case _:
             return nn.Identity()
+
+
+def check_values(network: nn.Module, shape: tuple[int, int, int], count: int) -> None:
+    """Raise `InputError` if a norm of the network gets one value to take mean and variance of, in
+    batches of `count` pictures `(channels, height, width)`."""
+
+    def look(module: nn.Module, given: tuple[torch.Tensor, ...]) -> None:
+        batch = isinstance(module, BATCH_NORMS)
+        if given[0][0, 0].numel() * (count if batch else 1) < 2:
+            cure = "batch_size=2 or more, more pictures" if batch else "larger pictures"
+            raise InputError(
+                f"norm={'batch' if batch else 'instance'!r} takes a mean and a variance, and gets "
+                f"one value somewhere in batches of shape {(count, *shape)}: use {cure}, or "
+                "norm='layer' or 'group'"
+            )
+
+    norms = [item for item in network.modules() if isinstance(item, BATCH_NORMS + INSTANCE_NORMS)]
+    hooks = [item.register_forward_pre_hook(look) for item in norms]
+    try:
+        network.eval()  # statistics stay as they are
+        with torch.no_grad():
+            if norms:
+                network(torch.zeros(1, *shape))
+    finally:
+        network.train()
+        for hook in hooks:
+            hook.remove()
 
 
 def check_norm(norm: Norm) -> Norm:

@@ -32,10 +32,10 @@ def write_report(found: Found, folder: Path, points: list[Point] | None = None) 
     assert found.recipe is not None
     folder.mkdir(parents=True, exist_ok=True)
     recipe = json.dumps(found.recipe.model_dump(mode="json"), indent=1)
-    (folder / "recipe.json").write_text(recipe + "\n")
+    (folder / "recipe.json").write_text(recipe + "\n", encoding="utf-8")
     (folder / "report.json").write_text(json.dumps(_json(found, points)) + "\n")
     path = folder / "report.html"
-    path.write_text(_page(found, recipe, points))
+    path.write_text(_page(found, recipe, points), encoding="utf-8")
     return path
 
 

@@ -7,6 +7,7 @@ from augfeed.errors import AugfeedError, InvarianceError
 from augfeed.policy.check import check_policy
 from augfeed_trainer.data import Data
 from augfeed_trainer.recipe import Recipe
+from augfeed_trainer.train import network_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,8 @@ def techniques(
             policy = recipe.augmentation()
             if data.name is not None:
                 check_policy(policy, data.name)
+            if technique.group == "norm":
+                network_of(recipe, data)
         except InvarianceError as error:
             refused.append(Refused(technique.name, _first_line(error)))
         except AugfeedError as error:

@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args
 from augfeed.errors import InputError, InputTypeError
 from augfeed.integers import whole_number
 from augfeed.policy import Policy, Resize
-from augfeed.read.places import cache_folder, expanded
+from augfeed.read.places import asked_folder, expanded
 
 Kind = Literal["ram", "disk", "gpu"]
 LONGEST = 65535  # pixels of a side
@@ -44,6 +44,8 @@ class Cache:
         if self.side is not None and self.side > LONGEST:
             raise InputError(f"side={self.side!r} is more than {LONGEST}: give a smaller side")
         if self.folder is None:
+            if self.kind == "disk":
+                self.place()
             return
         if not isinstance(self.folder, str | os.PathLike) or not os.fspath(self.folder):
             raise InputTypeError(f"folder={self.folder!r} is not a path: give a folder's path")
@@ -57,7 +59,7 @@ class Cache:
         """Return the folder of a cache on disk."""
         if self.folder is not None:
             return Path(expanded(self.folder))
-        return cache_folder("pictures")
+        return asked_folder("pictures", "cache='disk'")
 
 
 def cache_of(value: Any) -> Cache | None:

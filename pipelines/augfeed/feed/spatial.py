@@ -1,0 +1,254 @@
+"""Parts of a sample that should move with its picture: masks, boxes, points, further pictures."""
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from itertools import islice, pairwise
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from augfeed.errors import InputError, InputTypeError
+from augfeed.feed.samples import Path, describe, is_sequence, take
+from augfeed.policy import Policy
+from augfeed.targets import SLACK
+
+# Words of a name that tell of places in the picture, in the singular: of lists of places, of boxes,
+# which have at least four numbers, and of maps, which have at least two dimensions.
+_PLACES = frozenset((
+    "centroid", "contour", "coord", "coordinate", "corner", "gaze", "joint", "keypoint", "kp",
+    "kpt", "landmark", "point", "poly", "polygon", "polyline", "pose", "rle", "segm",
+    "segmentation", "skeleton", "vertex",
+))  # fmt: skip
+_BOXES = frozenset((
+    "anchor", "bbox", "bndbox", "box", "cuboid", "cxcywh", "obb", "quad", "rect", "rectangle",
+    "roi", "xywh", "xyxy",
+))  # fmt: skip
+_MAPS = frozenset((
+    "alpha", "bitmap", "depth", "depthmap", "disparity", "edge", "flow", "heatmap", "mask",
+    "matte", "normal", "panoptic", "parsing", "saliency", "seg", "segmap", "semantic", "semseg",
+    "superpixel", "trimap",
+))  # fmt: skip
+# What a name ends with whose spatial word only says what is counted, named or measured.
+_ABOUT = frozenset((
+    "area", "category", "class", "confidence", "count", "embedding", "feature", "file", "filename",
+    "flag", "id", "index", "label", "length", "logit", "name", "num", "number", "path", "prob",
+    "probability", "score", "size", "type", "url", "valid", "visibility", "weight",
+))  # fmt: skip
+_KNOWN = _PLACES | _BOXES | _MAPS | _ABOUT
+_KINDS = ("Mask", "BoundingBoxes", "KeyPoints")  # of torchvision.tv_tensors
+_PLAIN = (int, float, str, bytes, type(None), np.number)
+LEAST_SIDE = 8  # of a map that is a whole number of times smaller or larger than its picture
+_FEW = 64  # items of a list that are looked at one by one
+_SIDES = 4  # the fewest numbers of a box
+_POINTS = (2, 3, 4)  # numbers of a point, or of a box
+_LIKE_POINTS = "like points or boxes"
+
+Passive = tuple[Any, ...]
+
+
+def passive_of(given: Any) -> Passive:
+    """Return the fields of `passive=` as names, positions and paths (tuples of them).
+
+    One name or position may stand alone, several come as a list; raises `InputTypeError`.
+    """
+    if given is None:
+        return ()
+    several = isinstance(given, Iterable) and not isinstance(given, str | bytes)
+    fields = tuple(given) if several else (given,)
+    for field in fields:
+        keys = field if isinstance(field, tuple) else (field,)
+        for key in keys:
+            if isinstance(key, bool) or not isinstance(key, str | int | np.integer):
+                raise InputTypeError(
+                    f"passive={given!r} names no fields: give names or positions, as in "
+                    "passive=['mask'] or passive=[1]"
+                )
+    return fields
+
+
+@dataclass(frozen=True, slots=True)
+class Still:
+    """Looks for parts that a policy would leave behind.
+
+    `moving` are the operations that move pixels; without any, nothing is looked for. `passive`
+    names the parts that may stay as they are.
+    """
+
+    moving: tuple[str, ...] = ()
+    passive: Passive = ()
+
+    @classmethod
+    def under(cls, policy: Policy, passive: Any) -> "Still":
+        """Return the watch for a policy, and `passive=` as it was given."""
+        return cls(policy.moving, passive_of(passive))
+
+    def check(
+        self, sample: Any, image: Path, size: tuple[int, int], name: Callable[[str], str],
+        *, softened: Path | None = None,
+    ) -> None:  # fmt: skip
+        """Raise `InputError` for a part that belongs to places in the picture.
+
+        `size` is the `(height, width)` of the picture, which is at `image`; `name` puts the sample
+        to a part, for messages; `softened` is where labels are that become shares, and are held
+        against what those may be.
+        """
+        if not self.moving or _is_plain(sample, image):
+            return
+        for path, why in _found(sample, (), image, size):
+            if not self._may_stay(sample, path) and (path != softened or why != _LIKE_POINTS):
+                raise InputError(self._message(sample, path, why, name))
+
+    def _may_stay(self, sample: Any, path: Path) -> bool:
+        return any(
+            (isinstance(field, str) and field in path)
+            or _leads(sample, field if isinstance(field, tuple) else (field,), path)
+            for field in self.passive
+        )
+
+    def _message(self, sample: Any, path: Path, why: str, name: Callable[[str], str]) -> str:
+        names = [key for key in path if isinstance(key, str)]
+        field = names[-1] if names else path[0]
+        shown = repr(path[0] if len(path) == 1 else path)
+        return (
+            f"{name(f'part {shown}')} is {describe(take(sample, path))}, {why}, and "
+            f"{' and '.join(map(repr, self.moving))} would move the picture alone: leave out what "
+            "moves pixels (or the part), or say that it may stay as it is, with "
+            f"passive=[{field!r}]"
+        )
+
+
+def _is_plain(sample: Any, image: Path) -> bool:
+    # Most samples are a picture and numbers or texts, which a glance tells.
+    if len(image) != 1 or type(sample) not in (tuple, list, dict):
+        return False
+    parts = sample.items() if isinstance(sample, dict) else enumerate(sample)
+    return all(key == image[0] or isinstance(part, _PLAIN) for key, part in parts)
+
+
+def _leads(sample: Any, keys: tuple[Any, ...], path: Path) -> bool:
+    # Positions may count from the end, and the fields of a named tuple have one each.
+    if len(keys) > len(path):
+        return False
+    for key, part in zip(keys, path, strict=False):
+        names = getattr(sample, "_fields", range(len(sample)) if is_sequence(sample) else None)
+        if names is not None and not isinstance(key, str):
+            key = names[key] if -len(names) <= key < len(names) else None
+        if key != part:
+            return False
+        sample = take(sample, (part,))
+    return True
+
+
+def _found(part: Any, path: Path, image: Path, size: tuple[int, int]) -> Iterator[tuple[Path, str]]:
+    # Yields the path and the reason of all that could be about places.
+    if path == image or isinstance(part, _PLAIN):
+        return
+    if why := _why(part, path, size):
+        yield path, why
+    elif isinstance(part, Mapping):
+        for key, inner in part.items():
+            yield from _found(inner, (*path, key), image, size)
+    elif is_sequence(part):
+        names = getattr(part, "_fields", range(len(part)))
+        for key, inner in zip(names, islice(part, _FEW), strict=False):
+            yield from _found(inner, (*path, key), image, size)
+
+
+def _why(part: Any, path: Path, size: tuple[int, int]) -> str:
+    # Why a part is held to be about places, "" for what is not.
+    kind: type = type(part)
+    if _is_tv(kind):
+        return "which torchvision moves with its picture"
+    if isinstance(part, Image.Image):
+        return "a further picture"
+    if isinstance(part, Mapping):
+        return "a mask as run lengths" if {"size", "counts"} <= part.keys() else ""
+    shape = _shape(part)
+    if not shape:
+        return ""
+    name = next((key for key in reversed(path) if isinstance(key, str)), "")
+    tells = _tells(name)
+    flat = len(shape) == 1
+    if (
+        tells == "places"
+        or (tells == "boxes" and not (flat and 0 < shape[0] < _SIDES))
+        or (tells == "map" and not flat)
+    ):
+        return f"whose name {name!r} tells of places in the picture"
+    pairs = list(pairwise(shape))
+    if size in pairs:
+        return "of the size of the picture"
+    if tells == "about" or isinstance(part, list | tuple):
+        return ""
+    if any(_in_proportion(pair, size) for pair in pairs):
+        return "a whole number of times smaller or larger than the picture"
+    return _LIKE_POINTS if _are_points(part) else ""
+
+
+def _shape(part: Any) -> tuple[int, ...]:
+    # Of nested lists of numbers, as far as the first item of each tells; else ().
+    if isinstance(part, torch.Tensor | np.ndarray):
+        return tuple(part.shape)
+    shape: list[int] = []
+    while isinstance(part, list | tuple) and not hasattr(part, "_fields") and len(shape) < 4:
+        shape.append(len(part))
+        if not part:
+            return tuple(shape)
+        part = part[0]
+    return tuple(shape) if isinstance(part, int | float | np.number) else ()
+
+
+def _in_proportion(shape: tuple[int, int], size: tuple[int, int]) -> bool:
+    if min(*shape, *size) < LEAST_SIDE:
+        return False
+    small, large = sorted((shape, size))
+    times, rest = divmod(large[0], small[0])
+    return rest == 0 and large[1] == times * small[1]
+
+
+def _are_points(part: Any) -> bool:
+    # Rows of 2 to 4 floats that are no shares of a whole.
+    if part.ndim != 2 or part.shape[1] not in _POINTS or not len(part):
+        return False
+    if not (part.is_floating_point() if isinstance(part, torch.Tensor) else part.dtype.kind == "f"):
+        return False
+    return bool((abs(part.sum(-1) - 1) > SLACK).any() or (part < 0).any())
+
+
+@cache
+def _is_tv(kind: type) -> bool:
+    return any(
+        cls.__name__ == "TVTensor" or (cls.__name__ in _KINDS and "tv_tensor" in cls.__module__)
+        for cls in kind.__mro__
+    )
+
+
+@cache
+def _tells(name: str) -> str:
+    words = _words(name)
+    if words and words[-1] in _ABOUT:
+        return "about"
+    for tells, known in (("places", _PLACES), ("boxes", _BOXES), ("map", _MAPS)):
+        if known & {*words}:
+            return tells
+    return ""
+
+
+def _words(name: str) -> list[str]:
+    apart = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
+    return [_singular(word) for word in re.findall(r"[a-z]+", apart)]
+
+
+def _singular(word: str) -> str:
+    for end, instead in (("", ""), ("ices", "ex"), ("ies", "y"), ("es", ""), ("s", "")):
+        single = word.removesuffix(end) + instead
+        if word.endswith(end) and single in _KNOWN:
+            return single
+    return word
+
+
+__all__ = ["Passive", "Still", "passive_of"]

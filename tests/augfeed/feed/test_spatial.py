@@ -1,0 +1,253 @@
+"""Parts of a sample that belong to places in the picture: refused where the picture would move."""
+
+from collections import namedtuple
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch.utils.data import Dataset, IterableDataset, TensorDataset
+
+from augfeed import DataLoader
+from augfeed.errors import InputError, InputTypeError
+from augfeed.feed.spatial import Still, passive_of
+from augfeed.notation import parse_policy
+from augfeed.policy import OPERATIONS
+
+COUNT, HIGH, WIDE = 10, 12, 16
+PICTURE = torch.arange(3 * HIGH * WIDE, dtype=torch.uint8).view(3, HIGH, WIDE)
+FLIP, LIGHT = "hflip(p=1.0)", "jitter(0.2) | normalize(0.5, 0.5) | noise(0.1)"
+Named = namedtuple("Named", "image keypoints")
+
+
+class TVTensor(torch.Tensor):
+    """What all of torchvision's tv_tensors are, by name."""
+
+
+class Own(Dataset[Any]):
+    def __init__(self, sample: Any) -> None:
+        self.sample = sample
+
+    def __len__(self) -> int:
+        return COUNT
+
+    def __getitem__(self, i: int) -> Any:
+        return self.sample
+
+
+class Stream(IterableDataset[Any]):
+    def __init__(self, sample: Any) -> None:
+        self.sample = sample
+
+    def __iter__(self) -> Any:
+        return iter([self.sample] * COUNT)
+
+
+def first(data: Any, policy: str = FLIP, batch_size: int | None = 4, **options: Any) -> Any:
+    return next(iter(DataLoader(data, batch_size, policy=policy, seed=0, **options)))
+
+
+def zeros(*shape: int) -> torch.Tensor:
+    return torch.zeros(shape, dtype=torch.int64)
+
+
+# Fields that belong to places, by name, and some values that such fields have.
+NAMES = (
+    "mask", "masks", "gt_mask", "maskRCNN", "segmentation", "seg_map", "semseg", "depth",
+    "depth_maps", "optical_flow", "heatmaps", "trimap", "disparity",
+)  # fmt: skip
+PLACES = (
+    "box", "boxes", "bbox", "bboxes", "gt_boxes", "boxes_xyxy", "keypoint", "keypoints",
+    "keypointsXY", "landmarks", "landmarks_68", "polygons", "joints", "vertices", "points",
+)  # fmt: skip
+SPATIAL: dict[str, Any] = {
+    **{name: {"image": PICTURE, name: zeros(5, 7), "label": 1} for name in NAMES},
+    **{name: {"image": PICTURE, name: zeros(4), "label": 1} for name in PLACES},
+    "boxes as lists": {"image": PICTURE, "bbox": [[1, 2, 3, 4]]},
+    "no box": {"image": PICTURE, "boxes": []},
+    "many boxes": {"image": PICTURE, "boxes": [[1, 2, 3, 4]] * 40},
+    "run lengths": {"image": PICTURE, "target": {"size": [12, 16], "counts": b"a"}},
+    "nested": (PICTURE, {"labels": zeros(1), "boxes": torch.ones(1, 4)}),
+    "nested twice": {"image": PICTURE, "objects": {"bbox": [[1.0, 2, 3, 4]], "category": [1]}},
+    "listed": (PICTURE, [{"id": 1, "segmentation": [[1.0, 2.0, 3.0]]}]),
+    "named tuple": Named(PICTURE, torch.ones(2, 2)),
+    "mask in a tuple": (PICTURE, zeros(HIGH, WIDE)),
+    "array": (PICTURE, np.zeros((HIGH, WIDE), bool)),
+    "mask of one channel": (PICTURE, zeros(1, HIGH, WIDE)),
+    "channels last": (PICTURE, np.zeros((HIGH, WIDE, 1), np.int32)),
+    "stack of masks": (PICTURE, 1, zeros(5, HIGH, WIDE)),
+    "a list of masks": (PICTURE, 1, [zeros(HIGH, WIDE)]),
+    "nested lists": (PICTURE, [[0] * WIDE] * HIGH),
+    "the weight of each pixel": {"image": PICTURE, "weight": torch.ones(HIGH, WIDE)},
+    "half the size": (PICTURE.repeat(1, 2, 2), zeros(HIGH, WIDE)),
+    "points without a name": (PICTURE, torch.tensor([[3.0, 4.0], [9.0, 2.0]])),
+    "boxes without a name": (PICTURE, 1, np.array([[0.0, 0.0, 0.5, 1.0]])),
+    "PIL": {"image": PICTURE, "other": Image.new("L", (5, 5))},
+    "tv tensor": (PICTURE, torch.zeros(3).as_subclass(TVTensor)),
+}
+
+
+@pytest.mark.parametrize("name", SPATIAL)
+def test_what_belongs_to_places_is_refused_where_the_picture_moves(name: str) -> None:
+    key = 0 if isinstance(SPATIAL[name], tuple) else "image"
+    data = Own(SPATIAL[name])
+    with pytest.raises(InputError, match=r"sample 0 .*'horizontal_flip'.*passive=\["):
+        first(data, image_key=key, collate_fn=lambda samples: samples)
+
+
+@pytest.mark.parametrize("name", sorted({*SPATIAL} - {"PIL", "tv tensor", "no box"}))
+def test_what_belongs_to_places_passes_where_nothing_moves_or_it_is_said_to_stay(name: str) -> None:
+    sample = SPATIAL[name]
+    data = Own(sample)
+    stock = next(iter(torch.utils.data.DataLoader(data, 4)))
+    fields = sample._fields if isinstance(sample, Named) else (
+        list(sample) if isinstance(sample, dict) else range(1, len(sample)))  # fmt: skip
+    for options in ({"policy": LIGHT}, {"policy": FLIP, "passive": list(fields)},
+                    {"policy": "hflip(p=0.0) | rotate(30, p=0.0)"}):  # fmt: skip
+        assert alike(first(data, **options), stock)
+
+
+def alike(found: Any, other: Any, *, top: bool = True) -> bool:
+    # The same but for the picture, the first part.
+    if isinstance(other, dict):
+        other, found = list(other.values()), [found[key] for key in other]
+    if isinstance(other, list | tuple):
+        pairs = list(zip(found, other, strict=True))[int(top) :]
+        return all(alike(a, b, top=False) for a, b in pairs)
+    return torch.equal(found, other) if isinstance(other, torch.Tensor) else found == other
+
+
+# What samples have besides, which says nothing of places.
+OTHER: dict[str, Any] = {
+    "class": 3, "shares": torch.full((5,), 0.2), "several": torch.tensor([True, False]),
+    "id": "000123", "score": 0.5, "ids": zeros(HIGH), "of the length of a side": torch.rand(WIDE),
+    "words": ["a", "b"], "embedding": torch.rand(7, 5), "heads": torch.full((2, 4), 0.25),
+    "mask_path": "a.png", "num_boxes": 3, "box_labels": zeros(3), "depth": 0.25,
+    "mask": torch.tensor([True, False, True]), "attention_mask": zeros(9), "flow": "left",
+    "image_size": zeros(2), "box": (1, 2.5), "keypoint_scores": torch.rand(4), "pose_id": zeros(1),
+    "caption": "a mask", "boxes": 4,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OTHER)
+def test_what_says_nothing_of_places_passes(name: str) -> None:
+    held = {name: OTHER[name]}
+    for sample in ({"image": PICTURE, **held}, {"image": PICTURE, "inner": held}):
+        stock = next(iter(torch.utils.data.DataLoader(Own(sample), 4)))
+        assert alike(first(Own(sample)), stock)
+
+
+@pytest.mark.parametrize("policy", [
+    "random_crop(8)", "resize(8)", "center_crop(8)", "random_resized_crop(8)", "vflip", "rotate(5)",
+    "translate", "scale", "shear", "perspective", "cutmix", "mixup", "one_of([mixup, cutmix])",
+    "random_crop((12, 16), p=0.0)",
+])  # fmt: skip
+def test_every_operation_that_moves_pixels_is_named(policy: str) -> None:
+    name = parse_policy(policy).operations[0].op
+    with pytest.raises(InputError, match=f"'{name}'"):
+        first(Own((PICTURE, zeros(HIGH, WIDE))), policy)
+
+
+STILL = {
+    "border", "color_jitter", "cutout", "gaussian_noise", "grayscale", "invert", "label_smoothing",
+    "normalize", "posterize", "random_erasing", "salt_and_pepper", "solarize",
+}  # fmt: skip
+
+
+def test_every_operation_says_whether_it_moves_pixels() -> None:
+    kornia = {"kornia"}
+    moving = {name for name, cls in OPERATIONS.items() if name not in kornia and cls.moves}
+    assert moving | STILL | kornia == {*OPERATIONS}
+    assert not moving & STILL
+
+
+def test_stages_of_kornia_move_pixels_unless_they_are_known_not_to() -> None:
+    pytest.importorskip("kornia")
+    still = ("RandomBrightness", "RandomGaussianNoise", "RandomHue", "RandomEqualize")
+    moving = ("RandomHorizontalFlip", "RandomElasticTransform", "RandomThinPlateSpline")
+    for names, expected in ((still, ()), (moving, ("kornia",))):
+        for name in names:
+            assert parse_policy(f'kornia("{name}", p=0.5)').moving == expected
+            assert parse_policy(f'kornia("{name}", p=0.0)').moving == ()
+
+
+LANES: dict[str, Callable[[], tuple[Any, dict[str, Any]]]] = {
+    "TensorDataset": lambda: (
+        TensorDataset(PICTURE.repeat(COUNT, 1, 1, 1), zeros(COUNT, HIGH, WIDE)), {}
+    ),
+    "points of a TensorDataset": lambda: (
+        TensorDataset(PICTURE.repeat(COUNT, 1, 1, 1), torch.ones(COUNT, 5, 2)), {}
+    ),
+    "arrays": lambda: ((np.zeros((COUNT, HIGH, WIDE, 3), np.uint8),
+                        np.zeros((COUNT, HIGH, WIDE), np.int64)), {}),
+    "workers": lambda: (Own((PICTURE, zeros(HIGH, WIDE))), {"num_workers": 2}),
+    "stream": lambda: (Stream((PICTURE, zeros(HIGH, WIDE))), {}),
+    "stream in workers": lambda: (Stream((PICTURE, zeros(HIGH, WIDE))), {"num_workers": 2}),
+    "alone": lambda: (Own((PICTURE, zeros(HIGH, WIDE))), {"batch_size": None}),
+    "whole batches": lambda: (
+        Own((PICTURE.repeat(4, 1, 1, 1), zeros(4, HIGH, WIDE))),
+        {"batch_size": None, "sampler": [[0, 1, 2, 3]]},
+    ),
+    "boxes in whole batches": lambda: (
+        Own({"x": PICTURE.repeat(4, 1, 1, 1), "boxes": torch.ones(4, 4)}),
+        {"batch_size": None, "sampler": [[0, 1, 2, 3]]},
+    ),
+    "collate_fn": lambda: (
+        Own((PICTURE, zeros(HIGH, WIDE))),
+        {"collate_fn": lambda samples: tuple(map(torch.stack, zip(*samples, strict=True)))},
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("lane", LANES)
+def test_masks_are_refused_in_every_lane(lane: str) -> None:
+    data, options = LANES[lane]()
+    with pytest.raises(InputError, match=r"passive=\[|masks"):
+        first(data, **options)
+
+
+def test_whole_batches_may_have_as_many_rows_as_the_picture_has() -> None:
+    many = Own((PICTURE.repeat(HIGH, 1, 1, 1), torch.rand(HIGH, WIDE)))
+    assert len(first(many, batch_size=None, sampler=[list(range(HIGH))])[1]) == HIGH
+
+
+def test_every_sample_is_looked_at() -> None:
+    class Late(Own):
+        def __getitem__(self, i: int) -> Any:
+            return {"image": PICTURE, "target": {"boxes": [[1, 2, 3, 4]]} if i == 3 else {}}
+
+    with pytest.raises(InputError, match=r"'boxes'.* of sample 3"):
+        first(Late(None), collate_fn=lambda samples: samples)
+
+
+@pytest.mark.parametrize(
+    "passive", ["boxes", ["boxes"], [1], 1, [-1], [("target", "boxes")], [(1, "boxes")], {"boxes"}]
+)
+def test_a_field_is_said_to_stay_by_name_position_or_path(passive: Any) -> None:
+    pair = namedtuple("pair", "image target")
+    first(Own(pair(PICTURE, {"boxes": torch.ones(1, 4)})), passive=passive)
+
+
+@pytest.mark.parametrize("passive", ["box", [0], [-2], 7, [("boxes", "target")], []])
+def test_no_other_field_is_said_to_stay(passive: Any) -> None:
+    with pytest.raises(InputError, match=r"passive=\['boxes'\]"):
+        first(Own((PICTURE, {"boxes": torch.ones(1, 4)})), passive=passive)
+
+
+@pytest.mark.parametrize("passive", [True, 1.5, [None], [b"mask"], [("a", 2.5)], object()])
+def test_what_names_no_field_is_refused_at_once(passive: Any) -> None:
+    with pytest.raises(InputTypeError, match=r"passive=.* names no fields"):
+        DataLoader(Own((PICTURE, 1)), policy=LIGHT, passive=passive)
+
+
+def test_nothing_is_looked_for_under_a_policy_that_moves_nothing() -> None:
+    still = Still.under(parse_policy(LIGHT), None)
+    assert still.moving == passive_of(None) == ()
+    still.check(object(), (), (1, 1), str)  # not even at the sample
+
+
+def test_a_loader_without_a_policy_passes_everything() -> None:
+    data = Own((PICTURE, zeros(HIGH, WIDE)))
+    assert torch.equal(next(iter(DataLoader(data, 4)))[1], zeros(4, HIGH, WIDE))

@@ -1,0 +1,101 @@
+"""Terminals of every encoding: names that one lacks are spelled out, and no command ends."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+NAMES = ("cat", "été", "собака", "猫")
+COMMAND = "from augfeed.cli import main; main()"
+# What the environment says, and in which encoding the output then is.
+TERMINALS = {
+    "ascii": ({"PYTHONIOENCODING": "ascii"}, "ascii"),
+    "latin-1": ({"PYTHONIOENCODING": "latin-1"}, "latin-1"),
+    "cp1252": ({"PYTHONIOENCODING": "cp1252"}, "cp1252"),
+    "utf-8": ({"PYTHONIOENCODING": "utf-8"}, "utf-8"),
+    "C": ({"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}, "ascii"),
+}
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("photos")
+    for name in NAMES:
+        (root / name).mkdir()
+        Image.new("RGB", (40, 40), (200, 2, 3)).save(root / name / "a.jpg")
+    return root
+
+
+def run(terminal: str, *arguments: object) -> tuple[int, str, str]:
+    environment, encoding = TERMINALS[terminal]
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("PYTHONIO")}
+    done = subprocess.run(
+        [sys.executable, "-c", COMMAND, *map(str, arguments)],
+        env={**kept, **environment}, capture_output=True, timeout=200,
+    )  # fmt: skip
+    return done.returncode, done.stdout.decode(encoding), done.stderr.decode(encoding)
+
+
+def spelled(text: str, terminal: str) -> str:
+    encoding = TERMINALS[terminal][1]
+    return text.encode(encoding, errors="backslashreplace").decode(encoding)
+
+
+@pytest.mark.parametrize("terminal", list(TERMINALS))
+def test_a_sample_of_a_class_of_any_name_is_explained(
+    terminal: str, photos: Path, tmp_path: Path
+) -> None:
+    index = sorted(NAMES).index("собака")
+    code, out, _ = run(
+        terminal, "explain", "--data", photos, "--policy", "imagenet(32)", "--index", index,
+        "--out", tmp_path / "sample.png",
+    )  # fmt: skip
+    assert code == 0
+    if terminal != "C":  # there the name is not decoded as it is listed
+        assert spelled("собака", terminal) in "".join(out.split())
+    assert (tmp_path / "sample.png").is_file()
+
+
+@pytest.mark.parametrize("terminal", ["ascii", "cp1252", "C"])
+def test_an_error_about_any_name_is_an_error(terminal: str, photos: Path) -> None:
+    missing = photos / "не такой"
+    code, _, told = run(
+        terminal, "preview", "--data", missing, "--policy", "hflip", "--out", photos / "p.png"
+    )
+    assert code == 2 and "error: " in told and "Traceback" not in told
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--help",), ("policies",), ("explain", "--help"), ("bench", "loader", "--help"),
+        ("train", "--help"), ("serve", "--help"), ("doctor", "--samples", 4000),
+        ("preview", "--data", "digits", "--policy", "hflip", "--allow", "hflip", "--out",
+         os.devnull + "/猫.png"),
+    ],
+    ids=lambda arguments: " ".join(map(str, arguments[:2])),
+)  # fmt: skip
+def test_every_command_writes_to_a_narrow_terminal(arguments: tuple[object, ...]) -> None:
+    code, out, told = run("ascii", *arguments)
+    assert code in (0, 2) and "Traceback" not in out + told
+    assert out + told
+
+
+def test_a_picture_is_written_to_a_path_of_any_name(photos: Path, tmp_path: Path) -> None:
+    path = tmp_path / "猫.png"
+    code, out, _ = run("cp1252", "preview", "--data", photos, "--policy", "imagenet(32)",
+                       "--count", 1, "--views", 1, "--out", path)  # fmt: skip
+    assert code == 0 and path.is_file()
+    assert "\\u732b.png" in out
+
+
+def test_a_name_that_is_no_text_is_spelled_out(tmp_path: Path) -> None:
+    folder = os.fsencode(tmp_path) + b"/\xff\xfe"
+    os.mkdir(folder)
+    Image.new("RGB", (40, 40)).save(os.fsdecode(folder) + "/a.jpg")
+    code, out, _ = run("utf-8", "explain", "--data", tmp_path, "--policy", "imagenet(32)",
+                       "--index", 0, "--out", tmp_path / "sample.png")  # fmt: skip
+    assert code == 0 and "\\udcff" in out

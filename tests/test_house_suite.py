@@ -1,0 +1,158 @@
+"""The tests test themselves: what they promise of Pythons, of time and of chance."""
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import settings
+
+from tests import matrix
+from tests.waiting import HANG
+
+ROOT = Path(__file__).resolve().parents[1]
+with (ROOT / "pyproject.toml").open("rb") as _file:
+    CONFIGURED = tomllib.load(_file)
+PROJECT = CONFIGURED["project"]
+
+# Files that may read the clock or sleep: the reason.
+CLOCKS = {
+    "tests/waiting.py": "waits for what happens, and tells what hangs",
+    "tests/matrix.py": "tells how long the tests took",
+    "tests/client/faults.py": "stalls on purpose; replicas that start and end",
+    "tests/client/test_chaos.py": "replicas end at any moment of the training",
+    "tests/augfeed/gpu_checks.py": "tells how long each check took",
+    "tests/deploy/test_deploy.py": "an answer that takes long enough for others to ask, too",
+}
+
+
+# Pythons and versions
+
+
+def test_the_matrix_has_every_python_that_is_promised() -> None:
+    first = re.fullmatch(r">=(3\.\d+)", PROJECT["requires-python"])
+    assert first is not None
+    versions = matrix.pythons(PROJECT)
+    assert versions[0] == first[1]
+    assert versions == [f"3.{minor}" for minor in range(11, 11 + len(versions))]
+    named = {one.version for one in matrix.environments(PROJECT) if one.name != "lowest"}
+    assert named == set(versions)
+
+
+def test_the_lowest_versions_are_those_of_the_project() -> None:
+    found = dict(line.split("==") for line in matrix.lowest(PROJECT))
+    for requirement in PROJECT["dependencies"]:
+        name, version = requirement.split(">=")
+        assert found[name] in (version, f"{version}.0", f"{version}.0.0")
+    assert matrix.lowest(
+        {"dependencies": ["a>=1", "b[x]>=2.10; sys_platform == 'linux'", "c"],
+         "optional-dependencies": {name: ["d-e>=1.2.3"] for name in matrix.EXTRAS}}
+    ) == ["a==1.0.0", "b==2.10.0", "d-e==1.2.3"]  # fmt: skip
+
+
+def test_the_matrix_names_tests_that_exist() -> None:
+    assert all((ROOT / path).exists() for path in [*matrix.CORE, matrix.HOUSE])
+
+
+def test_a_python_that_is_not_there_is_told(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("PYENV_ROOT", str(tmp_path))
+    passed, said = matrix.run(matrix.Environment("py3.99", "3.99", (), "", ()), [])
+    assert passed and said == "missing: no python3.99 on PATH or in pyenv"
+
+
+def test_a_python_is_found_only_under_its_own_version(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    own, here = f"{sys.version_info[0]}.{sys.version_info[1]}", sys.executable
+    for version in (own, "3.99"):
+        path = tmp_path / "versions" / f"{version}.1" / "bin" / "python"
+        path.parent.mkdir(parents=True)
+        path.write_text(f'#!/bin/sh\nexec "{here}" "$@"\n')
+        path.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("PYENV_ROOT", str(tmp_path))
+    monkeypatch.setattr(sys, "executable", "")
+    assert matrix.interpreter(own) == str(tmp_path / f"versions/{own}.1/bin/python")
+    assert matrix.interpreter("3.99") is None  # says so, but is another one
+
+
+def test_an_environment_that_cannot_be_made_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: Any) -> Path:
+        raise subprocess.CalledProcessError(1, "pip")
+
+    monkeypatch.setattr(matrix, "interpreter", lambda _: sys.executable)
+    monkeypatch.setattr(matrix, "made", broken)
+    passed, said = matrix.run(matrix.Environment("lowest", "3.11", (), "", ()), [])
+    assert not passed and said == "FAILED: cannot be installed"
+
+
+# Time and chance
+
+
+def clocks(tree: ast.Module) -> Iterator[str]:
+    """Find what reads the clock or sleeps."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.Import(names=aliases):
+                yield from (alias.name for alias in aliases if alias.name == "time")
+            case ast.ImportFrom(module="time", names=aliases):
+                yield from (f"time.{alias.name}" for alias in aliases)
+
+
+def short_timeouts(tree: ast.Module) -> Iterator[str]:
+    """Find limits of tests that a machine with other work could reach."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.Call(
+                func=ast.Attribute(attr="timeout"),
+                args=[ast.Constant(value=float() | int() as value)],
+            ):
+                if value < CONFIGURED["tool"]["pytest"]["ini_options"]["timeout"]:
+                    yield f"timeout({value})"
+
+
+def _tests() -> Iterator[tuple[str, ast.Module]]:
+    for path in sorted((ROOT / "tests").rglob("*.py")):
+        yield path.relative_to(ROOT).as_posix(), ast.parse(path.read_text())
+
+
+def test_no_test_reads_the_clock() -> None:
+    found = {path for path, tree in _tests() if list(clocks(tree))}
+    assert not sorted(found - CLOCKS.keys()), "wait for what happens: tests/waiting.py"
+    assert not sorted(CLOCKS.keys() - found), "no longer exempt"
+
+
+def test_time_outs_only_end_what_hangs() -> None:
+    found = [f"{path}: {what}" for path, tree in _tests() for what in short_timeouts(tree)]
+    assert not found
+    assert HANG >= 60
+
+
+@pytest.mark.parametrize(
+    ("rule", "code", "found"),
+    [
+        (clocks, "import time", 1),
+        (clocks, "import os, time\nfrom time import sleep, monotonic", 3),
+        (clocks, "import timeit\nfrom datetime import time", 0),
+        (short_timeouts, "@pytest.mark.timeout(60)\ndef test(): ...", 1),
+        (short_timeouts, "pytestmark = [pytest.mark.timeout(20.5)]", 1),
+        (short_timeouts, "pytestmark = pytest.mark.timeout(1200)", 0),
+    ],
+)
+def test_rule_finds(rule: Any, code: str, found: int) -> None:
+    assert len(list(rule(ast.parse(code)))) == found
+
+
+def test_examples_are_the_same_in_every_run_and_have_no_deadline() -> None:
+    assert settings.default is not None
+    assert settings.default.derandomize and settings.default.deadline is None
+    search = settings.get_profile("search")
+    assert not search.derandomize and search.deadline is None
