@@ -96,7 +96,7 @@ def _kernel(given: Given, shape: str, name: str) -> list[str]:
 
 
 def _chains(names: "list[str] | tuple[str, ...]", given: Given) -> list[str]:
-    chosen = names[:3] if given.rehearse else names
+    chosen = names[:1] if given.rehearse else names
     return [word for name in chosen for word in ("--chain", name)]
 
 
