@@ -21,7 +21,6 @@ from augfeed.bench.predict import (
     PredictedRow,
     Prediction,
     Wanted,
-    predicted_chains,
     reached,
     trips_by_stores,
 )
@@ -149,19 +148,50 @@ def test_shares_are_those_of_the_plan() -> None:
 @given(st.integers(1, 300), st.integers(1, 300), st.booleans())
 def test_steps_that_meet_a_box_are_counted(height: int, width: int, cut: bool) -> None:
     from augfeed.bench.branches import shares_of
-    from augfeed.engines.cuda.launch import programs
 
     operation = CutMix(1.0) if cut else RandomErasing(p=1.0)
     plan = plan_of(operation, size=(height, width), count=8)
     spec = spec_of(plan)
     boxes = plan.mixes.patch if cut else plan.erased
-    first = np.arange(programs(spec, plan.size) * spec.steps) * spec.block
-    # Lines of a step's pixels; a step that ends with a line looks at the next one, too.
-    steps = [range(start // width, (start + spec.block) // width + 1) for start in first]
-    met = [[box[0] <= step[-1] and step[0] < box[2] for step in steps] for box in boxes]
+    lines = np.zeros((8, height * width), bool)
+    for row, (top, _, bottom, _) in zip(lines, boxes, strict=True):
+        row[top * width : bottom * width] = True
+    met = np.array([lines[:, first : first + spec.block].any(1)
+                    for first in range(0, height * width, spec.block)])  # fmt: skip
     found = shares_of(plan, spec, None)["mixed" if cut else "erased"]
-    used = np.array(met)[plan.mixes.mode > 0] if cut else np.array(met)
-    assert found == pytest.approx(used.sum() / np.array(met).size)
+    used = met[:, plan.mixes.mode > 0] if cut else met
+    assert found == pytest.approx(used.sum() / met.size)
+
+
+@needs_triton
+@given(st.integers(40, 200), st.integers(40, 200))
+def test_tiles_that_meet_a_box_are_counted(height: int, width: int) -> None:
+    from augfeed.bench.branches import shares_of
+
+    plan = plan_of(Rotate(5), RandomErasing(p=1.0), size=(height, width), count=4)
+    spec = spec_of(plan)
+    down, across = spec.block // spec.tile, spec.tile
+    met = [
+        top < box[2] and box[0] < top + down and left < box[3] and box[1] < left + across
+        for box in plan.erased for top in range(0, height, down) for left in range(0, width, across)
+    ]  # fmt: skip
+    assert shares_of(plan, spec, None)["erased"] == pytest.approx(np.mean(met))
+
+
+@needs_triton
+@pytest.mark.parametrize("degrees", [0.01, 20.0, 90.0])
+def test_tiles_near_borders_are_counted(degrees: float) -> None:
+    from augfeed.bench.branches import shares_of
+
+    plan = plan_of(Rotate((degrees, degrees)), size=(128, 192), count=2)
+    spec = spec_of(plan)
+    y, x = np.mgrid[:128, :192]
+    places = np.stack([x, y], -1) @ plan.inverse[0, :2, :2].T + plan.inverse[0, :2, 2]
+    inside = (places >= 0).all(-1) & (places <= [191, 126]).all(-1)
+    tiles = inside.reshape(-1, spec.block // spec.tile, 192 // spec.tile, spec.tile)
+    expected = 1 - tiles.all((1, 3)).mean()
+    assert shares_of(plan, spec, None)["bordered"] == pytest.approx(expected)
+    assert 0 < expected < 1
 
 
 def line_of(file: str, text: str) -> int:
@@ -189,7 +219,7 @@ def branch(line: int, jump: str, file: str = "kernel.py") -> Listing:
 def test_condition_is_what_the_longer_side_is_for() -> None:
     from augfeed.bench.branches import odds_of
 
-    line = line_of("kernel.py", "if mixed:")
+    line = line_of("kernel.py", "if mixes:")
     assert odds_of(branch(line, "0"), {"mixed": 0.25}).taken == {0: 0.75}
     # The same with the longer side behind the jump.
     other = Listing.parse(f"""
@@ -226,12 +256,6 @@ def test_every_condition_stands_in_the_source_of_the_kernel() -> None:
 
 
 # The command
-
-
-def test_imagenet_is_predicted_for_large_colour_pictures_only() -> None:
-    assert "imagenet" in predicted_chains(SHAPE)
-    assert "imagenet" not in predicted_chains(Shape(2, 3, 32, 32))
-    assert "imagenet" not in predicted_chains(Shape(2, 1, 224, 224))
 
 
 def row(**changes: Any) -> PredictedRow:

@@ -9,15 +9,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from augfeed.bench.sass import Line, Listing
-from augfeed.engines.cuda.launch import SUMS, programs
+from augfeed.engines.cuda.launch import SUMS, steps_of
 from augfeed.engines.cuda.spec import Spec
 from augfeed.plan import CUTMIX, MIXUP, Plan
 
 # What decides a branch, by the line of the kernel's source that it stands in.
 CONDITIONS = {
-    "mixed": r"if mixed:",  # the partner is read in this step
-    "erased": r"if \(erased\[0\]",  # this step meets the box that is erased
-    "warped": r"if tl\.load\(row \+ WARP\)",  # more than flips moves the pixels of this row
+    "mixed": r"if mixes:",  # the partner is read in this step
+    "cutout": r"if _meets\(cutout",  # this step meets the box that is cut out
+    "erased": r"if _meets\(erased",  # this step meets the box that is erased
+    "warped": r"if matrix\[9\]:",  # more than flips moves the pixels of this row
+    "bordered": r"if clear:",  # this tile has pixels from near a border
+    "either": r"if (flip|mode == 1):",  # both sides do as much: the longer one is taken always
     "outside": r"if not whole:",  # the window reaches outside of the picture
     "summed": r"for start in range",  # this part of a frame has pixels
     "wanted": r"tl\.(store|load)\(",  # an access that is masked: taken to be made always
@@ -36,21 +39,17 @@ class Odds(NamedTuple):
 
 def shares_of(plan: Plan, spec: Spec, offsets: NDArray[np.int32] | None) -> dict[str, float]:
     """Return how often the conditions of the kernel hold: a share of rows, or of rows' steps."""
-    rows = slice(plan.count)
-    low, high = _lines(spec, plan.size)
-
-    def met(boxes: NDArray[np.int32]) -> NDArray[np.bool_]:
-        met: NDArray[np.bool_] = (boxes[rows, :1] <= high) & (low < boxes[rows, 2:3])
-        return met
-
+    rows, size = slice(plan.count), plan.size
     mode = plan.mixes.mode[rows, None]
-    mixed = (mode == MIXUP) | ((mode == CUTMIX) & met(plan.mixes.patch))
+    mixed = (mode == MIXUP) | ((mode == CUTMIX) & _met(plan.mixes.patch[rows], spec, size))
     parts = _parts(spec, plan.size)
     return {
         "mixed": float(mixed.mean()),
-        "erased": float(met(plan.erased).mean()),
+        "cutout": float(_met(plan.cutout[rows], spec, size).mean()),
+        "erased": float(_met(plan.erased[rows], spec, size).mean()),
         "warped": float(plan.warped[rows].mean()),
         "outside": 0.0 if offsets is None else float((offsets[rows] != 0).any(axis=1).mean()),
+        "bordered": _bordered(plan, spec, offsets),
         "summed": float(np.mean(parts > 0)),
     }
 
@@ -103,17 +102,48 @@ def _parts(spec: Spec, size: tuple[int, int]) -> NDArray[np.int64]:
     return np.array([len(range(part * spec.block, pixels, stride)) for part in range(SUMS)])
 
 
-def _lines(spec: Spec, size: tuple[int, int]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    # The first line of every step of a picture, and the line of the pixel behind its last.
+def _met(boxes: NDArray[np.int32], spec: Spec, size: tuple[int, int]) -> NDArray[np.bool_]:
+    # Which steps of a picture look for pixels in a box, `[rows, steps]`.
     height, width = size
-    program = np.arange(programs(spec, size))[:, None]
-    step = np.arange(spec.steps)[None, :]
+    step = np.arange(steps_of(spec, size))
+    top, left, bottom, right = boxes.astype(np.int64).T[..., None]
+    met: NDArray[np.bool_]
     if spec.tile:
-        lines = spec.block // spec.tile
-        low = (program * spec.steps + step) // -(-width // spec.tile) * lines
-        return low.ravel(), low.ravel() + lines
+        y, x, lines = *_corners(spec, size), spec.block // spec.tile
+        met = (top < y + lines) & (y < bottom) & (left < x + spec.tile) & (x < right)
+        return met
+    first = step * spec.block
     if spec.lanes:
-        first = program * spec.block + step * (-(-height * width // 8))
-    else:
-        first = (program * spec.steps + step) * spec.block
-    return (first // width).ravel(), ((first + spec.block) // width).ravel()
+        first = step // spec.steps * spec.block + step % spec.steps * -(-height * width // 8)
+    met = (top * width < first + spec.block) & (first < bottom * width)
+    return met
+
+
+def _corners(spec: Spec, size: tuple[int, int]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    # Top and left of the tiles.
+    tile, across = np.arange(steps_of(spec, size)), -(-size[1] // spec.tile)
+    return tile // across * (spec.block // spec.tile), tile % across * spec.tile
+
+
+def _bordered(plan: Plan, spec: Spec, offsets: NDArray[np.int32] | None) -> float:
+    # The share of the tiles of warped rows that do not come from inside of a picture alone.
+    rows = np.flatnonzero(plan.warped[: plan.count])
+    if not spec.tile or spec.perspective or not rows.size:
+        return 1.0
+    top, left = _corners(spec, plan.size)
+    y, x = (
+        top + np.array([[0], [spec.block // spec.tile - 1]]),
+        left + np.array([[0], [spec.tile - 1]]),
+    )
+    points = np.stack([*np.broadcast_arrays(x[None], y[:, None])], -1).reshape(-1, 2)
+    places = points @ plan.inverse[rows, :2, :2].mT + plan.inverse[rows, None, :2, 2]
+    places = places.reshape(len(rows), 4, -1, 2)
+    far = np.array(plan.size[::-1]) - [1, 1 if spec.pad >= 0 else 2]
+    low, high = np.zeros((len(rows), 2)), np.broadcast_to(far, (len(rows), 2))
+    if offsets is not None:
+        low, high = (
+            np.maximum(low, -offsets[rows, ::-1]),
+            np.minimum(high, far - offsets[rows, ::-1]),
+        )
+    inside = (places.min(1) >= low[:, None]) & (places.max(1) <= high[:, None])
+    return float(1 - inside.all(-1).mean())

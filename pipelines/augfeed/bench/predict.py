@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from augfeed.bench.chains import SMALL, chains, chosen
+from augfeed.bench.chains import chosen
 from augfeed.bench.kernel import SHAPES, measured_dtype
 from augfeed.bench.machine import commit_here, now, versions_of
 from augfeed.bench.pipes import PIPES, bits, cost
@@ -27,7 +27,6 @@ from augfeed.errors import InputError, MissingExtraError
 from augfeed.notation import format_policy
 from augfeed.plan import CUTMIX, MIXUP, Plan, Rows, draw_plan
 from augfeed.policy import Policy
-from augfeed.presets import imagenet
 
 ARCH = 90  # compute capability 9.0: H100, H200
 SCHEDULERS = 4  # of a multiprocessor, a warp instruction a cycle each
@@ -146,20 +145,12 @@ class Wanted:
             )
         found = [Shape.parse(name) for name in shapes or SHAPES["cuda"]]
         output = Output(measured_dtype(dtype or "bfloat16"), channels_last)
-        return cls(output, chosen(found, names, predicted_chains))
+        return cls(output, chosen(found, names))
 
     @property
     def steps(self) -> int:
         """The number of times that `prediction_of` tells where it is."""
         return sum(map(len, self.chains.values()))
-
-
-def predicted_chains(shape: Shape) -> dict[str, Policy]:
-    """Return the chains that are measured; for large colour pictures the ImageNet recipe too."""
-    made = chains(shape)
-    if shape.channels == 3 and max(shape.size) > SMALL:
-        made["imagenet"] = imagenet(shape.size).without("random_resized_crop", "label_smoothing")
-    return made
 
 
 def prediction_of(
@@ -208,7 +199,7 @@ def _row(name: str, policy: Policy, shape: Shape, output: Output) -> PredictedRo
 def _passes(plan: Plan, shape: Shape, output: Output) -> tuple[tuple[Pass, ...], int]:
     # The kernels in their order, and the bytes of the plan's table.
     from augfeed.bench.branches import shares_of, trips_of_sums
-    from augfeed.engines.cuda.launch import SUMS, programs
+    from augfeed.engines.cuda.launch import SUMS, programs, steps_of
     from augfeed.engines.cuda.report import augment_code, sums_code
     from augfeed.engines.cuda.spec import Spec
     from augfeed.engines.cuda.table import Layout
@@ -227,6 +218,8 @@ def _passes(plan: Plan, shape: Shape, output: Output) -> tuple[tuple[Pass, ...],
     grid = Grid(plan.count * programs(spec, shape.size), spec.warps * 32, shape.batch * pixels)
     values = spec.block * spec.steps * spec.channels // grid.threads
     trips = trips_by_stores(listing, values * output.dtype.itemsize * 8)
+    if trips > 1:  # the last program of a picture ends with it
+        trips *= steps_of(spec, shape.size) / (programs(spec, shape.size) * spec.steps)
     found.append(_pass("augment", listing, shares, grid, trips))
     return tuple(found), Layout.of(spec).words(len(plan.ids)) * 4
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from augfeed.bench.predict import PredictedRow, Prediction, predicted_chains
+from augfeed.bench.chains import chains
+from augfeed.bench.predict import PredictedRow, Prediction
 from augfeed.bench.result import Shape
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -17,28 +18,29 @@ SHAPE = Shape(64, 3, 224, 224)
 # with every branch taken: what they are, and 3 % for compilers of other versions. An H100 issues
 # about 89 at 1.75 GHz while it copies the pixel's nine bytes. Lower them with the kernel.
 BUDGETS = {
-    "seed_chain": (502, 705),
-    "seed_chain_no_noise": (254, 447),
-    "convert": (19, 19),
-    "normalize": (19, 19),
-    "flip": (28, 28),
-    "rotate": (180, 180),
-    "affine": (180, 180),
-    "perspective": (180, 180),
-    "jitter": (50, 50),
-    "jitter_about_half": (34, 34),
-    "grayscale": (34, 34),
-    "posterize": (56, 56),
-    "solarize": (56, 56),
-    "mixup": (39, 39),
-    "cutmix": (45, 58),
-    "cutout": (29, 29),
-    "erasing": (30, 35),
-    "gaussian_noise": (266, 266),
-    "salt_and_pepper": (65, 65),
-    "flip_jitter_normalize": (42, 42),
-    "affine_jitter_normalize": (195, 195),
-    "imagenet": (115, 134),
+    "seed_chain": (257, 404),
+    "seed_chain_no_noise": (151, 330),
+    "convert": (15, 15),
+    "normalize": (15, 15),
+    "flip": (20, 20),
+    "rotate": (103, 138),
+    "affine": (103, 138),
+    "perspective": (146, 146),
+    "jitter": (35, 35),
+    "jitter_about_half": (25, 25),
+    "grayscale": (25, 25),
+    "posterize": (52, 52),
+    "solarize": (52, 52),
+    "mixup": (24, 24),
+    "cutmix": (26, 31),
+    "cutout": (19, 23),
+    "erasing": (20, 23),
+    "gaussian_noise": (101, 101),
+    "salt_and_pepper": (55, 55),
+    "flip_jitter_normalize": (30, 30),
+    "affine_jitter_normalize": (114, 150),
+    "crop_flip_normalize": (69, 69),
+    "imagenet": (72, 82),
 }
 
 
@@ -62,7 +64,7 @@ pytestmark = pytest.mark.timeout(600)  # some 20 s of a core; 5 with a warm cach
 
 
 def test_every_chain_has_a_budget(rows: dict[str, PredictedRow]) -> None:
-    assert set(rows) == set(BUDGETS) == set(predicted_chains(SHAPE))
+    assert set(rows) == set(BUDGETS) == set(chains(SHAPE))
 
 
 def test_no_chain_takes_more_instructions_than_its_budget(rows: dict[str, PredictedRow]) -> None:
@@ -82,7 +84,8 @@ def test_all_of_the_machine_code_is_understood(rows: dict[str, PredictedRow]) ->
 
 def test_branches_that_are_taken_at_times_cost_at_times(rows: dict[str, PredictedRow]) -> None:
     for name, row in rows.items():
-        partly = any(word in name for word in ("cutmix", "imagenet", "erasing", "seed"))
+        words = ("cutmix", "imagenet", "erasing", "seed", "cutout", "rotate", "affine")
+        partly = any(word in name for word in words)
         assert (row.instructions < row.most * (1 - 1e-9)) == partly, name
         assert row.instructions <= row.most * (1 + 1e-9), name
 
@@ -92,8 +95,10 @@ def test_bytes_are_those_that_must_move_and_what_is_read_again(
 ) -> None:
     pictures = SHAPE.values
     for name, row in rows.items():
+        # Of what a window has from outside of a picture nothing is read.
         table = row.read + row.written - row.moved
-        assert 0 <= table < row.moved / 100, name
+        assert table < row.moved / 100, name
+        assert table >= 0 or "crop" in name
     assert rows["normalize"].again == 0
     assert rows["mixup"].again == rows["jitter"].again == pictures
     assert 0 < rows["cutmix"].again < pictures < rows["imagenet"].again < 2 * pictures

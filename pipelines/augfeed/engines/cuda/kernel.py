@@ -150,29 +150,30 @@ def augment(
         key = load_key(table, row, ID)
     if SIGMA >= 0:
         sigmas = load_sigmas(table, row, SIGMA, C)
-        n0 = blocks_of(lane_pixels, 0, key, NOISE_PIXELS, blocks)
+        n0 = blocks_of(lane_pixels, 0, key, NOISE_PIXELS, blocks, WARP < 0)
         n1, n2 = n0, n0
         if C == 3:
-            n1 = blocks_of(lane_pixels, 1, key, NOISE_PIXELS, blocks)
-            n2 = blocks_of(lane_pixels, 2, key, NOISE_PIXELS, blocks)
+            n1 = blocks_of(lane_pixels, 1, key, NOISE_PIXELS, blocks, WARP < 0)
+            n2 = blocks_of(lane_pixels, 2, key, NOISE_PIXELS, blocks, WARP < 0)
     if SALT >= 0:
         pepper, salt = tl.load(row + SALT), tl.load(row + SALT + 1)
-        s0 = blocks_of(lane_pixels, 0, key, SALT_PIXELS, blocks)
+        s0 = blocks_of(lane_pixels, 0, key, SALT_PIXELS, blocks, WARP < 0)
     # The last program of a picture ends with it.
     steps, top, left = STEPS, 0, 0
     if TILE > 0:
         across, tile = (width + TILE - 1) // TILE, tl.program_id(1) * STEPS
-        line = (tile.to(tl.uint32) // across.to(tl.uint32)).to(tl.int32)
+        line = (tile.to(tl.uint32) // tl.cast(across, tl.uint32)).to(tl.int32)
         top, left = line * (BLOCK // TILE), (tile - line * across) * TILE
         down = (height + BLOCK // TILE - 1) // (BLOCK // TILE)
         steps = tl.minimum(STEPS, down * across - tile)
     elif STEPS > 1 and not LANES:
         steps = tl.minimum(STEPS, (pixels - first + BLOCK - 1) // BLOCK)
     for step in range(steps):
+        if WARP >= 0 and LANES:
+            # Numbers of eight lanes leave no registers to hold maps in.
+            matrix = load_matrix(row, WARP, PERSPECTIVE)
         if COLOR >= 0 and not HELD:
             look = load_look(row, own_offset, C, COLOR)
-            if MIX:
-                other_look = load_look(other, other_offset, C, COLOR)
         begin, clear, other_clear = first + step * stride, False, False
         if TILE > 0:
             p, y, x, gy, gx = tiled(top, left, width, TILE, BLOCK, VEC)
@@ -203,10 +204,15 @@ def augment(
         v0, v1, v2 = colored(v0, v1, v2, row, look, C, COLOR, STEPPED)
         if MIX:
             if mixes:
-                u0, u1, u2 = moved(other_frame, other_matrix, y, x, gy, gx, seen, seen_group,
+                their_matrix, their_look = other_matrix, other_look
+                if WARP >= 0 and LANES:
+                    their_matrix = load_matrix(other, WARP, PERSPECTIVE)
+                if COLOR >= 0 and not HELD:
+                    their_look = load_look(other, other_offset, C, COLOR)
+                u0, u1, u2 = moved(other_frame, their_matrix, y, x, gy, gx, seen, seen_group,
                                    other_clear, size, fills, C, PAD, FLIP, VEC, ALIGNED, WARP,
                                    BORDER, PERSPECTIVE, WIDE)  # fmt: skip
-                u0, u1, u2 = colored(u0, u1, u2, other, other_look, C, COLOR, STEPPED)
+                u0, u1, u2 = colored(u0, u1, u2, other, their_look, C, COLOR, STEPPED)
                 if MIX == 1:
                     v0, v1, v2 = mixed(v0, v1, v2, u0, u1, u2, lam, scale, C)
                 else:

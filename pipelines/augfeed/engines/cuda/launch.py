@@ -79,16 +79,20 @@ def options_of(spec: Spec) -> dict[str, Any]:
     return {"num_warps": spec.warps, "enable_fp_fusion": False, **limit}
 
 
-def programs(spec: Spec, size: tuple[int, int]) -> int:
-    """Return how many programs a picture of the output is shared out to."""
+def steps_of(spec: Spec, size: tuple[int, int]) -> int:
+    """Return how many steps a picture of the output takes, of all of its programs."""
     height, width = size
     if spec.tile:
-        tiles = -(-width // spec.tile) * -(-height // (spec.block // spec.tile))
-        return -(-tiles // spec.steps)
+        return -(-width // spec.tile) * -(-height // (spec.block // spec.tile))
     if spec.lanes:
         blocks = -(-height * width // 8)
-        return -(-blocks // spec.block)
-    return -(-height * width // (spec.block * spec.steps))
+        return 8 * -(-blocks // spec.block)
+    return -(-height * width // spec.block)
+
+
+def programs(spec: Spec, size: tuple[int, int]) -> int:
+    """Return how many programs a picture of the output is shared out to."""
+    return -(-steps_of(spec, size) // spec.steps)
 
 
 def launch(loaded: "Loaded", out: torch.Tensor) -> None:

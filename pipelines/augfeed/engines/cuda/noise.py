@@ -31,26 +31,30 @@ def load_key(table, row, ID: tl.constexpr):
 
 
 @triton.jit
-def _halves(a, factor: tl.constexpr):
-    # Of a product of 64 bits: one instruction, where `tl.philox` takes one for each half.
-    product = a.to(tl.uint64) * factor
-    return (product >> 32).to(tl.uint32), product.to(tl.uint32)
+def _halves(a, factor: tl.constexpr, WHOLE: tl.constexpr):
+    # Of a product of 64 bits.
+    if WHOLE:
+        product = a.to(tl.uint64) * factor
+        return (product >> 32).to(tl.uint32), product.to(tl.uint32)
+    else:
+        return tl.umulhi(a, tl.full([], factor, tl.uint32)), a * factor
 
 
 @triton.jit
-def blocks_of(first, c, key, stream: tl.constexpr, blocks):
+def blocks_of(first, c, key, stream: tl.constexpr, blocks, WHOLE: tl.constexpr = False):
     """Return the four words of Philox for blocks `first` (int32 `[B]`) of plane `c`.
 
     `key` is (low and high word of the seed, epoch, low word of the sample id, bits 32 to 47 of it
-    in the upper half of a word), each uint32.
+    in the upper half of a word), each uint32. `WHOLE` products take one instruction in place of
+    one for each half, and pairs of registers.
     """
     c3 = (first + c * blocks).to(tl.uint32)
     zero = c3 ^ c3
     c0, c1, c2 = zero + key[3], zero + key[2], zero + (key[4] | stream)
     k0, k1 = key[0], key[1]
     for _ in tl.static_range(10):
-        high0, low0 = _halves(c0, 0xD2511F53)
-        high1, low1 = _halves(c2, 0xCD9E8D57)
+        high0, low0 = _halves(c0, 0xD2511F53, WHOLE)
+        high1, low1 = _halves(c2, 0xCD9E8D57, WHOLE)
         c0, c1, c2, c3 = high1 ^ c1 ^ k0, low1, high0 ^ c3 ^ k1, low0
         k0 += 0x9E3779B9
         k1 += 0xBB67AE85

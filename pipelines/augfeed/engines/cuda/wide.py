@@ -15,7 +15,7 @@ def _clear(along, across, length, width, height):
     x, y = along * width, across * height
     low = tl.minimum(x, 0.0) + tl.minimum(y, 0.0)
     high = tl.maximum(x, 0.0) + tl.maximum(y, 0.0)
-    return 0.01 - low, length.to(tl.float32) - 1.01 - high
+    return 0.01 - low, tl.cast(length, tl.float32) - 1.01 - high
 
 
 @triton.jit
@@ -123,7 +123,7 @@ def _blended(pixels, others, near, far, above, below, rest, C: tl.constexpr):
 
 @triton.jit
 def _inside(i, length):
-    return i.to(tl.uint32) < length.to(tl.uint32)
+    return i.to(tl.uint32) < tl.cast(length, tl.uint32)
 
 
 @triton.jit
