@@ -10,6 +10,7 @@ from augfeed.targets import SLACK
 
 _POINTS = (2, 3, 4)  # numbers of a point, or of a box
 _FLAGS = (0, 1, 2)  # of the visibility of a point
+_FEW = 64  # rows of a list that are looked at
 _BEYOND = 2  # times the longer side of a picture: further out is nothing of it
 
 
@@ -20,11 +21,14 @@ def are_places(part: Any, size: tuple[int, int]) -> bool:
     in a picture of `size`, the third of which, if it is the last, says whether a point is seen; and
     boxes with class numbers before or after them. Integers that are flags are none of them.
     """
-    if isinstance(part, list | tuple) and len({len(row) for row in part}) != 1:
+    if isinstance(part, list | tuple):
+        try:
+            part = np.array(part[:_FEW])
+        except ValueError:  # rows of several lengths
+            return False
+    if part.ndim != 2:
         return False
-    if len(part.shape if isinstance(part, torch.Tensor) else np.shape(part)) != 2:
-        return False
-    values = np.asarray(part.detach().cpu().double() if isinstance(part, torch.Tensor) else part)
+    values = part.detach().cpu().double().numpy() if isinstance(part, torch.Tensor) else part
     if values.dtype.kind not in "iuf" or not values.size:
         return False
     floats = part.is_floating_point() if isinstance(part, torch.Tensor) else (

@@ -192,13 +192,22 @@ class Instances:
 @pytest.mark.parametrize("kind", [Found, Instances])
 def test_objects_in_samples_are_looked_into(kind: Any) -> None:
     data = Own((PICTURE, {"target": kind([[1, 2, 3, 4]])}))
-    stay = {"policy": FLIP, "collate_fn": lambda samples: [sample[0] for sample in samples]}
+    stay: dict[str, Any] = {"policy": FLIP, "collate_fn": lambda samples: samples}
     with pytest.raises(InputError, match=r"boxes'\) of sample 0"):
         first(data, **stay)
     found = "boxes" if kind is Found else "gt_boxes"
     for passive in (found, "target", 1, [(1, "target")]):
         kept = {**stay, "collate_fn": lambda samples: torch.stack([s[0] for s in samples])}
         assert len(first(data, passive=passive, **kept)) == 4
+
+
+@pytest.mark.parametrize("rows", [
+    [[1, 2, 3, 4], 5], [[1, 2, 3, 4], [5]], [[1, 2], [3, [4]]], [[1, 2], ["a", "b"]],
+    [[1, 2], None],
+])  # fmt: skip
+def test_lists_that_are_no_rows_of_numbers_pass(rows: Any) -> None:
+    stacked: dict[str, Any] = {"collate_fn": lambda samples: torch.stack([sample[0] for sample in samples])}
+    assert len(first(Own((PICTURE, rows)), **stacked)) == 4
 
 
 def test_the_cure_names_a_part_without_a_name_by_its_whole_path() -> None:
