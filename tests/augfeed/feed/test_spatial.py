@@ -206,7 +206,9 @@ def test_objects_in_samples_are_looked_into(kind: Any) -> None:
     [[1, 2], None],
 ])  # fmt: skip
 def test_lists_that_are_no_rows_of_numbers_pass(rows: Any) -> None:
-    stacked: dict[str, Any] = {"collate_fn": lambda samples: torch.stack([sample[0] for sample in samples])}
+    stacked: dict[str, Any] = {
+        "collate_fn": lambda samples: torch.stack([sample[0] for sample in samples])
+    }
     assert len(first(Own((PICTURE, rows)), **stacked)) == 4
 
 
