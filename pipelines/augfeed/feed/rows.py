@@ -50,6 +50,8 @@ def _are_shares(values: NDArray[Any]) -> bool:
 def _are_pixels(values: NDArray[Any], size: tuple[int, int]) -> bool:
     if values.shape[1] == 3 and not np.isin(values[:, 2], _FLAGS).all():
         return False
+    if (values == values[:, :1]).all():  # one number a row: no box has such sides
+        return False
     # Places that are not known are often -1.
     return bool(values.min() >= -1 and 1 < values.max() <= _BEYOND * max(size))
 
