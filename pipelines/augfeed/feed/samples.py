@@ -281,6 +281,8 @@ def _checked(array: NDArray[Any], name: Callable[[], str], allowed: float = SLAC
         )
     inside = clamped(array, allowed)
     if inside is None:
+        if np.isnan(array).any():
+            raise InputError(f"{name()} has NaN: leave it out, or give np.nan_to_num(image)")
         raise InputError(
             f"{name()} has values from {array.min():g} to {array.max():g}, not in [0, 1]: take "
             "Normalize out of the data set's transform (normalize belongs into the policy), or "

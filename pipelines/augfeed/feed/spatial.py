@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
 from itertools import islice, pairwise
 from typing import Any
@@ -12,9 +12,9 @@ import torch
 from PIL import Image
 
 from augfeed.errors import InputError, InputTypeError
-from augfeed.feed.samples import Path, describe, is_sequence, take
+from augfeed.feed.rows import are_places
+from augfeed.feed.samples import Path, describe, is_sequence
 from augfeed.policy import Policy
-from augfeed.targets import SLACK
 
 # Words of a name that tell of places in the picture, in the singular: of lists of places, of boxes,
 # which have at least four numbers, and of maps, which have at least two dimensions.
@@ -39,12 +39,22 @@ _ABOUT = frozenset((
     "probability", "score", "size", "type", "url", "valid", "visibility", "weight",
 ))  # fmt: skip
 _KNOWN = _PLACES | _BOXES | _MAPS | _ABOUT
+# Of whose masks only the words of a text know.
+_TEXTS = frozenset((
+    "attention", "caption", "causal", "decoder", "encoder", "pad", "padding", "prompt", "text",
+    "token", "word",
+))  # fmt: skip
+# Names of four numbers that are a box.
+_CORNERS = tuple(map(frozenset, (
+    ("xmin", "ymin", "xmax", "ymax"), ("x_min", "y_min", "x_max", "y_max"),
+    ("x1", "y1", "x2", "y2"), ("left", "top", "right", "bottom"),
+)))  # fmt: skip
 _KINDS = ("Mask", "BoundingBoxes", "KeyPoints")  # of torchvision.tv_tensors
 _PLAIN = (int, float, str, bytes, type(None), np.number)
 LEAST_SIDE = 8  # of a map that is a whole number of times smaller or larger than its picture
 _FEW = 64  # items of a list that are looked at one by one
+_DEEPEST = 6  # containers in each other; objects may hold many others
 _SIDES = 4  # the fewest numbers of a box
-_POINTS = (2, 3, 4)  # numbers of a point, or of a box
 _LIKE_POINTS = "like points or boxes"
 
 Passive = tuple[Any, ...]
@@ -98,9 +108,9 @@ class Still:
         """
         if not self.moving or _is_plain(sample, image):
             return
-        for path, why in _found(sample, (), image, size):
+        for path, part, why in _found(sample, (), image, size):
             if not self._may_stay(sample, path) and (path != softened or why != _LIKE_POINTS):
-                raise InputError(self._message(sample, path, why, name))
+                raise InputError(self._message(path, part, why, name))
 
     def _may_stay(self, sample: Any, path: Path) -> bool:
         return any(
@@ -109,12 +119,12 @@ class Still:
             for field in self.passive
         )
 
-    def _message(self, sample: Any, path: Path, why: str, name: Callable[[str], str]) -> str:
+    def _message(self, path: Path, part: Any, why: str, name: Callable[[str], str]) -> str:
         names = [key for key in path if isinstance(key, str)]
-        field = names[-1] if names else path[0]
+        field = names[-1] if names else path[0] if len(path) == 1 else path
         shown = repr(path[0] if len(path) == 1 else path)
         return (
-            f"{name(f'part {shown}')} is {describe(take(sample, path))}, {why}, and "
+            f"{name(f'part {shown}')} is {describe(part)}, {why}, and "
             f"{' and '.join(map(repr, self.moving))} would move the picture alone: leave out what "
             "moves pixels (or the part), or say that it may stay as it is, with "
             f"passive=[{field!r}]"
@@ -126,6 +136,8 @@ def _is_plain(sample: Any, image: Path) -> bool:
     if len(image) != 1 or type(sample) not in (tuple, list, dict):
         return False
     parts = sample.items() if isinstance(sample, dict) else enumerate(sample)
+    if isinstance(sample, dict) and _corner(sample) is not None:
+        return False
     return all(key == image[0] or isinstance(part, _PLAIN) for key, part in parts)
 
 
@@ -139,23 +151,45 @@ def _leads(sample: Any, keys: tuple[Any, ...], path: Path) -> bool:
             key = names[key] if -len(names) <= key < len(names) else None
         if key != part:
             return False
-        sample = take(sample, (part,))
+        sample = next((inner for name, inner in _parts(sample) if name == part), None)
     return True
 
 
-def _found(part: Any, path: Path, image: Path, size: tuple[int, int]) -> Iterator[tuple[Path, str]]:
-    # Yields the path and the reason of all that could be about places.
+def _parts(part: Any) -> Iterable[tuple[Any, Any]]:
+    # What a container holds, each with its key; of long ones the first.
+    if isinstance(part, Mapping):
+        return part.items()
+    if is_sequence(part):
+        names = getattr(part, "_fields", range(len(part)))
+        return zip(names, islice(part, _FEW), strict=False)
+    if isinstance(part, type | torch.Tensor | np.ndarray | Image.Image):
+        return ()
+    if is_dataclass(part):
+        return [(field.name, getattr(part, field.name, None)) for field in fields(part)]
+    return getattr(part, "__dict__", {}).items()
+
+
+def _found(
+    part: Any, path: Path, image: Path, size: tuple[int, int], above: tuple[int, ...] = ()
+) -> Iterator[tuple[Path, Any, str]]:
+    # Yields the path, the part and the reason of all that could be about places.
     if path == image or isinstance(part, _PLAIN):
         return
     if why := _why(part, path, size):
-        yield path, why
-    elif isinstance(part, Mapping):
-        for key, inner in part.items():
-            yield from _found(inner, (*path, key), image, size)
-    elif is_sequence(part):
-        names = getattr(part, "_fields", range(len(part)))
-        for key, inner in zip(names, islice(part, _FEW), strict=False):
-            yield from _found(inner, (*path, key), image, size)
+        yield path, part, why
+        return
+    if isinstance(part, Mapping) and (corner := _corner(part)) is not None:
+        yield (*path, corner), part[corner], "one side of a box in the picture"
+    if id(part) not in above and len(path) < _DEEPEST:
+        for key, inner in _parts(part):
+            yield from _found(inner, (*path, key), image, size, (*above, id(part)))
+
+
+def _corner(part: Mapping[Any, Any]) -> Any:
+    for names in _CORNERS:
+        if names <= part.keys():
+            return next(key for key in part if key in names)
+    return None
 
 
 def _why(part: Any, path: Path, size: tuple[int, int]) -> str:
@@ -176,17 +210,17 @@ def _why(part: Any, path: Path, size: tuple[int, int]) -> str:
     if (
         tells == "places"
         or (tells == "boxes" and not (flat and 0 < shape[0] < _SIDES))
-        or (tells == "map" and not flat)
+        or (tells == "map" and (not flat or shape[0] == size[0] * size[1]))
     ):
         return f"whose name {name!r} tells of places in the picture"
     pairs = list(pairwise(shape))
     if size in pairs:
         return "of the size of the picture"
-    if tells == "about" or isinstance(part, list | tuple):
+    if tells == "about":
         return ""
-    if any(_in_proportion(pair, size) for pair in pairs):
+    if not isinstance(part, list | tuple) and any(_in_proportion(pair, size) for pair in pairs):
         return "a whole number of times smaller or larger than the picture"
-    return _LIKE_POINTS if _are_points(part) else ""
+    return _LIKE_POINTS if len(shape) == 2 and are_places(part, size) else ""
 
 
 def _shape(part: Any) -> tuple[int, ...]:
@@ -210,15 +244,6 @@ def _in_proportion(shape: tuple[int, int], size: tuple[int, int]) -> bool:
     return rest == 0 and large[1] == times * small[1]
 
 
-def _are_points(part: Any) -> bool:
-    # Rows of 2 to 4 floats that are no shares of a whole.
-    if part.ndim != 2 or part.shape[1] not in _POINTS or not len(part):
-        return False
-    if not (part.is_floating_point() if isinstance(part, torch.Tensor) else part.dtype.kind == "f"):
-        return False
-    return bool((abs(part.sum(-1) - 1) > SLACK).any() or (part < 0).any())
-
-
 @cache
 def _is_tv(kind: type) -> bool:
     return any(
@@ -232,6 +257,8 @@ def _tells(name: str) -> str:
     words = _words(name)
     if words and words[-1] in _ABOUT:
         return "about"
+    if words and words[-1] == "mask" and _TEXTS & {*words}:
+        return "text"
     for tells, known in (("places", _PLACES), ("boxes", _BOXES), ("map", _MAPS)):
         if known & {*words}:
             return tells

@@ -34,6 +34,8 @@ def of_floats(values: NDArray[Any]) -> NDArray[np.uint8]:
     """Return floats from 0 to 1 as 0 to 255, rounded; raise `Unfit` for others."""
     inside = clamped(values)
     if inside is None:
+        if np.isnan(values).any():
+            raise Unfit("it has NaN among its float values: put numbers there, or remove it")
         raise Unfit(
             f"its float values from {values.min():g} to {values.max():g} are not in [0, 1]: scale "
             "them, or convert it to 8 or 16 bits"

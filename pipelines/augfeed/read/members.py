@@ -16,6 +16,7 @@ from augfeed.read.skipped import HIDDEN, lies_hidden
 BLOCK = 512  # bytes of a tar header
 LONGEST = {"cls": 1 << 16, "json": 1 << 26}  # bytes of a member that holds a label
 HIGHEST = (1 << 31) - 1  # class number
+DIGITS = 20  # of a class number as text, zeros in front included
 SHOWN = 20  # bytes of a label that an error shows
 LINKS = 8  # followed from one to the next
 _KEYS = ("label", "cls", "class")  # of JSON
@@ -49,7 +50,7 @@ class Keys:
     """Which members of a sample hold its picture and its label, by their endings; None: the usual.
 
     `image` may name several, as "jpg;png": the first that a sample has. `label` may also be the
-    name of a field of a `.json` member.
+    name of a field of a `.json` member, or of one in another, as "meta.label".
     """
 
     image: str | None = None
@@ -209,10 +210,11 @@ def _apart(shard: str, key: str, parts: list[_Part], keys: Keys) -> list[list[_P
     kinds = [sorted(run) for run in runs.values()]
     if all(kind == kinds[0] for kind in kinds) and len(set(kinds[0])) == len(kinds[0]):
         return [[part for part in parts if part.run == run] for run in runs]
-    twice = [part.name for part in parts if counts[part.ending] > 1]
+    ending = next(part.ending for part in parts if counts[part.ending] > 1)
+    one, other = [part.name for part in parts if part.ending == ending][:2]
+    both = f"{one!r} twice" if one == other else f"{one!r} and {other!r}"
     raise InputError(
-        f"{shard}: {key!r} has {twice[0]!r} and {twice[1]!r} in one sample: give each member a "
-        "name of its own"
+        f"{shard}: {key!r} has {both} in one sample: give each member a name of its own"
     )
 
 
@@ -281,9 +283,9 @@ class _Sample:
                 return self._number(part), part
         for part in self.parts:
             if part.kind == "json":
-                value = self._json(part)
-                if isinstance(value, dict) and value.get(key) is not None:
-                    return self._checked(part, value[key]), part
+                value = _field(self._json(part), key)
+                if value is not None:
+                    return self._checked(part, value), part
         return -1, None
 
     def _number(self, part: _Part) -> int:
@@ -306,8 +308,11 @@ class _Sample:
                 f"{self.shard}: {part.name!r} has {part.size:,} bytes, more than the {most:,} that "
                 "are read for a label: put the class number into a member of its own, .cls"
             )
+        data = self._read(part, part.size)
+        if part.kind != "json" and (text := data.strip()).isdigit() and len(text) <= DIGITS:
+            return int(text)  # also with zeros in front, which JSON has not
         try:
-            return json.loads(self._read(part, part.size))
+            return json.loads(data)
         except (ValueError, RecursionError):
             return self._checked(part, None)
 
@@ -321,6 +326,16 @@ class _Sample:
 
     def _read(self, part: _Part, most: int) -> bytes:
         return os.pread(self.file, min(part.size, most), part.offset)
+
+
+def _field(value: Any, key: str) -> Any:
+    # "a.b" is the field "b" in the field "a", unless a field has just this name.
+    if not isinstance(value, dict):
+        return None
+    if value.get(key) is not None:
+        return value[key]
+    outer, dot, inner = key.partition(".")
+    return _field(value.get(outer), inner) if dot else None
 
 
 def _is_number(value: Any) -> bool:

@@ -91,7 +91,7 @@ def _open(
     if isinstance(data, ArraySource | EncodedSource):
         return data
     if isinstance(data, str | os.PathLike):
-        return _open_path(Path(expanded(data)), channels, layout, split, keys)
+        return _open_path(_as_path(expanded(data)), channels, layout, split, keys)
     if is_file_list(data):
         return _open_list(data, channels, keys)
     if isinstance(data, tuple) and len(data) == 2:
@@ -102,6 +102,12 @@ def _open(
             f"data of type {type(data).__name__!r} is no source of pictures: give {_KINDS}"
         )
     return source
+
+
+def _as_path(text: str) -> Path:
+    # Without the dot of "./~" the file of that name would be the home folder.
+    path = Path(text)
+    return path.absolute() if str(path).startswith("~") and not text.startswith("~") else path
 
 
 def _open_path(

@@ -32,12 +32,12 @@ class TarSource:
     says what it is: a picture, or its label (`cls`: a number as text; `json`: a number under
     "label", "cls" or "class"; where both are, `cls` counts). `image_key` and `label_key` choose
     among several by all that follows the key, such as "jpg" or "seg.png"; `image_key="jpg;png"`
-    takes the first that a sample has, `label_key` may also name a field of the `json`. Members may
-    come in any order; hidden ones, as macOS adds them, are left out. Either all samples have a
-    label or none. Shards are indexed once, and the index is kept on disk; a sample is then read by
-    its number. `skipped` says how many members were left out, by reason. Raises `InputError` for
-    shards without pictures and for samples that are no pair of a picture and a class number,
-    `ReadError` for a shard that is damaged or cut short.
+    takes the first that a sample has, `label_key` may also name a field of the `json`, or one in
+    another as "meta.label". Members may come in any order; hidden ones, as macOS adds them, are
+    left out. Either all samples have a label or none. Shards are indexed once, and the index is
+    kept on disk; a sample is then read by its number. `skipped` says how many members were left
+    out, by reason. Raises `InputError` for shards without pictures and for samples that are no pair
+    of a picture and a class number, `ReadError` for a shard that is damaged or cut short.
     """
 
     labels: NDArray[np.int64] | None

@@ -157,7 +157,7 @@ def test_pil_images_of_every_mode_are_taken(mode: str) -> None:
         (lambda p: Image.fromarray(p[..., 0].astype(np.int32)), r"white is 65535.*convert\('L'\)"),
         (lambda p: Image.fromarray(p[..., 0].astype(np.float32)), r"not in \[0, 1\]"),
         (lambda p: chw(p).float(), "divide by 255"),
-        (lambda p: chw(p) / 0.0, "not in"),
+        (lambda p: chw(p) / 0.0, "NaN"),
         (lambda p: p.astype(np.int64), "has no picture.* of int64"),
         (lambda p: p.astype(np.uint16), "has no picture.* of uint16"),
         (lambda p: p > 9, "has no picture.* of bool"),

@@ -2,6 +2,7 @@
 
 from collections import namedtuple
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -84,6 +85,17 @@ SPATIAL: dict[str, Any] = {
     "half the size": (PICTURE.repeat(1, 2, 2), zeros(HIGH, WIDE)),
     "points without a name": (PICTURE, torch.tensor([[3.0, 4.0], [9.0, 2.0]])),
     "boxes without a name": (PICTURE, 1, np.array([[0.0, 0.0, 0.5, 1.0]])),
+    "whole boxes without a name": (PICTURE, torch.tensor([[1, 2, 9, 8], [0, 0, 3, 3]])),
+    "a small box": (PICTURE, np.array([[1, 2, 9, 8]], np.uint8)),
+    "boxes in lists": (PICTURE, [[1, 2, 9, 8], [0, 0, 3, 3]]),
+    "whole points": (PICTURE, torch.tensor([[3, 4], [9, 2], [-1, -1]])),
+    "points that are seen or not": (PICTURE, torch.tensor([[3, 4, 2], [9, 2, 1]])),
+    "class and box": (PICTURE, torch.tensor([[7, 0.5, 0.5, 0.2, 0.2]])),
+    "number, class and box": (PICTURE, torch.tensor([[0, 7, 0.5, 0.5, 0.2, 0.2]])),
+    "box and class": (PICTURE, torch.tensor([[1, 2, 9, 8, 30]])),
+    "sides of a box": {"image": PICTURE, "label": 1, "xmin": 1, "ymin": 2, "xmax": 9, "ymax": 8},
+    "corners in a field": (PICTURE, {"name": "cat", "x1": 1.0, "y1": 2.0, "x2": 9.0, "y2": 8.0}),
+    "a flat mask": {"image": PICTURE, "mask": zeros(HIGH * WIDE)},
     "PIL": {"image": PICTURE, "other": Image.new("L", (5, 5))},
     "tv tensor": (PICTURE, torch.zeros(3).as_subclass(TVTensor)),
 }
@@ -127,7 +139,10 @@ OTHER: dict[str, Any] = {
     "mask_path": "a.png", "num_boxes": 3, "box_labels": zeros(3), "depth": 0.25,
     "mask": torch.tensor([True, False, True]), "attention_mask": zeros(9), "flow": "left",
     "image_size": zeros(2), "box": (1, 2.5), "keypoint_scores": torch.rand(4), "pose_id": zeros(1),
-    "caption": "a mask", "boxes": 4,
+    "caption": "a mask", "boxes": 4, "padding_mask": zeros(3, 9), "text_token_mask": zeros(1, 9),
+    "encoder_attention_mask": zeros(2, 9), "tokens": torch.tensor([[101, 2000, 999, 102]] * 2),
+    "flags": torch.eye(4, dtype=torch.int64)[:2], "flags of 5": torch.ones(2, 5), "x1": 3,
+    "several flags": torch.tensor([[1, 1, 0, 0]]), "series": torch.full((3, 5), 0.3), "pairs": [[]],
 }  # fmt: skip
 
 
@@ -161,6 +176,45 @@ def test_every_operation_says_whether_it_moves_pixels() -> None:
     moving = {name for name, cls in OPERATIONS.items() if name not in kornia and cls.moves}
     assert moving | STILL | kornia == {*OPERATIONS}
     assert not moving & STILL
+
+
+@dataclass
+class Found:
+    boxes: Any
+    label: int = 1
+
+
+class Instances:
+    def __init__(self, boxes: Any) -> None:
+        self.fields, self.again = {"gt_boxes": boxes}, self
+
+
+@pytest.mark.parametrize("kind", [Found, Instances])
+def test_objects_in_samples_are_looked_into(kind: Any) -> None:
+    data = Own((PICTURE, {"target": kind([[1, 2, 3, 4]])}))
+    stay: dict[str, Any] = {"policy": FLIP, "collate_fn": lambda samples: samples}
+    with pytest.raises(InputError, match=r"boxes'\) of sample 0"):
+        first(data, **stay)
+    found = "boxes" if kind is Found else "gt_boxes"
+    for passive in (found, "target", 1, [(1, "target")]):
+        kept = {**stay, "collate_fn": lambda samples: torch.stack([s[0] for s in samples])}
+        assert len(first(data, passive=passive, **kept)) == 4
+
+
+@pytest.mark.parametrize("rows", [
+    [[1, 2, 3, 4], 5], [[1, 2, 3, 4], [5]], [[1, 2], [3, [4]]], [[1, 2], ["a", "b"]],
+    [[1, 2], None],
+])  # fmt: skip
+def test_lists_that_are_no_rows_of_numbers_pass(rows: Any) -> None:
+    stacked: dict[str, Any] = {
+        "collate_fn": lambda samples: torch.stack([sample[0] for sample in samples])
+    }
+    assert len(first(Own((PICTURE, rows)), **stacked)) == 4
+
+
+def test_the_cure_names_a_part_without_a_name_by_its_whole_path() -> None:
+    with pytest.raises(InputError, match=r"passive=\[\(0, 1\)\]"):
+        first(Own(((PICTURE, zeros(HIGH, WIDE)), 1)))
 
 
 def test_stages_of_kornia_move_pixels_unless_they_are_known_not_to() -> None:

@@ -115,3 +115,18 @@ def test_wide_integers_keep_their_upper_8_bits(bits: int) -> None:
 def test_integers_are_no_floats() -> None:
     with pytest.raises(InputError, match="neither uint8 nor float"):
         loader((np.zeros((2, SIDE, SIDE), np.int32), [0, 0]))
+
+
+@pytest.mark.parametrize("lane", LANES)
+def test_not_a_number_is_called_so(lane: str) -> None:
+    with pytest.raises(InputError, match="NaN"):
+        LANES[lane](planes(float("nan"), torch.float32))
+
+
+def test_a_file_of_floats_with_nan_is_called_so() -> None:
+    values = np.zeros((SIDE, SIDE), np.float32)
+    values[2, 3] = np.nan
+    file = io.BytesIO()
+    Image.fromarray(values).save(file, "TIFF")
+    with pytest.raises(AugfeedError, match=r"a\.tif: it has NaN"):
+        decode(file.getvalue(), "a.tif", 3)

@@ -165,11 +165,30 @@ def test_samples_that_are_repeated_whole_are_each_one(tmp_path: Path, repeats: i
         [("0.jpg", b"a"), ("1.jpg", b"b"), ("0.jpg", b"c"), ("0.cls", b"1"), ("1.cls", b"1")],
         [("0.jpg", b"a"), ("0.jpg", b"b"), ("0.cls", b"1")],
         [("0.jpg", b"a"), ("0.JPG", b"b")],
+        [("0.jpg", b"a"), ("0.cls", b"1"), ("0.jpg", b"b"), ("0.cls", b"2")],
     ],
 )
 def test_a_member_of_which_there_are_two_is_an_error(tmp_path: Path, members: Members) -> None:
-    with pytest.raises(InputError, match=r"'0' has '0\.\w+' and '0\.\w+' in one sample"):
+    twice = r"'0' has ('0\.\w+' and '0\.JPG'|'0\.\w+' twice) in one sample"
+    with pytest.raises(InputError, match=twice):
         TarSource([shard(tmp_path / "a.tar", members)])
+
+
+@pytest.mark.parametrize("text", [b"007", b" 0007\r\n", b"7\n", b"0" * 19 + b"7"])
+def test_a_class_number_may_have_zeros_in_front(tmp_path: Path, text: bytes) -> None:
+    path = shard(tmp_path / "a.tar", [("a.jpg", b""), ("a.cls", text)])
+    assert labels(TarSource([path])) == [7]
+
+
+@pytest.mark.parametrize(("facts", "expected"), [
+    ({"meta": {"label": 3, "label.fine": 4}}, 3), ({"meta.label": 5, "meta": {"label": 3}}, 5),
+])  # fmt: skip
+def test_label_key_names_a_field_in_another(tmp_path: Path, facts: Any, expected: int) -> None:
+    path = shard(tmp_path / "a.tar", [("a.jpg", b""), ("a.json", json.dumps(facts).encode())])
+    assert labels(TarSource([path], label_key="meta.label")) == [expected]
+    for key in ("meta.other", "other.label", "meta.label.x"):
+        with pytest.raises(InputError, match=rf"what label_key='{key}' names"):
+            TarSource([path], label_key=key)
 
 
 # What is no label

@@ -13,6 +13,7 @@ from augfeed.read.cache import Cache
 from augfeed.read.labels import check_classes
 from augfeed.read.listing import kept
 from augfeed.read.places import asked_folder
+from augfeed.read.sources import open_source
 
 POLICY = "resize(4) | center_crop(4)"
 
@@ -37,6 +38,15 @@ def test_a_tilde_is_the_home_folder_for_data_of_every_kind(home: Path) -> None:
         assert len(batch[0]) == 1
     with pytest.raises(InputError, match="is a path, which needs a policy"):
         augfeed.DataLoader("~/photos", 1)
+
+
+@pytest.mark.parametrize("name", ["~", "~user", "~/photos"])
+def test_a_dot_before_a_tilde_names_what_lies_here(home: Path, name: str) -> None:
+    for label in ("a", "b"):
+        Path(".", name, label).mkdir(parents=True)
+        Image.new("RGB", (6, 6)).save(Path(".", name, label, "y.png").absolute())
+    source = open_source(f"./{name}")
+    assert source.classes == ("a", "b") and source.num_classes == 2
 
 
 def test_a_tilde_is_the_home_folder_for_a_cache_that_is_written(home: Path) -> None:
