@@ -65,6 +65,20 @@ class Drawing(Sampler[list[int]]):
         return iter(list(drawn)) if self.at_once else drawn
 
 
+class Named(Sampler[int]):
+    """A sampler of the user's that calls its generators, and the sampler in it, what it likes."""
+
+    def __init__(self, own: torch.Generator, inner: torch.Generator) -> None:
+        self._rng, self.base = own, RandomSampler(range(COUNT), generator=inner)
+
+    def __len__(self) -> int:
+        return COUNT
+
+    def __iter__(self) -> Iterator[int]:
+        first = int(torch.randint(COUNT, (1,), generator=self._rng))
+        return iter([(i + first) % COUNT for i in self.base])
+
+
 class Around(Sampler[int]):
     """A sampler of the user's around one of torch's, as those that split among ranks are."""
 
@@ -93,6 +107,7 @@ EXACT: dict[str, Callable[[], dict[str, Any]]] = {
     "seeded": lambda: {"shuffle": True, "seed": 3},
     "seeded, in order": lambda: {"seed": 3},
     "generator": lambda: {"shuffle": True, "generator": made()},
+    "seeded, one by one": lambda: {"shuffle": True, "seed": 3, "batch_size": None},
     "generator, in order": lambda: {"generator": made()},
     "generator and seed": lambda: {"shuffle": True, "generator": made(), "seed": 3},
     "generator, one by one": lambda: {"shuffle": True, "generator": made(), "batch_size": None},
@@ -111,6 +126,7 @@ EXACT: dict[str, Callable[[], dict[str, Any]]] = {
     },
     "own batches": lambda: {"batch_sampler": Drawing(made(), at_once=False)},
     "own batches, at once": lambda: {"batch_sampler": Drawing(made(), at_once=True)},
+    "another name": lambda: {"sampler": Named(made(), made(6)), "seed": 3},
     "around": lambda: {"sampler": Around(RandomSampler(NUMBERS, generator=made()))},
     "stream": lambda: {"dataset": Stream(), "generator": made()},
 }
