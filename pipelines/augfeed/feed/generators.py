@@ -55,7 +55,7 @@ class Generators:
 
 
 def found_in(loader: Any) -> list[torch.Generator]:
-    """Return the generators of a loader and its samplers, each once, whatever samplers call them."""
+    """Return the generators of a loader and its samplers, each once, by whatever name."""
     holders, found = [loader], list[torch.Generator]()
     for holder in holders:  # grows
         named = [getattr(holder, name, None) for name in ("batch_sampler", "sampler", "generator")]
