@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
-from torch.utils.data import Sampler
+from torch.utils.data import DataLoader, Sampler
 
 from augfeed.errors import StateError
 
@@ -60,7 +60,8 @@ def found_in(loader: Any) -> list[torch.Generator]:
     for holder in holders:  # grows
         named = [getattr(holder, name, None) for name in ("batch_sampler", "sampler", "generator")]
         # A loader of a user's class may hold more that decides on nothing here.
-        others = [] if holder is loader else list(getattr(holder, "__dict__", {}).values())
+        held = {} if isinstance(holder, DataLoader) else getattr(holder, "__dict__", {})
+        others = list(held.values())
         inner = named[:2] + [one for one in others if isinstance(one, Sampler)]
         holders += [one for one in _distinct(inner) if all(one is not h for h in holders)]
         own = [one for one in named[2:] + others if isinstance(one, torch.Generator)]
