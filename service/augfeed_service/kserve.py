@@ -107,10 +107,9 @@ def _input(entry: Any, rest: memoryview, settings: Settings) -> tuple[str, Any, 
     name = INPUTS[entry["name"]]
     if size is None:
         try:
-            values = torch.tensor(np.array(entry.get("data")).tolist(), dtype=dtype).reshape(shape)
+            return name, _values(entry.get("data"), dtype, shape), rest
         except (ValueError, TypeError, RuntimeError, OverflowError) as error:
-            raise invalid(f"input {entry['name']!r}: {str(error)[:100]}") from None
-        return name, values, rest
+            raise invalid(f"input {entry['name']!r}: {str(error)[:200]}") from None
     if not isinstance(size, int) or size != count * dtype.itemsize or size > len(rest):
         raise invalid(
             f"input {entry['name']!r}: binary_data_size={size!r} is not the {count} elements of "
@@ -119,6 +118,20 @@ def _input(entry: Any, rest: memoryview, settings: Settings) -> tuple[str, Any, 
     data = bytearray(rest[:size])
     tensor = torch.frombuffer(data, dtype=dtype) if size else torch.empty(0, dtype=dtype)
     return name, tensor.reshape(shape), rest[size:]
+
+
+def _values(data: Any, dtype: torch.dtype, shape: list[int]) -> torch.Tensor:
+    # Torch cuts fractions off, and has numbers below 0 wrap around.
+    given = np.array(data)
+    if given.ndim > 1 and list(given.shape) != shape:
+        raise ValueError(f"data of shape {list(given.shape)} and shape={shape}: make them agree")
+    values = torch.tensor(given.tolist(), dtype=dtype).reshape(shape)
+    if not dtype.is_floating_point:
+        changed = given.ravel() != values.numpy().ravel()
+        if changed.any():
+            odd = given.ravel()[changed][0].item()
+            raise ValueError(f"{odd!r} is no value of {_NAMES[dtype]}: give what it can hold")
+    return values
 
 
 def asked_of(asked: dict[str, Any]) -> dict[str, Any]:
@@ -164,16 +177,29 @@ def respond(
 
 
 def _wanted(asked: dict[str, Any], tensors: dict[str, torch.Tensor]) -> dict[str, bool]:
-    parameters = asked.get("parameters")
-    all_binary = isinstance(parameters, dict) and bool(parameters.get("binary_data_output"))
+    all_binary = _flag(asked.get("parameters"), "binary_data_output") or False
     listed = asked.get("outputs")
-    if not isinstance(listed, list) or not listed:
+    if listed is not None and not isinstance(listed, list):
+        raise _malformed(f"outputs={shown(listed)} is no list of outputs: send one, or none")
+    if not listed:
         return dict.fromkeys(tensors, all_binary)
     found: dict[str, bool] = {}
     for entry in listed:
         if not isinstance(entry, dict) or entry.get("name") not in tensors:
             raise invalid(f"outputs are {[*tensors]}: there is no other")
-        own = entry.get("parameters")
-        binary = own.get("binary_data") if isinstance(own, dict) else None
-        found[entry["name"]] = all_binary if binary is None else bool(binary)
+        name, own = entry["name"], entry.get("parameters")
+        if name in found:
+            raise _malformed(f"output {name!r} comes twice: ask for it once")
+        if isinstance(own, dict) and own.get("classification"):
+            raise invalid(f"output {name!r}: classification={shown(own['classification'])} is not "
+                          "for images and labels: leave it out")  # fmt: skip
+        binary = _flag(own, "binary_data")
+        found[name] = all_binary if binary is None else binary
     return found
+
+
+def _flag(parameters: Any, name: str) -> bool | None:
+    value = parameters.get(name) if isinstance(parameters, dict) else None
+    if value is not None and not isinstance(value, bool):
+        raise _malformed(f"{name}={shown(value)} is not a flag: give true or false")
+    return value

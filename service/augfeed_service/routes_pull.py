@@ -74,6 +74,9 @@ async def get_batch(
     plan = service.plans.get(plan_id)
     format_: Any = wanted(request.headers.get("accept"))
     pull.check(plan, at)
+    if world > 1 and "rank" not in request.query_params:
+        detail = f"world={world} without rank: give rank, in [0, {world}), which part is meant"
+        raise Problem(400, "malformed", detail)
     _check_fingerprint(request, plan)
     tag = pull.tag(plan, at, format_)
     headers = _headers(service, plan, tag)

@@ -126,6 +126,13 @@ def test_a_rank_that_is_spelt_right_gets_its_own_part(running: Running) -> None:
     assert running.ask("GET", f"{root}/0/batches/0?rank=-1&world=2").problem == "uneven-ranks"
 
 
+def test_a_world_without_a_rank_is_nobodys(running: Running) -> None:
+    path = f"{running.register(described())}/0/batches/0"
+    for method in ("GET", "HEAD"):
+        refused(running.ask(method, f"{path}?world=2"), "world=2", "rank")
+        assert running.ask(method, f"{path}?world=1").status == 200
+
+
 def test_what_is_nowhere_is_not_found_whatever_is_asked(running: Running) -> None:
     assert running.ask("GET", "/nowhere?x=1").status == 404
     assert running.ask("DELETE", "/v1/info?x=1").status == 405
@@ -217,6 +224,55 @@ def test_kserve_has_the_same_rules(running: Running, change: dict[str, Any], sai
     refused(running.ask("POST", path, json.dumps({**good, **change})), said)
     other = running.ask("POST", "/v2/models/hflip/versions/01/infer", json.dumps(good))
     assert other.status == 404 and "'01'" in other.detail
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"parameters": {"binary_data_output": "false"}}, "binary_data_output='false'"),
+        ({"outputs": [{"name": "IMAGES", "parameters": {"binary_data": 1}}]}, "binary_data=1"),
+        ({"outputs": "IMAGES"}, "outputs='IMAGES'"),
+        ({"outputs": [{"name": "IMAGES"}] * 2}, "'IMAGES' comes twice"),
+        ({"outputs": [{"name": "IMAGES", "parameters": {"classification": 3}}]}, "classification"),
+    ],
+)
+def test_kserve_asks_for_outputs_by_the_same_rules(
+    running: Running, change: dict[str, Any], said: str
+) -> None:
+    images = {"name": "IMAGES", "shape": [1, 2, 2, 3], "datatype": "UINT8", "data": [0] * 12}
+    body = json.dumps({"inputs": [images], **change})
+    answer = running.ask("POST", "/v2/models/hflip/infer", body)
+    assert answer.status in (400, 422) and said in answer.detail, answer
+
+
+@pytest.mark.parametrize(
+    ("kind", "values", "said"),
+    [
+        ("INT64", [1.7], "1.7"),
+        ("INT32", [2**31], "overflow"),
+        ("UINT8", [-1], "-1"),
+        ("BOOL", [5], "5"),
+        ("INT64", ["1"], "str"),
+        ("INT64", [[[1]]], "shape"),
+        ("INT64", [float("nan")], "overflow"),
+    ],
+)
+@pytest.mark.parametrize("name", ["LABELS", "IDS"])
+def test_no_value_of_a_tensor_becomes_another(
+    running: Running, name: str, kind: str, values: list[Any], said: str
+) -> None:
+    images = {"name": "IMAGES", "shape": [1, 2, 2, 3], "datatype": "UINT8", "data": [0] * 12}
+    other = {"name": name, "shape": [1], "datatype": kind, "data": values}
+    answer = running.ask("POST", "/v2/models/hflip/infer", json.dumps({"inputs": [images, other]}))
+    assert answer.status == 422 and said in answer.detail and name in answer.detail, answer
+
+
+def test_pixels_are_values_of_bytes_or_refused(running: Running) -> None:
+    for pixel, status in ((255, 200), (3.0, 200), (-1, 422), (256, 422), (0.5, 422)):
+        data = [0] * 11 + [pixel]
+        images = {"name": "IMAGES", "shape": [1, 2, 2, 3], "datatype": "UINT8", "data": data}
+        answer = running.ask("POST", "/v2/models/hflip/infer", json.dumps({"inputs": [images]}))
+        assert answer.status == status, answer
 
 
 ASCII = [text for text in SPELLINGS if text.isascii() and text.strip() == text]

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
+from torch.utils.data import DataLoader, Sampler
 
 from augfeed.errors import StateError
 
@@ -54,16 +55,22 @@ class Generators:
 
 
 def found_in(loader: Any) -> list[torch.Generator]:
-    """Return the generators of a loader and its samplers, each once."""
+    """Return the generators of a loader and its samplers, each once, by whatever name."""
     holders, found = [loader], list[torch.Generator]()
     for holder in holders:  # grows
-        names = ("batch_sampler", "sampler")
-        inner = [getattr(holder, name, None) for name in names]
-        holders += [one for one in inner if one is not None and all(one is not h for h in holders)]
-        own = getattr(holder, "generator", None)
-        if isinstance(own, torch.Generator) and all(own is not other for other in found):
-            found.append(own)
+        named = [getattr(holder, name, None) for name in ("batch_sampler", "sampler", "generator")]
+        # A loader of a user's class may hold more that decides on nothing here.
+        held = {} if isinstance(holder, DataLoader) else getattr(holder, "__dict__", {})
+        others = list(held.values())
+        inner = named[:2] + [one for one in others if isinstance(one, Sampler)]
+        holders += [one for one in _distinct(inner) if all(one is not h for h in holders)]
+        own = [one for one in named[2:] + others if isinstance(one, torch.Generator)]
+        found += [one for one in _distinct(own) if all(one is not other for other in found)]
     return found
+
+
+def _distinct(items: list[Any]) -> list[Any]:
+    return list({id(item): item for item in items if item is not None}.values())
 
 
 def number_of(generator: torch.Generator) -> int:

@@ -108,7 +108,8 @@ def samples_in(loader: Any) -> tuple[int | None, bool]:
 
 def _given(sampler: Any, made: Pass, run: Run, *, batched: bool) -> Iterator[Ticket]:
     run.begin()
-    yield from stream_tickets(given_batches(sampler, batched=batched), made)
+    ordered, _ = replayable(sampler, run)
+    yield from stream_tickets(given_batches(ordered, batched=batched), made)
 
 
 def _batched(sampler: Any, split: Split, made: Pass, run: Run) -> Iterator[Ticket]:

@@ -65,6 +65,20 @@ class Drawing(Sampler[list[int]]):
         return iter(list(drawn)) if self.at_once else drawn
 
 
+class Named(Sampler[int]):
+    """A sampler of the user's that calls its generators, and the sampler in it, what it likes."""
+
+    def __init__(self, own: torch.Generator, inner: torch.Generator) -> None:
+        self._rng, self.base = own, RandomSampler(range(COUNT), generator=inner)
+
+    def __len__(self) -> int:
+        return COUNT
+
+    def __iter__(self) -> Iterator[int]:
+        first = int(torch.randint(COUNT, (1,), generator=self._rng))
+        return iter([(i + first) % COUNT for i in self.base])
+
+
 class Around(Sampler[int]):
     """A sampler of the user's around one of torch's, as those that split among ranks are."""
 
@@ -93,6 +107,7 @@ EXACT: dict[str, Callable[[], dict[str, Any]]] = {
     "seeded": lambda: {"shuffle": True, "seed": 3},
     "seeded, in order": lambda: {"seed": 3},
     "generator": lambda: {"shuffle": True, "generator": made()},
+    "seeded, one by one": lambda: {"shuffle": True, "seed": 3, "batch_size": None},
     "generator, in order": lambda: {"generator": made()},
     "generator and seed": lambda: {"shuffle": True, "generator": made(), "seed": 3},
     "generator, one by one": lambda: {"shuffle": True, "generator": made(), "batch_size": None},
@@ -111,6 +126,12 @@ EXACT: dict[str, Callable[[], dict[str, Any]]] = {
     },
     "own batches": lambda: {"batch_sampler": Drawing(made(), at_once=False)},
     "own batches, at once": lambda: {"batch_sampler": Drawing(made(), at_once=True)},
+    "another name": lambda: {"sampler": Named(made(), made(6)), "seed": 3},
+    "alone, another name": lambda: {
+        "sampler": Named(made(), made(6)),
+        "seed": 3,
+        "batch_size": None,
+    },
     "around": lambda: {"sampler": Around(RandomSampler(NUMBERS, generator=made()))},
     "stream": lambda: {"dataset": Stream(), "generator": made()},
 }
@@ -120,6 +141,7 @@ OF_TORCH: dict[str, Callable[[], dict[str, Any]]] = {
     "random by torch": lambda: {"sampler": RandomSampler(NUMBERS, True, 50)},
 }
 LANES = ("torch", "general", "native")
+NAMED = ("another name", "alone, another name")
 
 
 def loader(lane: str, order: str, **options: Any) -> DataLoader[Any]:
@@ -178,7 +200,7 @@ def check(lane: str, order: str, before: int, stop: int, **options: Any) -> None
 def test_a_state_of_any_point_goes_on_exactly(
     lane: str, order: str, before: int, stop: int
 ) -> None:
-    if lane == "native" and (order == "stream" or "one by one" in order):
+    if lane == "native" and (order == "stream" or ("one by one" in order or "alone" in order)):
         return  # of the general lane
     check(lane, order, before, stop)
 
@@ -192,11 +214,16 @@ def test_so_it_does_with_workers(lane: str, persistent: bool, before: int, stop:
 
 
 @pytest.mark.parametrize("lane", LANES)
-@pytest.mark.parametrize("order", ["generator", "random", "two", "own batches", "subset"])
+@pytest.mark.parametrize(
+    "order",
+    ["generator", "random", "two", "own batches", "subset", *NAMED],
+)
 @pytest.mark.parametrize("stop", [-1, 2, 6])
 def test_an_epoch_told_after_a_state_was_loaded_goes_on_with_the_generators(
     lane: str, order: str, stop: int
 ) -> None:
+    if lane == "native" and "alone" in order:
+        return  # of the general lane
     whole = loader(lane, order, seed=3)
     iterator = iter(whole)
     list(iterator)
@@ -275,7 +302,7 @@ def test_a_state_with_other_generators_is_refused(lane: str) -> None:
 @pytest.mark.parametrize("lane", LANES)
 @pytest.mark.parametrize("order", [*EXACT, *OF_TORCH])
 def test_a_state_is_small_and_asking_for_it_draws_nothing(lane: str, order: str) -> None:
-    if lane == "native" and (order == "stream" or "one by one" in order):
+    if lane == "native" and (order == "stream" or ("one by one" in order or "alone" in order)):
         return
     stories = []
     for asks in (False, True):
