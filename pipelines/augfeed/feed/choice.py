@@ -38,7 +38,8 @@ CURE = (
     "loader and let it skip by itself:\n"
     "    loader.skip(number_of_batches)      # or loader.load_state_dict(state)\n"
     "    for batch in loader: ...\n"
-    "or build it again from its class: augfeed.DataLoader(..., policy=...)"
+    "or build it again from its class: augfeed.DataLoader(..., policy=...). Hugging Face's Trainer "
+    "resumes with callbacks=[augfeed.integrations.transformers.ResumeCallback()]"
 )
 
 
