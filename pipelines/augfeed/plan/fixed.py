@@ -1,7 +1,7 @@
 """What a policy fixes for all samples alike: fills, border rules, statistics."""
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
@@ -49,30 +49,33 @@ class Fixed:
     @classmethod
     def of(cls, policy: Policy, channels: int) -> "Fixed":
         """Return the constants; raise `InputError` if the policy is for other channels."""
-        crop, border = policy.find(RandomCrop), policy.find(Border)
-        jitter, normalize = policy.find(ColorJitter), policy.find(Normalize)
-        cutout, erasing = policy.find(Cutout), policy.find(RandomErasing)
-        noise = policy.find(GaussianNoise)
-        mean = _channels("mean", normalize.mean if normalize else 0.0, channels)
-        std = _channels("std", normalize.std if normalize else 1.0, channels)
-        fill: Any = erasing.fill if erasing else 0.0
-        return cls(
-            channels,
-            EDGES[crop.mode] if crop else 0,
-            crop.fill if crop else 0.0,
-            EDGES[border.mode] if border else 0,
-            border.fill if border else 0.0,
-            jitter is not None and jitter.about == "half",
-            mean,
-            std,
-            normalize is not None,
-            cutout.fill if cutout else 0.0,
-            0.0 if isinstance(fill, str) else float(fill),
-            fill == "noise",
-            np.float32(1) / std
-            if noise and noise.space == "pixel"
-            else np.ones(channels, np.float32),
-        )
+        return _fixed(policy, channels)
+
+
+@lru_cache(maxsize=64)  # asked for every batch
+def _fixed(policy: Policy, channels: int) -> Fixed:
+    crop, border = policy.find(RandomCrop), policy.find(Border)
+    jitter, normalize = policy.find(ColorJitter), policy.find(Normalize)
+    cutout, erasing = policy.find(Cutout), policy.find(RandomErasing)
+    noise = policy.find(GaussianNoise)
+    mean = _channels("mean", normalize.mean if normalize else 0.0, channels)
+    std = _channels("std", normalize.std if normalize else 1.0, channels)
+    fill: Any = erasing.fill if erasing else 0.0
+    return Fixed(
+        channels,
+        EDGES[crop.mode] if crop else 0,
+        crop.fill if crop else 0.0,
+        EDGES[border.mode] if border else 0,
+        border.fill if border else 0.0,
+        jitter is not None and jitter.about == "half",
+        mean,
+        std,
+        normalize is not None,
+        cutout.fill if cutout else 0.0,
+        0.0 if isinstance(fill, str) else float(fill),
+        fill == "noise",
+        np.float32(1) / std if noise and noise.space == "pixel" else np.ones(channels, np.float32),
+    )
 
 
 def _channels(name: str, value: tuple[float, ...] | float, channels: int) -> NDArray[np.float32]:

@@ -1,8 +1,10 @@
 """What a kernel is compiled for: the parts of a policy, and the form of pictures and batch."""
 
+import math
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 import torch
 
@@ -100,44 +102,60 @@ class Spec:
         They depend on what is the same for all batches of a pipeline, so that any two of them are
         made by the same machine code.
         """
-        has = policy.find
-        channels = images.shape[3]
-        erasing, crop, border = has(RandomErasing), has(RandomCrop), has(Border)
-        jitter = has(ColorJitter)
-        fixed = Fixed.of(policy, channels)
-        erase = _erasing(erasing, fixed)
-        noises = sum([bool(has(GaussianNoise)), bool(has(SaltAndPepper)), erase > Erase.CONSTANT])
-        lanes = noises > 0
-        flips = HorizontalFlip | VerticalFlip
-        warp = any(isinstance(item, Affine) and not isinstance(item, flips)
-                   for item in policy.operations)  # fmt: skip
-        mix, color = _mixing(policy), Color.PLAIN
-        if jitter or has(Invert) or (channels == 3 and has(Grayscale)):
-            color = Color.MATRIX
-        if has(Posterize) or has(Solarize):
-            color = Color.STEPS
-        return cls(
-            channels=channels,
-            float_in=images.dtype == torch.float32,
-            pad=-1 if framed else EDGES[crop.mode] if crop else 0,
-            flip=bool(has(HorizontalFlip) or has(VerticalFlip)),
-            warp=warp,
-            border=EDGES[border.mode] if border else 0,
-            perspective=has(Perspective) is not None,
-            color=color,
-            mean=jitter is not None and jitter.contrast != 0 and not fixed.contrast_about_half,
-            mix=mix,
-            cutout=has(Cutout) is not None,
-            erase=erase,
-            noise=has(GaussianNoise) is not None,
-            salt=has(SaltAndPepper) is not None,
-            last=output.channels_last and channels > 1,
-            held=noises < 2,
-            registers=_registers(
-                mix=bool(mix), color=bool(color), warp=warp, lanes=lanes, noises=noises
-            ),
-            **_shape(size, images, output, lanes=lanes, warp=warp, framed=framed),
-        )  # fmt: skip
+        form = Form(tuple(images.shape[1:]), images.dtype, images.data_ptr() % 4 == 0, framed)
+        return _spec(policy, size, form, output)
+
+
+class Form(NamedTuple):
+    """What a kernel is compiled for of pictures: `[h, w, C]`, whether they begin at a word of
+    memory, and whether they are frames of the output's size."""
+
+    picture: tuple[int, ...]
+    dtype: torch.dtype
+    aligned: bool
+    framed: bool
+
+
+@lru_cache(maxsize=64)  # asked for every batch
+def _spec(policy: Policy, size: tuple[int, int], form: Form, output: Output) -> Spec:
+    has = policy.find
+    channels = form.picture[2]
+    erasing, crop, border = has(RandomErasing), has(RandomCrop), has(Border)
+    jitter = has(ColorJitter)
+    fixed = Fixed.of(policy, channels)
+    erase = _erasing(erasing, fixed)
+    noises = sum([bool(has(GaussianNoise)), bool(has(SaltAndPepper)), erase > Erase.CONSTANT])
+    lanes = noises > 0
+    flips = HorizontalFlip | VerticalFlip
+    warp = any(isinstance(item, Affine) and not isinstance(item, flips)
+               for item in policy.operations)  # fmt: skip
+    mix, color = _mixing(policy), Color.PLAIN
+    if jitter or has(Invert) or (channels == 3 and has(Grayscale)):
+        color = Color.MATRIX
+    if has(Posterize) or has(Solarize):
+        color = Color.STEPS
+    return Spec(
+        channels=channels,
+        float_in=form.dtype == torch.float32,
+        pad=-1 if form.framed else EDGES[crop.mode] if crop else 0,
+        flip=bool(has(HorizontalFlip) or has(VerticalFlip)),
+        warp=warp,
+        border=EDGES[border.mode] if border else 0,
+        perspective=has(Perspective) is not None,
+        color=color,
+        mean=jitter is not None and jitter.contrast != 0 and not fixed.contrast_about_half,
+        mix=mix,
+        cutout=has(Cutout) is not None,
+        erase=erase,
+        noise=has(GaussianNoise) is not None,
+        salt=has(SaltAndPepper) is not None,
+        last=output.channels_last and channels > 1,
+        held=noises < 2,
+        registers=_registers(
+            mix=bool(mix), color=bool(color), warp=warp, lanes=lanes, noises=noises
+        ),
+        **_shape(size, form, output, lanes=lanes, warp=warp),
+    )  # fmt: skip
 
 
 def _registers(*, mix: bool, color: bool, warp: bool, lanes: bool, noises: int) -> int | None:
@@ -167,13 +185,7 @@ def _erasing(erasing: RandomErasing | None, fixed: Fixed) -> Erase:
 
 
 def _shape(
-    size: tuple[int, int],
-    images: torch.Tensor,
-    output: Output,
-    *,
-    lanes: bool,
-    warp: bool,
-    framed: bool,
+    size: tuple[int, int], form: Form, output: Output, *, lanes: bool, warp: bool
 ) -> dict[str, Any]:
     # How pixels are spread over programs and threads.
     height, width = size
@@ -187,8 +199,8 @@ def _shape(
     while vec > 2 and (width % vec or segment % vec):
         vec //= 2
     # What all pictures of a data set have in common, so that every batch takes the same way.
-    picture = images.shape[1] * images.shape[2] * images.shape[3]
-    words = images.dtype == torch.uint8 and picture % 4 == 0 and images.data_ptr() % 4 == 0
+    whole = math.prod(form.picture) % 4 == 0
+    words = form.dtype == torch.uint8 and whole and form.aligned
     vec = vec if vec > 2 and words else 1
     block = max(32, min(128 * max(vec, 4), _power(segment)))
     while lanes and block > 128 and -(-segment // block) * block > -(-segment // 128) * 128:
@@ -196,8 +208,8 @@ def _shape(
     tile = min(32, _power(width)) if warp and not lanes else 0
     return {
         "vec": vec,
-        "aligned": framed,
-        "wide": words and warp and images.shape[2] >= 8,  # a line has the words of two pixels
+        "aligned": form.framed,
+        "wide": words and warp and form.picture[1] >= 8,  # a line has the words of two pixels
         "lanes": lanes,
         "tile": tile,
         "block": block,
