@@ -161,8 +161,10 @@ OTHERS: dict[str, tuple[str, ...]] = {
     "pipelines/augfeed/bench/machine.py": (
         "--query-gpu", "--format", "--error-unmatch", "--short", "--porcelain",
     ),
+    "pipelines/augfeed/read/members.py": ("--dereference", "--sparse"),  # tar
     "docs/benchmarks.md": (
         "--write", "--color", "--large", "--workers", "--processes", "--arrays", "--photos",
+        "--only", "--shape", "--chain", "--dtype", "--rounds", "--repeats", "--channels-last",
     ),
     "docs/deployment.md": ("--profile", "--build", "--scale"),
     "docs/migration.md": ("--no-aug",),

@@ -3,6 +3,8 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+import augfeed  # noqa: F401  # first: what imports Rich draws from Python's generator
+
 if TYPE_CHECKING:
     from augfeed_service.app import make_app as make_app
     from augfeed_service.settings import Settings as Settings

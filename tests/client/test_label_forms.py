@@ -17,8 +17,6 @@ from augfeed.errors import AugfeedError, InputError
 from augfeed_client import RemoteLoader
 from tests.service.servers import Running, serving
 
-pytestmark = pytest.mark.timeout(60)
-
 COUNT, CLASSES = 20, 5
 NUMBERS = (np.arange(COUNT) * 7) % CLASSES
 ONE_HOT = np.eye(CLASSES, dtype=np.int64)[NUMBERS]

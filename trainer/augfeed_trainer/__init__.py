@@ -7,6 +7,8 @@ from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+import augfeed  # noqa: F401  # first: Lightning imports Rich, which draws from Python's generator
+
 if TYPE_CHECKING:
     from augfeed_trainer.recipe import Recipe as Recipe
     from augfeed_trainer.train import Trained as Trained

@@ -18,7 +18,6 @@ PIXELS = torch.from_numpy(
     np.random.default_rng(4).integers(0, 256, (COUNT, 3, 8, 8), dtype=np.uint8)
 )
 pytestmark = [
-    pytest.mark.timeout(60),
     pytest.mark.filterwarnings("ignore:This DataLoader will create"),
     pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning:multiprocessing"),
 ]
