@@ -164,10 +164,10 @@ OTHERS: dict[str, tuple[str, ...]] = {
     "pipelines/augfeed/read/members.py": ("--dereference", "--sparse"),  # tar
     "docs/benchmarks.md": (
         "--write", "--color", "--large", "--workers", "--processes", "--arrays", "--photos",
-        "--only", "--shape", "--chain", "--dtype", "--rounds", "--repeats", "--channels-last",
+        "--only",
     ),
     "docs/deployment.md": ("--profile", "--build", "--scale"),
-    "docs/migration.md": ("--no-aug",),
+    "docs/migration.md": ("--no-aug", "--smoothing"),
 }  # fmt: skip
 
 
