@@ -152,19 +152,23 @@ def _spec(policy: Policy, size: tuple[int, int], form: Form, output: Output) -> 
         last=output.channels_last and channels > 1,
         held=noises < 2,
         registers=_registers(
-            mix=bool(mix), color=bool(color), warp=warp, lanes=lanes, noises=noises
-        ),
+            mix=bool(mix), color=bool(color), warp=warp, lanes=lanes, noises=noises,
+            gray=channels == 1,
+        ),  # fmt: skip
         **_shape(size, form, output, lanes=lanes, warp=warp),
     )  # fmt: skip
 
 
-def _registers(*, mix: bool, color: bool, warp: bool, lanes: bool, noises: int) -> int | None:
+def _registers(
+    *, mix: bool, color: bool, warp: bool, lanes: bool, noises: int, gray: bool
+) -> int | None:
     # As few as let three, four or five programs into a multiprocessor without spilling; left alone,
-    # ptxas takes more for two pictures with colours, and for sm_100 too few for a warp.
+    # ptxas takes more for two pictures with colours, and for sm_100 too few for a warp, or for two
+    # grey pictures.
     if lanes:
         return 168 if warp and mix and color and noises == 1 else None
     if not (warp or (mix and color)):
-        return None
+        return 64 if mix and gray else None
     return 128 if warp else 96
 
 
