@@ -154,7 +154,7 @@ def _spec(policy: Policy, size: tuple[int, int], form: Form, output: Output) -> 
         registers=_registers(
             mix=bool(mix), color=bool(color), warp=warp, lanes=lanes, noises=noises,
             gray=channels == 1,
-        ),  # fmt: skip
+        ),
         **_shape(size, form, output, lanes=lanes, warp=warp),
     )  # fmt: skip
 
