@@ -39,7 +39,7 @@ BUDGETS = {
     "salt_and_pepper": (55, 55),
     "flip_jitter_normalize": (30, 30),
     "affine_jitter_normalize": (114, 150),
-    "crop_flip_normalize": (69, 69),
+    "crop_flip_normalize": (32, 32),
     "imagenet": (72, 82),
 }
 

@@ -20,7 +20,15 @@ from augfeed.engines.cuda.noise import (
     number,
     salted_value,
 )
-from augfeed.engines.cuda.read import load_fills, load_frame, moved, places, read_frame, tiled
+from augfeed.engines.cuda.read import (
+    in_box,
+    load_fills,
+    load_frame,
+    moved,
+    places,
+    read_frame,
+    tiled,
+)
 from augfeed.engines.cuda.sample import load_matrix
 from augfeed.engines.cuda.wide import clearance, is_clear
 from augfeed.engines.cuda.words import write_interleaved
@@ -43,26 +51,12 @@ def _meets(box, top, left, begin, width, TILE: tl.constexpr, BLOCK: tl.constexpr
 
 
 @triton.jit
-def _inside(gy, gx, box, VEC: tl.constexpr):
-    # Which pixels of groups lie in a box. What is left of it is a large unsigned number, so that a
-    # pixel takes one comparison; beyond its lines it has no width.
-    line = (gy >= box[0]) & (gy < box[2])
-    width = tl.where(line, tl.maximum(box[3] - box[1], 0), 0)
-    at = gx - box[1]
-    if VEC > 1:
-        G: tl.constexpr = gx.shape[0]
-        at = tl.reshape(at[:, None] + tl.arange(0, VEC)[None, :], [G * VEC])
-        width = tl.reshape(tl.broadcast_to(width[:, None], [G, VEC]), [G * VEC])
-    return at.to(tl.uint32) < width.to(tl.uint32)
-
-
-@triton.jit
 def _pasted(gy, gx, box, VEC: tl.constexpr):
     # Which pixels lie in a box, which groups touch it, and which it covers.
     line = (gy >= box[0]) & (gy < box[2])
     touched = line & (gx + VEC > box[1]) & (gx < box[3])
     covered = line & (gx >= box[1]) & (gx + VEC <= box[3])
-    return _inside(gy, gx, box, VEC), touched, covered
+    return in_box(gy, gx, box, VEC), touched, covered
 
 
 @triton.jit
@@ -229,13 +223,13 @@ def augment(
             v0, v1, v2 = scaled(v0, v1, v2, scale, C)
         if CUTOUT >= 0:
             if _meets(cutout, top, left, begin, width, TILE, BLOCK):
-                hidden = _inside(gy, gx, cutout, VEC)
+                hidden = in_box(gy, gx, cutout, VEC)
                 v0 = tl.where(hidden, cutout_fill, v0)
                 v1 = tl.where(hidden, cutout_fill, v1)
                 v2 = tl.where(hidden, cutout_fill, v2)
         if ERASED >= 0:
             if _meets(erased, top, left, begin, width, TILE, BLOCK):
-                hidden = _inside(gy, gx, erased, VEC)
+                hidden = in_box(gy, gx, erased, VEC)
                 v0 = erased_value(v0, erase_fill, hidden, key, lane_pixels, step, blocks, 0, ERASE)
                 if C == 3:
                     v1 = erased_value(v1, erase_fill, hidden, key, lane_pixels, step, blocks, 1,

@@ -4,7 +4,7 @@ import triton
 import triton.language as tl
 
 from augfeed.engines.cuda.fields import BORDER_FILL, PAD_FILL, load_float
-from augfeed.engines.cuda.sample import direct, warped
+from augfeed.engines.cuda.sample import CONSTANT, direct, warped
 from augfeed.engines.cuda.wide import clear_words, warped_words
 from augfeed.engines.cuda.words import read_groups
 
@@ -42,6 +42,21 @@ def tiled(top, left, width, TILE: tl.constexpr, BLOCK: tl.constexpr, VEC: tl.con
 
 
 @triton.jit
+def in_box(gy, gx, box, VEC: tl.constexpr):
+    """Return which pixels of groups lie in a box: top, left, bottom and right."""
+    # What is left of it is a large unsigned number, so that a pixel takes one comparison; beyond
+    # its lines it has no width.
+    line = (gy >= box[0]) & (gy < box[2])
+    width = tl.where(line, tl.maximum(box[3] - box[1], 0), 0)
+    at = gx - box[1]
+    if VEC > 1:
+        G: tl.constexpr = gx.shape[0]
+        at = tl.reshape(at[:, None] + tl.arange(0, VEC)[None, :], [G * VEC])
+        width = tl.reshape(tl.broadcast_to(width[:, None], [G, VEC]), [G * VEC])
+    return at.to(tl.uint32) < width.to(tl.uint32)
+
+
+@triton.jit
 def load_fills(table):
     """Return what lies outside of pictures: by padding, and by the border rule."""
     return load_float(table + PAD_FILL), load_float(table + BORDER_FILL)
@@ -65,6 +80,35 @@ def load_frame(words, images, row, size, C: tl.constexpr, PAD: tl.constexpr, FLI
 
 
 @triton.jit
+def _is_whole(top, left, size):
+    # Whether a frame has nothing from outside of a picture.
+    below = (top >= 0) & (left >= 0)
+    return below & ((top + size[0] <= size[2]) & (left + size[1] <= size[3]))
+
+
+@triton.jit
+def _padded(
+    frame, at, gy, gx, group, count, size, fill, C: tl.constexpr, FLIP: tl.constexpr,
+    VEC: tl.constexpr, ALIGNED: tl.constexpr,
+):  # fmt: skip
+    # Groups of a frame in which a picture is a box, and the rest `fill`: what they have from beside
+    # a line of the picture is read and not used.
+    words, _, top, left, flip_x, flip_y = frame
+    y0 = tl.where(flip_y, size[0] + top - size[2], -top)
+    x0 = tl.where(flip_x, size[1] + left - size[3], -left)
+    box = (y0, x0, y0 + size[2], x0 + size[3])
+    line = (gy >= box[0]) & (gy < box[2])
+    touched = group & (line & (gx + VEC > box[1]) & (gx < box[3]))
+    v0, v1, v2 = read_groups(words, at, touched, flip_x, count, C, FLIP, VEC, ALIGNED, True)
+    if not _is_whole(top, left, size):
+        within = in_box(gy, gx, box, VEC)
+        v0 = tl.where(within, v0, fill)
+        v1 = tl.where(within, v1, fill)
+        v2 = tl.where(within, v2, fill)
+    return v0, v1, v2
+
+
+@triton.jit
 def read_frame(
     frame, y, x, gy, gx, mask, group, size, fill, C: tl.constexpr, PAD: tl.constexpr,
     FLIP: tl.constexpr, VEC: tl.constexpr, ALIGNED: tl.constexpr,
@@ -81,14 +125,16 @@ def read_frame(
         sx = tl.where(flip_x, size[1] - VEC - gx, gx) + left
         sy = tl.where(flip_y, size[0] - 1 - gy, gy) + top
         at = (sy * size[3] + sx) * C
+        count = tl.cast(size[2] * size[3] * C // 4, tl.uint32)
         if PAD < 0:
-            return read_groups(words, at, group, flip_x, C, FLIP, VEC, ALIGNED)
+            return read_groups(words, at, group, flip_x, count, C, FLIP, VEC, ALIGNED, False)
+        elif PAD == CONSTANT:
+            return _padded(frame, at, gy, gx, group, count, size, fill, C, FLIP, VEC, ALIGNED)
         else:
             inside = (sx >= 0) & (sx + VEC <= size[3]) & (sy >= 0) & (sy < size[2])
-            v0, v1, v2 = read_groups(words, at, group & inside, flip_x, C, FLIP, VEC, ALIGNED)
-            whole = (top >= 0) & (left >= 0)
-            whole = whole & (top + size[0] <= size[2]) & (left + size[1] <= size[3])
-            if not whole:
+            v0, v1, v2 = read_groups(words, at, group & inside, flip_x, count, C, FLIP, VEC,
+                                     ALIGNED, False)  # fmt: skip
+            if not _is_whole(top, left, size):
                 # The same question for the group of every pixel; what is not inside comes in bytes.
                 ox = tl.where(flip_x, size[1] - VEC - x // VEC * VEC, x // VEC * VEC) + left
                 oy = tl.where(flip_y, size[0] - 1 - y, y) + top

@@ -71,29 +71,37 @@ def _aligned(words, at, mask, COUNT: tl.constexpr):
 
 
 @triton.jit
-def _unaligned(words, at, shift, mask, COUNT: tl.constexpr):
+def _word(words, at, mask, count, BOUNDED: tl.constexpr):
+    # A word, 0 where it is not one of the picture's.
+    if BOUNDED:
+        mask = mask & (at.to(tl.uint32) < count)
+    return tl.load(words + at, mask, 0)
+
+
+@triton.jit
+def _unaligned(words, at, shift, mask, count, COUNT: tl.constexpr, BOUNDED: tl.constexpr):
     # `COUNT` words that begin `shift` bits above word `at`. The one behind them is read only where
     # bytes of it are wanted: it may lie beyond the pictures.
     more = mask & (shift > 0)
-    w0 = tl.load(words + at, mask, 0)
-    w1 = tl.load(words + at + 1, mask if COUNT > 1 else more, 0)
+    w0 = _word(words, at, mask, count, BOUNDED)
+    w1 = _word(words, at + 1, mask if COUNT > 1 else more, count, BOUNDED)
     v0 = shifted(w0, w1, shift)
     if COUNT == 1:
         return v0, v0, v0, v0, v0, v0
     else:
-        w2 = tl.load(words + at + 2, mask if COUNT > 2 else more, 0)
+        w2 = _word(words, at + 2, mask if COUNT > 2 else more, count, BOUNDED)
         v1 = shifted(w1, w2, shift)
         if COUNT == 2:
             return v0, v1, v1, v1, v1, v1
         else:
-            w3 = tl.load(words + at + 3, mask if COUNT > 3 else more, 0)
+            w3 = _word(words, at + 3, mask if COUNT > 3 else more, count, BOUNDED)
             v2 = shifted(w2, w3, shift)
             if COUNT == 3:
                 return v0, v1, v2, v2, v2, v2
             else:
-                w4 = tl.load(words + at + 4, mask, 0)
-                w5 = tl.load(words + at + 5, mask, 0)
-                w6 = tl.load(words + at + 6, more, 0)
+                w4 = _word(words, at + 4, mask, count, BOUNDED)
+                w5 = _word(words, at + 5, mask, count, BOUNDED)
+                w6 = _word(words, at + 6, more, count, BOUNDED)
                 v3, v4 = shifted(w3, w4, shift), shifted(w4, w5, shift)
                 return v0, v1, v2, v3, v4, shifted(w5, w6, shift)
 
@@ -146,19 +154,20 @@ def _channels(w, MIRROR: tl.constexpr, VEC: tl.constexpr, C: tl.constexpr):
 
 @triton.jit
 def read_groups(
-    words, at, mask, flip, C: tl.constexpr, FLIP: tl.constexpr, VEC: tl.constexpr,
-    ALIGNED: tl.constexpr,
+    words, at, mask, flip, count, C: tl.constexpr, FLIP: tl.constexpr, VEC: tl.constexpr,
+    ALIGNED: tl.constexpr, BOUNDED: tl.constexpr,
 ):  # fmt: skip
     """Return three `[VEC G]` floats: the pixels of groups whose first byte is at `at`, int32 `[G]`.
 
     `words` points at the picture as int32. `ALIGNED` says that every `at` is a multiple of 4 bytes
-    (8 where a group has an even number of words).
+    (8 where a group has an even number of words), `BOUNDED` that groups may reach beyond the
+    picture's `count` words, uint32: what lies there is 0.
     """
     COUNT: tl.constexpr = VEC * C // 4
     if ALIGNED:
         w = _aligned(words, at >> 2, mask, COUNT)
     else:
-        w = _unaligned(words, at >> 2, (at & 3) * 8, mask, COUNT)
+        w = _unaligned(words, at >> 2, (at & 3) * 8, mask, count, COUNT, BOUNDED)
     if FLIP:
         # A branch that all of a row take: bytes become floats where they lie, and none is moved.
         if flip:
