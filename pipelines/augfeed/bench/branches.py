@@ -98,8 +98,8 @@ def _place(line: Line | None) -> str:
 
 
 def _parts(spec: Spec, size: tuple[int, int]) -> NDArray[np.int64]:
-    pixels, stride = size[0] * size[1], SUMS * spec.block
-    return np.array([len(range(part * spec.block, pixels, stride)) for part in range(SUMS)])
+    pixels, block = size[0] * size[1], spec.sum_block
+    return np.array([len(range(part * block, pixels, SUMS * block)) for part in range(SUMS)])
 
 
 def _met(boxes: NDArray[np.int32], spec: Spec, size: tuple[int, int]) -> NDArray[np.bool_]:

@@ -212,7 +212,7 @@ def _passes(plan: Plan, shape: Shape, output: Output) -> tuple[tuple[Pass, ...],
     found = []
     if spec.mean:
         listing = Listing.parse(sums_code(spec, ARCH, divisible=divisible))
-        grid = Grid(len(plan.ids) * SUMS, spec.warps * 32, shape.batch * pixels)
+        grid = Grid(len(plan.ids) * SUMS, spec.sum_warps * 32, shape.batch * pixels)
         found.append(_pass("sum_frames", listing, shares, grid, trips_of_sums(spec, shape.size)))
     listing = Listing.parse(augment_code(spec, output.dtype, ARCH, divisible=divisible))
     grid = Grid(plan.count * programs(spec, shape.size), spec.warps * 32, shape.batch * pixels)

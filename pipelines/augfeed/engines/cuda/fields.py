@@ -4,6 +4,7 @@ import triton
 import triton.language as tl
 
 from augfeed.engines import interpreted
+from augfeed.engines.cuda import spec as _spec
 from augfeed.engines.cuda import table as _table
 
 HEAD: tl.constexpr = tl.constexpr(_table.HEAD)
@@ -19,7 +20,7 @@ GAIN: tl.constexpr = tl.constexpr(_table.GAIN)
 SIGMA_SCALE: tl.constexpr = tl.constexpr(_table.SIGMA_SCALE)
 PLAIN_GAIN: tl.constexpr = tl.constexpr(_table.PLAIN)
 INTERPRETED: tl.constexpr = tl.constexpr(interpreted())  # without a GPU, and its assembly
-SUMS: tl.constexpr = tl.constexpr(4)  # parts that the grey mean of a picture is summed in
+SUMS: tl.constexpr = tl.constexpr(_spec.SUMS)
 
 
 @triton.jit

@@ -48,7 +48,7 @@ def sum_constants(spec: Spec) -> dict[str, Any]:
     """Return the compile-time arguments of `kernel.sum_frames`."""
     return {
         "ROW": Layout.of(spec).width, "C": spec.channels, "PAD": spec.pad, "VEC": spec.vec,
-        "ALIGNED": spec.aligned, "BLOCK": spec.block,
+        "ALIGNED": spec.aligned, "BLOCK": spec.sum_block,
     }  # fmt: skip
 
 
@@ -72,9 +72,14 @@ def reciprocal(width: int) -> tuple[int, int]:
     return factor - (1 << 32), shift
 
 
+def sum_options(spec: Spec) -> dict[str, Any]:
+    """Return how `kernel.sum_frames` is compiled."""
+    return {"num_warps": spec.sum_warps, "enable_fp_fusion": False}
+
+
 @cache
 def options_of(spec: Spec) -> dict[str, Any]:
-    """Return how the kernels are compiled."""
+    """Return how `kernel.augment` is compiled."""
     limit = {"maxnreg": spec.registers} if spec.registers else {}
     return {"num_warps": spec.warps, "enable_fp_fusion": False, **limit}
 
@@ -111,7 +116,7 @@ def _launch(loaded: "Loaded", out: torch.Tensor) -> None:
     if loaded.means is not None:
         sums, offsets = loaded.means
         kernel.sum_frames[(loaded.rows, SUMS)](
-            words, images, table, sums, *sides, **sum_constants(spec), **options
+            words, images, table, sums, *sides, **sum_constants(spec), **sum_options(spec)
         )
         unit = 2.0**-24 if spec.float_in else 1.0 / 255.0
         color.finish_colors[(-(-loaded.rows // FINISHED),)](

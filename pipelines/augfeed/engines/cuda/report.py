@@ -18,6 +18,7 @@ from augfeed.engines.cuda.launch import (
     finish_constants,
     options_of,
     sum_constants,
+    sum_options,
 )
 from augfeed.engines.cuda.spec import Spec
 from augfeed.errors import InputError
@@ -131,7 +132,8 @@ def _compiled(
     whole = {**signature, **dict.fromkeys(constant, "constexpr")}
     source = ASTSource(fn=function, signature=whole, constexprs=constant, attrs=attrs)
     target = GPUTarget("cuda", arch, 32)
-    return triton.compile(source, target=target, options=options_of(spec))
+    options = sum_options(spec) if function is kernel.sum_frames else options_of(spec)
+    return triton.compile(source, target=target, options=options)
 
 
 def _report(made: Any) -> Report:

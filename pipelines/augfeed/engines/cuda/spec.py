@@ -34,6 +34,7 @@ from augfeed.policy import (
 
 MIXUP, CUTMIX = 1, 2
 STEPS = 4  # that a program takes with what it has loaded for its row
+SUMS = 4  # parts that the grey mean of a picture is summed in
 
 
 class Color(IntEnum):
@@ -63,7 +64,8 @@ class Spec:
     number of pixels of a step, `steps` that of a program. With `lanes` the steps are the eight
     lanes of the numbers for pixels; else they are tiles of `tile` pixels a line, or runs of pixels
     where that is 0. `held` says whether colour maps are held over the steps, which takes
-    registers; `registers` is the most that a thread may have.
+    registers; `registers` is the most that a thread may have. `sum_block` and `sum_warps` are those
+    of the sums for grey means.
     """
 
     channels: int
@@ -89,6 +91,8 @@ class Spec:
     block: int
     steps: int
     warps: int
+    sum_block: int
+    sum_warps: int
     held: bool
     registers: int | None
 
@@ -206,7 +210,10 @@ def _shape(
     whole = math.prod(form.picture) % 4 == 0
     words = form.dtype == torch.uint8 and whole and form.aligned
     vec = vec if vec > 2 and words else 1
-    block = max(32, min(128 * max(vec, 4), _power(segment)))
+    thread = max(vec, 4)
+    block = max(32, min(128 * thread, _power(segment)))
+    # Of a small picture a warp sums what it can: four would have more to do to put theirs together.
+    sum_block = max(32 * vec, min(128 * thread, _power(-(-pixels // (2 * SUMS)))))
     while lanes and block > 128 and -(-segment // block) * block > -(-segment // 128) * 128:
         block //= 2  # a smaller one leaves less beyond the end
     tile = min(32, _power(width)) if warp and not lanes else 0
@@ -218,7 +225,9 @@ def _shape(
         "tile": tile,
         "block": block,
         "steps": 8 if lanes else max(1, min(STEPS, -(-segment // block))),
-        "warps": max(1, min(4, block // 32 // max(vec, 4))),
+        "warps": max(1, min(4, block // 32 // thread)),
+        "sum_block": sum_block,
+        "sum_warps": max(1, min(4, sum_block // 32 // thread)),
     }
 
 
