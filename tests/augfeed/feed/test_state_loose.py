@@ -1,5 +1,6 @@
 """in_order=False: a state says which batches were given, and the others come, each once."""
 
+import inspect
 import json
 import multiprocessing
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from torch.utils.data import BatchSampler, Dataset, IterableDataset, SequentialSampler
+from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
 from augfeed import DataLoader
 from augfeed.errors import StateError
@@ -21,6 +23,10 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:This DataLoader will create"),
     pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning:multiprocessing"),
 ]
+# Torch 2.6 deals batches to workers by turns, so that those behind a late one never
+# come while it is held: there only the first of another worker can be asked for.
+BALANCED = "_workers_num_tasks" in inspect.getsource(_MultiProcessingDataLoaderIter)
+balanced = pytest.mark.skipif(not BALANCED, reason="this torch deals batches by turns")
 FORK: dict[str, Any] = {"num_workers": 2, "multiprocessing_context": "fork", "in_order": False}
 POLICIES = {"torch": None, "general": "hflip | gaussian_noise(0.1)"}
 
@@ -86,7 +92,9 @@ def indices(order: str) -> list[list[int]]:
 @pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize("late", [0, 1])
 @pytest.mark.parametrize("stay", [False, True])
-@pytest.mark.parametrize(("stop", "again"), [(1, 0), (3, 1), (4, 1)])
+@pytest.mark.parametrize(("stop", "again"), [
+    (1, 0), pytest.param(3, 1, marks=balanced), pytest.param(4, 1, marks=balanced),
+])  # fmt: skip
 def test_no_batch_is_lost_or_comes_twice(
     lane: str, order: str, late: int, stay: bool, stop: int, again: int
 ) -> None:
@@ -115,6 +123,7 @@ def test_no_batch_is_lost_or_comes_twice(
         assert len(digests(each)) == len(whole)
 
 
+@balanced
 @pytest.mark.parametrize("lane", POLICIES)
 def test_a_state_stays_small_while_one_batch_is_late(lane: str) -> None:
     data = Held(0)
@@ -160,6 +169,7 @@ def test_of_an_iterable_data_set_a_number_of_loose_batches_is_no_state(lane: str
     assert alone.state_dict()["position"] == 1  # one worker has one order
 
 
+@balanced
 def test_accelerate_is_told_of_the_last_batch_that_comes() -> None:
     data = Held(0)
     loose: Any = loader("general", "in order", data, **FORK)
