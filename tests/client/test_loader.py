@@ -371,8 +371,8 @@ def test_lightning_trains_on_two_replicas_to_the_weights_of_the_loader_in_proces
 
 
 def test_accelerate_leaves_it_as_it_is(running: Running) -> None:
-    from accelerate import Accelerator
+    accelerate = pytest.importorskip("accelerate", reason="needs: pip install accelerate")
 
     loader = remote(running.url)
-    prepared = Accelerator(cpu=True).prepare(loader)
+    prepared = accelerate.Accelerator(cpu=True).prepare(loader)
     assert prepared is loader and len(list(prepared)) == 8
