@@ -11,7 +11,7 @@ BENCH := .venv-bench/bin/python -m
 INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint type matrix bench gpu clean
+.PHONY: help demo test check lint type docs matrix bench gpu clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 15
@@ -33,6 +33,9 @@ lint: .venv/.ready ## ruff, its formatter, and who may import whom
 type: .venv/.ready ## mypy, strict
 	$(BIN)/mypy
 
+docs: .venv/.ready ## build the documentation site in site/; ARGS=serve shows it while you write
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs -q $(or $(ARGS),build)
+
 matrix: ## run the core tests on each Python promised, and on the lowest versions; ARGS="--only lowest"
 	@"$(PYTHON)" tests/matrix.py $(ARGS)
 
@@ -52,7 +55,7 @@ gpu: .venv-bench/.ready ## check and measure all that needs an NVIDIA GPU; resul
 	$(BENCH) benchmarks.gpu gpu-results $(ARGS)
 
 clean: ## remove caches and built files; environments stay
-	rm -rf build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf build dist site .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find . -name '.venv*' -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/.ready: pyproject.toml constraints.txt

@@ -1,4 +1,4 @@
-"""What README tells of the results: how many times as fast, and the budgets, met or missed."""
+"""What the results come to: how many times as fast augfeed is, and the budgets, met or missed."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -99,9 +99,13 @@ BUDGETS = (
 
 
 def summary(paths: Sequence[Path]) -> str:
-    """Return the tables for README of some result files."""
-    results = read(paths)
-    return f"{_ratios(results)}\n\n{_budgets(results)}\n"
+    """Return the table of ratios of some result files, for README."""
+    return f"{_ratios(read(paths))}\n"
+
+
+def budgets(paths: Sequence[Path]) -> str:
+    """Return the table of budgets, met or missed."""
+    return f"### Budgets\n\n{_budgets(read(paths))}\n"
 
 
 def read(paths: Sequence[Path]) -> dict[str, Result]:
@@ -112,7 +116,7 @@ def read(paths: Sequence[Path]) -> dict[str, Result]:
 
 
 def _ratios(results: Results) -> str:
-    lines = [["whole chain", "augfeed, pictures/s", *PEERS.values()]]
+    lines = [["whole chain", "augfeed, images/s", *PEERS.values()]]
     lines.append(["---", *["---:"] * (len(PEERS) + 1)])
     for suite, title in SUITES.items():
         if suite not in results:
@@ -120,7 +124,7 @@ def _ratios(results: Results) -> str:
         lines.append(_line(results[suite], title, "augfeed", "whole"))
         if any(row.name == "augfeed_ram" for row in results[suite].rows):
             lines.append(_line(results[suite], "the same, warm cache", "augfeed_ram", "whole"))
-            basic = "the same, crop, flip, normalise only"
+            basic = "the same, crop, flip, normalize only"
             lines.append(_line(results[suite], basic, "augfeed_basic", "basic"))
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 

@@ -21,7 +21,7 @@ from benchmarks.result_scaling import ScalingResult
 from benchmarks.result_service import ServiceResult
 from benchmarks.result_startup import StartupResult
 from benchmarks.result_training import TrainingResult
-from benchmarks.summary import summary
+from benchmarks.summary import budgets, summary
 
 PAGE = "docs/benchmarks.md"
 MARKS = ("<!-- measured -->", "<!-- end of measured -->")
@@ -75,8 +75,8 @@ def _notes(result: Result) -> str:
 
 
 def tables(paths: Sequence[Path]) -> str:
-    """Return the tables of some result files."""
-    return "\n".join(rendered(path.read_text()) for path in paths)
+    """Return the budgets, and the table of each of some result files."""
+    return "\n".join([budgets(paths), *(rendered(path.read_text()) for path in paths)])
 
 
 def rendered(text: str) -> str:

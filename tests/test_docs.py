@@ -1,6 +1,9 @@
 """What the pages tell people to write runs."""
 
+import importlib.util
+import io
 import re
+import tarfile
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,12 +16,18 @@ from torch.utils.data import Dataset, RandomSampler, default_collate
 
 from augfeed import DataLoader
 
-PAGE = Path(__file__).parents[1] / "docs" / "migration.md"
-BLOCKS = re.findall(r"```python\n(# ours.*?)```", PAGE.read_text(), re.DOTALL)
+ROOT = Path(__file__).parents[1]
+MIGRATION = ROOT / "docs" / "migration.md"
+OURS = re.findall(r"```python\n(# ours.*?)```", MIGRATION.read_text(), re.DOTALL)
+BLOCK = re.compile(r"(<!-- not run: [^>]*-->\n)?```python\n(.*?)```", re.DOTALL)
+PAGES = [
+    ROOT / "README.md",
+    *(page for page in sorted((ROOT / "docs").rglob("*.md")) if page != MIGRATION),
+]
 
 
 class Pairs(Dataset[Any]):
-    """80 pictures of 10 classes, as a script's own data set."""
+    """80 images of 10 classes, as a script's own dataset."""
 
     def __len__(self) -> int:
         return 80
@@ -28,16 +37,56 @@ class Pairs(Dataset[Any]):
 
 
 def collate(samples: list[Any]) -> Any:
-    return default_collate([(np.array(picture), label) for picture, label in samples])
+    return default_collate([(np.array(image), label) for image, label in samples])
 
 
 @pytest.fixture
-def names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    for k in range(20):
-        folder = tmp_path / "photos" / "train" / "ab"[k % 2]
-        folder.mkdir(parents=True, exist_ok=True)
-        Image.new("RGB", (50, 40), (k, k, k)).save(folder / f"{k}.jpg")
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The files that the pages speak of: `photos` and `shards`."""
+    noise = np.random.default_rng(0)
+    for part, count in (("train", 20), ("val", 8)):
+        for k in range(count):
+            place = tmp_path / "photos" / part / ("ab", "cd")[k % 2]
+            place.mkdir(parents=True, exist_ok=True)
+            pixels = noise.integers(0, 256, (40, 50, 3), np.uint8)
+            Image.fromarray(pixels).save(place / f"{k}.jpg")
+    (tmp_path / "shards").mkdir()
+    files = sorted((tmp_path / "photos" / "train").rglob("*.jpg"))
+    for number in range(2):
+        with tarfile.open(tmp_path / "shards" / f"train-{number:06}.tar", "w") as shard:
+            for k, file in enumerate(files[number::2]):
+                for ending, data in (("jpg", file.read_bytes()), ("cls", b"%d" % (k % 2))):
+                    member = tarfile.TarInfo(f"{k:03}.{ending}")
+                    member.size = len(data)
+                    shard.addfile(member, io.BytesIO(data))
     monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_page_of_operations_is_what_the_operations_say() -> None:
+    spec = importlib.util.spec_from_file_location("docs_generate", ROOT / "docs" / "generate.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert module.PAGE.read_text() == module.page(), "run: python docs/generate.py"
+
+
+def blocks_of(page: Path) -> list[str]:
+    return [code for skipped, code in BLOCK.findall(page.read_text()) if not skipped]
+
+
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_lines_of_a_page_run_one_after_the_other(
+    page: Path, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names: dict[str, Any] = {"__name__": page.stem}
+    for code in blocks_of(page):
+        exec(compile(code, str(page), "exec"), names)
+
+
+@pytest.fixture
+def names(folder: Path) -> dict[str, Any]:
     data = Pairs()
     inner = SimpleNamespace(dataset=data, batch_size=8, sampler=RandomSampler(data), num_workers=0,
                             collate_fn=collate, drop_last=True)  # fmt: skip
@@ -47,16 +96,16 @@ def names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
 
 @pytest.mark.filterwarnings("ignore:This DataLoader will create")
-@pytest.mark.parametrize("number", range(len(BLOCKS)))
-def test_our_lines_run(number: int, names: dict[str, Any]) -> None:
-    exec(BLOCKS[number], names)
+@pytest.mark.parametrize("number", range(len(OURS)))
+def test_our_lines_of_the_migration_run(number: int, names: dict[str, Any]) -> None:
+    exec(OURS[number], names)
     loader = getattr(names["loader_train"], "loader", None)
     loader = loader if isinstance(loader, DataLoader) else names["loader"]
     images, _ = next(iter(loader))
     assert images.shape[1] == 3
 
 
-def test_every_section_has_its_lines() -> None:
-    assert len(BLOCKS) == 7
+def test_every_section_of_the_migration_has_its_lines() -> None:
+    assert len(OURS) == 7
     for name in ("torch", "torchvision v2", "timm", "Kornia", "DALI", "FFCV"):
-        assert f"\n## {name}\n" in PAGE.read_text()
+        assert f"\n## {name}\n" in MIGRATION.read_text()

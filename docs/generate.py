@@ -1,0 +1,75 @@
+"""Writes docs/reference/operations.md from the operations themselves: `python docs/generate.py`."""
+
+import inspect
+import re
+from pathlib import Path
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
+
+from augfeed.policy import STAGES
+
+PAGE = Path(__file__).parent / "reference" / "operations.md"
+HEAD = """# Operations
+
+Each random operation takes `p`, the probability that a sample gets it. Values count from 0 to 1,
+whatever the element type. In text an operation is written by the name in brackets, as in
+`cutout(16, p=0.5)`; in Python it is the class in `augfeed.policy`. Operations run in the order of
+this page, whatever order a policy lists them in; geometry and Kornia stages keep the order in which
+they are listed.
+
+This page is written by `python docs/generate.py`.
+"""
+PAPER = re.compile(r"(?<![\d/.])(\d{4}\.\d{4,5})(?!\d)")
+FAMILIES = {
+    "resize": "Window",
+    "kornia": "Kornia stages",
+    "horizontal_flip": "Geometry",
+    "color_jitter": "Color",
+    "mixup": "Mixing",
+    "cutout": "Occlusion",
+    "normalize": "Normalization",
+    "gaussian_noise": "Noise",
+    "label_smoothing": "Labels",
+}
+
+
+def page() -> str:
+    """Return the text of the page."""
+    parts = [HEAD]
+    for stage in STAGES:
+        for cls in stage:
+            name = cls.__dataclass_fields__["op"].default
+            if name in FAMILIES:
+                parts.append(f"## {FAMILIES[name]}\n")
+            parts.append(_section(name, cls))
+    return "\n".join(parts)
+
+
+def _section(name: str, cls: type[Any]) -> str:
+    text = PAPER.sub(r"[arXiv:\1](https://arxiv.org/abs/\1)", inspect.getdoc(cls) or "")
+    fields = {key: field for key, field in cls.__dataclass_fields__.items() if key != "op"}
+    hints = get_type_hints(cls, include_extras=True)
+    rows = [f"| `{key}` | {_default(field)} | {_what(hints[key])} |"
+            for key, field in fields.items()]  # fmt: skip
+    table = ["| parameter | default | |", "|---|---|---|", *rows, ""] if rows else []
+    return "\n".join([f"### {cls.__name__} (`{name}`) {{ #{name} }}", "", text, "", *table])
+
+
+def _default(field: Any) -> str:
+    default = getattr(field.default, "default", field.default)  # pydantic's own field, or a value
+    missing = type(default).__name__ in ("_MISSING_TYPE", "PydanticUndefinedType")
+    return "required" if missing else f"`{default!r}`"
+
+
+def _what(hint: Any) -> str:
+    # The description that stands in the annotation, outermost first.
+    if get_origin(hint) is Annotated:
+        inner, *notes = get_args(hint)
+        for note in notes:
+            if found := getattr(note, "description", None):
+                return str(found)
+        return _what(inner)
+    return ""
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page())
