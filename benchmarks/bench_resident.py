@@ -258,7 +258,9 @@ def parser() -> argparse.ArgumentParser:
         "--data", type=Path, help=".npz file, or folder of idx files; default: made here"
     )
     made.add_argument("--samples", type=int, help="pictures of the data set, at most")
-    made.add_argument("--batch", type=int, nargs="+", default=BATCHES, help="sizes of batches")
+    made.add_argument(
+        "--batch-size", dest="batch", type=int, nargs="+", default=BATCHES, help="sizes of batches"
+    )
     made.add_argument("--device", default="auto", help="auto: the GPU if there is one")
     made.add_argument("--engine", default="auto", help="of augfeed, default the device's own")
     made.add_argument("--dtype", choices=DTYPES, help="default float16 on a GPU, else float32")

@@ -89,7 +89,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print the tables, and write the result; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.bench_scaling")
     parser.add_argument("--data", type=Path, help="folder with a folder of JPEG files a class")
-    parser.add_argument("--threads", type=int, default=cores())
+    parser.add_argument("--num-workers", dest="threads", type=int, default=cores())
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--samples", type=int, default=SAMPLES)
     parser.add_argument("--quick", action="store_true", help="2 rounds, few samples, no file")
@@ -116,7 +116,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     data = f" --data {options.data.name}" if options.data else ""
     result = ScalingResult(
         title="Scaling", date=now(), commit=commit_here(), machine=machine,
-        command=f"python -m benchmarks.bench_scaling{data} --threads {options.threads} "
+        command=f"python -m benchmarks.bench_scaling{data} --num-workers {options.threads} "
         f"--rounds {options.rounds} --samples {options.samples}",
         versions=versions_of(PACKAGES), files=photos.name,
         arrays=f"{arrays.name}, in memory", batch=BATCH, size=SIZE, rounds=options.rounds,

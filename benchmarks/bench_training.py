@@ -124,7 +124,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.bench_training")
     parser.add_argument("--arrays", type=Path, help="folder of idx files; default: made here")
     parser.add_argument("--photos", type=Path, help="folder with a folder of JPEG files a class")
-    parser.add_argument("--threads", type=int, default=cores())
+    parser.add_argument("--num-workers", dest="threads", type=int, default=cores())
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--quick", action="store_true", help="2 rounds, few samples, no file")
@@ -139,7 +139,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             rows += _measured(task, device, rounds)
     words = [f"--{name} {getattr(options, name).name}" for name in ("arrays", "photos")
              if getattr(options, name)]  # fmt: skip
-    words += [f"--threads {options.threads}", f"--device {device.type}"]
+    words += [f"--num-workers {options.threads}", f"--device {device.type}"]
     result = TrainingResult(
         title="Training", date=now(), commit=commit_here(), machine=machine,
         device=device_here(device), versions=versions_of(PACKAGES), rounds=rounds,

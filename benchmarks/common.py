@@ -144,8 +144,12 @@ def parser(suite: str, data: str, batch: int) -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(prog=f"python -m benchmarks.bench_{suite}")
     made.add_argument("--data", type=Path, help=data)
     made.add_argument("--samples", type=int, help="samples of a pass, at most")
-    made.add_argument("--batch", type=int, default=batch, help="samples of a batch")
-    made.add_argument("--threads", type=int, default=cores(), help="of every contestant")
+    made.add_argument(
+        "--batch-size", dest="batch", type=int, default=batch, help="samples of a batch"
+    )
+    made.add_argument(
+        "--num-workers", dest="threads", type=int, default=cores(), help="of every contestant"
+    )
     made.add_argument("--rounds", type=int, help=f"default {ROUNDS}; at least 7 to be published")
     made.add_argument("--only", help="names of contestants, with commas; augfeed always runs")
     made.add_argument("--quick", action="store_true", help="few rounds, little data, no file")

@@ -1,6 +1,7 @@
 """What the pages tell people to write runs."""
 
 import importlib.util
+import inspect
 import io
 import re
 import tarfile
@@ -109,3 +110,10 @@ def test_every_section_of_the_migration_has_its_lines() -> None:
     assert len(OURS) == 7
     for name in ("torch", "torchvision v2", "timm", "Kornia", "DALI", "FFCV"):
         assert f"\n## {name}\n" in MIGRATION.read_text()
+
+
+def test_the_loader_documents_each_of_its_arguments() -> None:
+    text = inspect.getdoc(DataLoader) or ""
+    section = text.split("Args:\n")[1].split("\nRaises:")[0]
+    listed = re.findall(r"^    (\w+): ", section, re.MULTILINE)
+    assert listed == list(inspect.signature(DataLoader.__init__).parameters)[1:]

@@ -230,7 +230,7 @@ def main() -> int:
     parser.add_argument("--task", choices=("arrays", "photos"), required=True)
     parser.add_argument("--photos", type=Path, help="folder with a folder of JPEG files a class")
     parser.add_argument("--device", default="cuda")
-    parser.add_argument("--threads", type=int, default=min(THREADS, cores()))
+    parser.add_argument("--num-workers", dest="threads", type=int, default=min(THREADS, cores()))
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--commit", help="of the code, where it is no repository")

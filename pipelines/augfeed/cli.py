@@ -244,9 +244,10 @@ def loader(
     policy: Annotated[
         str | None, typer.Option(help="As elsewhere.", show_default="imagenet, or fashion")
     ] = None,
-    batch: Annotated[int, typer.Option(help="Samples of a batch.")] = 64,
-    threads: Annotated[
-        int | None, typer.Option(help="Of the loader, and of the limit.", show_default="all cores")
+    batch_size: Annotated[int, typer.Option(help="Samples of a batch.")] = 64,
+    num_workers: Annotated[
+        int | None,
+        typer.Option(help="Threads of the loader, and of the limit.", show_default="all cores"),
     ] = None,
     seconds: Annotated[float, typer.Option(help="Of each row in each round.")] = 2.0,
     rounds: Annotated[int, typer.Option(help="Interleaved rounds.")] = 5,
@@ -260,9 +261,9 @@ def loader(
     from augfeed.presets import resolve_policy
 
     with opened(data, split) as found:
-        source = sized(found, batch)
+        source = sized(found, batch_size)
         chosen = default_policy(source) if policy is None else resolve_policy(policy)
-        asked = Asked(source, chosen, batch, threads or cores(), seconds, rounds)
+        asked = Asked(source, chosen, batch_size, num_workers or cores(), seconds, rounds)
         run_loader(Console(), asked, command_here(), json_file)
 
 

@@ -40,31 +40,70 @@ OWN = (
 class DataLoader(torch.utils.data.DataLoader[T_co]):
     """`torch.utils.data.DataLoader` with a policy: batches come augmented, on the device.
 
-    Every argument of torch's is taken, and means the same. Without `policy`, everything is torch's.
+    Every argument of PyTorch's class is taken, and means the same. Without `policy` all behavior is
+    PyTorch's. With a policy, recognized datasets without a transform are read by `num_workers`
+    threads (the native lane); all others are fetched by PyTorch's worker processes (the general
+    lane). `lane` is the name, `explain()` the reason. Batches have the form of a sample of the
+    dataset, with images `[B, C, H, W]`.
 
-    `policy`: a `Policy`, or a text that `resolve_policy` understands, such as `"fashion"` or
-    `"hflip | normalize(0.5, 0.5)"`. `seed` makes the augmentation, and the order of `shuffle=True`,
-    a pure function of seed and epoch; without it torch's generator decides both. `device` is where
-    batches go, `engine`, `dtype`, `channels_last` how they are made, `targets` ("auto", "dense",
-    "sparse") what labels become. `image_key` and `label_key` say where picture and label are in a
-    sample, where that is not plain; `num_classes` how wide soft targets are. A part of a sample
-    that belongs to places in the picture (a mask, boxes, points) is refused under a policy that
-    moves pixels, but for those that `passive` names (names or positions). `resident` keeps
-    pictures in memory in the device's memory for the whole run; None does where they take a quarter
-    of what a GPU has free, or less. `on_error`, `cache`, `max_pixels` and `reader` are about files:
-    see `Reading`; what could not be read is told at the end of an epoch, and in `unread`.
-    `invariances` and `allow`: see `Pipeline`. `shard`: "auto"
-    splits the epoch over the ranks of torch.distributed if no sampler is given, None never,
-    `(rank, world)` as it says; `batch_size` is that of one rank. `split` is "train" or "test" for
-    paths that hold both.
+    Args:
+        dataset: any dataset of PyTorch's; with a policy also whatever `augfeed.open_source` opens:
+            a path, a list of files, a pair `(images, labels)` with images uint8, or floats in
+            [0, 1], `[N, H, W, C]` or `[N, C, H, W]`.
+        batch_size: samples of a batch, of one rank.
+        shuffle: whether every epoch has a new order.
+        sampler: gives the indices; respected with a policy, too.
+        batch_sampler: gives lists of indices.
+        num_workers: worker processes; in the native lane threads of this process.
+        collate_fn: sees samples whose images are cut and resized, and must return images stacked.
+        pin_memory: as PyTorch's.
+        drop_last: whether an incomplete last batch is left out.
+        timeout: seconds to wait for a worker process.
+        worker_init_fn: called in each worker process.
+        multiprocessing_context: how worker processes are started.
+        generator: decides the order, if there is no `seed`.
+        prefetch_factor: batches made ahead by each worker.
+        persistent_workers: whether worker processes live on between epochs.
+        pin_memory_device: as PyTorch's.
+        in_order: whether batches come in the order of the sampler, also if a later one is ready.
+        policy: a `Policy`, or a text as `"imagenet(224)"` or `"hflip | normalize(0.5, 0.5)"`.
+        seed: makes the augmentation, and the order of `shuffle=True`, a pure function of seed and
+            epoch; an integer in [0, 2**64). None lets PyTorch's generator decide both.
+        device: where batches are made and go, as `"cuda"`; None means the CPU.
+        engine: `"auto"`, or `"cpu"`, `"cuda"`, `"portable"`.
+        dtype: of the images: float32, float16, bfloat16, or uint8 (then without `normalize`).
+        channels_last: whether the memory of images is in channels-last order.
+        targets: `"auto"` gives class numbers int64 `[B]`, or float32 `[B, K]` where the policy
+            softens labels; `"dense"` always the second; `"sparse"` an `augfeed.Targets`.
+        split: `"train"` or `"test"`, for paths that hold both.
+        invariances: what keeps labels true: `Invariances` or the name of known ones.
+        allow: names of rules of them that the policy may break.
+        image_key: where the image is in a sample: a key, a position, or a path of these.
+        label_key: where the label is.
+        num_classes: width of soft targets, where the dataset does not say it.
+        passive: parts of a sample that stay as they are although pixels move (masks, boxes,
+            keypoints, further images); without it they are refused.
+        resident: whether a dataset in memory is kept in the memory of the device; None does so if
+            it takes at most a quarter of what is free on an NVIDIA GPU.
+        on_error: what is done about a file that cannot be read: `"raise"`, `"replace"` it by
+            another sample, or `"skip"` it. `unread` lists them.
+        cache: `"ram"`, `"disk"`, `"gpu"` or an `augfeed.read.cache.Cache` keeps decoded images.
+        max_pixels: how many pixels a file may declare.
+        reader: who decodes JPEGs: `"cpu"`, `"dali"`, or `"auto"`.
+        shard: `"auto"` splits epochs over the ranks of `torch.distributed` if no sampler is given;
+            `(rank, world)` does so as it says; None never.
 
-    With a policy, `dataset` may also be whatever `augfeed.open_source` opens: a path, a pair
-    `(images, labels)`. Recognised data sets without a transform take the native lane: no worker
-    processes, `num_workers` threads; all others the general one. `lane` says which, and
-    `explain()` why.
+    Raises:
+        InputError: an argument is out of bounds.
+        PolicyError: the policy cannot be carried out.
+        InvarianceError: the policy would make labels wrong.
 
-    Raises `InputError` for arguments out of bounds, `PolicyError` for a policy that cannot be
-    carried out, `InvarianceError` for one that would make labels wrong.
+    Example:
+        ```python
+        loader = DataLoader("photos/train", 64, True, num_workers=8, policy="imagenet(224)", seed=0)
+        for images, targets in loader:  # float32 [64, 3, 224, 224]
+            ...
+        ```
     """
 
     def __init__(

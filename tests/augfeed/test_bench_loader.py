@@ -27,7 +27,7 @@ def write_folder(folder: Path, count: int) -> Path:
 
 
 def run(*arguments: object) -> Result:
-    few = ["--seconds", "0.02", "--rounds", "2", "--threads", "2"]
+    few = ["--seconds", "0.02", "--rounds", "2", "--num-workers", "2"]
     words = ["bench", "loader", *few, *map(str, arguments)]
     return CliRunner().invoke(app, words, env={"COLUMNS": "120"})
 
@@ -40,7 +40,7 @@ def arrays(count: int = 64) -> ArraySource:
 def test_files_are_held_against_decoding(tmp_path: Path) -> None:
     out = tmp_path / "out.json"
     data = write_folder(tmp_path / "data", 6)
-    done = run("--data", data, "--batch", 4, "--policy", "imagenet(32)", "--json", out)
+    done = run("--data", data, "--batch-size", 4, "--policy", "imagenet(32)", "--json", out)
     assert done.exit_code == 0, done.output
     result = LoaderResult.model_validate_json(out.read_text())
     assert [row.name for row in result.rows] == ["limit", "whole", "basic", "cached"]
@@ -52,7 +52,7 @@ def test_files_are_held_against_decoding(tmp_path: Path) -> None:
 
 
 def test_arrays_are_held_against_gathering() -> None:
-    done = run("--data", "digits", "--batch", 32, "--policy", "digits(8)")
+    done = run("--data", "digits", "--batch-size", 32, "--policy", "digits(8)")
     assert done.exit_code == 0, done.output
     assert "batches gathered" in done.output and "cache" not in done.output
 

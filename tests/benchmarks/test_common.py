@@ -186,7 +186,7 @@ def test_arrays_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_photos_run(tmp_path: Path) -> None:
     out = tmp_path / "result.json"
-    arguments = f"--quick --samples 32 --batch 16 --rounds 1 --threads 1 --out {out}"
+    arguments = f"--quick --samples 32 --batch-size 16 --rounds 1 --num-workers 1 --out {out}"
     assert bench_photos.main(arguments.split()) == 0
     result = Result.model_validate_json(out.read_text())
     limit = result.row("decoding")

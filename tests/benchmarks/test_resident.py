@@ -234,7 +234,7 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
     images = rng.integers(0, 256, (130, 32, 32, 3)).astype(np.uint8)
     data, made = folder / "pictures.npz", folder / "result.json"
     np.savez(data, images=images, labels=rng.integers(0, 10, 130))
-    arguments = f"--quick --data {data} --batch 32 64 --rounds 3 --workers 1 --only gather"
+    arguments = f"--quick --data {data} --batch-size 32 64 --rounds 3 --workers 1 --only gather"
     assert bench_resident.main([*arguments.split(), "--out", str(made)]) == 0
     return made
 
@@ -258,7 +258,7 @@ def test_result_tells_what_was_measured_on_what(out: Path) -> None:
     assert result.dtype == "float32"
     assert result.samples == 130
     assert "cutout(8)" in result.chain
-    assert "--data pictures.npz --batch 32 64" in result.command
+    assert "--data pictures.npz --batch-size 32 64" in result.command
     assert str(out.parent) not in out.read_text()
 
 
@@ -273,7 +273,15 @@ def test_nothing_is_printed_when_the_gate_is_red(
 ) -> None:
     other = Loader("other", "wrong labels", broken(lambda x, y: (x, y.roll(1))))
     monkeypatch.setattr(bench_resident, "LOADERS", (AUGFEED, other))
-    arguments = ["--quick", "--samples", "64", "--batch", "32", "--out", str(tmp_path / "x.json")]
+    arguments = [
+        "--quick",
+        "--samples",
+        "64",
+        "--batch-size",
+        "32",
+        "--out",
+        str(tmp_path / "x.json"),
+    ]
     assert bench_resident.main(arguments) == 1
     printed = capsys.readouterr()
     assert printed.out == ""

@@ -6,7 +6,7 @@ from benchmarks import bench_scaling, plots, table
 from benchmarks.chain import PARTS
 from benchmarks.result_scaling import ScalingResult
 
-SMALL = "--rounds 2 --samples 64 --threads 2"
+SMALL = "--rounds 2 --samples 64 --num-workers 2"
 
 
 @pytest.fixture(scope="module")

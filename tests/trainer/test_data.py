@@ -63,7 +63,7 @@ def test_pictures_are_normalised_by_the_training_part() -> None:
     policy, clean = policies(Recipe(), data)
     assert policy.find(Normalize) == clean.find(Normalize)
     recipe = Recipe(batch_size=4096)
-    images = next(iter(loaders(recipe, data, threads=0)[0]))[0]
+    images = next(iter(loaders(recipe, data, num_workers=0)[0]))[0]
     assert images.mean().item() == pytest.approx(0, abs=2e-3)
     assert images.std().item() == pytest.approx(1, abs=2e-3)
 
@@ -124,7 +124,7 @@ def test_a_pass_goes_on_where_a_state_was_taken(given: int) -> None:
 
 def test_nothing_is_mixed_in_the_last_epochs() -> None:
     recipe = Recipe(mixup=1.0, epochs=3, unmixed_epochs=1, batch_size=256)
-    epochs, _ = loaders(recipe, open_data("digits"), threads=0)
+    epochs, _ = loaders(recipe, open_data("digits"), num_workers=0)
     mixed = []
     for epoch in range(3):
         epochs.set_epoch(epoch)
@@ -135,6 +135,6 @@ def test_nothing_is_mixed_in_the_last_epochs() -> None:
 def test_a_policy_that_would_make_labels_wrong_is_refused() -> None:
     data = open_data("digits")
     with pytest.raises(ValueError, match="changes labels of 'digits'"):
-        loaders(Recipe(policy="hflip"), data, threads=0)
+        loaders(Recipe(policy="hflip"), data, num_workers=0)
     named = Data(data.train, data.validation, data.test, "x", None)
-    assert isinstance(next(iter(loaders(Recipe(), named, threads=0)[1]))[1], torch.Tensor)
+    assert isinstance(next(iter(loaders(Recipe(), named, num_workers=0)[1]))[1], torch.Tensor)

@@ -118,7 +118,7 @@ def test_few_pictures_are_trained_on(
 ) -> None:
     data = open_data(file(tmp_path, counts, test))
     recipe = SMALL.with_(batch_size=batch_size)
-    trained = train(recipe, data, Run(progress=False, threads=0, accelerator="cpu"))
+    trained = train(recipe, data, Run(progress=False, num_workers=0, accelerator="cpu"))
     assert len(trained.history) == 1 and trained.validation.count == len(data.validation)
 
 
@@ -174,7 +174,7 @@ def test_a_test_part_that_is_broken_is_not_taken_for_none(tmp_path: Path) -> Non
 def test_every_rank_has_a_batch(tmp_path: Path, processes: int, batch_size: int) -> None:
     data = open_data(file(tmp_path, [7, 7]))
     recipe = SMALL.with_(batch_size=batch_size)
-    epochs, _ = loaders(recipe, data, threads=0, processes=processes)
+    epochs, _ = loaders(recipe, data, num_workers=0, processes=processes)
     for rank in range(processes):
         epochs.first.shard = (rank, processes)
         assert len(epochs) >= 1 and len(list(epochs)) == len(epochs)

@@ -76,7 +76,7 @@ def test_the_rate_ramps_up_and_falls_as_a_cosine() -> None:
 def test_statistics_of_batch_norm_become_those_of_clean_pictures() -> None:
     data, recipe = open_data("digits"), Recipe(norm="batch", batch_size=2048)
     network = build_model("cnn", Shape(1, 8, 8, 10), norm="batch")
-    reestimate(network, data, recipe, threads=0)
+    reestimate(network, data, recipe, num_workers=0)
     _, clean = policies(recipe, data)
     normalize: Any = clean.operations[-1]
     source: Any = data.train

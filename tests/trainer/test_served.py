@@ -44,7 +44,7 @@ def served(path: Path) -> Iterator[Served]:
 
 
 def run_of(**settings: Any) -> Run:
-    return Run(threads=1, accelerator="cpu", progress=False, **settings)
+    return Run(num_workers=1, accelerator="cpu", progress=False, **settings)
 
 
 def test_held_out_parts_share_no_picture_and_the_training_part_is_whole(path: Path) -> None:

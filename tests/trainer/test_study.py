@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -130,6 +131,13 @@ def test_the_report_holds_every_row_and_needs_no_other_file(
     assert told["trained_seconds"] == pytest.approx(0.1 * 3 * len(told["tried"]))
     assert told["kept"] == found.kept and len(told["tried"]) == len(found.tried) + 1
     assert Recipe.load(tmp_path / "recipe.json") == found.recipe
+
+
+def test_names_in_the_report_are_text_not_markup(script: list[Recipe], tmp_path: Path) -> None:
+    found = study(Study(WHERE, BASE), tmp_path)
+    found.study = replace(found.study, where=replace(WHERE, data="<b>x&"))
+    page = write_report(found, tmp_path).read_text()
+    assert "<h1>What helps on &lt;b&gt;x" in page and "<b>x" not in page
 
 
 def test_what_would_make_labels_wrong_is_refused_with_the_reason() -> None:

@@ -51,14 +51,14 @@ class Interrupt(Callback):
 @pytest.fixture(scope="module")
 def whole() -> Trained:
     """A run that nobody ended."""
-    return train(RECIPE, data(), Run(progress=False, threads=0))
+    return train(RECIPE, data(), Run(progress=False, num_workers=0))
 
 
 @pytest.mark.parametrize("after", [1, 2, 5, 6, 7, 11, 12, 13, 17])
 def test_a_run_that_was_ended_at_any_step_and_resumed_has_the_same_weights(
     after: int, tmp_path: Path, whole: Trained
 ) -> None:
-    run = Run(tmp_path, every=1, progress=False, threads=0)
+    run = Run(tmp_path, every=1, progress=False, num_workers=0)
     with pytest.raises(RuntimeError, match="ended"):
         train(RECIPE, data(), run, callbacks=(Interrupt(after),))
     resumed = train(RECIPE, data(), run, resume=True)
@@ -80,7 +80,7 @@ class Tell(Callback):
     def on_train_batch_end(self, *given):
         print("step", flush=True)
 
-train(RECIPE, data(), Run(Path(sys.argv[1]), every=1, progress=False, threads=1),
+train(RECIPE, data(), Run(Path(sys.argv[1]), every=1, progress=False, num_workers=1),
       callbacks=(Tell(),))
 """
 
@@ -98,12 +98,14 @@ def test_a_run_that_was_killed_and_resumed_has_the_same_weights(
     process.send_signal(signal.SIGKILL)
     process.wait()
     process.stdout.close()
-    resumed = train(RECIPE, data(), Run(tmp_path, every=1, progress=False, threads=0), resume=True)
+    resumed = train(
+        RECIPE, data(), Run(tmp_path, every=1, progress=False, num_workers=0), resume=True
+    )
     assert all(map(torch.equal, weights(resumed), weights(whole)))
 
 
 def test_a_checkpoint_that_is_half_written_is_passed_over(tmp_path: Path) -> None:
-    train(RECIPE.with_(epochs=1), data(), Run(tmp_path, every=2, progress=False, threads=0))
+    train(RECIPE.with_(epochs=1), data(), Run(tmp_path, every=2, progress=False, num_workers=0))
     held = newest(tmp_path)
     (held.parent / "99999999.ckpt").write_bytes(held.read_bytes()[:1000])
     assert newest(tmp_path) == held
@@ -112,12 +114,12 @@ def test_a_checkpoint_that_is_half_written_is_passed_over(tmp_path: Path) -> Non
 
 
 def test_threads_and_checkpoints_change_nothing(tmp_path: Path, whole: Trained) -> None:
-    other = train(RECIPE, data(), Run(tmp_path, every=4, progress=False, threads=3))
+    other = train(RECIPE, data(), Run(tmp_path, every=4, progress=False, num_workers=3))
     assert all(map(torch.equal, weights(other), weights(whole)))
 
 
 def test_the_network_given_back_is_that_of_the_best_epoch(whole: Trained) -> None:
-    held = score(whole.network, data().validation, data(), RECIPE, threads=0)
+    held = score(whole.network, data().validation, data(), RECIPE, num_workers=0)
     assert held == whole.validation
     best = whole.history[whole.best_epoch]["validation/loss"]
     assert held.loss == pytest.approx(best, rel=1e-5)
@@ -143,15 +145,15 @@ class Seen(Callback):
 def test_the_history_has_the_means_of_its_own_epochs() -> None:
     seen = Seen()
     recipe = Recipe(model="mlp", epochs=3, batch_size=61)
-    done = train(recipe, data(), Run(progress=False, threads=0), callbacks=(seen,))
+    done = train(recipe, data(), Run(progress=False, num_workers=0), callbacks=(seen,))
     means = [sum(losses) / len(losses) for losses in seen.losses]
     assert [row["train/loss"] for row in done.history] == pytest.approx(means, rel=1e-5)
 
 
 def test_training_learns_digits() -> None:
     parts = open_data("digits")
-    trained = train(Recipe(model="mlp", epochs=6), parts, Run(progress=False, threads=0))
-    tested = score(trained.network, parts.test, parts, trained.recipe, threads=0)
+    trained = train(Recipe(model="mlp", epochs=6), parts, Run(progress=False, num_workers=0))
+    tested = score(trained.network, parts.test, parts, trained.recipe, num_workers=0)
     assert tested.accuracy > 0.9 and tested.count == len(parts.test)
 
 
@@ -174,7 +176,7 @@ class Gradients(Callback):
 recipe = Recipe(model="mlp", norm="layer", mixup=0.4, epochs=1, batch_size=64 // devices,
                 policy="random_crop(8, padding=1) | gaussian_noise(0.1)", label_smoothing=0.1)
 data = open_data("digits").few(0.4)
-train(recipe, data, Run(progress=False, threads=1, accelerator="cpu", devices=devices),
+train(recipe, data, Run(progress=False, num_workers=1, accelerator="cpu", devices=devices),
       callbacks=(Gradients(),))
 """
 
@@ -243,9 +245,9 @@ def test_a_recipe_in_a_file_is_checked(tmp_path: Path) -> None:
 
 def test_mixed_precision_learns_and_keeps_weights_in_float32() -> None:
     recipe = Recipe(model="cnn", norm="batch", epochs=4, batch_size=64, precision="bf16-mixed")
-    trained = train(recipe, data(), Run(progress=False, threads=0, accelerator="cpu"))
+    trained = train(recipe, data(), Run(progress=False, num_workers=0, accelerator="cpu"))
     assert all(item.dtype == torch.float32 for item in trained.network.parameters())
     assert trained.train.accuracy > 0.6
     plain = train(recipe.with_(precision="32-true"), data(),
-                  Run(progress=False, threads=0, accelerator="cpu"))  # fmt: skip
+                  Run(progress=False, num_workers=0, accelerator="cpu"))  # fmt: skip
     assert not torch.equal(weights(trained)[0], weights(plain)[0]), "bfloat16 was in it"

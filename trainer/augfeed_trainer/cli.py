@@ -32,9 +32,9 @@ def _given(kind: Any, name: str, default: Any, text: str, **bounds: Any) -> insp
 
 # Options that become one object: that of how a run is carried out, that of what a study is asked.
 RUN = (
-    _given(Path, "folder", Path("augfeed-run"), "Folder for checkpoints, logs and the curves."),
+    _given(Path, "out", Path("augfeed-run"), "Folder for checkpoints, logs and the curves."),
     _given(int, "every", 200, "Steps between checkpoints.", min=1),
-    _given(int, "threads", 2, "Threads that make batches.", min=0),
+    _given(int, "num_workers", 2, "Threads that make batches.", min=0),
     _given(str, "accelerator", "auto", "'cpu', 'gpu', or 'auto'."),
     _given(int, "devices", 1, "Processes on this machine, of one GPU each.", min=1),
     _given(int, "nodes", 1, "Machines.", min=1),
@@ -135,7 +135,7 @@ def train(
     where = Where(*(options.pop(item.name) for item in WHERE))
     data = where.open() if served is None else open_served(where.data, seed=where.seed)
     run = Run(served=served, **options)
-    out = options["folder"]
+    out = options["out"]
     out.mkdir(parents=True, exist_ok=True)
     (out / "recipe.json").write_text(json.dumps(recipe.model_dump(mode="json"), indent=1) + "\n")
     console.print(
@@ -145,7 +145,7 @@ def train(
     trained = carry_out(recipe, data, run, resume=resume)
     if int(os.environ.get("LOCAL_RANK", "0")):
         return
-    test = score(trained.network, data.test, data, recipe, threads=run.threads)
+    test = score(trained.network, data.test, data, recipe, num_workers=run.num_workers)
     title = f"{data.title}: {recipe.model}, {parameters_of(trained.network):,} parameters"
     curves = draw_curves(
         trained.history, trained.best_epoch, out / "curves.png", title, stopped=trained.stopped

@@ -256,8 +256,8 @@ class Served:
 
 
 def loaders(
-    recipe: Recipe, data: Data, *, threads: int, device: Any = "cpu", served: Served | None = None,
-    processes: int = 1,
+    recipe: Recipe, data: Data, *, num_workers: int, device: Any = "cpu",
+    served: Served | None = None, processes: int = 1,
 ) -> tuple[Epochs, "DataLoader[Any]"]:  # fmt: skip
     """Return the batches of training, and a loader of the validation part.
 
@@ -265,7 +265,7 @@ def loaders(
     """
     policy, clean = policies(recipe, data)
     options: dict[str, Any] = {
-        "num_workers": threads, "device": device, "seed": recipe.seed, "invariances": data.name,
+        "num_workers": num_workers, "device": device, "seed": recipe.seed, "invariances": data.name,
         "channels_last": True,
     }  # fmt: skip
     whole = len(data.train) >= recipe.batch_size * processes
@@ -287,16 +287,22 @@ def loaders(
     if recipe.unmixed_epochs and mixing:
         last = training(policy.without(*mixing))
     epochs = Epochs(training(policy), last, max(0, recipe.epochs - recipe.unmixed_epochs))
-    return epochs, evaluated(data.validation, clean, recipe, threads=threads, device=device)
+    return epochs, evaluated(data.validation, clean, recipe, num_workers=num_workers, device=device)
 
 
 def evaluated(
-    source: Source, policy: Policy, recipe: Recipe, *, threads: int, device: Any = "cpu"
+    source: Source, policy: Policy, recipe: Recipe, *, num_workers: int, device: Any = "cpu"
 ) -> "DataLoader[Any]":
     """Return a loader of a part of the data in its order, clean."""
     size = max(recipe.batch_size, 256)
     return DataLoader(
-        source, size, policy=policy, num_workers=threads, device=device, seed=0, channels_last=True
+        source,
+        size,
+        policy=policy,
+        num_workers=num_workers,
+        device=device,
+        seed=0,
+        channels_last=True,
     )
 
 

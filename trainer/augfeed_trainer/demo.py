@@ -53,7 +53,7 @@ def run_demo(console: Console, out: Path, *, seeds: Sequence[int] = SEEDS) -> li
     with Progress(console=console, transient=True) as bar:
         jobs = [(name, recipe, seed) for seed in seeds for name, recipe in recipes().items()]
         for name, recipe, seed in bar.track(jobs, description="training"):
-            run = Run(threads=1, accelerator="cpu", progress=False)
+            run = Run(num_workers=1, accelerator="cpu", progress=False)
             made[name].append(train(recipe.with_(seed=seed), data, run))
     console.print(_table(made, data, f"means of {len(seeds)} seeds"))
     return [_draw(made, out / "training.png")]
@@ -64,7 +64,7 @@ def _table(made: dict[str, list[Trained]], data: Data, title: str) -> Table:
         "", "training", "validation", "test", "epochs to stop", title=title, title_justify="left"
     )
     for name, runs in made.items():
-        tested = [score(run.network, data.test, data, run.recipe, threads=1) for run in runs]
+        tested = [score(run.network, data.test, data, run.recipe, num_workers=1) for run in runs]
         columns = (
             [run.train for run in runs], [run.validation for run in runs], tested
         )  # fmt: skip

@@ -57,14 +57,15 @@ class Trained:
 class Run:
     """How a run is carried out; nothing of it changes its result on one machine.
 
-    `folder` is for checkpoints, logs and curves; None writes nothing. `every` is the number of
-    steps between checkpoints. `threads` make batches. `devices` and `nodes` are Lightning's.
+    `out` is the folder for checkpoints, logs and curves; None writes nothing. `every` is the number
+    of steps between checkpoints. `num_workers` threads make batches. `devices` and `nodes` are
+    Lightning's.
     `served` says which service gives out the batches of training; none makes them here.
     """
 
-    folder: Path | None = None
+    out: Path | None = None
     every: int = 200
-    threads: int = 2
+    num_workers: int = 2
     accelerator: str = "auto"
     devices: int = 1
     nodes: int = 1
@@ -86,7 +87,7 @@ def train(
     network = network_of(recipe, data, processes)
     device = "cuda" if run.accelerator in ("auto", "gpu") and torch.cuda.is_available() else "cpu"
     epochs, validation = loaders(
-        recipe, data, threads=run.threads, device=device, served=run.served,
+        recipe, data, num_workers=run.num_workers, device=device, served=run.served,
         processes=processes,
     )  # fmt: skip
     module = Classifier(network, recipe, len(epochs) * recipe.epochs)
@@ -94,18 +95,18 @@ def train(
     history = History()
     own = [history, *_callbacks(recipe, run), best, *callbacks]
     begun = time.perf_counter()
-    checkpoint = newest(run.folder) if resume else None
+    checkpoint = newest(run.out) if resume else None
     with _quiet():
         trainer = _trainer(recipe, run, own)
         trainer.fit(module, epochs, validation, ckpt_path=checkpoint, weights_only=False)
     seconds = time.perf_counter() - begun
     network = module.network
     if recipe.reestimate_norm:
-        reestimate(network, data, recipe, threads=run.threads, device=device)
+        reestimate(network, data, recipe, num_workers=run.num_workers, device=device)
     network.to(device)
     return Trained(
-        network, recipe, score(network, data.train, data, recipe, threads=run.threads),
-        score(network, data.validation, data, recipe, threads=run.threads),
+        network, recipe, score(network, data.train, data, recipe, num_workers=run.num_workers),
+        score(network, data.validation, data, recipe, num_workers=run.num_workers),
         tuple(history.rows), best.best_epoch if best.best_epoch >= 0 else len(history.rows) - 1,
         trainer.should_stop and len(history.rows) < recipe.epochs, seconds,
     )  # fmt: skip
@@ -128,24 +129,24 @@ def _callbacks(recipe: Recipe, run: Run) -> list[Callback]:
         found.append(WeightNoiseCallback(recipe.weight_noise, recipe.seed))
     if recipe.ema is not None:
         found.append(EMAWeightAveraging(decay=recipe.ema))
-    if run.folder is not None:
-        found.append(Newest(run.folder, run.every))
+    if run.out is not None:
+        found.append(Newest(run.out, run.every))
     return found
 
 
 def _trainer(recipe: Recipe, run: Run, callbacks: list[Callback]) -> Trainer:
     logs: list[Logger] = []
-    if run.folder is not None:
-        version = _unused(run.folder / "logs")  # a resumed run leaves the logs before
-        logs.append(CSVLogger(run.folder / "logs", name="", version=version))
+    if run.out is not None:
+        version = _unused(run.out / "logs")  # a resumed run leaves the logs before
+        logs.append(CSVLogger(run.out / "logs", name="", version=version))
         with suppress(ModuleNotFoundError):  # TensorBoard is not installed
-            logs.append(TensorBoardLogger(run.folder / "tensorboard", name="", version=version))
+            logs.append(TensorBoardLogger(run.out / "tensorboard", name="", version=version))
     return Trainer(
         max_epochs=recipe.epochs, accelerator=run.accelerator, devices=run.devices,
         num_nodes=run.nodes, precision=recipe.precision, callbacks=callbacks, logger=logs or False,
-        enable_checkpointing=run.folder is not None, enable_progress_bar=run.progress,
+        enable_checkpointing=run.out is not None, enable_progress_bar=run.progress,
         enable_model_summary=False, num_sanity_val_steps=0, log_every_n_steps=10,
-        default_root_dir=run.folder,
+        default_root_dir=run.out,
     )  # fmt: skip
 
 
@@ -179,14 +180,14 @@ class History(Callback):
 
 @torch.no_grad()
 def score(
-    network: nn.Module, source: Source, data: Data, recipe: Recipe, *, threads: int = 2
+    network: nn.Module, source: Source, data: Data, recipe: Recipe, *, num_workers: int = 2
 ) -> Scores:
     """Return loss and accuracy of a network on a part of its data, clean."""
     device = next(network.parameters()).device
     network.eval()
     loss = right = count = 0.0
     clean = policies(recipe, data)[1]
-    for images, labels in evaluated(source, clean, recipe, threads=threads, device=device):
+    for images, labels in evaluated(source, clean, recipe, num_workers=num_workers, device=device):
         logits = network(images).float()
         loss += float(F.cross_entropy(logits, labels, reduction="sum"))
         right += float((logits.argmax(1) == labels).sum())
@@ -195,7 +196,7 @@ def score(
 
 
 def reestimate(
-    network: nn.Module, data: Data, recipe: Recipe, *, threads: int = 2, device: Any = "cpu"
+    network: nn.Module, data: Data, recipe: Recipe, *, num_workers: int = 2, device: Any = "cpu"
 ) -> None:
     """Replace the running statistics of batch norm by those of the clean training part.
 
@@ -203,7 +204,7 @@ def reestimate(
     the same, as in `torch.optim.swa_utils.update_bn`, which does it.
     """
     clean = policies(recipe, data)[1]
-    loader = evaluated(data.train, clean, recipe, threads=threads, device=device)
+    loader = evaluated(data.train, clean, recipe, num_workers=num_workers, device=device)
     network.to(device)
     update_bn((images for images, _ in loader), network, device=torch.device(device))
     network.eval()

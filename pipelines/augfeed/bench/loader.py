@@ -71,28 +71,29 @@ class Asked:
 
     source: Source
     policy: Policy
-    batch: int
-    threads: int
+    batch_size: int
+    num_workers: int
     seconds: float = 2.0
     rounds: int = 5
 
     def __post_init__(self) -> None:
         """Check all values."""
-        for name in ("batch", "threads", "rounds"):
+        for name in ("batch_size", "num_workers", "rounds"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name}={getattr(self, name)!r}: give 1 or more")
         if not self.seconds > 0:
             raise InputError(f"seconds={self.seconds!r}: give more than 0")
-        if self.batch > len(self.source):
+        if self.batch_size > len(self.source):
             raise InputError(
-                f"batch={self.batch} is more than the {len(self.source)} samples: give fewer"
+                f"batch_size={self.batch_size} is more than the {len(self.source)} samples: "
+                "give fewer"
             )
 
     def loader(self, policy: Policy, threads: int | None = None, **options: Any) -> DataLoader:
         """Return the loader that is measured."""
-        workers = self.threads if threads is None else threads
+        workers = self.num_workers if threads is None else threads
         return DataLoader(
-            self.source, self.batch, True, policy=policy, num_workers=workers, drop_last=True,
+            self.source, self.batch_size, True, policy=policy, num_workers=workers, drop_last=True,
             seed=0, **options,
         )  # fmt: skip
 
@@ -114,9 +115,9 @@ def run_loader(
     with progress(Console(stderr=True), len(rows) * (asked.rounds + 1), "measuring") as tick:
         rates = _rounds(rows, asked, tick)
     result = LoaderResult(
-        date=now(), command=command, commit=commit_here(), machine=machine_here(asked.threads),
+        date=now(), command=command, commit=commit_here(), machine=machine_here(asked.num_workers),
         versions=versions_of(PACKAGES), data=repr(asked.source), samples=len(asked.source),
-        batch=asked.batch, policy=format_policy(asked.policy), seconds=asked.seconds,
+        batch=asked.batch_size, policy=format_policy(asked.policy), seconds=asked.seconds,
         rounds=asked.rounds, rows=tuple(_rows(rows, rates)),
     )  # fmt: skip
     console.print(report(result))
@@ -131,11 +132,11 @@ def contestants(asked: Asked) -> dict[str, tuple[str, Measure]]:
     basic = Policy([one for one in policy.operations if one.op in BASIC])
     if isinstance(source, ArraySource):
         title = "limit: batches gathered as floats"
-        limit: Measure = partial(gather_rate, source, asked.batch, asked.threads)
+        limit: Measure = partial(gather_rate, source, asked.batch_size, asked.num_workers)
     else:
         assert isinstance(source, FolderSource)
         title = "limit: reading and decoding whole"
-        limit = partial(decode_rate, source, asked.threads)
+        limit = partial(decode_rate, source, asked.num_workers)
     rows: dict[str, tuple[str, Measure]] = {
         "limit": (title, limit),
         "whole": ("augfeed, whole policy", partial(loader_rate, asked.loader(policy))),
@@ -189,7 +190,9 @@ def gather_rate(source: ArraySource, batch: int, threads: int, seconds: float) -
 
 def check(asked: Asked) -> None:
     """Refuse to measure a loader whose batches depend on the number of threads."""
-    batches = [next(iter(asked.loader(asked.policy, threads))) for threads in (0, asked.threads)]
+    batches = [
+        next(iter(asked.loader(asked.policy, threads))) for threads in (0, asked.num_workers)
+    ]
     if not all(torch.equal(one, other) for one, other in zip(*batches, strict=True)):
         raise AssertionError("batches differ between 0 and more threads: no rate is given")
 

@@ -93,7 +93,7 @@ def _tested(runs: Runs, data: Data, recipe: Recipe, threads: int) -> float:
     drops = Drops(recipe.dropout, recipe.channel_dropout, recipe.stochastic_depth)
     network = build_model(recipe.model, shape_of(policy, data), norm=recipe.norm, drops=drops)
     network.load_state_dict(torch.load(runs.weights(recipe), weights_only=True))
-    return score(network, data.test, data, recipe, threads=threads).accuracy
+    return score(network, data.test, data, recipe, num_workers=threads).accuracy
 
 
 def forest_accuracy(data: Data, seed: int, trees: int = 200) -> float:
@@ -109,6 +109,6 @@ def forest_accuracy(data: Data, seed: int, trees: int = 200) -> float:
 def _pixels(data: Data, part: str) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     recipe = Recipe()
     source = data.train if part == "train" else data.test
-    loader = evaluated(source, policies(recipe, data)[1], recipe, threads=0)
+    loader = evaluated(source, policies(recipe, data)[1], recipe, num_workers=0)
     batches = [(images.flatten(1).numpy(), labels.numpy()) for images, labels in loader]
     return np.concatenate([b[0] for b in batches]), np.concatenate([b[1] for b in batches])

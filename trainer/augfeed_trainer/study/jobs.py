@@ -134,7 +134,7 @@ def opened(where: Where) -> Data:
 def _run(where: Where, recipe: Recipe, folder: Path, threads: int) -> Outcome:
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    trained = train(recipe, opened(where), Run(threads=threads, progress=False))
+    trained = train(recipe, opened(where), Run(num_workers=threads, progress=False))
     outcome = Outcome(
         trained.train.accuracy, trained.validation.accuracy, trained.validation.loss,
         len(trained.history), trained.best_epoch, trained.seconds, list(trained.history),

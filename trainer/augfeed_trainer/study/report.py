@@ -1,12 +1,14 @@
 """What a study found, as one HTML page that needs nothing else, and as JSON."""
 
 import base64
-import html
 import io
 import json
+import math
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from augfeed import __version__
 from augfeed_trainer.curves import HELD, STOP, TRAIN, figure
@@ -15,16 +17,7 @@ from augfeed_trainer.study.search import Found, Tried
 from augfeed_trainer.study.statistics import LEVEL
 
 HELPS, NEITHER = "#2a9d5c", "#bbbbbb"
-STYLE = """
-body{font:15px/1.5 system-ui,sans-serif;max-width:62rem;margin:2rem auto;padding:0 1rem;color:#222}
-table{border-collapse:collapse;width:100%;margin:1rem 0}
-th,td{padding:.3rem .6rem;border-bottom:1px solid #ddd;text-align:right}
-th:first-child,td:first-child{text-align:left}
-tr.kept td{background:#e8f4e8;font-weight:600} tr.harms td{color:#a33} tr.none td{color:#777}
-h1{overflow-wrap:anywhere} .wide{overflow-x:auto} td,th{white-space:nowrap}
-img{max-width:100%} pre{background:#f6f6f6;padding:1rem;overflow:auto} small{color:#666}
-.answer{font-size:1.25rem;border-left:4px solid #2a7;padding:.5rem 1rem;background:#f4faf6}
-"""
+LEGEND = ((HELPS, "helps"), (NEITHER, "no difference seen"), (STOP, "harms"))
 
 
 def write_report(found: Found, folder: Path, points: list[Point] | None = None) -> Path:
@@ -70,59 +63,26 @@ def percent(value: float, *, signed: bool = False) -> str:
 
 
 def _page(found: Found, recipe: str, points: list[Point] | None) -> str:
-    alone = [item for item in found.tried if item.round == 0]
-    rounds = sorted({item.round for item in found.tried} - {0})
-    where, study = found.study.where, found.study
-    parts = [
-        f"<h1>What helps on {html.escape(titled(where.data))}</h1>", _answer(found),
-        f"<p><small>Network {html.escape(study.base.model)}, {100 * where.share:g} % of the "
-        f"training part, {study.seeds} seeds, the same for every row; {_cost(found)}; augfeed "
-        f"{__version__}.</small></p>",
-        "<h2>Each alone, against the baseline</h2>", _legend(), _image(_bars(alone), "gains"),
-        _table(found.baseline, alone, found.kept[:1]),
-    ]  # fmt: skip
-    for number in rounds:
-        tried = [item for item in found.tried if item.round == number]
-        parts += [
-            f"<h2>Added to {html.escape(', '.join(found.kept[:number]))}</h2>",
-            _image(_bars(tried), "gains"), _table(None, tried, found.kept[number : number + 1]),
-        ]  # fmt: skip
-    parts += [
-        "<h2>Curves</h2>",
-        _image(_curves(found), "validation accuracy and loss by epoch"),
-        _not_tried(found),
-    ]
-    if points:
-        parts += ["<h2>How much data</h2>", _crossings(points),
-                  _image(draw_points(points), "test accuracy by number of pictures")]  # fmt: skip
-    parts += [
-        "<h2>The recipe</h2>", f"<pre>{html.escape(recipe)}</pre>",
-        "<p>Train with it: <code>augfeed train --data ... --recipe recipe.json</code></p>", _how(),
-    ]  # fmt: skip
-    body = "\n".join(parts)
-    return (
-        "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport "
-        f"content='width=device-width'><title>augfeed study</title><style>{STYLE}</style>"
-        f"<body>{body}</body></html>\n"
-    )
+    pages = Environment(
+        loader=PackageLoader("augfeed_trainer", "study"), autoescape=True,
+        undefined=StrictUndefined, trim_blocks=True,
+    )  # fmt: skip
+    numbers = sorted({item.round for item in found.tried})
+    by_round = {number: [item for item in found.tried if item.round == number]
+                for number in numbers}  # fmt: skip
+    plain, chosen = (_accuracy(found, name) for name in ("baseline", "chosen"))
+    return pages.get_template("report.html.jinja").render(
+        found=found, recipe=recipe, title=titled(found.study.where.data), version=__version__,
+        plain=plain, chosen=chosen, cost=_cost(found), level=LEVEL, legend=LEGEND, forest=FOREST,
+        alone=by_round.pop(0, []), rounds=list(by_round.items()), infinity=math.inf,
+        percent=percent, mean=_mean, kind=_kind, bars=lambda tried: _png(_bars(tried)),
+        curves=_png(_curves(found)), crossings=_crossings(points) if points else [],
+        points=_png(draw_points(points)) if points else "",
+    )  # fmt: skip
 
 
-def _answer(found: Found) -> str:
-    kept = ", ".join(found.kept) or "nothing: no regularizer helped beyond the noise"
-    plain, chosen = (
-        sum(score.accuracy for score in found.test[name]) / len(found.test[name])
-        for name in ("baseline", "chosen")
-    )
-    gain = found.test_gain
-    interval = ""
-    if gain and gain.low > float("-inf"):
-        interval = f" ({percent(gain.low, signed=True)} to {percent(gain.high, signed=True)})"
-    return (
-        f"<p class=answer>Keep: <b>{html.escape(kept)}</b>.<br>Test accuracy "
-        f"{percent(plain)} &rarr; <b>{percent(chosen)}</b>, "
-        f"{percent(chosen - plain, signed=True)} points{interval}. The test set was looked at "
-        "once, after the choice.</p>"
-    )
+def _accuracy(found: Found, name: str) -> float:
+    return sum(score.accuracy for score in found.test[name]) / len(found.test[name])
 
 
 def _mean(item: Tried, name: str) -> float:
@@ -130,28 +90,13 @@ def _mean(item: Tried, name: str) -> float:
     return sum(values) / len(values)
 
 
-def _table(baseline: Tried | None, tried: list[Tried], kept: list[str]) -> str:
-    rows = [
-        "<tr><th>technique<th>validation<th>gain, points<th>interval<th>training<th>gap"
-        "<th>best epoch<th>seconds a run</tr>"
-    ]
-    for item in [baseline, *tried] if baseline else tried:
-        gain = item.gain
-        kind = "kept" if item.name in kept else ""
-        if gain and not kind:
-            kind = "harms" if gain.harms else "" if gain.helps else "none"
-        shown = percent(gain.mean, signed=True) if gain else ""
-        interval = (
-            f"{percent(gain.low, signed=True)} to {percent(gain.high, signed=True)}" if gain else ""
-        )
-        train, held = _mean(item, "train"), _mean(item, "validation")
-        rows.append(
-            f"<tr class='{kind}'><td>{html.escape(item.name)}<td>{percent(held)}<td>{shown}"
-            f"<td>{interval}<td>{percent(train)}<td>{percent(train - held)}"
-            f"<td>{_mean(item, 'best_epoch') + 1:.1f} of {_mean(item, 'epochs'):.1f}"
-            f"<td>{_mean(item, 'seconds'):.1f}</tr>"
-        )
-    return f"<div class=wide><table>{''.join(rows)}</table></div>"
+def _kind(item: Tried, kept: list[str]) -> str:
+    # The class of a row of the table.
+    if item.name in kept:
+        return "kept"
+    if item.gain is None or item.gain.helps:
+        return ""
+    return "harms" if item.gain.harms else "none"
 
 
 def _bars(tried: list[Tried]) -> Any:
@@ -192,7 +137,7 @@ def _curves(found: Found) -> Any:
 
 
 def draw_points(points: list[Point]) -> Any:
-    """Return the figure of accuracy against the number of training pictures."""
+    """Return the figure of accuracy against the number of training images."""
     made, axis = figure(8, 4.5)
     for name in dict.fromkeys(point.name for point in points):
         mine = [point for point in points if point.name == name]
@@ -206,7 +151,7 @@ def draw_points(points: list[Point]) -> Any:
     ticks = sorted({point.count for point in points})
     axis.set_xticks(ticks, [f"{count:,}" for count in ticks])
     axis.minorticks_off()
-    axis.set_xlabel("training pictures")
+    axis.set_xlabel("training images")
     axis.set_ylabel("test accuracy, %")
     axis.grid(alpha=0.25)
     axis.legend(frameon=False)
@@ -230,42 +175,19 @@ def _cost(found: Found) -> str:
     return f"{count} runs, {found.study.parallel} at a time, {seconds / 60:.1f} minutes of training"
 
 
-def _legend() -> str:
-    kinds = ((HELPS, "helps"), (NEITHER, "no difference seen"), (STOP, "harms"))
-    marks = (f"<b style='color:{color}'>&#9632;</b> {text}" for color, text in kinds)
-    return f"<p>{' &ensp; '.join(marks)} &ensp; lines: intervals of {100 * LEVEL:.0f} %</p>"
-
-
-def _crossings(points: list[Point]) -> str:
+def _crossings(points: list[Point]) -> list[str]:
     smallest = min(point.count for point in points)
     texts = []
     for name in dict.fromkeys(point.name for point in points if point.name != FOREST):
         count = overtakes(points, name, FOREST)
-        at = f"from {count:,} pictures on" if count else "at no number of pictures tried"
+        at = f"from {count:,} images on" if count else "at no number of images tried"
         if count == smallest:
-            at = f"at every number of pictures tried, {count:,} being the fewest"
-        texts.append(f"{html.escape(name)}: {at}")
-    return f"<p>Better than a {FOREST}: {'; '.join(texts)}.</p>"
+            at = f"at every number of images tried, {count:,} being the fewest"
+        texts.append(f"{name}: {at}")
+    return texts
 
 
-def _image(made: Any, text: str) -> str:
+def _png(made: Any) -> str:
     file = io.BytesIO()
     made.savefig(file, dpi=110, format="png")
-    data = base64.b64encode(file.getvalue()).decode()
-    return f"<img alt='{text}' src='data:image/png;base64,{data}'>"
-
-
-def _not_tried(found: Found) -> str:
-    items = [f"<li>{html.escape(item.name)}: {html.escape(item.reason)}" for item in found.refused]
-    items += [f"<li>{html.escape(name)}: no time was left" for name in found.untried]
-    return f"<h2>Not tried</h2><ul>{''.join(items)}</ul>" if items else ""
-
-
-def _how() -> str:
-    return (
-        f"<p><small>Intervals of {100 * LEVEL:.0f} % around the mean of paired differences (same "
-        "seed, same split), by Student's t with the spread pooled over all comparisons. Something "
-        "is kept while its interval lies above zero; the best of many is chosen, so its gain on "
-        "the validation part is a little flattered: the test set says what is left of it. "
-        "Strengths are usual ones and were not tuned.</small></p>"
-    )
+    return base64.b64encode(file.getvalue()).decode()

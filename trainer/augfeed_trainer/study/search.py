@@ -179,7 +179,8 @@ class Search:
             recipe.model, shape_of(policy, self.data), norm=recipe.norm, drops=drops
         )
         network.load_state_dict(torch.load(self.runs.weights(recipe), weights_only=True))
-        return score(network, self.data.test, self.data, recipe, threads=self.asked.threads)
+        threads = self.asked.threads
+        return score(network, self.data.test, self.data, recipe, num_workers=threads)
 
 
 def study(asked: Study, folder: Path, tick: Tick = lambda *_: None) -> Found:
