@@ -3,6 +3,7 @@
 Without a GPU Triton interprets its kernels; that is decided before anything imports Triton.
 """
 
+import gc
 import os
 from collections.abc import Iterator
 from importlib.util import find_spec
@@ -88,6 +89,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     left -= {item for item in left if item.nodeid.partition("::")[2] in named}
     config.hook.pytest_deselected(items=[item for item in items if item in left])
     items[:] = [item for item in items if item not in left]
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Let no collection of garbage look at thousands of tests, modules and parameters again."""
+    gc.freeze()
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -20,7 +20,7 @@ import torch
 from torch.utils.data import Dataset, TensorDataset
 
 from augfeed import DataLoader
-from tests.sampling import pairwise, slow
+from tests.sampling import pairwise, sampled, slow
 from tests.waiting import HANG, eventually
 
 COUNT = 48
@@ -261,8 +261,8 @@ SCRIPT = """
 """
 
 
-@pytest.mark.parametrize("lane", LANES)
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@sampled(lambda lane, number: lane == "general" or number == signal.SIGINT,
+         {"lane": LANES, "number": [signal.SIGINT, signal.SIGTERM, signal.SIGKILL]})  # fmt: skip
 def test_a_signal_leaves_no_process_behind(lane: str, number: signal.Signals) -> None:
     line = [sys.executable, "-c", textwrap.dedent(SCRIPT), lane]
     path = os.pathsep.join(sys.path)

@@ -188,7 +188,7 @@ def test_photos_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     smaller = replace(bench_photos.CHAIN, size=48, cutout=12)
     monkeypatch.setattr(bench_photos, "CHAIN", smaller)
     monkeypatch.setattr(bench_photos, "PHOTO_SIZE", (100, 75))
-    monkeypatch.setattr(common, "SHORTEST", 0.0)
+    monkeypatch.setattr(common, "SHORTEST", 1e-9)
     out = tmp_path / "result.json"
     arguments = f"--quick --samples 32 --batch 16 --rounds 1 --threads 1 --out {out}"
     assert bench_photos.main(arguments.split()) == 0
