@@ -11,17 +11,23 @@ BENCH := .venv-bench/bin/python -m
 INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint type docs matrix bench gpu clean
+.PHONY: help demo test test-all check lint type docs matrix bench gpu clean
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 15
-	@echo "  PYTHON=path    the Python that .venv is made with"
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
+	@echo "  PYTHON=path   the Python that .venv is made with"
 
 demo: .venv/.ready ## show on this machine what augfeed does; ARGS="..." is passed on
 	@$(BIN)/augfeed demo $(ARGS)
 
+# In a process a core, 4 at most (tests/conftest.py); ARGS="-n 0" runs in one.
+SPREAD := $(if $(findstring no:xdist,$(ARGS)),,-n auto --dist worksteal)
+
 test: .venv/.ready ## run the tests; ARGS="-k policy" is passed on to pytest
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest $(SPREAD) $(ARGS)
+
+test-all: .venv/.ready ## run the tests, and all that `test` leaves out of its products
+	@$(BIN)/python -m pytest $(SPREAD) --all $(ARGS)
 
 check: lint type test ## all that CI checks
 

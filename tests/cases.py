@@ -1,14 +1,17 @@
 """The table that every engine is held against: operations alone and together, awkward shapes,
 tolerances with their reasons."""
 
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from augfeed.engines import Engine, engine_for, why_not_cuda
+from augfeed.engines import Engine, Output, engine_for, why_not_cuda
+from augfeed.philox import normal_quantiles
 from augfeed.plan import Plan, Rows, draw_plan
 from augfeed.plan.fixed import Fixed
 from augfeed.policy import (
@@ -36,10 +39,12 @@ from augfeed.policy import (
     Translate,
     VerticalFlip,
 )
+from tests.sampling import chosen, covering
 
 HERE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 ENGINES = ("cpu", "portable", *([] if why_not_cuda(HERE) else ["cuda"]))  # needs Triton
 ON_GPU = torch.cuda.is_available()
+INTERPRETED = {"cuda"} - {HERE.type}  # engines so slow that a usual run does not try all with them
 
 STATISTICS = Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 JITTER = ColorJitter(0.4, 0.4, 0.4, 0.1)
@@ -139,11 +144,13 @@ SHAPES = (
     Shape(3, 23, 1, 5),
     Shape(1, 2, 3, 9),
     Shape(3, 17, 13, 1),
+    Shape(3, 13, 19, 4),
     Shape(1, 28, 28, 16),
     Shape(3, 32, 32, 11),
     Shape(3, 37, 61, 7),
 )
 USUAL = SHAPES[-2]
+TELLING = SHAPES[6]  # shows most of what can be wrong: in colour, odd, prime, not square, mixed
 SMALL = Shape(3, 12, 16, 4)  # for kernels that are interpreted: a second for some twenty rows
 
 # How much larger than the output the source is (or smaller, if padding makes up for it), and what
@@ -156,6 +163,42 @@ WINDOWS: dict[str, tuple[tuple[int, int], dict[str, Any]]] = {
     "reflect padding far outside": ((2, 3), {"padding": 50, "mode": "reflect"}),
     "cut from a larger picture with padding": ((5, 6), {"padding": 7, "fill": 1.0, "p": 0.7}),
 }
+OPERATIONS: dict[str, tuple[Any, ...]] = {  # after a window
+    "alone": (),
+    "color": (JITTER, STATISTICS),
+    "geometry": (*GEOMETRY, JITTER),
+}
+OUTPUTS = [Output(dtype, last) for last in (False, True)
+           for dtype in (torch.float32, torch.float16, torch.bfloat16, torch.uint8)]  # fmt: skip
+
+# What a usual run tries with an engine that is interpreted; with the others it tries all.
+
+CHAINS = ("whole chain", "mixed after all else", "all noise")
+PER_BATCH = {"mixup per batch", "cutmix per batch"}  # other numbers in another batch
+KEYED = ("cutmix", "one of", "erasing, noise", "gaussian noise", "salt and pepper, some")
+TRIED_WINDOWS = covering({"window": WINDOWS, "shape": SHAPES, "operations": OPERATIONS})
+
+
+def tried(case: str, shape: Shape, engine: str) -> bool:
+    """Every case at the shape that shows most and at another; chains at every shape."""
+    shapes = (TELLING, chosen(case, [other for other in SHAPES if other != TELLING]))
+    return engine not in INTERPRETED or case in CHAINS or shape in shapes
+
+
+def tried_window(window: str, shape: Shape, operations: str, engine: str) -> bool:
+    """Every two of a window, a shape and what comes after."""
+    return engine not in INTERPRETED or (window, shape, operations) in TRIED_WINDOWS
+
+
+def tried_in_parts(case: str, engine: str) -> bool:
+    """What mixes, and what draws numbers for pixels."""
+    return engine not in INTERPRETED or case in (*CHAINS, *KEYED)
+
+
+def tried_output(shape: Shape, output: Output, engine: str) -> bool:
+    """Every shape and every output, by turns."""
+    turn = OUTPUTS[SHAPES.index(shape) % len(OUTPUTS)]
+    return engine not in INTERPRETED or output == turn
 
 
 @dataclass(frozen=True)
@@ -228,11 +271,28 @@ def fitted(shape: Shape, engine: str) -> Shape:
     return shape._replace(batch=min(shape.batch, usual(engine).batch))
 
 
+class NoDoubles(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Fails when an operation gives float64, which Apple's GPUs do not have."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        made = func(*args, **(kwargs or {}))
+        assert not (isinstance(made, torch.Tensor) and made.dtype == torch.float64), func
+        return made
+
+
 def run(name: str, plan: Plan, images: torch.Tensor, **options: Any) -> torch.Tensor:
-    """Return the batch that an engine makes, on the CPU; without a GPU `cuda` is interpreted."""
+    """Return the batch that an engine makes, on the CPU; without a GPU `cuda` is interpreted.
+
+    Fails where the engine changes the pictures, or where `portable` needs float64.
+    """
     device = "cuda" if name == "cuda" and ON_GPU else "cpu"
     engine: Engine = engine_for(device, name)
-    return engine.apply(plan, images, **options).cpu()
+    before = images.clone()
+    normal_quantiles()  # made on the host, once, in float64
+    with NoDoubles() if name == "portable" else nullcontext():  # type: ignore[no-untyped-call]
+        made = engine.apply(plan, images, **options)
+    assert torch.equal(images, before), f"engine {name!r} changed the pictures that it was given"
+    return made.cpu()
 
 
 def offsets_of(plan: Plan, images: torch.Tensor) -> NDArray[np.int32]:

@@ -1,5 +1,9 @@
-"""Without a GPU Triton interprets its kernels; that is decided before anything imports Triton."""
+"""Which tests run, in how many processes, and what they share.
 
+Without a GPU Triton interprets its kernels; that is decided before anything imports Triton.
+"""
+
+import gc
 import os
 from collections.abc import Iterator
 from importlib.util import find_spec
@@ -9,6 +13,8 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import HealthCheck, settings
+
+from tests.sampling import ALL
 
 THREADS = torch.get_num_threads()  # of a new process: sums of floats depend on it
 
@@ -49,6 +55,53 @@ if not torch.cuda.is_available() and find_spec("triton"):
 
     interpreter.InterpretedFunction.__call__ = call
     interpreter._convert_float = convert
+
+
+MOST_PROCESSES = 4  # of pytest-xdist: each takes over a GB, and tests start processes of their own
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(ALL, action="store_true", dest="whole", help="run tests marked `slow`, too")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Set what processes begin with that these tests start: pytest-xdist's, and their own."""
+    # A thread of torch that waits for another would take the core that another process could use.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    worker, cache = os.environ.get("PYTEST_XDIST_WORKER"), getattr(config, "cache", None)
+    if worker and cache:
+        # Numba's index of a function can lose what another process wrote meanwhile, or name its
+        # code for other types: each worker has a folder, which stays for the next run. Numba and
+        # Triton (in ~/.triton, safe for all) know by the sources' content what is still good.
+        os.environ["NUMBA_CACHE_DIR"] = str(cache.mkdir(f"numba-{worker}"))
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    return f"slow tests: {'run' if config.option.whole else f'left out, {ALL} runs them'}"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out slow tests, unless all are asked for, or `slow` ones, or one by its name."""
+    if config.option.whole or "slow" in config.option.markexpr:
+        return
+    named = {argument.partition("::")[2] for argument in config.args}
+    left = {item for item in items if item.get_closest_marker("slow")}
+    left -= {item for item in left if item.nodeid.partition("::")[2] in named}
+    config.hook.pytest_deselected(items=[item for item in items if item in left])
+    items[:] = [item for item in items if item not in left]
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Let no collection of garbage look at thousands of tests, modules and parameters again."""
+    gc.freeze()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Return the number of processes for `-n auto`, which `make test` gives."""
+    from augfeed.bench.machine import cores
+
+    return min(cores(), MOST_PROCESSES)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -99,6 +99,7 @@ def test_every_tool_knows_every_source_root() -> None:
 # Who imports whom
 
 
+@pytest.mark.slow  # `make lint` does it, too
 def test_imports_follow_the_contracts() -> None:
     command = "from importlinter.cli import lint_imports_command as run; run()"
     _run("-c", command, "--no-cache", "--no-logo")

@@ -1,18 +1,26 @@
 """The tests test themselves: what they promise of Pythons, of time and of chance."""
 
 import ast
+import math
+import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
+from collections import Counter
 from collections.abc import Iterator
+from itertools import combinations, product
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from hypothesis import settings
 
-from tests import matrix
+from tests import conftest, matrix
+from tests.cases import CASES, CHAINS, SHAPES, TELLING, tried
+from tests.sampling import covering, sampled
 from tests.waiting import HANG
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -155,3 +163,111 @@ def test_examples_are_the_same_in_every_run_and_have_no_deadline() -> None:
     assert settings.default.derandomize and settings.default.deadline is None
     search = settings.get_profile("search")
     assert not search.derandomize and search.deadline is None
+
+
+# What a usual run leaves out
+
+
+class Item:
+    """A test as the collection knows it."""
+
+    def __init__(self, nodeid: str, *markers: str) -> None:
+        self.nodeid, self.markers = nodeid, markers
+
+    def get_closest_marker(self, name: str) -> str | None:
+        return name if name in self.markers else None
+
+
+@pytest.mark.parametrize(
+    ("whole", "markexpr", "args", "kept"),
+    [
+        (False, "", ["tests"], "quick"),
+        (True, "", ["tests"], "quick slow"),
+        (False, "slow", ["tests"], "quick slow"),  # -m makes its own choice
+        (False, "", ["/elsewhere/tests/a.py::slow"], "quick slow"),
+        (False, "", ["tests/a.py"], "quick"),
+    ],
+)
+def test_slow_tests_are_run_where_they_are_asked_for(
+    whole: bool, markexpr: str, args: list[str], kept: str
+) -> None:
+    gone: list[Any] = []
+    config: Any = SimpleNamespace(
+        option=SimpleNamespace(whole=whole, markexpr=markexpr), args=args,
+        hook=SimpleNamespace(pytest_deselected=lambda items: gone.extend(items)),
+    )  # fmt: skip
+    items: Any = [Item("tests/a.py::quick"), Item("tests/a.py::slow", "slow")]
+    every = set(items)
+    conftest.pytest_collection_modifyitems(config, items)
+    assert " ".join(item.nodeid.partition("::")[2] for item in items) == kept
+    assert {*items, *gone} == every
+
+
+def test_all_of_a_product_is_tried_and_the_usual_run_tries_a_part() -> None:
+    rows = sampled(lambda a, b: a == 1, {"a": range(4), "b": "xyz"}).args[1]
+    slow = [row for row in rows if hasattr(row, "marks")]
+    usual = [row for row in rows if row not in slow]
+    assert usual == [(1, b) for b in "xyz"]
+    assert {*usual, *(row.values for row in slow)} == set(product(range(4), "xyz"))
+    assert all(row.marks[0].name == "slow" for row in slow)
+
+
+@pytest.mark.parametrize("sizes", [(2, 3, 2), (6, 4, 2), (6, 9, 3), (3, 3, 3, 3)])
+def test_every_pair_of_values_is_in_the_usual_run(sizes: tuple[int, ...]) -> None:
+    rows = covering({str(k): range(size) for k, size in enumerate(sizes)})
+    for (a, first), (b, second) in combinations(enumerate(sizes), 2):
+        assert {(row[a], row[b]) for row in rows} == set(product(range(first), range(second)))
+    assert len(rows) < math.prod(sizes)
+
+
+def test_every_engine_meets_every_case_and_every_shape_in_the_usual_run() -> None:
+    for engine in ("portable", "cuda"):
+        rows = [
+            (case, shape) for case, shape in product(CASES, SHAPES) if tried(case, shape, engine)
+        ]
+        met = Counter(shape for _, shape in rows)
+        assert set(met) == set(SHAPES) and min(met.values()) > len(CHAINS)
+        assert {case for case, shape in rows if shape == TELLING} == set(CASES)
+        assert {case for case, shape in rows if shape != TELLING} == set(CASES)
+
+
+def test_tests_have_the_same_names_in_every_process(request: pytest.FixtureRequest) -> None:
+    found = [item.nodeid for item in request.session.items if " at 0x" in item.nodeid]
+    assert not found, "pytest-xdist wants the same names from all: give `ids`"
+
+
+# How it is run
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        (["test", "ARGS=-k policy"], "-m pytest -n auto --dist worksteal -k policy"),
+        (["test-all"], "-m pytest -n auto --dist worksteal --all"),
+        (["test", "ARGS=-p no:xdist -x"], "-m pytest -p no:xdist -x"),
+    ],
+    ids=["usual", "all", "without pytest-xdist"],
+)  # fmt: skip
+def test_make_runs_tests_side_by_side(command: list[str], said: str) -> None:
+    if not shutil.which("make"):
+        pytest.skip("needs make")
+    done = subprocess.run(
+        ["make", "-n", *command, "PYTHON=python3"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert said in " ".join(done.stdout.split())
+
+
+def test_every_run_tells_its_slowest_tests() -> None:
+    assert "--durations=10" in CONFIGURED["tool"]["pytest"]["ini_options"]["addopts"]
+
+
+def test_processes_that_run_side_by_side_keep_compiled_code_apart(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    config: Any = SimpleNamespace(cache=SimpleNamespace(mkdir=lambda name: tmp_path / name))
+    for worker in ("gw0", "gw1"):
+        monkeypatch.setenv("NUMBA_CACHE_DIR", "")
+        monkeypatch.setenv("PYTEST_XDIST_WORKER", worker)
+        conftest.pytest_configure(config)
+        assert os.environ["NUMBA_CACHE_DIR"] == str(tmp_path / f"numba-{worker}")

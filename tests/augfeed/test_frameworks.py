@@ -13,6 +13,7 @@ import torch
 from augfeed import DataLoader
 from augfeed.errors import InputError
 from tests.augfeed.scripts.ranks import COUNT, data_of
+from tests.sampling import slow
 
 pytest.importorskip("lightning", reason="needs Lightning: pip install lightning")
 pytest.importorskip("accelerate", reason="needs Accelerate: pip install accelerate")
@@ -54,7 +55,7 @@ def test_lightning_gets_the_batches_of_the_loader(lane: str, hook: bool, tmp_pat
     assert module.seen == [numbers(expected), numbers(expected)]
 
 
-@pytest.mark.parametrize(("lane", "way"), [("general", "hook"), ("native", "fit")])
+@pytest.mark.parametrize(("lane", "way"), [("general", "hook"), slow("native", "fit")])
 def test_lightning_on_two_ranks_keeps_the_policy(lane: str, way: str, tmp_path: Path) -> None:
     launched(trained.__file__, lane, way, str(tmp_path))
     ranks = [json.loads((tmp_path / f"{rank}.json").read_text()) for rank in range(2)]

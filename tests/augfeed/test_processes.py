@@ -20,6 +20,7 @@ import torch
 from torch.utils.data import Dataset, TensorDataset
 
 from augfeed import DataLoader
+from tests.sampling import pairwise, sampled, slow
 from tests.waiting import HANG, eventually
 
 COUNT = 48
@@ -102,9 +103,8 @@ def through_pickle(given: DataLoader[Any]) -> DataLoader[Any]:
     return again
 
 
-@pytest.mark.parametrize("lane", LANES)
-@pytest.mark.parametrize("copied", [through_pickle, copy.deepcopy, copy.copy])
-@pytest.mark.parametrize("persistent", [False, True])
+@pairwise({"lane": LANES, "copied": [through_pickle, copy.deepcopy, copy.copy],
+           "persistent": [False, True]})  # fmt: skip
 def test_a_used_loader_can_be_copied(lane: str, copied: Any, persistent: bool) -> None:
     given = loader(lane, num_workers=1, persistent_workers=persistent)
     iterator = iter(given)
@@ -216,7 +216,8 @@ def test_persistent_workers_go_with_their_loader_without_a_collector() -> None:
 
 
 @pytest.mark.parametrize("lane", LANES)
-def test_fifty_epochs_leak_nothing(lane: str) -> None:
+@pytest.mark.parametrize("epochs", [15, slow(50)])
+def test_many_epochs_leak_nothing(epochs: int, lane: str) -> None:
     seen = {os.getpid()}
 
     def held() -> tuple[int, int, int, int]:
@@ -228,7 +229,7 @@ def test_fifty_epochs_leak_nothing(lane: str) -> None:
     given = loader(lane, num_workers=1)
     pictures(given)
     first = held()
-    for epoch in range(50):
+    for epoch in range(epochs):
         for k, _ in enumerate(given):
             seen |= children()
             if epoch % 2 and k == 2:
@@ -260,8 +261,8 @@ SCRIPT = """
 """
 
 
-@pytest.mark.parametrize("lane", LANES)
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@sampled(lambda lane, number: lane == "general" or number == signal.SIGINT,
+         {"lane": LANES, "number": [signal.SIGINT, signal.SIGTERM, signal.SIGKILL]})  # fmt: skip
 def test_a_signal_leaves_no_process_behind(lane: str, number: signal.Signals) -> None:
     line = [sys.executable, "-c", textwrap.dedent(SCRIPT), lane]
     path = os.pathsep.join(sys.path)

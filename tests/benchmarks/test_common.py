@@ -184,7 +184,11 @@ def test_arrays_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == render(result)
 
 
-def test_photos_run(tmp_path: Path) -> None:
+def test_photos_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    smaller = replace(bench_photos.CHAIN, size=48, cutout=12)
+    monkeypatch.setattr(bench_photos, "CHAIN", smaller)
+    monkeypatch.setattr(bench_photos, "PHOTO_SIZE", (100, 75))
+    monkeypatch.setattr(common, "SHORTEST", 1e-9)
     out = tmp_path / "result.json"
     arguments = f"--quick --samples 32 --batch-size 16 --rounds 1 --num-workers 1 --out {out}"
     assert bench_photos.main(arguments.split()) == 0

@@ -11,6 +11,7 @@ from augfeed.bench.chains import chains
 from augfeed.bench.result import Shape
 from benchmarks.gpu import __main__ as gpu
 from benchmarks.gpu.steps import CHAINS, LARGE, SMALL, Given, Step, steps
+from tests.sampling import slow
 
 
 def program(text: str) -> list[str]:
@@ -102,8 +103,11 @@ def test_an_unknown_step_is_named(tmp_path: Path) -> None:
         gpu.main([str(tmp_path), "--only", "nothing"])
 
 
-def test_the_first_step_and_the_compiler_are_rehearsed_without_a_gpu(tmp_path: Path) -> None:
-    words = ["--rehearse", "--only", "smoke,compile", "--seconds", "250"]
+@pytest.mark.parametrize("names", ["smoke", slow("smoke,compile")])
+def test_the_first_step_and_the_compiler_are_rehearsed_without_a_gpu(
+    names: str, tmp_path: Path
+) -> None:
+    words = ["--rehearse", "--only", names, "--seconds", "250"]
     code = gpu.main([str(tmp_path), *words])
     logs = "\n".join(path.read_text() for path in sorted(tmp_path.glob("*.log")))
     assert code == 0, logs

@@ -32,7 +32,7 @@ def test_the_benchmark_runs_and_its_table_can_be_made(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bench_service, "LARGE", (4, 3, 32, 32))
-    monkeypatch.setattr(bench_service, "SAMPLES", 512)
+    monkeypatch.setattr(bench_service, "SAMPLES", 256)
     out = tmp_path / "service.json"
     assert bench_service.main(["--rounds", "2", "--out", str(out)]) == 0
     result = ServiceResult.model_validate_json(out.read_text())

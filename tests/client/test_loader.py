@@ -28,9 +28,12 @@ FAST = Connection(workers=2, ahead=3, deadline=HANG, timeout=HANG / 4)
 @pytest.fixture(autouse=True)
 def no_thread_is_left() -> Iterator[None]:
     """Whatever a test does, the threads of its loaders end."""
+    before = set(threading.enumerate())
     yield
     assert eventually(
-        lambda: not any(one.name.startswith("augfeed_") for one in threading.enumerate())
+        lambda: (
+            not any(one.name.startswith("augfeed_") for one in {*threading.enumerate()} - before)
+        )
     )
 
 

@@ -5,11 +5,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from augfeed.engines import Output, engine_for
 from augfeed.errors import InputError, InputTypeError
-from augfeed.philox import normal_quantiles
 from augfeed.plan import Plan, Rows, draw_plan
 from augfeed.policy import (
     Border,
@@ -26,6 +24,9 @@ from tests.cases import (
     ENGINES,
     GEOMETRY,
     JITTER,
+    OPERATIONS,
+    OUTPUTS,
+    PER_BATCH,
     SHAPES,
     SMALL,
     STATISTICS,
@@ -40,35 +41,32 @@ from tests.cases import (
     plan_of,
     policy_of,
     run,
+    tried,
+    tried_in_parts,
+    tried_output,
+    tried_window,
     usual,
     window_of,
 )
+from tests.sampling import sampled
 
-DTYPES = [torch.float32, torch.float16, torch.bfloat16, torch.uint8]
-LAYOUTS = [False, True]
-OUTPUTS = [Output(dtype, last) for dtype in DTYPES for last in LAYOUTS]
-PER_BATCH = {"mixup per batch", "cutmix per batch"}
+
+def named(value: Any) -> str | None:
+    if isinstance(value, Output):
+        return f"{str(value.dtype)[6:]}, channels {'last' if value.channels_last else 'first'}"
+    return "x".join(map(str, value)) if isinstance(value, Shape) else None
+
 
 by_case = pytest.mark.parametrize("case", CASES)
-by_shape = pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: "x".join(map(str, shape)))
-by_window = pytest.mark.parametrize("window", WINDOWS)
-
-
-def named(output: Output) -> str:
-    return f"{str(output.dtype)[6:]}, channels {'last' if output.channels_last else 'first'}"
-
-
+by_shape = pytest.mark.parametrize("shape", SHAPES, ids=named)
 by_output = pytest.mark.parametrize("output", OUTPUTS, ids=named)
+by_other = pytest.mark.parametrize("other", ENGINES[1:])
 
 
 # Engines agree
 
-by_other = pytest.mark.parametrize("other", ENGINES[1:])
 
-
-@by_other
-@by_shape
-@by_case
+@sampled(tried, {"case": CASES, "shape": SHAPES, "other": ENGINES[1:]}, ids=named)
 def test_engines_agree(case: str, shape: Shape, other: str) -> None:
     shape = fitted(shape, other)
     plan, images = plan_of(policy_of(CASES[case], shape.channels), shape), pictures(shape)
@@ -85,17 +83,12 @@ def test_engines_agree_on_float_pictures(case: str, other: str) -> None:
     assert_agree(run("cpu", plan, images), run(other, plan, images), plan)
 
 
-@by_other
-@by_shape
-@by_window
-@pytest.mark.parametrize("operations", [(), (JITTER, STATISTICS), (*GEOMETRY, JITTER)],
-                         ids=["alone", "color", "geometry"])  # fmt: skip
-def test_engines_agree_on_windows(
-    window: str, shape: Shape, operations: tuple[Any, ...], other: str
-) -> None:
+@sampled(tried_window, {"window": WINDOWS, "shape": SHAPES, "operations": OPERATIONS,
+                        "other": ENGINES[1:]}, ids=named)  # fmt: skip
+def test_engines_agree_on_windows(window: str, shape: Shape, operations: str, other: str) -> None:
     shape = fitted(shape, other)
     crop, images = window_of(window, shape)
-    plan = plan_of(policy_of(operations, shape.channels, crop), shape)
+    plan = plan_of(policy_of(OPERATIONS[operations], shape.channels, crop), shape)
     offsets = offsets_of(plan, images)
     first, second = (run(name, plan, images, offsets=offsets) for name in ("cpu", other))
     assert_agree(first, second, plan)
@@ -157,10 +150,9 @@ def test_uint8_in_uint8_out_is_the_same(engine: str) -> None:
     assert torch.equal(made, images.permute(0, 3, 1, 2))
 
 
-@by_case
-def test_bits_are_the_same_in_any_batch(engine: str, case: str) -> None:
-    if case in PER_BATCH:
-        pytest.skip("one lambda for the batch: the batch is part of what is asked")
+@sampled(tried_in_parts, {"case": [case for case in CASES if case not in PER_BATCH],
+                          "engine": ENGINES})  # fmt: skip
+def test_bits_are_the_same_in_any_batch(case: str, engine: str) -> None:
     slow = usual(engine) == SMALL
     shape = SMALL if slow else Shape(3, 19, 23, 21)
     policy, images = policy_of(CASES[case], 3), pictures(shape)
@@ -193,21 +185,25 @@ def test_bits_are_the_same_alone(engine: str, shape: Shape) -> None:
         assert torch.equal(whole[k : k + 1], batch([k]))
 
 
-class NoDoubles(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Fails when an operation gives float64, which Apple's GPUs do not have."""
+@pytest.mark.parametrize(
+    ("broken", "message"),
+    [
+        (lambda images: images.copy_(images.clone() + 1), "changed the pictures"),
+        (lambda images: images.double(), "_to_copy"),
+    ],
+    ids=["pictures are changed", "float64"],
+)
+def test_no_engine_is_run_without_a_look_at_what_it_must_not_do(
+    broken: Any, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Broken:
+        def apply(self, plan: Plan, images: torch.Tensor, **_: Any) -> torch.Tensor:
+            made: torch.Tensor = broken(images)
+            return made
 
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        made = func(*args, **(kwargs or {}))
-        assert not (isinstance(made, torch.Tensor) and made.dtype == torch.float64), func
-        return made
-
-
-@by_case
-def test_portable_engine_needs_no_float64(case: str) -> None:
-    plan, images = plan_of(policy_of(CASES[case], 3), USUAL), pictures(USUAL)
-    normal_quantiles()  # made on the host, once
-    with NoDoubles():  # type: ignore[no-untyped-call]
-        run("portable", plan, images)
+    monkeypatch.setattr("tests.cases.engine_for", lambda *_: Broken())
+    with pytest.raises(AssertionError, match=message):
+        run("portable", plan_of(Policy(), USUAL), pictures(USUAL))
 
 
 @pytest.mark.parametrize("engine", ["cpu", "portable"])
@@ -233,16 +229,6 @@ def test_ids_need_all_of_their_48_bits(engine: str) -> None:
     assert not torch.equal(made[0], made[1]) and not torch.equal(made[1], made[2])
 
 
-@by_case
-def test_pictures_are_left_alone(engine: str, case: str) -> None:
-    shape = USUAL._replace(batch=2)
-    plan, images = plan_of(policy_of(CASES[case], 3), shape), pictures(shape)
-    for given in (images, images.float() / 255):
-        before = given.clone()
-        run(engine, plan, given)
-        assert torch.equal(given, before)
-
-
 def poisoned(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let all bits of fresh memory be set: NaN in every float dtype."""
     empty, numpy_empty = torch.empty, np.empty
@@ -260,10 +246,9 @@ def poisoned(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(np, "empty", array)
 
 
-@by_shape
-@by_output
+@sampled(tried_output, {"shape": SHAPES, "output": OUTPUTS, "engine": ENGINES}, ids=named)
 def test_every_value_is_written(
-    engine: str, shape: Shape, output: Output, monkeypatch: pytest.MonkeyPatch
+    shape: Shape, output: Output, engine: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     policy = policy_of((*GEOMETRY, JITTER, Mixup(p=0.5)), shape.channels)
     shape = fitted(shape, engine)

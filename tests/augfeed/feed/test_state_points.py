@@ -22,6 +22,7 @@ from torch.utils.data import (
 
 from augfeed import DataLoader
 from augfeed.errors import StateError
+from tests.sampling import pairwise
 
 COUNT, BATCH = 22, 4
 PIXELS = torch.from_numpy(
@@ -206,11 +207,10 @@ def test_a_state_of_any_point_goes_on_exactly(
 
 
 @TOO_MANY
-@pytest.mark.parametrize("lane", LANES)
-@pytest.mark.parametrize("persistent", [False, True])
-@pytest.mark.parametrize(("before", "stop"), [(0, -1), (0, 0), (1, -1), (1, 2), (1, 99), (2, 6)])
-def test_so_it_does_with_workers(lane: str, persistent: bool, before: int, stop: int) -> None:
-    check(lane, "generator", before, stop, num_workers=1, persistent_workers=persistent)
+@pairwise({"lane": LANES, "persistent": [False, True],
+           "point": [(0, -1), (0, 0), (1, -1), (1, 2), (1, 99), (2, 6)]})  # fmt: skip
+def test_so_it_does_with_workers(lane: str, persistent: bool, point: tuple[int, int]) -> None:
+    check(lane, "generator", *point, num_workers=1, persistent_workers=persistent)
 
 
 @pytest.mark.parametrize("lane", LANES)

@@ -1,6 +1,7 @@
 """Compile the kernels for GPUs that are not here; a line of JSON for each on standard output.
 
-`python -m tests.augfeed.scripts.compiled`, without TRITON_INTERPRET.
+`python -m tests.augfeed.scripts.compiled`, without TRITON_INTERPRET: all of them for the usual GPU,
+and every few for the others; with `--all`, all for all.
 """
 
 import json
@@ -19,8 +20,10 @@ from augfeed.engines import Output
 from augfeed.engines.cuda.spec import Spec
 from augfeed.policy import Normalize, RandomCrop
 from tests.cases import CASES, policy_of
+from tests.sampling import ALL
 
-ARCHITECTURES = (80, 90, 100)  # A100; H100, H200; B200
+OFTEN, SELDOM = 90, (80, 100)  # H100, H200; A100, B200
+FEW = 12  # that are compiled for the others, too
 OUTPUTS = [Output(dtype, last) for last in (False, True)
            for dtype in (torch.float32, torch.float16, torch.bfloat16, torch.uint8)]  # fmt: skip
 USUAL = OUTPUTS[2]
@@ -99,7 +102,9 @@ def main() -> None:
     unique: dict[Any, Job] = {}
     for job in jobs():
         unique.setdefault(job[1:], job)
-    tasks = [(job, arch) for job in unique.values() for arch in ARCHITECTURES]
+    every = [*unique.values()]
+    others = every if ALL in sys.argv else every[:: len(every) // FEW]
+    tasks = [(job, OFTEN) for job in every] + [(job, arch) for job in others for arch in SELDOM]
     with ProcessPoolExecutor(cores(), mp_context=get_context("spawn")) as pool:
         for found in pool.map(compiled, tasks):
             sys.stdout.write(json.dumps(found) + "\n")

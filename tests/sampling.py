@@ -1,0 +1,63 @@
+"""Which tests a usual run leaves out: the rest of a product, which `pytest --all` runs, too.
+
+What is left out is marked `slow`. The rules look at names and values alone, so that a test is in
+every usual run or in none.
+"""
+
+import zlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import combinations, product
+from typing import Any, TypeVar
+
+import pytest
+
+ALL = "--all"  # the option that runs slow tests, too
+T = TypeVar("T")
+Combination = tuple[Any, ...]
+
+
+def slow(*values: Any, id: str | None = None) -> Any:
+    """Return values of parameters that only `--all` tries."""
+    return pytest.param(*values, marks=pytest.mark.slow, id=id)
+
+
+def chosen(name: str, options: Sequence[T]) -> T:
+    """Return the option that the hash of a name stands for: the same in every process."""
+    return options[zlib.crc32(name.encode()) % len(options)]
+
+
+def sampled(
+    kept: Callable[..., bool], axes: Mapping[str, Iterable[Any]], *,
+    ids: Callable[[Any], str | None] | None = None,
+) -> pytest.MarkDecorator:  # fmt: skip
+    """Return a mark that tries every combination with `--all`, and otherwise those that are kept.
+
+    `axes` are the values of each parameter; `kept` takes a combination by position.
+    """
+    every = [row if kept(*row) else slow(*row) for row in product(*axes.values())]
+    return pytest.mark.parametrize([*axes], every, ids=ids)
+
+
+def pairwise(
+    axes: Mapping[str, Iterable[Any]], *, ids: Callable[[Any], str | None] | None = None
+) -> pytest.MarkDecorator:
+    """Return a mark that tries every combination with `--all`, and otherwise every pair of values.
+
+    Whatever two values do together is seen by the usual run, in one combination at least.
+    """
+    rows = covering(axes)
+    return sampled(lambda *row: row in rows, axes, ids=ids)
+
+
+def covering(axes: Mapping[str, Iterable[Any]]) -> list[Combination]:
+    """Return combinations in which every pair of values of two parameters comes, and few others."""
+    values = [[*one] for one in axes.values()]
+    every = list(product(*(range(len(one)) for one in values)))
+    pairs = {row: set(combinations(enumerate(row), 2)) for row in every}
+    missing = set().union(*pairs.values())
+    rows = []
+    while missing:  # greedy: the one with most pairs that were in none before, the first of those
+        best = max(every, key=lambda row: len(pairs[row] & missing))
+        missing -= pairs[best]
+        rows.append(tuple(one[place] for one, place in zip(values, best, strict=True)))
+    return rows
