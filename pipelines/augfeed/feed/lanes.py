@@ -1,26 +1,24 @@
 """The two lanes that augment: workers of torch's fetch (general), or our own threads (native)."""
 
-import threading
-import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch.utils.data import DataLoader as TorchLoader
 from torch.utils.data import IterableDataset, Sampler
 
 from augfeed.batch import Batch
 from augfeed.costs import Costs
-from augfeed.deliver import onto, staged
-from augfeed.engines import Output, Place, engine_for, indexed
-from augfeed.engines.cpu import CpuEngine, Job, allocate
+from augfeed.engines import Output, Place
 from augfeed.errors import InputTypeError, ReadError
+from augfeed.executor import BatchGroup, BatchWork, Driver
+from augfeed.executor.device import DeviceHandle
+from augfeed.executor.workers import WorkerExecutor
 from augfeed.feed.accelerate import accelerate_device
 from augfeed.feed.fetch import (
     Fetched,
@@ -38,20 +36,24 @@ from augfeed.feed.spatial import Still
 from augfeed.feed.tickets import Ticket
 from augfeed.labels import Flags, check_declared
 from augfeed.memory import Memory
-from augfeed.pipeline import Form, Pipeline, Work
-from augfeed.plan import Plan, Rows, draw_plan
-from augfeed.plan.fixed import Fixed
-from augfeed.plan.rows import samples_of
+from augfeed.pipeline import Form, Pipeline
+from augfeed.plan import Plan, Rows
 from augfeed.policy import LabelSmoothing, Policy
-from augfeed.prefetch import Aside, Prefetcher
+from augfeed.prefetch import Prefetcher
 from augfeed.read.datasets import Recognised
 from augfeed.read.reading import Reading
-from augfeed.read.unread import LOG
-from augfeed.targets import Targets, make_targets, softens
+from augfeed.read.unread import LOG, Taken
+from augfeed.targets import AnyTargets, make_targets, softens
 
 GROUPS_AHEAD = 4  # of batches made together, which take a device's memory meanwhile
-SPREAD = 16 << 20  # bytes of a batch from which on several threads are worth their while
-Given = tuple[Any, Batch, Ticket]  # what the caller gets, the batch it came from, its ticket
+
+
+class Given(NamedTuple):
+    """What the caller gets, the batch that it came from, and its ticket."""
+
+    output: Any
+    batch: Batch
+    ticket: Ticket
 
 
 class Lane(Protocol):
@@ -104,11 +106,11 @@ class GeneralLane:
         self.costs, self._memory = Costs(), Memory()
         self._inner: TorchLoader[Any] | None = None
         self._desk, self._warmed = _Desk(), False
-        self._aside: Aside | None = None
+        self._device = DeviceHandle(making.place)
         self._flags = Flags()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_inner": None, "_desk": _Desk(), "_aside": None}
+        return {**self.__dict__, "_inner": None, "_desk": _Desk()}
 
     def open(
         self, loader: Any, tickets: Callable[[], Iterator[Ticket]], key: tuple[int, int]
@@ -157,30 +159,34 @@ class GeneralLane:
         )
 
     def _finish(self, fetched: Fetched) -> Given:
-        begun = time.perf_counter()
-        making, ticket = self.making, fetched.ticket
-        size = (fetched.frames.shape[1], fetched.frames.shape[2])
-        plan = draw_plan(
-            making.policy, ticket.rows, seed=ticket.seed, epoch=ticket.epoch, size=size
-        )
-        images = self._augment(plan, fetched.frames)
-        where, targets = fetched.where, self._targets(fetched, plan)
+        ticket, where = fetched.ticket, fetched.where
+        made = self._augmented(fetched)
+        images, targets = made.images, made.targets
         batch = moved(fetched.batch, images.device)
         if targets is not None and where.label is not None:
-            targets = onto(targets, images.device)
             one = targets[0] if ticket.single and isinstance(targets, torch.Tensor) else targets
             batch = put(batch, where.label, one)
         elif where.label is not None:
             targets = take(batch, where.label)
-            check_declared(targets, making.num_classes)
+            check_declared(targets, self.making.num_classes)
         batch = put(batch, where.image, images[0] if ticket.single else images)
-        own = plan.ids[: plan.count]
-        ids = torch.from_numpy(own.copy() if ticket.end < 0 else samples_of(own))
-        self.costs.add("fetch", fetched.seconds, len(plan.ids))
-        self.costs.add("augment", time.perf_counter() - begun, plan.count)
-        return batch, Batch(images, targets, ids, plan.epoch, ticket.step, plan), ticket
+        ids = made.ids
+        if ticket.end < 0:  # samples of an iterable data set have all bits of an id
+            ids = torch.from_numpy(ticket.rows.ids[: ticket.rows.count].copy())
+        self.costs.add("fetch", fetched.seconds, len(ticket.rows))
+        return Given(batch, replace(made, targets=targets, ids=ids), ticket)
 
-    def _targets(self, fetched: Fetched, plan: Plan) -> torch.Tensor | Targets | None:
+    def _augmented(self, fetched: Fetched) -> Batch:
+        making, frames = self.making, fetched.frames
+        if self._device.place != making.place:  # Accelerate has been told of another one
+            self._device = DeviceHandle(making.place)
+        executor = WorkerExecutor(frames, self._device, making.output, self._memory)
+        size = (frames.shape[1], frames.shape[2])
+        label = partial(self._targets, fetched)
+        driver = Driver(executor, making.policy, size, label, self.costs)
+        return BatchWork(driver, [fetched.ticket]).run().take(0)
+
+    def _targets(self, fetched: Fetched, plan: Plan, taken: Taken) -> AnyTargets:
         making, labels = self.making, fetched.labels
         told, smoothing = making.told_classes, plan.policy.find(LabelSmoothing)
         # Elsewhere it makes no difference for how many classes flags stand.
@@ -189,44 +195,6 @@ class GeneralLane:
             labels, plan, num_classes=told if making.num_classes is None else making.num_classes,
             form=making.form, several=self._flags.see(labels) if matters else None,
         )  # fmt: skip
-
-    def _augment(self, plan: Plan, frames: torch.Tensor) -> torch.Tensor:
-        making = self.making
-        place = making.place
-        engine = engine_for(place.device, place.engine)
-        if not isinstance(engine, CpuEngine):
-            # Aside, so that the copy of this batch runs beside the step that has the one before.
-            aside = self._aside = self._aside or Aside(indexed(place.known))
-            return aside.take(aside.run(lambda: engine.apply(
-                plan, staged(plan, moved(frames, place.known)), output=making.output)))  # fmt: skip
-        frames = staged(plan, frames)
-        channels = frames.shape[3]
-        out, images = allocate(plan.count, channels, plan.size, making.output, self._memory)
-        job = Job(plan, Fixed.of(making.policy, channels), making.output, self._memory)
-        threads = torch.get_num_threads() if out.nbytes >= SPREAD else 1
-        parts = [part for part in np.array_split(np.arange(plan.count), threads) if len(part)]
-        spread(partial(job.run, frames.numpy(), out=out), parts)
-        return images
-
-
-def spread(run: Callable[[NDArray[np.int64]], None], parts: list[NDArray[np.int64]]) -> None:
-    """Run over all parts side by side: the first in this thread, each other one in its own."""
-    errors: list[BaseException] = []
-
-    def guarded(part: NDArray[np.int64]) -> None:
-        try:
-            run(part)
-        except BaseException as error:  # raised again below
-            errors.append(error)
-
-    threads = [threading.Thread(target=guarded, args=(part,)) for part in parts[1:]]
-    for thread in threads:
-        thread.start()
-    guarded(parts[0])
-    for thread in threads:
-        thread.join()
-    if errors:
-        raise errors[0]
 
 
 class _Desk(Sampler[Ticket]):
@@ -299,9 +267,10 @@ class NativeLane:
         grouped = pipeline.together(1) > 1 and ahead_at_will
         if grouped:
             ahead = min(ahead, max(GROUPS_AHEAD, threads + 1))
-        works = map(self._work, self._together(tickets(), grouped=grouped))
+        works = map(pipeline.works_of, self._together(tickets(), grouped=grouped))
         alone = loader._rank_and_world()[1] == 1
-        return Threads(Prefetcher(works, threads=threads, ahead=ahead), alone=alone)
+        prefetcher = Prefetcher(works, threads=threads, ahead=ahead)
+        return Threads(prefetcher, self._output, alone=alone)
 
     def ended(self, epoch: int) -> None:
         """Tell, at the end of an epoch, what could not be read in it."""
@@ -323,55 +292,46 @@ class NativeLane:
             if error is not None:
                 raise error
 
-    def _work(self, tickets: list[Ticket]) -> Work[list[Callable[[], Given]]]:
-        many = [(ticket.rows, ticket.step) for ticket in tickets]
-        work = self.pipeline.works_of(many, seed=tickets[0].seed, epoch=tickets[0].epoch)
-
-        def finish() -> list[Callable[[], Given]]:
-            return [partial(self._formed, *pair) for pair in zip(work.finish(), tickets,
-                                                                 strict=True)]  # fmt: skip
-
-        return Work(work.tasks, finish)
-
-    def _formed(self, made: Callable[[], Batch], ticket: Ticket) -> Given:
-        batch = made()
+    def _output(self, batch: Batch) -> Any:
+        # In the form of the data set's own samples.
         parts = [batch.images, batch.targets]
         keys = self.recognised.keys
         if keys is None:
-            return parts, batch, ticket
+            return parts
         if keys[1] is None:
             del parts[1]
         if issubclass(self.recognised.form, dict):
-            return dict(zip(keys, parts, strict=False)), batch, ticket
-        return (
-            [parts[key] for key in sorted(range(len(parts)), key=lambda k: keys[k])],
-            batch,
-            ticket,
-        )
+            return dict(zip(keys, parts, strict=False))
+        return [parts[key] for key in sorted(range(len(parts)), key=lambda k: keys[k])]
 
 
 class Threads:
     """Batches from our own threads."""
 
-    def __init__(self, works: Prefetcher[list[Callable[[], Given]]], *, alone: bool) -> None:
-        """Take the prefetcher, whose pieces are one batch or more; `alone` without other ranks."""
-        self._works, self._made = works, deque[Callable[[], Given]]()
-        self._alone = alone
+    def __init__(
+        self, works: Prefetcher[BatchGroup[Ticket]], form: Callable[[Batch], Any], *, alone: bool
+    ) -> None:
+        """Take the prefetcher, whose pieces are one batch or more, and what brings a batch into the
+        form of the data set; `alone` without other ranks."""
+        self._works, self._form, self._alone = works, form, alone
+        self._left = deque[tuple[BatchGroup[Ticket], int]]()
 
     def __iter__(self) -> "Threads":
         return self
 
     def __next__(self) -> Given:
         while True:
-            if not self._made:
-                self._made.extend(next(self._works))
-            given = self._made.popleft()()
-            if len(given[1]):
-                return given
+            if not self._left:
+                group = next(self._works)
+                self._left.extend((group, k) for k in range(len(group)))
+            group, k = self._left.popleft()
+            batch, ticket = group.take(k), group.requests[k]
+            if len(batch):
+                return Given(self._form(batch), batch, ticket)
             if not self._alone:
                 # The other ranks have a batch here, and would wait for this one for ever.
                 raise ReadError(
-                    f"batch {given[2].step} has no picture that can be read, and on_error='skip' "
+                    f"batch {ticket.step} has no picture that can be read, and on_error='skip' "
                     "leaves nothing of it: use on_error='replace' with several ranks"
                 )
 
