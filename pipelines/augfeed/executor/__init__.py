@@ -12,7 +12,7 @@ tasks, `executor.device` on a device, `executor.workers` on frames that worker p
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar, overload
 
 import numpy as np
 import torch
@@ -256,10 +256,11 @@ def staged(plan: Plan, frames: torch.Tensor, rows: Indices | None = None) -> tor
     return run_stages(plan, frames, rows)
 
 
-T = TypeVar("T", bound=AnyTargets)
-
-
-def onto(targets: T, device: torch.device) -> T:
+@overload
+def onto(targets: torch.Tensor, device: torch.device) -> torch.Tensor: ...
+@overload
+def onto(targets: AnyTargets, device: torch.device) -> AnyTargets: ...
+def onto(targets: AnyTargets, device: torch.device) -> AnyTargets:
     """Return targets on a device; to a GPU they go through page-locked memory, so nothing waits."""
     if targets is None or device.type == "cpu":
         return targets

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from itertools import pairwise
-from typing import TypeVar
 
 import numpy as np
 import torch
@@ -22,8 +21,6 @@ from augfeed.targets import AnyTargets, Targets
 READ_ROWS = 32  # pictures that one task decodes
 CPU_ROWS, CPU_BYTES = 2048, 8 << 20  # of small batches that a CPU makes as one: caches hold them
 CPU_GROUPS = 8  # of an epoch, at least: threads share them, and the first should come soon
-
-T = TypeVar("T", bound=AnyTargets)
 
 
 class CpuExecutor:

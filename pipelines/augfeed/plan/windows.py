@@ -44,7 +44,7 @@ class Windows:
     def inside(self, size: tuple[int, int]) -> NDArray[np.bool_]:
         """Return bool `[N]`: whether an output of `size` (height, width) needs no padding."""
         last = self.offset + np.array(size, np.int32)
-        within: NDArray[np.bool_] = ((self.offset >= 0) & (last <= self.resized)).all(axis=1)
+        within: NDArray[np.bool_] = np.all((self.offset >= 0) & (last <= self.resized), axis=1)
         return within
 
     @property
