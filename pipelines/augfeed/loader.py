@@ -1,6 +1,7 @@
 """`DataLoader`: takes the place of `torch.utils.data.DataLoader`, and augments."""
 
 from collections.abc import Callable, Iterator, Sequence
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -12,13 +13,14 @@ from augfeed.batch import Batch
 from augfeed.engines import Output
 from augfeed.errors import InputError
 from augfeed.feed import choice, coming, generators, schedule
-from augfeed.feed.accelerate import GradientEnd
 from augfeed.feed.explain import explained
 from augfeed.feed.iterator import Feed
-from augfeed.feed.lanes import GeneralLane, Making, NativeLane
+from augfeed.feed.lanes import Making
+from augfeed.feed.loader_state import LoaderState
+from augfeed.feed.native_lane import NativeLane
 from augfeed.feed.plain import Course, counted
 from augfeed.feed.run import Run, run_of, state_of
-from augfeed.feed.shard import check_split, rank_and_world
+from augfeed.feed.shard import rank_and_world
 from augfeed.feed.tickets import first_step
 from augfeed.integers import whole_number
 from augfeed.invariances import Invariances
@@ -160,28 +162,26 @@ class DataLoader(torch.utils.data.DataLoader[T_co]):
         self.on_error, self.cache, self.max_pixels = on_error, cache, max_pixels
         self.reader = reader
         reading = Reading(on_error, cache, max_pixels, reader)
-        self._epoch, self._seen = 0, 0
-        self._run: Run | None = None
-        self._next: Run | None = None
         self._opening: Course | None = None
-        self._policy = choice.policy_of(policy, dataset)
-        self._lane: GeneralLane | NativeLane | None = None
+        self._state = state = LoaderState(choice.policy_of(policy, dataset), seed, shard)
+        state.bind(self)
         items = dataset
-        if self._policy is not None:
+        if state.policy is not None:
             batched = batch_size is not None or batch_sampler is not None
             collate_fn = choice.given_collate(collate_fn, batched=batched)
             making = Making(
-                self._policy, Output(dtype, channels_last), engine, device, targets, num_classes,
+                state.policy, Output(dtype, channels_last), engine, device, targets, num_classes,
                 resident, reading,
             )  # fmt: skip
-            self._lane = choice.lane_for(self, dataset, collate_fn, batch_size, making)
-            items = self._lane.recognised.source if isinstance(self._lane, NativeLane) else dataset
+            options = choice.LaneOptions(split, image_key, label_key, passive, invariances, allow)
+            state.lane = choice.lane_for(options, dataset, collate_fn, batch_size, making)
+            items = dataset if state.lane.source is None else state.lane.source
             collate_fn = choice.guarded(collate_fn)
             batch_size = int(batch_size) if isinstance(batch_size, np.integer) else batch_size
         if choice.wants_order(dataset, sampler, batch_sampler):
             sampler = schedule.own_order(
                 items, shuffle=shuffle, generator=generator, seed=seed,
-                augments=self._policy is not None,
+                augments=state.policy is not None,
             )  # fmt: skip
             shuffle = None
         super().__init__(
@@ -190,7 +190,7 @@ class DataLoader(torch.utils.data.DataLoader[T_co]):
             prefetch_factor=prefetch_factor, persistent_workers=persistent_workers,
             pin_memory_device=pin_memory_device, in_order=in_order,
         )  # fmt: skip
-        if self._policy is not None:
+        if state.policy is not None:
             # See `augfeed.feed.accelerate`.
             self._is_accelerate_prepared = self.use_stateful_dataloader = True
         self._ready = True
@@ -202,24 +202,32 @@ class DataLoader(torch.utils.data.DataLoader[T_co]):
             raise ValueError(
                 f"{name} attribute should not be set after {type(self).__name__} is initialized"
             )
+        if name == "shard" and "_ready" in self.__dict__:
+            rank_and_world(value)
+            self._state.shard = value
         super().__setattr__(name, value)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_iterator": None, "_opening": None}
+        state = copy(self._state)
+        return {**self.__dict__, "_iterator": None, "_opening": None, "_state": state}
+
+    def __setstate__(self, held: dict[str, Any]) -> None:
+        self.__dict__.update(held)
+        self._state.bind(self)
 
     def check_worker_number_rationality(self) -> None:
         """Warn as torch does if there are more workers than cores; threads are no such workers."""
-        if not isinstance(self._lane, NativeLane):
+        if not isinstance(self._state.lane, NativeLane):
             super().check_worker_number_rationality()
 
     def __len__(self) -> int:
         """Return the number of batches of an epoch, for this rank."""
-        split = schedule.split_of(self)
-        return split.steps(len(schedule.own_sampler(self))) if split else super().__len__()
+        split = schedule.split_of(self._state)
+        return split.steps(len(schedule.own_sampler(self._state))) if split else super().__len__()
 
     def __iter__(self) -> Any:
-        run = self._begin()
-        return self._plain(run) if self._lane is None else self._augmented(run, self._lane)
+        run = coming.begun(self._state)
+        return self._plain(run) if self._state.lane is None else self._augmented(run)
 
     @property
     def _index_sampler(self) -> Any:
@@ -230,25 +238,26 @@ class DataLoader(torch.utils.data.DataLoader[T_co]):
     @property
     def lane(self) -> str:
         """The way batches are made: "torch" (no policy), "general" or "native"."""
-        return "torch" if self._lane is None else self._lane.name
+        return self._state.lane_name
 
     @property
     def pipeline(self) -> Pipeline:
         """The pipeline of the native lane; raises `InputError` in another one."""
-        if not isinstance(self._lane, NativeLane):
+        if not isinstance(lane := self._state.lane, NativeLane):
             raise InputError(f"lane={self.lane!r} has no pipeline: see explain()")
-        return self._lane.pipeline
+        return lane.pipeline
 
     @property
     def unread(self) -> tuple[Unread, ...]:
         """The files that could not be read in the newest pass, and what took their places."""
-        if self._run is None or not isinstance(self._lane, NativeLane):
+        run, lane = self._state.run, self._state.lane
+        if run is None or not isinstance(lane, NativeLane):
             return ()
-        return self._lane.pipeline.log.of(self._run.epoch)
+        return lane.pipeline.log.of(run.epoch)
 
     def explain(self) -> str:
         """Return which lane is taken and why, and what each stage runs on and has cost so far."""
-        return explained(self)
+        return explained(self._state)
 
     def batches(self) -> Iterator[Batch]:
         """Iterate over whole `Batch` objects, with the ids and the plan."""
@@ -264,11 +273,12 @@ class DataLoader(torch.utils.data.DataLoader[T_co]):
         """
         epoch = whole_number("epoch", epoch, 0)
         check_key(self.seed or 0, epoch)
-        if callable(tell := getattr(self._innermost(), "set_epoch", None)):
+        state = self._state
+        if callable(tell := getattr(state.sampler, "set_epoch", None)):
             tell(epoch)
-            self._seen = epoch
-        if self._next is None or self._next.epoch != epoch:
-            self._next = coming.moved_on(self, epoch)
+            state.seen = epoch
+        if state.following is None or state.following.epoch != epoch:
+            state.following = coming.moved_on(state, epoch)
 
     def skip(self, batches: int) -> None:
         """Leave out the first `batches` of the next iterator; they are not made."""
@@ -281,8 +291,8 @@ class DataLoader(torch.utils.data.DataLoader[T_co]):
                     f"skip({batches}) needs batches of a known size, and a "
                     f"{type(self.batch_sampler).__name__} has no batch_size: use load_state_dict"
                 )
-            position = min(batches, len(self)) * size * self._rank_and_world()[1]
-        self._next = coming.skipping(self, position)
+            position = min(batches, len(self)) * size * self._state.rank_and_world[1]
+        self._state.following = coming.skipping(self._state, position)
 
     def state_dict(self) -> dict[str, Any]:
         """Return where the newest iterator stands, as JSON.
@@ -291,7 +301,7 @@ class DataLoader(torch.utils.data.DataLoader[T_co]):
         `position` counts the samples that all ranks together have been given in `epoch` (batches,
         for an iterable data set).
         """
-        return state_of(coming.standing(self), choice.identity_of(self))
+        return state_of(coming.standing(self._state), coming.identity_of(self._state))
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on where a state was taken: the next iterator yields the batch after it.
@@ -300,34 +310,16 @@ class DataLoader(torch.utils.data.DataLoader[T_co]):
         whole number of batches. Raises `StateError` for a state of other data, policy, seed or
         generators.
         """
-        run = run_of(state, self.seed, choice.identity_of(self))
+        run = run_of(state, self.seed, coming.identity_of(self._state))
         run.wanted = generators.check_states(self, state)
-        if split := schedule.split_of(self):
-            steps = split.steps(len(schedule.own_sampler(self)))
+        if split := schedule.split_of(self._state):
+            steps = split.steps(len(schedule.own_sampler(self._state)))
             for place in (run.position, *(end for part in run.given for end in part)):
                 first_step(place, split.batch_size * split.world, steps)
-        coming.check_counted(self, run)
-        self._next = run
+        coming.check_counted(self._state, run)
+        self._state.following = run
 
     # How a pass begins
-
-    def _begin(self) -> Run:
-        run = self._next or Run(self._asked_epoch(), self.seed)
-        self._next = None
-        self._epoch, self._seen = run.epoch + 1, getattr(self._innermost(), "epoch", 0)
-        run.generators = generators.Generators(generators.found_in(self), run.wanted)
-        self._run = run
-        return run
-
-    def _asked_epoch(self) -> int:
-        # Frameworks set the epoch of the sampler, not ours. No epoch comes twice in a row, as one
-        # would after an iterator that was made only to look at a batch.
-        epoch = getattr(self._innermost(), "epoch", None)
-        known = (self._seen, self._epoch - 1, -1)
-        return epoch if isinstance(epoch, int) and epoch not in known else self._epoch
-
-    def _innermost(self) -> Any:
-        return getattr(self.batch_sampler, "sampler", self.sampler)
 
     def _plain(self, run: Run) -> Any:
         course = None
@@ -343,56 +335,16 @@ class DataLoader(torch.utils.data.DataLoader[T_co]):
             self._opening = None
         if course is None:
             run.begin()
-        return counted(iterator, run, course, loose=coming.is_loose(self))
+        return counted(iterator, run, course, loose=coming.is_loose(self._state))
 
-    def _augmented(self, run: Run, lane: Any) -> Feed:
-        check_split(self)
-        drawn = self._draw(keep=lane.name == "general", kept=coming.workers_kept(self))
-        run.seed = run.seed if run.seed is not None else drawn
-        self._drawn = drawn
-        feed = Feed(
-            lane.open(self, schedule.scheduled(self, run), (run.seed, run.epoch)), run, self
-        )
-        if self._dataset_kind:
+    def _augmented(self, run: Run) -> Feed:
+        state = self._state
+        schedule.check_split(state)
+        state.drawn = coming.draw(state)
+        run.seed = run.seed if run.seed is not None else state.drawn
+        feed = Feed(schedule.opened(state, run), run, state)
+        if state.iterates:
             run.begin()
-        if self.persistent_workers and lane.name == "general":
+        if self.persistent_workers and state.lane_name == "general":
             self._iterator = feed  # type: ignore[assignment]
         return feed
-
-    def _anew(self, given: Any, run: Run) -> Any:
-        # Called before the first batch of a pass: it is of the epoch that was told meanwhile.
-        epoch = schedule.told_epoch(self)
-        if epoch is None or epoch == run.epoch:
-            return given
-        run.epoch, run.position, run.check, run.token, run.given = epoch, 0, None, None, ()
-        self._epoch, self._seen = epoch + 1, epoch
-        assert self._lane is not None
-        generator = self.generator if self.generator is not None else torch.default_generator
-        before = generator.get_state()  # what is drawn for an iterator has been drawn
-        try:
-            key = (run.seed or 0, epoch)
-            return self._lane.open(self, schedule.scheduled(self, run), key)
-        finally:
-            generator.set_state(before)
-
-    def _draw(self, *, keep: bool, kept: bool) -> int:
-        # The number that torch draws for each iterator, to seed its workers. Where torch's iterator
-        # is about to draw it, the generator is put back; workers that live on have theirs.
-        if kept:
-            return int(self._drawn)
-        generator = self.generator if self.generator is not None else torch.default_generator
-        before = generator.get_state() if keep else None
-        drawn = generators.number_of(generator)
-        if before is not None:
-            generator.set_state(before)
-        return drawn
-
-    def _rank_and_world(self) -> tuple[int, int]:
-        return rank_and_world(self.shard)
-
-    def _gradient_end(self) -> GradientEnd | None:
-        split = schedule.split_of(self)
-        if split is None:
-            return GradientEnd(self, -1)
-        whole = split.batch_size * split.world
-        return GradientEnd(self, -1 if split.drop_last else len(schedule.own_sampler(self)) % whole)

@@ -2,11 +2,9 @@
 
 import hashlib
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
-from itertools import pairwise
-from typing import Any, Generic, Literal, TypeVar, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -14,17 +12,18 @@ from numpy.typing import NDArray
 
 from augfeed.batch import Batch
 from augfeed.costs import Costs
-from augfeed.deliver import READ_ROWS, Made, OnDevice, Stock, cpu_together, onto, own_memory, staged
 from augfeed.engines import Engine, Output, Place
-from augfeed.engines.cpu import Job, allocate
 from augfeed.errors import InputError, InputTypeError
+from augfeed.executor import BatchWork, Driver, R, Task
+from augfeed.executor.cpu import CpuExecutor
+from augfeed.executor.device import DeviceExecutor
+from augfeed.executor.inputs import BatchInputs
 from augfeed.invariances import ANY, Invariances
 from augfeed.labels import check_declared, check_numbers
 from augfeed.memory import Memory
 from augfeed.philox import check_key
 from augfeed.plan import Plan, Rows, draw_plan
 from augfeed.plan.fixed import Fixed
-from augfeed.plan.rows import joined
 from augfeed.policy import CutMix, Mixup, OneOf, Policy, Resize
 from augfeed.policy.check import check_policy
 from augfeed.read.frames import Frames
@@ -35,12 +34,10 @@ from augfeed.read.sources import Source, open_source
 from augfeed.read.stage import resident_pictures
 from augfeed.read.unread import Taken, UnreadLog
 from augfeed.read.whole import WholeFrames, reader_for
-from augfeed.targets import make_targets, softens
+from augfeed.targets import AnyTargets, make_targets, softens
 
 Form = Literal["auto", "dense", "sparse"]
-T = TypeVar("T")
 Indices = NDArray[np.int64]
-Making = tuple[Sequence[Callable[[], None]], Callable[[], Made]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +51,31 @@ class Order:
     world: int = 1
 
 
-@dataclass(slots=True)
-class Work(Generic[T]):
-    """A batch in the making: `tasks` run in any thread and order, then `finish` gives it out."""
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A batch by its rows, whatever order they are of."""
 
-    tasks: Sequence[Callable[[], None]]
-    finish: Callable[[], T]
+    rows: Rows
+    step: int
+    epoch: int
+    seed: int
+
+
+class OneBatch:
+    """One batch in the making: `tasks` run in any thread and order, then `finish` gives it."""
+
+    def __init__(self, work: BatchWork[Request]) -> None:
+        """Take the work of one batch."""
+        self._work = work
+
+    @property
+    def tasks(self) -> Sequence[Task]:
+        """What may run side by side."""
+        return self._work.tasks
+
+    def finish(self) -> Batch:
+        """Return the batch, once all tasks have run, to the stream that is current."""
+        return self._work.finish().take(0)
 
 
 class Pipeline:
@@ -103,11 +119,13 @@ class Pipeline:
             self.source, policy, self._memory, reading, self.log, self.place.known
         )
         self.reader = reader_for(reading, self.source, self.place.known)
-        self._stock = Stock(
+        self._inputs = BatchInputs(
             self.source, self.fixed, output, resident_pictures(self.source, policy), self._frames,
             self._whole(), self._memory, self.costs,
         )  # fmt: skip
-        self._maker = OnDevice(self._stock, place)
+        self._executor: CpuExecutor | DeviceExecutor = (
+            CpuExecutor(self._inputs) if self._on_cpu_alone else DeviceExecutor(self._inputs, place)
+        )
         self._mixing = any(isinstance(item, Mixup | CutMix | OneOf) for item in policy.operations)
         self._kept: tuple[int, Indices] | None = None
         self._lock = threading.Lock()
@@ -174,7 +192,7 @@ class Pipeline:
     @property
     def engine(self) -> Engine:
         """The engine; made when it is first asked for, so that building touches no device."""
-        return self._maker.engine
+        return self._executor.engine
 
     @property
     def engine_name(self) -> str:
@@ -184,17 +202,17 @@ class Pipeline:
     @property
     def in_memory(self) -> bool:
         """Whether the engine takes pictures from memory as they are."""
-        return self._stock.pictures is not None
+        return self._inputs.pictures is not None
 
     @property
     def resident(self) -> bool:
         """Whether the data set lies in the memory of the device; may copy it there."""
-        return self.in_memory if self._on_cpu_alone else self._maker.pictures is not None
+        return self.in_memory and self._executor.resident
 
     @property
     def whole_batches(self) -> bool:
         """Whether a batch is one task, not many: where the engine takes pictures from memory."""
-        return self.in_memory and self.resident
+        return self.resident
 
     @property
     def _on_cpu_alone(self) -> bool:
@@ -216,7 +234,7 @@ class Pipeline:
 
     def batch(self, epoch: int, step: int) -> Batch:
         """Return a batch, made in the calling thread."""
-        return self._run(self.work(epoch, step))
+        return self._work(epoch, step, self._positions(step)).run().take(0)
 
     def sample(self, index: int, epoch: int) -> Batch:
         """Return one sample as it comes in an epoch, partner included, as a batch of one."""
@@ -230,11 +248,11 @@ class Pipeline:
         # The last batch of several ranks is shared out evenly.
         share = min(order.batch_size, -(-(len(self.source) - begin) // order.world))
         first = place - (place - begin) % share
-        return self._run(self._work(epoch, -1, np.array([place], np.int64), first))
+        return self._work(epoch, -1, np.array([place], np.int64), first).run().take(0)
 
-    def work(self, epoch: int, step: int) -> Work[Batch]:
+    def work(self, epoch: int, step: int) -> OneBatch:
         """Return a batch as tasks that may run side by side; its plan is drawn here."""
-        return self._work(epoch, step, self._positions(step))
+        return OneBatch(self._work(epoch, step, self._positions(step)))
 
     def _positions(self, step: int) -> Indices:
         order = self.order
@@ -247,22 +265,12 @@ class Pipeline:
             drop_last=order.drop_last,
         )
 
-    def _run(self, work: Work[Batch]) -> Batch:
-        for task in work.tasks:
-            task()
-        return work.finish()
-
     def _work(
         self, epoch: int, step: int, positions: Indices, first: int | None = None
-    ) -> Work[Batch]:
+    ) -> BatchWork[Request]:
         order = self._epoch_order(epoch)
         rows = Rows.at(positions, order, mixing=self._mixing, first=first)
-        return self.work_of(rows, seed=self.seed, epoch=epoch, step=step)
-
-    def work_of(self, rows: Rows, *, seed: int, epoch: int, step: int) -> Work[Batch]:
-        """Return a batch of given rows, in whatever order they came, under a seed of its own."""
-        work = self.works_of([(rows, step)], seed=seed, epoch=epoch)
-        return Work(work.tasks, lambda: work.finish()[0]())
+        return self.works_of([Request(rows, step, epoch, self.seed)])
 
     def together(self, count: int) -> int:
         """Return how many batches of `count` samples are best made at once: one, or more of a data
@@ -271,108 +279,24 @@ class Pipeline:
         if not self.whole_batches or self.policy.per_batch:
             return 1
         each = self.fixed.channels * self.size[0] * self.size[1] * self.output.dtype.itemsize
-        if self._on_cpu_alone:
-            return cpu_together(count, each, len(self.source))
-        return self._maker.together(count, each)
+        return self._executor.together(count, each)
 
-    def works_of(
-        self, many: Sequence[tuple[Rows, int]], *, seed: int, epoch: int
-    ) -> Work[list[Callable[[], Batch]]]:
-        """Return batches, given as rows and step, that are made as one and then cut apart.
+    def works_of(self, requests: Sequence[R]) -> BatchWork[R]:
+        """Return batches of one seed and epoch that are made as one and then given one by one."""
+        driver = Driver(
+            self._executor, self.policy, self.size, self._targets, self.costs,
+            skip=self.reading.on_error == "skip",
+        )  # fmt: skip
+        # Drawing the plan takes Python about as long as the pixels of pictures in memory take the
+        # loops: a thread does both for its own batch, so that threads seldom wait for each other.
+        return BatchWork(driver, requests, at_once=self.whole_batches)
 
-        Each of what comes out gives one batch to the stream that is current when it is called.
-        """
-
-        def begin() -> Work[list[Callable[[], Batch]]]:
-            rows = joined([rows for rows, _ in many])
-            plan = draw_plan(self.policy, rows, seed=seed, epoch=epoch, size=self.size)
-            if self._on_cpu_alone:
-                tasks, made = self._on_cpu(plan, rows, [rows.count for rows, _ in many])
-            else:
-                tasks, made = self._maker.work(plan, self._targets)
-            return Work(tasks, lambda: self._batches(plan, many, made))
-
-        if not self.whole_batches:
-            return begin()
-        # Drawing the plan takes Python about as long as the pixels take the loops: a thread does
-        # both for its own batch, so that threads seldom wait for each other.
-        finish: list[Callable[[], list[Callable[[], Batch]]]] = []
-
-        def run() -> None:
-            work = begin()
-            for task in work.tasks:
-                task()
-            finish.append(work.finish)
-
-        return Work([run], lambda: finish[0]())
-
-    def _batches(
-        self, plan: Plan, many: Sequence[tuple[Rows, int]], made: Callable[[], Made]
-    ) -> list[Callable[[], Batch]]:
-        def cut(k: int, part: slice) -> Batch:
-            (images, targets, taken), (rows, step) = made(), many[k]
-            ids = torch.from_numpy(taken.ids[: plan.count])
-            if len(many) == 1:
-                images = images[0] if isinstance(images, list) else images
-                unread = taken.unread[: plan.count]
-                if self.reading.on_error == "skip" and unread.any():
-                    left = torch.from_numpy(np.flatnonzero(~unread))
-                    there = onto(left, images.device)
-                    images, ids = images[there], ids[left]
-                    targets = None if targets is None else targets[there]
-                return Batch(images, targets, ids, plan.epoch, step, plan)
-            draw = partial(draw_plan, self.policy, rows, seed=plan.seed, epoch=plan.epoch,
-                           size=self.size)  # fmt: skip
-            own, ids = None if targets is None else targets[part], ids[part]
-            if isinstance(images, list):
-                return Batch(images[k], own_memory(own), ids.clone(), plan.epoch, step, draw)
-            return Batch(images[part], own, ids, plan.epoch, step, draw)
-
-        ends = np.cumsum([0, *(rows.count for rows, _ in many)]).tolist()
-        return [partial(cut, k, slice(*ends[k : k + 2])) for k in range(len(many))]
-
-    def _targets(self, plan: Plan, taken: Taken) -> Any:
+    def _targets(self, plan: Plan, taken: Taken) -> AnyTargets:
         labels = self.source.labels
         several = (labels is not None and labels.dtype.kind == "b") or None
         given = None if labels is None else labels[taken.ids]
         return make_targets(given, plan, num_classes=self.num_classes, form=self.form,
                             several=several)  # fmt: skip
-
-    def _on_cpu(self, plan: Plan, rows: Rows, counts: list[int]) -> Making:
-        job = Job(plan, self.fixed, self.output, self._memory)
-        channels, stock = self.source.channels, self._stock
-        made = [allocate(n, channels, self.size, self.output, self._memory) for n in counts]
-        offsets, taken = stock.offsets(plan), Taken.of(plan.ids)
-
-        def augment(which: Indices) -> None:
-            if stock.pictures is not None:
-                places, outs = stock.places(taken), [out for out, _ in made]
-                with self.costs.of("augment", len(which)):
-                    job.run_each(stock.pictures, outs, places=places, offsets=offsets)
-                return
-            needed = plan.mixes.needed(which)
-            places = np.zeros(len(plan.ids), np.int64)
-            places[needed] = np.arange(len(needed))
-            frames = stock.read(plan, needed, taken)
-            if self.policy.stages:
-                frames = staged(plan, torch.from_numpy(frames), needed).numpy()
-            with self.costs.of("augment", len(which)):
-                job.run(frames, which, made[0][0], places=places)
-
-        tasks = [partial(augment, part) for part in self._parts(rows)]
-        tensors = [tensor for _, tensor in made]
-        return tasks, lambda: (tensors, self._targets(plan, taken), taken)
-
-    def _parts(self, rows: Rows) -> list[Indices]:
-        # Mixing groups stay whole, so that no partner is read twice.
-        if self.in_memory:
-            return [np.arange(rows.count)]
-        starts = np.flatnonzero(np.diff(rows.groups[: rows.count], prepend=-1))
-        cuts = [0]
-        for start in starts:
-            if start - cuts[-1] >= READ_ROWS:
-                cuts.append(int(start))
-        return [np.arange(*cut) for cut in pairwise([*cuts, rows.count])]
 
     def _epoch_order(self, epoch: int) -> Indices:
         # The last order is kept: every batch of an epoch asks for it.

@@ -22,9 +22,8 @@ class Work(Protocol[T_co]):
         """What may run side by side."""
         ...
 
-    @property
-    def finish(self) -> Callable[[], T_co]:
-        """What is left to do after all tasks, in the thread that asked."""
+    def finish(self) -> T_co:
+        """Do what is left after all tasks, in the thread that asked."""
         ...
 
 
@@ -148,22 +147,6 @@ class Aside:
                 if tensor.is_cuda:
                     tensor.record_stream(stream)
         return result
-
-    def giver(self, made: Sequence[tuple[T, torch.cuda.Event | None]]) -> Callable[[], T]:
-        """Return what gives the first of `made`, once it is there, to the current stream, any
-        number of times: a stream waits for it, and is noted, once."""
-        given: set[int] = set()
-
-        def give() -> T:
-            if self._device.type != "cuda":
-                return made[0][0]
-            stream = torch.cuda.current_stream(self._device).cuda_stream
-            if stream in given:
-                return made[0][0]
-            given.add(stream)
-            return self.take(made[0])
-
-        return give
 
     def __reduce__(self) -> tuple[type["Aside"], tuple[torch.device]]:
         return Aside, (self._device,)  # streams belong to a process

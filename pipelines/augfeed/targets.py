@@ -37,8 +37,8 @@ class Targets:
     def __len__(self) -> int:
         return len(self.lam)
 
-    def __getitem__(self, rows: slice) -> "Targets":
-        """Return the targets of some rows, which share memory with these."""
+    def __getitem__(self, rows: slice | torch.Tensor) -> "Targets":
+        """Return the targets of some rows; those of a slice share memory with these."""
         return replace(self, a=self.a[rows], b=self.b[rows], lam=self.lam[rows])
 
     @property
@@ -106,10 +106,13 @@ class Targets:
         return self.num_classes
 
 
+AnyTargets = torch.Tensor | Targets | None  # what labels become; None without labels
+
+
 def make_targets(
     labels: Any, plan: Plan, *, num_classes: int | None = None, form: Form = "auto",
     several: bool | None = None,
-) -> torch.Tensor | Targets | None:  # fmt: skip
+) -> AnyTargets:  # fmt: skip
     """Return the labels of a batch, mixed and smoothed as its plan says.
 
     `labels` are those of all rows of the plan, partners included: integers `[M]`, or a column of

@@ -11,9 +11,9 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from augfeed.batch import Batch
-from augfeed.deliver import staged
 from augfeed.engines import DTYPES, Engine, Output
 from augfeed.errors import AugfeedError, InputError, PolicyError, ReadError
+from augfeed.executor import staged
 from augfeed.kernels.resample import resample
 from augfeed.plan import Rows, draw_plan
 from augfeed.plan.fixed import Fixed

@@ -12,6 +12,7 @@ from augfeed import DataLoader, Targets
 from augfeed.batch import Batch
 from augfeed.engines import Output, Place, indexed
 from augfeed.errors import InputError
+from augfeed.executor.device import DeviceExecutor
 from augfeed.pipeline import Order, Pipeline
 from augfeed.plan import Plan
 from augfeed.prefetch import Aside, tensors_of
@@ -178,7 +179,8 @@ def test_the_memory_of_a_gpu_decides_what_is_resident(
 
     monkeypatch.setattr(torch.Tensor, "to", to)
     policy, gpu = resolve_policy("hflip"), torch.device("cuda", 1)
-    maker = Pipeline(data(), policy, place=Place(engine="portable", resident=wanted))._maker
+    maker = Pipeline(data(), policy, place=Place(engine="portable", resident=wanted))._executor
+    assert isinstance(maker, DeviceExecutor)
     if (wanted, free) == (True, 0.9):
         with pytest.raises(InputError, match=f"needs {size:,} bytes .* 'cuda:1' has"):
             maker._moved_in(gpu)
@@ -210,7 +212,7 @@ def test_a_pipeline_with_a_resident_data_set_pickles_without_it() -> None:
     pipeline = Pipeline(data(), resolve_policy("hflip"), order=Order(8), place=place)
     made = pipeline.batch(0, 1)
     again: Pipeline = pickle.loads(pickle.dumps(pipeline))
-    assert again._maker._pictures is None
+    assert isinstance(again._executor, DeviceExecutor) and again._executor._pictures is None
     assert torch.equal(again.batch(0, 1).images, made.images)
 
 

@@ -9,7 +9,7 @@ import torch
 
 from augfeed import DataLoader, Targets
 from augfeed.batch import Batch
-from augfeed.deliver import CPU_BYTES, CPU_GROUPS, CPU_ROWS, cpu_together
+from augfeed.executor.cpu import CPU_BYTES, CPU_GROUPS, CPU_ROWS, cpu_together
 
 POLICY = "random_crop(8, padding=2) | hflip | one_of([mixup(0.4), cutmix]) | gaussian_noise(0.1)"
 COUNT, SIZE = 203, 3

@@ -7,7 +7,7 @@ epoch ends. Accelerate is never imported: without it, or before its state exists
 
 import sys
 import weakref
-from typing import Any
+from typing import Any, Protocol
 
 
 def accelerate_device() -> Any:
@@ -18,10 +18,17 @@ def accelerate_device() -> Any:
     return state().device
 
 
+class Prepared(Protocol):
+    """A loader as Accelerate sees it."""
+
+    end_of_dataloader: bool
+    remainder: int
+
+
 class GradientEnd:
     """Tells Accelerate's gradient state that an epoch runs, and which batch is its last."""
 
-    def __init__(self, loader: Any, remainder: int) -> None:
+    def __init__(self, loader: Prepared, remainder: int) -> None:
         """Begin an epoch; `remainder` samples are in a last batch that is not whole, or -1."""
         self._loader = weakref.ref(loader)
         self._state = self._find()

@@ -1,7 +1,8 @@
 """Which lane a loader takes, and other decisions at its construction."""
 
 import os
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -18,11 +19,12 @@ from torch.utils.data._utils.collate import collate as collate_by
 from torch.utils.data._utils.collate import default_collate_fn_map
 
 from augfeed.errors import InputError, InputTypeError
-from augfeed.feed.lanes import GeneralLane, Making, NativeLane, recipe_for
-from augfeed.feed.run import digest_of
+from augfeed.feed.general_lane import GeneralLane, recipe_for
+from augfeed.feed.lanes import Lane, Making
+from augfeed.feed.native_lane import NativeLane
 from augfeed.feed.spatial import passive_of
 from augfeed.integers import whole_number
-from augfeed.invariances import ANY
+from augfeed.invariances import ANY, Invariances
 from augfeed.policy import CutMix, Mixup, OneOf, Policy
 from augfeed.policy.check import check_policy
 from augfeed.presets import resolve_policy
@@ -112,47 +114,67 @@ def mixes(policy: Policy) -> bool:
     return any(isinstance(item, Mixup | CutMix | OneOf) for item in policy.operations)
 
 
+@dataclass(frozen=True, slots=True)
+class LaneOptions:
+    """What a caller says of a data set: see `DataLoader`."""
+
+    split: str = "train"
+    image_key: Any = None
+    label_key: Any = None
+    passive: Any = None
+    invariances: Invariances | str | None = None
+    allow: Sequence[str] = ()
+
+    @property
+    def keys(self) -> tuple[Any, Any]:
+        """Where picture and label are in a sample."""
+        return self.image_key, self.label_key
+
+
 def lane_for(
-    loader: Any, dataset: Any, collate: Any, batch_size: int | None, making: Making
-) -> GeneralLane | NativeLane:
+    options: LaneOptions, dataset: Any, collate: Any, batch_size: int | None, making: Making
+) -> Lane:
     """Return the lane for a data set; raise what would make every batch fail."""
     if isinstance(dataset, IterDataPipe | MapDataPipe):
         raise InputTypeError(
             f"dataset of type {type(dataset).__name__!r} is a data pipe, which a policy cannot be "
             "applied to: give the data set inside it, or leave policy out"
         )
-    passive_of(loader.passive)
+    passive_of(options.passive)
     if making.num_classes is not None:
         making = replace(making, num_classes=whole_number("num_classes", making.num_classes, 1))
-    found = _native(dataset, loader, collate, batch_size)
+    found = _native(dataset, options, collate, batch_size, making)
     if isinstance(found, str):
-        lane: GeneralLane | NativeLane = _general(loader, dataset, collate, making, found)
+        lane: Lane = _general(options, dataset, collate, making, found)
         name, sizes = known_name(dataset), None
     else:
         lane = NativeLane(making, found, f"{_kind(dataset)} is recognised, without a transform")
         name, sizes = found.source.name, found.source.sizes
-    for rules in (loader.invariances, making.policy.invariances, name, ANY):
+    for rules in (options.invariances, making.policy.invariances, name, ANY):
         if rules is not None:
-            check_policy(making.policy, rules, allow=loader.allow, source=sizes)
+            check_policy(making.policy, rules, allow=options.allow, source=sizes)
     return lane
 
 
-def _native(dataset: Any, loader: Any, collate: Any, batch_size: int | None) -> Recognised | str:
+def _native(
+    dataset: Any, options: LaneOptions, collate: Any, batch_size: int | None, making: Making
+) -> Recognised | str:
     if isinstance(dataset, IterableDataset):
         return "an iterable data set cannot be asked for a sample by its number"
     if isinstance(dataset, ArraySource | EncodedSource) or _is_raw(dataset):
-        keys = {"image_key": loader.image_key, "label_key": loader.label_key}
-        return Recognised(open_source(dataset, split=loader.split, **keys), None, tuple)
+        image_key, label_key = options.keys
+        source = open_source(dataset, split=options.split, image_key=image_key, label_key=label_key)
+        return Recognised(source, None, tuple)
     if collate is not None:
         return "collate_fn is to see the samples"
     if batch_size is None:
         return "batch_size=None: samples come alone"
-    if loader.image_key is not None or loader.label_key is not None:
+    if options.keys != (None, None):
         return "image_key or label_key say where to look in a sample"
     found = native_source(dataset)
-    if isinstance(found, Recognised) and found.keys is not None and not softens(loader._policy):
+    if isinstance(found, Recognised) and found.keys is not None and not softens(making.policy):
         labels = found.source.labels
-        if loader.targets == "auto" and labels is not None and labels.ndim == 2:
+        if making.form == "auto" and labels is not None and labels.ndim == 2:
             given = torch.as_tensor(dataset[0][found.keys[1]]).dtype
             if given != torch.float32:
                 return f"its labels are rows of {given}, which are not softened and stay so"
@@ -168,7 +190,9 @@ def _is_raw(dataset: Any) -> bool:
     return isinstance(dataset, tuple) and len(dataset) == 2 and np.ndim(dataset[0]) > 2
 
 
-def _general(loader: Any, dataset: Any, collate: Any, making: Making, reason: str) -> GeneralLane:
+def _general(
+    options: LaneOptions, dataset: Any, collate: Any, making: Making, reason: str
+) -> GeneralLane:
     if making.resident:
         raise InputError(
             f"resident=True is for data sets whose pictures lie in memory, and here {reason}: "
@@ -180,8 +204,7 @@ def _general(loader: Any, dataset: Any, collate: Any, making: Making, reason: st
             f"and here {reason}: leave them out, or give a folder, shards or a list of files"
         )
     making = replace(making, told_classes=classes_of(dataset))
-    keys = (loader.image_key, loader.label_key)
-    recipe = recipe_for(making.policy, collate, keys, making.form, passive=loader.passive)
+    recipe = recipe_for(making.policy, collate, options.keys, making.form, passive=options.passive)
     return GeneralLane(making, recipe, reason)
 
 
@@ -202,34 +225,6 @@ def classes_of(dataset: Any) -> int | None:
 
 def _values(features: Any) -> list[Any]:
     return list(features.values()) if isinstance(features, dict) else []
-
-
-def identity_of(loader: Any) -> dict[str, Any]:
-    """Return what a state must have in common with the loader that goes on with it."""
-    return {
-        "policy": loader._policy.digest[:16] if loader._policy is not None else None,
-        "data": _data_of(loader),
-        "shuffle": _shuffle_of(loader),
-    }
-
-
-def _data_of(loader: Any) -> str:
-    if isinstance(loader._lane, NativeLane):
-        return str(loader._lane.pipeline.source.fingerprint()[:16])
-    dataset = loader.dataset
-    length = len(dataset) if hasattr(dataset, "__len__") else None
-    # Not the module: a script's own classes are of `__main__`, or of another name when imported.
-    kind = type(dataset).__qualname__
-    return digest_of(kind, length, getattr(dataset, "_fingerprint", ""))
-
-
-def _shuffle_of(loader: Any) -> str | bool:
-    sampler = loader._innermost()
-    seeded = getattr(sampler, "seed", None) is not None
-    names = {"SequentialSampler": False, "InOrder": False, "Shuffle": "seed" if seeded else "torch",
-             "RandomSampler": "torch"}  # fmt: skip
-    name = type(sampler).__name__
-    return names.get(name, name)
 
 
 def _kind(dataset: Any) -> str:

@@ -10,8 +10,8 @@ from torch.utils.data import get_worker_info
 
 from augfeed.feed.tickets import Ticket
 from augfeed.kernels.resample import resample
-from augfeed.plan import draw_plan
 from augfeed.plan.fixed import Fixed
+from augfeed.plan.windows import WindowDraws
 from augfeed.policy import Policy
 
 
@@ -20,9 +20,9 @@ def cut(pictures: list[NDArray[Any]], ticket: Ticket, policy: Policy) -> torch.T
     sizes = np.array([picture.shape[:2] for picture in pictures], np.int64)
     same = bool((sizes == sizes[0]).all())
     size = policy.size((int(sizes[0, 0]), int(sizes[0, 1])) if same else None)
-    plan = draw_plan(policy, ticket.rows, seed=ticket.seed, epoch=ticket.epoch, size=size)
     fixed = Fixed.of(policy, pictures[0].shape[2])
-    windows = plan.window.at(sizes[:, 0], sizes[:, 1])
+    draws = WindowDraws(policy, ticket.seed, ticket.epoch, ticket.rows.ids)
+    windows = draws.at(sizes[:, 0], sizes[:, 1])
     frames = _empty((len(pictures), *size, pictures[0].shape[2]), pictures[0].dtype)
     out = frames.numpy()
     for k, picture in enumerate(pictures):

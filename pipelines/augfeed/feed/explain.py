@@ -2,8 +2,13 @@
 
 from typing import Any
 
-from augfeed.feed.lanes import GeneralLane, NativeLane
+from torch.utils.data import DataLoader
+
+from augfeed.feed.lanes import Lane
+from augfeed.feed.loader_state import LoaderState
+from augfeed.feed.native_lane import NativeLane
 from augfeed.feed.schedule import split_of
+from augfeed.pipeline import Pipeline
 from augfeed.read.skipped import told
 
 # What torch's loader does with worker processes, and the native lane has none.
@@ -16,34 +21,36 @@ _OF_WORKERS = {
 }
 
 
-def explained(loader: Any) -> str:
+def explained(state: LoaderState) -> str:
     """Return some lines for people."""
-    if loader.lane == "torch":
+    if (lane := state.lane) is None:
         return "lane: torch (no policy is given, so everything is as torch's DataLoader does it)"
-    lane = loader._lane
-    lines = [f"lane: {lane.name} ({lane.reason})", f"order: {_order(loader)}"]
-    lines += _native(loader, lane) if isinstance(lane, NativeLane) else _general(loader, lane)
+    lines = [f"lane: {lane.name} ({lane.reason})", f"order: {_order(state)}"]
+    if isinstance(lane, NativeLane):
+        lines += _native(state.loader, lane)
+    else:
+        lines += _general(state.loader.num_workers, lane)
     return "\n".join(lines)
 
 
-def _order(loader: Any) -> str:
-    sampler = loader._innermost()
+def _order(state: LoaderState) -> str:
+    sampler = state.sampler
     kind = type(sampler).__name__
-    seed = f"seed={loader.seed}" if loader.seed is not None else "torch's generator"
+    seed = f"seed={state.seed}" if state.seed is not None else "torch's generator"
     if not getattr(sampler, "augfeed_own", False):
         order = f"as the given {kind} says"
     elif kind in ("SequentialSampler", "InOrder"):
         order = "that of the data set"
-    elif loader.seed is None:
+    elif state.seed is None:
         order = "shuffled by torch's generator"
     else:
         order = f"shuffled, a function of {seed} and the epoch"
-    rank, world = loader._rank_and_world()
-    ours = f"; rank {rank} of {world}" if world > 1 and split_of(loader) else ""
+    rank, world = state.rank_and_world
+    ours = f"; rank {rank} of {world}" if world > 1 and split_of(state) else ""
     return f"{order}; augmentation keyed by {seed}{ours}"
 
 
-def _native(loader: Any, lane: NativeLane) -> list[str]:
+def _native(loader: DataLoader[Any], lane: NativeLane) -> list[str]:
     pipeline, threads = lane.pipeline, loader.num_workers
     where = f"{threads} threads of this process" if threads else "the calling thread"
     if pipeline.in_memory:
@@ -59,13 +66,13 @@ def _native(loader: Any, lane: NativeLane) -> list[str]:
     return [*lines, _delivery(lane)]
 
 
-def _by(pipeline: Any, where: str) -> str:
+def _by(pipeline: Pipeline, where: str) -> str:
     if pipeline.reader == "cpu":
         return f"decoded, cut and resized in {where}"
     return f"opened in {where}; NVIDIA DALI decodes JPEGs on {pipeline.place.device}"
 
 
-def _kept(pipeline: Any) -> str:
+def _kept(pipeline: Pipeline) -> str:
     cache = pipeline.reading.kept
     if not pipeline.kept_side or cache is None:
         return ""
@@ -74,7 +81,7 @@ def _kept(pipeline: Any) -> str:
     return f", and kept {place} with a short side of {pipeline.kept_side} pixels"
 
 
-def _resident(pipeline: Any) -> str:
+def _resident(pipeline: Pipeline) -> str:
     place = pipeline.place
     if place.known.type == "cpu" or place.resident is False:
         return ""
@@ -85,26 +92,25 @@ def _resident(pipeline: Any) -> str:
     return f" and are copied to that of {place.device} once if they take a quarter of it or less"
 
 
-def _general(loader: Any, lane: GeneralLane) -> list[str]:
-    workers = loader.num_workers
+def _general(workers: int, lane: Lane) -> list[str]:
     where = f"{workers} worker processes of torch's" if workers else "this process"
     fetch = f"fetch: samples are taken from the data set, cut, resized and collated in {where}"
     augment = _augment(lane, lane.making.place.engine_name, "this process")
     return [fetch + _cost(lane, "fetch"), augment, _delivery(lane)]
 
 
-def _augment(lane: Any, engine: str, where: str) -> str:
+def _augment(lane: Lane, engine: str, where: str) -> str:
     return f"augment: by the {engine} engine in {where}{_cost(lane, 'augment')}"
 
 
-def _delivery(lane: Any) -> str:
+def _delivery(lane: Lane) -> str:
     making = lane.making
     layout = "channels last" if making.output.channels_last else "[B, C, H, W]"
     dtype = str(making.output.dtype).removeprefix("torch.")
     return f"deliver: {dtype}, {layout}, on {making.place.device}"
 
 
-def _cost(lane: Any, stage: str) -> str:
+def _cost(lane: Lane, stage: str) -> str:
     each = lane.costs.each(stage)
     if each is None:
         return ""

@@ -11,6 +11,7 @@ import torch
 from torch.utils.data import DataLoader, Sampler
 
 from augfeed.errors import StateError
+from augfeed.feed.shuffle import innermost
 
 Packed = str | None  # the state of a generator, as text; None where it is to be left alone
 
@@ -27,7 +28,7 @@ class Generators:
         self._found, self._wanted = found, wanted
         self._begun: list[torch.Tensor] | None = None
 
-    def opened(self, sampler: Any) -> Iterator[Any]:
+    def opened(self, sampler: Sampler[Any]) -> Iterator[Any]:
         """Return the iterator of a sampler, which may draw its order at once."""
         put(self._found, self._wanted or ())
         before = self._current()
@@ -54,9 +55,9 @@ class Generators:
         return [packed(state) for state in begun] or None
 
 
-def found_in(loader: Any) -> list[torch.Generator]:
+def found_in(loader: Sampler[Any] | DataLoader[Any]) -> list[torch.Generator]:
     """Return the generators of a loader and its samplers, each once, by whatever name."""
-    holders, found = [loader], list[torch.Generator]()
+    holders, found = list[Any]([loader]), list[torch.Generator]()
     for holder in holders:  # grows
         named = [getattr(holder, name, None) for name in ("batch_sampler", "sampler", "generator")]
         # A loader of a user's class may hold more that decides on nothing here.
@@ -78,7 +79,7 @@ def number_of(generator: torch.Generator) -> int:
     return int(torch.empty((), dtype=torch.int64).random_(generator=generator).item())
 
 
-def ahead_of(loader: Any, *, kept: bool) -> tuple[int | None, list[Packed] | None]:
+def ahead_of(loader: DataLoader[Any], *, kept: bool) -> tuple[int | None, list[Packed] | None]:
     """Return what the next iterator will draw, and where that leaves the generators.
 
     Nothing is drawn but from copies. The number is None where no generator decides it; `kept` says
@@ -95,10 +96,10 @@ def ahead_of(loader: Any, *, kept: bool) -> tuple[int | None, list[Packed] | Non
     return number, states or None
 
 
-def passed_by(loader: Any, wanted: Sequence[Packed] | None) -> None:
+def passed_by(loader: DataLoader[Any], wanted: Sequence[Packed] | None) -> None:
     """Leave the generators of a loader as a pass that began with some states would leave them."""
     put(found_in(loader), wanted or ())
-    seeded = getattr(loader._innermost(), "seed", None) is not None  # draws from none
+    seeded = getattr(innermost(loader), "seed", None) is not None  # draws from none
     if wanted and found_in(loader._index_sampler) and not seeded:
         deque(iter(loader._index_sampler), 0)
 
@@ -110,7 +111,7 @@ def put(generators: list[torch.Generator], states: Sequence[Packed]) -> None:
             generator.set_state(unpacked(state))
 
 
-def check_states(loader: Any, state: dict[str, Any]) -> list[Packed] | None:
+def check_states(loader: DataLoader[Any], state: dict[str, Any]) -> list[Packed] | None:
     """Return what the generators of a loader are to be, by a state of one; raise `StateError`.
 
     States of before the field `generators` have that of the sampler in `order`, or none at all.
@@ -125,7 +126,7 @@ def check_states(loader: Any, state: dict[str, Any]) -> list[Packed] | None:
             "give generator= to the loader, or its sampler, as when the state was taken"
         )
     if isinstance(old, str):
-        inner = getattr(loader._innermost(), "generator", None)
+        inner = getattr(innermost(loader), "generator", None)
         if not isinstance(inner, torch.Generator):
             raise StateError(
                 "the state has the order of a generator and this loader's sampler has none: "

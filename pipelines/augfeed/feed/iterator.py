@@ -5,28 +5,33 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
+from torch.utils.data import DataLoader
 from torch.utils.data._utils.pin_memory import pin_memory
 
 from augfeed.batch import Batch
-from augfeed.feed.coming import batches_given, is_loose
+from augfeed.feed.accelerate import GradientEnd
+from augfeed.feed.coming import batches_given, is_loose, reopened
 from augfeed.feed.lanes import Given
+from augfeed.feed.loader_state import LoaderState
 from augfeed.feed.run import Run
+from augfeed.feed.schedule import own_sampler, split_of
 from augfeed.feed.tickets import Ticket
 
 
 class Feed:
     """One pass over an epoch; of a general lane it shows the members of torch's iterator."""
 
-    def __init__(self, given: Iterator[Given], run: Run, loader: Any) -> None:
-        """Take the lane's batches; the loader itself is not held on to."""
+    def __init__(self, given: Iterator[Given], run: Run, state: LoaderState) -> None:
+        """Take the lane's batches; the loader, and its state, are not held on to."""
         self._given, self._run = given, run
-        self._length = _length(loader)
-        self._pin = bool(loader.pin_memory) and torch.accelerator.is_available()
-        self._end, self._loose = loader._gradient_end(), is_loose(loader)
-        self._step = batches_given(loader, run) if self._loose else 0
-        self._ended = getattr(loader._lane, "ended", None)
-        # Only until the first batch; and weakly, as a loader kept alive keeps its workers alive.
-        self._loader: Any = weakref.ref(loader)
+        self._length = _length(state.loader)
+        self._pin = bool(state.loader.pin_memory) and torch.accelerator.is_available()
+        self._end: GradientEnd | None = gradient_end(state)
+        self._ended = None if state.lane is None else state.lane.ended
+        self._loose = is_loose(state)
+        self._step = batches_given(state, run) if self._loose else 0
+        # Only until the first batch; and weakly, as a lane kept alive keeps its workers alive.
+        self._state: weakref.ref[LoaderState] | None = weakref.ref(state)
 
     def __iter__(self) -> "Feed":
         return self
@@ -44,11 +49,11 @@ class Feed:
         raise NotImplementedError("{} cannot be pickled", type(self).__name__)
 
     def __next__(self) -> Any:
-        return self._next()[0]
+        return self._next().output
 
     def next_batch(self) -> Batch:
         """Return the next batch with its ids and its plan."""
-        return self._next()[1]
+        return self._next().batch
 
     def whole(self) -> Iterator[Batch]:
         """Iterate over whole batches."""
@@ -61,15 +66,15 @@ class Feed:
     def _begin(self) -> None:
         # Lightning makes the iterator of a run that it resumes at the end of an epoch before it
         # tells the sampler which epoch comes.
-        loader, self._loader = self._loader(), None
-        if loader is not None and loader._run is self._run:
-            self._given = loader._anew(self._given, self._run)
+        state, self._state = None if self._state is None else self._state(), None
+        if state is not None and state.run is self._run:
+            self._given = reopened(state, self._given, self._run)
 
     def _next(self) -> Given:
-        if self._loader is not None:
+        if self._state is not None:
             self._begin()
         try:
-            batch, whole, ticket = next(self._given)
+            given = next(self._given)
         except StopIteration:
             self._run.done = True
             self._finish()
@@ -77,12 +82,13 @@ class Feed:
                 self._ended(self._run.epoch)
                 self._ended = None
             raise
-        self._count(ticket)
+        self._count(given.ticket)
         if self._end and self._step == self._length:
             self._end.last()
-        if self._pin and not whole.images.is_cuda:
-            batch = pin_memory(batch)  # type: ignore[no-untyped-call]
-        return batch, whole, ticket
+        if self._pin and not given.batch.images.is_cuda:
+            pinned: Any = pin_memory
+            return given._replace(output=pinned(given.output))
+        return given
 
     def _count(self, ticket: Ticket) -> None:
         run = self._run
@@ -100,7 +106,16 @@ class Feed:
             self._end = None
 
 
-def _length(loader: Any) -> int | None:
+def gradient_end(state: LoaderState) -> GradientEnd:
+    """Tell Accelerate, if it is there, that an epoch of a loader begins."""
+    loader: Any = state.loader
+    split = split_of(state)
+    if split is None or split.drop_last:
+        return GradientEnd(loader, -1)
+    return GradientEnd(loader, len(own_sampler(state)) % (split.batch_size * split.world))
+
+
+def _length(loader: DataLoader[Any]) -> int | None:
     try:
         return len(loader)
     except TypeError:

@@ -10,7 +10,11 @@ from numpy.typing import NDArray
 from torch.utils.data import BatchSampler, RandomSampler, SequentialSampler
 from torch.utils.data.distributed import DistributedSampler
 
+from augfeed.errors import InputError
+from augfeed.feed.accelerate import accelerate_device
 from augfeed.feed.choice import mixes
+from augfeed.feed.lanes import Given, PassRequest
+from augfeed.feed.loader_state import LoaderState
 from augfeed.feed.plain import rebatched
 from augfeed.feed.run import Run
 from augfeed.feed.shard import rank_and_world
@@ -39,29 +43,49 @@ def own_order(items: Any, *, shuffle: Any, generator: Any, seed: int | None, aug
     return sampler
 
 
-def own_sampler(loader: Any) -> Any:
+def own_sampler(state: LoaderState) -> Any:
     """Return a loader's sampler if it is the loader's own, else None."""
-    sampler = loader._innermost()
+    sampler = state.sampler
     return sampler if getattr(sampler, "augfeed_own", False) else None
 
 
-def told_epoch(loader: Any) -> int | None:
+def told_epoch(state: LoaderState) -> int | None:
     """Return the epoch that the sampler was told since the newest pass was made; None if none was.
 
     Only of samplers whose own iteration leaves their epoch alone.
     """
-    sampler = loader._innermost()
+    sampler = state.sampler
     if not isinstance(sampler, (InOrder, Shuffle, DistributedSampler)):
         return None
-    return None if sampler.epoch == loader._seen else sampler.epoch
+    return None if sampler.epoch == state.seen else sampler.epoch
 
 
-def split_of(loader: Any) -> Split | None:
+def split_of(state: LoaderState) -> Split | None:
     """Return how a loader cuts its order, where it may: with a policy, and its own sampler."""
-    batches = loader.batch_sampler
-    if loader.lane == "torch" or own_sampler(loader) is None or type(batches) is not BatchSampler:
+    batches = state.loader.batch_sampler
+    if state.lane is None or own_sampler(state) is None or type(batches) is not BatchSampler:
         return None
-    return Split(batches.batch_size, batches.drop_last, *rank_and_world(loader.shard))
+    return Split(batches.batch_size, batches.drop_last, *state.rank_and_world)
+
+
+def check_split(state: LoaderState) -> None:
+    """Raise `InputError` where Accelerate would have split an epoch, and a loader cannot.
+
+    Accelerate leaves an augmenting loader as it is (see `augfeed.feed.accelerate`), so that every
+    process would see every sample of a sampler, or an iterable data set, of the caller's.
+    """
+    if state.shard != "auto" or accelerate_device() is None or rank_and_world("auto")[1] == 1:
+        return
+    sampler = state.sampler
+    ranked = hasattr(sampler, "num_replicas") or hasattr(state.loader.batch_sampler, "num_replicas")
+    if getattr(sampler, "augfeed_own", False) or ranked:
+        return
+    given = "an iterable data set" if state.iterates else f"a {type(sampler).__name__}"
+    raise InputError(
+        f"the samples of {given} are not split over the {rank_and_world('auto')[1]} processes of "
+        "Accelerate: use shuffle=True or a DistributedSampler; or split them yourself and say "
+        "shard=None"
+    )
 
 
 def replayable(sampler: Any, run: Run) -> tuple[Any, bool]:
@@ -79,29 +103,38 @@ def replayable(sampler: Any, run: Run) -> tuple[Any, bool]:
     return (rebatched(sampler, ordered) if stock else ordered), True
 
 
-def scheduled(loader: Any, run: Run) -> Callable[[], Iterator[Ticket]]:
+def scheduled(state: LoaderState, run: Run) -> Callable[[], Iterator[Ticket]]:
     """Return what yields the tickets of a pass; nothing is drawn before the first is asked for.
 
     The loader is not held on to: an iterator that did would keep its workers alive with it.
     """
-    length, numbered = samples_in(loader)
+    assert state.policy is not None
+    loader, (length, numbered) = state.loader, samples_in(state)
     made = Pass(
-        run.seed or 0, run.epoch, run.position, mixes(loader._policy), run.check, length,
+        run.seed or 0, run.epoch, run.position, mixes(state.policy), run.check, length,
         numbered, run.given,
     )  # fmt: skip
-    batches, split = loader.batch_sampler, split_of(loader)
+    batches, split = loader.batch_sampler, split_of(state)
     if type(batches) is BatchSampler:
         cut = split or Split(batches.batch_size, batches.drop_last)
         return partial(_batched, batches.sampler, cut, made, run)
     return partial(_given, loader._index_sampler, made, run, batched=loader._auto_collation)
 
 
-def samples_in(loader: Any) -> tuple[int | None, bool]:
+def opened(state: LoaderState, run: Run) -> Iterator[Given]:
+    """Return the batches of a pass, made in the loader's lane."""
+    assert state.lane is not None
+    key = (run.seed or 0, run.epoch)
+    asked = PassRequest(scheduled(state, run), key, run.position, *state.rank_and_world)
+    return state.lane.open(state.loader, asked)
+
+
+def samples_in(state: LoaderState) -> tuple[int | None, bool]:
     """Return the length of a loader's data set, if it has one, and whether we read it ourselves."""
-    if (recognised := getattr(loader._lane, "recognised", None)) is not None:
-        return len(recognised.source), True
+    if state.lane is not None and (source := state.lane.source) is not None:
+        return len(source), True
     try:
-        return len(loader.dataset), False
+        return len(state.loader.dataset), False  # type: ignore[arg-type]
     except Exception:  # whatever a foreign class raises
         return None, False
 

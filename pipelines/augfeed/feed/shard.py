@@ -1,32 +1,13 @@
 """Which part of an epoch is this process's."""
 
-from typing import Any
+from typing import Any, Literal
 
 import torch.distributed as dist
 
 from augfeed.errors import InputError
-from augfeed.feed.accelerate import accelerate_device
 from augfeed.integers import whole_number
 
-
-def check_split(loader: Any) -> None:
-    """Raise `InputError` where Accelerate would have split an epoch, and a loader cannot.
-
-    Accelerate leaves an augmenting loader as it is (see `augfeed.feed.accelerate`), so that every
-    process would see every sample of a sampler, or an iterable data set, of the caller's.
-    """
-    if loader.shard != "auto" or accelerate_device() is None or rank_and_world("auto")[1] == 1:
-        return
-    sampler = loader._innermost()
-    ranked = hasattr(sampler, "num_replicas") or hasattr(loader.batch_sampler, "num_replicas")
-    if getattr(sampler, "augfeed_own", False) or ranked:
-        return
-    given = "an iterable data set" if loader._dataset_kind else f"a {type(sampler).__name__}"
-    raise InputError(
-        f"the samples of {given} are not split over the {rank_and_world('auto')[1]} processes of "
-        "Accelerate: use shuffle=True or a DistributedSampler; or split them yourself and say "
-        "shard=None"
-    )
+Shard = Literal["auto"] | tuple[int, int] | None
 
 
 def rank_and_world(shard: Any) -> tuple[int, int]:

@@ -1,13 +1,13 @@
 """Random orders: torch's own, or a pure function of seed and epoch."""
 
-from collections.abc import Iterator, Sized
+from collections.abc import Iterable, Iterator, Sized
 from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.utils.data import BatchSampler, RandomSampler, Sampler, SequentialSampler
+from torch.utils.data import BatchSampler, DataLoader, RandomSampler, Sampler, SequentialSampler
 from torch.utils.data.distributed import DistributedSampler
 
 from augfeed.integers import whole_number
@@ -108,10 +108,16 @@ def _drawn_seed() -> int:
     return int(torch.empty((), dtype=torch.int64).random_().item())
 
 
-def foreseen(loader: Any) -> bool:
-    """Return whether batches are cut from an order of torch's or ours: code of the user's, that may
+def innermost(loader: DataLoader[Any]) -> Sampler[Any]:
+    """Return the sampler that the order of a loader comes from, that of a batch sampler if any."""
+    outer: Any = loader.sampler
+    sampler: Sampler[Any] = getattr(loader.batch_sampler, "sampler", outer)
+    return sampler
+
+
+def foreseen(batches: Iterable[Any] | None) -> bool:
+    """Return whether a batch sampler cuts an order of torch's or ours: code of the user's, that may
     want to see what was made of a batch before it gives the next, has no part in it."""
-    batches = loader.batch_sampler
     orders = (SequentialSampler, InOrder, RandomSampler, Shuffle, DistributedSampler)
     return type(batches) is BatchSampler and type(batches.sampler) in orders
 

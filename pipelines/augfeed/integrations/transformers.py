@@ -59,7 +59,8 @@ class ResumeCallback(Callback, Exportable):  # type: ignore[misc]
         if loader is None or not unset:
             return
         kind = getattr(others["model"].config, "problem_type", None)
-        soft = loader.targets == "dense" or (loader._policy and softens(loader._policy))
+        policy = loader._state.policy
+        soft = loader.targets == "dense" or (policy is not None and softens(policy))
         if kind == "multi_label_classification" and soft:
             warnings.warn(
                 "the model has taken soft labels for those of several classes at a time "

@@ -37,6 +37,16 @@ class Windows:
     resized: Pixels
     offset: Pixels
 
+    def take(self, rows: Ids) -> "Windows":
+        """Return the windows of some rows."""
+        return Windows(self.box[rows], self.resized[rows], self.offset[rows])
+
+    def inside(self, size: tuple[int, int]) -> NDArray[np.bool_]:
+        """Return bool `[N]`: whether an output of `size` (height, width) needs no padding."""
+        last = self.offset + np.array(size, np.int32)
+        within: NDArray[np.bool_] = np.all((self.offset >= 0) & (last <= self.resized), axis=1)
+        return within
+
     @property
     def whole_pixels(self) -> bool:
         """Whether nothing is resized, so that a window is a mere offset into the box."""

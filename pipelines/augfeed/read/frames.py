@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from augfeed.engines import indexed
+from augfeed.engines import check_places, indexed
 from augfeed.errors import InputError, ReadError
 from augfeed.kernels.resample import resample
 from augfeed.kernels.shown import show_pictures
@@ -89,76 +89,80 @@ class Frames:
         frames = self.memory.take(shape, dtype) if out is None else out
         if isinstance(source, ArraySource):
             windows = plan.window.take(rows).at(*source.sizes)
-            places = source.rows(taken.ids[rows])
-            for k, (place, view) in enumerate(zip(places, views_of(windows), strict=True)):
-                self._show(source.images[place], view, frames[k])
+            self._show_arrays(source.images, source.rows(taken.ids[rows]), windows, frames)
             return frames
         made = self.prepare(plan, rows, taken)
         there = self._at_once(made, frames)
-        for k, ready in enumerate(made):
-            if k not in there:
-                self.fill(ready, frames[k])
+        for k in np.flatnonzero(~there).tolist():
+            self.fill(made, k, frames[k])
         return frames
 
-    def _at_once(self, made: list["Ready"], frames: NDArray[Any]) -> set[int]:
-        # Writes those frames that a call of compiled code can make, and returns their numbers.
-        kept, kept_views, files, file_views = [], [], [], []
-        for k, ready in enumerate(made):
-            found, view = ready.found, ready.view
-            if isinstance(found, np.ndarray) and found.flags.c_contiguous:
-                address: int = found.__array_interface__["data"][0]
-                kept.append((address, *found.shape[:2], k))
-                kept_views.append(view)
-            elif isinstance(found, Encoded) and found.shows_lines(view, self.size):
-                assert found.look.header is not None
-                files.append((found.data, found.look.header, k))
-                file_views.append(view)
-        there = {k for _, _, _, k in kept}
+    def _show_arrays(
+        self, images: NDArray[Any], places: Indices, windows: Windows, frames: NDArray[Any]
+    ) -> None:
+        check_places(places, len(images))
+        pad = self.fixed.pad_mode, self.fixed.pad_fill
+        if images.dtype == np.uint8 and len(places) and images[0].flags.c_contiguous:
+            table = np.empty((len(places), 4), np.int64)
+            table[:, 0] = images.__array_interface__["data"][0] + places * images.strides[0]
+            table[:, 1:3], table[:, 3] = images.shape[1:3], np.arange(len(places))
+            show_pictures(table, windows.box, windows.resized, windows.offset, *pad, frames)
+            return
+        for k, place in enumerate(places.tolist()):
+            window = windows.box[k], windows.resized[k], windows.offset[k]
+            resample(writable(images[place]), *window, *pad, frames[k])
+
+    def _at_once(self, made: "Ready", frames: NDArray[Any]) -> NDArray[np.bool_]:
+        # Writes those frames that a call of compiled code can make, and says which.
+        windows, there = made.windows, np.zeros(len(made.found), np.bool_)
+        inside = windows.inside(self.size).tolist()
+        kept, files = [], []
+        for k, found in enumerate(made.found):
+            if isinstance(found, np.ndarray):
+                if found.flags.c_contiguous:
+                    address: int = found.__array_interface__["data"][0]
+                    kept.append((address, *found.shape[:2], k))
+            elif inside[k] and isinstance(found, Encoded) and (header := found.in_lines):
+                files.append((found.data, header, k))
         if kept:
-            show, pad = windows_of(kept_views), (self.fixed.pad_mode, self.fixed.pad_fill)
             table = np.array(kept, np.int64)
+            show, pad = windows.take(table[:, 3]), (self.fixed.pad_mode, self.fixed.pad_fill)
             show_pictures(table, show.box, show.resized, show.offset, *pad, frames)
+            there[table[:, 3]] = True
         if files:
-            done = decode_frames(files, windows_of(file_views), frames)
-            there |= {k for (_, _, k), well in zip(files, done, strict=True) if well}
+            numbers = np.array([k for _, _, k in files], np.int64)
+            there[numbers] = decode_frames(files, windows.take(numbers), frames)
         return there
 
-    def prepare(self, plan: Plan, rows: Indices, taken: Taken) -> list["Ready"]:
+    def prepare(self, plan: Plan, rows: Indices, taken: Taken) -> "Ready":
         """Return what the frames of some rows are to be made of: files are read, not decoded."""
         source = self.source
         assert not isinstance(source, ArraySource)
         samples = samples_of(plan.ids[rows]).tolist()
-        places = [Place(plan, row, sample, taken)
-                  for row, sample in zip(rows.tolist(), samples, strict=True)]  # fmt: skip
-        found = [self._find(source, place) for place in places]
-        views = self._views(source, places, found)
-        return [Ready(*parts) for parts in zip(places, found, views, strict=True)]
-
-    def fill(self, ready: "Ready", out: NDArray[Any]) -> None:
-        """Write a frame to `out`, uint8 `[H, W, C]`, of another sample if the file is broken."""
+        found = []
+        for row, sample in zip(rows.tolist(), samples, strict=True):
+            try:
+                found.append(self._look(source, sample))
+            except ReadError as error:
+                place = Place(plan, row, sample, taken)
+                found.append(self._substitute(source, place, error)[0])
+        sizes = np.array([_size(item) for item in found], np.int64).reshape(-1, 2)
         try:
-            self._show(ready.found, ready.view, out)
+            windows = plan.window.take(rows).at(sizes[:, 0], sizes[:, 1])
+        except InputError:  # a picture that is smaller than its crop: one by one, to name it
+            views = [self._view_at(source, Place(plan, row, sample, taken), found, k)
+                     for k, (row, sample) in enumerate(zip(rows.tolist(), samples, strict=True))
+                     ]  # fmt: skip
+            windows = windows_of(views)
+        return Ready(plan, rows, taken, found, windows)
+
+    def fill(self, ready: "Ready", k: int, out: NDArray[Any]) -> None:
+        """Write frame `k` to `out`, uint8 `[H, W, C]`, of another sample if the file is broken."""
+        try:
+            self._show(ready.found[k], ready.view(k), out)
         except ReadError as error:
             assert not isinstance(self.source, ArraySource)
-            self._substitute(self.source, ready.place, error, out)
-
-    def _find(self, source: EncodedSource, place: "Place") -> Found:
-        # The picture of a row, or that of the sample that takes its place.
-        try:
-            return self._look(source, place.sample)
-        except ReadError as error:
-            return self._substitute(source, place, error)[0]
-
-    def _views(
-        self, source: EncodedSource, places: list["Place"], found: list[Found]
-    ) -> list[View]:
-        sizes = np.array([_size(item) for item in found], np.int64).reshape(-1, 2)
-        rows = np.array([place.row for place in places], np.int64)
-        try:
-            windows = places[0].plan.window.take(rows).at(sizes[:, 0], sizes[:, 1])
-            return views_of(windows)
-        except InputError:  # a picture that is smaller than its crop: one by one, to name it
-            return [self._view_at(source, place, found, k) for k, place in enumerate(places)]
+            self._substitute(self.source, ready.place(k), error, out)
 
     def _view_at(self, source: EncodedSource, place: "Place", found: list[Found], k: int) -> View:
         try:
@@ -253,11 +257,22 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """A row, the picture that is to stand there, and what is shown of it."""
+    """Rows of a plan, the pictures that are to stand there, and what is shown of each."""
 
-    place: Place
-    found: Found
-    view: View
+    plan: Plan
+    rows: Indices
+    taken: Taken
+    found: list[Found]
+    windows: Windows
+
+    def view(self, k: int) -> View:
+        """Return what is shown of one picture, as numbers."""
+        return views_of(self.windows.take(np.array([k])))[0]
+
+    def place(self, k: int) -> Place:
+        """Return one of the rows."""
+        row = int(self.rows[k])
+        return Place(self.plan, row, int(samples_of(self.plan.ids[row : row + 1])[0]), self.taken)
 
 
 def views_of(windows: Windows) -> list[View]:

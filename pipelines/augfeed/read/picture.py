@@ -32,12 +32,13 @@ class Encoded:
         self.data, self.name, self.channels, self.memory = data, name, channels, memory
         self.max_pixels, self.look = max_pixels, look(data, name, max_pixels)
 
-    def shows_lines(self, view: View, size: Pair) -> bool:
-        """Whether `decode_frames` may make an output of `size` of what a window shows."""
+    @property
+    def in_lines(self) -> Header | None:
+        """The header, if `decode_frames` may make frames of windows that need no padding."""
         header = self.look.header
-        if header is None or self.look.held != UPRIGHT:
-            return False
-        return view.inside(size) and header.runs_on(self.data)
+        if header is None or self.look.held != UPRIGHT or not header.runs_on(self.data):
+            return None
+        return header
 
     def whole(self) -> Picture:
         """Return the picture, uint8 `[h, w, C]`, upright; raise `ReadError` naming the file."""

@@ -15,7 +15,7 @@ from augfeed.read.arrays import ArraySource
 from augfeed.read.cache.device import Kept
 from augfeed.read.dali import DaliDecoder, available, is_installed
 from augfeed.read.encoded import Source
-from augfeed.read.frames import Frames, Ready, windows_of
+from augfeed.read.frames import Found, Frames, Ready
 from augfeed.read.picture import Encoded
 from augfeed.read.reading import Reading
 from augfeed.read.unread import Taken
@@ -25,10 +25,16 @@ Ids = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """A row of a batch of frames that the device is to make."""
+    """A row of a batch of frames that the device is to make, of picture `k` of those found."""
 
     row: int
     ready: Ready
+    k: int
+
+    @property
+    def found(self) -> Found:
+        """The picture."""
+        return self.ready.found[self.k]
 
 
 class WholeFrames:
@@ -47,21 +53,22 @@ class WholeFrames:
 
         `first` is the number of the first of these rows in the batch. Any thread may do it.
         """
-        waiting = []
-        for k, ready in enumerate(self.frames.prepare(plan, rows, taken)):
-            if self._makes(ready):
-                waiting.append(Waiting(first + k, ready))
+        waiting, ready = [], self.frames.prepare(plan, rows, taken)
+        inside = ready.windows.inside(self.size)
+        for k in range(len(rows)):
+            if inside[k] and self._makes(ready, k):
+                waiting.append(Waiting(first + k, ready, k))
             else:
-                self.frames.fill(ready, out[k])
+                self.frames.fill(ready, k, out[k])
         return waiting
 
-    def _makes(self, ready: Ready) -> bool:
-        found, view = ready.found, ready.view
+    def _makes(self, ready: Ready, k: int) -> bool:
+        found = ready.found[k]
         if isinstance(found, Kept):
-            return view.inside(self.size)
+            return True
         if self.decoder is None or not isinstance(found, Encoded) or found.look.header is None:
             return False
-        return self.decoder.takes(found.look.header, found.data, view)
+        return self.decoder.takes(found.look.header, found.data, ready.view(k))
 
     def join(self, waiting: list[Waiting], host: torch.Tensor) -> torch.Tensor:
         """Return all frames on the device, those that waited and those that `host` holds.
@@ -69,8 +76,8 @@ class WholeFrames:
         Raises `ReadError` naming a file that nobody can decode, if errors are to be raised.
         """
         waiting = sorted(waiting, key=lambda item: item.row)
-        kept = [item for item in waiting if isinstance(item.ready.found, Kept)]
-        encoded = [item for item in waiting if not isinstance(item.ready.found, Kept)]
+        kept = [item for item in waiting if isinstance(item.found, Kept)]
+        encoded = [item for item in waiting if not isinstance(item.found, Kept)]
         made = []
         if kept:
             made.append((kept, self._from_memory(kept)))
@@ -85,7 +92,7 @@ class WholeFrames:
         return frames
 
     def _from_memory(self, items: list[Waiting]) -> torch.Tensor:
-        names = [item.ready.found.identity for item in items]  # type: ignore[union-attr]
+        names = [item.found.identity for item in items if isinstance(item.found, Kept)]
         return self.frames.on_device.frames(names, _windows(items), self.size)
 
     def _decoded(
@@ -93,7 +100,7 @@ class WholeFrames:
     ) -> tuple[list[Waiting], torch.Tensor]:
         # A file that DALI refuses is for the host to judge, which knows what happens then.
         assert self.decoder is not None
-        found: list[Any] = [item.ready.found for item in items]
+        found: list[Any] = [item.found for item in items]
         held = np.array([each.look.held for each in found], np.int64)
         sizes = np.array([each.look.upright for each in found], np.int64)
         made = self.decoder.frames([each.data for each in found], _windows(items), held, sizes)
@@ -101,7 +108,7 @@ class WholeFrames:
             return items, made.frames
         failed = set(made.failed.tolist())
         for k in failed:
-            self.frames.fill(items[k].ready, host[items[k].row].numpy())
+            self.frames.fill(items[k].ready, items[k].k, host[items[k].row].numpy())
         well = [k for k in range(len(items)) if k not in failed]
         return [items[k] for k in well], made.frames[torch.tensor(well, dtype=torch.int64)]
 
@@ -145,7 +152,9 @@ def reader_for(reading: Reading, source: Source, device: torch.device) -> str:
 
 
 def _windows(items: list[Waiting]) -> Windows:
-    return windows_of([item.ready.view for item in items])
+    parts = [item.ready.windows.take(np.array([item.k])) for item in items]
+    return Windows(*(np.concatenate([getattr(part, name) for part in parts])
+                     for name in ("box", "resized", "offset")))  # fmt: skip
 
 
 def _threads() -> int:

@@ -1,0 +1,269 @@
+"""From rows to batches: the four steps that every batch takes, and what carries them out.
+
+1. rows: the samples of one batch, or several, become a plan.
+2. frames: their images are read, cut and resized as the plan says.
+3. stages: the policy's stages of Kornia run on the frames.
+4. engine: one pass makes the images that come out; labels become targets.
+
+`BatchWork` takes these steps; an `Executor` says where: `executor.cpu` in the threads that run the
+tasks, `executor.device` on a device, `executor.workers` on frames that worker processes have made.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Generic, Protocol, TypeVar, overload
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from augfeed.batch import Batch
+from augfeed.costs import Costs
+from augfeed.plan import Plan, Rows, draw_plan
+from augfeed.plan.rows import joined
+from augfeed.policy import Policy
+from augfeed.read.unread import Taken
+from augfeed.read.whole import Waiting
+from augfeed.targets import AnyTargets
+
+Indices = NDArray[np.int64]
+Task = Callable[[], None]
+Labeller = Callable[[Plan, Taken], AnyTargets]
+
+
+class BatchRequest(Protocol):
+    """A batch that is asked for: its rows, its number in the epoch, and what keys its draws."""
+
+    @property
+    def rows(self) -> Rows:
+        """The samples."""
+        ...
+
+    @property
+    def step(self) -> int:
+        """The number of the batch in its epoch."""
+        ...
+
+    @property
+    def epoch(self) -> int:
+        """The epoch."""
+        ...
+
+    @property
+    def seed(self) -> int:
+        """The seed."""
+        ...
+
+
+R = TypeVar("R", bound=BatchRequest)
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """Batches whose plan is drawn, as one: their rows, and how many come out in each batch."""
+
+    plan: Plan
+    rows: Rows
+    counts: list[int]
+    taken: Taken
+    label: Labeller
+
+    def targets(self) -> AnyTargets:
+        """Return the targets of all batches, on the host."""
+        return self.label(self.plan, self.taken)
+
+    @property
+    def parts(self) -> list[slice]:
+        """The rows of each batch."""
+        ends = np.cumsum([0, *self.counts]).tolist()
+        return [slice(*ends[k : k + 2]) for k in range(len(self.counts))]
+
+
+@dataclass(frozen=True, slots=True)
+class FrameSet:
+    """Images for the engine, and the rows of the batch that it makes of them.
+
+    `images` `[N, h, w, C]` are frames of `rows` of the plan (None: of all, in their order), or a
+    whole data set of which `offsets` says where to cut. `places[row]` is the image of a row of the
+    plan (None: the one of the same number). `written` are the rows of the batch that come of them.
+    `waiting` are frames that the device is yet to make.
+    """
+
+    images: torch.Tensor
+    written: Indices
+    rows: Indices | None = None
+    places: Indices | None = None
+    offsets: NDArray[np.int32] | None = None
+    waiting: list[Waiting] = field(default_factory=list)
+
+
+class FrameReader(Protocol):
+    """Makes the frames of one plan, some rows at a time, in any thread and order."""
+
+    @property
+    def parts(self) -> Sequence[Indices]:
+        """The rows of each task."""
+        ...
+
+    def read(self, part: Indices) -> FrameSet | None:
+        """Return what is ready for the engine once these rows are read; None if nothing is."""
+        ...
+
+
+class EngineRun(Protocol):
+    """Makes the images of one plan of its frames, and gives them out."""
+
+    def queue(self, work: Task) -> None:
+        """Run the stages and the engine where the images are made."""
+        ...
+
+    def load(self, frames: FrameSet) -> torch.Tensor:
+        """Return the images of a frame set where the engine runs."""
+        ...
+
+    def apply(self, frames: FrameSet, images: torch.Tensor) -> None:
+        """Run the engine on the images of a frame set, which stages may have changed."""
+        ...
+
+    def take(self, k: int) -> tuple[torch.Tensor, AnyTargets]:
+        """Return images and targets of batch `k` of the plan, for the current stream."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """One plan that is carried out."""
+
+    frames: FrameReader
+    engine: EngineRun
+
+
+class Executor(Protocol):
+    """Says where plans are carried out: `executor.cpu`, `executor.device`, `executor.workers`."""
+
+    def start(self, planned: Planned) -> Execution:
+        """Return what makes the frames of a plan, and what makes images of them."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Driver:
+    """What batches have in common that are made in one way; `size` is (height, width) of an image.
+
+    `skip` leaves samples out that could not be read.
+    """
+
+    executor: Executor
+    policy: Policy
+    size: tuple[int, int]
+    label: Labeller
+    costs: Costs
+    skip: bool = False
+
+
+class BatchWork(Generic[R]):
+    """Batches that are made as one: `tasks` run in any thread and order, then `finish`."""
+
+    def __init__(self, driver: Driver, requests: Sequence[R], *, at_once: bool = False) -> None:
+        """Draw the plan now; `at_once` leaves that to the one task that does everything then."""
+        self.driver, self.requests, self._at_once = driver, requests, at_once
+        if not at_once:
+            self._begin()
+
+    @property
+    def tasks(self) -> Sequence[Task]:
+        """What may run side by side."""
+        if self._at_once:
+            return [self._run_all]
+        return [partial(self._run, part) for part in self._execution.frames.parts]
+
+    def run(self) -> "BatchGroup[R]":
+        """Return the batches, made in this thread."""
+        for task in self.tasks:
+            task()
+        return self.finish()
+
+    def finish(self) -> "BatchGroup[R]":
+        """Return the batches, once all tasks have run."""
+        return BatchGroup(self.driver, self.requests, self._planned, self._execution.engine)
+
+    def _run_all(self) -> None:
+        self._begin()
+        for part in self._execution.frames.parts:
+            self._run(part)
+
+    # The four steps
+
+    def _begin(self) -> None:
+        rows = joined([request.rows for request in self.requests])
+        driver, first = self.driver, self.requests[0]
+        plan = draw_plan(driver.policy, rows, seed=first.seed, epoch=first.epoch, size=driver.size)
+        counts = [request.rows.count for request in self.requests]
+        self._planned = Planned(plan, rows, counts, Taken.of(plan.ids), driver.label)
+        self._execution = driver.executor.start(self._planned)
+
+    def _run(self, part: Indices) -> None:
+        frames = self._execution.frames.read(part)
+        if frames is not None:
+            self._execution.engine.queue(partial(self._augment, frames))
+
+    def _augment(self, frames: FrameSet) -> None:
+        engine, plan = self._execution.engine, self._planned.plan
+        images = engine.load(frames)
+        with self.driver.costs.of("augment", len(frames.written)):
+            engine.apply(frames, staged(plan, images, frames.rows))
+
+
+@dataclass(frozen=True, slots=True)
+class BatchGroup(Generic[R]):
+    """Batches that were made as one; on a device they may still be in the making."""
+
+    driver: Driver
+    requests: Sequence[R]
+    planned: Planned
+    engine: EngineRun
+
+    def __len__(self) -> int:
+        return len(self.requests)
+
+    def take(self, k: int) -> Batch:
+        """Return batch `k`, which the stream that is current now waits for."""
+        images, targets = self.engine.take(k)
+        planned, request = self.planned, self.requests[k]
+        plan, taken = planned.plan, planned.taken
+        if len(self.requests) > 1:
+            drawn = partial(draw_plan, plan.policy, request.rows, seed=plan.seed,
+                            epoch=plan.epoch, size=plan.size)  # fmt: skip
+            ids = torch.from_numpy(taken.ids[planned.parts[k]].copy())
+            return Batch(images, targets, ids, plan.epoch, request.step, drawn)
+        ids, unread = torch.from_numpy(taken.ids[: plan.count]), taken.unread[: plan.count]
+        if self.driver.skip and unread.any():
+            left = torch.from_numpy(np.flatnonzero(~unread))
+            there = onto(left, images.device)
+            images, ids = images[there], ids[left]
+            targets = None if targets is None else targets[there]
+        return Batch(images, targets, ids, plan.epoch, request.step, plan)
+
+
+def staged(plan: Plan, frames: torch.Tensor, rows: Indices | None = None) -> torch.Tensor:
+    """Return frames `[M, H, W, C]` of some rows (None: of all) after the policy's stages of Kornia;
+    the frames themselves if it has none."""
+    if not plan.policy.stages:
+        return frames
+    from augfeed.stages import run_stages
+
+    return run_stages(plan, frames, rows)
+
+
+@overload
+def onto(targets: torch.Tensor, device: torch.device) -> torch.Tensor: ...
+@overload
+def onto(targets: AnyTargets, device: torch.device) -> AnyTargets: ...
+def onto(targets: AnyTargets, device: torch.device) -> AnyTargets:
+    """Return targets on a device; to a GPU they go through page-locked memory, so nothing waits."""
+    if targets is None or device.type == "cpu":
+        return targets
+    if device.type == "cuda":
+        targets = targets.pin_memory()
+    return targets.to(device, non_blocking=True)

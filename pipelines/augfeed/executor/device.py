@@ -1,0 +1,261 @@
+"""Batches by an engine of any device: frames or row numbers and a plan go there, ahead of time, on
+a stream aside."""
+
+import threading
+from typing import Any
+
+import numpy as np
+import torch
+
+from augfeed.engines import Engine, Output, Place, engine_for, indexed
+from augfeed.errors import InputError
+from augfeed.executor import Execution, FrameReader, FrameSet, Indices, Planned, Task, onto
+from augfeed.executor.cpu import READ_ROWS
+from augfeed.executor.inputs import BatchInputs
+from augfeed.memory import writable
+from augfeed.prefetch import Aside
+from augfeed.read.whole import Waiting
+from augfeed.targets import AnyTargets
+
+SHARE = 0.25  # of a GPU's free memory that a data set may take without being told to
+
+# Of small batches that a device makes as one: rows, bytes, and the part of a GPU's memory if that
+# is more.
+DEVICE_ROWS, DEVICE_BYTES, DEVICE_SHARE = 8192, 64 << 20, 512
+
+
+class DeviceHandle:
+    """A device with its engine and a stream aside, all of which are first touched when asked for.
+
+    A copy, in another process too, uses the device anew.
+    """
+
+    def __init__(self, place: Place) -> None:
+        """Touch nothing yet."""
+        self.place = place
+        self._lock = threading.Lock()
+        self._device: torch.device | None = None
+        self._aside: Aside | None = None
+        self._engine: Engine | None = None
+
+    def __reduce__(self) -> tuple[type["DeviceHandle"], tuple[Place]]:
+        return DeviceHandle, (self.place,)
+
+    @property
+    def on_cpu_alone(self) -> bool:
+        """Whether the engine is that for CPUs, whose images are made where the frames are."""
+        return self.place.engine_name == "cpu"
+
+    @property
+    def device(self) -> torch.device:
+        """The device with its number; found out when it is first asked for, by the caller."""
+        with self._lock:
+            self._device = self._device or indexed(self.place.known)
+            return self._device
+
+    @property
+    def engine(self) -> Engine:
+        """The engine; made when it is first asked for, so that building touches no device."""
+        if self._engine is None:
+            self._engine = engine_for(self.device, self.place.engine)
+        return self._engine
+
+    @property
+    def aside(self) -> Aside:
+        """The stream that batches are made on."""
+        device = self.device
+        with self._lock:
+            self._aside = self._aside or Aside(device)
+            return self._aside
+
+
+class DeviceExecutor:
+    """Carries plans out on a device; a data set in its memory is copied there once."""
+
+    def __init__(self, inputs: BatchInputs, place: Place) -> None:
+        """Touch nothing yet; raise `InputError` for a data set that cannot be resident."""
+        if place.resident and inputs.pictures is None:
+            raise InputError(
+                "resident=True is for pictures in memory that the policy does not resize, and "
+                f"{inputs.source!r} under this policy is not that: use resident=None"
+            )
+        self.inputs, self.place, self.handle = inputs, place, DeviceHandle(place)
+        self._lock = threading.Lock()
+        self._asked = False
+        self._pictures: torch.Tensor | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A copy, in another process too, copies the data set anew.
+        return {**self.__dict__, "_lock": None, "_asked": False, "_pictures": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._lock = threading.Lock()
+
+    @property
+    def engine(self) -> Engine:
+        """The engine; made when it is first asked for."""
+        return self.handle.engine
+
+    @property
+    def resident(self) -> bool:
+        """Whether the data set lies in the memory of the device; may copy it there."""
+        return self.pictures is not None
+
+    def together(self, count: int, each: int) -> int:
+        """Return how many batches of `count` images of `each` bytes are best made as one."""
+        device, most = self.handle.device, DEVICE_BYTES
+        if device.type == "cuda":
+            memory = torch.cuda.get_device_properties(device).total_memory
+            most = max(most, memory // DEVICE_SHARE)
+        return max(1, min(DEVICE_ROWS, most // each) // max(1, count))
+
+    @property
+    def pictures(self) -> torch.Tensor | None:
+        """The pictures of the whole data set on the device, None if they do not lie there."""
+        device = self.handle.device
+        with self._lock:
+            if not self._asked:
+                self._pictures = self._moved_in(device)
+                self._asked = True
+            return self._pictures
+
+    def _moved_in(self, device: torch.device) -> torch.Tensor | None:
+        pictures = self.inputs.pictures
+        if pictures is None or self.place.resident is False:
+            return None
+        if device.type == "cuda":
+            free = _free(device)
+            if self.place.resident is None and pictures.nbytes > SHARE * free:
+                return None
+            if pictures.nbytes > free:
+                raise InputError(
+                    f"resident=True needs {pictures.nbytes:,} bytes for the data set and "
+                    f"{str(device)!r} has {free:,} free: use resident=False"
+                )
+        elif not self.place.resident:
+            return None
+        return torch.from_numpy(writable(pictures)).to(device)
+
+    def start(self, planned: Planned) -> Execution:
+        """Return what makes the frames of a plan, and what makes images of them."""
+        frames: FrameReader
+        if (pictures := self.pictures) is not None:
+            frames = ResidentFrames(self.inputs, planned, pictures)
+        else:
+            frames = BufferedFrames(self.inputs, planned, pinned=self.place.known.type == "cuda")
+        return Execution(frames, DeviceRun(self.handle, planned, self.inputs.output, self.inputs))
+
+
+class ResidentFrames:
+    """Pictures in the memory of the device, of which a plan names rows."""
+
+    def __init__(self, inputs: BatchInputs, planned: Planned, pictures: torch.Tensor) -> None:
+        """Take all pictures `[N, h, w, C]`; there is one task."""
+        self.inputs, self.planned, self.pictures = inputs, planned, pictures
+        self.parts = [np.arange(planned.rows.count)]
+
+    def read(self, part: Indices) -> FrameSet:
+        """Return the pictures, and which of them the rows are."""
+        places = self.inputs.places(self.planned.taken)
+        return FrameSet(
+            self.pictures, part, places=places, offsets=self.inputs.offsets(self.planned.plan)
+        )
+
+
+class BufferedFrames:
+    """Frames that are read by parts into memory of the host, from where they go to the device."""
+
+    def __init__(self, inputs: BatchInputs, planned: Planned, *, pinned: bool) -> None:
+        """Take memory for the frames; nothing is read yet."""
+        self.inputs, self.planned = inputs, planned
+        count = len(planned.plan.ids)
+        self.parts = np.array_split(np.arange(count), max(1, -(-count // READ_ROWS)))
+        self._buffer = inputs.buffer(planned.plan, pinned=pinned)
+        self._left, self._waiting = _Countdown(len(self.parts)), list[Waiting]()
+
+    def read(self, part: Indices) -> FrameSet | None:
+        """Read some rows; the task that ends last gets the frames of all."""
+        plan, inputs = self.planned.plan, self.inputs
+        if len(part):
+            self._waiting.extend(inputs.fill(plan, part, self.planned.taken, self._buffer))
+        if not self._left.ended():
+            return None
+        return FrameSet(
+            self._buffer, np.arange(plan.count), offsets=inputs.offsets(plan), waiting=self._waiting
+        )
+
+
+class DeviceRun:
+    """Images of a plan by the engine of a device, on a stream aside.
+
+    They are queued beside whatever runs there; the current stream of who takes a batch waits for
+    them, the host does not.
+    """
+
+    def __init__(
+        self, handle: DeviceHandle, planned: Planned, output: Output,
+        inputs: BatchInputs | None = None,
+    ) -> None:  # fmt: skip
+        """Queue nothing yet; `inputs` know of frames that the device is to decode."""
+        self.handle, self.planned, self.output, self.inputs = handle, planned, output, inputs
+        self._made: tuple[torch.Tensor, AnyTargets] | None = None
+        self._event: torch.cuda.Event | None = None
+        self._taken: set[int] = set()  # streams that wait for it already
+
+    def queue(self, work: Task) -> None:
+        """Do it on the stream aside."""
+        _, self._event = self.handle.aside.run(work)
+
+    def load(self, frames: FrameSet) -> torch.Tensor:
+        """Return the images of a frame set on the device."""
+        if frames.images.is_cuda:  # they were made on another stream
+            frames.images.record_stream(torch.cuda.current_stream(frames.images.device))
+        if frames.waiting and self.inputs is not None:
+            return self.inputs.load(frames.waiting, frames.images, self.handle.device)
+        return frames.images.to(self.handle.device, non_blocking=True)
+
+    def apply(self, frames: FrameSet, images: torch.Tensor) -> None:
+        """Queue the engine on images of a frame set, and the targets behind it."""
+        made = self.handle.engine.apply(
+            self.planned.plan, images, places=frames.places, offsets=frames.offsets,
+            output=self.output,
+        )  # fmt: skip
+        self._made = made, onto(self.planned.targets(), self.handle.device)
+
+    def take(self, k: int) -> tuple[torch.Tensor, AnyTargets]:
+        """Return images and targets of one batch, for the current stream."""
+        assert self._made is not None
+        self._hand_over()
+        images, targets = self._made
+        if len(self.planned.counts) == 1:
+            return images, targets
+        part = self.planned.parts[k]
+        return images[part], None if targets is None else targets[part]
+
+    def _hand_over(self) -> None:
+        # A stream waits, and is noted in what it is given, once.
+        if self._event is None:
+            return
+        stream = torch.cuda.current_stream(self.handle.device).cuda_stream
+        if stream not in self._taken:
+            self._taken.add(stream)
+            self.handle.aside.take((self._made, self._event))
+
+
+def _free(device: torch.device) -> int:
+    # What the driver has, and what torch holds without using it.
+    held = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return int(torch.cuda.mem_get_info(device)[0] + held)
+
+
+class _Countdown:
+    # Tells the last of some tasks that it is the last.
+
+    def __init__(self, count: int) -> None:
+        self._left, self._lock = count, threading.Lock()
+
+    def ended(self) -> bool:
+        with self._lock:
+            self._left -= 1
+            return self._left == 0

@@ -1,0 +1,96 @@
+"""What batches are made of: a source, its frames, and its pictures where an engine cuts them."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from augfeed.costs import Costs
+from augfeed.engines import Output, check_places
+from augfeed.executor import Indices
+from augfeed.memory import Memory, writable
+from augfeed.plan import Plan
+from augfeed.plan.fixed import Fixed
+from augfeed.read.arrays import ArraySource
+from augfeed.read.frames import Frames
+from augfeed.read.sources import Source
+from augfeed.read.unread import Taken
+from augfeed.read.whole import Waiting, WholeFrames
+
+
+@dataclass(slots=True)
+class BatchInputs:
+    """What batches are made of: a source, and how its pictures are cut and given out.
+
+    `pictures` are those of an array source that an engine can cut by itself, else None. `whole` is
+    None where the host makes all frames.
+    """
+
+    source: Source
+    fixed: Fixed
+    output: Output
+    pictures: NDArray[Any] | None
+    frames: Frames
+    whole: WholeFrames | None
+    memory: Memory
+    costs: Costs
+
+    def offsets(self, plan: Plan) -> NDArray[np.int32] | None:
+        """Return where an engine is to cut; None for frames, which are cut already."""
+        if self.pictures is None or self.source.sizes is None:
+            return None
+        return plan.window.at(*self.source.sizes).offset
+
+    def places(self, taken: Taken) -> Indices:
+        """Return the rows of `pictures` that hold some samples."""
+        assert isinstance(self.source, ArraySource)
+        return self.source.rows(taken.ids)
+
+    def read(self, plan: Plan, rows: Indices, taken: Taken) -> NDArray[Any]:
+        """Return the frames of some rows of a plan."""
+        with self.costs.of("read", len(rows)):
+            if self.whole is not None:
+                return self.whole.read(plan, rows, taken, self.memory)
+            return self.frames.read(plan, rows, taken)
+
+    def buffer(self, plan: Plan, *, pinned: bool) -> torch.Tensor:
+        """Return uninitialised memory for what `fill` makes of all rows of a plan."""
+        if self.pictures is not None:
+            shape, dtype = self.pictures.shape[1:], self.pictures.dtype
+        else:
+            shape = (*plan.size, self.fixed.channels)
+            floats = isinstance(self.source, ArraySource) and self.source.images.dtype != np.uint8
+            dtype = np.dtype(np.float32 if floats else np.uint8)
+        element = torch.uint8 if dtype == np.uint8 else torch.float32
+        return torch.empty((len(plan.ids), *shape), dtype=element, pin_memory=pinned)
+
+    def fill(self, plan: Plan, part: Indices, taken: Taken, buffer: torch.Tensor) -> list[Waiting]:
+        """Write consecutive rows of a plan to their places in `buffer`: frames, or pictures that
+        the engine cuts. Return those that are left for the device."""
+        out = buffer[part[0] : part[-1] + 1].numpy()
+        if self.pictures is not None:
+            places = self.places(taken)[part]
+            check_places(places, len(self.pictures))
+            # Checked above: "raise" would go through a copy of all that is taken.
+            np.take(self.pictures, places, axis=0, out=out, mode="clip")
+            return []
+        with self.costs.of("read", len(part)):
+            if self.whole is not None:
+                return self.whole.prepare(plan, part, taken, out, int(part[0]))
+            self.frames.read(plan, part, taken, out)
+            return []
+
+    def load(self, waiting: list[Waiting], buffer: torch.Tensor, device: torch.device
+             ) -> torch.Tensor:  # fmt: skip
+        """Return what `fill` wrote to `buffer`, and what it left, on a device."""
+        if waiting and self.whole is not None:
+            with self.costs.of("read", 0):
+                buffer = self.whole.join(waiting, buffer)
+        return buffer.to(device, non_blocking=True)
+
+    def images(self) -> torch.Tensor:
+        """Return `pictures` as a tensor of the same memory, which nothing may write to."""
+        assert self.pictures is not None
+        return torch.from_numpy(writable(self.pictures))

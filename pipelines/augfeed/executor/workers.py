@@ -1,0 +1,51 @@
+"""Batches of frames that worker processes have made: on the CPU, or on a device."""
+
+import math
+
+import numpy as np
+import torch
+
+from augfeed.engines import Output
+from augfeed.executor import Execution, FrameSet, Indices, Planned
+from augfeed.executor.cpu import CpuRun
+from augfeed.executor.device import DeviceHandle, DeviceRun
+from augfeed.memory import Memory
+from augfeed.plan.fixed import Fixed
+
+SPREAD = 16 << 20  # bytes of a batch from which on several threads are worth their while
+
+
+class WorkerExecutor:
+    """Carries out the plan of one batch whose frames have come from a worker process."""
+
+    def __init__(
+        self, frames: torch.Tensor, device: DeviceHandle, output: Output, memory: Memory
+    ) -> None:
+        """Take frames `[M, H, W, C]` of all rows of the plan, on the host."""
+        self.frames, self.device = frames, device
+        self.output, self.memory = output, memory
+
+    def start(self, planned: Planned) -> Execution:
+        """Return what gives out the frames, and what makes images of them."""
+        frames = FetchedFrames(self.frames, planned)
+        if not self.device.on_cpu_alone:
+            return Execution(frames, DeviceRun(self.device, planned, self.output))
+        plan, channels = planned.plan, self.frames.shape[3]
+        size = plan.count * channels * math.prod(plan.size) * self.output.dtype.itemsize
+        threads = torch.get_num_threads() if size >= SPREAD else 1
+        fixed = Fixed.of(plan.policy, channels)
+        run = CpuRun(planned, fixed, self.output, self.memory, threads=threads)
+        return Execution(frames, run)
+
+
+class FetchedFrames:
+    """Frames of all rows of a plan, which are there."""
+
+    def __init__(self, frames: torch.Tensor, planned: Planned) -> None:
+        """Take the frames; there is one task."""
+        self.frames = frames
+        self.parts = [np.arange(planned.rows.count)]
+
+    def read(self, part: Indices) -> FrameSet:
+        """Return all frames."""
+        return FrameSet(self.frames, part)

@@ -1,0 +1,191 @@
+"""The general lane: torch's own workers fetch and cut, this process augments on the device."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader as TorchLoader
+from torch.utils.data import IterableDataset, Sampler
+
+from augfeed.batch import Batch
+from augfeed.costs import Costs
+from augfeed.errors import InputTypeError
+from augfeed.executor import BatchWork, Driver
+from augfeed.executor.device import DeviceHandle
+from augfeed.executor.workers import WorkerExecutor
+from augfeed.feed.fetch import (
+    Fetched,
+    Fetching,
+    Gather,
+    Recipe,
+    Streaming,
+    WorkerStart,
+    as_is,
+    cut,
+)
+from augfeed.feed.lanes import Given, Making, PassRequest
+from augfeed.feed.samples import moved, put, take
+from augfeed.feed.spatial import Still
+from augfeed.feed.tickets import Ticket
+from augfeed.labels import Flags, check_declared
+from augfeed.memory import Memory
+from augfeed.pipeline import Form
+from augfeed.plan import Plan, Rows
+from augfeed.policy import LabelSmoothing, Policy
+from augfeed.read.sources import Source
+from augfeed.read.unread import Taken
+from augfeed.targets import AnyTargets, make_targets, softens
+
+
+class GeneralLane:
+    """Torch's own workers fetch, cut and collate; the main process augments on the device."""
+
+    name = "general"
+
+    def __init__(self, making: Making, recipe: Recipe, reason: str) -> None:
+        """Check what can be known without a sample."""
+        making.check()
+        self.making, self.recipe, self.reason = making, recipe, reason
+        self.costs, self._memory = Costs(), Memory()
+        self._inner: TorchLoader[Any] | None = None
+        self._desk, self._warmed = _Desk(), False
+        self._device = DeviceHandle(making.place)
+        self._flags = Flags()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_inner": None, "_desk": _Desk()}
+
+    @property
+    def source(self) -> Source | None:
+        """None: workers read the data set."""
+        return None
+
+    @property
+    def ended(self) -> Callable[[int], None] | None:
+        """None: nothing is left to say."""
+        return None
+
+    def open(self, loader: TorchLoader[Any], asked: PassRequest) -> "Workers":
+        """Return the batches of the tickets of a pass."""
+        key = asked.key
+        if loader.num_workers:
+            self._warm()
+        self._desk.tickets = asked.tickets
+        inner = self._inner if loader._iterator is not None else None
+        iterable = isinstance(loader.dataset, IterableDataset)
+        if inner is None or (iterable and self._desk.key != key):
+            inner = self._build(loader, asked)
+        self._desk.key = (key[0], key[1] + 1)  # what workers that live on will count to
+        self._inner = inner if loader.persistent_workers else None
+        # Samples without a number are fetched again, to be left out.
+        skipped = asked.position if iterable else 0
+        return Workers(iter(inner), self._finish, skipped)
+
+    def _warm(self) -> None:
+        # What is compiled, or loaded, here is there in every worker that is forked.
+        if not self._warmed:
+            size = self.making.policy.size((32, 32))
+            rows = Rows.of(np.zeros(1, np.int64))
+            ticket = Ticket(0, 0, 0, None, rows, 1)
+            cut([np.zeros((*size, 3), np.uint8)], ticket, self.making.policy)
+            self._warmed = True
+
+    def _build(self, loader: TorchLoader[Any], asked: PassRequest) -> TorchLoader[Any]:
+        device = self.making.place.known
+        shared: dict[str, Any] = {
+            name: getattr(loader, name)
+            for name in ("num_workers", "timeout", "multiprocessing_context", "generator",
+                         "prefetch_factor", "persistent_workers", "in_order")
+        }  # fmt: skip
+        shared["pin_memory"] = loader.pin_memory and device.type != "cpu"
+        shared["worker_init_fn"] = WorkerStart(loader.worker_init_fn)
+        if isinstance(loader.dataset, IterableDataset):
+            gather = Gather(self.recipe, *asked.key, rank=asked.rank)
+            return TorchLoader(
+                Streaming(loader.dataset), batch_size=loader.batch_size, collate_fn=gather,
+                drop_last=loader.drop_last, **shared,
+            )  # fmt: skip
+        fetching = Fetching(loader.dataset, self.recipe, collated=loader._auto_collation)
+        return TorchLoader(
+            fetching, batch_size=None, sampler=self._desk, collate_fn=as_is, **shared
+        )
+
+    def _finish(self, fetched: Fetched) -> Given:
+        ticket, where = fetched.ticket, fetched.where
+        made = self._augmented(fetched)
+        images, targets = made.images, made.targets
+        batch = moved(fetched.batch, images.device)
+        if targets is not None and where.label is not None:
+            one = targets[0] if ticket.single and isinstance(targets, torch.Tensor) else targets
+            batch = put(batch, where.label, one)
+        elif where.label is not None:
+            targets = take(batch, where.label)
+            check_declared(targets, self.making.num_classes)
+        batch = put(batch, where.image, images[0] if ticket.single else images)
+        ids = made.ids
+        if ticket.end < 0:  # samples of an iterable data set have all bits of an id
+            ids = torch.from_numpy(ticket.rows.ids[: ticket.rows.count].copy())
+        self.costs.add("fetch", fetched.seconds, len(ticket.rows))
+        return Given(batch, replace(made, targets=targets, ids=ids), ticket)
+
+    def _augmented(self, fetched: Fetched) -> Batch:
+        making, frames = self.making, fetched.frames
+        if self._device.place != making.place:  # Accelerate has been told of another one
+            self._device = DeviceHandle(making.place)
+        executor = WorkerExecutor(frames, self._device, making.output, self._memory)
+        size = (frames.shape[1], frames.shape[2])
+        label = partial(self._targets, fetched)
+        driver = Driver(executor, making.policy, size, label, self.costs)
+        return BatchWork(driver, [fetched.ticket]).run().take(0)
+
+    def _targets(self, fetched: Fetched, plan: Plan, taken: Taken) -> AnyTargets:
+        making, labels = self.making, fetched.labels
+        told, smoothing = making.told_classes, plan.policy.find(LabelSmoothing)
+        # Elsewhere it makes no difference for how many classes flags stand.
+        matters = making.form == "sparse" or (smoothing is not None and smoothing.epsilon > 0)
+        return make_targets(
+            labels, plan, num_classes=told if making.num_classes is None else making.num_classes,
+            form=making.form, several=self._flags.see(labels) if matters else None,
+        )  # fmt: skip
+
+
+class _Desk(Sampler[Ticket]):
+    """Hands the tickets of the current pass to torch's loader."""
+
+    def __init__(self) -> None:
+        self.tickets: Callable[[], Iterator[Ticket]] | None = None
+        self.key = (0, 0)
+
+    def __iter__(self) -> Iterator[Ticket]:
+        assert self.tickets is not None
+        return self.tickets()
+
+
+class Workers:
+    """Batches from torch's iterator, whose members (`_workers`, ...) it shows as its own."""
+
+    def __init__(self, inner: Any, finish: Callable[[Fetched], Given], skipped: int) -> None:
+        """Take torch's iterator, what makes batches of what it fetches, and how many to skip."""
+        self.inner, self._finish, self._skipped = inner, finish, skipped
+
+    def __iter__(self) -> "Workers":
+        return self
+
+    def __next__(self) -> Given:
+        while self._skipped:
+            self._skipped -= 1
+            next(self.inner)
+        return self._finish(next(self.inner))
+
+
+def recipe_for(
+    policy: Policy, collate: Any, keys: tuple[Any, Any], form: Form, *, passive: Any = None
+) -> Recipe:
+    """Return what workers need to know."""
+    if collate is not None and not callable(collate):
+        raise InputTypeError(f"collate_fn={collate!r} is no function: give one, or None")
+    labelled = softens(policy) or form != "auto"
+    return Recipe(policy, collate, *keys, labelled, Still.under(policy, passive))

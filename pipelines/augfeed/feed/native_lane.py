@@ -1,0 +1,141 @@
+"""The native lane: threads of this process read and augment; there are no worker processes."""
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from itertools import islice
+from typing import Any
+
+from torch.utils.data import DataLoader as TorchLoader
+
+from augfeed.batch import Batch
+from augfeed.costs import Costs
+from augfeed.errors import ReadError
+from augfeed.executor import BatchGroup
+from augfeed.feed.lanes import Given, Making, PassRequest
+from augfeed.feed.shuffle import foreseen
+from augfeed.feed.tickets import Ticket
+from augfeed.pipeline import Pipeline
+from augfeed.prefetch import Prefetcher
+from augfeed.read.datasets import Recognised
+from augfeed.read.sources import Source
+from augfeed.read.unread import LOG
+
+GROUPS_AHEAD = 4  # of batches made together, which take a device's memory meanwhile
+
+
+class NativeLane:
+    """Our own threads read and augment; no worker processes."""
+
+    name = "native"
+
+    def __init__(self, making: Making, recognised: Recognised, reason: str) -> None:
+        """Build the pipeline, which checks that policy, data and output fit each other."""
+        self.recognised, self.reason = recognised, reason
+        self.making, self.pipeline = making, self._build(making, recognised)
+
+    @property
+    def costs(self) -> Costs:
+        """What the stages took so far."""
+        return self.pipeline.costs
+
+    @staticmethod
+    def _build(making: Making, recognised: Recognised) -> Pipeline:
+        pipeline = Pipeline(
+            recognised.source, making.policy, output=making.output, targets=making.form,
+            place=making.place, reading=making.reading,
+        )  # fmt: skip
+        pipeline.declare(making.num_classes)
+        return pipeline
+
+    @property
+    def source(self) -> Source:
+        """The data set."""
+        return self.recognised.source
+
+    @property
+    def ended(self) -> Callable[[int], None]:
+        """What says, at the end of an epoch, what could not be read in it."""
+        return self._report
+
+    def open(self, loader: TorchLoader[Any], asked: PassRequest) -> "Threads":
+        """Return the batches of the tickets of a pass."""
+        if self.pipeline.device != self.making.place.known:
+            self.pipeline = self._build(self.making, self.recognised)
+        pipeline, threads = self.pipeline, loader.num_workers
+        pipeline.begin()
+        pipeline.log.begin(asked.key[1])
+        each = max(1, threads) if pipeline.whole_batches else 1
+        ahead = (loader.prefetch_factor or 2) * each
+        # On a CPU as torch does: without threads no batch is begun before it is asked for, and of a
+        # sampler of the user's no more is read ahead than `prefetch_factor` says.
+        ahead_at_will = pipeline.engine_name != "cpu" or (
+            threads > 0 and foreseen(loader.batch_sampler)
+        )
+        grouped = pipeline.together(1) > 1 and ahead_at_will
+        if grouped:
+            ahead = min(ahead, max(GROUPS_AHEAD, threads + 1))
+        works = map(pipeline.works_of, self._together(asked.tickets(), grouped=grouped))
+        prefetcher = Prefetcher(works, threads=threads, ahead=ahead)
+        return Threads(prefetcher, self._output, alone=asked.world == 1)
+
+    def _report(self, epoch: int) -> None:
+        skipped = self.making.reading.on_error == "skip"
+        if report := self.pipeline.log.report(epoch, skipped=skipped):
+            LOG.warning(report)
+
+    def _together(self, tickets: Iterator[Ticket], *, grouped: bool) -> Iterator[list[Ticket]]:
+        # Batches that are made as one: of any number but one only for a data set in memory.
+        for ticket in tickets:
+            group, error = [ticket], None
+            others = self.pipeline.together(ticket.rows.count) - 1 if grouped else 0
+            try:
+                for other in islice(tickets, others):
+                    group.append(other)
+            except Exception as caught:  # of a sampler: the batches before it come first
+                error = caught
+            yield group
+            if error is not None:
+                raise error
+
+    def _output(self, batch: Batch) -> Any:
+        # In the form of the data set's own samples.
+        parts = [batch.images, batch.targets]
+        keys = self.recognised.keys
+        if keys is None:
+            return parts
+        if keys[1] is None:
+            del parts[1]
+        if issubclass(self.recognised.form, dict):
+            return dict(zip(keys, parts, strict=False))
+        return [parts[key] for key in sorted(range(len(parts)), key=lambda k: keys[k])]
+
+
+class Threads:
+    """Batches from our own threads."""
+
+    def __init__(
+        self, works: Prefetcher[BatchGroup[Ticket]], form: Callable[[Batch], Any], *, alone: bool
+    ) -> None:
+        """Take the prefetcher, whose pieces are one batch or more, and what brings a batch into the
+        form of the data set; `alone` without other ranks."""
+        self._works, self._form, self._alone = works, form, alone
+        self._left = deque[tuple[BatchGroup[Ticket], int]]()
+
+    def __iter__(self) -> "Threads":
+        return self
+
+    def __next__(self) -> Given:
+        while True:
+            if not self._left:
+                group = next(self._works)
+                self._left.extend((group, k) for k in range(len(group)))
+            group, k = self._left.popleft()
+            batch, ticket = group.take(k), group.requests[k]
+            if len(batch):
+                return Given(self._form(batch), batch, ticket)
+            if not self._alone:
+                # The other ranks have a batch here, and would wait for this one for ever.
+                raise ReadError(
+                    f"batch {ticket.step} has no picture that can be read, and on_error='skip' "
+                    "leaves nothing of it: use on_error='replace' with several ranks"
+                )
