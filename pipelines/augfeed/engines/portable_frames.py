@@ -50,7 +50,7 @@ def _equalized(values: Tensor, _: NDArray[np.float32]) -> Tensor:
     # As torchvision writes it: a histogram and a table for each plane.
     count, channels, height, width = values.shape
     planes = count * channels
-    levels = (values * 255.0 + 0.5).floor().clamp(0.0, 255.0).to(torch.int64)
+    levels = (values * 255.0 + 0.5).floor().nan_to_num(0.0).clamp(0.0, 255.0).to(torch.int64)
     levels = levels.view(planes, height * width)
     histogram = torch.zeros((planes, LEVELS), dtype=torch.int64, device=values.device)
     histogram.scatter_add_(1, levels, torch.ones_like(levels))

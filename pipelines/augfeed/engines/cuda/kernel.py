@@ -72,13 +72,14 @@ def _cast(v, out):
 @triton.jit(do_not_specialize=["factor", "shift"])
 def augment(
     words, images, frame_words, frames, table, offsets, out, height, width, source_height,
-    source_width, factor, shift, ROW: tl.constexpr, MIXING: tl.constexpr, PATCH: tl.constexpr, CUTOUT: tl.constexpr,
-    ERASED: tl.constexpr, ID: tl.constexpr, SIGMA: tl.constexpr, SALT: tl.constexpr,
-    WARP: tl.constexpr, COLOR: tl.constexpr, STEPPED: tl.constexpr, MADE: tl.constexpr,
-    C: tl.constexpr, PAD: tl.constexpr, FLIP: tl.constexpr, BORDER: tl.constexpr, PERSPECTIVE: tl.constexpr,
-    MEAN: tl.constexpr, MIX: tl.constexpr, ERASE: tl.constexpr, LAST: tl.constexpr,
-    VEC: tl.constexpr, ALIGNED: tl.constexpr, WIDE: tl.constexpr, LANES: tl.constexpr,
-    TILE: tl.constexpr, HELD: tl.constexpr, BLOCK: tl.constexpr, STEPS: tl.constexpr,
+    source_width, factor, shift, ROW: tl.constexpr, MIXING: tl.constexpr, PATCH: tl.constexpr,
+    CUTOUT: tl.constexpr, ERASED: tl.constexpr, ID: tl.constexpr, SIGMA: tl.constexpr,
+    SALT: tl.constexpr, WARP: tl.constexpr, COLOR: tl.constexpr, STEPPED: tl.constexpr,
+    MADE: tl.constexpr, C: tl.constexpr, PAD: tl.constexpr, FLIP: tl.constexpr,
+    BORDER: tl.constexpr, PERSPECTIVE: tl.constexpr, MEAN: tl.constexpr, MIX: tl.constexpr,
+    ERASE: tl.constexpr, LAST: tl.constexpr, VEC: tl.constexpr, ALIGNED: tl.constexpr,
+    WIDE: tl.constexpr, LANES: tl.constexpr, TILE: tl.constexpr, HELD: tl.constexpr,
+    BLOCK: tl.constexpr, STEPS: tl.constexpr,
 ):  # fmt: skip
     """Write rows of a plan to `out`, `[count, C, height, width]`, or channels last if `LAST`.
 

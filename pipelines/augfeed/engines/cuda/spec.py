@@ -161,7 +161,7 @@ def _spec(policy: Policy, size: tuple[int, int], form: Form, output: Output) -> 
         held=noises < 2,
         registers=_registers(
             mix=bool(mix), color=bool(color), warp=warp, lanes=lanes, noises=noises,
-            gray=channels == 1,
+            gray=channels == 1, made=bool(slots_of(policy)) and not form.framed,
         ),
         slots=slots_of(policy),
         reach=longest_reach(policy),
@@ -170,11 +170,14 @@ def _spec(policy: Policy, size: tuple[int, int], form: Form, output: Output) -> 
 
 
 def _registers(
-    *, mix: bool, color: bool, warp: bool, lanes: bool, noises: int, gray: bool
-) -> int | None:
+    *, mix: bool, color: bool, warp: bool, lanes: bool, noises: int, gray: bool,
+    made: bool,
+) -> int | None:  # fmt: skip
     # As few as let three, four or five programs into a multiprocessor without spilling; left alone,
     # ptxas takes more for two pictures with colours, and for sm_100 too few for a warp, or for two
     # grey pictures.
+    if made and not lanes:  # images of two sizes
+        return (184 if mix else 168) if warp else 128
     if lanes:
         return 168 if warp and mix and color and noises == 1 else None
     if not (warp or (mix and color)):
