@@ -22,6 +22,7 @@ PAPER = re.compile(r"(?<![\d/.])(\d{4}\.\d{4,5})(?!\d)")
 FAMILIES = {
     "resize": "Window",
     "kornia": "Kornia stages",
+    "equalize": "Whole frames",
     "horizontal_flip": "Geometry",
     "color_jitter": "Color",
     "mixup": "Mixing",

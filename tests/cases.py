@@ -19,6 +19,8 @@ from augfeed.policy import (
     ColorJitter,
     CutMix,
     Cutout,
+    Equalize,
+    GaussianBlur,
     GaussianNoise,
     Grayscale,
     HorizontalFlip,
@@ -120,6 +122,18 @@ CASES: dict[str, tuple[Any, ...]] = {
     "salt and pepper, some": (SaltAndPepper((0.0, 0.4), salt=0.2, p=0.6), STATISTICS),
     "salt everywhere": (SaltAndPepper(1.0, salt=1.0), STATISTICS),
     "all noise": (GaussianNoise(0.2), SaltAndPepper(0.2), Cutout(6), STATISTICS),
+    "equalize": (Equalize(1.0),),
+    "equalize, some": (Equalize(0.5), STATISTICS),
+    "blur": (GaussianBlur(5),),
+    "blur, some": (GaussianBlur((7, 3), (0.3, 3.0), p=0.5), STATISTICS),
+    "blur of one pixel": (GaussianBlur(1),),
+    "equalize and blur": (Equalize(0.6), GaussianBlur(3, 0.8, p=0.6)),
+    "frames, moved and mixed": (
+        Equalize(0.5), GaussianBlur((3, 5), p=0.5), *GEOMETRY, Border("reflect"), Mixup(0.4),
+    ),
+    "frames, recoloured": (
+        Equalize(0.5), GaussianBlur(3, p=0.5), HorizontalFlip(), JITTER, CutMix(), STATISTICS,
+    ),
     "whole chain": (
         HorizontalFlip(), Rotate(15), Perspective(0.3), Border("reflect"), JITTER, Grayscale(0.2),
         Invert(0.2), OneOf((Mixup(0.4), CutMix(1.0))), Cutout(6, p=0.5),
@@ -215,6 +229,8 @@ WARP = Tolerance(1e-6, "a source coordinate is rounded in proportion to the pict
 FAR = Tolerance(3e-5, "coordinates twenty times as far out are rounded twenty times as much")
 THRESHOLD = Tolerance(2e-3, "share of the values that may lie on the other side of a threshold "
                       "(posterize, solarize), which rounding can move them across")  # fmt: skip
+LEVEL = Tolerance(3 * 1.6**2 / 255, "a blurred byte may be rounded to the next level, which an "
+                  "inverse map stretches no further, and a jitter does by its factors")  # fmt: skip
 STORED = {
     torch.float32: Tolerance(0.0, "what is computed is stored"),
     torch.float16: Tolerance(2.0**-10, "rounded to 11 bits, relative; the neighbour at worst"),
@@ -238,8 +254,19 @@ def policy_of(operations: tuple[Any, ...], channels: int, *more: Any) -> Policy:
 
 def plan_of(policy: Policy, shape: Shape, *, seed: int = 5, epoch: int = 3) -> Plan:
     """Return the plan of samples 100, 101, ..., for a shape."""
+    policy = _fitting(policy, shape)
     rows = Rows.of(np.arange(100, 100 + shape.batch))
     return draw_plan(policy, rows, seed=seed, epoch=epoch, size=(shape.height, shape.width))
+
+
+def _fitting(policy: Policy, shape: Shape) -> Policy:
+    # A kernel may reach as far as an image is wide, and no farther.
+    blur = policy.find(GaussianBlur)
+    if blur is None or all(k <= 2 * side - 1 for k, side in zip(blur.sides, shape[1:3],
+                                                                strict=True)):  # fmt: skip
+        return policy
+    height, width = (min(k, 2 * side - 1) for k, side in zip(blur.sides, shape[1:3], strict=True))
+    return policy.with_(replace(blur, kernel_size=(width, height)))
 
 
 def pictures(shape: Shape, *, larger: tuple[int, int] = (0, 0)) -> torch.Tensor:
@@ -314,6 +341,8 @@ def threshold_step(plan: Plan) -> float:
     """Return what a value that crosses a threshold of the policy jumps by, in pixel space."""
     if plan.policy.find(Solarize):
         return 1.0
+    if plan.policy.find(GaussianBlur) and not plan.policy.find(Posterize):
+        return LEVEL.value
     posterize = plan.policy.find(Posterize)
     return 2.0 ** (8 - posterize.bits) / 255 if posterize else 0.0
 

@@ -49,6 +49,8 @@ class Stream(IntEnum):
     REPLACE = 25
     KORNIA = 26
     SPLIT = 27
+    EQUALIZE = 28
+    GAUSSIAN_BLUR = 29
 
 
 def check_key(seed: int, epoch: int) -> None:

@@ -28,6 +28,7 @@ LINES = {
     "kornia": 'kornia("RandomGamma")',
     "rotate": "rotate(5)",
     "border": "rotate(5) | border",
+    "gaussian_blur": "gaussian_blur(5)",
     "normalize": "normalize(0.5, 0.25)",
     "one_of": "one_of([mixup, cutmix])",
 }
@@ -70,6 +71,7 @@ def test_every_operation_tells_effects_of_its_own_parameters_under_rules_that_th
 # Operations for which no rule has a word, with the reason.
 HARMLESS = {
     "border": "only fills what others leave",
+    "equalize": "brighter pixels stay brighter, and shapes what they are",
     "label_smoothing": "the largest share stays where it was",
     "posterize": "one bit still shows the shapes",
     "resize": "all of the picture stays",

@@ -17,6 +17,7 @@ from augfeed.policy import (
     ColorJitter,
     CutMix,
     Cutout,
+    GaussianBlur,
     GaussianNoise,
     HorizontalFlip,
     Kornia,
@@ -81,6 +82,9 @@ def operations(draw: st.DrawFn, title: str, definitions: dict[str, Any] | None =
     if cls is Normalize and isinstance(given["mean"], tuple) and isinstance(given["std"], tuple):
         channels = min(len(given["mean"]), len(given["std"]))
         given |= {"mean": given["mean"][:channels], "std": given["std"][:channels]}
+    if cls is GaussianBlur:
+        size = given["kernel_size"]
+        given["kernel_size"] = (size[0] | 1, size[1] | 1) if isinstance(size, tuple) else size | 1
     if cls is OneOf:
         members = given["operations"]
         given["operations"] = tuple(replace(item, per=members[0].per) for item in members)

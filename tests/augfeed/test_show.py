@@ -160,7 +160,8 @@ def test_an_explanation_tells_every_operation_in_order_and_fits_json() -> None:
 LINES = {
     "border": "rotate([5, 5]) | border", "center_crop": "center_crop(8)", "resize": "resize(8)",
     "kornia": 'kornia("RandomGamma")', "normalize": "normalize(0.5, 0.5)",
-    "one_of": "one_of([mixup])", "random_crop": "random_crop(8)", "rotate": "rotate(5)",
+    "gaussian_blur": "gaussian_blur(5)", "one_of": "one_of([mixup])",
+    "random_crop": "random_crop(8)", "rotate": "rotate(5)",
     "random_resized_crop": "random_resized_crop(8)",
 }  # fmt: skip
 

@@ -28,7 +28,8 @@ from tests.service.servers import Running
 
 SETTINGS = Settings(threads=2)
 POLICIES = ("hflip", "random_resized_crop(12) | one_of([mixup(1.0), cutmix]) | cutout(3)",
-            "mixup(0.4, per='batch') | label_smoothing(0.1)", "gaussian_noise(0.1)")  # fmt: skip
+            "mixup(0.4, per='batch') | label_smoothing(0.1)", "gaussian_noise(0.1)",
+            "equalize | gaussian_blur(3, p=0.5)")  # fmt: skip
 
 
 def pictures(count: int, seed: int = 0, height: int = 20, width: int = 24) -> torch.Tensor:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from augfeed.engines import Output, check_images, check_places
 from augfeed.kernels.augment import augment
+from augfeed.kernels.frames import materialise
 from augfeed.kernels.notice import install as install_notice
 from augfeed.kernels.store import BFLOAT16, FLOAT16, FLOAT32, UINT8, store
 from augfeed.kernels.types import FIXED, ROW
@@ -27,6 +28,7 @@ KINDS = {
 
 
 STREAMED = 16 << 20  # bytes: a batch that would push everything else out of the caches
+FRAME_BYTES = 8 << 20  # of frames that are made before a pass reads them
 STORED_ROWS = 4  # pictures of float32 planes at a time on the way to another element type
 
 
@@ -74,6 +76,7 @@ class Job:
         """Bring plan and constants into the form of the compiled loops."""
         self.memory = memory or Memory()
         self.plan, self.fixed, self.output, self.rows = plan, fixed, output, _rows(plan)
+        self.made = plan.frames.made
 
     def run(
         self,
@@ -124,13 +127,48 @@ class Job:
         slots: NDArray[np.int64],
         out: NDArray[Any],
     ) -> None:
+        if not self.made.any():
+            self._pass((images, images[:0]), rows, which, slots, out)
+            return
+        height, width = self.plan.size
+        most = max(1, FRAME_BYTES // (height * width * images.shape[3] * images.itemsize))
+        for first in range(0, len(which), most):
+            part = which[first : first + most]
+            frames, framed = self._materialised(images, rows, part)
+            self._pass((images, frames), framed, part, slots[first : first + most], out)
+
+    def _materialised(
+        self, images: NDArray[Any], rows: NDArray[Any], which: NDArray[np.int64]
+    ) -> tuple[NDArray[Any], NDArray[Any]]:
+        # The frames of those rows, and of their partners, that have steps; and all rows, of which
+        # these say where their frames are.
+        steps, needed = self.plan.frames, self.plan.mixes.needed(which)
+        needed = needed[self.made[needed]]
+        if not len(needed):
+            return images[:0], rows
+        shape = (len(needed), *self.plan.size, images.shape[3])
+        frames, rows = self.memory.take(shape, images.dtype), rows.copy()
+        scale = 255.0 if images.dtype == np.uint8 else 1.0
+        shared, _ = self._shared(scale, stream=False)
+        materialise(images, rows, needed, steps.codes, steps.taps(needed), shared, frames)
+        rows["made"][needed] = np.arange(len(needed))
+        return frames, rows
+
+    def _pass(
+        self,
+        images: tuple[NDArray[Any], NDArray[Any]],
+        rows: NDArray[Any],
+        which: NDArray[np.int64],
+        slots: NDArray[np.int64],
+        out: NDArray[Any],
+    ) -> None:
         # Row `which[k]` becomes picture `slots[k]` of `out`.
         kind, _ = KINDS[self.output.dtype]
         direct = kind == FLOAT32 and out.flags.c_contiguous
-        scale = 255.0 if images.dtype == np.uint8 else 1.0
+        scale = 255.0 if images[0].dtype == np.uint8 else 1.0
         shared, constants = self._shared(scale, stream=direct and out.nbytes >= STREAMED)
         if direct:
-            augment(images, np.stack([which, slots]), rows, shared, *constants, out)
+            augment(*images, np.stack([which, slots]), rows, shared, *constants, out)
             return
         # Through float32 planes, few at a time, so that they are in the cache when they are read.
         for first in range(0, len(which), STORED_ROWS):
@@ -138,7 +176,7 @@ class Job:
             shape = (len(part), out.shape[1], out.shape[2], out.shape[3])
             planes = self.memory.take(shape, np.float32)
             own = np.stack([part, np.arange(len(part))])
-            augment(images, own, rows, shared, *constants, planes)
+            augment(*images, own, rows, shared, *constants, planes)
             store(planes, kind, to, out)
 
     def _shared(
@@ -168,6 +206,7 @@ def _rows(plan: Plan) -> NDArray[Any]:
     }  # fmt: skip
     for name, column in columns.items():
         rows[name] = column
+    rows["made"] = -1
     if plan.warped.any():
         for k in range(9):
             rows[f"m{k}"] = plan.inverse[:, k // 3, k % 3]

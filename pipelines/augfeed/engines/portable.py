@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from augfeed.engines import Output, check_images, check_places
+from augfeed.engines.portable_frames import changed_frames
 from augfeed.errors import MissingExtraError
 from augfeed.philox import Stream, normal_quantiles
 from augfeed.plan import CUTMIX, MIXUP, Plan
@@ -64,6 +65,7 @@ class PortableEngine:
         if offsets is None:
             offsets = np.zeros((rows, 2), np.int32)
         frames = _frames(plan.size, images.to(self.device), places, offsets, fixed)
+        frames = changed_frames(plan, frames, whole=images.dtype == torch.uint8)
         means = _grey_means(frames)
         values = _colored(plan, fixed, _moved(plan, fixed, frames), means)
         if fixed.normalized:

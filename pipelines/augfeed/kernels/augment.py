@@ -15,6 +15,7 @@ from augfeed.kernels.color import (
     color_strip,
     finish_matrix,
 )
+from augfeed.kernels.frames import frame_of
 from augfeed.kernels.noise import (
     CHUNK,
     add_normal,
@@ -32,10 +33,15 @@ ERASE_PIXELS, NOISE_PIXELS, SALT_PIXELS = 20, 22, 24  # augfeed.philox.Stream
 
 
 @njit(nogil=True)
-def _frame(shape: tuple[int, int, int, int], row: Any, size: tuple[int, int]) -> Frame:
-    _, height, width, channels = shape
-    start = U(row.place) * U(height * width * channels)
-    return Frame(start, height, width, channels, row.top, row.left, size[0], size[1])
+def _frame(
+    images: tuple[int, int, int, int], frames: tuple[int, int, int, int], row: Any,
+    size: tuple[int, int],
+) -> Frame:  # fmt: skip
+    # Where what a row shows lies: in its image, or as a frame that was made before.
+    if row.made < 0:
+        return frame_of(images, row, size)
+    start = U(row.made) * U(size[0] * size[1] * frames[3])
+    return Frame(start, size[0], size[1], frames[3], 0, 0, size[0], size[1])
 
 
 @njit(nogil=True)
@@ -136,19 +142,22 @@ def _over(
 
 @njit(nogil=True)
 def _all_colors(
-    flat: Array, shape: tuple[int, int, int, int], size: tuple[int, int], which: Ints,
-    rows: Array, fixed: Any, statistics: Floats, chroma: Floats, maps: Floats, uses: Ints,
+    images: Array, frames: Array, size: tuple[int, int], which: Ints, rows: Array, fixed: Any,
+    statistics: Floats, chroma: Floats, maps: Floats, uses: Ints,
 ) -> None:  # fmt: skip
     # The colour maps of the rows that come out and of their partners, each once.
     edges = Edges(fixed.pad_mode, fixed.pad_fill, fixed.border_mode, fixed.border_fill)
-    linear, spare = np.empty((shape[3], shape[3] + 1)), np.empty((2, 3, 4))
+    flat, made = images.reshape(images.size), frames.reshape(frames.size)
+    channels = images.shape[3]
+    linear, spare = np.empty((channels, channels + 1)), np.empty((2, 3, 4))
     for k in range(which.shape[1]):
         r = which[0, k]
         for _ in range(2):
             if uses[r] < 0:
-                frame = _frame(shape, rows[r], size)
-                uses[r] = _color(flat, frame, edges, rows[r], r, fixed, statistics, chroma, linear,
-                                 spare, maps)  # fmt: skip
+                frame = _frame(images.shape, frames.shape, rows[r], size)
+                source = flat if rows[r].made < 0 else made
+                uses[r] = _color(source, frame, edges, rows[r], r, fixed, statistics, chroma,
+                                 linear, spare, maps)  # fmt: skip
             r = rows[r].partner if rows[r].mode else r
 
 
@@ -156,17 +165,19 @@ def _compile(sources: int) -> Any:
     # See `augfeed.kernels` for what `sources` is good for.
     @compiled()
     def augment(
-        images: Array, which: Ints, rows: Array, shared: Array, statistics: Floats,
+        images: Array, frames: Array, which: Ints, rows: Array, shared: Array, statistics: Floats,
         chroma: Floats, quantiles: Floats, out: Floats,
     ) -> int:  # fmt: skip
         """Write rows of a plan to `out`, float32 `[count, C, H, W]`, C-contiguous.
 
-        `images` `[N, h, w, C]` is uint8 or float32; `rows` of `ROW`; `shared` one `FIXED`;
+        `images` `[N, h, w, C]` is uint8 or float32, and so are `frames` `[K, H, W, C]`, which rows
+        read that `materialise` made one for; `rows` of `ROW`; `shared` one `FIXED`;
         `statistics` float32 `[5, C]` mean, std, zeros, ones, factor of sigma; `chroma` float64
         `[2, 3, 3]`, RGB to YIQ and back; `quantiles` float32 `[65536]`. `which` int64 `[2, n]`
         holds rows and, for each, its place in `out`.
         """
         fixed, flat, target = shared[0], images.reshape(images.size), out.reshape(out.size)
+        made = frames.reshape(frames.size)
         _, channels, height, width = out.shape
         whole_picture = channels * height * width
         planes = np.empty(whole_picture, np.float32) if fixed.stream else target
@@ -179,18 +190,19 @@ def _compile(sources: int) -> Any:
         words = np.empty((4, CHUNK), np.uint32)
         maps = np.empty((rows.size, channels, channels + 1), np.float32)
         uses = np.full(rows.size, -1, np.int64)
-        _all_colors(flat, images.shape, size, which, rows, fixed, statistics, chroma, maps, uses)
+        _all_colors(images, frames, size, which, rows, fixed, statistics, chroma, maps, uses)
         for k in range(which.shape[1]):
             b = which[0, k]
             row, to = rows[b], which[1, k] * whole_picture
             at = U(0) if fixed.stream else U(to)
-            own = _frame(images.shape, row, size)
+            own = _frame(images.shape, frames.shape, row, size)
             p = row.partner if row.mode else b
-            other = _frame(images.shape, rows[p], size)
+            other = _frame(images.shape, frames.shape, rows[p], size)
+            mine, theirs = flat if row.made < 0 else made, flat if rows[p].made < 0 else made
             for y0 in range(0, height, lines):
                 y1 = min(y0 + lines, height)
                 here = at + U(y0 * width)
-                sample_strip(flat, own, row, (y0, y1, 0, width), edges, places, floats, planes,
+                sample_strip(mine, own, row, (y0, y1, 0, width), edges, places, floats, planes,
                              here, stride)  # fmt: skip
                 color_strip(planes, here, stride, (y1 - y0) * width, uses[b], maps, b, row,
                             statistics)  # fmt: skip
@@ -198,7 +210,7 @@ def _compile(sources: int) -> Any:
                 whole = max(end - first, 0) * count
                 if whole <= 0:
                     continue
-                sample_strip(flat, other, rows[p], part, edges, places, floats, second, U(0),
+                sample_strip(theirs, other, rows[p], part, edges, places, floats, second, U(0),
                              U(whole))  # fmt: skip
                 color_strip(second, U(0), U(whole), whole, uses[p], maps, p, rows[p], statistics)
                 for c in range(channels):

@@ -17,6 +17,7 @@ ROW = np.dtype(
     [
         ("id", np.uint64),
         ("place", np.int64),
+        ("made", np.int64),  # which of the frames that were made before is read, -1 for none
         *((name, np.int64) for name in ("top", "left", "partner")),
         *((name, np.bool_) for name in ("flip_x", "flip_y", "warped", "gray", "inverted")),
         *((f"m{k}", np.float32) for k in range(9)),  # inverse map, row by row

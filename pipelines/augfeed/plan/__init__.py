@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from augfeed.philox import check_key
 from augfeed.plan.boxes import draw_cutout, draw_erasing
 from augfeed.plan.draws import Draws, between
+from augfeed.plan.frames import FrameSteps, draw_frames
 from augfeed.plan.geometry import Decisions, compose, decide, flipped
 from augfeed.plan.mixing import CUTMIX, MIXUP, NONE, Mixes, draw_mixes, unmixed
 from augfeed.plan.rows import GROUP, Ids, Rows
@@ -67,6 +68,7 @@ class Plan:
     count: int
     size: tuple[int, int]
     window: WindowDraws
+    frames: FrameSteps  # what is done to the frame before its pixels move
     flip_x: NDArray[np.bool_]
     flip_y: NDArray[np.bool_]
     warped: NDArray[np.bool_]  # whether anything but flips moves the pixels
@@ -102,6 +104,7 @@ def draw_plan(policy: Policy, rows: Rows, *, seed: int, epoch: int, size: tuple[
     return Plan(
         policy, seed, epoch, rows.ids, rows.count, size,
         WindowDraws(policy, seed, epoch, rows.ids),
+        draw_frames(policy, draws, decisions, size),
         flip_x, flip_y, warped, inverse,
         colors=_draw_colors(policy, draws, decisions),
         mixes=draw_mixes(mixer, draws, rows, size) if mixer else unmixed(len(rows)),
@@ -199,6 +202,7 @@ __all__ = [
     "MIXUP",
     "NONE",
     "Colors",
+    "FrameSteps",
     "Mixes",
     "Plan",
     "Rows",

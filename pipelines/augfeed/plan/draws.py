@@ -11,6 +11,8 @@ from augfeed.policy import (
     ColorJitter,
     CutMix,
     Cutout,
+    Equalize,
+    GaussianBlur,
     GaussianNoise,
     Grayscale,
     HorizontalFlip,
@@ -34,6 +36,8 @@ Uniforms = NDArray[np.float64]
 TRIES = 10
 # An operation's stream and how many uniforms it draws; windows are drawn when sizes are known.
 DRAWN: dict[type[Any], tuple[Stream, int]] = {
+    Equalize: (Stream.EQUALIZE, 1),
+    GaussianBlur: (Stream.GAUSSIAN_BLUR, 2),
     HorizontalFlip: (Stream.HORIZONTAL_FLIP, 1),
     VerticalFlip: (Stream.VERTICAL_FLIP, 1),
     Rotate: (Stream.ROTATE, 2),

@@ -14,6 +14,7 @@ from augfeed.invariances import Invariances, invariances_of
 from augfeed.policy.base import pair
 from augfeed.policy.color import ColorJitter, Grayscale, Invert, Posterize, Solarize
 from augfeed.policy.describe import describe, shown
+from augfeed.policy.frames import Equalize, GaussianBlur
 from augfeed.policy.geometry import (
     Border,
     CenterCrop,
@@ -40,6 +41,7 @@ from augfeed.policy.output import (
 from augfeed.policy.stages import Kornia
 
 Window = RandomResizedCrop | RandomCrop | CenterCrop
+FrameOperation = Equalize | GaussianBlur
 Affine = HorizontalFlip | VerticalFlip | Rotate | Translate | Scale | Shear | Perspective
 Color = ColorJitter | Grayscale | Invert | Posterize | Solarize
 Mixer = Mixup | CutMix | OneOf
@@ -49,6 +51,8 @@ Operation = Annotated[
     | RandomCrop
     | CenterCrop
     | Kornia
+    | Equalize
+    | GaussianBlur
     | HorizontalFlip
     | VerticalFlip
     | Rotate
@@ -80,6 +84,8 @@ STAGES: tuple[tuple[type[Any], ...], ...] = (
     (Resize,),
     _WINDOWS,
     (Kornia,),
+    (Equalize,),
+    (GaussianBlur,),
     (HorizontalFlip, VerticalFlip, Rotate, Translate, Scale, Shear, Perspective),
     (Border,),
     (ColorJitter,),
@@ -107,10 +113,10 @@ class Policy(BaseModel):
     """What is done to the pictures and labels of a data set: a list of operations.
 
     Operations are carried out in one fixed order, whatever order they are given in: window
-    (resize, crop), stages of Kornia, geometry, colour, mixing, occlusion, normalisation, noise;
-    `operations` shows them in that order. Each operation occurs at most once, but for `Kornia`. A
-    module of Kornia's may stand for its stage. `invariances` are the rules that the policy promises
-    to keep; a loader refuses a policy that breaks them.
+    (resize, crop), stages of Kornia, frame (equalize, blur), geometry, colour, mixing, occlusion,
+    normalisation, noise; `operations` shows them in that order. Each operation occurs at most once,
+    but for `Kornia`. A module of Kornia's may stand for its stage. `invariances` are the rules that
+    the policy promises to keep; a loader refuses a policy that breaks them.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -323,6 +329,9 @@ __all__ = [
     "ColorJitter",
     "CutMix",
     "Cutout",
+    "Equalize",
+    "FrameOperation",
+    "GaussianBlur",
     "GaussianNoise",
     "Grayscale",
     "HorizontalFlip",

@@ -16,6 +16,7 @@ from augfeed.show.steps import (
     Values,
     box_text,
     color_steps,
+    frame_steps,
     geometry_steps,
     kornia_steps,
     later_steps,
@@ -147,6 +148,7 @@ def source_size(source: Source, index: int) -> tuple[int, int]:
 def _before(plan: Plan, row: int, source: Source) -> Iterator[Step]:
     yield from window_steps(plan, row, source_size(source, int(plan.ids[row])))
     yield from kornia_steps(plan, row, source.channels)
+    yield from frame_steps(plan, row)
     yield from geometry_steps(plan, row)
     yield from color_steps(plan, row, source.channels)
 

@@ -11,6 +11,9 @@ from augfeed.policy import (
     Color,
     ColorJitter,
     Cutout,
+    Equalize,
+    FrameOperation,
+    GaussianBlur,
     GaussianNoise,
     Grayscale,
     HorizontalFlip,
@@ -87,6 +90,27 @@ def _number(value: Any) -> str:
     if isinstance(value, list):
         return "[" + ", ".join(map(_number, value)) + "]"
     return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def frame_steps(plan: Plan, row: int) -> Iterator[Step]:
+    """Yield what was done to the frame of a row, before any of its pixels moved."""
+    for operation in plan.policy.operations:
+        if isinstance(operation, FrameOperation):
+            values = drawn(plan, operation.op, row)
+            applied = bool(values.pop("applied"))
+            done, law = _framed(operation, values)
+            done = done if applied else ""
+            yield Step("frame", operation.op, done, law, operation.p, applied, values)
+
+
+def _framed(operation: FrameOperation, values: Values) -> tuple[str, str]:
+    # An operation without words here is an error of the type checker.
+    match operation:
+        case Equalize():
+            return "levels of each channel made equally frequent", ""
+        case GaussianBlur(sigma=sigma, sides=(height, width)):
+            law = f"uniform in {_bounds(sigma)}" if isinstance(sigma, tuple) else ""
+            return f"blurred: sigma {values['sigma']:.3g}, kernel {height} x {width}", law
 
 
 def geometry_steps(plan: Plan, row: int) -> Iterator[Step]:

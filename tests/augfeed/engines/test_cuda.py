@@ -189,7 +189,7 @@ def test_a_loaded_plan_runs_again_and_into_given_memory() -> None:
     assert torch.equal(first, out)
 
 
-@pytest.mark.parametrize("case", ["geometry, some", "jitter", "one of, some"])
+@pytest.mark.parametrize("case", ["geometry, some", "jitter", "one of, some", "frames, recoloured"])
 def test_a_recorded_pass_replays_other_plans(case: str) -> None:
     shape, policy = Shape(3, 8, 8, 6), policy_of(CASES[case], 3)
     images = pictures(shape).to(DEVICE)

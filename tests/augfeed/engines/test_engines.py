@@ -12,6 +12,8 @@ from augfeed.plan import Plan, Rows, draw_plan
 from augfeed.policy import (
     Border,
     ColorJitter,
+    Equalize,
+    GaussianBlur,
     GaussianNoise,
     Mixup,
     Normalize,
@@ -250,7 +252,8 @@ def poisoned(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_every_value_is_written(
     shape: Shape, output: Output, engine: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    policy = policy_of((*GEOMETRY, JITTER, Mixup(p=0.5)), shape.channels)
+    frames = (Equalize(0.5), GaussianBlur(3, p=0.5))
+    policy = policy_of((*frames, *GEOMETRY, JITTER, Mixup(p=0.5)), shape.channels)
     shape = fitted(shape, engine)
     plan, images = plan_of(policy, shape), pictures(shape)
     wanted = run(engine, plan, images, output=output)

@@ -166,8 +166,9 @@ def test_every_operation_that_moves_pixels_is_named(policy: str) -> None:
 
 
 STILL = {
-    "border", "color_jitter", "cutout", "gaussian_noise", "grayscale", "invert", "label_smoothing",
-    "normalize", "posterize", "random_erasing", "salt_and_pepper", "solarize",
+    "border", "color_jitter", "cutout", "equalize", "gaussian_blur", "gaussian_noise", "grayscale",
+    "invert", "label_smoothing", "normalize", "posterize", "random_erasing", "salt_and_pepper",
+    "solarize",
 }  # fmt: skip
 
 

@@ -61,6 +61,16 @@ def jobs() -> Iterator[Job]:
         for output in OUTPUTS[:3] + OUTPUTS[4:7]:
             spec = spec_of(preset, output, channels=channels, side=side)
             yield f"{preset.name}, {side}", spec, output.dtype, side % 16 == 0
+    for case in ("frames, moved and mixed", "frames, recoloured"):
+        yield case, spec_of(policy_of(CASES[case], 3)), torch.float32, True
+        for channels, side, dtype in ((1, 28, torch.uint8), (3, 37, torch.uint8),
+                                      (3, 224, torch.float32)):  # fmt: skip
+            spec = spec_of(policy_of(CASES[case], channels), channels=channels, side=side,
+                           dtype=dtype)  # fmt: skip
+            yield f"{case}, {channels} x {side} of {dtype}", spec, USUAL.dtype, side % 16 == 0
+        for mode in ("constant", "edge", "reflect"):
+            policy = policy_of(CASES[case], 3, RandomCrop(224, 9, mode=mode))
+            yield f"{case}, {mode} padding", spec_of(policy), USUAL.dtype, True
     for case in ("whole chain", "geometry, reflect", "cutmix, some", "all noise"):
         policy = policy_of(CASES[case], 3)
         for output in OUTPUTS:
@@ -83,6 +93,7 @@ def compiled(task: tuple[Job, int]) -> dict[str, Any]:
         compile_augment,
         compile_finish,
         compile_for_ones,
+        compile_steps,
         compile_sums,
     )
 
@@ -95,6 +106,7 @@ def compiled(task: tuple[Job, int]) -> dict[str, Any]:
     if spec.mean:
         found["sums"] = asdict(compile_sums(spec, arch, divisible=divisible))
         found["finish"] = asdict(compile_finish(spec, arch))
+    found |= {part: asdict(made) for part, made in compile_steps(spec, arch).items()}
     return found
 
 

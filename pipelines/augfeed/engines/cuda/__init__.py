@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from augfeed.engines import Output, check_images
 from augfeed.engines.cuda.graph import Recorded, pinned
 from augfeed.engines.cuda.launch import launch, means_for
+from augfeed.engines.cuda.scratch import Scratch
 from augfeed.engines.cuda.spec import Spec
 from augfeed.engines.cuda.table import Layout, fill_table
 from augfeed.plan import Plan
@@ -21,7 +22,8 @@ class Loaded:
     """A plan and its pictures on the device, ready to be carried out any number of times.
 
     `images` `[N, h, w, C]` and `table` int32 lie on the device; the rest says what is to be made of
-    them. `means` is scratch for grey means, None where no operation asks for them.
+    them. `means` is scratch for grey means, `scratch` for frames that are made before; None where
+    no operation asks for them.
     """
 
     spec: Spec
@@ -32,6 +34,7 @@ class Loaded:
     size: tuple[int, int]
     output: Output
     means: tuple[torch.Tensor, torch.Tensor] | None
+    scratch: Scratch | None
 
     def empty(self) -> torch.Tensor:
         """Return uninitialised memory for the batch, `[count, C, H, W]`, on the device."""
@@ -96,7 +99,8 @@ class CudaEngine:
                    pictures=tuple(images.shape))  # fmt: skip
         table = host.to(self.device, non_blocking=True, copy=True)
         means = means_for(rows, spec.channels, self.device) if spec.mean else None
-        return Loaded(spec, images, table, rows, plan.count, plan.size, output, means)
+        scratch = Scratch.of(spec, rows, plan.size, images)
+        return Loaded(spec, images, table, rows, plan.count, plan.size, output, means, scratch)
 
     def record(
         self,

@@ -27,6 +27,7 @@ from augfeed.engines.cuda.read import (
     moved,
     places,
     read_frame,
+    size_of,
     tiled,
 )
 from augfeed.engines.cuda.sample import load_matrix
@@ -70,21 +71,23 @@ def _cast(v, out):
 
 @triton.jit(do_not_specialize=["factor", "shift"])
 def augment(
-    words, images, table, offsets, out, height, width, source_height, source_width, factor, shift,
-    ROW: tl.constexpr, MIXING: tl.constexpr, PATCH: tl.constexpr, CUTOUT: tl.constexpr,
-    ERASED: tl.constexpr, ID: tl.constexpr, SIGMA: tl.constexpr, SALT: tl.constexpr,
-    WARP: tl.constexpr, COLOR: tl.constexpr, STEPPED: tl.constexpr, C: tl.constexpr,
-    PAD: tl.constexpr, FLIP: tl.constexpr, BORDER: tl.constexpr, PERSPECTIVE: tl.constexpr,
-    MEAN: tl.constexpr, MIX: tl.constexpr, ERASE: tl.constexpr, LAST: tl.constexpr,
-    VEC: tl.constexpr, ALIGNED: tl.constexpr, WIDE: tl.constexpr, LANES: tl.constexpr,
-    TILE: tl.constexpr, HELD: tl.constexpr, BLOCK: tl.constexpr, STEPS: tl.constexpr,
+    words, images, frame_words, frames, table, offsets, out, height, width, source_height,
+    source_width, factor, shift, ROW: tl.constexpr, MIXING: tl.constexpr, PATCH: tl.constexpr,
+    CUTOUT: tl.constexpr, ERASED: tl.constexpr, ID: tl.constexpr, SIGMA: tl.constexpr,
+    SALT: tl.constexpr, WARP: tl.constexpr, COLOR: tl.constexpr, STEPPED: tl.constexpr,
+    MADE: tl.constexpr, C: tl.constexpr, PAD: tl.constexpr, FLIP: tl.constexpr,
+    BORDER: tl.constexpr, PERSPECTIVE: tl.constexpr, MEAN: tl.constexpr, MIX: tl.constexpr,
+    ERASE: tl.constexpr, LAST: tl.constexpr, VEC: tl.constexpr, ALIGNED: tl.constexpr,
+    WIDE: tl.constexpr, LANES: tl.constexpr, TILE: tl.constexpr, HELD: tl.constexpr,
+    BLOCK: tl.constexpr, STEPS: tl.constexpr,
 ):  # fmt: skip
     """Write rows of a plan to `out`, `[count, C, height, width]`, or channels last if `LAST`.
 
     `out = noise(occlude(mix(color(images[sample(p)]), color(partner[sample'(p)]))))` for every
-    pixel p. `images` `[N, h, w, C]` is uint8 (`words` the same memory as int32) or float32;
-    `table` see `augfeed.engines.cuda.table`, of which the capitals up to `STEPPED` say where the
-    parts of a row begin (-1: not there); `offsets` is what `finish_colors` wrote, if `MEAN`;
+    pixel p. `images` `[N, h, w, C]` is uint8 (`words` the same memory as int32) or float32, and so
+    are `frames`, which were made before for rows that ask for one, if `MADE` (`frame_words`);
+    `table` see `augfeed.engines.cuda.table`, of which the capitals up to `MADE` say where the parts
+    of a row begin (-1: not there); `offsets` is what `finish_colors` wrote, if `MEAN`;
     `factor` and `shift` see `places`. The grid is (rows, parts of a picture); the other capitals
     are those of `augfeed.engines.cuda.spec.Spec`.
     """
@@ -93,7 +96,8 @@ def augment(
         # The pictures that were summed last lie in the cache.
         r = tl.num_programs(0) - 1 - r
     row = table + HEAD + r * ROW
-    size = (height, width, source_height, source_width)
+    whole = (height, width, source_height, source_width)
+    size = size_of(row, whole, PAD, MADE)
     pixels = height * width
     blocks = (pixels + 7) // 8
     if VEC > 1:
@@ -108,7 +112,9 @@ def augment(
         mode, partner = tl.load(row + MIXING), tl.load(row + MIXING + 1)
         lam = load_float(row + MIXING + 2)
         other = table + HEAD + partner * ROW
-        other_frame = load_frame(words, images, other, size, C, PAD, FLIP)
+        other_frame = load_frame(words, images, frame_words, frames, other, whole, C, PAD, FLIP,
+                                 MADE)  # fmt: skip
+        other_size = size_of(other, whole, PAD, MADE)
     if MIX & 2:
         patch = _box(row + PATCH)
     if CUTOUT >= 0:
@@ -122,7 +128,7 @@ def augment(
         own_offset = offsets + r * C
         if MIX:
             other_offset = offsets + partner * C
-    frame = load_frame(words, images, row, size, C, PAD, FLIP)
+    frame = load_frame(words, images, frame_words, frames, row, whole, C, PAD, FLIP, MADE)
     fills, scale = load_fills(table), load_scale(table, C, COLOR)
     # A tile that no border is near takes a way of its own.
     CLEAR: tl.constexpr = WIDE and (TILE > 0 and not PERSPECTIVE)
@@ -134,8 +140,8 @@ def augment(
         if CLEAR:
             between = clearance(matrix, frame[2], frame[3], size, TILE, BLOCK // TILE, PAD)
             if MIX:
-                others_between = clearance(other_matrix, other_frame[2], other_frame[3], size,
-                                           TILE, BLOCK // TILE, PAD)  # fmt: skip
+                others_between = clearance(other_matrix, other_frame[2], other_frame[3],
+                                           other_size, TILE, BLOCK // TILE, PAD)  # fmt: skip
     if COLOR >= 0:
         look = load_look(row, own_offset, C, COLOR)
         if MIX:
@@ -204,7 +210,7 @@ def augment(
                 if COLOR >= 0 and not HELD:
                     their_look = load_look(other, other_offset, C, COLOR)
                 u0, u1, u2 = moved(other_frame, their_matrix, y, x, gy, gx, seen, seen_group,
-                                   other_clear, size, fills, C, PAD, FLIP, VEC, ALIGNED, WARP,
+                                   other_clear, other_size, fills, C, PAD, FLIP, VEC, ALIGNED, WARP,
                                    BORDER, PERSPECTIVE, WIDE)  # fmt: skip
                 u0, u1, u2 = colored(u0, u1, u2, other, their_look, C, COLOR, STEPPED)
                 if MIX == 1:
@@ -268,9 +274,9 @@ def augment(
 
 @triton.jit(do_not_specialize=["factor", "shift"])
 def sum_frames(
-    words, images, table, sums, height, width, source_height, source_width, factor, shift,
-    ROW: tl.constexpr, C: tl.constexpr, PAD: tl.constexpr, VEC: tl.constexpr,
-    ALIGNED: tl.constexpr, BLOCK: tl.constexpr,
+    words, images, frame_words, frames, table, sums, height, width, source_height, source_width,
+    factor, shift, ROW: tl.constexpr, MADE: tl.constexpr, C: tl.constexpr, PAD: tl.constexpr,
+    VEC: tl.constexpr, ALIGNED: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     """Write the sums of the frames of all rows, before any flip, to `sums`, int64 `[M, SUMS, C]`.
 
@@ -279,13 +285,14 @@ def sum_frames(
     """
     r, part = tl.program_id(0), tl.program_id(1)
     row = table + HEAD + r * ROW
-    size = (height, width, source_height, source_width)
+    whole = (height, width, source_height, source_width)
+    size = size_of(row, whole, PAD, MADE)
     pixels = height * width
     zero = tl.zeros([BLOCK], tl.int32)
     if images.dtype.element_ty != tl.uint8:
         zero = tl.zeros([BLOCK], tl.int64)
     t0, t1, t2 = zero, zero, zero
-    frame = load_frame(words, images, row, size, C, PAD, False)
+    frame = load_frame(words, images, frame_words, frames, row, whole, C, PAD, False, MADE)
     for start in range(part * BLOCK, pixels, SUMS * BLOCK):
         p = start + tl.arange(0, BLOCK)
         g = start + tl.arange(0, BLOCK // VEC) * VEC

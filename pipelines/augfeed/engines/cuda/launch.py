@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from augfeed.engines.cuda import color, fields, kernel
+from augfeed.engines.cuda.scratch import make_frames
 from augfeed.engines.cuda.spec import Spec
 from augfeed.engines.cuda.table import Layout
 
@@ -31,7 +32,7 @@ def constants(spec: Spec) -> dict[str, Any]:
     layout = Layout.of(spec)
     parts = {"MIXING": "mixing", "PATCH": "patch", "CUTOUT": "cutout", "ERASED": "erased",
              "ID": "id", "SIGMA": "sigma", "SALT": "salt", "WARP": "matrix", "COLOR": "color",
-             "STEPPED": "steps"}  # fmt: skip
+             "STEPPED": "steps", "MADE": "made"}  # fmt: skip
     return {
         "ROW": layout.width,
         **{name: layout.start(part) for name, part in parts.items()},
@@ -46,9 +47,10 @@ def constants(spec: Spec) -> dict[str, Any]:
 @cache
 def sum_constants(spec: Spec) -> dict[str, Any]:
     """Return the compile-time arguments of `kernel.sum_frames`."""
+    layout = Layout.of(spec)
     return {
-        "ROW": Layout.of(spec).width, "C": spec.channels, "PAD": spec.pad, "VEC": spec.vec,
-        "ALIGNED": spec.aligned, "BLOCK": spec.sum_block,
+        "ROW": layout.width, "MADE": layout.start("made"), "C": spec.channels, "PAD": spec.pad,
+        "VEC": spec.vec, "ALIGNED": spec.aligned, "BLOCK": spec.sum_block,
     }  # fmt: skip
 
 
@@ -110,19 +112,25 @@ def launch(loaded: "Loaded", out: torch.Tensor) -> None:
 
 def _launch(loaded: "Loaded", out: torch.Tensor) -> None:
     spec, images, (height, width) = loaded.spec, loaded.images, loaded.size
-    words = images.view(-1).view(torch.int32) if spec.vec > 1 or spec.wide else loaded.table
+    frames = images if loaded.scratch is None else loaded.scratch.frames
+    wide = spec.vec > 1 or spec.wide
+    words, frame_words = (
+        each.view(-1).view(torch.int32) if wide else loaded.table for each in (images, frames)
+    )
+    given = (words, images, frame_words, frames, loaded.table)
     sides = (height, width, images.shape[1], images.shape[2], *reciprocal(width))
-    options, table, offsets = options_of(spec), loaded.table, loaded.table
+    options, offsets = options_of(spec), loaded.table
+    make_frames(loaded)
     if loaded.means is not None:
         sums, offsets = loaded.means
         kernel.sum_frames[(loaded.rows, SUMS)](
-            words, images, table, sums, *sides, **sum_constants(spec), **sum_options(spec)
+            *given, sums, *sides, **sum_constants(spec), **sum_options(spec)
         )
         unit = 2.0**-24 if spec.float_in else 1.0 / 255.0
         color.finish_colors[(-(-loaded.rows // FINISHED),)](
-            table, sums, offsets, loaded.rows, height * width, unit, **finish_constants(spec),
-            num_warps=1, enable_fp_fusion=False,
+            loaded.table, sums, offsets, loaded.rows, height * width, unit,
+            **finish_constants(spec), num_warps=1, enable_fp_fusion=False,
         )  # fmt: skip
     kernel.augment[(loaded.count, programs(spec, loaded.size))](
-        words, images, table, offsets, out, *sides, **constants(spec), **options
+        *given, offsets, out, *sides, **constants(spec), **options
     )

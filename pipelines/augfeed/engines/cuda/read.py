@@ -4,6 +4,7 @@ import triton
 import triton.language as tl
 
 from augfeed.engines.cuda.fields import BORDER_FILL, PAD_FILL, load_float
+from augfeed.engines.cuda.frames import frame_pitch
 from augfeed.engines.cuda.sample import CONSTANT, direct, warped
 from augfeed.engines.cuda.wide import clear_words, warped_words
 from augfeed.engines.cuda.words import read_groups
@@ -63,20 +64,44 @@ def load_fills(table):
 
 
 @triton.jit
-def load_frame(words, images, row, size, C: tl.constexpr, PAD: tl.constexpr, FLIP: tl.constexpr):
+def size_of(row, size, PAD: tl.constexpr, MADE: tl.constexpr):
+    """Return `size` for what a row reads: a frame that was made before has the output's sides."""
+    if PAD < 0 or MADE < 0:
+        return size
+    else:
+        made = tl.load(row + MADE) >= 0
+        return (
+            size[0], size[1], tl.where(made, size[0], size[2]), tl.where(made, size[1], size[3])
+        )  # fmt: skip
+
+
+@triton.jit
+def load_frame(
+    words, images, frame_words, frames, row, size, C: tl.constexpr, PAD: tl.constexpr,
+    FLIP: tl.constexpr, MADE: tl.constexpr,
+):  # fmt: skip
     """Return the picture of a row, as words and as values, and how the frame lies in it.
 
     That is: its top, its left, whether it is mirrored along x, along y. `words` is of use only
-    where pictures begin at words.
+    where pictures begin at words. `MADE` is where a row names its frame among `frames`, -1 where
+    none are made before.
     """
     pitch = (size[2] * size[3] * C).to(tl.int64)
     start = tl.load(row).to(tl.int64) * pitch
+    words, values = words + (start >> 2), images + start
     top, left, flips = 0, 0, 0
     if PAD >= 0:
         top, left = tl.load(row + 1), tl.load(row + 2)
     if FLIP:
         flips = tl.load(row + 3)
-    return words + (start >> 2), images + start, top, left, (flips & 1) != 0, (flips & 2) != 0
+    if MADE >= 0:
+        own = tl.load(row + MADE)
+        at = own.to(tl.int64) * frame_pitch(size[0], size[1], C)
+        words = tl.where(own < 0, words, frame_words + (at >> 2))
+        values = tl.where(own < 0, values, frames + at)
+        if PAD >= 0:
+            top, left = tl.where(own < 0, top, 0), tl.where(own < 0, left, 0)
+    return words, values, top, left, (flips & 1) != 0, (flips & 2) != 0
 
 
 @triton.jit

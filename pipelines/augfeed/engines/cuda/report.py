@@ -12,7 +12,7 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from augfeed.engines.cuda import color, kernel
+from augfeed.engines.cuda import color, frames, kernel
 from augfeed.engines.cuda.launch import (
     constants,
     finish_constants,
@@ -20,8 +20,15 @@ from augfeed.engines.cuda.launch import (
     sum_constants,
     sum_options,
 )
+from augfeed.engines.cuda.scratch import (
+    OPTIONS,
+    blur_constants,
+    reading_constants,
+    step_constants,
+)
 from augfeed.engines.cuda.spec import Spec
 from augfeed.errors import InputError
+from augfeed.plan.frames import FrameCode
 
 _POINTERS = {
     torch.float32: "*fp32", torch.float16: "*fp16", torch.bfloat16: "*bf16", torch.uint8: "*u8",
@@ -89,6 +96,33 @@ def compile_finish(spec: Spec, arch: int) -> Report:
                              divisible=False))  # fmt: skip
 
 
+def compile_steps(spec: Spec, arch: int) -> dict[str, Report]:
+    """Return what the kernels become that make frames before the pass, by name."""
+    images = "*fp32" if spec.float_in else "*u8"
+    given = {"images": images, "frames": images, "table": "*i32"}
+    rest = {"begin": "i32", "height": "i32", "width": "i32"}
+    found = {}
+    for slot, codes in enumerate(spec.slots):
+        if FrameCode.EQUALIZE in codes:
+            own, read = (each(spec, slot, FrameCode.EQUALIZE)
+                         for each in (step_constants, reading_constants))  # fmt: skip
+            tables = {"table": "*i32", "counts": "*i32", "tables": "*i32", "pixels": "i32"}
+            found |= {
+                "count_levels": (frames.count_levels, {**given, "counts": "*i32", **_SIDES}, read),
+                "equal_tables": (frames.equal_tables, tables, own),
+                "look_up": (frames.look_up, {**given, "tables": "*i32", **_SIDES}, read),
+            }
+        if FrameCode.GAUSSIAN_BLUR in codes:
+            own = blur_constants(spec, slot)
+            across = {**own, "REACH": spec.reach, "PAD": spec.pad}
+            sums = {**given, "sums": "*fp32", "begin": "i32", **_SIDES}
+            down = {"frames": images, "table": "*i32", "sums": "*fp32", **rest}
+            found |= {"blur_across": (frames.blur_across, sums, across),
+                      "blur_down": (frames.blur_down, down, own)}  # fmt: skip
+    return {name: _report(_compiled(function, signature, constant, spec, arch, divisible=False))
+            for name, (function, signature, constant) in found.items()}  # fmt: skip
+
+
 _SIDES = {"height": "i32", "width": "i32", "source_height": "i32", "source_width": "i32"}
 _QUOTIENT = {"factor": "i32", "shift": "i32"}
 _FINISH = {"table": "*i32", "sums": "*i64", "offsets": "*fp32", "count": "i32", "pixels": "i32",
@@ -97,7 +131,7 @@ _FINISH = {"table": "*i32", "sums": "*i64", "offsets": "*fp32", "count": "i32", 
 
 def _augment_signature(spec: Spec, dtype: torch.dtype) -> dict[str, str]:
     return {
-        "words": "*i32", "images": "*fp32" if spec.float_in else "*u8", "table": "*i32",
+        **_given(spec), "table": "*i32",
         "offsets": "*fp32" if spec.mean else "*i32", "out": _POINTERS[dtype], **_SIDES,
         **_QUOTIENT,
     }  # fmt: skip
@@ -105,9 +139,13 @@ def _augment_signature(spec: Spec, dtype: torch.dtype) -> dict[str, str]:
 
 def _sums_signature(spec: Spec) -> dict[str, str]:
     return {
-        "words": "*i32", "images": "*fp32" if spec.float_in else "*u8", "table": "*i32",
-        "sums": "*i64", **_SIDES, **_QUOTIENT,
+        **_given(spec), "table": "*i32", "sums": "*i64", **_SIDES, **_QUOTIENT,
     }  # fmt: skip
+
+
+def _given(spec: Spec) -> dict[str, str]:
+    images = "*fp32" if spec.float_in else "*u8"
+    return {"words": "*i32", "images": images, "frame_words": "*i32", "frames": images}
 
 
 def _augment(spec: Spec, dtype: torch.dtype, arch: int, *, divisible: bool) -> Any:
@@ -132,7 +170,9 @@ def _compiled(
     whole = {**signature, **dict.fromkeys(constant, "constexpr")}
     source = ASTSource(fn=function, signature=whole, constexprs=constant, attrs=attrs)
     target = GPUTarget("cuda", arch, 32)
-    options = sum_options(spec) if function is kernel.sum_frames else options_of(spec)
+    options = options_of(spec)
+    if function not in (kernel.augment, color.finish_colors):
+        options = sum_options(spec) if function is kernel.sum_frames else OPTIONS
     return triton.compile(source, target=target, options=options)
 
 

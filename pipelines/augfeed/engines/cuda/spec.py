@@ -10,6 +10,7 @@ import torch
 
 from augfeed.engines import Output
 from augfeed.plan.fixed import EDGES, Fixed
+from augfeed.plan.frames import longest_reach, slots_of
 from augfeed.policy import (
     Affine,
     Border,
@@ -65,7 +66,8 @@ class Spec:
     lanes of the numbers for pixels; else they are tiles of `tile` pixels a line, or runs of pixels
     where that is 0. `held` says whether colour maps are held over the steps, which takes
     registers; `registers` is the most that a thread may have. `sum_block` and `sum_warps` are those
-    of the sums for grey means.
+    of the sums for grey means. `slots` are the codes that may stand in each slot of a row's steps
+    on its frame, `reach` is how far their kernels reach.
     """
 
     channels: int
@@ -95,6 +97,8 @@ class Spec:
     sum_warps: int
     held: bool
     registers: int | None
+    slots: tuple[tuple[int, ...], ...]
+    reach: int
 
     @classmethod
     def of(
@@ -157,18 +161,23 @@ def _spec(policy: Policy, size: tuple[int, int], form: Form, output: Output) -> 
         held=noises < 2,
         registers=_registers(
             mix=bool(mix), color=bool(color), warp=warp, lanes=lanes, noises=noises,
-            gray=channels == 1,
+            gray=channels == 1, made=bool(slots_of(policy)) and not form.framed,
         ),
-        **_shape(size, form, output, lanes=lanes, warp=warp),
+        slots=slots_of(policy),
+        reach=longest_reach(policy),
+        **_shape(size, form, output, lanes=lanes, warp=warp, made=bool(slots_of(policy))),
     )  # fmt: skip
 
 
 def _registers(
-    *, mix: bool, color: bool, warp: bool, lanes: bool, noises: int, gray: bool
-) -> int | None:
+    *, mix: bool, color: bool, warp: bool, lanes: bool, noises: int, gray: bool,
+    made: bool,
+) -> int | None:  # fmt: skip
     # As few as let three, four or five programs into a multiprocessor without spilling; left alone,
     # ptxas takes more for two pictures with colours, and for sm_100 too few for a warp, or for two
     # grey pictures.
+    if made and not lanes:  # images of two sizes
+        return (184 if mix else 168) if warp else 128
     if lanes:
         return 168 if warp and mix and color and noises == 1 else None
     if not (warp or (mix and color)):
@@ -193,7 +202,7 @@ def _erasing(erasing: RandomErasing | None, fixed: Fixed) -> Erase:
 
 
 def _shape(
-    size: tuple[int, int], form: Form, output: Output, *, lanes: bool, warp: bool
+    size: tuple[int, int], form: Form, output: Output, *, lanes: bool, warp: bool, made: bool
 ) -> dict[str, Any]:
     # How pixels are spread over programs and threads.
     height, width = size
@@ -208,6 +217,8 @@ def _shape(
         vec //= 2
     # What all pictures of a data set have in common, so that every batch takes the same way.
     whole = math.prod(form.picture) % 4 == 0
+    if made:  # and frames of the output's size are read as well
+        whole = whole and pixels * form.picture[2] % 4 == 0
     words = form.dtype == torch.uint8 and whole and form.aligned
     vec = vec if vec > 2 and words else 1
     thread = max(vec, 4)
@@ -220,7 +231,8 @@ def _shape(
     return {
         "vec": vec,
         "aligned": form.framed,
-        "wide": words and warp and form.picture[1] >= 8,  # a line has the words of two pixels
+        # A line has the words of two pixels.
+        "wide": words and warp and form.picture[1] >= 8 and (width >= 8 or not made),
         "lanes": lanes,
         "tile": tile,
         "block": block,

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from augfeed.engines import check_places
 from augfeed.engines.cuda.spec import Color, Spec
+from augfeed.engines.cuda.steps import fill_steps, words_of_steps
 from augfeed.kernels.colors import fill_color_maps
 from augfeed.kernels.rows import fill_rows
 from augfeed.plan import Plan
@@ -26,9 +27,9 @@ HEAD = 24
 
 # Parts of a row and their words.
 PARTS = ("base", "mixing", "patch", "cutout", "erased", "id", "sigma", "salt", "matrix", "color",
-         "steps")  # fmt: skip
-PLAIN_PARTS = tuple(part for part in PARTS if part not in ("matrix", "color"))
-WORDS = dict(zip(PARTS, (4, 3, 4, 4, 4, 2, 1, 2, 10, 16, 2), strict=True))
+         "steps", "made")  # fmt: skip
+PLAIN_PARTS = tuple(part for part in PARTS if part not in ("matrix", "color", "made"))
+WORDS = dict(zip(PARTS, (4, 3, 4, 4, 4, 2, 1, 2, 10, 16, 2, 0), strict=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +55,13 @@ class Layout:
             "matrix": spec.warp,
             "color": spec.color > Color.PLAIN,
             "steps": spec.color == Color.STEPS,
+            "made": bool(spec.slots),
         }
+        sizes = {**WORDS, "made": words_of_steps(spec)}
         starts, width = [], 0
         for part in PARTS:
             starts.append(width if wanted[part] else -1)
-            width += WORDS[part] if wanted[part] else 0
+            width += sizes[part] if wanted[part] else 0
         return Layout(tuple(starts), -(-width // 4) * 4)
 
     def start(self, part: str) -> int:
@@ -105,11 +108,14 @@ def fill_table(
     if (first := layout.start("matrix")) >= 0:
         rows[:, first] = plan.warped
         floats[:, first + 1 : first + 10] = plan.inverse.reshape(-1, 9)
+    if (first := layout.start("made")) >= 0:
+        fill_steps(rows[:, first:], plan.frames, spec)
     if (first := layout.start("color")) >= 0:
         maps = _color_maps(plan, fixed, spec, scale)
         if spec.mean and spec.pad == 0 and fixed.pad_fill:
             # What constant padding adds to a mean, whose sum is over the picture's own pixels.
             share = _padded(plan.size, sizes, *offsets.T)
+            share = np.where(plan.frames.made, 0.0, share)  # these hold theirs
             maps[:, 9:12] += maps[:, 12:15] * (share * fixed.pad_fill)[:, None]
         floats[:, first : first + 16] = maps
 

@@ -1,0 +1,120 @@
+"""Frames that are made before the pass: their memory, and the launches that fill it."""
+
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from augfeed.engines.cuda import frames
+from augfeed.engines.cuda.spec import Spec
+from augfeed.engines.cuda.steps import kernel_start
+from augfeed.engines.cuda.table import Layout
+from augfeed.plan.frames import FrameCode
+
+if TYPE_CHECKING:
+    from augfeed.engines.cuda import Loaded
+
+LEVELS: int = frames.LEVELS.value
+PARTS: int = frames.PARTS.value
+BLOCK = 1024  # pixels of a program
+BLUR_BLOCK = 256
+BLUR_BYTES = 64 << 20  # of sums that blurs take at a time, most of which a cache holds
+OPTIONS: dict[str, Any] = {"num_warps": 4, "enable_fp_fusion": False}
+
+
+@dataclass(frozen=True, slots=True)
+class Scratch:
+    """Memory for the frames of all rows, and for what they are made by; see `cuda.frames`."""
+
+    frames: torch.Tensor
+    counts: torch.Tensor
+    tables: torch.Tensor
+    sums: torch.Tensor
+
+    @classmethod
+    def of(
+        cls, spec: Spec, rows: int, size: tuple[int, int], images: torch.Tensor
+    ) -> "Scratch | None":
+        """Return memory for the frames of some rows; None where a policy has no steps on them."""
+        if not spec.slots:
+            return None
+        (height, width), channels, device = size, spec.channels, images.device
+        codes = {code for slot in spec.slots for code in slot}
+        equal = rows if FrameCode.EQUALIZE in codes else 0
+        blurred = min(rows, rows_at_once(spec, size)) if FrameCode.GAUSSIAN_BLUR in codes else 0
+        pitch = -(-height * width * channels // 16) * 16
+
+        def empty(*shape: int, dtype: torch.dtype) -> torch.Tensor:
+            return torch.empty(shape, dtype=dtype, device=device)
+
+        return cls(
+            empty(rows, pitch, dtype=images.dtype),
+            empty(equal, PARTS, channels, LEVELS, dtype=torch.int32),
+            empty(equal, channels, LEVELS, dtype=torch.int32),
+            empty(blurred, channels, height, width, dtype=torch.float32),
+        )
+
+
+def rows_at_once(spec: Spec, size: tuple[int, int]) -> int:
+    """Return how many rows are blurred by one launch."""
+    return max(1, BLUR_BYTES // (4 * spec.channels * size[0] * size[1]))
+
+
+@cache
+def step_constants(spec: Spec, slot: int, code: FrameCode) -> dict[str, Any]:
+    """Return the compile-time arguments that all kernels of a step have."""
+    layout = Layout.of(spec)
+    return {"ROW": layout.width, "MADE": layout.start("made"), "SLOT": slot, "CODE": int(code),
+            "C": spec.channels}  # fmt: skip
+
+
+@cache
+def reading_constants(spec: Spec, slot: int, code: FrameCode) -> dict[str, Any]:
+    """Return the compile-time arguments of `frames.count_levels` and `look_up`."""
+    return {**step_constants(spec, slot, code), "PAD": spec.pad, "BLOCK": BLOCK}
+
+
+@cache
+def blur_constants(spec: Spec, slot: int) -> dict[str, Any]:
+    """Return the compile-time arguments of `frames.blur_down`, and all but two of the other's."""
+    return {**step_constants(spec, slot, FrameCode.GAUSSIAN_BLUR),
+            "KERNEL": kernel_start(spec, slot), "BLOCK": BLUR_BLOCK}  # fmt: skip
+
+
+def make_frames(loaded: "Loaded") -> None:
+    """Launch the steps of a loaded plan on the current stream, slot after slot; nothing waits."""
+    for slot, codes in enumerate(loaded.spec.slots):
+        for code in codes:
+            _LAUNCHES[code](loaded, slot)
+
+
+def _equalize(loaded: "Loaded", slot: int) -> None:
+    scratch, spec, (height, width) = loaded.scratch, loaded.spec, loaded.size
+    assert scratch is not None
+    given = (loaded.images, scratch.frames, loaded.table)
+    sides = (height, width, *loaded.images.shape[1:3])
+    own = step_constants(spec, slot, FrameCode.EQUALIZE)
+    read = reading_constants(spec, slot, FrameCode.EQUALIZE)
+    frames.count_levels[(loaded.rows, PARTS)](*given, scratch.counts, *sides, **read, **OPTIONS)
+    frames.equal_tables[(loaded.rows, spec.channels)](
+        loaded.table, scratch.counts, scratch.tables, height * width, **own, **OPTIONS
+    )
+    grid = (loaded.rows, -(-height * width // BLOCK))
+    frames.look_up[grid](*given, scratch.tables, *sides, **read, **OPTIONS)
+
+
+def _blur(loaded: "Loaded", slot: int) -> None:
+    scratch, spec, (height, width) = loaded.scratch, loaded.spec, loaded.size
+    assert scratch is not None
+    given = (scratch.frames, loaded.table, scratch.sums)
+    sides = (height, width, *loaded.images.shape[1:3])
+    own, most = blur_constants(spec, slot), len(scratch.sums)
+    for begin in range(0, loaded.rows, most):
+        grid = (min(most, loaded.rows - begin), -(-height * width // BLUR_BLOCK))
+        frames.blur_across[grid](loaded.images, *given, begin, *sides, **own, REACH=spec.reach,
+                                 PAD=spec.pad, **OPTIONS)  # fmt: skip
+        frames.blur_down[grid](*given, begin, height, width, **own, **OPTIONS)
+
+
+_LAUNCHES = {FrameCode.EQUALIZE: _equalize, FrameCode.GAUSSIAN_BLUR: _blur}

@@ -1,0 +1,280 @@
+"""Frames that are made before the pass: cut out of their images, then changed step by step."""
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+from augfeed.kernels import SOURCES, compiled
+from augfeed.kernels.sample import FAST, Edges, Frame, U, fold
+from augfeed.kernels.types import Array, Floats, Ints
+
+EQUALIZE, GAUSSIAN_BLUR = 1, 2  # augfeed.plan.frames.FrameCode
+REFLECT = 2
+LEVELS = 256
+COUNTERS = 4  # of each level: equal levels side by side would wait for each other
+# Float32 of this size are whole numbers: what is added to it is rounded, halves to even.
+ROUNDER = np.float32(3 << 22)
+
+
+@njit(nogil=True)
+def frame_of(shape: tuple[int, int, int, int], row: Any, size: tuple[int, int]) -> Frame:
+    """Return where the frame of a row lies in images of a shape `[N, h, w, C]`."""
+    _, height, width, channels = shape
+    start = U(row.place) * U(height * width * channels)
+    return Frame(start, height, width, channels, row.top, row.left, size[0], size[1])
+
+
+@njit(nogil=True)
+def _rounded(value: Any) -> Any:
+    return (np.float32(value) + ROUNDER) - ROUNDER
+
+
+@njit(nogil=True)
+def _copy(flat: Array, first: Any, count: int, out: Array, at: Any) -> None:
+    for i in range(count):
+        out[at + U(i)] = flat[first + U(i)]
+
+
+@njit(nogil=True)
+def _cut(flat: Array, frame: Frame, edges: Edges, scale: float, out: Array, at: Any) -> None:
+    # A frame, padding included, in the images' own type.
+    channels, count = frame.channels, frame.out_width
+    fill = _rounded(edges.pad_fill) if scale == 255.0 else edges.pad_fill
+    low = min(max(-frame.left, 0), count)
+    high = max(min(frame.width - frame.left, count), low)
+    for k in range(frame.out_height):
+        y = fold(k + frame.top, frame.height, edges.pad_mode)
+        line = frame.start + U(max(y, 0) * frame.width * channels)
+        if y >= 0:
+            first = line + U((frame.left + low) * channels)
+            _copy(flat, first, (high - low) * channels, out, at + U(low * channels))
+        for i in range(0 if y < 0 else count - (high - low)):
+            to = i if i < low else i + high - low
+            x = fold(to + frame.left, frame.width, edges.pad_mode)
+            for c in range(channels):
+                spot = at + U(to * channels + c)
+                if x < 0:
+                    out[spot] = fill
+                else:
+                    out[spot] = flat[line + U(x * channels + c)]
+        if y < 0:
+            for i in range(count * channels):
+                out[at + U(i)] = fill
+        at += U(count * channels)
+
+
+@njit(nogil=True)
+def _to_levels(values: Floats, at: Any, count: int, levels: Array) -> None:
+    # The nearest of 256; what is no number is black.
+    for i in range(count):
+        v = values[at + U(i)] * np.float32(255.0)
+        v = v if v > 0.0 else np.float32(0.0)
+        v = v if v < 255.0 else np.float32(255.0)
+        levels[U(i)] = np.int32(v + np.float32(0.5))
+
+
+@njit(nogil=True)
+def _count(levels: Array, at: Any, pixels: int, channels: int, counts: Array) -> None:
+    # Into `counts`, [COUNTERS, C, LEVELS] as one line.
+    counts[:] = 0
+    row = U(LEVELS)
+    part = U(channels) * row
+    whole = pixels // COUNTERS * COUNTERS
+    if channels == 3:
+        for p in range(0, whole, COUNTERS):
+            i, to = at + U(3 * p), U(0)
+            for _ in range(COUNTERS):
+                counts[to + U(levels[i])] += 1
+                counts[to + row + U(levels[i + U(1)])] += 1
+                counts[to + row + row + U(levels[i + U(2)])] += 1
+                i, to = i + U(3), to + part
+    else:
+        for p in range(0, whole, COUNTERS):
+            for k in range(COUNTERS):
+                for c in range(channels):
+                    i = at + U((p + k) * channels + c)
+                    counts[U(k) * part + U(c) * row + U(levels[i])] += 1
+    for p in range(whole, pixels):
+        for c in range(channels):
+            counts[U(c) * row + U(levels[at + U(p * channels + c)])] += 1
+
+
+@njit(nogil=True)
+def _fill_table(counts: Array, channels: int, c: int, table: Array) -> bool:
+    # The levels that those of a channel become; returns whether any does.
+    total, last = 0, 0
+    part = channels * LEVELS
+    for k in range(LEVELS):
+        own = 0
+        for s in range(COUNTERS):
+            own += counts[s * part + c * LEVELS + k]
+        counts[c * LEVELS + k] = own
+        total += own
+        last = own if own else last
+    step = (total - last) // 255
+    below = step // 2
+    for k in range(LEVELS):
+        table[c * LEVELS + k] = min(255, below // step) if step else k
+        below += counts[c * LEVELS + k]
+    return step > 0
+
+
+@njit(nogil=True)
+def _look_up(out: Array, at: Any, pixels: int, channels: int, table: Array) -> None:
+    if channels == 3:
+        for p in range(pixels):
+            i = at + U(3 * p)
+            out[i] = table[U(out[i])]
+            out[i + U(1)] = table[U(LEVELS) + U(out[i + U(1)])]
+            out[i + U(2)] = table[U(2 * LEVELS) + U(out[i + U(2)])]
+    else:
+        for i in range(pixels * channels):
+            out[at + U(i)] = table[U(i % channels * LEVELS) + U(out[at + U(i)])]
+
+
+@njit(nogil=True)
+def _equalize(
+    out: Array, at: Any, pixels: int, channels: int, scale: float, levels: Array, counts: Array,
+    table: Array,
+) -> None:  # fmt: skip
+    whole, changed = scale == 255.0, False
+    if whole:
+        _count(out, at, pixels, channels, counts)
+    else:
+        _to_levels(out, at, pixels * channels, levels)
+        _count(levels, U(0), pixels, channels, counts)
+    for c in range(channels):
+        moves = _fill_table(counts, channels, c, table)
+        changed = changed or moves
+        if moves and not whole:
+            for p in range(pixels):
+                i = U(p * channels + c)
+                out[at + i] = table[U(c * LEVELS) + U(levels[i])] / np.float32(255.0)
+    if changed and whole:
+        _look_up(out, at, pixels, channels, table)
+
+
+@njit(nogil=True, fastmath=FAST)
+def _weigh(
+    source: Floats, places: Ints, weights: Floats, reach: int, sums: Floats, count: int
+) -> None:
+    # Sums of `count` values from places[0] on, by weights[0], and from places[0, j] and
+    # places[1, j] on, by weights[j].
+    w, p = weights[0], U(places[0, 0])
+    for i in range(count):
+        sums[U(i)] = w * source[p + U(i)]
+    last = reach - reach % 3
+    for j in range(1, last, 3):  # three at a time, so that sums are seldom read and written
+        w0, w1, w2 = weights[j], weights[j + 1], weights[j + 2]
+        a0, a1, a2 = U(places[0, j]), U(places[0, j + 1]), U(places[0, j + 2])
+        b0, b1, b2 = U(places[1, j]), U(places[1, j + 1]), U(places[1, j + 2])
+        for i in range(count):
+            k = U(i)
+            first = w0 * (source[a0 + k] + source[b0 + k])
+            second = w1 * (source[a1 + k] + source[b1 + k])
+            sums[k] += first + second + w2 * (source[a2 + k] + source[b2 + k])
+    for j in range(last + 1, reach + 1):
+        w, a, b = weights[j], U(places[0, j]), U(places[1, j])
+        for i in range(count):
+            k = U(i)
+            sums[k] += w * (source[a + k] + source[b + k])
+
+
+@njit(nogil=True)
+def _widen(out: Array, at: Any, width: int, channels: int, reach: int, wide: Floats) -> None:
+    # A line, with its reflection beyond both ends.
+    begin = U(reach * channels)
+    for i in range(width * channels):
+        wide[begin + U(i)] = out[at + U(i)]
+    for j in range(1, reach + 1):
+        for c in range(channels):
+            left, right = fold(-j, width, REFLECT), fold(width - 1 + j, width, REFLECT)
+            wide[(reach - j) * channels + c] = out[at + U(left * channels + c)]
+            wide[(reach + width - 1 + j) * channels + c] = out[at + U(right * channels + c)]
+
+
+@njit(nogil=True)
+def _reach(weights: Floats) -> int:
+    # How far from its middle a kernel has any weight.
+    last = 0
+    for j in range(weights.size):
+        last = j if weights[j] > 0.0 else last
+    return last
+
+
+@njit(nogil=True)
+def _store(sums: Floats, count: int, scale: float, out: Array, at: Any) -> None:
+    if scale == 255.0:
+        for i in range(count):
+            out[at + U(i)] = (sums[U(i)] + ROUNDER) - ROUNDER
+    else:
+        for i in range(count):
+            out[at + U(i)] = sums[U(i)]
+
+
+@njit(nogil=True)
+def _blur(
+    out: Array, at: Any, size: tuple[int, int, int], scale: float, taps: Floats,
+    places: Ints, wide: Floats, ring: Floats, sums: Floats,
+) -> None:  # fmt: skip
+    # In place: a line is written once the lines that it is made of lie, blurred across, in a ring.
+    height, width, channels = size
+    down, across = _reach(taps[0]), _reach(taps[1])
+    values, held = width * channels, 2 * down + 1
+    for y in range(-down, height):
+        line = y + down  # the last one that line y is made of
+        if line < height:
+            _widen(out, at + U(line * values), width, channels, across, wide)
+            for j in range(across + 1):
+                places[0, j], places[1, j] = (across - j) * channels, (across + j) * channels
+            slot = line % held * values
+            _weigh(wide, places, taps[1], across, ring[slot : slot + values], values)
+        if y >= 0:
+            for j in range(down + 1):
+                places[0, j] = fold(y - j, height, REFLECT) % held * values
+                places[1, j] = fold(y + j, height, REFLECT) % held * values
+            _weigh(ring, places, taps[0], down, sums, values)
+            _store(sums, values, scale, out, at + U(y * values))
+
+
+def _compile(sources: int) -> Any:
+    # See `augfeed.kernels` for what `sources` is good for.
+    @compiled()
+    def materialise(
+        images: Array, rows: Array, which: Ints, codes: Array, taps: Floats, shared: Array,
+        out: Array,
+    ) -> int:  # fmt: skip
+        """Write the frames of rows `which` of a plan, after their steps, to `out` `[n, h, w, C]`.
+
+        `images` `[N, h, w, C]` is uint8 or float32, as `out`; `rows` of `ROW`; `shared` one
+        `FIXED`. `codes` `[M, K]` are the steps of all rows, `taps` `[n, K, 2, T]` the weights of
+        the blurs of those that are made; see `augfeed.plan.frames.FrameSteps`.
+        """
+        fixed, flat, target = shared[0], images.reshape(images.size), out.reshape(out.size)
+        _, height, width, channels = out.shape
+        pixels, most = height * width, taps.shape[3] - 1
+        edges = Edges(fixed.pad_mode, fixed.pad_fill, fixed.border_mode, fixed.border_fill)
+        levels = np.empty(0 if fixed.scale == 255.0 else pixels * channels, np.uint8)
+        counts = np.empty(COUNTERS * channels * LEVELS, np.uint32)
+        table = np.empty(channels * LEVELS, np.uint8)
+        places = np.empty((2, most + 1), np.int64)
+        wide = np.empty((width + 2 * most) * channels, np.float32)
+        ring = np.empty((2 * most + 1) * width * channels, np.float32)
+        sums = np.empty(width * channels, np.float32)
+        for k in range(which.size):
+            r, at = which[k], U(k * pixels * channels)
+            frame = frame_of(images.shape, rows[r], (height, width))
+            _cut(flat, frame, edges, fixed.scale, target, at)
+            for s in range(codes.shape[1]):
+                if codes[r, s] == EQUALIZE:
+                    _equalize(target, at, pixels, channels, fixed.scale, levels, counts, table)
+                elif codes[r, s] == GAUSSIAN_BLUR:
+                    size = (height, width, channels)
+                    _blur(target, at, size, fixed.scale, taps[k, s], places, wide, ring, sums)
+        return sources
+
+    return materialise
+
+
+materialise = _compile(SOURCES)
