@@ -21,7 +21,7 @@ PIXELS = np.random.default_rng(7).integers(30, 190, (COUNT, HEIGHT, WIDTH, 3), d
 LABELS = torch.arange(COUNT) % 3
 FRAMES = "equalize(0.5) | gaussian_blur(5, p=0.5)"
 CHAINS = {
-    "alone": FRAMES,
+    "whole": f"center_crop(({HEIGHT}, {WIDTH})) | {FRAMES}",
     "padded": f"random_crop(({HEIGHT}, {WIDTH}), padding=4) | {FRAMES} | hflip",
     "padded, filled with half a level": f"random_crop(16, padding=4, fill=0.3) | {FRAMES}",
     "reflected": f"random_crop(16, padding=9, mode='reflect') | {FRAMES} | jitter(0.4, 0.4)",
@@ -41,6 +41,7 @@ class Samples(Dataset[Any]):
 
 
 def batches(data: Any, policy: str, **options: Any) -> list[torch.Tensor]:
+    options = {"num_classes": 3, **options}
     loader = DataLoader(data, 8, shuffle=True, policy=policy, seed=3, **options)
     return [images for images, _ in loader]
 

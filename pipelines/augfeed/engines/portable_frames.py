@@ -75,7 +75,8 @@ def _kernels(sigma: NDArray[np.float32], sizes: NDArray[np.float32]) -> NDArray[
     exponents = -((at / (np.sqrt(2.0) * sigma[:, None].astype(np.float64))) ** 2)
     exponents[np.abs(at) > sizes[:, None] // 2] = -np.inf
     weights = np.exp(exponents - exponents.max(axis=1, keepdims=True))
-    return (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+    weights /= weights.sum(axis=1, keepdims=True)
+    return np.asarray(weights, np.float32)
 
 
 def _weighed(values: Tensor, kernels: NDArray[np.float32], dim: int) -> Tensor:

@@ -42,8 +42,7 @@ class FrameSteps:
     @property
     def made(self) -> NDArray[np.bool_]:
         """Whether a row has any step, so that its frame has to be made: bool `[M]`."""
-        result: NDArray[np.bool_] = self.codes.any(axis=1)
-        return result
+        return np.asarray(self.codes.any(axis=1))
 
     def taps(
         self, which: NDArray[np.int64] | slice = slice(None), most: int | None = None

@@ -13,6 +13,7 @@ from PIL import Image, ImageOps
 from augfeed.engines import Output
 from augfeed.engines import cpu as cpu_engine
 from augfeed.errors import InputError
+from augfeed.kernels.frames import materialise
 from augfeed.plan import FrameSteps, Plan, Rows, draw_plan
 from augfeed.plan.frames import NUMBERS, FrameCode
 from augfeed.policy import (
@@ -275,7 +276,7 @@ def test_engines_agree_on_frames_of_windows(window: str, other: str) -> None:
 
 def test_only_rows_with_steps_are_made(monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[NDArray[np.int64]] = []
-    compiled = cpu_engine.materialise
+    compiled = materialise
 
     def spy(images: Any, rows: Any, which: Any, *rest: Any) -> None:
         made.append(which)

@@ -68,9 +68,9 @@ def jobs() -> Iterator[Job]:
             spec = spec_of(policy_of(CASES[case], channels), channels=channels, side=side,
                            dtype=dtype)  # fmt: skip
             yield f"{case}, {channels} x {side} of {dtype}", spec, USUAL.dtype, side % 16 == 0
-        for mode in ("constant", "edge", "reflect"):
-            policy = policy_of(CASES[case], 3, RandomCrop(224, 9, mode=mode))
-            yield f"{case}, {mode} padding", spec_of(policy), USUAL.dtype, True
+        for rule in ("constant", "edge", "reflect"):
+            policy = policy_of(CASES[case], 3, RandomCrop(224, 9, mode=rule))
+            yield f"{case}, {rule} padding", spec_of(policy), USUAL.dtype, True
     for case in ("whole chain", "geometry, reflect", "cutmix, some", "all noise"):
         policy = policy_of(CASES[case], 3)
         for output in OUTPUTS:

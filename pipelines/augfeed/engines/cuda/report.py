@@ -101,7 +101,7 @@ def compile_steps(spec: Spec, arch: int) -> dict[str, Report]:
     images = "*fp32" if spec.float_in else "*u8"
     given = {"images": images, "frames": images, "table": "*i32"}
     rest = {"begin": "i32", "height": "i32", "width": "i32"}
-    found = {}
+    found: dict[str, tuple[Any, dict[str, str], dict[str, Any]]] = {}
     for slot, codes in enumerate(spec.slots):
         if FrameCode.EQUALIZE in codes:
             own, read = (each(spec, slot, FrameCode.EQUALIZE)

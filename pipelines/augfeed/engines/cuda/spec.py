@@ -10,7 +10,7 @@ import torch
 
 from augfeed.engines import Output
 from augfeed.plan.fixed import EDGES, Fixed
-from augfeed.plan.frames import longest_reach, slots_of
+from augfeed.plan.frames import FrameCode, longest_reach, slots_of
 from augfeed.policy import (
     Affine,
     Border,
@@ -97,7 +97,7 @@ class Spec:
     sum_warps: int
     held: bool
     registers: int | None
-    slots: tuple[tuple[int, ...], ...]
+    slots: tuple[tuple[FrameCode, ...], ...]
     reach: int
 
     @classmethod
