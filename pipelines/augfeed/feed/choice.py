@@ -104,7 +104,7 @@ def _exists(text: str) -> bool:
         return False
 
 
-def wants_order(dataset: Any, sampler: Any, batch_sampler: Any) -> bool:
+def wants_order(dataset: object, sampler: object, batch_sampler: object) -> bool:
     """Return whether the loader is to make its own sampler."""
     return sampler is None and batch_sampler is None and not isinstance(dataset, IterableDataset)
 
@@ -223,10 +223,10 @@ def classes_of(dataset: Any) -> int | None:
     return known[0] if len(known) == 1 else None
 
 
-def _values(features: Any) -> list[Any]:
+def _values(features: object) -> list[Any]:
     return list(features.values()) if isinstance(features, dict) else []
 
 
-def _kind(dataset: Any) -> str:
+def _kind(dataset: object) -> str:
     return f"a path ({dataset})" if isinstance(dataset, str | os.PathLike) else (
         f"a data set of type {type(dataset).__name__}")  # fmt: skip

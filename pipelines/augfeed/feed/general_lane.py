@@ -167,7 +167,9 @@ class _Desk(Sampler[Ticket]):
 class Workers:
     """Batches from torch's iterator, whose members (`_workers`, ...) it shows as its own."""
 
-    def __init__(self, inner: Any, finish: Callable[[Fetched], Given], skipped: int) -> None:
+    def __init__(
+        self, inner: Iterator[Fetched], finish: Callable[[Fetched], Given], skipped: int
+    ) -> None:
         """Take torch's iterator, what makes batches of what it fetches, and how many to skip."""
         self.inner, self._finish, self._skipped = inner, finish, skipped
 

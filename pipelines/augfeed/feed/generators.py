@@ -4,7 +4,7 @@ import base64
 import binascii
 import zlib
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -28,7 +28,7 @@ class Generators:
         self._found, self._wanted = found, wanted
         self._begun: list[torch.Tensor] | None = None
 
-    def opened(self, sampler: Sampler[Any]) -> Iterator[Any]:
+    def opened(self, sampler: Iterable[Any]) -> Iterator[Any]:
         """Return the iterator of a sampler, which may draw its order at once."""
         put(self._found, self._wanted or ())
         before = self._current()

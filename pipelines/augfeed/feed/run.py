@@ -1,7 +1,7 @@
 """One pass over an epoch, where it stands, and the state from which it goes on."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -69,7 +69,7 @@ class Run:
                 joined.append([begin, end])
         return joined
 
-    def opened(self, sampler: Any) -> Iterator[Any]:
+    def opened(self, sampler: Iterable[Any]) -> Iterator[Any]:
         """Return the iterator of a sampler of torch's loader."""
         return iter(sampler) if self.generators is None else self.generators.opened(sampler)
 

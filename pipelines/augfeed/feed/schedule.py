@@ -1,6 +1,6 @@
 """The schedule of a pass: in which order, in which batches, on which rank."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sized
 from functools import partial
 from typing import Any
 
@@ -31,7 +31,9 @@ from augfeed.feed.tickets import (
 from augfeed.plan.rows import repeated
 
 
-def own_order(items: Any, *, shuffle: Any, generator: Any, seed: int | None, augments: bool) -> Any:
+def own_order(
+    items: Sized, *, shuffle: bool | None, generator: Any, seed: int | None, augments: bool
+) -> Any:
     """Return the sampler of a loader that was given none, marked as its own."""
     if not shuffle:
         sampler: Any = InOrder(items) if augments else SequentialSampler(items)

@@ -1,6 +1,6 @@
 """Which part of an epoch is this process's."""
 
-from typing import Any, Literal
+from typing import Literal
 
 import torch.distributed as dist
 
@@ -10,7 +10,7 @@ from augfeed.integers import whole_number
 Shard = Literal["auto"] | tuple[int, int] | None
 
 
-def rank_and_world(shard: Any) -> tuple[int, int]:
+def rank_and_world(shard: object) -> tuple[int, int]:
     """Return `(rank, world)`: those of torch.distributed for "auto", one of one for None.
 
     Raises `InputError` for anything but "auto", None or a pair with `0 <= rank < world`.

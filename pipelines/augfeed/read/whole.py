@@ -48,7 +48,9 @@ class WholeFrames:
         if reader == "dali":
             self.decoder = DaliDecoder(device, _threads(), frames.source.channels, size)
 
-    def prepare(self, plan: Plan, rows: Ids, taken: Taken, out: Any, first: int) -> list[Waiting]:
+    def prepare(
+        self, plan: Plan, rows: Ids, taken: Taken, out: NDArray[np.uint8], first: int
+    ) -> list[Waiting]:
         """Fill frames that the host makes, `out` uint8 `[len(rows), H, W, C]`; return the others.
 
         `first` is the number of the first of these rows in the batch. Any thread may do it.
