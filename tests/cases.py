@@ -190,6 +190,7 @@ OUTPUTS = [Output(dtype, last) for last in (False, True)
 CHAINS = ("whole chain", "mixed after all else", "all noise")
 PER_BATCH = {"mixup per batch", "cutmix per batch"}  # other numbers in another batch
 KEYED = ("cutmix", "one of", "erasing, noise", "gaussian noise", "salt and pepper, some")
+STORED_CASES = ("whole chain", "geometry", "flips, some", "cutmix", "all noise")
 TRIED_WINDOWS = covering({"window": WINDOWS, "shape": SHAPES, "operations": OPERATIONS})
 
 
@@ -207,6 +208,12 @@ def tried_window(window: str, shape: Shape, operations: str, engine: str) -> boo
 def tried_in_parts(case: str, engine: str) -> bool:
     """What mixes, and what draws numbers for pixels."""
     return engine not in INTERPRETED or case in (*CHAINS, *KEYED)
+
+
+def tried_as(case: str, output: Output, engine: str) -> bool:
+    """A chain in every output, and all that is stored in two, by turns: every output comes."""
+    turn = STORED_CASES.index(case) + OUTPUTS.index(output)
+    return engine not in INTERPRETED or case == CHAINS[0] or turn % 4 == 0
 
 
 def tried_output(shape: Shape, output: Output, engine: str) -> bool:

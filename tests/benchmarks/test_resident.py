@@ -25,13 +25,11 @@ AUGFEED, AIRBENCH, GATHER, GATHER_BATCH, WORKERS = LOADERS
 Change = Callable[[torch.Tensor, torch.Tensor], Pair]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    # Operations on small tensors in several threads take far longer where cores are shared.
-    before = torch.get_num_threads()
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    # Operations on small tensors in several threads take far longer where cores are shared. Each
+    # test gets the usual number back: tests/conftest.py.
     torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(autouse=True)

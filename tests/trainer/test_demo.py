@@ -17,8 +17,10 @@ def test_both_recipes_stop_by_the_same_rule_and_only_one_regularizes() -> None:
 
 
 def test_the_demo_shows_a_table_and_curves(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    fewer = {name: recipe.with_(epochs=4) for name, recipe in recipes().items()}
+    monkeypatch.setattr("augfeed_trainer.demo.recipes", lambda: fewer)
     (picture,) = run_demo(Console(width=100), tmp_path, seeds=(0,))
     printed = capsys.readouterr().out
     assert "259 to train on, 143 for early stopping, 359 for the test" in printed

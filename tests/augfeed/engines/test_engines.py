@@ -32,6 +32,7 @@ from tests.cases import (
     SHAPES,
     SMALL,
     STATISTICS,
+    STORED_CASES,
     USUAL,
     WINDOWS,
     Shape,
@@ -44,6 +45,7 @@ from tests.cases import (
     policy_of,
     run,
     tried,
+    tried_as,
     tried_in_parts,
     tried_output,
     tried_window,
@@ -96,9 +98,7 @@ def test_engines_agree_on_windows(window: str, shape: Shape, operations: str, ot
     assert_agree(first, second, plan)
 
 
-@by_other
-@by_output
-@pytest.mark.parametrize("case", ["whole chain", "geometry", "flips, some", "cutmix", "all noise"])
+@sampled(tried_as, {"case": STORED_CASES, "output": OUTPUTS, "other": ENGINES[1:]}, ids=named)
 def test_engines_agree_on_outputs(case: str, output: Output, other: str) -> None:
     policy = policy_of(CASES[case], 3)
     if output.dtype == torch.uint8:
