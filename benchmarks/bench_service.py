@@ -26,7 +26,7 @@ from augfeed.bench.result import Spread
 from augfeed.errors import CheckError
 from augfeed.wire import Description, decode, encode
 from augfeed_client import Connection, RemoteLoader
-from augfeed_client.connection import Replica, Wish
+from augfeed_client.replica import Replica, Wish
 from benchmarks.common import RESULTS
 from benchmarks.result import Ratio, slug
 from benchmarks.result_service import PACKAGES, Row, ServiceResult, render
