@@ -83,7 +83,7 @@ class RemoteLoader:
         self._replicas = Replicas(urls, connection)
         self._epoch = self._given = self._skip = 0
         self._info: PlanInfo | None = None
-        self._running: Prefetcher[Batch] | None = None
+        self._running: set[Prefetcher[Batch]] = set()  # of passes side by side
 
     def description(self, world: int) -> Description:
         """Return the description of the plan for so many ranks."""
@@ -186,7 +186,7 @@ class RemoteLoader:
         running = Prefetcher(
             course.works(first), threads=self.connection.workers, ahead=self.connection.ahead
         )
-        self._running = running
+        self._running.add(running)
         try:
             while True:
                 if os.getpid() != process:
@@ -204,18 +204,18 @@ class RemoteLoader:
             self._epoch, self._given = self._epoch + 1, 0
         finally:
             running.close()
-            if self._running is running:
-                self._running = None
+            self._running.discard(running)
+            if not self._running:
                 self._replicas.close()  # requests under way end, and their threads with them
 
     def close(self) -> None:
         """End what is under way; a new pass begins anew."""
-        if self._running is not None:
-            self._running.close()
+        while self._running:
+            self._running.pop().close()
         self._replicas.close()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_running": None}
+        return {**self.__dict__, "_running": set()}
 
     def __del__(self) -> None:
         if "_running" in self.__dict__:

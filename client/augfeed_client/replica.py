@@ -90,12 +90,13 @@ class Replica:
         try:
             parts = urlsplit(url)
             _ = parts.port
-        except ValueError as error:
+            urllib3.util.parse_url(url)  # which is stricter, and is what connects
+        except (ValueError, HTTPError) as error:
             raise InputError(f"url={url!r} is no address ({error})") from None
         if parts.username is not None or parts.password is not None:
             shown = f"{parts.scheme}://...@{parts.hostname}"
             raise InputError(f"url={shown!r} names a user: give the key as Connection(key=...)")
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query:
+        if parts.scheme not in ("http", "https") or not parts.hostname or "?" in url or "#" in url:
             raise InputError(f"url={url!r} is no address: give one as 'http://127.0.0.1:8000'")
         self.url, self.connection = url.rstrip("/"), connection
         self._address, self._pool = parts, None

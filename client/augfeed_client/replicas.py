@@ -54,7 +54,8 @@ class _State:
 class Request:
     """What is asked of whichever replica answers; `key` spreads requests over them.
 
-    `check` looks at an answer, and raises `ValueError` for one that is not what it should be.
+    `check` looks at an answer, and raises `ValueError` for one that is not what it should be; what
+    numbers and nesting of JSON can raise counts as that.
     `prepare`, of a replica that does not know the plan, tells it.
     """
 
@@ -154,7 +155,7 @@ class Replicas:
             raise problem.error(f"{replica.url}{request.path}", answer.headers.get("Location"))
         try:
             result = request.check(answer)
-        except ValueError as error:
+        except (ValueError, ArithmeticError, RecursionError) as error:
             raise Broken(f"{replica.url}: {error}") from error
         self._worked(replica, answer)
         return result

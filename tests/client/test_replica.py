@@ -102,6 +102,26 @@ def test_requests_under_way_end_with_the_client_at_once() -> None:
     assert "closed" in str(found[0])
 
 
+@pytest.mark.parametrize("inner", [1, 30])
+def test_passes_side_by_side_do_not_end_each_other(running: Running, inner: int) -> None:
+    with Front(running.port) as front:
+        loader = loader_of(front.url)
+        expected = [images for images, _ in loader]
+        found = []
+        loader.set_epoch(0)
+        outer = iter(loader)
+        for step, (images, _) in enumerate(outer):
+            found.append(images)
+            if step % 10 == 0:
+                loader.set_epoch(0)
+                for count, (other, _) in enumerate(loader, 1):
+                    assert torch.equal(other, expected[count - 1])
+                    if count == inner:
+                        break
+        assert len(found) == 30 and all(map(torch.equal, found, expected))
+        assert not loader.stats.retries and eventually(lambda: front.open == 0)
+
+
 # Answers
 
 
@@ -157,6 +177,32 @@ def test_a_refusal_that_comes_before_the_body_was_sent_is_read() -> None:
         pytest.raises(RemoteError, match="413 too-large: less"),
     ):
         client.augment([b"x" * (8 << 20)], policy="hflip")
+
+
+@pytest.mark.parametrize(
+    "told",
+    [b"[" * 100_000, b"Infinity", b'{"id": 3}', b"[]", b"\xff", b"3" * 5000,
+     b'{"id": "ID", "image_shape": [Infinity, 1, 1], "classes": null}'],
+)  # fmt: skip
+def test_what_is_said_of_a_plan_is_an_answer_or_an_error_of_ours(told: bytes) -> None:
+    def answer(head: bytes, number: int) -> bytes:
+        name = head.split(b" ")[1].rsplit(b"/", 1)[-1]
+        return answered(200, told.replace(b"ID", name))
+
+    with Scripted(answer) as server:
+        loader = loader_of(server.url, Connection(deadline=0.5))
+        with pytest.raises(RemoteError, match="no whole answer within deadline"):
+            len(loader)
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://a b", "http://a/#part", "http://a/?", "http://[::1", "http://", "http://a:99999", 3,
+     "HTTP//a", "http://a\r\n"],
+)  # fmt: skip
+def test_what_is_no_address_is_named_at_once(url: Any) -> None:
+    with pytest.raises((InputError, TypeError), match="url="):
+        Replica(url)
 
 
 # Redirects
@@ -326,4 +372,4 @@ def test_a_pass_that_was_closed_stays_closed_while_a_new_one_runs(
             assert len(found) == 30 and all(map(torch.equal, found, expected))
             with pytest.raises((RemoteError, StopIteration)):
                 next(iterator)
-        assert not loader.stats.retries
+        assert set(loader.stats.retries) <= {"unknown-plan"}
