@@ -2,6 +2,8 @@
 
 import argparse
 import io
+import json
+import os
 import pickle
 import subprocess
 import sys
@@ -26,15 +28,17 @@ from augfeed.bench.result import Spread
 from augfeed.errors import CheckError
 from augfeed.wire import Description, decode, encode
 from augfeed_client import Connection, RemoteLoader
-from augfeed_client.connection import Replica, Wish
+from augfeed_client.replica import Replica, Wish
 from benchmarks.common import RESULTS
 from benchmarks.result import Ratio, slug
 from benchmarks.result_service import PACKAGES, Row, ServiceResult, render
 
 POLICY = "random_crop(32, padding=4) | hflip | one_of([mixup(1.0), cutmix]) | cutout(8)"
+ROOT = Path(__file__).resolve().parents[1]
 SAMPLES, BATCH = 20_480, 256
 LARGE = (128, 3, 224, 224)  # of float16: 38.5 MB
 STREAM, WIRE, LOADER = "one stream", "encode and decode a batch", "a loader"
+FOUR, STREAMS = "four streams", 4
 # The service, and beside it the same bytes from memory, sent by the same server.
 SERVER = """
 import os
@@ -122,7 +126,17 @@ def stream_entries(replica: Replica) -> tuple[list[Entry], int]:
     size = len(ask("GET", path))
     ways = (("augfeed, a batch that is kept", path),
             ("the same server, as many bytes from memory", "/memory"))  # fmt: skip
+
+    def four(of: str) -> None:
+        threads = [threading.Thread(target=ask, args=("GET", of)) for _ in range(STREAMS)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
     made = [Entry(STREAM, title, partial(ask, "GET", of), size / 1e9, "GB/s") for title, of in ways]
+    made += [Entry(FOUR, f"{title}, {FOUR}", partial(four, of), STREAMS * size / 1e9, "GB/s")
+             for title, of in ways]  # fmt: skip
     return made, size
 
 
@@ -146,6 +160,56 @@ def loader_entries(url: str, path: Path, threads: int) -> list[Entry]:
         ),
         Entry(LOADER, "augfeed.DataLoader in process", read(near), SAMPLES, "pictures/s"),
     ]
+
+
+class Side:
+    """A checkout, with a server and a client of its own in processes of their own."""
+
+    def __init__(self, root: Path, data: Sequence[Path], threads: int) -> None:
+        """Start both; raise `CheckError` for a folder that is not a checkout."""
+        roots = [root / name for name in ("pipelines", "service", "client")]
+        if missing := [str(path) for path in roots if not path.is_dir()]:
+            raise CheckError(f"{missing} are missing: give the folder of a checkout")
+        given = {
+            "server": SERVER, "arguments": [*map(str, data), "1000"], "batch": LARGE[0],
+            "threads": threads, "loader": {"policy": POLICY, "batch_size": BATCH, "shuffle": True,
+                                           "seed": 0},
+        }  # fmt: skip
+        script = str(Path(__file__).with_name("service_side.py"))
+        self.process = subprocess.Popen(
+            [sys.executable, "-P", "-W", "ignore", script, json.dumps(given)], text=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, roots))},
+        )  # fmt: skip
+        self._expect("ready")
+
+    def run(self, what: str) -> None:
+        """Have it do something; return when it is done."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(f"{what}\n")
+        self.process.stdin.flush()
+        self._expect("done")
+
+    def _expect(self, word: str) -> None:
+        assert self.process.stdout is not None
+        if (said := self.process.stdout.readline().strip()) != word:
+            raise CheckError(f"a checkout said {said!r}, not {word!r}: nothing is timed")
+
+    def close(self) -> None:
+        """End both."""
+        self.process.communicate()
+
+
+def against_entries(sides: dict[str, Side], size: int) -> list[Entry]:
+    """Return the same work by each checkout: streams that are warm, and loaders."""
+    works = (("one", "one stream, warm", size / 1e9, "GB/s"),
+             ("four", "four streams, warm", STREAMS * size / 1e9, "GB/s"),
+             ("far", "a loader over HTTP", SAMPLES, "pictures/s"),
+             ("near", "a loader in process", SAMPLES, "pictures/s"))  # fmt: skip
+    return [
+        Entry(question, f"{question}: {name}", partial(side.run, what), amount, unit)
+        for what, question, amount, unit in works for name, side in sides.items()
+    ]  # fmt: skip
 
 
 def shared(url: str) -> tuple[int, int]:
@@ -212,8 +276,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--out", type=Path)
+    parser.add_argument("--against", type=Path, metavar="CHECKOUT",
+                        help="another checkout, measured by turns with this one")  # fmt: skip
     options = parser.parse_args(arguments)
-    machine = machine_here(options.threads)
+    machine, sides = machine_here(options.threads), dict[str, Side]()
     with tempfile.TemporaryDirectory() as name:
         small, large = write_data(Path(name))
         size = int(np.prod(LARGE)) * 2
@@ -225,14 +291,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
             try:
                 streams, body = stream_entries(replica)
                 entries = [*streams, *wire_entries(), *loader_entries(url, small, options.threads)]
+                if options.against is not None:
+                    for name, root in (("this checkout", ROOT), ("the other", options.against)):
+                        sides[name] = Side(root.resolve(), (small, large), options.threads)
+                    entries += against_entries(sides, body)
                 rows = timed(entries, options.rounds)
                 computed, batches = shared(url)
             finally:
+                for side in sides.values():
+                    side.close()
                 replica.close()
                 server.terminate()
     result = ServiceResult(
         title="The batch service on loopback", date=now(),
-        command=f"python -m benchmarks.bench_service --rounds {options.rounds}",
+        command=f"python -m benchmarks.bench_service --rounds {options.rounds}"
+        + (" --against CHECKOUT" if options.against else ""),
         commit=commit_here(), machine=machine, versions=versions_of(PACKAGES), body=body,
         computed=computed, batches=batches, rounds=options.rounds, rows=rows,
     )  # fmt: skip

@@ -11,6 +11,7 @@ from benchmarks import (
     result_resident,
     result_scaling,
     result_service,
+    result_soak,
     result_startup,
     result_training,
 )
@@ -19,6 +20,7 @@ from benchmarks.result import Ratio, Result, Row, Spread
 from benchmarks.result_resident import ResidentResult
 from benchmarks.result_scaling import ScalingResult
 from benchmarks.result_service import ServiceResult
+from benchmarks.result_soak import SoakResult
 from benchmarks.result_startup import StartupResult
 from benchmarks.result_training import TrainingResult
 from benchmarks.summary import budgets, summary
@@ -90,6 +92,8 @@ def rendered(text: str) -> str:
             return result_resident.render(ResidentResult.model_validate_json(text))
         case "service":
             return result_service.render(ServiceResult.model_validate_json(text))
+        case "soak":
+            return result_soak.render(SoakResult.model_validate_json(text))
         case "startup":
             return result_startup.render(StartupResult.model_validate_json(text))
         case "scaling":

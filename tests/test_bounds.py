@@ -11,7 +11,7 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[1]
 # What these change in a new version no test has seen; each has an upper bound.
-BOUNDED = {"numba", "pydantic", "pillow", "kornia"}
+BOUNDED = {"numba", "pydantic", "pillow", "kornia", "urllib3"}
 
 
 def requirements() -> Iterator[Requirement]:

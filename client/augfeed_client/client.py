@@ -15,9 +15,10 @@ from augfeed.policy import Policy
 from augfeed.policy.describe import shown
 from augfeed.presets import resolve_policy
 from augfeed.wire import MEDIA_TYPE, Description, decode_batch, encode
-from augfeed_client.connection import Answer, Connection
+from augfeed_client.connection import Connection
 from augfeed_client.errors import RemoteError
 from augfeed_client.plan import PlanInfo, batch_request, register
+from augfeed_client.replica import Answer
 from augfeed_client.replicas import Replicas, Request
 
 BOUNDARY = "augfeed-7d1f3c9be2"

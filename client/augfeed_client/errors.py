@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from augfeed.errors import AugfeedError
+from augfeed.policy.describe import shown
 
 TOLD = 8  # broken images that a message tells the reasons of
 
@@ -85,9 +86,16 @@ class Problem:
             return True
         return self.status == 500 and self.name != "unreadable"
 
-    def error(self, address: str) -> RemoteError:
-        """Return what is raised for it; `address` is that which was asked."""
-        return RemoteError(f"{address}: {self}", self.status, self.name, self.images)
+    def error(self, address: str, location: str | None = None) -> RemoteError:
+        """Return what is raised for it; `address` is that which was asked, `location` where the
+        answer points to."""
+        message = f"{address}: {self}"
+        if 300 <= self.status < 400:
+            message = (
+                f"{address}: {self.status}, a redirect to {shown(location)}, which is not followed "
+                "with a key and a request: give the address that it leads to"
+            )
+        return RemoteError(message, self.status, self.name, self.images)
 
     def __str__(self) -> str:
         return f"{self.status} {self.name}: {self.detail}".rstrip(": ")

@@ -1,5 +1,6 @@
 """`RemoteLoader`: a loader whose batches come from a service."""
 
+import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
@@ -18,8 +19,9 @@ from augfeed.prefetch import Aside, Prefetcher, tensors_of
 from augfeed.presets import resolve_policy
 from augfeed.targets import Form
 from augfeed.wire import Description, dtype_name, formed
-from augfeed_client.connection import Connection, allocate
+from augfeed_client.connection import Connection
 from augfeed_client.plan import PlanInfo, batch_request, register
+from augfeed_client.replica import allocate
 from augfeed_client.replicas import Replicas, Stats
 
 FORMS = ("auto", "dense", "sparse")
@@ -81,7 +83,7 @@ class RemoteLoader:
         self._replicas = Replicas(urls, connection)
         self._epoch = self._given = self._skip = 0
         self._info: PlanInfo | None = None
-        self._running: Prefetcher[Batch] | None = None
+        self._running: set[Prefetcher[Batch]] = set()  # of passes side by side
 
     def description(self, world: int) -> Description:
         """Return the description of the plan for so many ranks."""
@@ -180,12 +182,18 @@ class RemoteLoader:
         rank, world = rank_and_world(self.shard)
         first, self._skip, self._given = self._skip, 0, self._skip
         course = _Course(self, info, (rank, world), self._epoch)
+        process = os.getpid()
         running = Prefetcher(
             course.works(first), threads=self.connection.workers, ahead=self.connection.ahead
         )
-        self._running = running
+        self._running.add(running)
         try:
             while True:
+                if os.getpid() != process:
+                    raise StateError(
+                        "the pass was begun in another process, whose threads are not in this one: "
+                        "begin a new pass; load_state_dict() says where"
+                    )
                 begun = time.perf_counter()
                 batch = next(running, None)
                 self.stats.waited += time.perf_counter() - begun
@@ -196,18 +204,18 @@ class RemoteLoader:
             self._epoch, self._given = self._epoch + 1, 0
         finally:
             running.close()
-            if self._running is running:
-                self._running = None
+            self._running.discard(running)
+            if not self._running:
                 self._replicas.close()  # requests under way end, and their threads with them
 
     def close(self) -> None:
         """End what is under way; a new pass begins anew."""
-        if self._running is not None:
-            self._running.close()
+        while self._running:
+            self._running.pop().close()
         self._replicas.close()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_running": None}
+        return {**self.__dict__, "_running": set()}
 
     def __del__(self) -> None:
         if "_running" in self.__dict__:

@@ -7,8 +7,8 @@ from functools import partial
 from augfeed.batch import Batch
 from augfeed.errors import WireError
 from augfeed.wire import MEDIA_TYPE, Description, decode_batch
-from augfeed_client.connection import Answer, Replica, Wish
 from augfeed_client.errors import Problem
+from augfeed_client.replica import Answer, Replica, Wish
 from augfeed_client.replicas import EXPECT, FINGERPRINT, Replicas, Request
 
 MOST_PLAN = 16 << 20  # bytes of what is told of a plan
@@ -95,7 +95,7 @@ def _tell(description: Description, replica: Replica, wish: Wish) -> None:
     if answer.status not in (200, 201):
         problem = Problem.of(answer.status, bytes(answer.body))
         if not problem.passes:
-            raise problem.error(f"{replica.url}{request.path}")
+            raise problem.error(f"{replica.url}{request.path}", answer.headers.get("Location"))
 
 
 def _batch(info: PlanInfo, at: Place, fingerprint: str | None, answer: Answer) -> Batch:

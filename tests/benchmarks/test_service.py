@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from augfeed.errors import CheckError
 from benchmarks import bench_service
 from benchmarks.result_service import ServiceResult
 from benchmarks.table import rendered
@@ -34,7 +35,17 @@ def test_the_benchmark_runs_and_its_table_can_be_made(
     monkeypatch.setattr(bench_service, "LARGE", (4, 3, 32, 32))
     monkeypatch.setattr(bench_service, "SAMPLES", 256)
     out = tmp_path / "service.json"
-    assert bench_service.main(["--rounds", "2", "--out", str(out)]) == 0
+    given = ["--rounds", "2", "--against", str(bench_service.ROOT), "--out", str(out)]
+    assert bench_service.main(given) == 0
     result = ServiceResult.model_validate_json(out.read_text())
-    assert result.computed == result.batches == 2 and len(result.rows) == 8
+    assert result.computed == result.batches == 2 and len(result.rows) == 10 + 8
+    compared = [row for row in result.rows if row.title.endswith(": the other")]
+    assert [row.question for row in compared] == [
+        "one stream, warm", "four streams, warm", "a loader over HTTP", "a loader in process",
+    ]  # fmt: skip
     assert "augfeed.DataLoader in process" in rendered(out.read_text())
+
+
+def test_a_folder_that_is_not_a_checkout_is_named(tmp_path: Path) -> None:
+    with pytest.raises(CheckError, match="are missing: give the folder of a checkout"):
+        bench_service.Side(tmp_path, (), 1)
