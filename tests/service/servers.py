@@ -20,6 +20,7 @@ from sklearn.datasets import load_digits, load_sample_image
 from augfeed import Order, Pipeline, parse_policy
 from augfeed.wire import Description
 from augfeed_service import Settings, make_app
+from augfeed_service.server import config_of
 from augfeed_service.service import Service
 from tests.waiting import HANG, eventually
 
@@ -96,10 +97,7 @@ class Running:
 
     def __init__(self, **given: Any) -> None:
         self.app = make_app(Settings(**{"threads": 2, "port": 0, **given}))
-        config = uvicorn.Config(
-            self.app, "127.0.0.1", 0, log_level="error", access_log=False, timeout_keep_alive=75,
-            timeout_graceful_shutdown=2,
-        )  # fmt: skip
+        config = config_of(self.app, log_level="error", timeout_graceful_shutdown=2)
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run, daemon=True)
         self._thread.start()
@@ -147,7 +145,8 @@ class Process:
         paths = os.pathsep.join(path for path in sys.path if path)
         self.process = subprocess.Popen(
             command, stderr=subprocess.PIPE, text=True,
-            env={**os.environ, "PYTHONPATH": paths, "COLUMNS": "300", **environment},
+            env={**os.environ, "PYTHONPATH": paths, "COLUMNS": "300", "AUGFEED_DRAIN": "0",
+                 **environment},
         )  # fmt: skip
         self.lines: list[str] = []
         self.port = 0
