@@ -47,6 +47,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._loose = self._head = 0
         self._deaf = self._ending = False
         self._wrong: Problem | None = None
+        self._last_word: Problem | None = None
         self._running: RequestResponseCycle | None = None
         self._head_due = 0.0
         self._head_timer: asyncio.TimerHandle | None = None
@@ -117,6 +118,7 @@ class BoundedProtocol(HttpToolsProtocol):
         # A socket that is closed while bytes come resets the connection, and may take the answer
         # from the client's hands. So: no more is said, and what comes is dropped for a while.
         self._deaf = self._ending = True
+        self._unset_keepalive_if_required()
         self.pipeline.clear()
         self.flow.resume_reading()
         if self.transport.can_write_eof():
@@ -139,7 +141,8 @@ class BoundedProtocol(HttpToolsProtocol):
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade:
-            self._end_after_last()  # there is nothing to upgrade to
+            self._deaf = True  # there is nothing to upgrade to, so this request is the last
+            self.cycle.keep_alive = False
         except httptools.HttpParserError as error:
             detail = f"the bytes that came are not HTTP/1.1: {error}"
             self._refuse(self._wrong or Problem(400, "malformed", detail))
@@ -255,7 +258,11 @@ class BoundedProtocol(HttpToolsProtocol):
             self.server_state.total_requests += 1
             return
         super().on_response_complete()
-        if self._running is None or self._running.response_complete:
+        if self._running is not None and not self._running.response_complete:
+            return
+        if self._last_word is not None:
+            self._say(self._last_word)
+        else:
             self.open.idle(self)
 
     def _answered(self) -> None:
@@ -269,14 +276,8 @@ class BoundedProtocol(HttpToolsProtocol):
         else:
             self._linger()
 
-    def _end_after_last(self) -> None:
-        # No request is read any more; those that were read are answered.
-        self._deaf = True
-        if self.cycle is not None:
-            self.cycle.keep_alive = False
-
     def _refuse(self, problem: Problem) -> None:
-        # An answer must not be written into another one.
+        # An answer must not be written into another one: it waits until all others are sent.
         self.open.metrics.rejected.labels("connection").inc()
         LOG.info("connection of %s refused: %d %s", self.client, problem.status, problem.detail)
         last, running = self.cycle, self._running
@@ -285,9 +286,9 @@ class BoundedProtocol(HttpToolsProtocol):
         elif last is not running and last.more_body:
             self.pipeline.popleft()  # the newest: its body is what is wrong
             self.cycle = self.pipeline[0][0] if self.pipeline else running
-            self._end_after_last()
+            self._deaf, self._last_word = True, problem
         elif not last.more_body:
-            self._end_after_last()
+            self._deaf, self._last_word = True, problem
         elif last.response_started:
             self.transport.abort()
         else:

@@ -24,7 +24,8 @@ def cores() -> int:
 class Settings(BaseSettings):
     """Where a service listens, what it holds, and the bounds that it keeps.
 
-    Memory stays within `cache_bytes + inflight_bytes` and what the process takes by itself.
+    Memory stays within `cache_bytes + inflight_bytes`, some 320 KiB for each connection, and what
+    the process takes by itself.
     """
 
     model_config = SettingsConfigDict(env_prefix="AUGFEED_", frozen=True, extra="ignore")

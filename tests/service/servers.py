@@ -140,8 +140,10 @@ def serving(**given: Any) -> Iterator[Running]:
 class Process:
     """`augfeed serve` in a process of its own."""
 
-    def __init__(self, *arguments: str, **environment: str) -> None:
-        command = [sys.executable, "-m", "augfeed.cli", "serve", *arguments]
+    def __init__(
+        self, *arguments: str, command: list[str] | None = None, **environment: str
+    ) -> None:
+        command = command or [sys.executable, "-m", "augfeed.cli", "serve", *arguments]
         paths = os.pathsep.join(path for path in sys.path if path)
         self.process = subprocess.Popen(
             command, stderr=subprocess.PIPE, text=True,
@@ -161,7 +163,8 @@ class Process:
 
     def _read(self) -> None:
         assert self.process.stderr is not None
-        self.lines += list(self.process.stderr)
+        for line in self.process.stderr:
+            self.lines.append(line)
 
     def end(self, sig: int = signal.SIGTERM) -> int:
         """Send a signal; return the exit status."""
