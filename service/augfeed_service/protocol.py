@@ -59,7 +59,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin, or turn the client away."""
         super().connection_made(transport)
-        self.flow = _Flow(transport, self.pipeline)
+        self.flow = Flow(transport, self.pipeline)
         if (problem := self.open.admit(self)) is not None:
             self._deaf = self._ending = True
             transport.write(self._answer(problem))
@@ -308,14 +308,15 @@ class BoundedProtocol(HttpToolsProtocol):
         return b"".join((STATUS_LINE[problem.status], lines, b"\r\n", bytes(response.body)))
 
 
-class _Flow(FlowControl):
-    # Reads on only when no request waits: else each answer would let in as many as a read brings.
+class Flow(FlowControl):
+    """Reads on only when no request waits: each answer would let in as much as a read brings."""
 
     def __init__(self, transport: asyncio.Transport, queued: deque[Any]) -> None:
         super().__init__(transport)
         self._queued = queued
 
     def resume_reading(self) -> None:
+        """Read on, if no request waits."""
         if not self._queued:
             super().resume_reading()
 

@@ -1,16 +1,25 @@
 """Connections: bounded in number, in time, and in what they hold before a request is read."""
 
+import asyncio
 import socket
 import threading
+from collections import deque
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import psutil
 import pytest
+import uvicorn
+from uvicorn.protocols.http.flow_control import FlowControl
+from uvicorn.server import ServerState
 
+from augfeed_service import protocol
 from augfeed_service.connections import Connections, client_of
 from augfeed_service.metrics import Metrics
+from augfeed_service.protocol import Flow, bounded_protocol
 from augfeed_service.settings import Settings
 from tests.service.raw import OK, Raw, answer, ended, head, line, push
 from tests.service.servers import Running, described, serving
@@ -67,7 +76,16 @@ def test_a_head_within_the_bound_is_read(running: Running) -> None:
             assert answer(one).status == 200
 
 
-def test_a_body_is_no_head(running: Running) -> None:
+def test_a_head_beyond_the_bound_is_refused_also_when_it_comes_at_once(running: Running) -> None:
+    long = "a" * (100 * KIB)
+    for path, header, status in ((f"/{long}", "A: b", 414), ("/livez", f"A: {long}", 431)):
+        with line(running.port) as one:
+            push(one, head("GET", path, header))
+            refused = answer(one)
+            assert refused.status == status and refused.closes
+
+
+def test_a_body_is_not_a_head(running: Running) -> None:
     size = 8 * MIB
     with line(running.port) as one:
         one.sendall(head("PUT", "/v1/plans/1", f"Content-Length: {size}") + b" " * size)
@@ -128,7 +146,10 @@ def test_a_head_that_comes_by_drops_is_not_waited_for(hasty: Running) -> None:
             thread.join()
 
 
-def test_a_reader_that_stops_loses_its_connection(hasty: Running) -> None:
+def test_a_reader_that_stops_loses_its_connection(
+    hasty: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(protocol, "LINGER", 3600.0)  # the answer itself gives up
     plan = described("digits", "resize([512, 512])", batch_size=100)
     path = f"{hasty.register(plan)}/0/batches/0"
     with line(hasty.port) as one:
@@ -136,10 +157,28 @@ def test_a_reader_that_stops_loses_its_connection(hasty: Running) -> None:
         assert one.recv(10)  # and no more, though the connection stays open here
         assert eventually(lambda: hasty.metric("augfeed_inflight_bytes") == 0)
         assert eventually(lambda: hasty.metric("augfeed_connections") == 0)
-    with line(hasty.port) as one:
-        for _ in range(8):  # answers that are all written at once
-            one.sendall(head("GET", "/openapi.json") * 16)
-        assert eventually(lambda: hasty.metric("augfeed_connections") == 0)
+
+
+def test_answers_that_nobody_reads_end_the_connection(
+    hasty: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(protocol, "LINGER", 0.1)
+    one: Any = SimpleNamespace(gone=False)
+    one.abort = lambda: setattr(one, "gone", True)
+
+    async def written(*steps: str) -> bool:
+        made = bounded_protocol(hasty.service.settings, Connections(Settings(), Metrics()))(
+            config=uvicorn.Config(hasty.app, log_level="error"), server_state=ServerState(),
+            app_state={},
+        )  # fmt: skip
+        made.transport, made.flow, one.gone = one, FlowControl(one), False
+        for step in steps:
+            getattr(made, step)()
+        await asyncio.sleep(hasty.service.settings.send_seconds + 0.5)
+        return bool(one.gone)
+
+    assert asyncio.run(written("pause_writing"))
+    assert not asyncio.run(written("pause_writing", "resume_writing"))
 
 
 # Number
@@ -226,6 +265,27 @@ def test_requests_that_are_sent_at_once_are_answered_in_their_order(running: Run
         assert answer(one).status == 415
 
 
+def test_nothing_more_is_read_while_a_request_waits() -> None:
+    class Socket:
+        paused = False
+
+        def pause_reading(self) -> None:
+            self.paused = True
+
+        def resume_reading(self) -> None:
+            self.paused = False
+
+    transport: Any = Socket()
+    waiting: deque[Any] = deque(["a request"])
+    flow = Flow(transport, waiting)
+    flow.pause_reading()
+    flow.resume_reading()
+    assert transport.paused
+    waiting.clear()
+    flow.resume_reading()
+    assert not transport.paused
+
+
 def test_requests_beyond_a_few_are_not_kept(running: Running) -> None:
     with line(running.port) as one:
         one.sendall(OK * 4000)
@@ -255,7 +315,7 @@ def test_what_follows_a_request_does_not_change_its_answer(
 
 
 def _rest(one: socket.socket) -> list[Raw]:
-    found = []
+    found: list[Raw] = []
     try:
         while len(found) < 200:
             found.append(answer(one))

@@ -135,7 +135,7 @@ def test_a_signal_reads_keys_and_data_sets_anew_and_loses_no_request(tmp_path: P
 
     def pull() -> int:
         count = 0
-        key = {"Authorization": "Bearer second"}
+        key: Any = {"Authorization": "Bearer second"}
         while not done.is_set():
             found = ask(server.port, "GET", f"/v1/plans/{plan.id}/epochs/0/batches/0", **key)
             if found.status == 404 and found.problem == "unknown-plan":
