@@ -10,6 +10,7 @@ from starlette.exceptions import HTTPException
 
 from augfeed import __version__
 from augfeed_service import routes_info, routes_pull, routes_push
+from augfeed_service.edge import Edge, allowed_methods
 from augfeed_service.middleware import Frame
 from augfeed_service.parameters import check_parameters
 from augfeed_service.problems import Problem
@@ -49,7 +50,8 @@ def make_app(
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(Exception, _broken)
-    app.add_middleware(Frame, metrics=service.metrics, most=service.settings.max_body_bytes)
+    app.add_middleware(Edge, service=service)
+    app.add_middleware(Frame, metrics=service.metrics)
     return app
 
 
@@ -70,6 +72,8 @@ async def _http(request: Request, error: Exception) -> Response:
     name = "not-found" if error.status_code == 404 else "malformed"
     response = Problem(error.status_code, name, str(error.detail)).response(request.url.path)
     response.headers.update(error.headers or {})
+    if error.status_code == 405:
+        response.headers["Allow"] = ", ".join(allowed_methods(request))
     return response
 
 

@@ -61,8 +61,9 @@ def settings_of(given: dict[str, Any]) -> Settings:
         raise InputError(f"settings {unknown} are unknown: use some of {[*Settings.model_fields]}")
     from pydantic_settings import SettingsError
 
-    if isinstance(given.get("kornia"), str):
-        given["kornia"] = tuple(filter(None, given["kornia"].split(",")))
+    for name in ("kornia", "allowed_hosts"):
+        if isinstance(given.get(name), str):
+            given[name] = tuple(filter(None, given[name].split(",")))
     try:
         return Settings(**given)
     except ValidationError as error:

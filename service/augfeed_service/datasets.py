@@ -51,12 +51,7 @@ class Datasets:
         self._mounted: dict[str, Mounted] = {}
         for name, path in settings.datasets.items():
             tell(name)
-            try:
-                source = open_source(str(path))
-            except AugfeedError as error:
-                raise InputError(f"dataset {name}: {error}") from error
-            made = fingerprint(source, settings)
-            self._mounted[name] = Mounted(name, source, Path(expanded(path)), made)
+            self._mounted[name] = mount(name, path, settings)
 
     def get(self, name: str) -> Mounted:
         """Return a data set; raise `Problem` if none has that name."""
@@ -67,11 +62,28 @@ class Datasets:
                 404, "unknown-dataset", f"dataset={name!r} is not mounted: ask GET /v1/datasets"
             ) from None
 
+    def put(self, mounted: Mounted) -> None:
+        """Put a data set in the place of the one with its name."""
+        self._mounted[mounted.name] = mounted
+
+    def has(self, mounted: Mounted) -> bool:
+        """Return whether a data set is still the one with its name."""
+        return self._mounted.get(mounted.name) is mounted
+
     def __iter__(self) -> Any:
         return iter(self._mounted.values())
 
     def __len__(self) -> int:
         return len(self._mounted)
+
+
+def mount(name: str, path: Path, settings: Settings) -> Mounted:
+    """Open a data set; raise `InputError` that names it if it cannot be."""
+    try:
+        source = open_source(str(path))
+    except AugfeedError as error:
+        raise InputError(f"dataset {name}: {error}") from error
+    return Mounted(name, source, Path(expanded(path)), fingerprint(source, settings))
 
 
 def fingerprint(source: Source | None, settings: Settings) -> str:

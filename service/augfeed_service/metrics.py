@@ -39,6 +39,9 @@ class Metrics:
         self.inflight_bytes = Gauge(
             "augfeed_inflight_bytes", "Bytes of batches being made or sent, and of requests", **own
         )
+        self.connections = Gauge(
+            "augfeed_connections", "Connections that are open, idle ones included", **own
+        )
         self.waiting = Gauge("augfeed_waiting", "Batches waiting to be made", **own)
         self.cache_bytes = Gauge("augfeed_cache_bytes", "Bytes of batches kept", **own)
         self.rejected = Counter("augfeed_rejected", "Requests refused", ["reason"], **own)

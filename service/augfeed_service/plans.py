@@ -123,8 +123,7 @@ class Plans:
                 "description: use that",
             )  # fmt: skip
         with self._lock:
-            if (known := self._known.get(id_)) is not None:
-                self._known.move_to_end(id_)
+            if (known := self._current(id_)) is not None:
                 return known, False
         made = Plan(description, self.datasets.get(description.dataset), self.settings)
         with self._lock:
@@ -136,12 +135,21 @@ class Plans:
     def get(self, id_: str) -> Plan:
         """Return a known plan; raise `Problem` for another."""
         with self._lock:
-            if (known := self._known.get(id_)) is not None:
-                self._known.move_to_end(id_)
+            if (known := self._current(id_)) is not None:
                 return known
         raise Problem(
             404, "unknown-plan", f"plan {id_!r} is not known here: PUT its description, then ask"
         )
+
+    def _current(self, id_: str) -> Plan | None:
+        # None also for a plan of a data set that was read anew since, and has other samples.
+        known = self._known.get(id_)
+        if known is not None and not self.datasets.has(known.mounted):
+            del self._known[id_]
+            return None
+        if known is not None:
+            self._known.move_to_end(id_)
+        return known
 
     def __len__(self) -> int:
         return len(self._known)

@@ -56,7 +56,6 @@ async def get_plan(plan_id: PlanId, request: Request) -> Response:
 BATCH = "/v1/plans/{plan_id}/epochs/{epoch}/batches/{step}"
 
 
-@router.head(BATCH, include_in_schema=False)
 @router.get(
     BATCH,
     responses={**batch_answer("The batch"), 304: {"description": "The client has it"},
@@ -82,8 +81,6 @@ async def get_batch(
     headers = _headers(service, plan, tag)
     if _has(request.headers.get("if-none-match"), tag):
         return Response(status_code=304, headers=headers)
-    if request.method == "HEAD":
-        return Response(headers=headers, media_type=TYPES[format_])
     order = pull.order(plan, at, format_, service.pool)
     async with watched(request) as gone:
         made = await service.batches.get(order, _deadline(request), gone)

@@ -1,15 +1,16 @@
 """Images of clients, augmented; and pictures to look at."""
 
 import io
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
-from starlette.datastructures import UploadFile
-from starlette.exceptions import HTTPException
 
 from augfeed.errors import AugfeedError
 from augfeed.wire import MEDIA_TYPE, encode_batch
 from augfeed_service import kserve
+from augfeed_service.bodies import Form
 from augfeed_service.documents import BINARY, batch_answer, images_body, problems
 from augfeed_service.formats import SAFETENSORS, TYPES, npz, wanted
 from augfeed_service.images import Images, from_files, from_tensors, invalid, undecoded
@@ -26,65 +27,39 @@ Text = Annotated[str | None, Query(max_length=65536)]
 Number = Annotated[int | None, Query()]
 
 
-async def _pushed(service: Service, request: Request, given: dict[str, Any]) -> tuple[Images, Ask]:
+@asynccontextmanager
+async def _pushed(
+    service: Service, request: Request, given: dict[str, Any]
+) -> AsyncIterator[tuple[Images, Ask]]:
     # The images of a request, in whichever way they came, and what is asked of them.
     kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
     if kind in TENSORS:
-        async with service.body(request) as body:
+        async with service.body(request) as body, service.pushing():
             ask = Ask.of(given)
-            return await service.in_pool(from_tensors, body, service.settings), ask
-    if kind != "multipart/form-data":
+            yield await service.in_pool(from_tensors, body, service.settings), ask
+    elif kind == "multipart/form-data":
+        async with service.bodies.form(request) as form, service.pushing():
+            yield await _of_form(service, form, given)
+    else:
         raise Problem(
             415, "unsupported-media-type",
             f"Content-Type: {kind[:60]!r}: send {MEDIA_TYPE} or multipart/form-data",
         )  # fmt: skip
-    length = int(request.headers.get("content-length") or service.settings.max_body_bytes)
-    service.batches.take(length, "a request")
-    try:
-        files, field = await _form(service, request)
-        told = {} if field is None else json_object(field, "the field 'request'")
-        if twice := sorted(set(given) & set(told)):
-            raise Problem(
-                400, "malformed",
-                f"{twice} are in the query and in the field 'request': give each in one of them",
-            )  # fmt: skip
-        asked = {**given, **told}
-        labels, ids = asked.pop("label_values", None), asked.pop("ids", None)
-        if isinstance(asked.get("labels"), list):
-            labels = asked.pop("labels")
-        ask = Ask.of(asked)
-        images = await service.in_pool(from_files, files, labels, ids, service.settings)
-        return images, ask
-    finally:
-        service.batches.give_back(length)
 
 
-async def _form(service: Service, request: Request) -> tuple[list[bytes], bytes | None]:
-    try:
-        form = await request.form(
-            max_files=service.settings.max_images, max_fields=8, max_part_size=1 << 20
-        )
-    except HTTPException as error:
-        raise Problem(400, "malformed", str(error.detail)) from None
-    try:
-        files, fields = [], []
-        for name, value in form.multi_items():
-            data = await value.read() if isinstance(value, UploadFile) else value.encode()
-            if name == "request":
-                fields.append(data)
-            elif name != "images" or not isinstance(value, UploadFile):
-                raise Problem(
-                    400, "malformed",
-                    f"part {name[:60]!r}: there are files named 'images' and a field 'request'",
-                )  # fmt: skip
-            else:
-                files.append(data)
-        if len(fields) > 1:
-            detail = f"the field 'request' comes {len(fields)} times: send it once"
-            raise Problem(400, "malformed", detail)
-        return files, fields[0] if fields else None
-    finally:
-        await form.close()
+async def _of_form(service: Service, form: Form, given: dict[str, Any]) -> tuple[Images, Ask]:
+    told = {} if form.field is None else json_object(form.field, "the field 'request'")
+    if twice := sorted(set(given) & set(told)):
+        raise Problem(
+            400, "malformed",
+            f"{twice} are in the query and in the field 'request': give each in one of them",
+        )  # fmt: skip
+    asked = {**given, **told}
+    labels, ids = asked.pop("label_values", None), asked.pop("ids", None)
+    if isinstance(asked.get("labels"), list):
+        labels = asked.pop("labels")
+    ask = Ask.of(asked)
+    return await service.in_pool(from_files, form.files, labels, ids, service.settings), ask
 
 
 def _given(**parameters: Any) -> dict[str, Any]:
@@ -122,8 +97,8 @@ async def augment(
     format_ = wanted(request.headers.get("accept"))
     given = _given(policy=policy, seed=seed, epoch=epoch, dtype=dtype, layout=layout, labels=labels,
                    num_classes=num_classes)  # fmt: skip
-    async with service.pushing():
-        images, ask = await _pushed(service, request, given)
+    service.check_pushes()
+    async with _pushed(service, request, given) as (images, ask):
         push = Push(images, ask, await service.in_pool(ask.resolved, service.settings))
         batch = await _made(service, push)
         if format_ == SAFETENSORS:
@@ -159,20 +134,20 @@ async def preview(
     service.allow(request, "push")
     kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
     given = _given(policy=policy, seed=seed, epoch=epoch)
-    async with service.pushing():
-        if kind == "application/json":
-            if given:
-                raise Problem(
-                    400, "malformed",
-                    f"{[*given]} are in the query, and the body is JSON: give them in the body",
-                )  # fmt: skip
-            async with service.body(request) as body:
-                asked = PreviewAsk.of(bytes(body))
+    service.check_pushes()
+    if kind == "application/json":
+        if given:
+            raise Problem(
+                400, "malformed",
+                f"{[*given]} are in the query, and the body is JSON: give them in the body",
+            )  # fmt: skip
+        async with service.body(request) as body, service.pushing():
+            asked = PreviewAsk.of(bytes(body))
             picture = await service.in_pool(_of_dataset, service, asked)
-        else:
-            images, ask = await _pushed(service, request, given)
+    else:
+        async with _pushed(service, request, given) as (images, ask):
             picture = await service.in_pool(_of_images, service, images, ask)
-    return Response(picture, media_type="image/png")
+    return _counted(service, [picture], {}, "image/png")
 
 
 def _of_dataset(service: Service, asked: PreviewAsk) -> bytes:
@@ -213,12 +188,12 @@ async def infer(model: str, request: Request) -> Response:
     """Augment images under a policy, in KServe's v2 protocol."""
     service = service_of(request)
     service.allow(request, "push")
-    async with service.pushing():
-        async with service.body(request) as body:
-            header = request.headers.get(kserve.HEADER)
-            images, asked = await service.in_pool(
-                kserve.parse, memoryview(body), header, service.settings
-            )
+    service.check_pushes()
+    async with service.body(request) as body, service.pushing():
+        header = request.headers.get(kserve.HEADER)
+        images, asked = await service.in_pool(
+            kserve.parse, memoryview(body), header, service.settings
+        )
         ask = Ask.of({"policy": model, "layout": "NHWC", **kserve.asked_of(asked)})
         try:
             policy = await service.in_pool(ask.resolved, service.settings)

@@ -3,17 +3,18 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 import numpy as np
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 
 from augfeed import Order, Pipeline, __version__, parse_policy
 from augfeed.engines import DTYPES, Engine, Output, Place, engine_for
 from augfeed.policy import Normalize
 from augfeed_service.auth import Keys
 from augfeed_service.batches import Batches
+from augfeed_service.bodies import Bodies
 from augfeed_service.datasets import Datasets, fingerprint
 from augfeed_service.metrics import Metrics
 from augfeed_service.plans import Plans
@@ -35,6 +36,7 @@ class Service:
         self.plans = Plans(settings, self.datasets)
         self.pool = ThreadPoolExecutor(settings.threads, "augfeed-service")
         self.batches = Batches(settings, self.metrics, self.pool)
+        self.bodies = Bodies(settings, self.batches)
         self.engine: Engine = engine_for(settings.device)
         self.together = Together(self.engine, self.pool, self.metrics)
         self.fingerprint = fingerprint(None, settings)
@@ -69,6 +71,11 @@ class Service:
         """Whether requests should come here."""
         return self._warm and not self._draining
 
+    @property
+    def draining(self) -> bool:
+        """Whether it shuts down, so that clients do better to connect elsewhere."""
+        return self._draining
+
     def check_ready(self) -> None:
         """Raise `Problem` if requests should not come here."""
         if self._draining:
@@ -89,35 +96,26 @@ class Service:
         """End the threads."""
         self.pool.shutdown(wait=False, cancel_futures=True)
 
-    @asynccontextmanager
-    async def body(self, request: Request) -> AsyncIterator[bytearray]:
+    def body(self, request: Request) -> AbstractAsyncContextManager[bytearray]:
         """Yield the body of a request, counted as in flight for as long as it is used."""
-        taken, found = 0, bytearray()
-        try:
-            async with asyncio.timeout(self.settings.send_seconds):
-                async for chunk in request.stream():
-                    self.batches.take(len(chunk), "a request")
-                    taken += len(chunk)
-                    found += chunk
-            yield found
-        except ClientDisconnect:
-            raise Problem(400, "malformed", "the body ended early: send all of it") from None
-        except TimeoutError:
-            raise Problem(
-                408, "deadline", f"the body took more than {self.settings.send_seconds:g} seconds"
-            ) from None
-        finally:
-            self.batches.give_back(taken)
+        return self.bodies.whole(request)
 
-    @asynccontextmanager
-    async def pushing(self) -> AsyncIterator[None]:
-        """Count a request to augment; raise `Problem` if there are too many."""
+    def check_pushes(self) -> None:
+        """Raise `Problem` if too many requests are augmented."""
         if self.pushes >= self.settings.max_push:
             self.metrics.rejected.labels("push").inc()
             raise Problem(
                 429, "too-many-requests",
                 f"{self.pushes} requests are augmented already: ask again", retry_after=1,
             )  # fmt: skip
+
+    @asynccontextmanager
+    async def pushing(self) -> AsyncIterator[None]:
+        """Count a request to augment, whose body is there; raise `Problem` if there are too many.
+
+        One whose body is still to come has no place: else those that never come would take all.
+        """
+        self.check_pushes()
         self.pushes += 1
         try:
             yield

@@ -24,7 +24,8 @@ def cores() -> int:
 class Settings(BaseSettings):
     """Where a service listens, what it holds, and the bounds that it keeps.
 
-    Memory stays within `cache_bytes + inflight_bytes` and what the process takes by itself.
+    Memory stays within `cache_bytes + inflight_bytes`, some 320 KiB for each connection, and what
+    the process takes by itself.
     """
 
     model_config = SettingsConfigDict(env_prefix="AUGFEED_", frozen=True, extra="ignore")
@@ -70,7 +71,34 @@ class Settings(BaseSettings):
     )
     max_push: Annotated[int, Field(ge=1, description="requests to augment at a time")] = 32
     send_seconds: Annotated[float, Field(gt=0, description="a reader may take for a batch")] = 120
-    grace: Annotated[float, Field(ge=0, description="seconds to finish after SIGTERM")] = 30
+
+    max_head_bytes: Annotated[
+        int, Field(ge=1024, description="of the request line and the headers of a request")
+    ] = 64 << 10
+    head_seconds: Annotated[
+        float, Field(gt=0, description="a client may take for the headers of a request")
+    ] = 10
+    body_seconds: Annotated[float, Field(gt=0, description="a client may take for a body")] = 120
+    body_rate: Annotated[
+        int, Field(ge=0, description="bytes a second, the least that a body comes at")
+    ] = 4096
+    stall_seconds: Annotated[
+        float, Field(gt=0, description="over which the rate of a body is measured")
+    ] = 10
+    max_connections: Annotated[int, Field(ge=1, description="in all, idle ones included")] = 1024
+    max_client_connections: Annotated[
+        int, Field(ge=1, description="of one address, which may be a proxy's")
+    ] = 512
+    allowed_hosts: Annotated[
+        tuple[str, ...],
+        Field(description="names that `Host` may have on loopback without keys, beside its own"),
+    ] = ()
+    drain: Annotated[
+        float, Field(ge=0, description="seconds of not being ready after SIGTERM, still serving")
+    ] = 5
+    grace: Annotated[
+        float, Field(ge=0, description="seconds to finish after these, then the process ends")
+    ] = 30
 
     @model_validator(mode="after")
     def _safe(self) -> Self:
@@ -90,14 +118,15 @@ class Settings(BaseSettings):
 
     def check_address(self) -> None:
         """Raise `InputError` for an address that others reach, without keys."""
-        if self.keys is None and not self.insecure and not _is_loopback(self.host):
+        if self.keys is None and not self.insecure and not is_loopback(self.host):
             raise InputError(
                 f"host={self.host!r} is reached by others and no keys are set: give --keys FILE, "
                 "or --insecure if the network keeps strangers out"
             )
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Return whether an address, or `localhost`, is reached from this machine alone."""
     if host == "localhost":
         return True
     try:

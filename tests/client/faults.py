@@ -101,6 +101,7 @@ import json, os, signal, socket, sys
 import torch, uvicorn
 torch.set_num_threads(1)
 from augfeed_service import Settings, make_app
+from augfeed_service.server import config_of
 
 given = json.loads(sys.argv[1])
 app = make_app(Settings(threads=1, **given))
@@ -116,8 +117,7 @@ for line in sys.stdin:
         for option in (socket.SO_REUSEADDR, socket.SO_REUSEPORT):
             own.setsockopt(socket.SOL_SOCKET, option, 1)
         own.bind(("127.0.0.1", port))
-        config = uvicorn.Config(app, log_level="error", timeout_keep_alive=75,
-                                timeout_graceful_shutdown=5)
+        config = config_of(app, log_level="error", timeout_graceful_shutdown=5)
         uvicorn.Server(config).run(sockets=[own])
         os._exit(0)
     print(pid, flush=True)

@@ -19,6 +19,7 @@ import pytest
 import yaml
 
 from augfeed_service.metrics import Metrics
+from augfeed_service.server import UNWIND
 from augfeed_service.settings import Settings
 from tests.client.faults import free_port
 from tests.service.servers import ask
@@ -61,8 +62,8 @@ def test_every_variable_is_a_setting_of_the_service() -> None:
         given = {key: value for key, value in service["environment"].items()
                  if key.startswith("AUGFEED_") and key != "AUGFEED_CACHE"}  # fmt: skip
         assert {key.removeprefix("AUGFEED_").lower() for key in given} <= set(Settings.model_fields)
-        grace = Settings(grace=float(given["AUGFEED_GRACE"])).grace
-        assert float(service["stop_grace_period"].rstrip("s")) > grace
+        times = Settings(grace=float(given["AUGFEED_GRACE"]), drain=float(given["AUGFEED_DRAIN"]))
+        assert float(service["stop_grace_period"].rstrip("s")) > times.drain + times.grace + UNWIND
 
 
 def test_files_that_are_mounted_are_there() -> None:

@@ -20,6 +20,7 @@ from sklearn.datasets import load_digits, load_sample_image
 from augfeed import Order, Pipeline, parse_policy
 from augfeed.wire import Description
 from augfeed_service import Settings, make_app
+from augfeed_service.server import config_of
 from augfeed_service.service import Service
 from tests.waiting import HANG, eventually
 
@@ -96,10 +97,7 @@ class Running:
 
     def __init__(self, **given: Any) -> None:
         self.app = make_app(Settings(**{"threads": 2, "port": 0, **given}))
-        config = uvicorn.Config(
-            self.app, "127.0.0.1", 0, log_level="error", access_log=False, timeout_keep_alive=75,
-            timeout_graceful_shutdown=2,
-        )  # fmt: skip
+        config = config_of(self.app, log_level="error", timeout_graceful_shutdown=2)
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run, daemon=True)
         self._thread.start()
@@ -142,12 +140,15 @@ def serving(**given: Any) -> Iterator[Running]:
 class Process:
     """`augfeed serve` in a process of its own."""
 
-    def __init__(self, *arguments: str, **environment: str) -> None:
-        command = [sys.executable, "-m", "augfeed.cli", "serve", *arguments]
+    def __init__(
+        self, *arguments: str, command: list[str] | None = None, **environment: str
+    ) -> None:
+        command = command or [sys.executable, "-m", "augfeed.cli", "serve", *arguments]
         paths = os.pathsep.join(path for path in sys.path if path)
         self.process = subprocess.Popen(
             command, stderr=subprocess.PIPE, text=True,
-            env={**os.environ, "PYTHONPATH": paths, "COLUMNS": "300", **environment},
+            env={**os.environ, "PYTHONPATH": paths, "COLUMNS": "300", "AUGFEED_DRAIN": "0",
+                 **environment},
         )  # fmt: skip
         self.lines: list[str] = []
         self.port = 0
@@ -162,7 +163,8 @@ class Process:
 
     def _read(self) -> None:
         assert self.process.stderr is not None
-        self.lines += list(self.process.stderr)
+        for line in self.process.stderr:
+            self.lines.append(line)
 
     def end(self, sig: int = signal.SIGTERM) -> int:
         """Send a signal; return the exit status."""

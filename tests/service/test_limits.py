@@ -114,7 +114,7 @@ def test_a_header_that_declares_much_takes_no_memory(running: Running) -> None:
         body = struct.pack("<Q", len(header)) + header + b"\0" * 64
         assert running.ask("POST", PUSH, body, Content_Type=MEDIA_TYPE).status == 400
     with socket.create_connection(("127.0.0.1", running.port), HANG) as line:
-        line.sendall(f"POST {PUSH} HTTP/1.1\r\nHost: x\r\nContent-Type: {MEDIA_TYPE}\r\n"
+        line.sendall(f"POST {PUSH} HTTP/1.1\r\nHost: localhost\r\nContent-Type: {MEDIA_TYPE}\r\n"
                      f"Content-Length: {1 << 40}\r\n\r\n".encode())  # fmt: skip
         assert b" 413 " in line.recv(1000)
     assert psutil.Process().memory_info().rss - before < 32 << 20
@@ -155,7 +155,7 @@ def test_readers_that_stop_hold_no_more_than_the_limit_and_are_cut_off(data: Dat
         before, peak = psutil.Process().memory_info().rss, 0
         for k in range(20):
             line = socket.create_connection(("127.0.0.1", running.port), HANG)
-            line.sendall(f"GET {root}/{k}/batches/0 HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            line.sendall(f"GET {root}/{k}/batches/0 HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
             lines.append(line)
 
         def cut_off() -> bool:

@@ -1,0 +1,215 @@
+"""Bodies of requests: counted as they come, given a time and a place only when they are there."""
+
+import io
+import json
+import logging
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+
+from augfeed.wire import MEDIA_TYPE, encode
+from tests.service.raw import OK, answer, ended, head, line, push
+from tests.service.servers import Running, described, serving
+from tests.waiting import eventually
+
+Data = dict[str, Path]
+GOOD = bytes(encode({"images": torch.zeros(2, 8, 8, 3, dtype=torch.uint8)}, {}))
+MIB = 1 << 20
+PART = b'--x\r\nContent-Disposition: form-data; name="images"; filename="a"\r\n\r\n'
+JSON = "Content-Type: application/json"
+KINDS = {
+    "tensors": ("POST", "/v1/augment?policy=hflip", f"Content-Type: {MEDIA_TYPE}", b"a" * 10),
+    "a form": ("POST", "/v1/augment", "Content-Type: multipart/form-data; boundary=x", PART),
+    "a form to look at": ("POST", "/v1/preview", "Content-Type: multipart/form-data; boundary=x",
+                          PART),
+    "a request to look at": ("POST", "/v1/preview", JSON, b'{"dataset": '),
+    "an inference": ("POST", "/v2/models/hflip/infer", JSON, b'{"inputs": '),
+    "a plan": ("PUT", "/v1/plans/1", JSON, b'{"dataset": '),
+}  # fmt: skip
+FRAMES = ["Content-Length: 60000000", "Transfer-Encoding: chunked"]
+
+
+def begun(kind: str, frame: str = FRAMES[0]) -> bytes:
+    """Return a request whose body has begun."""
+    method, path, content, body = KINDS[kind]
+    if frame != FRAMES[0]:
+        body = b"%x\r\n%b\r\n" % (len(body), body)
+    return head(method, path, content, frame) + body
+
+
+def served(running: Running) -> None:
+    """Check that batches are given out and images augmented."""
+    path = f"{running.register(described())}/0/batches/0"
+    assert running.ask("GET", path).status == 200
+    assert (
+        running.ask("POST", "/v1/augment?policy=hflip", GOOD, Content_Type=MEDIA_TYPE).status == 200
+    )
+
+
+@pytest.mark.parametrize("frame", FRAMES)
+@pytest.mark.parametrize("kind", KINDS)
+def test_bodies_that_never_come_keep_nobody_from_anything(
+    data: Data, kind: str, frame: str
+) -> None:
+    with serving(datasets=data, max_push=4) as running, ExitStack() as stack:
+        request = begun(kind, frame)
+        for _ in range(40):
+            stack.enter_context(line(running.port)).sendall(request)
+        come = 40 * len(KINDS[kind][3])
+        assert eventually(lambda: running.metric("augfeed_inflight_bytes") == come)
+        assert running.service.pushes == 0
+        served(running)
+
+
+@pytest.fixture(scope="module")
+def hasty(data: Data) -> Iterator[Running]:
+    """A service that soon gives up on a body."""
+    with serving(datasets=data, stall_seconds=0.4, body_seconds=1.5, body_rate=1000) as made:
+        yield made
+
+
+@pytest.mark.parametrize("frame", FRAMES)
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_body_that_stalls_is_given_up(hasty: Running, kind: str, frame: str) -> None:
+    with line(hasty.port) as one:
+        one.sendall(begun(kind, frame))
+        late = answer(one)
+        assert (late.status, late.problem, late.closes) == (408, "deadline", True)
+    assert eventually(lambda: hasty.service.batches.idle and not hasty.service.bodies.nbytes)
+    served(hasty)
+
+
+@pytest.mark.parametrize(("piece", "said"), [(20, "a second"), (2000, "more than")])
+def test_a_body_that_drips_is_given_up(hasty: Running, piece: int, said: str) -> None:
+    with line(hasty.port) as one:
+        one.sendall(begun("tensors"))
+        stop = threading.Event()
+
+        def drip() -> None:
+            while not stop.wait(0.1) and push(one, b"a" * piece):
+                pass
+
+        thread = threading.Thread(target=drip)
+        thread.start()
+        try:
+            late = answer(one)
+            assert late.status == 408 and said in json.loads(late.body)["detail"]
+        finally:
+            stop.set()
+            thread.join()
+
+
+def test_a_body_in_pieces_is_the_same_body(hasty: Running) -> None:
+    method, path, content, _ = KINDS["tensors"]
+    whole = hasty.ask(method, path, GOOD, Content_Type=MEDIA_TYPE)
+    with line(hasty.port) as one:
+        one.sendall(head(method, path, content, "Transfer-Encoding: chunked"))
+        for at in range(0, len(GOOD), 100):
+            piece = GOOD[at : at + 100]
+            one.sendall(b"%x\r\n%b\r\n" % (len(piece), piece))
+        one.sendall(b"0\r\nAuthorization: trailer\r\n\r\n")
+        found = answer(one)
+        assert (found.status, found.body) == (200, whole.body)
+        one.sendall(OK)
+        assert answer(one).status == 200
+
+
+def test_bodies_leave_half_of_what_is_in_flight_to_others(data: Data) -> None:
+    bounds = {"inflight_bytes": 32 * MIB, "max_batch_bytes": 16 * MIB, "max_body_bytes": 8 * MIB}
+    with serving(datasets=data, **bounds) as running, ExitStack() as stack:
+        ones = [stack.enter_context(line(running.port)) for _ in range(4)]
+        for one in ones:  # within the bounds of each, and never ending
+            one.sendall(head(*KINDS["tensors"][:3], f"Content-Length: {4 * MIB}"))
+            one.sendall(b"a" * (4 * MIB - 1))
+        assert eventually(lambda: running.service.bodies.nbytes == 16 * MIB - 4)
+        large = b"a" * (128 << 10)
+        refused = running.ask("POST", "/v1/augment?policy=hflip", large, Content_Type=MEDIA_TYPE)
+        assert (refused.status, refused.problem) == (503, "overloaded")
+        served(running)
+        ones[0].sendall(b"a")
+        assert answer(ones[0]).status == 400  # it is not a tensor
+        body = running.ask("POST", "/v1/augment?policy=hflip", large, Content_Type=MEDIA_TYPE)
+        assert body.status == 400
+
+
+def test_a_body_that_could_never_be_in_flight_is_too_large(data: Data) -> None:
+    bounds = {"inflight_bytes": 4 * MIB, "max_batch_bytes": 4 * MIB}
+    with serving(datasets=data, **bounds) as running, line(running.port) as one:
+        one.sendall(head(*KINDS["tensors"][:3], f"Content-Length: {5 * MIB}"))
+        assert answer(one).status == 413
+
+
+@pytest.mark.parametrize("frame", FRAMES)
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_client_that_leaves_while_it_sends_is_not_an_error_of_the_service(
+    data: Data, kind: str, frame: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    def counted() -> set[str]:
+        families = running.service.metrics.registry.collect()
+        return {sample.labels["status"] for family in families for sample in family.samples
+                if "status" in sample.labels}  # fmt: skip
+
+    with caplog.at_level(logging.WARNING), serving(datasets=data) as running:
+        for rest in (b"", b"\r\n--", b"a" * 100_000):
+            with line(running.port) as one:
+                one.sendall(begun(kind, frame) + (rest if frame == FRAMES[0] else b""))
+                assert eventually(lambda: running.service.bodies.nbytes > 0)
+            assert eventually(lambda: running.service.batches.idle)
+        assert eventually(lambda: counted() == {"499"})
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("frame", [FRAMES[0], None])
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [("POST", "/livez", 405), ("POST", "/nowhere", 404), ("POST", "/v1/augment", 415),
+     ("GET", "/livez", 400), ("HEAD", "/livez", 400), ("PUT", "/v1/plans/1?a=b", 400),
+     ("POST", "/v1/augment?policy=hflip&policy=hflip", 400)],
+)  # fmt: skip
+def test_a_body_that_is_refused_is_not_taken_for_a_request(
+    running: Running, method: str, path: str, status: int, frame: str | None
+) -> None:
+    hidden = OK * 3
+    with line(running.port) as one:
+        if frame is None:
+            one.sendall(head(method, path, "Transfer-Encoding: chunked"))
+            one.sendall(b"%x\r\n%b\r\n" % (len(hidden), hidden) + hidden)
+        else:
+            one.sendall(head(method, path, f"Content-Length: {2 * len(hidden)}") + hidden)
+        refused = answer(one, bodiless=method == "HEAD")
+        assert refused.status == status and refused.closes
+        push(one, hidden)
+        push(one, hidden)
+        assert ended(one)
+
+
+def test_who_still_sends_a_body_that_is_refused_can_read_why(running: Running) -> None:
+    size = 60 * MIB
+    with line(running.port) as one:
+        one.sendall(head("POST", "/v1/augment", f"Content-Length: {size}"))
+        for _ in range(60):
+            one.sendall(b"a" * MIB)  # is taken, though nobody reads it
+        assert answer(one).status == 415
+
+
+def test_files_of_a_form_do_not_go_to_a_disk(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def on_disk(*_: Any, **__: Any) -> Any:
+        raise AssertionError("a file was made")
+
+    monkeypatch.setattr("tempfile.TemporaryFile", on_disk)
+    monkeypatch.setattr("tempfile._io.open", on_disk)
+    file = io.BytesIO()
+    Image.effect_noise((1200, 1200), 200).convert("RGB").save(file, "PNG")
+    assert len(file.getvalue()) > 1 << 20
+    body = PART + file.getvalue() + b"\r\n--x--\r\n"
+    answered = running.ask("POST", "/v1/augment?policy=resize([8,8])", body,
+                           Content_Type="multipart/form-data; boundary=x")  # fmt: skip
+    assert answered.status == 200, answered.body

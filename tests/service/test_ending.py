@@ -1,0 +1,230 @@
+"""How a service ends, and how it reads keys and data sets anew while it goes on."""
+
+import asyncio
+import http.client
+import logging
+import shutil
+import signal
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from augfeed import __version__
+from augfeed_service.auth import line_of
+from augfeed_service.reload import Reload
+from tests.service.raw import head, line
+from tests.service.servers import Process, Reply, Running, ask, described, digits, photos, serving
+from tests.waiting import HANG, eventually
+
+Data = dict[str, Path]
+
+
+def get(port: int, path: str) -> Reply | None:
+    try:
+        return ask(port, "GET", path)
+    except OSError:
+        return None
+
+
+def status(port: int, path: str) -> int:
+    found = get(port, path)
+    return 0 if found is None else found.status
+
+
+# The end
+
+
+def test_a_balancer_sees_the_end_before_the_socket_closes(data: Data) -> None:
+    server = Process("--dataset", f"digits={data['digits']}", "--port", "0", AUGFEED_DRAIN="2")
+    plan = described()
+    assert ask(server.port, "PUT", f"/v1/plans/{plan.id}", plan.canonical()).status == 201
+    path = f"/v1/plans/{plan.id}/epochs/0/batches/"
+    before = get(server.port, f"{path}0")
+    assert before is not None and before.status == 200 and "connection" not in before.headers
+    idle = http.client.HTTPConnection("127.0.0.1", server.port, timeout=HANG)
+    idle.request("GET", "/livez")
+    assert idle.getresponse().read() == b"live\n"
+    sent = time.monotonic()
+    server.process.send_signal(signal.SIGTERM)
+    assert eventually(lambda: status(server.port, "/readyz") == 503)
+    served = 0
+    while (found := get(server.port, f"{path}{served % 8}")) is not None:
+        assert found.status == 200 and found.headers["connection"] == "close"
+        served += 1
+        assert status(server.port, "/readyz") in (503, 0)
+    assert time.monotonic() - sent >= 2 and served > 1
+    idle.close()
+    assert server.ended() == 0
+
+
+@pytest.mark.parametrize("signals", [(signal.SIGTERM, signal.SIGTERM), (signal.SIGINT,)])
+def test_a_second_signal_and_ctrl_c_do_not_wait_for_balancers(
+    data: Data, signals: tuple[signal.Signals, ...]
+) -> None:
+    server = Process("--dataset", f"digits={data['digits']}", "--port", "0",
+                     AUGFEED_DRAIN="3600")  # fmt: skip
+    assert status(server.port, "/readyz") == 200
+    server.process.send_signal(signals[0])
+    if len(signals) > 1:
+        assert eventually(lambda: status(server.port, "/readyz") == 503)
+        server.process.send_signal(signals[1])
+    assert server.ended() == 0
+
+
+STUCK = """
+import ctypes, sys, threading
+from augfeed_service import pull, server
+from augfeed_service.cli import run, settings_of
+
+libc, signalled, end_hard = ctypes.{library}(None), threading.Event(), server.end_hard
+
+def armed(seconds):
+    end_hard(seconds)
+    signalled.set()
+
+pull.make = lambda *given: (print("begun", file=sys.stderr), signalled.wait(), libc.sleep(3600))
+server.end_hard = armed
+run(settings_of({{"datasets": {{"digits": sys.argv[1]}}, "port": 0, "grace": 1, "drain": 0}}))
+"""
+
+
+@pytest.mark.parametrize("library", ["CDLL", "PyDLL"])
+def test_the_process_ends_though_a_thread_does_not_come_back(data: Data, library: str) -> None:
+    # A call by PyDLL keeps the interpreter's lock, so that no other thread of Python runs.
+    code = STUCK.format(library=library)
+    server = Process(command=[sys.executable, "-c", code, str(data["digits"])])
+    plan = described()
+    assert ask(server.port, "PUT", f"/v1/plans/{plan.id}", plan.canonical()).status == 201
+    with line(server.port) as one:
+        one.sendall(head("GET", f"/v1/plans/{plan.id}/epochs/0/batches/0"))
+        assert eventually(lambda: "begun\n" in server.lines)
+        server.process.send_signal(signal.SIGTERM)
+        assert server.ended() == 1
+    said = any("augfeed-service" in text for text in server.lines)
+    assert said or library == "PyDLL", server.lines
+
+
+# Read anew
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return photos(tmp_path, 12)
+
+
+def hung_up(running: Running) -> None:
+    asyncio.run(Reload(running.service).run())
+
+
+def test_a_signal_reads_keys_and_data_sets_anew_and_loses_no_request(tmp_path: Path) -> None:
+    root, keys = photos(tmp_path, 12), tmp_path / "keys"
+    keys.write_text(line_of("one", "pull", "first"))
+    server = Process("--dataset", f"photos={root}", "--port", "0", "--keys", str(keys))
+    plan = described("photos", "resize([16, 16])", batch_size=4)
+    lost: list[Any] = []
+    done = threading.Event()
+
+    def held() -> Any:
+        found = ask(server.port, "GET", "/v1/datasets", Authorization="Bearer second")
+        return found.status == 200 and b'"num_samples":13' in found.body
+
+    def pull() -> int:
+        count = 0
+        key: Any = {"Authorization": "Bearer second"}
+        while not done.is_set():
+            found = ask(server.port, "GET", f"/v1/plans/{plan.id}/epochs/0/batches/0", **key)
+            if found.status == 404 and found.problem == "unknown-plan":
+                found = ask(server.port, "PUT", f"/v1/plans/{plan.id}", plan.canonical(), **key)
+            if found.status not in (200, 201):
+                lost.append(found)
+            count += 1
+        return count
+
+    keys.write_text(line_of("two", "pull", "second"))
+    assert ask(server.port, "GET", "/v1/info", Authorization="Bearer first").status == 200
+    server.process.send_signal(signal.SIGHUP)
+    assert eventually(lambda: ask(server.port, "GET", "/v1/info",
+                                  Authorization="Bearer second").status == 200)  # fmt: skip
+    assert ask(server.port, "GET", "/v1/info", Authorization="Bearer first").status == 401
+    with ThreadPoolExecutor(3) as threads:
+        pulls = [threads.submit(pull) for _ in range(3)]
+        try:
+            shutil.copy(next(root.glob("*/*.jpg")), root / "a" / "new.jpg")
+            for _ in range(3):
+                server.process.send_signal(signal.SIGHUP)
+            assert eventually(held)
+        finally:
+            done.set()
+        assert all(one.result() > 0 for one in pulls)
+    assert not lost
+    assert server.end() == 0
+
+
+def test_a_data_set_that_changed_has_another_fingerprint_and_its_plans_are_asked_for_again(
+    tmp_path: Path, folder: Path
+) -> None:
+    with serving(datasets={"digits": digits(tmp_path), "photos": folder}) as running:
+        same, other = described(), described("photos", "resize([16, 16])", batch_size=4)
+        kept, changed = (f"{running.register(plan)}/0/batches/0" for plan in (same, other))
+        before = {path: running.ask("GET", path) for path in (kept, changed)}
+        shutil.copy(next(folder.glob("*/*.jpg")), folder / "a" / "new.jpg")
+        hung_up(running)
+        assert running.ask("GET", kept).body == before[kept].body
+        assert running.ask("GET", changed).problem == "unknown-plan"
+        running.register(other)
+        after = running.ask("GET", changed)
+        assert (
+            after.headers["augfeed-fingerprint"] != before[changed].headers["augfeed-fingerprint"]
+        )
+        assert after.headers["etag"] != before[changed].headers["etag"]
+        labels = {"version": __version__, "dataset": "photos"}
+        for answered, value in ((before[changed], 0.0), (after, 1.0)):
+            given = {**labels, "fingerprint": answered.headers["augfeed-fingerprint"]}
+            assert running.metric("augfeed_info", **given) == value
+
+
+def test_a_plan_that_is_registered_meanwhile_does_not_outlive_its_data_set(folder: Path) -> None:
+    with serving(datasets={"photos": folder}) as running:
+        plans, plan = running.service.plans, described("photos", "resize([8, 8])", batch_size=4)
+        old = running.service.datasets.get("photos")
+        get, done = running.service.datasets.get, threading.Event()
+
+        def late(name: str) -> Any:
+            found = get(name)
+            shutil.copy(next(folder.glob("*/*.jpg")), folder / "a" / "new.jpg")
+            hung_up(running)
+            done.set()
+            return found
+
+        running.service.datasets.get = late  # type: ignore[method-assign]
+        made, _ = plans.put(plan.id, plan)
+        running.service.datasets.get = get  # type: ignore[method-assign]
+        assert done.is_set() and made.mounted is old
+        assert running.ask("GET", f"/v1/plans/{plan.id}").problem == "unknown-plan"
+
+
+def test_what_cannot_be_read_anew_stays_as_it_was(
+    tmp_path: Path, folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    keys = tmp_path / "keys"
+    keys.write_text(line_of("one", "pull", "first"))
+    with serving(datasets={"photos": folder}, keys=keys) as running:
+        key = {"Authorization": "Bearer first"}
+        before = running.ask("GET", "/v1/datasets", **key)
+        shutil.rmtree(folder)
+        for text in (None, "", "one pull nonsense"):
+            if text is None:
+                keys.unlink()
+            else:
+                keys.write_text(text)
+            with caplog.at_level(logging.ERROR):
+                hung_up(running)
+            assert [record.levelname for record in caplog.records] == ["ERROR"] * 2
+            assert "keys" in caplog.text and "photos" in caplog.text
+            caplog.clear()
+            assert running.ask("GET", "/v1/datasets", **key).body == before.body
