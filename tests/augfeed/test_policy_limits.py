@@ -60,7 +60,7 @@ def test_as_many_operations_as_there_may_be_are_carried_out() -> None:
     {"name": WORD}, {"invariances": {"name": WORD}}, {"invariances": {"reason": WORD}},
 ])  # fmt: skip
 def test_words_of_a_policy_have_a_length(text: Any) -> None:
-    with pytest.raises(PolicyError, match="at most [0-9]+ characters") as caught:
+    with pytest.raises(PolicyError, match=r"at most \d+ characters") as caught:
         Policy.from_json(json.dumps(text))
     assert len(str(caught.value)) < 1000
 
