@@ -49,7 +49,8 @@ def make_app(
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(Exception, _broken)
-    app.add_middleware(Frame, metrics=service.metrics, most=service.settings.max_body_bytes)
+    most = min(service.settings.max_body_bytes, service.settings.inflight_bytes)
+    app.add_middleware(Frame, metrics=service.metrics, most=most)
     return app
 
 

@@ -3,8 +3,9 @@
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -64,8 +65,15 @@ class Batches:
 
     # Bytes in flight
 
-    def take(self, nbytes: int, what: str) -> None:
-        """Count bytes as in flight; raise `Problem` if there are too many."""
+    def take(self, nbytes: int, what: str, cure: str = "send or ask for less") -> None:
+        """Count bytes as in flight; raise `Problem` if there are too many, now or ever."""
+        if nbytes > self.settings.inflight_bytes:
+            self.metrics.rejected.labels("size").inc()
+            raise Problem(
+                413, "too-large",
+                f"{what} takes {nbytes:,} bytes, above the {self.settings.inflight_bytes:,} that "
+                f"may be in flight at all: {cure}",
+            )  # fmt: skip
         if self._inflight + nbytes > self.settings.inflight_bytes:
             self.metrics.rejected.labels("bytes").inc()
             raise overloaded(
@@ -146,7 +154,7 @@ class Batches:
         if self._waiting() >= self.settings.max_waiting:
             self.metrics.rejected.labels("waiting").inc()
             raise overloaded(f"{self.settings.max_waiting} batches wait already: ask again")
-        self.take(order.nbytes, "a batch")
+        self.take(order.nbytes, "a batch", "use a smaller batch_size, or share it among more ranks")
         flight = Flight(asyncio.get_running_loop().create_future(), ahead=ahead)
         self._flights[order.key] = flight
         self.metrics.waiting.set(self._waiting())
@@ -191,6 +199,25 @@ class Batches:
             _, old = self._kept.popitem(last=False)
             self._kept_bytes -= old.body.nbytes
         self.metrics.cache_bytes.set(self._kept_bytes)
+
+    @contextmanager
+    def holding(self, nbytes: int, what: str, cure: str = "send or ask for less") -> Iterator[None]:
+        """Count bytes as in flight for a while; raise `Problem` as `take` does."""
+        self.take(nbytes, what, cure)
+        try:
+            yield
+        finally:
+            self.give_back(nbytes)
+
+    @property
+    def kept_bytes(self) -> int:
+        """Bytes of the batches that are kept."""
+        return self._kept_bytes
+
+    @property
+    def inflight(self) -> int:
+        """Bytes that are in flight."""
+        return self._inflight
 
     @property
     def idle(self) -> bool:

@@ -128,9 +128,12 @@ def decode(
         if pixels is not None:
             return upright(pixels, header.held)
     # Rare encodings, and damage: Pillow says which, and what is wrong.
-    with decoding(decoded_bytes(size, None), name), _guard(name):
-        with JpegImagePlugin.JpegImageFile(io.BytesIO(data)) as image:
-            return upright(_pixels(image, channels), header.held)
+    with (
+        decoding(decoded_bytes(size, None), name),
+        _guard(name),
+        JpegImagePlugin.JpegImageFile(io.BytesIO(data)) as image,
+    ):
+        return upright(_pixels(image, channels), header.held)
 
 
 def decode_jpeg(

@@ -131,8 +131,7 @@ def test_large_images_are_not_overtaken_for_ever() -> None:
 def test_a_thread_that_holds_room_does_not_wait_for_more() -> None:
     use_room(Room(10, ""))
     try:
-        with decoding(8, "a"), decoding(8, "b"):
-            with pytest.raises(ReadError), decoding(11, "c"):
-                pass
+        with decoding(8, "a"), decoding(8, "b"), pytest.raises(ReadError), decoding(11, "c"):
+            pass
     finally:
         use_room(None)
