@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from augfeed.wire import Body
+from augfeed_service.allocator import Allocator
 from augfeed_service.metrics import Metrics
 from augfeed_service.problems import Problem, overloaded
 from augfeed_service.settings import Settings
@@ -60,6 +61,7 @@ class Batches:
         self._flights: dict[str, Flight] = {}
         self._sending: dict[int, int] = {}  # how many send a body, by its identity
         self._inflight = 0
+        self._allocator = Allocator()
         self._turns = asyncio.Semaphore(max(1, settings.threads))
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -85,6 +87,7 @@ class Batches:
     def give_back(self, nbytes: int) -> None:
         """End the counting of bytes."""
         self._count(-nbytes)
+        self._allocator.used(nbytes)
 
     def _count(self, nbytes: int) -> None:
         self._inflight += nbytes

@@ -10,7 +10,7 @@ from augfeed.errors import InputError
 from augfeed.memory import Memory
 from augfeed.read.order import Orders
 from augfeed.read.room import Room, use_room
-from augfeed_service.settings import IDLE, Settings
+from augfeed_service.settings import Settings
 
 RAISE = "start the service with more decode_bytes"
 
@@ -27,7 +27,7 @@ class Budget:
         """Take nothing yet; what is used is shown in `registry`."""
         self.settings, self.registry = settings, registry
         self.room = Room(settings.decode_bytes, RAISE)
-        self.memory = Memory(IDLE)
+        self.memory = Memory(settings.idle_bytes)
         # Half is for making one: its keys, its numbers, and what they are sorted into.
         self.orders = Orders(settings.plan_bytes // 4)
         self._used = Gauge(

@@ -11,7 +11,6 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from augfeed.errors import InputError
 
 MIB = 1 << 20
-IDLE = 256 * MIB  # of free blocks of memory that are kept for the next batches
 MAX_PIXELS = 178_956_970  # as in `augfeed.read.decode`, which takes seconds to import
 
 
@@ -64,6 +63,9 @@ class Settings(BaseSettings):
     plan_bytes: Annotated[
         int, Field(ge=MIB, description="of plans, and of the orders of their epochs")
     ] = 512 * MIB
+    idle_bytes: Annotated[
+        int, Field(ge=0, description="of free memory that is kept for the next batches")
+    ] = 256 * MIB
     image_cache: Annotated[
         Literal["ram", "disk"] | None, Field(description="where decoded images are kept")
     ] = None
@@ -114,7 +116,8 @@ class Settings(BaseSettings):
         if self.memory_bytes is not None and total > self.memory_bytes:
             raise ValueError(
                 f"memory_bytes={self.memory_bytes} is below {total}, the sum of {self.parts}: "
-                "lower cache_bytes, inflight_bytes, decode_bytes, plan_bytes or image_cache_bytes"
+                "lower cache_bytes, inflight_bytes, decode_bytes, plan_bytes, idle_bytes or "
+                "image_cache_bytes"
             )
         return self
 
@@ -124,7 +127,7 @@ class Settings(BaseSettings):
         return {
             "inflight": self.inflight_bytes, "batches": self.cache_bytes,
             "images": self.image_cache_bytes if self.image_cache == "ram" else 0,
-            "decoding": self.decode_bytes, "plans": self.plan_bytes, "blocks": IDLE,
+            "decoding": self.decode_bytes, "plans": self.plan_bytes, "blocks": self.idle_bytes,
         }  # fmt: skip
 
     def check_address(self) -> None:
