@@ -1,9 +1,11 @@
 """Decoded images kept for all plans, as the loader's `cache=` keeps them for one."""
 
+from functools import partial
+
 from prometheus_client import Gauge
 
 from augfeed.read.cache import Cache
-from augfeed.read.cache.shared import SharedCache
+from augfeed.read.cache.shared import SharedCache, Shelf
 from augfeed_service.budget import Budget
 from augfeed_service.settings import Settings
 
@@ -30,7 +32,9 @@ def image_cache(settings: Settings, budget: Budget) -> SharedCache | None:
                        ("misses", "Images that had to be decoded")):  # fmt: skip
         shown = "images" if name == "pictures" else name
         gauge = Gauge(f"augfeed_image_cache_{shown}", text, registry=budget.registry)
-        gauge.set_function(
-            lambda name=name: sum(getattr(each.stats, name) for each in shelf.opened)
-        )
+        gauge.set_function(partial(_sum, shelf, name))
     return cache
+
+
+def _sum(shelf: Shelf, name: str) -> float:
+    return float(sum(getattr(pictures.stats, name) for pictures in shelf.opened))

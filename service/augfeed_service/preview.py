@@ -86,7 +86,8 @@ class Previews:
             async with watched(request) as left:
                 made = asyncio.ensure_future(loop.run_in_executor(self._pool, ask, drawing))
                 try:
-                    await asyncio.wait({made, left}, return_when=asyncio.FIRST_COMPLETED)
+                    both: set[asyncio.Future[Any]] = {made, left}
+                    await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
                 finally:
                     gone.set()
                 return await made

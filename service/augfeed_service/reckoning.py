@@ -29,7 +29,7 @@ def label_bytes(labels: Any, count: int, rows: int, *, dense: bool, classes: int
     if labels.ndim == 2:
         width = int(labels.shape[1])
         # As they are, as floats, the own ones and the partners', and their mixture.
-        return width * (rows * (labels.dtype.itemsize + 4) + 3 * 4 * count)
+        return width * (rows * (int(labels.dtype.itemsize) + 4) + 3 * 4 * count)
     return 24 * rows + (4 * count * (classes or 0) if dense else 0)
 
 

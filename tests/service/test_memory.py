@@ -23,7 +23,7 @@ from tests.waiting import HANG
 
 Data = dict[str, Path]
 MIB = 1 << 20
-BOUNDS = {
+BOUNDS: dict[str, Any] = {
     "inflight_bytes": 96 * MIB, "max_batch_bytes": 48 * MIB, "cache_bytes": 16 * MIB,
     "decode_bytes": 64 * MIB, "plan_bytes": 16 * MIB, "idle_bytes": 16 * MIB,
 }  # fmt: skip
@@ -279,7 +279,7 @@ def _warmed(port: int, pid: int) -> int:
         for request in small:
             assert send(port, request).status in (200, 201)
     Path(f"/proc/{pid}/clear_refs").write_text("5")  # the peak begins anew
-    return psutil.Process(pid).memory_info().rss
+    return int(psutil.Process(pid).memory_info().rss)
 
 
 def _peak(pid: int) -> int:

@@ -10,6 +10,7 @@ import pytest
 
 from augfeed_service import preview as previews
 from augfeed_service.auth import line_of
+from augfeed_service.problems import Problem
 from tests.service.servers import Running, described, serving
 from tests.waiting import HANG, eventually
 
@@ -55,7 +56,7 @@ def test_previews_leave_the_threads_to_plans_and_batches(
     def stuck(*_: Any, **__: Any) -> Any:
         begun.set()
         go.wait(HANG)
-        raise previews.Problem(503, "deadline", "it was a test", retry_after=1)
+        raise Problem(503, "deadline", "it was a test", retry_after=1)
 
     monkeypatch.setattr(augfeed.show, "preview", stuck)
     with serving(datasets=data, threads=1) as running:

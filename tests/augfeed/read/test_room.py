@@ -108,16 +108,14 @@ def test_pixels_are_the_same_within_a_room() -> None:
 
 def test_large_images_are_not_overtaken_for_ever() -> None:
     room, order = Room(10, ""), []
-    begun = threading.Event()
 
     def take(name: str, nbytes: int) -> None:
         with room.held(nbytes):
             order.append(name)
 
     with room.held(5):
-        large = threading.Thread(target=lambda: (begun.set(), take("large", 10)))
+        large = threading.Thread(target=take, args=("large", 10))
         large.start()
-        begun.wait(HANG)
         assert eventually(lambda: len(room._line) == 1)
         small = threading.Thread(target=take, args=("small", 5))
         small.start()
