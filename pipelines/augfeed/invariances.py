@@ -18,8 +18,10 @@ class Invariances(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    name: Annotated[str, Field(description="what the rules are about")] = "this data set"
-    reason: Annotated[str, Field(description="why the rules exist")] = ""
+    name: Annotated[str, Field(max_length=200, description="what the rules are about")] = (
+        "this data set"
+    )
+    reason: Annotated[str, Field(max_length=1000, description="why the rules exist")] = ""
     horizontal_flip: Annotated[bool, Field(description="a mirrored picture keeps its label")] = True
     vertical_flip: Annotated[bool, Field(description="a picture upside down keeps its label")] = (
         True

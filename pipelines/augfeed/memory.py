@@ -17,11 +17,13 @@ class Memory:
     batches more than some of the loops over them. A block comes back only when the array made of
     it has died. A tensor made of the array keeps it alive, and so does all that is made of the
     tensor. A NumPy view does not: it refers to the block itself. So views stay inside the library.
-    Free and used blocks together are never more bytes than were used at once.
+    Free and used blocks together are never more bytes than were used at once, and the free ones
+    no more than `idle` bytes, if that is given.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, idle: int | None = None) -> None:
         """Start without any block."""
+        self.idle = idle
         self._free: OrderedDict[int, list[NDArray[np.uint8]]] = OrderedDict()
         self._lock = threading.RLock()  # an array may die anywhere, in here too
         self._used = self._idle = self._most = 0  # bytes
@@ -64,10 +66,18 @@ class Memory:
             self._idle += block.size
             self._free.setdefault(block.size, []).append(block)
             self._free.move_to_end(block.size)
+            if self.idle is not None:
+                self._drop()
+
+    @property
+    def idle_bytes(self) -> int:
+        """Bytes of the free blocks."""
+        return self._idle
 
     def _drop(self) -> None:
         # Blocks of the sizes longest unused make room.
-        while self._used + self._idle > self._most and self._free:
+        most = self._most if self.idle is None else min(self._most, self._used + self.idle)
+        while self._used + self._idle > most and self._free:
             size, blocks = next(iter(self._free.items()))
             if blocks:
                 blocks.pop()
@@ -75,8 +85,8 @@ class Memory:
             if not blocks:
                 del self._free[size]
 
-    def __reduce__(self) -> tuple[type["Memory"], tuple[()]]:
-        return Memory, ()  # a copy, in another process too, starts without any block
+    def __reduce__(self) -> tuple[type["Memory"], tuple[int | None]]:
+        return Memory, (self.idle,)  # a copy, in another process too, starts without any block
 
 
 def _rounded(size: int) -> int:

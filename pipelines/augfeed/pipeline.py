@@ -1,7 +1,7 @@
 """Policy, source, reader and engine as one: `batch(epoch, step)` is a pure function."""
 
+import copy
 import hashlib
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
@@ -28,7 +28,7 @@ from augfeed.policy import CutMix, Mixup, OneOf, Policy, Resize
 from augfeed.policy.check import check_policy
 from augfeed.read.frames import Frames
 from augfeed.read.huggingface import with_size
-from augfeed.read.order import batch_positions, epoch_order, steps_per_epoch
+from augfeed.read.order import Orders, batch_positions, steps_per_epoch
 from augfeed.read.reading import Reading
 from augfeed.read.sources import Source, open_source
 from augfeed.read.stage import resident_pictures
@@ -114,7 +114,8 @@ class Pipeline:
         place.check()
         self.size = policy.size(self.source.sizes)
         self.fixed = Fixed.of(policy, self.source.channels)
-        self._memory, self.costs, self.log = Memory(), Costs(), UnreadLog()
+        self._memory = reading.memory or Memory()
+        self.costs, self.log = Costs(), UnreadLog()
         self._frames = Frames(
             self.source, policy, self._memory, reading, self.log, self.place.known
         )
@@ -127,11 +128,7 @@ class Pipeline:
             CpuExecutor(self._inputs) if self._on_cpu_alone else DeviceExecutor(self._inputs, place)
         )
         self._mixing = any(isinstance(item, Mixup | CutMix | OneOf) for item in policy.operations)
-        self._kept: tuple[int, Indices] | None = None
-        self._lock = threading.Lock()
-        self.steps = steps_per_epoch(
-            len(self.source), order.batch_size, world=order.world, drop_last=order.drop_last
-        )
+        self.orders, self._begun = Orders(), -1
         self.num_classes = self.source.num_classes
         self._check_first()
 
@@ -164,12 +161,11 @@ class Pipeline:
             if rules is not None:
                 check_policy(self.policy, rules, allow=allow, source=self.source.sizes)
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_lock": None}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self._lock = threading.Lock()
+    def for_rank(self, order: Order) -> "Pipeline":
+        """Return the same batches cut and given out in another way, with all else shared."""
+        made = copy.copy(self)
+        made.order = order
+        return made
 
     def begin(self) -> None:
         """See, at the start of an epoch, what other processes have put into the cache."""
@@ -183,6 +179,13 @@ class Pipeline:
     def __len__(self) -> int:
         """Return the number of batches of an epoch."""
         return self.steps
+
+    @property
+    def steps(self) -> int:
+        """The number of batches of an epoch, for each rank."""
+        length, order = len(self.source), self.order
+        return steps_per_epoch(length, order.batch_size, world=order.world,
+                               drop_last=order.drop_last)  # fmt: skip
 
     @property
     def device(self) -> torch.device:
@@ -234,42 +237,46 @@ class Pipeline:
 
     def batch(self, epoch: int, step: int) -> Batch:
         """Return a batch, made in the calling thread."""
-        return self._work(epoch, step, self._positions(step)).run().take(0)
+        rows = Rows.at(self._positions(step), self._epoch_order(epoch), mixing=self._mixing)
+        return self._work(rows, epoch, step).run().take(0)
 
     def sample(self, index: int, epoch: int) -> Batch:
         """Return one sample as it comes in an epoch, partner included, as a batch of one."""
+        rows = self._rows_of(index, epoch)
+        return self._work(rows, epoch, -1).run().take(0)
+
+    def sample_plan(self, index: int, epoch: int) -> tuple[Plan, Any]:
+        """Return the plan and the labels of `sample`, without its pixels."""
+        rows = self._rows_of(index, epoch)
+        plan = draw_plan(self.policy, rows, seed=self.seed, epoch=epoch, size=self.size)
+        return plan, self._targets(plan, Taken.of(plan.ids))
+
+    def _rows_of(self, index: int, epoch: int) -> Rows:
         if not 0 <= index < len(self.source):
             raise InputError(
                 f"index={index} is not in [0, {len(self.source)}): give a sample of it"
             )
-        place = int(np.flatnonzero(self._epoch_order(epoch) == index)[0])
-        order = self.order
+        ids, order = self._epoch_order(epoch), self.order
+        place = int(np.flatnonzero(ids == index)[0])
         begin = place - place % (order.batch_size * order.world)
         # The last batch of several ranks is shared out evenly.
         share = min(order.batch_size, -(-(len(self.source) - begin) // order.world))
         first = place - (place - begin) % share
-        return self._work(epoch, -1, np.array([place], np.int64), first).run().take(0)
+        return Rows.at(np.array([place], np.int64), ids, mixing=self._mixing, first=first)
 
     def work(self, epoch: int, step: int) -> OneBatch:
         """Return a batch as tasks that may run side by side; its plan is drawn here."""
-        return OneBatch(self._work(epoch, step, self._positions(step)))
+        rows = Rows.at(self._positions(step), self._epoch_order(epoch), mixing=self._mixing)
+        return OneBatch(self._work(rows, epoch, step))
 
     def _positions(self, step: int) -> Indices:
         order = self.order
         return batch_positions(
-            len(self.source),
-            batch_size=order.batch_size,
-            step=step,
-            rank=order.rank,
-            world=order.world,
-            drop_last=order.drop_last,
-        )
+            len(self.source), batch_size=order.batch_size, step=step, rank=order.rank,
+            world=order.world, drop_last=order.drop_last,
+        )  # fmt: skip
 
-    def _work(
-        self, epoch: int, step: int, positions: Indices, first: int | None = None
-    ) -> BatchWork[Request]:
-        order = self._epoch_order(epoch)
-        rows = Rows.at(positions, order, mixing=self._mixing, first=first)
+    def _work(self, rows: Rows, epoch: int, step: int) -> BatchWork[Request]:
         return self.works_of([Request(rows, step, epoch, self.seed)])
 
     def together(self, count: int) -> int:
@@ -299,15 +306,12 @@ class Pipeline:
                             several=several)  # fmt: skip
 
     def _epoch_order(self, epoch: int) -> Indices:
-        # The last order is kept: every batch of an epoch asks for it.
-        with self._lock:
-            if self._kept is None or self._kept[0] != epoch:
-                self.begin()
-                order = epoch_order(
-                    len(self.source), seed=self.seed, epoch=epoch, shuffle=self.order.shuffle
-                )
-                self._kept = (epoch, order)
-            return self._kept[1]
+        if self._begun != epoch:
+            self._begun = epoch
+            self.begin()
+        return self.orders.get(
+            len(self.source), seed=self.seed, epoch=epoch, shuffle=self.order.shuffle
+        )
 
     def _check_first(self) -> None:
         # What would make batches fail is told now.

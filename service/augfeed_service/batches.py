@@ -3,12 +3,14 @@
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from augfeed.wire import Body
+from augfeed_service.allocator import Allocator
 from augfeed_service.metrics import Metrics
 from augfeed_service.problems import Problem, overloaded
 from augfeed_service.settings import Settings
@@ -59,13 +61,21 @@ class Batches:
         self._flights: dict[str, Flight] = {}
         self._sending: dict[int, int] = {}  # how many send a body, by its identity
         self._inflight = 0
+        self._allocator = Allocator()
         self._turns = asyncio.Semaphore(max(1, settings.threads))
         self._tasks: set[asyncio.Task[None]] = set()
 
     # Bytes in flight
 
-    def take(self, nbytes: int, what: str) -> None:
-        """Count bytes as in flight; raise `Problem` if there are too many."""
+    def take(self, nbytes: int, what: str, cure: str = "send or ask for less") -> None:
+        """Count bytes as in flight; raise `Problem` if there are too many, now or ever."""
+        if nbytes > self.settings.inflight_bytes:
+            self.metrics.rejected.labels("size").inc()
+            raise Problem(
+                413, "too-large",
+                f"{what} takes {nbytes:,} bytes, above the {self.settings.inflight_bytes:,} that "
+                f"may be in flight at all: {cure}",
+            )  # fmt: skip
         if self._inflight + nbytes > self.settings.inflight_bytes:
             self.metrics.rejected.labels("bytes").inc()
             raise overloaded(
@@ -77,6 +87,7 @@ class Batches:
     def give_back(self, nbytes: int) -> None:
         """End the counting of bytes."""
         self._count(-nbytes)
+        self._allocator.used(nbytes)
 
     def _count(self, nbytes: int) -> None:
         self._inflight += nbytes
@@ -146,7 +157,7 @@ class Batches:
         if self._waiting() >= self.settings.max_waiting:
             self.metrics.rejected.labels("waiting").inc()
             raise overloaded(f"{self.settings.max_waiting} batches wait already: ask again")
-        self.take(order.nbytes, "a batch")
+        self.take(order.nbytes, "a batch", "use a smaller batch_size, or share it among more ranks")
         flight = Flight(asyncio.get_running_loop().create_future(), ahead=ahead)
         self._flights[order.key] = flight
         self.metrics.waiting.set(self._waiting())
@@ -191,6 +202,25 @@ class Batches:
             _, old = self._kept.popitem(last=False)
             self._kept_bytes -= old.body.nbytes
         self.metrics.cache_bytes.set(self._kept_bytes)
+
+    @contextmanager
+    def holding(self, nbytes: int, what: str, cure: str = "send or ask for less") -> Iterator[None]:
+        """Count bytes as in flight for a while; raise `Problem` as `take` does."""
+        self.take(nbytes, what, cure)
+        try:
+            yield
+        finally:
+            self.give_back(nbytes)
+
+    @property
+    def kept_bytes(self) -> int:
+        """Bytes of the batches that are kept."""
+        return self._kept_bytes
+
+    @property
+    def inflight(self) -> int:
+        """Bytes that are in flight."""
+        return self._inflight
 
     @property
     def idle(self) -> bool:

@@ -13,6 +13,7 @@ import torch
 from augfeed import __version__, open_source
 from augfeed.engines import resolved_engine
 from augfeed.errors import AugfeedError, InputError
+from augfeed.read.arrays import ArraySource
 from augfeed.read.decode import reader_version
 from augfeed.read.places import expanded
 from augfeed.read.sources import Source
@@ -90,15 +91,19 @@ def fingerprint(source: Source | None, settings: Settings) -> str:
     """Return what bytes depend on beside a plan and its address: 32 hexadecimal digits.
 
     The data set, the versions of augfeed and of what it decodes and computes with, the engine, the
-    kind of device, and what becomes of broken files.
+    kind of device, what becomes of broken files, and at which size decoded images are kept.
     """
     device = torch.device(settings.device)
     kind = platform.machine()
     if device.type == "cuda":
         kind = f"{torch.cuda.get_device_name(device)} {torch.version.cuda}"
+    kept: list[str] = []
+    if settings.image_cache is not None and not isinstance(source, ArraySource | None):
+        # Images that are kept were made smaller once: where they lie changes nothing.
+        kept = [f"images kept at {settings.image_cache_side or 'the side of the policy'}"]
     parts = [
         __version__, torch.__version__, version("numba"), reader_version(),
         resolved_engine(device, "auto"), device.type, kind, settings.reader, settings.on_error,
-        "" if source is None else source.fingerprint(),
+        "" if source is None else source.fingerprint(), *kept,
     ]  # fmt: skip
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]

@@ -59,4 +59,4 @@ def npz(batch: Batch, layout: Layout) -> Body:
         for name, tensor in tensors.items()
     }
     np.savez(file, **arrays)  # type: ignore[arg-type]
-    return Body((memoryview(file.getvalue()),))
+    return Body((file.getbuffer(),))

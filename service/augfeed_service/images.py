@@ -38,6 +38,12 @@ class Images:
         return np.array(sizes, np.int64).reshape(-1, 2)
 
     @property
+    def nbytes(self) -> int:
+        """Bytes of the images as they came, and of their labels."""
+        sizes = (len(p.data) if isinstance(p, Encoded) else p.nbytes for p in self.pictures)
+        return sum(sizes) + (0 if self.labels is None else self.labels.nbytes)
+
+    @property
     def size(self) -> tuple[int, int] | None:
         """(height, width) if all are of one size."""
         sizes = {_size(picture) for picture in self.pictures}
@@ -106,6 +112,12 @@ def from_files(files: Sequence[bytes], labels: Any, ids: Any, settings: Settings
         except ReadError as error:
             wrong[index] = str(error)
             continue
+        if (taken := one.decoded_bytes()) > settings.decode_bytes:
+            raise Problem(
+                413, "too-large",
+                f"images[{index}] takes {taken:,} bytes while it is decoded, above decode_bytes="
+                f"{settings.decode_bytes:,}: scale it down",
+            )  # fmt: skip
         pixels += one.look.upright[0] * one.look.upright[1]
         found.append(one)
     if wrong:

@@ -2,6 +2,7 @@
 
 import threading
 from collections import OrderedDict
+from dataclasses import dataclass
 from typing import Any
 
 from augfeed import Order, Pipeline
@@ -9,28 +10,41 @@ from augfeed.engines import Place
 from augfeed.errors import AugfeedError
 from augfeed.policy import CenterCrop, Policy, RandomCrop, RandomResizedCrop, Resize
 from augfeed.policy.base import pair
+from augfeed.read.arrays import ArraySource
+from augfeed.read.cache.shared import SharedCache
 from augfeed.read.reading import Reading
 from augfeed.targets import Form, softens
 from augfeed.wire import Description
+from augfeed_service import reckoning
+from augfeed_service.budget import Budget
 from augfeed_service.datasets import Datasets, Mounted
 from augfeed_service.problems import Problem
 from augfeed_service.settings import Settings
 
 LONGEST = 16384  # pixels of a side that a policy makes
-MOST_RANKS = 64  # pipelines of one plan that are kept
+HELD, EACH = 64 << 10, 16  # bytes of a plan, and of each byte of its description
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What all plans share: the settings, the memory, the decoded images."""
+
+    settings: Settings
+    budget: Budget
+    cache: SharedCache | None
 
 
 class Plan:
-    """A description with its data set; pipelines are built when a rank asks for its first batch."""
+    """A description with its data set, and the pipeline that all ranks share."""
 
-    def __init__(self, description: Description, mounted: Mounted, settings: Settings) -> None:
+    def __init__(self, description: Description, mounted: Mounted, shared: Shared) -> None:
         """Check that batches can be made; raise `Problem` if not."""
-        self.description, self.mounted, self.settings = description, mounted, settings
+        self.description, self.mounted, self.settings = description, mounted, shared.settings
+        settings = shared.settings
+        self.held = HELD + EACH * len(description.canonical())
         self.id, self.fingerprint = description.id, mounted.fingerprint
         check_policy(description.policy, settings)
-        self._pipelines: OrderedDict[tuple[int, int], Pipeline] = OrderedDict()
-        self._lock = threading.Lock()
-        self.whole = self.pipeline(0, 1)
+        self.whole = self._build(shared)
         each = self.whole.fixed.channels * self.whole.size[0] * self.whole.size[1]
         self.sample_bytes = each * description.output.dtype.itemsize
         self.frame_bytes = each
@@ -46,10 +60,30 @@ class Plan:
             )  # fmt: skip
 
     def nbytes(self, world: int) -> int:
-        """Return the bytes that the making of a batch takes: of the images, and of frames."""
+        """Return the bytes that the making of a batch takes: images, frames, labels."""
         share = self.description.batch_size // world
-        mixing = self.whole.in_memory
-        return share * (self.sample_bytes + (0 if mixing else self.frame_bytes))
+        whole, policy, source = self.whole, self.description.policy, self.mounted.source
+        rows = reckoning.rows_of(share, mixes=softens(policy))
+        frames = 0
+        if not whole.in_memory:
+            size = source.images.dtype.itemsize if isinstance(source, ArraySource) else 1
+            values = self.frame_bytes
+            frames = rows * values * size
+            frames += reckoning.staged_bytes(policy, values, rows, self.settings.threads)
+        labels = reckoning.label_bytes(
+            source.labels, share, rows, dense=whole.form == "dense", classes=whole.num_classes
+        )
+        return share * self.sample_bytes + frames + labels
+
+    def npz_bytes(self, world: int) -> int:
+        """Return the bytes that a file for `numpy.load` takes beside those of its batch."""
+        share = self.description.batch_size // world
+        wide = 4 if self.description.dtype == "bfloat16" else self.whole.output.dtype.itemsize
+        labels = self.mounted.source.labels
+        width = self.whole.num_classes or 1
+        if labels is not None and labels.ndim == 2:
+            width = 2 * labels.shape[1]
+        return reckoning.npz_bytes([((share, self.frame_bytes), wide), ((share, width), 4)])
 
     def pipeline(self, rank: int, world: int) -> Pipeline:
         """Return the pipeline of a rank; raise `Problem` if batches cannot be shared out so."""
@@ -63,18 +97,14 @@ class Plan:
                 422, "uneven-ranks",
                 f"world={world} does not divide batch_size={size}: use a multiple of {world}",
             )  # fmt: skip
-        with self._lock:
-            made = self._pipelines.get((rank, world))
-            if made is None:
-                made = self._pipelines[rank, world] = self._build(rank, world)
-                while len(self._pipelines) > MOST_RANKS:
-                    self._pipelines.popitem(last=False)
-            self._pipelines.move_to_end((rank, world))
-            return made
+        return self.whole if world == 1 else self.whole.for_rank(self._order(rank, world))
 
-    def _build(self, rank: int, world: int) -> Pipeline:
-        given, settings = self.description, self.settings
-        order = Order(given.batch_size // world, given.shuffle, given.drop_last, rank, world)
+    def _order(self, rank: int, world: int) -> Order:
+        given = self.description
+        return Order(given.batch_size // world, given.shuffle, given.drop_last, rank, world)
+
+    def _build(self, shared: Shared) -> Pipeline:
+        given, settings, order = self.description, self.settings, self._order(0, 1)
         labels = self.mounted.source.labels
         # Plain numbers to regress on have no compact form; they go through as they are.
         numbers = labels is not None and labels.ndim == 1 and labels.dtype.kind == "f"
@@ -83,8 +113,10 @@ class Plan:
             made = Pipeline(
                 self.mounted.source, given.policy, order=order, seed=given.seed,
                 output=given.output, targets=form, place=Place(settings.device),
-                reading=Reading(settings.on_error, None, settings.max_pixels, settings.reader),
+                reading=Reading(settings.on_error, shared.cache, settings.max_pixels,
+                                settings.reader, shared.budget.memory),
             )  # fmt: skip
+            made.orders = shared.budget.orders
             made.check(None)
         except AugfeedError as error:
             raise Problem(422, "invalid-description", self.mounted.hidden(str(error))) from error
@@ -109,8 +141,8 @@ class Plan:
 class Plans:
     """The newest plans of a service; who asks for a forgotten one registers it anew."""
 
-    def __init__(self, settings: Settings, datasets: Datasets) -> None:
-        self.settings, self.datasets = settings, datasets
+    def __init__(self, datasets: Datasets, shared: Shared) -> None:
+        self.settings, self.datasets, self.shared = shared.settings, datasets, shared
         self._known: OrderedDict[str, Plan] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -125,12 +157,25 @@ class Plans:
         with self._lock:
             if (known := self._current(id_)) is not None:
                 return known, False
-        made = Plan(description, self.datasets.get(description.dataset), self.settings)
+        made = Plan(description, self.datasets.get(description.dataset), self.shared)
         with self._lock:
             known = self._known.setdefault(id_, made)
-            while len(self._known) > self.settings.max_plans:
+            while len(self._known) > 1 and (
+                len(self._known) > self.settings.max_plans
+                or self._held > self.settings.plan_bytes // 4
+            ):
                 self._known.popitem(last=False)
         return known, True
+
+    @property
+    def _held(self) -> int:
+        return sum(plan.held for plan in self._known.values())
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the plans, as reckoned, and of the orders of their epochs."""
+        with self._lock:
+            return self._held + self.shared.budget.orders.nbytes
 
     def get(self, id_: str) -> Plan:
         """Return a known plan; raise `Problem` for another."""

@@ -11,7 +11,7 @@ from augfeed.errors import InputError, ReadError
 from augfeed.targets import Targets
 from augfeed.wire import encode_batch
 from augfeed_service.batches import Made, Order
-from augfeed_service.formats import SAFETENSORS, npz
+from augfeed_service.formats import NPZ, SAFETENSORS, npz
 from augfeed_service.plans import Plan
 from augfeed_service.problems import Problem
 
@@ -54,7 +54,8 @@ def check(plan: Plan, at: Address) -> None:
 def order(plan: Plan, at: Address, format_: Format, pool: ThreadPoolExecutor) -> Order:
     """Return what makes a batch."""
     run = partial(make, plan, at, format_, pool)
-    return Order(tag(plan, at, format_), run, plan.nbytes(at.world))
+    nbytes = plan.nbytes(at.world) + (plan.npz_bytes(at.world) if format_ == NPZ else 0)
+    return Order(tag(plan, at, format_), run, nbytes)
 
 
 def make(plan: Plan, at: Address, format_: Format, pool: ThreadPoolExecutor) -> Made:

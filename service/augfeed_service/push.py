@@ -25,9 +25,11 @@ from augfeed.read.frames import views_of
 from augfeed.read.picture import Encoded
 from augfeed.targets import make_targets, softens
 from augfeed_service.images import Images, invalid
+from augfeed_service.limits import LONGEST_POLICY
 from augfeed_service.metrics import Metrics
 from augfeed_service.plans import check_policy
 from augfeed_service.problems import Problem
+from augfeed_service.reckoning import label_bytes, npz_bytes, staged_bytes
 from augfeed_service.settings import Settings
 
 WAIT = 0.002  # seconds that a small request waits for others
@@ -39,7 +41,10 @@ class Ask(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    policy: str = Field(description="a preset, a line such as 'hflip | cutmix(1.0)', or JSON")
+    policy: str = Field(
+        max_length=LONGEST_POLICY,
+        description="a preset, a line such as 'hflip | cutmix(1.0)', or JSON",
+    )
     seed: int = Field(0, ge=0, lt=2**64)
     epoch: int = Field(0, ge=0, lt=2**32)
     dtype: Literal["uint8", "float16", "bfloat16", "float32"] = "uint8"
@@ -88,10 +93,26 @@ class Push:
 
     @property
     def nbytes(self) -> int:
-        """Bytes that the request takes while it is carried out."""
-        height, width = self.size
-        each = height * width * self.images.channels
-        return len(self.images.pictures) * each * (1 + DTYPES[self.ask.dtype].itemsize)
+        """Bytes that the request takes while it is carried out: its images as they came, frames
+        one by one and together, what comes out of all and its own part of that, and labels."""
+        given, count = self.images, len(self.images.pictures)
+        values = self.size[0] * self.size[1] * given.channels
+        made = values * count * (2 + 2 * DTYPES[self.ask.dtype].itemsize)
+        made += staged_bytes(self.policy, values, count, 1)
+        dense = self.ask.labels == "dense"
+        labels = label_bytes(given.labels, count, count, dense=dense, classes=self.ask.num_classes)
+        return given.nbytes + made + labels
+
+    @property
+    def npz_bytes(self) -> int:
+        """Bytes that a file for `numpy.load` takes beside those of the batch."""
+        count, labels = len(self.images.pictures), self.images.labels
+        values = self.size[0] * self.size[1] * self.images.channels
+        wide = max(4 if self.ask.dtype == "bfloat16" else 1, DTYPES[self.ask.dtype].itemsize)
+        width = self.ask.num_classes or 1
+        if labels is not None and labels.ndim == 2:
+            width = 2 * labels.shape[1]
+        return npz_bytes([((count, values), wide), ((count, width), 4)])
 
     @property
     def key(self) -> tuple[Any, ...]:
@@ -129,7 +150,9 @@ def augment(pushes: list[Push], engine: Engine) -> list[Batch | Problem]:
         images = engine.apply(plan, staged(plan, frames.to(device)), output=output).cpu()
         begin = 0
         for k, push, own in cut:
-            found[k] = _batch(push, images[begin : begin + len(own)])
+            part = images[begin : begin + len(own)]
+            # A part of its own: else who reads slowly would hold the images of all.
+            found[k] = _batch(push, part if len(cut) == 1 else part.clone())
             begin += len(own)
     return found
 

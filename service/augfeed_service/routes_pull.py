@@ -11,12 +11,14 @@ from augfeed.wire import Description
 from augfeed_service import pull
 from augfeed_service.documents import batch_answer, description_body, problems
 from augfeed_service.formats import TYPES, wanted
+from augfeed_service.leaving import watched
+from augfeed_service.limits import check_length, check_text
 from augfeed_service.parameters import json_object, whole
 from augfeed_service.plans import Plan
 from augfeed_service.problems import Problem
 from augfeed_service.pull import Address
 from augfeed_service.sending import BytesResponse
-from augfeed_service.service import Service, service_of, watched
+from augfeed_service.service import Service, service_of
 
 router = APIRouter(tags=["pull"])
 PlanId = Annotated[str, Path(max_length=64, examples=["59e237e6070e5172d236e7c45bdd485e"])]
@@ -31,12 +33,14 @@ async def put_plan(plan_id: PlanId, request: Request) -> Response:
     """Register a plan; answers 201 if it was not known, else 200."""
     service = service_of(request)
     service.allow(request, "pull")
+    check_length(request)
     async with service.body(request) as body:
         plan, new = await service.in_pool(_register, service, plan_id, bytes(body))
     return JSONResponse(plan.told(), 201 if new else 200)
 
 
 def _register(service: Service, plan_id: str, body: bytes) -> tuple[Plan, bool]:
+    check_text(len(body))
     json_object(body, "the description")
     try:
         description = Description.parse(body)

@@ -3,6 +3,7 @@
 import io
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
@@ -15,9 +16,10 @@ from augfeed_service.documents import BINARY, batch_answer, images_body, problem
 from augfeed_service.formats import SAFETENSORS, TYPES, npz, wanted
 from augfeed_service.images import Images, from_files, from_tensors, invalid, undecoded
 from augfeed_service.parameters import json_object
-from augfeed_service.preview import PreviewAsk, draw, drawn_of
+from augfeed_service.preview import Drawing, PreviewAsk, draw, drawn_of
 from augfeed_service.problems import Problem
 from augfeed_service.push import Ask, Push, too_small
+from augfeed_service.reckoning import BINARY_CURE, infer_read_bytes, infer_written_bytes
 from augfeed_service.sending import BytesResponse
 from augfeed_service.service import Service, service_of
 
@@ -67,19 +69,9 @@ def _given(**parameters: Any) -> dict[str, Any]:
 
 
 async def _made(service: Service, push: Push) -> Any:
-    service_bytes = push.nbytes
-    most = service.settings.max_batch_bytes
-    if service_bytes > 2 * most:
-        raise Problem(
-            413, "too-large",
-            f"{service_bytes:,} bytes would come out, above {most:,}: send fewer images, or ask "
-            "for smaller ones",
-        )  # fmt: skip
-    service.batches.take(service_bytes, "a request")
-    try:
+    cure = "send fewer images, or ask for smaller ones, or for fewer classes"
+    with service.batches.holding(push.nbytes, "augmenting the images", cure):
         return await service.together.augment(push)
-    finally:
-        service.batches.give_back(service_bytes)
 
 
 @router.post(
@@ -105,7 +97,9 @@ async def augment(
             told = {"fingerprint": service.fingerprint}
             body = encode_batch(batch, told, layout=ask.layout)
         else:
-            body = await service.in_pool(npz, batch, ask.layout)
+            cure = f"ask for {TYPES[SAFETENSORS]}, or send fewer images"
+            with service.batches.holding(push.npz_bytes, "a file for numpy.load", cure):
+                body = await service.in_pool(npz, batch, ask.layout)
     headers = {"Vary": "Accept", "Augfeed-Fingerprint": service.fingerprint}
     return _counted(service, body.parts, headers, TYPES[format_])
 
@@ -131,8 +125,9 @@ async def preview(
 ) -> Response:
     """Return a PNG: samples as they are, and as they come in some epochs."""
     service = service_of(request)
-    service.allow(request, "push")
     kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
+    # Samples of a dataset are for who may pull it.
+    service.allow(request, "pull" if kind == "application/json" else "push")
     given = _given(policy=policy, seed=seed, epoch=epoch)
     service.check_pushes()
     if kind == "application/json":
@@ -143,26 +138,28 @@ async def preview(
             )  # fmt: skip
         async with service.body(request) as body, service.pushing():
             asked = PreviewAsk.of(bytes(body))
-            picture = await service.in_pool(_of_dataset, service, asked)
+            picture = await service.previews.draw(request, partial(_of_dataset, service, asked))
     else:
         async with _pushed(service, request, given) as (images, ask):
-            picture = await service.in_pool(_of_images, service, images, ask)
+            with service.batches.holding(2 * images.nbytes, "the images"):
+                draw_images = partial(_of_images, service, images, ask)
+                picture = await service.previews.draw(request, draw_images)
     return _counted(service, [picture], {}, "image/png")
 
 
-def _of_dataset(service: Service, asked: PreviewAsk) -> bytes:
+def _of_dataset(service: Service, asked: PreviewAsk, drawing: Drawing) -> bytes:
     mounted = service.datasets.get(asked.dataset)
     policy = Ask.of({"policy": asked.policy, "dtype": "float32"}).resolved(service.settings)
     try:
-        return _png(draw(mounted.source, policy, asked, service.settings))
+        return _png(draw(mounted.source, policy, asked, drawing))
     except AugfeedError as error:
         raise Problem(422, "invalid-policy", mounted.hidden(str(error))) from None
 
 
-def _of_images(service: Service, images: Images, ask: Ask) -> bytes:
+def _of_images(service: Service, images: Images, ask: Ask, drawing: Drawing) -> bytes:
     policy = ask.with_dtype("float32").resolved(service.settings)
     try:
-        return _png(drawn_of(images, policy, ask, service.settings))
+        return _png(drawn_of(images, policy, ask, drawing))
     except AugfeedError as error:
         wrong = undecoded(images) or too_small(Push(images, ask, policy))
         raise invalid(str(error), wrong or None) from None
@@ -191,16 +188,20 @@ async def infer(model: str, request: Request) -> Response:
     service.check_pushes()
     async with service.body(request) as body, service.pushing():
         header = request.headers.get(kserve.HEADER)
-        images, asked = await service.in_pool(
-            kserve.parse, memoryview(body), header, service.settings
-        )
+        read = infer_read_bytes(len(body), header)
+        with service.batches.holding(read, "reading the tensors", BINARY_CURE):
+            images, asked = await service.in_pool(
+                kserve.parse, memoryview(body), header, service.settings
+            )
         ask = Ask.of({"policy": model, "layout": "NHWC", **kserve.asked_of(asked)})
         try:
             policy = await service.in_pool(ask.resolved, service.settings)
         except Problem as error:
             raise Problem(404, "unknown-policy", error.detail) from None
         batch = await _made(service, Push(images, ask, policy))
-        text, data = await service.in_pool(kserve.respond, batch, asked, model, ask.layout)
+        written = infer_written_bytes(batch, asked)
+        with service.batches.holding(written, "an answer in JSON", BINARY_CURE):
+            text, data = await service.in_pool(kserve.respond, batch, asked, model, ask.layout)
     headers = {kserve.HEADER: str(len(text))} if data else {}
     kind = "application/octet-stream" if data else "application/json"
     return _counted(service, [text, *data], headers, kind)

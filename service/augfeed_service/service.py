@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
@@ -15,9 +14,12 @@ from augfeed.policy import Normalize
 from augfeed_service.auth import Keys
 from augfeed_service.batches import Batches
 from augfeed_service.bodies import Bodies
+from augfeed_service.budget import Budget
 from augfeed_service.datasets import Datasets, fingerprint
+from augfeed_service.image_cache import image_cache
 from augfeed_service.metrics import Metrics
-from augfeed_service.plans import Plans
+from augfeed_service.plans import Plans, Shared
+from augfeed_service.preview import Previews
 from augfeed_service.problems import Problem
 from augfeed_service.push import Together
 from augfeed_service.settings import Settings
@@ -33,10 +35,18 @@ class Service:
         """Raise `InputError` for a data set, a device or keys that cannot be used."""
         self.settings, self.metrics, self.keys = settings, Metrics(), Keys(settings.keys)
         self.datasets = Datasets(settings, tell)
-        self.plans = Plans(settings, self.datasets)
-        self.pool = ThreadPoolExecutor(settings.threads, "augfeed-service")
+        self.budget = Budget(settings, self.metrics.registry)
+        for mounted in self.datasets:
+            self.budget.check_dataset(mounted.name, len(mounted.source))
+        cache = image_cache(settings, self.budget)
+        self.plans = Plans(self.datasets, Shared(settings, self.budget, cache))
+        self.pool = self.budget.pool(settings.threads, "augfeed-service")
         self.batches = Batches(settings, self.metrics, self.pool)
         self.bodies = Bodies(settings, self.batches)
+        self.previews = Previews(settings, self.budget, self.batches)
+        self.budget.show("plans", lambda: self.plans.nbytes)
+        self.budget.show("batches", lambda: self.batches.kept_bytes)
+        self.budget.show("inflight", lambda: self.batches.inflight)
         self.engine: Engine = engine_for(settings.device)
         self.together = Together(self.engine, self.pool, self.metrics)
         self.fingerprint = fingerprint(None, settings)
@@ -93,7 +103,8 @@ class Service:
         return await asyncio.get_running_loop().run_in_executor(self.pool, function, *given)
 
     def close(self) -> None:
-        """End the threads."""
+        """End the threads, and previews before their next image."""
+        self.previews.close()
         self.pool.shutdown(wait=False, cancel_futures=True)
 
     def body(self, request: Request) -> AbstractAsyncContextManager[bytearray]:
@@ -127,18 +138,3 @@ def service_of(request: Request) -> Service:
     """Return the service of a request."""
     service: Service = request.app.state.service
     return service
-
-
-@asynccontextmanager
-async def watched(request: Request) -> AsyncIterator["asyncio.Task[None]"]:
-    """Yield a task that is done when the client has gone."""
-
-    async def watch() -> None:
-        while (await request.receive())["type"] != "http.disconnect":
-            pass
-
-    task = asyncio.create_task(watch())
-    try:
-        yield task
-    finally:
-        task.cancel()

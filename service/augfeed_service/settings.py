@@ -24,8 +24,8 @@ def cores() -> int:
 class Settings(BaseSettings):
     """Where a service listens, what it holds, and the bounds that it keeps.
 
-    Memory stays within `cache_bytes + inflight_bytes`, some 320 KiB for each connection, and what
-    the process takes by itself.
+    Memory stays within what the process takes by itself when it is ready and `memory_bytes`, the
+    sum of the bounds of its parts (`augfeed_service.budget`).
     """
 
     model_config = SettingsConfigDict(env_prefix="AUGFEED_", frozen=True, extra="ignore")
@@ -57,6 +57,31 @@ class Settings(BaseSettings):
     inflight_bytes: Annotated[
         int, Field(ge=1, description="of batches that are made or sent, and of requests")
     ] = 512 * MIB
+    decode_bytes: Annotated[
+        int, Field(ge=MIB, description="of images while they are decoded, in all threads")
+    ] = 1024 * MIB
+    plan_bytes: Annotated[
+        int, Field(ge=MIB, description="of plans, and of the orders of their epochs")
+    ] = 512 * MIB
+    idle_bytes: Annotated[
+        int, Field(ge=0, description="of free memory that is kept for the next batches")
+    ] = 256 * MIB
+    image_cache: Annotated[
+        Literal["ram", "disk"] | None, Field(description="where decoded images are kept")
+    ] = None
+    image_cache_bytes: Annotated[
+        int, Field(ge=1, description="of decoded images kept, of all datasets")
+    ] = 1024 * MIB
+    image_cache_side: Annotated[
+        int | None,
+        Field(ge=1, le=65535, description="short side of images kept; None: each policy's own"),
+    ] = None
+    image_cache_folder: Annotated[
+        Path | None, Field(description="of images kept on disk; None: the user's cache folder")
+    ] = None
+    memory_bytes: Annotated[
+        int | None, Field(description="that all parts together may have; None: their sum")
+    ] = None
     max_waiting: Annotated[int, Field(ge=1, description="batches that wait to be made")] = 64
     look_ahead: Annotated[
         int, Field(ge=0, description="batches made before they are asked for")
@@ -114,7 +139,23 @@ class Settings(BaseSettings):
                 f"max_batch_bytes={self.max_batch_bytes} is above inflight_bytes="
                 f"{self.inflight_bytes}, so the largest batch could never be made: lower it"
             )
+        total = sum(self.parts.values())
+        if self.memory_bytes is not None and total > self.memory_bytes:
+            raise ValueError(
+                f"memory_bytes={self.memory_bytes} is below {total}, the sum of {self.parts}: "
+                "lower cache_bytes, inflight_bytes, decode_bytes, plan_bytes, idle_bytes or "
+                "image_cache_bytes"
+            )
         return self
+
+    @property
+    def parts(self) -> dict[str, int]:
+        """The parts of the memory that requests can take, and the bound of each in bytes."""
+        return {
+            "inflight": self.inflight_bytes, "batches": self.cache_bytes,
+            "images": self.image_cache_bytes if self.image_cache == "ram" else 0,
+            "decoding": self.decode_bytes, "plans": self.plan_bytes, "blocks": self.idle_bytes,
+        }  # fmt: skip
 
     def check_address(self) -> None:
         """Raise `InputError` for an address that others reach, without keys."""

@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterable
 from functools import cached_property
+from itertools import islice
 from typing import Annotated, Any, Never, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -77,6 +78,8 @@ Operation = Annotated[
     | LabelSmoothing,
     Field(discriminator="op"),
 ]
+MOST_OPERATIONS = 64  # of a policy
+LONGEST_NAME = 200  # characters of the name of a policy
 _WINDOWS = (RandomResizedCrop, RandomCrop, CenterCrop)
 _MIXERS = (Mixup, CutMix, OneOf)
 # The order of execution; stages of Kornia, and geometric operations, keep the order given.
@@ -115,8 +118,9 @@ class Policy(BaseModel):
     Operations are carried out in one fixed order, whatever order they are given in: window
     (resize, crop), stages of Kornia, frame (equalize, blur), geometry, colour, mixing, occlusion,
     normalisation, noise; `operations` shows them in that order. Each operation occurs at most once,
-    but for `Kornia`. A module of Kornia's may stand for its stage. `invariances` are the rules that
-    the policy promises to keep; a loader refuses a policy that breaks them.
+    but for `Kornia`, and there are at most 64. A module of Kornia's may stand for its stage.
+    `invariances` are the rules that the policy promises to keep; a loader refuses a policy that
+    breaks them.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -127,7 +131,10 @@ class Policy(BaseModel):
     invariances: Annotated[
         Invariances | None, Field(description="rules that keep the labels true")
     ] = None
-    name: Annotated[str | None, Field(description="name of the preset, if it is one")] = None
+    name: Annotated[
+        str | None,
+        Field(max_length=LONGEST_NAME, description="name of the preset, if it is one"),
+    ] = None
 
     def __init__(
         self,
@@ -140,7 +147,10 @@ class Policy(BaseModel):
         """Check the operations; raise `PolicyError` naming all that cannot be carried out."""
         listed = isinstance(operations, Iterable) and not isinstance(operations, str | bytes | dict)
         data: dict[str, Any] = {
-            "operations": tuple(map(_given, operations)) if listed else operations,
+            # One more than may be: none of those behind it is looked at, or made.
+            "operations": tuple(map(_given, islice(operations, MOST_OPERATIONS + 1)))
+            if listed
+            else operations,
             "invariances": invariances_of(invariances)
             if isinstance(invariances, str)
             else invariances,
@@ -156,6 +166,12 @@ class Policy(BaseModel):
     @classmethod
     def _in_order(cls, data: Any) -> Any:
         if isinstance(data, dict) and isinstance(data.get("operations"), list | tuple):
+            if (count := len(data["operations"])) > MOST_OPERATIONS:
+                # Counted before any is built, which of Kornia's takes time.
+                raise ValueError(
+                    f"operations={shown(data['operations'])} has {count} entries or more, above "
+                    f"{MOST_OPERATIONS}: leave some out"
+                )
             data = {**data, "operations": sorted(data["operations"], key=_rank)}
         return data
 

@@ -8,6 +8,8 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 SHOWN = 80
+MOST_ERRORS = 32  # that are described: each is compared with the others
+LONGEST_LINE = 1000  # characters
 UNKNOWN = ("unexpected_keyword_argument", "extra_forbidden")
 MISSING = ("missing", "missing_argument")
 
@@ -20,8 +22,12 @@ class _Place(NamedTuple):
 
 
 def describe(error: ValidationError, root: type[Any]) -> str:
-    """Return the error of making a `root` as text, one line for each parameter at fault."""
-    items = error.errors(include_url=False)
+    """Return the error of making a `root` as text, one line for each parameter at fault.
+
+    Of many errors the first are described, and the others counted.
+    """
+    every = error.errors(include_url=False)
+    items = every[:MOST_ERRORS]
     outer = {item["loc"][:end] for item in items for end in range(len(item["loc"]))}
     unknown = [_place(item["loc"], root) for item in items if item["type"] in UNKNOWN]
     groups: dict[tuple[str, str], list[tuple[_Place, ErrorDetails]]] = {}
@@ -33,7 +39,14 @@ def describe(error: ValidationError, root: type[Any]) -> str:
         if item["type"] in MISSING and any(_misspelt(place, other) for other in unknown):
             continue
         groups.setdefault(place[1:3], []).append((place, item))
-    return "\n".join(dict.fromkeys(map(_line, groups.values())))
+    lines = [*dict.fromkeys(map(_line, groups.values()))]
+    if len(every) > len(items):
+        lines.append(f"and {len(every) - len(items)} more errors")
+    return "\n".join(map(_cut, lines))
+
+
+def _cut(line: str) -> str:
+    return line if len(line) <= LONGEST_LINE else f"{line[: LONGEST_LINE - 3]}..."
 
 
 def suggest(name: str, known: Iterable[str]) -> str:
@@ -128,6 +141,8 @@ def _bound(item: ErrorDetails) -> str:
             return f"a list of at least {context['min_length']}"
         case "too_long":
             return f"a list of at most {context['max_length']}"
+        case "string_too_long":
+            return f"of at most {context['max_length']} characters"
     said = str(item["msg"]).removeprefix("Input should be ").removeprefix("Value should be ")
     return said.partition(", ")[0]
 

@@ -189,7 +189,8 @@ def build(stage: Kornia) -> Any:
     except Exception as error:
         needs = ", ".join(known)
         raise PolicyError(
-            f"Kornia cannot build {stage.name} of {given} ({error}): it takes {needs}"
+            f"Kornia cannot build {stage.name} of {shown(given)} ({str(error)[:300]}): "
+            f"it takes {needs}"
         ) from None
     import torch
 

@@ -32,6 +32,7 @@ from augfeed.errors import ReadError
 from augfeed.memory import Memory
 from augfeed.read import jpeg, levels, png, tiff
 from augfeed.read.exif import UPRIGHT, Picture, stated, stated_by_xmp, upright, upright_size
+from augfeed.read.room import decoded_bytes, decoding
 
 Channels = Literal[1, 3]
 MAX_PIXELS = 178_956_970  # declared by one file; Pillow's own limit
@@ -118,13 +119,21 @@ def decode(
     if not data.startswith(jpeg.MAGIC):
         with _guard(name), _open(data, name, max_pixels) as image:
             held = _held(image, data)
-            return upright(_pixels(image, channels), held)
+            with decoding(decoded_bytes((image.height, image.width), None), name):
+                return upright(_pixels(image, channels), held)
     header = _jpeg_header(data, name, max_pixels)
-    pixels = decode_jpeg(data, header, channels, memory or Memory())
-    if pixels is None:  # rare encodings, and damage: Pillow says which, and what is wrong
-        with _guard(name), JpegImagePlugin.JpegImageFile(io.BytesIO(data)) as image:
-            pixels = _pixels(image, channels)
-    return upright(pixels, header.held)
+    size = header.height, header.width
+    with decoding(decoded_bytes(size, header), name):
+        pixels = decode_jpeg(data, header, channels, memory or Memory())
+        if pixels is not None:
+            return upright(pixels, header.held)
+    # Rare encodings, and damage: Pillow says which, and what is wrong.
+    with (
+        decoding(decoded_bytes(size, None), name),
+        _guard(name),
+        JpegImagePlugin.JpegImageFile(io.BytesIO(data)) as image,
+    ):
+        return upright(_pixels(image, channels), header.held)
 
 
 def decode_jpeg(

@@ -1,5 +1,8 @@
 """The order of an epoch, and its share for every step and rank: pure functions."""
 
+import threading
+from collections import OrderedDict
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -27,6 +30,36 @@ def epoch_order(length: int, *, seed: int, epoch: int, shuffle: bool) -> Positio
     fill_keys(np.uint64(seed), epoch, int(Stream.ORDER), ids, keys)
     fill_order(keys, order)
     return order
+
+
+class Orders:
+    """The newest orders of epochs, which every batch of an epoch needs; for several threads.
+
+    At most `limit` bytes of them are kept, and the newest in any case; None keeps that one alone.
+    """
+
+    def __init__(self, limit: int | None = None) -> None:
+        """Keep nothing yet."""
+        self.limit, self.nbytes = limit, 0
+        self._kept: OrderedDict[tuple[int, int, int, bool], Positions] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, length: int, *, seed: int, epoch: int, shuffle: bool) -> Positions:
+        """Return `epoch_order`; one at a time is made, in three times the bytes that it has."""
+        key = (length, seed if shuffle else 0, epoch if shuffle else 0, shuffle)
+        with self._lock:
+            if (found := self._kept.get(key)) is not None:
+                self._kept.move_to_end(key)
+                return found
+            made = epoch_order(length, seed=seed, epoch=epoch, shuffle=shuffle)
+            self._kept[key], self.nbytes = made, self.nbytes + made.nbytes
+            while len(self._kept) > 1 and self.nbytes > (self.limit or 0):
+                _, old = self._kept.popitem(last=False)
+                self.nbytes -= old.nbytes
+            return made
+
+    def __reduce__(self) -> tuple[type["Orders"], tuple[int | None]]:
+        return Orders, (self.limit,)  # a copy, in another process too, starts without any
 
 
 def steps_per_epoch(

@@ -12,6 +12,7 @@ from augfeed.read.cut import Four, Pair, View, needed, scale_for, scaled_box
 from augfeed.read.decode import MAX_PIXELS, Channels, decode, decode_jpeg, look
 from augfeed.read.exif import UPRIGHT, Picture, shortened, stored_box, upright
 from augfeed.read.jpeg import Header
+from augfeed.read.room import decoded_bytes, decoding
 from augfeed.read.turbo import decode_window
 
 
@@ -51,9 +52,19 @@ class Encoded:
         that can be, at 1/2, 1/4 or 1/8 of its size where that has the pixels that are shown.
         Raises `ReadError` naming the file.
         """
-        inside = view.inside((out.shape[0], out.shape[1]))
-        if not inside or not self._show_part(view, scale_for(view), out):
+        if view.inside((out.shape[0], out.shape[1])) and self.look.header is not None:
+            scale = scale_for(view)
+            with decoding(self.decoded_bytes(scale), self.name):
+                if self._show_part(view, scale, out):
+                    return
+        # A damaged JPEG is found as such on the way, and then takes what other formats do.
+        upto = decoded_bytes(self.look.size, None)
+        with decoding(self.decoded_bytes(), self.name, upto):
             resample(self.whole(), *view, *pad, out)
+
+    def decoded_bytes(self, scale: int = 1) -> int:
+        """Return how many bytes its decoding takes at most, at 1 / `scale` of its size."""
+        return decoded_bytes(self.look.size, self.look.header, scale)
 
     def shrunk(self, size: Pair) -> Picture:
         """Return the whole picture resized with antialiasing to `size`, uint8 `[h, w, C]`."""

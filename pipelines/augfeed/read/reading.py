@@ -5,6 +5,7 @@ from typing import Any, Literal, get_args
 
 from augfeed.errors import InputError
 from augfeed.integers import whole_number
+from augfeed.memory import Memory
 from augfeed.read.cache import Cache, cache_of
 from augfeed.read.decode import MAX_PIXELS
 
@@ -21,13 +22,15 @@ class Reading:
     left out, so that its batch is smaller ("skip"). `cache`: "ram", "disk", "gpu" or a `Cache`
     keeps decoded pictures. `max_pixels` is how many a file may declare. `reader` decodes JPEGs:
     "dali" is NVIDIA DALI, "cpu" libjpeg-turbo and Pillow, "auto" DALI where batches are made on an
-    NVIDIA GPU and it is installed. Raises `InputError`.
+    NVIDIA GPU and it is installed. `memory` is where pixels go, and may be shared; None is a
+    pipeline's own. Raises `InputError`.
     """
 
     on_error: OnError = "raise"
     cache: Any = None
     max_pixels: int = MAX_PIXELS
     reader: Reader = "auto"
+    memory: Memory | None = None
 
     def __post_init__(self) -> None:
         """Check all values."""

@@ -1,6 +1,6 @@
 """Grids of pictures with what belongs below them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -11,8 +11,9 @@ from augfeed.notation import format_policy
 from augfeed.pipeline import Pipeline
 from augfeed.plan import Plan
 from augfeed.show.explain import Explanation, label_of, source_size
-from augfeed.show.labels import batch_shares, share_parts
+from augfeed.show.labels import batch_shares, share_parts, targets_shares
 from augfeed.show.pictures import display, original, outline, to_pictures
+from augfeed.show.reduced import reduced
 from augfeed.show.windows import region, window_of
 
 GAP, MARGIN, LINE = 10, 16, 17
@@ -30,25 +31,39 @@ class Tile:
     joint: str = " + "
 
 
-def preview(pipeline: Pipeline, *, indices: Sequence[int], epochs: Sequence[int]) -> Image.Image:
+def preview(
+    pipeline: Pipeline, *, indices: Sequence[int], epochs: Sequence[int],
+    before: Callable[[], None] = lambda: None,
+) -> Image.Image:  # fmt: skip
     """Return a grid: each row a sample, first as it is, then as it comes in each epoch.
 
-    The label stands below each, with the share of every class in it.
+    The label stands below each, with the share of every class in it. Pictures larger than they are
+    shown are made smaller (`reduced`), with the labels of the large ones. `before` is called before
+    each picture is made; what it raises ends the preview. Raises `InputError` for a sample that is
+    not there, and for pictures that are too large to be made.
     """
     if not indices or not epochs:
         raise InputError("indices and epochs must not be empty: give one of each at least")
     source = pipeline.source
-    rows: list[list[Tile]] = []
     for index in indices:
         if not 0 <= index < len(source):
             raise InputError(f"index={index!r} is not in [0, {len(source)}): give a sample of it")
+    small = reduced(pipeline)
+    rows: list[list[Tile]] = []
+    for index in indices:
+        before()
         picture = display(original(source, index))
         rows.append([Tile(picture, [f"{index}: {label_of(source, index)}"])])
     for epoch in epochs:
         for row, index in zip(rows, indices, strict=True):
-            batch = pipeline.sample(index, epoch)
-            parts = share_parts(batch_shares(batch, 0, source.classes))
-            row.append(Tile(display(to_pictures(batch.images, pipeline.policy)[0]), parts))
+            before()
+            batch = small.sample(index, epoch)
+            shares = batch_shares(batch, 0, source.classes)
+            if small is not pipeline and int(batch.ids[0]) == index:
+                plan, targets = pipeline.sample_plan(index, epoch)
+                shares = targets_shares(targets, plan, source.classes)
+            picture = display(to_pictures(batch.images, small.policy)[0])
+            row.append(Tile(picture, share_parts(shares)))
     heads = ["original", *(f"epoch {epoch}" for epoch in epochs)]
     title = " | ".join(filter(None, (format_policy(pipeline.policy), f"seed {pipeline.seed}")))
     return draw_grid(title, heads, rows)

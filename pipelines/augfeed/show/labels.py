@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from augfeed.batch import Batch
+from augfeed.plan import Plan
 from augfeed.policy import LabelSmoothing
 from augfeed.targets import Targets
 
@@ -31,9 +32,16 @@ def class_name(label: int, classes: Sequence[str] | None) -> str:
 
 def batch_shares(batch: Batch, row: int, classes: Sequence[str] | None) -> tuple[Share, ...]:
     """Return the classes that the label of one row of a batch is about; see `shares_of`."""
-    smoothing = batch.plan.policy.find(LabelSmoothing)
+    return targets_shares(batch.targets, batch.plan, classes, row)
+
+
+def targets_shares(
+    targets: Any, plan: Plan, classes: Sequence[str] | None, row: int = 0
+) -> tuple[Share, ...]:
+    """Return the classes that the label of one row of a plan is about; see `shares_of`."""
+    smoothing = plan.policy.find(LabelSmoothing)
     epsilon = smoothing.epsilon if smoothing else 0.0
-    return shares_of(batch.targets, row, classes, epsilon=epsilon)
+    return shares_of(targets, row, classes, epsilon=epsilon)
 
 
 def shares_of(

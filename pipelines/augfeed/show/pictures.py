@@ -13,6 +13,7 @@ from augfeed.read.sources import Source
 from augfeed.show.windows import Region
 
 Pixels = NDArray[np.uint8]
+BAND = 1 << 20  # pixels that are turned back at a time, of some 40 bytes each
 SMALL, LARGE = 144, 224  # sides that small pictures are enlarged to, and large ones reduced to
 
 
@@ -26,8 +27,13 @@ def to_pictures(images: torch.Tensor, policy: Policy) -> Pixels:
         return np.ascontiguousarray(images.permute(0, 2, 3, 1).numpy())
     fixed = Fixed.of(policy, images.shape[1])
     mean, std = (torch.from_numpy(values)[:, None, None] for values in (fixed.mean, fixed.std))
-    pixels = (images.float() * std + mean).clamp(0, 1) * 255
-    result: Pixels = pixels.round().to(torch.uint8).permute(0, 2, 3, 1).contiguous().numpy()
+    count, channels, height, width = images.shape
+    result: Pixels = np.empty((count, height, width, channels), np.uint8)
+    step = max(1, BAND // max(1, count * width))
+    for top in range(0, height, step):
+        band = images[:, :, top : top + step]
+        pixels = (band.float() * std + mean).clamp(0, 1) * 255
+        result[:, top : top + step] = pixels.round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
     return result
 
 

@@ -20,6 +20,12 @@ def open_cache(cache: Cache, *, side: int, channels: int, version: str) -> Pictu
     another version, side or number of channels are not found. Raises `InputError` for "gpu", whose
     pictures are a `device.DevicePictures`.
     """
+    from augfeed.read.cache.shared import SharedCache
+
+    if isinstance(cache, SharedCache) and cache.shelf is not None:
+        from augfeed.read.cache.disk import Key as Kept
+
+        return cache.shelf.open(Kept(side, channels, version))
     match cache.kind:
         case "ram":
             from augfeed.read.cache.ram import RamPictures

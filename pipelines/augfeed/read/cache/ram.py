@@ -63,7 +63,7 @@ class RamPictures:
         with self._lock:
             if identity in self._kept or identity in self._coming:
                 return None
-            left = self.limit - self._bytes
+            left = self._left()
             if size > left:
                 self._full = True
                 return None
@@ -75,6 +75,9 @@ class RamPictures:
             self._bytes += size
             self._coming.add(identity)
             return place
+
+    def _left(self) -> int:
+        return self.limit - self._bytes
 
     def refresh(self) -> None:
         """Do nothing: no other process keeps pictures here."""
