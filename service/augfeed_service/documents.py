@@ -45,6 +45,13 @@ def problems(*statuses: int) -> dict[int | str, Any]:
     }
 
 
+def answer(text: str, content: dict[str, Any]) -> dict[int | str, Any]:
+    """Return the answer of a route that is no error: media types with schemas, None for bytes."""
+    kinds = {kind: BINARY if schema is None else {"schema": schema}
+             for kind, schema in content.items()}  # fmt: skip
+    return {200: {"description": text, "content": kinds}}
+
+
 def batch_answer(text: str) -> dict[int | str, Any]:
     """Return the answer that is a batch."""
     return {200: {"description": text,
@@ -80,3 +87,35 @@ def images_body() -> dict[str, Any]:
     }  # fmt: skip
     content = {MEDIA_TYPE: BINARY, "multipart/form-data": form}
     return {"requestBody": {"required": True, "content": content}}
+
+
+def infer_body() -> dict[str, Any]:
+    """Return the part about a request of KServe's protocol."""
+    tensor = {
+        "type": "object", "required": ["name", "shape", "datatype"],
+        "properties": {
+            "name": {"enum": ["IMAGES", "LABELS", "IDS"]}, "datatype": {"type": "string"},
+            "shape": {"type": "array", "items": {"type": "integer", "minimum": 0}},
+            "parameters": {"type": "object"}, "data": {"type": "array"},
+        },
+    }  # fmt: skip
+    schema = {
+        "type": "object", "required": ["inputs"],
+        "properties": {
+            "id": {"type": "string"}, "parameters": {"type": "object"},
+            "inputs": {"type": "array", "items": tensor},
+            "outputs": {"type": "array", "items": {
+                "type": "object", "required": ["name"],
+                "properties": {"name": {"type": "string"}, "parameters": {"type": "object"}}}},
+        },
+    }  # fmt: skip
+    example = {
+        "inputs": [
+            {"name": "IMAGES", "shape": [1, 2, 2, 3], "datatype": "UINT8", "data": [*range(12)]},
+            {"name": "LABELS", "shape": [1], "datatype": "INT64", "data": [3]},
+        ],
+        "parameters": {"seed": 7},
+    }
+    body = json_body(schema, example)
+    body["requestBody"]["content"]["application/octet-stream"] = BINARY
+    return body

@@ -18,7 +18,7 @@ from augfeed.kernels.resample import resample
 from augfeed.plan import Rows, draw_plan
 from augfeed.plan.fixed import Fixed
 from augfeed.plan.rows import joined
-from augfeed.policy import CutMix, Mixup, OneOf, Policy
+from augfeed.policy import CutMix, Mixup, Normalize, OneOf, Policy
 from augfeed.policy.describe import describe
 from augfeed.presets import resolve_policy
 from augfeed.read.frames import views_of
@@ -42,7 +42,7 @@ class Ask(BaseModel):
     policy: str = Field(description="a preset, a line such as 'hflip | cutmix(1.0)', or JSON")
     seed: int = Field(0, ge=0, lt=2**64)
     epoch: int = Field(0, ge=0, lt=2**32)
-    dtype: Literal["uint8", "float16", "bfloat16", "float32"] = "uint8"
+    dtype: Literal["uint8", "float16", "bfloat16", "float32"] | None = None
     layout: Literal["NCHW", "NHWC"] = "NCHW"
     labels: Literal["compact", "dense"] = "compact"
     num_classes: int | None = Field(None, ge=1, le=1 << 20)
@@ -64,10 +64,23 @@ class Ask(BaseModel):
         try:
             policy = resolve_policy(self.policy, files=False)
             check_policy(policy, settings)
-            Output(DTYPES[self.dtype]).check(policy)
         except (PolicyError, InputError) as error:
             raise Problem(422, "invalid-policy", str(error)) from None
+        self.check(policy)
         return policy
+
+    def check(self, policy: Policy) -> None:
+        """Raise `Problem` for an element type that cannot hold what a policy makes."""
+        try:
+            Output(DTYPES[self.dtype or default_dtype(policy)]).check(policy)
+        except InputError as error:
+            raise Problem(422, "invalid-policy", str(error)) from None
+
+
+def default_dtype(policy: Policy) -> str:
+    """Return the element type of images for which none is asked: float32 where they are
+    normalized, else uint8."""
+    return "uint8" if policy.find(Normalize) is None else "float32"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +90,11 @@ class Push:
     images: Images
     ask: Ask
     policy: Policy
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The element type of what comes out."""
+        return DTYPES[self.ask.dtype or default_dtype(self.policy)]
 
     @property
     def size(self) -> tuple[int, int]:
@@ -91,13 +109,13 @@ class Push:
         """Bytes that the request takes while it is carried out."""
         height, width = self.size
         each = height * width * self.images.channels
-        return len(self.images.pictures) * each * (1 + DTYPES[self.ask.dtype].itemsize)
+        return len(self.images.pictures) * each * (1 + self.dtype.itemsize)
 
     @property
     def key(self) -> tuple[Any, ...]:
         """What requests have to share to be made together."""
         ask = self.ask
-        return (self.policy.digest, ask.seed, ask.epoch, ask.dtype, ask.layout, self.size,
+        return (self.policy.digest, ask.seed, ask.epoch, self.dtype, ask.layout, self.size,
                 self.images.channels)  # fmt: skip
 
 
@@ -124,7 +142,7 @@ def augment(pushes: list[Push], engine: Engine) -> list[Batch | Problem]:
             first.policy, rows, seed=first.ask.seed, epoch=first.ask.epoch, size=first.size
         )
         frames = torch.from_numpy(np.concatenate([frames for _, _, frames in cut]))
-        output = Output(DTYPES[first.ask.dtype], first.ask.layout == "NHWC")
+        output = Output(first.dtype, first.ask.layout == "NHWC")
         device = getattr(engine, "device", torch.device("cpu"))
         images = engine.apply(plan, staged(plan, frames.to(device)), output=output).cpu()
         begin = 0

@@ -9,10 +9,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from augfeed import __version__, format_policy
 from augfeed.presets import PRESETS
-from augfeed_service import kserve
 from augfeed_service.documents import problems
-from augfeed_service.problems import Problem
-from augfeed_service.push import Ask
 from augfeed_service.service import service_of
 
 router = APIRouter()
@@ -22,16 +19,12 @@ LIMITS = ("max_batch_bytes", "max_body_bytes", "max_images", "max_pixels", "max_
 
 
 @router.get("/livez", tags=["health"], response_class=PlainTextResponse)
-@router.get("/v2/health/live", tags=["kserve"], response_class=PlainTextResponse)
 async def live() -> str:
     """Answer: the event loop runs."""
     return "live\n"
 
 
 @router.get("/readyz", tags=["health"], responses=problems(503), response_class=PlainTextResponse)
-@router.get(
-    "/v2/health/ready", tags=["kserve"], responses=problems(503), response_class=PlainTextResponse
-)
 async def ready(request: Request) -> str:
     """Answer whether requests should come here: not while it starts or shuts down."""
     service_of(request).check_ready()
@@ -94,30 +87,3 @@ async def policies(request: Request) -> dict[str, str]:
     """Return the presets, each as a line of the notation."""
     service_of(request).allow(request, "pull")
     return {name: format_policy(make()) for name, make in PRESETS.items()}
-
-
-@router.get("/v2", tags=["kserve"])
-async def server() -> dict[str, Any]:
-    """Return the metadata of the server."""
-    return kserve.server()
-
-
-@router.get("/v2/models/{model}", tags=["kserve"], responses=problems(404))
-async def model_metadata(model: str, request: Request) -> dict[str, Any]:
-    """Return the metadata of a policy as a model."""
-    service = service_of(request)
-    service.allow(request, "push")
-    try:
-        ask = Ask.of({"policy": model, "dtype": "float32"})
-        await service.in_pool(ask.resolved, service.settings)
-    except Problem as error:
-        raise Problem(404, "unknown-policy", error.detail) from None
-    return kserve.model(model)
-
-
-@router.get("/v2/models/{model}/ready", tags=["kserve"], responses=problems(404, 503))
-async def model_ready(model: str, request: Request) -> Response:
-    """Answer whether a policy can be asked for."""
-    service_of(request).check_ready()
-    await model_metadata(model, request)
-    return JSONResponse({"name": model, "ready": True})

@@ -9,7 +9,6 @@ from starlette.exceptions import HTTPException
 
 from augfeed.errors import AugfeedError
 from augfeed.wire import MEDIA_TYPE, encode_batch
-from augfeed_service import kserve
 from augfeed_service.documents import BINARY, batch_answer, images_body, problems
 from augfeed_service.formats import SAFETENSORS, TYPES, npz, wanted
 from augfeed_service.images import Images, from_files, from_tensors, invalid, undecoded
@@ -91,7 +90,8 @@ def _given(**parameters: Any) -> dict[str, Any]:
     return {name: value for name, value in parameters.items() if value is not None}
 
 
-async def _made(service: Service, push: Push) -> Any:
+async def made_of(service: Service, push: Push) -> Any:
+    """Return the batch of a request, counted as in flight meanwhile; raise `Problem`."""
     service_bytes = push.nbytes
     most = service.settings.max_batch_bytes
     if service_bytes > 2 * most:
@@ -125,17 +125,18 @@ async def augment(
     async with service.pushing():
         images, ask = await _pushed(service, request, given)
         push = Push(images, ask, await service.in_pool(ask.resolved, service.settings))
-        batch = await _made(service, push)
+        batch = await made_of(service, push)
         if format_ == SAFETENSORS:
             told = {"fingerprint": service.fingerprint}
             body = encode_batch(batch, told, layout=ask.layout)
         else:
             body = await service.in_pool(npz, batch, ask.layout)
     headers = {"Vary": "Accept", "Augfeed-Fingerprint": service.fingerprint}
-    return _counted(service, body.parts, headers, TYPES[format_])
+    return counted(service, body.parts, headers, TYPES[format_])
 
 
-def _counted(service: Service, parts: Any, headers: dict[str, str], kind: str) -> BytesResponse:
+def counted(service: Service, parts: Any, headers: dict[str, str], kind: str) -> BytesResponse:
+    """Return an answer whose bytes are counted as in flight until they are sent."""
     nbytes = sum(len(part) for part in parts)
     service.batches.take(nbytes, "an answer")
     service.metrics.response_bytes.inc(nbytes)
@@ -197,35 +198,3 @@ def _png(picture: Any) -> bytes:
     file = io.BytesIO()
     picture.save(file, "PNG")
     return file.getvalue()
-
-
-@router.post("/v2/models/{model}/versions/{version}/infer", include_in_schema=False)
-async def infer_version(model: str, version: str, request: Request) -> Response:
-    """Augment images under a policy, which has one version."""
-    if version != kserve.VERSION:
-        detail = f"version={version[:60]!r} is not {kserve.VERSION!r}, the only one: leave it out"
-        raise Problem(404, "unknown-policy", detail)
-    return await infer(model, request)
-
-
-@router.post("/v2/models/{model}/infer", responses=problems(404, 422, 429, 503), tags=["kserve"])
-async def infer(model: str, request: Request) -> Response:
-    """Augment images under a policy, in KServe's v2 protocol."""
-    service = service_of(request)
-    service.allow(request, "push")
-    async with service.pushing():
-        async with service.body(request) as body:
-            header = request.headers.get(kserve.HEADER)
-            images, asked = await service.in_pool(
-                kserve.parse, memoryview(body), header, service.settings
-            )
-        ask = Ask.of({"policy": model, "layout": "NHWC", **kserve.asked_of(asked)})
-        try:
-            policy = await service.in_pool(ask.resolved, service.settings)
-        except Problem as error:
-            raise Problem(404, "unknown-policy", error.detail) from None
-        batch = await _made(service, Push(images, ask, policy))
-        text, data = await service.in_pool(kserve.respond, batch, asked, model, ask.layout)
-    headers = {kserve.HEADER: str(len(text))} if data else {}
-    kind = "application/octet-stream" if data else "application/json"
-    return _counted(service, [text, *data], headers, kind)

@@ -73,7 +73,8 @@ class Reply(NamedTuple):
 
     @property
     def detail(self) -> str:
-        return str(json.loads(self.body)["detail"])
+        told = json.loads(self.body)
+        return str(told["error"] if "error" in told else told["detail"])
 
 
 def ask(
