@@ -36,13 +36,26 @@ async def put_plan(plan_id: PlanId, request: Request) -> Response:
     return JSONResponse(plan.told(), 201 if new else 200)
 
 
-def _register(service: Service, plan_id: str, body: bytes) -> tuple[Plan, bool]:
+@router.post(
+    "/v1/plans", openapi_extra=description_body(), responses=problems(404, 422),
+    summary="Register a plan, and learn its id",
+)  # fmt: skip
+async def post_plan(request: Request) -> Response:
+    """Register a plan whatever its id, which the answer has; 201 if it was not known, else 200."""
+    service = service_of(request)
+    service.allow(request, "pull")
+    async with service.body(request) as body:
+        plan, new = await service.in_pool(_register, service, None, bytes(body))
+    return JSONResponse(plan.told(), 201 if new else 200, {"Location": f"/v1/plans/{plan.id}"})
+
+
+def _register(service: Service, plan_id: str | None, body: bytes) -> tuple[Plan, bool]:
     json_object(body, "the description")
     try:
         description = Description.parse(body)
     except InputError as error:
         raise Problem(422, "invalid-description", str(error)) from None
-    return service.plans.put(plan_id, description)
+    return service.plans.put(description.id if plan_id is None else plan_id, description)
 
 
 @router.get("/v1/plans/{plan_id}", responses=problems(404), summary="What is known of a plan")
