@@ -10,7 +10,7 @@ from starlette.exceptions import HTTPException
 
 from augfeed import __version__
 from augfeed.policy.describe import shown
-from augfeed_service import routes_info, routes_kserve, routes_pull, routes_push
+from augfeed_service import routes_info, routes_kserve, routes_pull, routes_push, viewing
 from augfeed_service.kserve_models import Statistics
 from augfeed_service.middleware import Frame
 from augfeed_service.parameters import check_parameters
@@ -47,7 +47,7 @@ def make_app(
     )  # fmt: skip
     app.state.service = service
     app.state.statistics = Statistics()
-    for routes in (routes_pull, routes_push, routes_kserve, routes_info):
+    for routes in (routes_pull, routes_push, routes_kserve, routes_info, viewing):
         app.include_router(routes.router)
     app.add_exception_handler(Problem, _problem)
     app.add_exception_handler(RequestValidationError, _invalid)

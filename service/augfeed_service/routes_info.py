@@ -3,22 +3,21 @@
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
-from fastapi.openapi.docs import get_redoc_html, get_swagger_ui_html
-from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
+from fastapi.responses import JSONResponse, PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from augfeed import __version__, format_policy
 from augfeed.presets import PRESETS
 from augfeed_service.documents import problems
+from augfeed_service.openapi import document
 from augfeed_service.service import service_of
 
 router = APIRouter()
-OPENAPI, TITLE = "/openapi.json", "augfeed"
 LIMITS = ("max_batch_bytes", "max_body_bytes", "max_images", "max_pixels", "max_request_pixels",
           "max_plans")  # fmt: skip
 
 
-@router.get("/livez", tags=["health"], response_class=PlainTextResponse)
+@router.get("/livez", tags=["health"], responses=problems(), response_class=PlainTextResponse)
 async def live() -> str:
     """Answer: the event loop runs."""
     return "live\n"
@@ -31,34 +30,19 @@ async def ready(request: Request) -> str:
     return "ready\n"
 
 
-@router.get("/metrics", tags=["health"], response_class=PlainTextResponse)
+@router.get("/metrics", tags=["health"], responses=problems(), response_class=PlainTextResponse)
 async def metrics(request: Request) -> Response:
     """Return what is measured, for Prometheus."""
-    return Response(service_of(request).metrics.text(), media_type=CONTENT_TYPE_LATEST)
+    service = service_of(request)
+    service.allow(request, "metrics")
+    return Response(service.metrics.text(), media_type=CONTENT_TYPE_LATEST)
 
 
-@router.api_route(OPENAPI, methods=["GET", "HEAD"], include_in_schema=False)
+@router.api_route("/openapi.json", methods=["GET", "HEAD"], include_in_schema=False)
 async def openapi(request: Request) -> JSONResponse:
     """Return what the interface says of itself."""
-    document: dict[str, Any] = request.app.openapi()
-    return JSONResponse(document)
-
-
-@router.api_route("/docs", methods=["GET", "HEAD"], include_in_schema=False)
-async def docs(request: Request) -> HTMLResponse:
-    """Return a page to try the interface with."""
-    return get_swagger_ui_html(openapi_url=_below(request, OPENAPI), title=TITLE)
-
-
-@router.api_route("/redoc", methods=["GET", "HEAD"], include_in_schema=False)
-async def redoc(request: Request) -> HTMLResponse:
-    """Return a page to read about the interface."""
-    return get_redoc_html(openapi_url=_below(request, OPENAPI), title=TITLE)
-
-
-def _below(request: Request, path: str) -> str:
-    root: str = request.scope.get("root_path", "")
-    return root.rstrip("/") + path
+    service, root = service_of(request), request.scope.get("root_path", "")
+    return JSONResponse(document(request.app, asked=service.keys.asked, root=root))
 
 
 @router.get("/v1/info", tags=["pull"], responses=problems())

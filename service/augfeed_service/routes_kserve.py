@@ -100,7 +100,7 @@ async def model_ready(model: Name, request: Request) -> dict[str, Any]:
 
 
 @_route(
-    "POST", "/infer", openapi_extra=infer_body(),
+    "POST", "/infer", openapi_extra=infer_body(), response_class=Response,
     responses={**answer("The outputs", {"application/json": kserve.ANSWER,
                                         "application/octet-stream": None}),
                **problems(404, 408, 422, 429, 503)},
@@ -158,7 +158,7 @@ def _statistics(request: Request) -> Statistics:
 # The extensions of Triton that there is an answer for, though nothing to do.
 
 
-@router.post("/repository/index", responses=problems())
+@router.post("/repository/index", responses=problems(408, 503))
 async def repository_index(request: Request) -> list[dict[str, Any]]:
     """Return the presets: models that need no description; `{"ready": true}` asks for the same."""
     service = service_of(request)

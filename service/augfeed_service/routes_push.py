@@ -22,6 +22,9 @@ from augfeed_service.service import Service, service_of
 router = APIRouter(tags=["push"])
 TENSORS = (MEDIA_TYPE, "application/octet-stream")
 Text = Annotated[str | None, Query(max_length=65536)]
+PolicyText = Annotated[
+    str | None, Query(max_length=65536, examples=["random_resized_crop(224) | hflip"])
+]
 Number = Annotated[int | None, Query()]
 
 
@@ -108,12 +111,12 @@ async def made_of(service: Service, push: Push) -> Any:
 
 
 @router.post(
-    "/v1/augment", openapi_extra=images_body(),
+    "/v1/augment", openapi_extra=images_body(), response_class=Response,
     responses={**batch_answer("The images, augmented"), **problems(406, 408, 422, 429, 503)},
     summary="Augment the client's own images",
 )  # fmt: skip
 async def augment(
-    request: Request, policy: Text = None, seed: Number = None, epoch: Number = None,
+    request: Request, policy: PolicyText = None, seed: Number = None, epoch: Number = None,
     dtype: Text = None, layout: Text = None, labels: Text = None, num_classes: Number = None,
 ) -> Response:  # fmt: skip
     """Return images augmented: a function of the request alone, so that it may be sent again."""
@@ -147,13 +150,14 @@ def counted(service: Service, parts: Any, headers: dict[str, str], kind: str) ->
 
 
 @router.post(
-    "/v1/preview", openapi_extra=images_body(),
+    "/v1/preview", openapi_extra=images_body(PreviewAsk.model_json_schema()),
+    response_class=Response,
     responses={200: {"description": "A picture", "content": {"image/png": BINARY}},
                **problems(404, 408, 422, 429, 503)},
     summary="What a policy does, as a picture",
 )  # fmt: skip
 async def preview(
-    request: Request, policy: Text = None, seed: Number = None, epoch: Number = None
+    request: Request, policy: PolicyText = None, seed: Number = None, epoch: Number = None
 ) -> Response:
     """Return a PNG: samples as they are, and as they come in some epochs."""
     service = service_of(request)

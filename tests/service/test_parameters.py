@@ -55,7 +55,7 @@ def refused(answer: Reply, *said: str) -> None:
 
 def test_the_routes_are_those_that_are_known() -> None:
     paths = {path for _, path, _ in routes()}
-    assert {"/v1/augment", "/v2", "/metrics", "/docs", "/redoc", "/openapi.json"} < paths
+    assert {"/v1/augment", "/v2", "/metrics", "/docs", "/", "/openapi.json"} < paths
     assert len(NUMBERS) >= 9
 
 
