@@ -1,6 +1,5 @@
 """The application: routes, errors, and what every request goes through."""
 
-import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -12,13 +11,13 @@ from augfeed import __version__
 from augfeed.policy.describe import shown
 from augfeed_service import routes_info, routes_kserve, routes_pull, routes_push, viewing
 from augfeed_service.kserve_models import Statistics
+from augfeed_service.logs import LOG, Named
 from augfeed_service.middleware import Frame
 from augfeed_service.parameters import check_parameters
 from augfeed_service.problems import Problem, is_kserve
 from augfeed_service.service import Service
 from augfeed_service.settings import Settings
 
-LOG = logging.getLogger("augfeed.service")
 TEXT = "Augmented batches of data sets by address, and images of clients augmented."
 
 
@@ -53,6 +52,7 @@ def make_app(
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(Exception, _broken)
+    app.add_middleware(Named)
     app.add_middleware(Frame, metrics=service.metrics, most=service.settings.max_body_bytes)
     return app
 

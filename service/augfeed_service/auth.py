@@ -65,7 +65,7 @@ class Keys:
 def _read(path: Path) -> list[Key]:
     try:
         text = path.read_text(encoding="utf-8")
-    except OSError as error:
+    except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"keys={str(path)!r} cannot be read: {error}") from None
     keys = []
     for number, line in enumerate(text.splitlines(), 1):

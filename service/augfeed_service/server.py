@@ -1,6 +1,5 @@
 """A server in this process, until a signal ends it."""
 
-import logging
 import signal
 from typing import Any
 
@@ -8,6 +7,7 @@ import uvicorn
 from rich.console import Console
 
 from augfeed_service.app import make_app
+from augfeed_service.logs import LOG
 from augfeed_service.settings import Settings
 
 KEEP_ALIVE = 75  # seconds; a trainer that validates in between keeps its connections
@@ -15,27 +15,22 @@ KEEP_ALIVE = 75  # seconds; a trainer that validates in between keeps its connec
 
 def serve_until_ended(settings: Settings) -> None:
     """Serve until a signal ends it; raise `InputError` for what keeps it from starting."""
-    console = Console(stderr=True)
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    with console.status("opening data sets and compiling ...") as status:
+    # The status draws on a terminal alone.
+    with Console(stderr=True).status("opening data sets and compiling ...") as status:
         app = make_app(settings, lambda name: status.update(f"opening {name} ..."))
     for mounted in app.state.service.datasets:
-        console.print(f"{mounted.name}: {len(mounted.source):,} samples from {mounted.root}",
-                      highlight=False, soft_wrap=True)  # fmt: skip
+        LOG.info("%s: %s samples from %s", mounted.name, f"{len(mounted.source):,}", mounted.root)
     config = uvicorn.Config(
         app, settings.host, settings.port, timeout_keep_alive=KEEP_ALIVE, access_log=False,
-        log_level="warning", timeout_graceful_shutdown=max(1, round(settings.grace)),
+        log_level="warning", log_config=None,
+        timeout_graceful_shutdown=max(1, round(settings.grace)),
         server_header=False, h11_max_incomplete_event_size=64 << 10,
     )  # fmt: skip
-    _Server(config, console).run()
+    _Server(config).run()
 
 
 class _Server(uvicorn.Server):
     # Says when it is ready, and lets /readyz tell at once that it goes.
-
-    def __init__(self, config: uvicorn.Config, console: Console) -> None:
-        super().__init__(config)
-        self.console = console
 
     async def startup(self, sockets: Any = None) -> None:
         await super().startup(sockets)
@@ -43,7 +38,8 @@ class _Server(uvicorn.Server):
             for server in self.servers:
                 for socket in server.sockets:
                     host, port = socket.getsockname()[:2]
-                    self.console.print(f"serving on http://{host}:{port}", highlight=False)
+                    named = f"[{host}]" if ":" in host else host
+                    LOG.info("serving on http://%s:%s", named, port)
 
     def handle_exit(self, sig: int, frame: Any) -> None:
         state: Any = self.config.app

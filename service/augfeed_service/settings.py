@@ -2,6 +2,7 @@
 
 import ipaddress
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -9,7 +10,11 @@ from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from augfeed.errors import InputError
+from augfeed.policy.describe import suggest
 
+PREFIX = "AUGFEED_"
+# Variables of the library and of its command, which are no settings of a service.
+OTHERS = ("AUGFEED_CACHE", "AUGFEED_DEBUG", "AUGFEED_JPEG_CROP")
 MIB = 1 << 20
 MAX_PIXELS = 178_956_970  # as in `augfeed.read.decode`, which takes seconds to import
 
@@ -27,7 +32,7 @@ class Settings(BaseSettings):
     Memory stays within `cache_bytes + inflight_bytes` and what the process takes by itself.
     """
 
-    model_config = SettingsConfigDict(env_prefix="AUGFEED_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
 
     datasets: Annotated[dict[str, Path], Field(description="data sets by name")] = {}
     host: Annotated[str, Field(description="address to bind to")] = "127.0.0.1"
@@ -69,8 +74,12 @@ class Settings(BaseSettings):
         256 * MIB
     )
     max_push: Annotated[int, Field(ge=1, description="requests to augment at a time")] = 32
-    send_seconds: Annotated[float, Field(gt=0, description="a reader may take for a batch")] = 120
-    grace: Annotated[float, Field(ge=0, description="seconds to finish after SIGTERM")] = 30
+    send_seconds: Annotated[
+        float, Field(gt=0, le=86400, description="seconds that a reader may take for a batch")
+    ] = 120
+    grace: Annotated[
+        float, Field(ge=0, le=86400, description="seconds to finish after SIGTERM")
+    ] = 30
 
     @model_validator(mode="after")
     def _safe(self) -> Self:
@@ -104,3 +113,13 @@ def _is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def unknown_variables(environment: Mapping[str, str]) -> list[str]:
+    """Return a text for each variable `AUGFEED_...` that nothing reads, with what may be meant."""
+    known = [f"{PREFIX}{name.upper()}" for name in Settings.model_fields]
+    return [
+        f"variable {name} is not read: {suggest(name.upper(), known)}"
+        for name in sorted(environment)
+        if name.upper().startswith(PREFIX) and name.upper() not in (*known, *OTHERS)
+    ]
