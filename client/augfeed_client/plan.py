@@ -48,7 +48,7 @@ def register(replicas: Replicas, description: Description) -> PlanInfo:
 def _registration(description: Description) -> Request:
     return Request(
         "PUT", f"/v1/plans/{description.id}", description.id,
-        {"Content-Type": "application/json"}, description.canonical(),
+        {"Content-Type": "application/json"}, description.to_json(),
         check=partial(_info, description), most=MOST_PLAN,
     )  # fmt: skip
 

@@ -1,8 +1,8 @@
 """`python -m augfeed_service` is `augfeed serve`."""
 
-import typer
+import sys
 
-from augfeed_service.cli import serve
+from augfeed.cli import app
 
 if __name__ == "__main__":
-    typer.run(serve)
+    app(["serve", *sys.argv[1:]])

@@ -1,6 +1,5 @@
 """The application: routes, errors, and what every request goes through."""
 
-import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -9,15 +8,17 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from augfeed import __version__
-from augfeed_service import routes_info, routes_pull, routes_push
+from augfeed.policy.describe import shown
+from augfeed_service import routes_info, routes_kserve, routes_pull, routes_push, viewing
 from augfeed_service.edge import Edge, allowed_methods
+from augfeed_service.kserve_models import Statistics
+from augfeed_service.logs import LOG, Named
 from augfeed_service.middleware import Frame
 from augfeed_service.parameters import check_parameters
-from augfeed_service.problems import Problem
+from augfeed_service.problems import Problem, is_kserve
 from augfeed_service.service import Service
 from augfeed_service.settings import Settings
 
-LOG = logging.getLogger("augfeed.service")
 TEXT = "Augmented batches of data sets by address, and images of clients augmented."
 
 
@@ -41,16 +42,19 @@ def make_app(
     app = FastAPI(
         title="augfeed", version=__version__, description=TEXT, lifespan=lifespan,
         dependencies=[Depends(check_parameters)],
+        redirect_slashes=False,
         openapi_url=None,  # FastAPI's own routes have no dependencies; `routes_info` has these
     )  # fmt: skip
     app.state.service = service
-    for routes in (routes_pull, routes_push, routes_info):
+    app.state.statistics = Statistics()
+    for routes in (routes_pull, routes_push, routes_kserve, routes_info, viewing):
         app.include_router(routes.router)
     app.add_exception_handler(Problem, _problem)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(Exception, _broken)
     app.add_middleware(Edge, service=service)
+    app.add_middleware(Named)
     app.add_middleware(Frame, metrics=service.metrics)
     return app
 
@@ -69,8 +73,15 @@ async def _invalid(request: Request, error: Exception) -> Response:
 
 async def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    name = "not-found" if error.status_code == 404 else "malformed"
-    response = Problem(error.status_code, name, str(error.detail)).response(request.url.path)
+    path, name, detail = request.url.path, "malformed", str(error.detail)
+    match error.status_code:
+        case 404:
+            where = "GET /v2 lists the extensions" if is_kserve(path) else "GET /docs says what is"
+            name, detail = "not-found", f"there is nothing at {shown(path)}: {where}"
+        case 405:
+            allowed = (error.headers or {}).get("Allow", "another method")
+            detail = f"{shown(request.method)} is not for {shown(path)}: use {allowed}"
+    response = Problem(error.status_code, name, detail).response(path)
     response.headers.update(error.headers or {})
     if error.status_code == 405:
         response.headers["Allow"] = ", ".join(allowed_methods(request))

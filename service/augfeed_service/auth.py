@@ -1,4 +1,4 @@
-"""Keys: who may pull batches, push images, or both.
+"""Keys: who may pull batches, push images, read metrics, or all of it.
 
 A file of keys has a line for each: a name, what it is for, and the SHA-256 of the key, in
 hexadecimal. `python -m augfeed_service.auth NAME [pull,push]` makes a key and prints both.
@@ -14,7 +14,7 @@ from pathlib import Path
 from augfeed.errors import InputError
 from augfeed_service.problems import Problem
 
-SCOPES = ("pull", "push", "admin")
+SCOPES = ("pull", "push", "metrics", "admin")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ class Keys:
 def _read(path: Path) -> list[Key]:
     try:
         text = path.read_text(encoding="utf-8")
-    except OSError as error:
+    except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"keys={str(path)!r} cannot be read: {error}") from None
     keys = []
     for number, line in enumerate(text.splitlines(), 1):

@@ -1,17 +1,23 @@
 """The command `augfeed serve`."""
 
 import os
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from pydantic import ValidationError
 
-from augfeed.errors import InputError
-from augfeed.policy.describe import describe
-from augfeed_service.settings import Settings
+from augfeed.errors import AugfeedError, InputError
+from augfeed.policy.describe import describe, shown
+from augfeed_service.logs import LOG, logging_to
+from augfeed_service.settings import Settings, unknown_variables
 
 PATTERN = "*?[{"  # what makes a path one of several files
+FAILED, REFUSED = 1, 2  # exit codes, as those of `augfeed.cli`
 
 
 def serve(
@@ -36,15 +42,34 @@ def serve(
 
     Every setting is also an environment variable, AUGFEED_ and its name in capitals.
     """
-    given: dict[str, Any] = dict(_pair("set", text) for text in setting or ())
-    if dataset:
-        given["datasets"] = dict(_pair("dataset", text) for text in dataset)
-    for name, value in (("host", host), ("port", port), ("keys", keys), ("device", device)):
-        if value is not None:
-            given[name] = value
-    if insecure:
-        given["insecure"] = True
-    run(settings_of(given))
+    with _said():
+        given: dict[str, Any] = dict(_pair("set", text) for text in setting or ())
+        if dataset:
+            given["datasets"] = dict(_pair("dataset", text) for text in dataset)
+        for name, value in (("host", host), ("port", port), ("keys", keys), ("device", device)):
+            if value is not None:
+                given[name] = value
+        if insecure:
+            given["insecure"] = True
+        run(settings_of(given))
+
+
+@contextmanager
+def _said() -> Iterator[None]:
+    # What ends the service is a line of its log, as all else, unless a terminal shows it.
+    with logging_to(sys.stderr) as terminal:
+        try:
+            yield
+        except AugfeedError as error:
+            if terminal:
+                raise
+            LOG.error("%s", error)
+            raise typer.Exit(REFUSED) from None
+        except Exception as error:
+            if terminal or isinstance(error, typer.Exit | typer.Abort):
+                raise
+            LOG.critical("the service has an error, and ends", exc_info=True)
+            raise typer.Exit(FAILED) from None
 
 
 def _pair(option: str, text: str) -> tuple[str, str]:
@@ -69,13 +94,18 @@ def settings_of(given: dict[str, Any]) -> Settings:
     except ValidationError as error:
         raise InputError(describe(error, Settings)) from None
     except SettingsError as error:
+        field = re.search(r'field "(\w+)"', str(error))
+        variable = f"AUGFEED_{field[1].upper()}" if field else "a variable AUGFEED_..."
+        given_text = shown(os.environ.get(variable, "?"))
         example = """AUGFEED_DATASETS='{"flowers": "/photos"}' and AUGFEED_KORNIA='["RandomFog"]'"""
-        raise InputError(f"{error}: write JSON, as in {example}") from None
+        raise InputError(f"{variable}={given_text} is not JSON: write it as in {example}") from None
 
 
 def run(settings: Settings) -> None:
     """Serve until a signal ends it; raise `InputError` for what keeps it from starting."""
     settings.check_address()
+    for text in unknown_variables(os.environ):
+        LOG.warning("%s", text)
     for name, path in settings.datasets.items():
         there = os.path.exists(os.path.expanduser(path))
         if not there and not set(PATTERN) & set(str(path)):

@@ -17,17 +17,35 @@ EXAMPLE = {
     "layout": "NCHW", "labels": "compact",
 }  # fmt: skip
 BINARY = {"schema": {"type": "string", "format": "binary"}}
-_SCHEMA = {
-    "type": "object",
-    "required": ["type", "title", "status", "detail"],
-    "properties": {
-        "type": {"type": "string"}, "title": {"type": "string"}, "status": {"type": "integer"},
-        "detail": {"type": "string"}, "instance": {"type": "string"},
+TEXT = {"type": "string"}
+NUMBER = {"type": "integer"}
+_MAYBE_NUMBER = {"type": ["integer", "null"]}
+_NAMES = {"type": ["array", "null"], "items": TEXT}
+SCHEMAS: dict[str, Any] = {
+    "Problem": {
+        "type": "object", "required": ["type", "title", "status", "detail", "instance"],
+        "properties": {"type": TEXT, "title": TEXT, "status": NUMBER, "detail": TEXT,
+                       "instance": TEXT, "expected_id": TEXT, "fingerprint": TEXT,
+                       "images": {"type": "array", "items": {"type": "object"}}},
+    },
+    "Error": {"type": "object", "required": ["error"], "properties": {"error": TEXT},
+              "additionalProperties": False},
+    "Plan": {
+        "type": "object",
+        "required": ["id", "description", "fingerprint", "num_samples", "batches_per_epoch",
+                     "num_classes", "classes", "image_shape", "softens"],
+        "properties": {
+            "id": {"type": "string", "pattern": "^[0-9a-f]{32}$"},
+            "description": {"type": "object"}, "fingerprint": TEXT, "num_samples": NUMBER,
+            "batches_per_epoch": NUMBER, "num_classes": _MAYBE_NUMBER, "classes": _NAMES,
+            "image_shape": {"type": "array", "items": NUMBER, "minItems": 3, "maxItems": 3},
+            "softens": {"type": "boolean"},
+        },
     },
 }  # fmt: skip
 TEXTS = {
     400: "The request cannot be read", 401: "A key is needed", 403: "The key is not for this",
-    404: "There is no such thing here; `unknown-plan`: register it", 405: "Not this method",
+    404: "There is no such thing here; `unknown-plan`: register it",
     406: "Batches do not come in this format", 408: "The body took too long",
     409: "The id is not the hash of the description",
     412: "This replica makes other bytes", 413: "The request is too large",
@@ -40,9 +58,27 @@ TEXTS = {
 def problems(*statuses: int) -> dict[int | str, Any]:
     """Return the answers that are errors, for a route; some come from every route."""
     return {
-        status: {"description": TEXTS[status], "content": {PROBLEM: {"schema": _SCHEMA}}}
-        for status in sorted({400, 401, 403, 405, 413, 415, *statuses})
+        status: {"description": TEXTS[status],
+                 "content": {PROBLEM: {"schema": {"$ref": "#/components/schemas/Problem"}}}}
+        for status in sorted({400, 401, 403, 413, 415, *statuses})
+    }  # fmt: skip
+
+
+def plan_answers(*statuses: int) -> dict[int | str, Any]:
+    """Return the answers that are a plan, with what each of them means."""
+    texts = {200: "The plan, which was known", 201: "The plan, which is known now"}
+    schema = {"$ref": "#/components/schemas/Plan"}
+    return {
+        status: {"description": texts[status], "content": {"application/json": {"schema": schema}}}
+        for status in statuses
     }
+
+
+def answer(text: str, content: dict[str, Any]) -> dict[int | str, Any]:
+    """Return the answer of a route that is no error: media types with schemas, None for bytes."""
+    kinds = {kind: BINARY if schema is None else {"schema": schema}
+             for kind, schema in content.items()}  # fmt: skip
+    return {200: {"description": text, "content": kinds}}
 
 
 def batch_answer(text: str) -> dict[int | str, Any]:
@@ -67,16 +103,67 @@ def description_body() -> dict[str, Any]:
     return json_body(schema, EXAMPLE)
 
 
-def images_body() -> dict[str, Any]:
-    """Return the part about a body of images."""
+REQUEST = '{"policy": "random_resized_crop(224) | hflip", "seed": 7, "ids": [17]}'
+PREVIEW = {"dataset": "flowers", "policy": "random_resized_crop(224) | hflip", "seed": 7,
+           "epochs": [0, 1, 2], "indices": [0, 1, 2, 3]}  # fmt: skip
+
+
+def images_body(preview: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Return the part about a body of images, or of a description of what is shown."""
     form = {
         "schema": {
             "type": "object", "required": ["images"],
             "properties": {
-                "images": {"type": "array", "items": {"type": "string", "format": "binary"}},
-                "request": {"type": "string"},
+                "images": {
+                    "type": "array", "minItems": 1, "description": "JPEG, PNG or WebP",
+                    "items": {"type": "string", "contentMediaType": "image/*", "format": "binary"},
+                },
+                "request": {
+                    "type": "string", "contentMediaType": "application/json", "example": REQUEST,
+                    "description": "JSON: policy, seed, epoch, dtype, layout, num_classes, and "
+                    "labels and ids of the images; or each in the query",
+                },
             },
-        }
+        },
+        "encoding": {"request": {"contentType": "application/json"}},
     }  # fmt: skip
-    content = {MEDIA_TYPE: BINARY, "multipart/form-data": form}
+    tensors = {"schema": {
+        "type": "string", "format": "binary",
+        "description": "safetensors: images uint8 [N, H, W, C] or [N, C, H, W], labels, ids",
+    }}  # fmt: skip
+    content: dict[str, Any] = {"multipart/form-data": form, MEDIA_TYPE: tensors}
+    if preview is not None:
+        content = {"application/json": {"schema": preview, "example": PREVIEW}, **content}
     return {"requestBody": {"required": True, "content": content}}
+
+
+def infer_body() -> dict[str, Any]:
+    """Return the part about a request of KServe's protocol."""
+    tensor = {
+        "type": "object", "required": ["name", "shape", "datatype"],
+        "properties": {
+            "name": {"enum": ["IMAGES", "LABELS", "IDS"]}, "datatype": {"type": "string"},
+            "shape": {"type": "array", "items": {"type": "integer", "minimum": 0}},
+            "parameters": {"type": "object"}, "data": {"type": "array"},
+        },
+    }  # fmt: skip
+    schema = {
+        "type": "object", "required": ["inputs"],
+        "properties": {
+            "id": {"type": "string"}, "parameters": {"type": "object"},
+            "inputs": {"type": "array", "items": tensor},
+            "outputs": {"type": "array", "items": {
+                "type": "object", "required": ["name"],
+                "properties": {"name": {"type": "string"}, "parameters": {"type": "object"}}}},
+        },
+    }  # fmt: skip
+    example = {
+        "inputs": [
+            {"name": "IMAGES", "shape": [1, 2, 2, 3], "datatype": "UINT8", "data": [*range(12)]},
+            {"name": "LABELS", "shape": [1], "datatype": "INT64", "data": [3]},
+        ],
+        "parameters": {"seed": 7},
+    }
+    body = json_body(schema, example)
+    body["requestBody"]["content"]["application/octet-stream"] = BINARY
+    return body

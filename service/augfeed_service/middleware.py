@@ -1,6 +1,5 @@
 """What is done for every request: a name, the clock, a line in the log."""
 
-import json
 import logging
 import re
 import secrets
@@ -48,7 +47,7 @@ class Frame:
                 "client": (scope.get("client") or ("",))[0],
                 "key": scope.get("state", {}).get("key", ""),
             }  # fmt: skip
-            LOG.info(json.dumps(line))
+            LOG.info("%(method)s %(path)r: %(status)s", line, extra={"fields": line})
 
 
 _METHODS = ("GET", "HEAD", "PUT", "POST", "OPTIONS", "DELETE", "PATCH")

@@ -152,7 +152,8 @@ class Plans:
             raise Problem(
                 409, "plan-id-mismatch",
                 f"id={id_!r} is not {description.id!r}, the hash of the canonical JSON of this "
-                "description: use that",
+                "description (RFC 8785): use that, or POST /v1/plans, which answers with it",
+                expected_id=description.id,
             )  # fmt: skip
         with self._lock:
             if (known := self._current(id_)) is not None:

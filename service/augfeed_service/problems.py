@@ -44,15 +44,25 @@ class Problem(Exception):
         self.retry_after = retry_after
 
     def response(self, instance: str) -> JSONResponse:
-        """Return the answer; `instance` is the path that was asked for."""
+        """Return the answer; `instance` is the path that was asked for.
+
+        Below /v2 it is `{"error": ...}`, as KServe's protocol has it.
+        """
         headers = {} if self.retry_after is None else {"Retry-After": str(self.retry_after)}
         if self.status == 401:
             headers["WWW-Authenticate"] = "Bearer"
+        if is_kserve(instance):
+            return JSONResponse({"error": self.detail}, self.status, headers)
         content = {
             "type": BASE + self.name, "title": TITLES[self.name], "status": self.status,
             "detail": self.detail, "instance": instance, **self.more,
         }  # fmt: skip
         return JSONResponse(content, self.status, headers, MEDIA_TYPE)
+
+
+def is_kserve(path: str) -> bool:
+    """Return whether a path is one of KServe's protocol, whose errors have a form of their own."""
+    return path == "/v2" or path.startswith("/v2/")
 
 
 def overloaded(detail: str) -> Problem:

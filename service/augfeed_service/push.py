@@ -18,7 +18,7 @@ from augfeed.kernels.resample import resample
 from augfeed.plan import Rows, draw_plan
 from augfeed.plan.fixed import Fixed
 from augfeed.plan.rows import joined
-from augfeed.policy import CutMix, Mixup, OneOf, Policy
+from augfeed.policy import CutMix, Mixup, Normalize, OneOf, Policy
 from augfeed.policy.describe import describe
 from augfeed.presets import resolve_policy
 from augfeed.read.frames import views_of
@@ -47,7 +47,7 @@ class Ask(BaseModel):
     )
     seed: int = Field(0, ge=0, lt=2**64)
     epoch: int = Field(0, ge=0, lt=2**32)
-    dtype: Literal["uint8", "float16", "bfloat16", "float32"] = "uint8"
+    dtype: Literal["uint8", "float16", "bfloat16", "float32"] | None = None
     layout: Literal["NCHW", "NHWC"] = "NCHW"
     labels: Literal["compact", "dense"] = "compact"
     num_classes: int | None = Field(None, ge=1, le=1 << 20)
@@ -69,10 +69,23 @@ class Ask(BaseModel):
         try:
             policy = resolve_policy(self.policy, files=False)
             check_policy(policy, settings)
-            Output(DTYPES[self.dtype]).check(policy)
         except (PolicyError, InputError) as error:
             raise Problem(422, "invalid-policy", str(error)) from None
+        self.check(policy)
         return policy
+
+    def check(self, policy: Policy) -> None:
+        """Raise `Problem` for an element type that cannot hold what a policy makes."""
+        try:
+            Output(DTYPES[self.dtype or default_dtype(policy)]).check(policy)
+        except InputError as error:
+            raise Problem(422, "invalid-policy", str(error)) from None
+
+
+def default_dtype(policy: Policy) -> str:
+    """Return the element type of images for which none is asked: float32 where they are
+    normalized, else uint8."""
+    return "uint8" if policy.find(Normalize) is None else "float32"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +95,11 @@ class Push:
     images: Images
     ask: Ask
     policy: Policy
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The element type of what comes out."""
+        return DTYPES[self.ask.dtype or default_dtype(self.policy)]
 
     @property
     def size(self) -> tuple[int, int]:
@@ -97,7 +115,7 @@ class Push:
         one by one and together, what comes out of all and its own part of that, and labels."""
         given, count = self.images, len(self.images.pictures)
         values = self.size[0] * self.size[1] * given.channels
-        made = values * count * (2 + 2 * DTYPES[self.ask.dtype].itemsize)
+        made = values * count * (2 + 2 * self.dtype.itemsize)
         made += staged_bytes(self.policy, values, count, 1)
         dense = self.ask.labels == "dense"
         labels = label_bytes(given.labels, count, count, dense=dense, classes=self.ask.num_classes)
@@ -108,7 +126,7 @@ class Push:
         """Bytes that a file for `numpy.load` takes beside those of the batch."""
         count, labels = len(self.images.pictures), self.images.labels
         values = self.size[0] * self.size[1] * self.images.channels
-        wide = max(4 if self.ask.dtype == "bfloat16" else 1, DTYPES[self.ask.dtype].itemsize)
+        wide = max(4 if self.dtype == torch.bfloat16 else 1, self.dtype.itemsize)
         width = self.ask.num_classes or 1
         if labels is not None and labels.ndim == 2:
             width = 2 * labels.shape[1]
@@ -118,7 +136,7 @@ class Push:
     def key(self) -> tuple[Any, ...]:
         """What requests have to share to be made together."""
         ask = self.ask
-        return (self.policy.digest, ask.seed, ask.epoch, ask.dtype, ask.layout, self.size,
+        return (self.policy.digest, ask.seed, ask.epoch, self.dtype, ask.layout, self.size,
                 self.images.channels)  # fmt: skip
 
 
@@ -145,7 +163,7 @@ def augment(pushes: list[Push], engine: Engine) -> list[Batch | Problem]:
             first.policy, rows, seed=first.ask.seed, epoch=first.ask.epoch, size=first.size
         )
         frames = torch.from_numpy(np.concatenate([frames for _, _, frames in cut]))
-        output = Output(DTYPES[first.ask.dtype], first.ask.layout == "NHWC")
+        output = Output(first.dtype, first.ask.layout == "NHWC")
         device = getattr(engine, "device", torch.device("cpu"))
         images = engine.apply(plan, staged(plan, frames.to(device)), output=output).cpu()
         begin = 0

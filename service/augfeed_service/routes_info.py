@@ -3,69 +3,46 @@
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
-from fastapi.openapi.docs import get_redoc_html, get_swagger_ui_html
-from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
+from fastapi.responses import JSONResponse, PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from augfeed import __version__, format_policy
 from augfeed.presets import PRESETS
-from augfeed_service import kserve
 from augfeed_service.documents import problems
-from augfeed_service.problems import Problem
-from augfeed_service.push import Ask
+from augfeed_service.openapi import document
 from augfeed_service.service import service_of
 
 router = APIRouter()
-OPENAPI, TITLE = "/openapi.json", "augfeed"
 LIMITS = ("max_batch_bytes", "max_body_bytes", "max_images", "max_pixels", "max_request_pixels",
           "max_plans")  # fmt: skip
 
 
-@router.get("/livez", tags=["health"], response_class=PlainTextResponse)
-@router.get("/v2/health/live", tags=["kserve"], response_class=PlainTextResponse)
+@router.get("/livez", tags=["health"], responses=problems(), response_class=PlainTextResponse)
 async def live() -> str:
     """Answer: the event loop runs."""
     return "live\n"
 
 
 @router.get("/readyz", tags=["health"], responses=problems(503), response_class=PlainTextResponse)
-@router.get(
-    "/v2/health/ready", tags=["kserve"], responses=problems(503), response_class=PlainTextResponse
-)
 async def ready(request: Request) -> str:
     """Answer whether requests should come here: not while it starts or shuts down."""
     service_of(request).check_ready()
     return "ready\n"
 
 
-@router.get("/metrics", tags=["health"], response_class=PlainTextResponse)
+@router.get("/metrics", tags=["health"], responses=problems(), response_class=PlainTextResponse)
 async def metrics(request: Request) -> Response:
     """Return what is measured, for Prometheus."""
-    return Response(service_of(request).metrics.text(), media_type=CONTENT_TYPE_LATEST)
+    service = service_of(request)
+    service.allow(request, "metrics")
+    return Response(service.metrics.text(), media_type=CONTENT_TYPE_LATEST)
 
 
-@router.api_route(OPENAPI, methods=["GET", "HEAD"], include_in_schema=False)
+@router.api_route("/openapi.json", methods=["GET", "HEAD"], include_in_schema=False)
 async def openapi(request: Request) -> JSONResponse:
     """Return what the interface says of itself."""
-    document: dict[str, Any] = request.app.openapi()
-    return JSONResponse(document)
-
-
-@router.api_route("/docs", methods=["GET", "HEAD"], include_in_schema=False)
-async def docs(request: Request) -> HTMLResponse:
-    """Return a page to try the interface with."""
-    return get_swagger_ui_html(openapi_url=_below(request, OPENAPI), title=TITLE)
-
-
-@router.api_route("/redoc", methods=["GET", "HEAD"], include_in_schema=False)
-async def redoc(request: Request) -> HTMLResponse:
-    """Return a page to read about the interface."""
-    return get_redoc_html(openapi_url=_below(request, OPENAPI), title=TITLE)
-
-
-def _below(request: Request, path: str) -> str:
-    root: str = request.scope.get("root_path", "")
-    return root.rstrip("/") + path
+    service, root = service_of(request), request.scope.get("root_path", "")
+    return JSONResponse(document(request.app, asked=service.keys.asked, root=root))
 
 
 @router.get("/v1/info", tags=["pull"], responses=problems())
@@ -94,30 +71,3 @@ async def policies(request: Request) -> dict[str, str]:
     """Return the presets, each as a line of the notation."""
     service_of(request).allow(request, "pull")
     return {name: format_policy(make()) for name, make in PRESETS.items()}
-
-
-@router.get("/v2", tags=["kserve"])
-async def server() -> dict[str, Any]:
-    """Return the metadata of the server."""
-    return kserve.server()
-
-
-@router.get("/v2/models/{model}", tags=["kserve"], responses=problems(404))
-async def model_metadata(model: str, request: Request) -> dict[str, Any]:
-    """Return the metadata of a policy as a model."""
-    service = service_of(request)
-    service.allow(request, "push")
-    try:
-        ask = Ask.of({"policy": model, "dtype": "float32"})
-        await service.in_pool(ask.resolved, service.settings)
-    except Problem as error:
-        raise Problem(404, "unknown-policy", error.detail) from None
-    return kserve.model(model)
-
-
-@router.get("/v2/models/{model}/ready", tags=["kserve"], responses=problems(404, 503))
-async def model_ready(model: str, request: Request) -> Response:
-    """Answer whether a policy can be asked for."""
-    service_of(request).check_ready()
-    await model_metadata(model, request)
-    return JSONResponse({"name": model, "ready": True})

@@ -9,7 +9,7 @@ from fastapi.responses import JSONResponse
 from augfeed.errors import InputError
 from augfeed.wire import Description
 from augfeed_service import pull
-from augfeed_service.documents import batch_answer, description_body, problems
+from augfeed_service.documents import batch_answer, description_body, plan_answers, problems
 from augfeed_service.formats import TYPES, wanted
 from augfeed_service.leaving import watched
 from augfeed_service.limits import check_length, check_text
@@ -26,7 +26,8 @@ FOREVER = "max-age=31536000, immutable"
 
 
 @router.put(
-    "/v1/plans/{plan_id}", openapi_extra=description_body(), responses=problems(404, 409, 422),
+    "/v1/plans/{plan_id}", openapi_extra=description_body(),
+    responses={**plan_answers(200, 201), **problems(404, 408, 409, 422, 503)},
     summary="Register a plan under the hash of its canonical JSON",
 )  # fmt: skip
 async def put_plan(plan_id: PlanId, request: Request) -> Response:
@@ -39,17 +40,34 @@ async def put_plan(plan_id: PlanId, request: Request) -> Response:
     return JSONResponse(plan.told(), 201 if new else 200)
 
 
-def _register(service: Service, plan_id: str, body: bytes) -> tuple[Plan, bool]:
+@router.post(
+    "/v1/plans", openapi_extra=description_body(),
+    responses={**plan_answers(200, 201), **problems(404, 408, 422, 503)},
+    summary="Register a plan, and learn its id",
+)  # fmt: skip
+async def post_plan(request: Request) -> Response:
+    """Register a plan whatever its id, which the answer has; 201 if it was not known, else 200."""
+    service = service_of(request)
+    service.allow(request, "pull")
+    async with service.body(request) as body:
+        plan, new = await service.in_pool(_register, service, None, bytes(body))
+    return JSONResponse(plan.told(), 201 if new else 200, {"Location": f"/v1/plans/{plan.id}"})
+
+
+def _register(service: Service, plan_id: str | None, body: bytes) -> tuple[Plan, bool]:
     check_text(len(body))
     json_object(body, "the description")
     try:
         description = Description.parse(body)
     except InputError as error:
         raise Problem(422, "invalid-description", str(error)) from None
-    return service.plans.put(plan_id, description)
+    return service.plans.put(description.id if plan_id is None else plan_id, description)
 
 
-@router.get("/v1/plans/{plan_id}", responses=problems(404), summary="What is known of a plan")
+@router.get(
+    "/v1/plans/{plan_id}", responses={**plan_answers(200), **problems(404)},
+    summary="What is known of a plan",
+)  # fmt: skip
 async def get_plan(plan_id: PlanId, request: Request) -> Response:
     """Return a plan, its sizes and its fingerprint."""
     service = service_of(request)
@@ -61,7 +79,7 @@ BATCH = "/v1/plans/{plan_id}/epochs/{epoch}/batches/{step}"
 
 
 @router.get(
-    BATCH,
+    BATCH, response_class=Response,
     responses={**batch_answer("The batch"), 304: {"description": "The client has it"},
                **problems(404, 406, 412, 422, 500, 503)},
     summary="A batch, a pure function of its address",

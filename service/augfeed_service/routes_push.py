@@ -10,7 +10,6 @@ from fastapi import APIRouter, Query, Request, Response
 
 from augfeed.errors import AugfeedError
 from augfeed.wire import MEDIA_TYPE, encode_batch
-from augfeed_service import kserve
 from augfeed_service.bodies import Form
 from augfeed_service.documents import BINARY, batch_answer, images_body, problems
 from augfeed_service.formats import SAFETENSORS, TYPES, npz, wanted
@@ -19,13 +18,15 @@ from augfeed_service.parameters import json_object
 from augfeed_service.preview import Drawing, PreviewAsk, draw, drawn_of
 from augfeed_service.problems import Problem
 from augfeed_service.push import Ask, Push, too_small
-from augfeed_service.reckoning import BINARY_CURE, infer_read_bytes, infer_written_bytes
 from augfeed_service.sending import BytesResponse
 from augfeed_service.service import Service, service_of
 
 router = APIRouter(tags=["push"])
 TENSORS = (MEDIA_TYPE, "application/octet-stream")
 Text = Annotated[str | None, Query(max_length=65536)]
+PolicyText = Annotated[
+    str | None, Query(max_length=65536, examples=["random_resized_crop(224) | hflip"])
+]
 Number = Annotated[int | None, Query()]
 
 
@@ -68,19 +69,20 @@ def _given(**parameters: Any) -> dict[str, Any]:
     return {name: value for name, value in parameters.items() if value is not None}
 
 
-async def _made(service: Service, push: Push) -> Any:
+async def made_of(service: Service, push: Push) -> Any:
+    """Return the batch of a request, counted as in flight meanwhile; raise `Problem`."""
     cure = "send fewer images, or ask for smaller ones, or for fewer classes"
     with service.batches.holding(push.nbytes, "augmenting the images", cure):
         return await service.together.augment(push)
 
 
 @router.post(
-    "/v1/augment", openapi_extra=images_body(),
+    "/v1/augment", openapi_extra=images_body(), response_class=Response,
     responses={**batch_answer("The images, augmented"), **problems(406, 408, 422, 429, 503)},
     summary="Augment the client's own images",
 )  # fmt: skip
 async def augment(
-    request: Request, policy: Text = None, seed: Number = None, epoch: Number = None,
+    request: Request, policy: PolicyText = None, seed: Number = None, epoch: Number = None,
     dtype: Text = None, layout: Text = None, labels: Text = None, num_classes: Number = None,
 ) -> Response:  # fmt: skip
     """Return images augmented: a function of the request alone, so that it may be sent again."""
@@ -92,7 +94,7 @@ async def augment(
     service.check_pushes()
     async with _pushed(service, request, given) as (images, ask):
         push = Push(images, ask, await service.in_pool(ask.resolved, service.settings))
-        batch = await _made(service, push)
+        batch = await made_of(service, push)
         if format_ == SAFETENSORS:
             told = {"fingerprint": service.fingerprint}
             body = encode_batch(batch, told, layout=ask.layout)
@@ -101,10 +103,11 @@ async def augment(
             with service.batches.holding(push.npz_bytes, "a file for numpy.load", cure):
                 body = await service.in_pool(npz, batch, ask.layout)
     headers = {"Vary": "Accept", "Augfeed-Fingerprint": service.fingerprint}
-    return _counted(service, body.parts, headers, TYPES[format_])
+    return counted(service, body.parts, headers, TYPES[format_])
 
 
-def _counted(service: Service, parts: Any, headers: dict[str, str], kind: str) -> BytesResponse:
+def counted(service: Service, parts: Any, headers: dict[str, str], kind: str) -> BytesResponse:
+    """Return an answer whose bytes are counted as in flight until they are sent."""
     nbytes = sum(len(part) for part in parts)
     service.batches.take(nbytes, "an answer")
     service.metrics.response_bytes.inc(nbytes)
@@ -115,13 +118,14 @@ def _counted(service: Service, parts: Any, headers: dict[str, str], kind: str) -
 
 
 @router.post(
-    "/v1/preview", openapi_extra=images_body(),
+    "/v1/preview", openapi_extra=images_body(PreviewAsk.model_json_schema()),
+    response_class=Response,
     responses={200: {"description": "A picture", "content": {"image/png": BINARY}},
                **problems(404, 408, 422, 429, 503)},
     summary="What a policy does, as a picture",
 )  # fmt: skip
 async def preview(
-    request: Request, policy: Text = None, seed: Number = None, epoch: Number = None
+    request: Request, policy: PolicyText = None, seed: Number = None, epoch: Number = None
 ) -> Response:
     """Return a PNG: samples as they are, and as they come in some epochs."""
     service = service_of(request)
@@ -144,7 +148,7 @@ async def preview(
             with service.batches.holding(2 * images.nbytes, "the images"):
                 draw_images = partial(_of_images, service, images, ask)
                 picture = await service.previews.draw(request, draw_images)
-    return _counted(service, [picture], {}, "image/png")
+    return counted(service, [picture], {}, "image/png")
 
 
 def _of_dataset(service: Service, asked: PreviewAsk, drawing: Drawing) -> bytes:
@@ -169,39 +173,3 @@ def _png(picture: Any) -> bytes:
     file = io.BytesIO()
     picture.save(file, "PNG")
     return file.getvalue()
-
-
-@router.post("/v2/models/{model}/versions/{version}/infer", include_in_schema=False)
-async def infer_version(model: str, version: str, request: Request) -> Response:
-    """Augment images under a policy, which has one version."""
-    if version != kserve.VERSION:
-        detail = f"version={version[:60]!r} is not {kserve.VERSION!r}, the only one: leave it out"
-        raise Problem(404, "unknown-policy", detail)
-    return await infer(model, request)
-
-
-@router.post("/v2/models/{model}/infer", responses=problems(404, 422, 429, 503), tags=["kserve"])
-async def infer(model: str, request: Request) -> Response:
-    """Augment images under a policy, in KServe's v2 protocol."""
-    service = service_of(request)
-    service.allow(request, "push")
-    service.check_pushes()
-    async with service.body(request) as body, service.pushing():
-        header = request.headers.get(kserve.HEADER)
-        read = infer_read_bytes(len(body), header)
-        with service.batches.holding(read, "reading the tensors", BINARY_CURE):
-            images, asked = await service.in_pool(
-                kserve.parse, memoryview(body), header, service.settings
-            )
-        ask = Ask.of({"policy": model, "layout": "NHWC", **kserve.asked_of(asked)})
-        try:
-            policy = await service.in_pool(ask.resolved, service.settings)
-        except Problem as error:
-            raise Problem(404, "unknown-policy", error.detail) from None
-        batch = await _made(service, Push(images, ask, policy))
-        written = infer_written_bytes(batch, asked)
-        with service.batches.holding(written, "an answer in JSON", BINARY_CURE):
-            text, data = await service.in_pool(kserve.respond, batch, asked, model, ask.layout)
-    headers = {kserve.HEADER: str(len(text))} if data else {}
-    kind = "application/octet-stream" if data else "application/json"
-    return _counted(service, [text, *data], headers, kind)

@@ -1,7 +1,6 @@
 """A server in this process, until a signal ends it."""
 
 import asyncio
-import logging
 import resource
 import signal
 import time
@@ -14,11 +13,11 @@ from rich.console import Console
 from augfeed_service.app import make_app
 from augfeed_service.connections import Connections
 from augfeed_service.ending import end_hard
+from augfeed_service.logs import LOG
 from augfeed_service.protocol import bounded_protocol
 from augfeed_service.reload import Reload
 from augfeed_service.settings import Settings
 
-LOG = logging.getLogger("augfeed.service")
 KEEP_ALIVE = 75  # seconds; a trainer that validates in between keeps its connections
 UNWIND = 3.0  # seconds that requests have to end when their time is up
 FILES = 512  # that are open beside connections: images, shards, caches
@@ -26,17 +25,15 @@ FILES = 512  # that are open beside connections: images, shards, caches
 
 def serve_until_ended(settings: Settings) -> None:
     """Serve until a signal ends it; raise `InputError` for what keeps it from starting."""
-    console = Console(stderr=True)
     early: list[int] = []
     signal.signal(signal.SIGHUP, lambda number, _: early.append(number))
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
     allow_files(settings.max_connections + FILES)
-    with console.status("opening data sets and compiling ...") as status:
+    # The status draws on a terminal alone.
+    with Console(stderr=True).status("opening data sets and compiling ...") as status:
         app = make_app(settings, lambda name: status.update(f"opening {name} ..."))
     for mounted in app.state.service.datasets:
-        console.print(f"{mounted.name}: {len(mounted.source):,} samples from {mounted.root}",
-                      highlight=False, soft_wrap=True)  # fmt: skip
-    _Server(config_of(app), console, early).run()
+        LOG.info("%s: %s samples from %s", mounted.name, f"{len(mounted.source):,}", mounted.root)
+    _Server(config_of(app), early).run()
 
 
 def config_of(app: FastAPI, **given: Any) -> uvicorn.Config:
@@ -45,7 +42,8 @@ def config_of(app: FastAPI, **given: Any) -> uvicorn.Config:
     settings: Settings = service.settings
     protocol: Any = bounded_protocol(settings, Connections(settings, service.metrics))
     defaults: dict[str, Any] = {
-        "log_level": "warning", "timeout_graceful_shutdown": max(1, round(settings.grace))
+        "log_level": "warning", "log_config": None,
+        "timeout_graceful_shutdown": max(1, round(settings.grace)),
     }  # fmt: skip
     return uvicorn.Config(
         app, settings.host, settings.port, http=protocol, ws="none", access_log=False,
@@ -68,9 +66,9 @@ class _Server(uvicorn.Server):
     # Says when it is ready. A signal has /readyz say at once that it goes, and the socket close
     # when a balancer has seen that.
 
-    def __init__(self, config: uvicorn.Config, console: Console, early: list[int]) -> None:
+    def __init__(self, config: uvicorn.Config, early: list[int]) -> None:
         super().__init__(config)
-        self.console, self.early = console, early
+        self.early = early
         self.service = config.app.state.service  # type: ignore[union-attr]
         self._until = 0.0
         self._reloads: set[asyncio.Task[None]] = set()
@@ -83,7 +81,8 @@ class _Server(uvicorn.Server):
         for server in self.servers:
             for socket in server.sockets:
                 host, port = socket.getsockname()[:2]
-                self.console.print(f"serving on http://{host}:{port}", highlight=False)
+                named = f"[{host}]" if ":" in host else host
+                LOG.info("serving on http://%s:%s", named, port)
 
     def _reload_on_hangup(self) -> None:
         loop, reload = asyncio.get_running_loop(), Reload(self.service)

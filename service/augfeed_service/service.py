@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextvars import copy_context
 from typing import Any
 
 import numpy as np
@@ -100,7 +101,10 @@ class Service:
 
     async def in_pool(self, function: Callable[..., Any], *given: Any) -> Any:
         """Return what a function returns, run by a thread of the pool."""
-        return await asyncio.get_running_loop().run_in_executor(self.pool, function, *given)
+        context = copy_context()  # so that lines of the log bear the request's id there, too
+        return await asyncio.get_running_loop().run_in_executor(
+            self.pool, context.run, function, *given
+        )
 
     def close(self) -> None:
         """End the threads, and previews before their next image."""

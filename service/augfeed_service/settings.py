@@ -2,6 +2,7 @@
 
 import ipaddress
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -9,7 +10,11 @@ from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from augfeed.errors import InputError
+from augfeed.policy.describe import suggest
 
+PREFIX = "AUGFEED_"
+# Variables of the library and of its command, which are no settings of a service.
+OTHERS = ("AUGFEED_CACHE", "AUGFEED_DEBUG", "AUGFEED_JPEG_CROP")
 MIB = 1 << 20
 MAX_PIXELS = 178_956_970  # as in `augfeed.read.decode`, which takes seconds to import
 
@@ -28,7 +33,7 @@ class Settings(BaseSettings):
     sum of the bounds of its parts (`augfeed_service.budget`).
     """
 
-    model_config = SettingsConfigDict(env_prefix="AUGFEED_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
 
     datasets: Annotated[dict[str, Path], Field(description="data sets by name")] = {}
     host: Annotated[str, Field(description="address to bind to")] = "127.0.0.1"
@@ -95,20 +100,24 @@ class Settings(BaseSettings):
         256 * MIB
     )
     max_push: Annotated[int, Field(ge=1, description="requests to augment at a time")] = 32
-    send_seconds: Annotated[float, Field(gt=0, description="a reader may take for a batch")] = 120
+    send_seconds: Annotated[
+        float, Field(gt=0, le=86400, description="a reader may take for a batch")
+    ] = 120
 
     max_head_bytes: Annotated[
         int, Field(ge=1024, description="of the request line and the headers of a request")
     ] = 64 << 10
     head_seconds: Annotated[
-        float, Field(gt=0, description="a client may take for the headers of a request")
+        float, Field(gt=0, le=86400, description="a client may take for the headers of a request")
     ] = 10
-    body_seconds: Annotated[float, Field(gt=0, description="a client may take for a body")] = 120
+    body_seconds: Annotated[
+        float, Field(gt=0, le=86400, description="a client may take for a body")
+    ] = 120
     body_rate: Annotated[
         int, Field(ge=0, description="bytes a second, the least that a body comes at")
     ] = 4096
     stall_seconds: Annotated[
-        float, Field(gt=0, description="over which the rate of a body is measured")
+        float, Field(gt=0, le=86400, description="over which the rate of a body is measured")
     ] = 10
     max_connections: Annotated[int, Field(ge=1, description="in all, idle ones included")] = 1024
     max_client_connections: Annotated[
@@ -119,10 +128,14 @@ class Settings(BaseSettings):
         Field(description="names that `Host` may have on loopback without keys, beside its own"),
     ] = ()
     drain: Annotated[
-        float, Field(ge=0, description="seconds of not being ready after SIGTERM, still serving")
+        float,
+        Field(
+            ge=0, le=86400, description="seconds of not being ready after SIGTERM, still serving"
+        ),
     ] = 5
     grace: Annotated[
-        float, Field(ge=0, description="seconds to finish after these, then the process ends")
+        float,
+        Field(ge=0, le=86400, description="seconds to finish after these, then the process ends"),
     ] = 30
 
     @model_validator(mode="after")
@@ -174,3 +187,13 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def unknown_variables(environment: Mapping[str, str]) -> list[str]:
+    """Return a text for each variable `AUGFEED_...` that nothing reads, with what may be meant."""
+    known = [f"{PREFIX}{name.upper()}" for name in Settings.model_fields]
+    return [
+        f"variable {name} is not read: {suggest(name.upper(), known)}"
+        for name in sorted(environment)
+        if name.upper().startswith(PREFIX) and name.upper() not in (*known, *OTHERS)
+    ]

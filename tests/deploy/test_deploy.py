@@ -17,12 +17,14 @@ from typing import Any
 import jsonschema
 import pytest
 import yaml
+from tritonclient import http as triton
 
+from augfeed_service.auth import Keys, line_of
 from augfeed_service.metrics import Metrics
 from augfeed_service.server import UNWIND
 from augfeed_service.settings import Settings
 from tests.client.faults import free_port
-from tests.service.servers import ask
+from tests.service.servers import Reply, ask, described, digits, serving
 from tests.waiting import HANG, eventually
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -60,7 +62,7 @@ def test_every_variable_is_a_setting_of_the_service() -> None:
     for name in ("cpu", "gpu"):
         service = compose()["services"][name]
         given = {key: value for key, value in service["environment"].items()
-                 if key.startswith("AUGFEED_") and key != "AUGFEED_CACHE"}  # fmt: skip
+                 if key.startswith("AUGFEED_")}  # fmt: skip
         assert {key.removeprefix("AUGFEED_").lower() for key in given} <= set(Settings.model_fields)
         times = Settings(grace=float(given["AUGFEED_GRACE"]), drain=float(given["AUGFEED_DRAIN"]))
         assert float(service["stop_grace_period"].rstrip("s")) > times.drain + times.grace + UNWIND
@@ -112,7 +114,8 @@ class Upstream(BaseHTTPRequestHandler):
     asked: list[str]
 
     def do_GET(self) -> None:
-        type(self).asked.append(self.path)
+        if self.path != "/v1/info":  # by which nginx asks about keys
+            type(self).asked.append(self.path)
         time.sleep(0.1)
         body = hashlib.sha256(self.path.encode()).hexdigest().encode() * 2000
         tag = f'"{hashlib.sha256(self.path.encode()).hexdigest()[:8]}"'
@@ -137,14 +140,25 @@ def answers(port: int) -> bool:
 
 @contextmanager
 def nginx(tmp_path: Path) -> Iterator[tuple[int, list[str]]]:
-    assert NGINX
     asked: list[str] = []
     handler = type("Counted", (Upstream,), {"asked": asked})
     upstream = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=upstream.serve_forever, daemon=True).start()
+    try:
+        with in_front_of(upstream.server_address[1], tmp_path) as port:
+            yield port, asked
+    finally:
+        upstream.shutdown()
+        upstream.server_close()
+
+
+@contextmanager
+def in_front_of(replica: int, tmp_path: Path) -> Iterator[int]:
+    """Start nginx with the configuration that is deployed; yield its port."""
+    assert NGINX
     port = free_port()
     text = (DEPLOY / "nginx.conf").read_text()
-    text = text.replace("http://augfeed:8000", f"http://127.0.0.1:{upstream.server_address[1]}")
+    text = text.replace("http://augfeed:8000", f"http://127.0.0.1:{replica}")
     text = text.replace("listen 8080", f"listen 127.0.0.1:{port}").replace("/tmp/", f"{tmp_path}/")
     user = "user root;\n" if os.geteuid() == 0 else ""  # or workers could not use the folder
     (tmp_path / "nginx.conf").write_text(f"daemon off;\n{user}{text}")
@@ -153,12 +167,10 @@ def nginx(tmp_path: Path) -> Iterator[tuple[int, list[str]]]:
     process = subprocess.Popen(command)
     try:
         assert eventually(lambda: answers(port)), process.poll()
-        yield port, asked
+        yield port
     finally:
         process.terminate()
         process.wait(HANG)
-        upstream.shutdown()
-        upstream.server_close()
 
 
 @needs_nginx
@@ -184,4 +196,58 @@ def test_nginx_keeps_batches_and_asks_for_each_once(tmp_path: Path) -> None:
             ask(port, "GET", f"{path}1", **headers)  # type: ignore[arg-type]
         assert len(asked) == 4
         assert ask(port, "GET", "/metrics").status == 404
-        assert ask(port, "GET", "/v1/info").status == 200
+        assert ask(port, "GET", "/v1/policies").status == 200
+
+
+@needs_nginx
+def test_nginx_leads_nowhere_from_what_the_protocol_asks_for(tmp_path: Path) -> None:
+    with serving() as running, in_front_of(running.port, tmp_path) as port:
+        for path in ("/v2", "/v2/health/live", "/v2/models/hflip"):
+            answer = ask(port, "GET", path)
+            assert answer.status == 200 and answer.body == running.ask("GET", path).body
+        assert ask(port, "GET", "/v2/").status == 404  # and not a redirection
+        client = triton.InferenceServerClient(f"127.0.0.1:{port}")
+        assert client.get_server_metadata()["name"] == "augfeed"
+        client.close()
+
+
+@needs_nginx
+def test_a_key_that_is_revoked_gets_no_batch_that_nginx_keeps(tmp_path: Path) -> None:
+    path, data = tmp_path / "keys", {"digits": digits(tmp_path)}
+    good, push = line_of("a", "pull", "A"), line_of("b", "push", "B")
+    path.write_text(f"{good}\n{push}")
+    with (serving(datasets=data, keys=path, shared_cache=True) as running,
+          in_front_of(running.port, tmp_path) as port):  # fmt: skip
+
+        def got(method: str, path: str, body: Any = None, **headers: str) -> Reply:
+            return ask(port, method, path, body, HANG, **headers)
+
+        plan = described()
+        key = {"Authorization": "Bearer A"}
+        asked = got("PUT", f"/v1/plans/{plan.id}", plan.canonical(), **key)
+        assert asked.status == 201
+        where = f"/v1/plans/{plan.id}/epochs/0/batches/0"
+        for kept in ("MISS", "HIT", "HIT"):
+            answer = got("GET", where, **key)
+            assert (answer.status, answer.headers["x-cache"]) == (200, kept)
+        etag = answer.headers["etag"]
+        wrong: list[tuple[dict[str, str], int]] = [({}, 401), ({"Authorization": "Bearer X"}, 401),
+                                ({"Authorization": "Bearer B"}, 403)]  # fmt: skip
+        for headers, status in wrong:
+            refused = got("GET", where, **headers)
+            assert refused.status == status and refused.problem in ("unauthorized", "forbidden")
+            assert (status == 401) == ("www-authenticate" in refused.headers)
+        path.write_text(push)
+        running.service.keys = Keys(path)  # as after a restart
+        for headers in (key, {**key, "If_None_Match": etag}, {**key, "Range": "bytes=0-9"}):
+            answer = got("GET", where, **headers)
+            assert (answer.status, answer.problem) == (401, "unauthorized")
+        assert got("HEAD", where, **key).status == 401
+
+
+@needs_nginx
+def test_nginx_says_that_nobody_can_be_asked_about_a_key(tmp_path: Path) -> None:
+    with in_front_of(free_port(), tmp_path) as port:
+        answer = ask(port, "GET", "/v1/plans/0123abcd/epochs/0/batches/0")
+        assert (answer.status, answer.problem) == (503, "overloaded")
+        assert answer.headers["retry-after"] == "1"

@@ -3,6 +3,7 @@
 import http.client
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -74,7 +75,8 @@ class Reply(NamedTuple):
 
     @property
     def detail(self) -> str:
-        return str(json.loads(self.body)["detail"])
+        told = json.loads(self.body)
+        return str(told["error"] if "error" in told else told["detail"])
 
 
 def ask(
@@ -155,8 +157,8 @@ class Process:
         assert self.process.stderr is not None
         for line in self.process.stderr:
             self.lines.append(line)
-            if "serving on http" in line:
-                self.port = int(line.rsplit(":", 1)[1])
+            if found := re.search(r"serving on http://\S*:(\d+)", line):
+                self.port = int(found[1])
                 break
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()

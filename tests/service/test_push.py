@@ -156,7 +156,6 @@ WRONG: dict[str, tuple[dict[str, torch.Tensor], str, int, str]] = {
     "a huge output": ({"images": pictures(1)}, "resize([99999, 99999])", 422, "invalid-policy"),
     "Kornia": ({"images": pictures(1)}, "kornia('RandomGaussianBlur', kernel_size=[3, 3], "
                "sigma=[0.1, 2.0])", 422, "invalid-policy"),
-    "normalised bytes": ({"images": pictures(1)}, "normalize(0.5, 0.5)", 422, "invalid-policy"),
 }  # fmt: skip
 
 
@@ -240,7 +239,7 @@ def test_tritonclient_gets_images_as_it_sends_them(running: Running) -> None:
 def test_wrong_kserve_requests_are_refused(running: Running, change: Any) -> None:
     body = json.dumps(change).encode()
     answer = running.ask("POST", "/v2/models/hflip/infer", body)
-    assert answer.status in (400, 413, 422) and answer.problem
+    assert answer.status in (400, 413, 422) and answer.detail
     for header in ("x", "-1", "99999"):
         answer = running.ask("POST", "/v2/models/hflip/infer", body,
                              Inference_Header_Content_Length=header)  # fmt: skip

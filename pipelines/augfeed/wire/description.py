@@ -1,11 +1,21 @@
 """What a plan of a service is about: a data set by name, a policy, and how batches are cut."""
 
 import hashlib
-import json
+import re
 from typing import Annotated, Any, Literal, Self
 
+import rfc8785
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    ValidationError,
+    WithJsonSchema,
+    model_validator,
+)
 from pydantic_core import from_json
 
 from augfeed.engines import DTYPES, Output
@@ -13,23 +23,43 @@ from augfeed.errors import InputError
 from augfeed.policy import Policy
 from augfeed.policy.describe import describe
 
+SAFE = 2**53 - 1  # the largest whole number that every JSON reader has exactly (RFC 7493)
+_DIGITS = re.compile(r"[1-9][0-9]{15,19}")
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+
+
+def _exact(seed: Any) -> Any:
+    # Readers that have doubles alone, as JavaScript's, would change a large number.
+    if isinstance(seed, str) and _DIGITS.fullmatch(seed) and int(seed) > SAFE:
+        return int(seed)
+    return seed
+
+
+Seed = Annotated[
+    int,
+    Field(ge=0, lt=2**64, strict=True, description="seed of every decision"),
+    BeforeValidator(_exact),
+    PlainSerializer(lambda seed: str(seed) if seed > SAFE else seed, when_used="json"),
+    WithJsonSchema({
+        "anyOf": [{"type": "integer", "minimum": 0, "maximum": 2**64 - 1},
+                  {"type": "string", "pattern": "^[1-9][0-9]{15,19}$"}],
+        "default": 0, "description": f"seed of every decision; above {SAFE} as a text of digits",
+    }),
+]  # fmt: skip
 
 
 class Description(BaseModel):
     """All that the bytes of a plan's batches depend on, but for the machine and its versions.
 
     `id`, the hash of the canonical JSON, is the plan's name: any replica can check it, and none
-    needs to know what another one was told.
+    needs to know what another one was told. In JSON, a `seed` above 2**53 - 1 is a text of digits.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     dataset: Annotated[Name, Field(description="name of a data set that the service has mounted")]
     policy: Annotated[Policy, Field(description="what is done to pictures and labels")]
-    seed: Annotated[
-        int, Field(ge=0, lt=2**64, strict=True, description="seed of every decision")
-    ] = 0
+    seed: Seed = 0
     batch_size: Annotated[
         int,
         Field(ge=1, le=65536, strict=True, description="samples of a batch, of all ranks together"),
@@ -60,10 +90,25 @@ class Description(BaseModel):
         except ValueError as error:
             raise InputError(f"this text is no description: {error}") from None
 
+    @model_validator(mode="after")
+    def _has_name(self) -> Self:
+        try:
+            self.canonical()
+        except rfc8785.CanonicalizationError as error:
+            raise ValueError(f"has no canonical JSON, so no name: {error}") from None
+        return self
+
+    def to_json(self) -> bytes:
+        """Return JSON that `parse` reads back as it was: 1.0 stays a float."""
+        return self.model_dump_json().encode()
+
     def canonical(self) -> bytes:
-        """Return the canonical JSON: every field, keys sorted, no spaces."""
-        fields: dict[str, Any] = self.model_dump(mode="json")
-        return json.dumps(fields, sort_keys=True, separators=(",", ":")).encode()
+        """Return the canonical JSON of RFC 8785 (https://www.rfc-editor.org/rfc/rfc8785).
+
+        Every field with its default; keys sorted, no spaces, UTF-8, numbers as ECMAScript writes
+        them, so that 1.0 and 1 are the same.
+        """
+        return rfc8785.dumps(_doubles(self.model_dump(mode="json")))
 
     @property
     def id(self) -> str:
@@ -74,6 +119,18 @@ class Description(BaseModel):
     def output(self) -> Output:
         """How batches are made."""
         return Output(DTYPES[self.dtype], self.layout == "NHWC")
+
+
+def _doubles(value: Any) -> Any:
+    # What no double holds is left as it is, and refused.
+    match value:
+        case dict():
+            return {name: _doubles(one) for name, one in value.items()}
+        case list() | tuple():
+            return [_doubles(one) for one in value]
+        case int() if abs(value) > SAFE and int(float(value)) == value:
+            return float(value)
+    return value
 
 
 def dtype_name(dtype: torch.dtype) -> str:

@@ -11,7 +11,7 @@ import torch
 from augfeed import Order, Output, Pipeline, parse_policy, resolve_policy
 from augfeed.batch import Batch
 from augfeed.errors import InputError, WireError
-from augfeed.policy import Policy
+from augfeed.policy import Kornia, Policy
 from augfeed.targets import Targets, softens
 from augfeed.wire import Description, decode_batch, dtype_name, encode, encode_batch, formed
 
@@ -119,6 +119,56 @@ def test_the_name_of_a_plan_is_the_hash_of_its_canonical_json() -> None:
         b'"shuffle":true}'
     )
     assert plain.id == "59e237e6070e5172d236e7c45bdd485e"
+
+
+def test_the_canonical_json_is_that_of_rfc_8785() -> None:
+    policy = Policy([*parse_policy("color_jitter(1.0, 0.5) | hflip(0.000001)").operations],
+                    name="\u20ac$\u000f\nA'B\"\\\\\"/")  # fmt: skip
+    plan = Description(dataset="a", policy=policy, seed=2**64 - 1)
+    text = plan.canonical().decode()
+    assert '"name":"\u20ac$\\u000f\\nA\'B\\"\\\\\\\\\\"/"' in text
+    assert '"brightness":1,"contrast":0.5,"hue":0,' in text and '"p":0.000001' in text
+    assert text.endswith('"seed":"18446744073709551615","shuffle":true}')
+    for again in (plan.canonical(), plan.to_json(), json.dumps(json.loads(plan.to_json()))):
+        assert Description.parse(again).id == plan.id
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2**53 - 1, 2**53, 2**53 + 1, 10**19, 2**64 - 1])
+def test_a_seed_comes_back_as_it_was_whatever_reads_it(seed: int) -> None:
+    plan = described(seed=seed)
+    for text in (plan.canonical(), plan.to_json()):
+        assert Description.parse(text) == plan
+        # What JavaScript has of the numbers in it.
+        doubles = json.loads(text, parse_int=lambda digits: int(float(digits)))
+        assert Description.parse(json.dumps(doubles)) == plan
+
+
+@pytest.mark.parametrize(
+    "seed", ["0", "3", str(2**53 - 1), str(2**64), "09007199254740993", "9007199254740993.0", "",
+             "+9007199254740993", " 9007199254740993", "-9007199254740993", "\uff19" * 17],
+)  # fmt: skip
+def test_no_other_text_is_a_seed(seed: str) -> None:
+    with pytest.raises(InputError, match="seed="):
+        Description.parse(json.dumps({"dataset": "a", "policy": {}, "seed": seed}))
+
+
+def test_what_has_no_canonical_json_is_refused() -> None:
+    def stage(value: Any) -> bytes:
+        operation = {"op": "kornia", "name": "RandomGaussianNoise", "parameters": {"mean": value}}
+        return json.dumps({"dataset": "a", "policy": {"operations": [operation]}}).encode()
+
+    for whole in (2**53 + 1, 2**62 + 1, -(2**53) - 1):
+        with pytest.raises(InputError, match="canonical JSON"):
+            Description.parse(stage(whole))
+    assert Description.parse(stage(2**60)).id == Description.parse(stage(2.0**60)).id
+    with pytest.raises(ValueError, match="canonical JSON"):
+        Description(dataset="a", policy=Policy([], name="\ud800"))
+
+
+def test_a_float_stays_one_on_its_way() -> None:
+    plan = Description(dataset="a", policy=Policy([Kornia("RandomGaussianNoise", mean=1.0)]))
+    (stage,) = Description.parse(plan.to_json()).policy.stages
+    assert isinstance(stage.arguments["mean"], float)
 
 
 def test_every_field_is_part_of_the_name() -> None:
