@@ -3,6 +3,7 @@
 import io
 import json
 import logging
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -14,6 +15,7 @@ import torch
 from PIL import Image
 
 from augfeed.wire import MEDIA_TYPE, encode
+from augfeed_service.protocol import FREE_CHUNKS, LEAST_CHUNK
 from tests.service.raw import OK, answer, ended, head, line, push
 from tests.service.servers import Running, described, serving
 from tests.waiting import eventually
@@ -117,6 +119,49 @@ def test_a_body_in_pieces_is_the_same_body(hasty: Running) -> None:
         found = answer(one)
         assert (found.status, found.body) == (200, whole.body)
         one.sendall(OK)
+        assert answer(one).status == 200
+
+
+@pytest.mark.parametrize("size", [1, 2, LEAST_CHUNK // 2])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_body_of_very_many_small_chunks_is_refused(
+    running: Running, kind: str, size: int
+) -> None:
+    piece = b"%x\r\n%b\r\n" % (size, b"a" * size)
+    with line(running.port) as one:
+        one.sendall(begun(kind, FRAMES[1]))
+        push(one, piece * 40 * FREE_CHUNKS)
+        refused = answer(one)
+        assert (refused.status, refused.problem, refused.closes) == (400, "malformed", True)
+        said = re.match(r"([\d,]+) chunks of the body", json.loads(refused.body)["detail"])
+        assert said and FREE_CHUNKS < int(said[1].replace(",", "")) < 3 * FREE_CHUNKS
+        assert ended(one)
+
+
+@pytest.mark.parametrize(
+    "sizes", [[1] * (FREE_CHUNKS - 100), [LEAST_CHUNK] * 4 * FREE_CHUNKS,
+              [2 * LEAST_CHUNK, 1] * 2 * FREE_CHUNKS],
+    ids=["few", "as large as they must be", "on average"],
+)  # fmt: skip
+def test_a_body_of_chunks_that_are_large_on_average_is_the_same_body(
+    running: Running, sizes: list[int]
+) -> None:
+    method, path, content, _ = KINDS["tensors"]
+    rows = max(1, (sum(sizes) - 400) // (8 * 3))
+    images = torch.arange(rows * 24).remainder(251).to(torch.uint8).reshape(1, rows, 8, 3)
+    body = bytes(encode({"images": images}, {}))
+    whole = running.ask(method, path, body, Content_Type=MEDIA_TYPE)
+    with line(running.port) as one:
+        one.sendall(head(method, path, content, "Transfer-Encoding: chunked"))
+        pieces, at = [], 0
+        for size in sizes:
+            if piece := body[at : at + size]:
+                pieces.append(b"%x\r\n%b\r\n" % (len(piece), piece))
+            at += size
+        assert at >= len(body)
+        one.sendall(b"".join(pieces) + b"0\r\n\r\n" + OK)
+        found = answer(one)
+        assert (found.status, found.body) == (200, whole.body)
         assert answer(one).status == 200
 
 
