@@ -54,7 +54,7 @@ def test_every_line_of_a_service_is_json_from_its_start_to_its_end(data: dict[st
     (mine,) = [line for line in found if line["request"] == "mine"]
     assert (mine["status"], mine["path"], mine["method"]) == (200, "/v1/info", "GET")
     assert any(line["status"] == 404 for line in found if "status" in line)
-    assert any(line["logger"] == "uvicorn.error" for line in found)
+    assert any(line["logger"] == "augfeed.connections" for line in found)
 
 
 def test_an_error_is_one_line_with_its_request_and_its_traceback(
