@@ -52,8 +52,9 @@ def make_app(
     app.add_exception_handler(Problem, _problem)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
-    app.add_middleware(Caught)
+    app.add_middleware(Caught)  # of routes: `Edge` ends the connection if a body is still to come
     app.add_middleware(Edge, service=service)
+    app.add_middleware(Caught)  # of `Edge` itself
     app.add_middleware(Named)
     app.add_middleware(Frame, metrics=service.metrics)
     return app

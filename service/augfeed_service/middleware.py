@@ -36,9 +36,6 @@ class Frame:
         begun = time.perf_counter()
         try:
             await self.app(scope, receive, told.around(send))
-        except Exception:
-            told.failed()
-            raise
         finally:
             self._note(scope, told, time.perf_counter() - begun)
 
@@ -60,7 +57,7 @@ _METHODS = ("GET", "HEAD", "PUT", "POST", "OPTIONS", "DELETE", "PATCH")
 
 
 class Caught:
-    """Innermost of all: answers errors of our own with 500, and logs each once.
+    """Answers errors of our own with 500, and logs each once.
 
     Starlette's own would do so outside of all that measures, names and logs requests.
     """
@@ -97,11 +94,6 @@ class _Told:
 
     def __init__(self, name: str) -> None:
         self.name, self.status, self.nbytes = name, 499, 0
-
-    def failed(self) -> None:
-        """Note an error that nobody caught: the server answers with 500 where nothing was said."""
-        if self.status == 499:
-            self.status = 500
 
     def around(self, send: Send) -> Send:
         async def told(message: Message) -> None:

@@ -168,7 +168,7 @@ def test_answers_that_nobody_reads_end_the_connection(
 
     async def written(*steps: str) -> bool:
         made = bounded_protocol(hasty.service.settings, Connections(Settings(), Metrics()))(
-            config=uvicorn.Config(hasty.app, log_level="error"), server_state=ServerState(),
+            config=uvicorn.Config(hasty.app, log_config=None), server_state=ServerState(),
             app_state={},
         )  # fmt: skip
         made.transport, made.flow, one.gone = one, FlowControl(one), False
