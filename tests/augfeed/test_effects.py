@@ -107,6 +107,7 @@ SOMETIMES = (
     "jitter(contrast=1)", "gaussian_noise([0, 50])", "cutout(17)", "random_crop(8, padding=8)",
     "erase(scale=[0.1, 1.0])", "translate(1.0, 0)", "translate(0, 0.99)", "scale([0.05, 1])",
     "scale([1, 20])", "random_resized_crop(16, scale=[0.001, 1])", "normalize(0.5, 50)",
+    "gaussian_blur(31, [0.1, 100.0])",
 )  # fmt: skip
 
 
@@ -150,6 +151,7 @@ def test_what_no_sample_gets_leaves_everything(line: str) -> None:
     "normalize(0.5, 0.25) | noise(2.0)", "random_crop(16, padding=4)", "cutout(8)", "erase",
     "random_crop(8, padding=8, mode=\"reflect\")", "random_resized_crop(16)", "posterize(1)",
     "solarize(0.0)", "invert", "salt_and_pepper(0.5)", "normalize(0.0, 1.0)", "center_crop(2)",
+    "equalize(1.0)", "gaussian_blur(9)", "gaussian_blur(31, [0.1, 2.0])",
 ])  # fmt: skip
 def test_usual_strengths_leave_enough_of_any_picture(line: str) -> None:
     check_policy(parse_policy(line), Invariances(min_content=0.05), source=(16, 16))

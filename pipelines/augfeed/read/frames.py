@@ -102,7 +102,7 @@ class Frames:
     ) -> None:
         check_places(places, len(images))
         pad = self.fixed.pad_mode, self.fixed.pad_fill
-        if images.dtype == np.uint8 and len(places) and images[0].flags.c_contiguous:
+        if images.dtype == np.uint8:  # and C-contiguous, as those of all sources are
             table = np.empty((len(places), 4), np.int64)
             table[:, 0] = images.__array_interface__["data"][0] + places * images.strides[0]
             table[:, 1:3], table[:, 3] = images.shape[1:3], np.arange(len(places))
