@@ -23,7 +23,7 @@ from augfeed.plan import Rows, draw_plan
 from augfeed.policy import Cutout, HorizontalFlip, Normalize, RandomCrop
 from augfeed.presets import CIFAR10_MEAN, CIFAR10_STD
 from augfeed.read import ArraySource, open_source
-from benchmarks.common import QUICK_ROUNDS, RESULTS, ROUNDS, Tick
+from benchmarks.common import QUICK_ROUNDS, RESULTS, ROUNDS, Tick, option_of
 from benchmarks.gate import BASE, GateError, Statistics, compare
 from benchmarks.gate_resident import probe, watch
 from benchmarks.peer_resident import HOLE, PADDING, Epoch, Gathered, Job, Masked, workers
@@ -282,13 +282,13 @@ def command_of(options: argparse.Namespace) -> str:
             continue
         match value:
             case True:
-                words.append(f"--{name}")
+                words.append(option_of(name))
             case Path():
-                words.append(f"--{name} {value.name}")
+                words.append(f"{option_of(name)} {value.name}")
             case list() | tuple():
-                words.append(f"--{name} {' '.join(map(str, value))}")
+                words.append(f"{option_of(name)} {' '.join(map(str, value))}")
             case _:
-                words.append(f"--{name} {value}")
+                words.append(f"{option_of(name)} {value}")
     return " ".join(words)
 
 

@@ -46,6 +46,11 @@ import sys
 import uvicorn
 from augfeed_service import Settings, make_app
 from augfeed_service.sending import BytesResponse
+try:
+    from augfeed_service.server import config_of
+except ImportError:  # an older checkout, which is compared with this one
+    def config_of(app, **given):
+        return uvicorn.Config(app, port=0, timeout_keep_alive=75, **given)
 app = make_app(Settings(datasets={"small": sys.argv[1], "large": sys.argv[2]}, port=0))
 memory = os.urandom(int(sys.argv[3]))  # zeros would be one page, read again and again
 
@@ -58,7 +63,7 @@ class Server(uvicorn.Server):
         await super().startup(sockets)
         print(self.servers[0].sockets[0].getsockname()[1], flush=True)
 
-Server(uvicorn.Config(app, port=0, log_level="error", timeout_keep_alive=75)).run()
+Server(config_of(app, log_level="error")).run()
 """
 
 

@@ -104,8 +104,9 @@ def summary(paths: Sequence[Path]) -> str:
 
 
 def budgets(paths: Sequence[Path]) -> str:
-    """Return the table of budgets, met or missed."""
-    return f"### Budgets\n\n{_budgets(read(paths))}\n"
+    """Return the table of budgets, met or missed; "" where no result has one."""
+    found = read(paths)
+    return f"### Budgets\n\n{_budgets(found)}\n" if found else ""
 
 
 def read(paths: Sequence[Path]) -> dict[str, Result]:

@@ -77,8 +77,9 @@ def _notes(result: Result) -> str:
 
 
 def tables(paths: Sequence[Path]) -> str:
-    """Return the budgets, and the table of each of some result files."""
-    return "\n".join([budgets(paths), *(rendered(path.read_text()) for path in paths)])
+    """Return the budgets, if there are any, and the table of each of some result files."""
+    each = [rendered(path.read_text()) for path in paths]
+    return "\n".join([*filter(None, [budgets(paths)]), *each])
 
 
 def rendered(text: str) -> str:

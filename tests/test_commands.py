@@ -164,7 +164,7 @@ OTHERS: dict[str, tuple[str, ...]] = {
     "pipelines/augfeed/read/members.py": ("--dereference", "--sparse"),  # tar
     "docs/benchmarks.md": (
         "--write", "--color", "--large", "--workers", "--processes", "--arrays", "--photos",
-        "--only",
+        "--only", "--threads", "--batch",
     ),
     "docs/deployment.md": ("--profile", "--build", "--scale"),
     "docs/migration.md": ("--no-aug", "--smoothing"),

@@ -6,6 +6,7 @@ import math
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -72,15 +73,18 @@ class Previews:
         self._closed.set()
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    async def draw(self, request: Request, ask: "Callable[[Drawing], bytes]") -> bytes:
-        """Return what `ask` draws; raise `Problem` if there are too many, or the client goes."""
+    async def draw(self, request: Request, ask: "Callable[[Drawing], bytes]", beside: int) -> bytes:
+        """Return what `ask` draws; raise `Problem` if there are too many, or the client goes.
+
+        `beside` bytes of the request are in flight meanwhile.
+        """
         if self._waiting > MOST_WAITING:
             raise Problem(
                 429, "too-many-requests",
                 f"{self._waiting} previews are being drawn or wait: ask again", retry_after=1,
             )  # fmt: skip
         loop, gone = asyncio.get_running_loop(), threading.Event()
-        drawing = Drawing(self, loop, gone)
+        drawing = Drawing(self, loop, gone, beside)
         self._waiting += 1
         try:
             async with watched(request) as left:
@@ -102,6 +106,7 @@ class Drawing:
     previews: Previews
     loop: asyncio.AbstractEventLoop
     gone: threading.Event
+    beside: int
 
     def check(self) -> None:
         """Raise `Problem` if nobody waits for it any more."""
@@ -110,7 +115,8 @@ class Drawing:
 
     def taken(self, nbytes: int) -> None:
         """Count bytes as in flight; raise `Problem`. To be given back by `give_back`."""
-        self._in_loop(self.previews.batches.take, nbytes, "a preview", CURE)
+        take = partial(self.previews.batches.take, beside=self.beside)
+        self._in_loop(take, nbytes, "a preview", CURE)
 
     def give_back(self, nbytes: int) -> None:
         """End the counting of bytes."""

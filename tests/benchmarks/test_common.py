@@ -206,6 +206,13 @@ def test_paths_are_not_part_of_the_command() -> None:
     assert "/some" not in common.command_of("photos", options)
 
 
+def test_the_command_of_a_result_gives_the_options_that_it_was_run_with() -> None:
+    given = ["--samples", "5", "--batch-size", "3", "--num-workers", "2", "--rounds", "4"]
+    parser = common.parser("photos", "", 64)
+    command = common.command_of("photos", parser.parse_args(given))
+    assert parser.parse_args(command.split()[3:]) == parser.parse_args(given)
+
+
 def test_unknown_contestant_is_named() -> None:
     with pytest.raises(SystemExit, match="nobody"):
         common.chosen(suite_of(AUGFEED), "nobody")

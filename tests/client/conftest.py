@@ -17,6 +17,6 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.fixture(scope="session")
 def running(data: dict[str, Path]) -> Iterator[Running]:
-    """A service that holds both."""
-    with serving(datasets=data) as made:
+    """A service that holds both, and may be asked for by another name."""
+    with serving(datasets=data, allowed_hosts=("service.test",)) as made:
         yield made

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -274,11 +275,10 @@ def test_a_key_goes_along(data: Data, tmp_path: Path) -> None:
         assert len(list(remote(running.url, connection=Connection(key="secret")))) == 8
         with pytest.raises(RemoteError, match="401 unauthorized"):
             len(remote(running.url))
-        with (
-            pytest.raises(RemoteError, match="403 forbidden"),
-            Client(running.url, Connection(key="secret")) as client,
-        ):
-            client.preview(dataset="digits", policy="hflip")
+        with Client(running.url, Connection(key="secret")) as client:
+            assert client.preview(dataset="digits", policy="hflip").startswith(b"\x89PNG")
+            with pytest.raises(RemoteError, match="403 forbidden"):
+                client.augment(np.zeros((1, 8, 8, 3), np.uint8), policy="hflip")
 
 
 @pytest.mark.parametrize(

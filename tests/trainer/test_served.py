@@ -65,7 +65,7 @@ def test_two_replicas_give_the_weights_of_batches_made_here(path: Path, served: 
 
 def test_a_run_fed_by_a_service_resumes_exactly(path: Path, served: Served, tmp_path: Path) -> None:
     data = open_served(str(path))
-    run = run_of(served=served, folder=tmp_path, every=2)
+    run = run_of(served=served, out=tmp_path, every=2)
     whole = train(RECIPE, data, run_of(served=served))
     with pytest.raises(RuntimeError, match="ended"):
         train(RECIPE, data, run, callbacks=(Interrupt(11),))
