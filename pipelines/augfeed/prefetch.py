@@ -1,4 +1,4 @@
-"""The next batches, ready: threads make them ahead, in order; a GPU on a stream aside."""
+"""The next batches, ready: threads make them ahead, in order; a GPU on a side stream."""
 
 import sys
 import threading
