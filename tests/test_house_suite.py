@@ -35,6 +35,7 @@ CLOCKS = {
     "tests/client/faults.py": "stalls on purpose; replicas that start and end",
     "tests/augfeed/gpu_checks.py": "says how long each check took",
     "tests/deploy/test_deploy.py": "an answer that takes long enough for others to ask, too",
+    "tests/service/test_ending.py": "a service that ends does not close its socket sooner than set",
 }
 
 

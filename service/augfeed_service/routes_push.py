@@ -124,7 +124,8 @@ async def _encoded(service: Service, push: Push, format_: str, beside: int) -> B
     service.batches.check(*file, beside=beside)  # before the batch is made
     batch = await made_of(service, push, beside)
     with service.batches.holding(*file, beside=beside):
-        return await service.in_pool(npz, batch, push.ask.layout)
+        body: Body = await service.in_pool(npz, batch, push.ask.layout)
+        return body
 
 
 def counted(service: Service, parts: Any, headers: dict[str, str], kind: str) -> BytesResponse:

@@ -60,7 +60,7 @@ def test_what_a_replica_may_take_fits_within_its_limit(name: str, itself: int) -
     given = {key.removeprefix("AUGFEED_").lower(): value
              for key, value in service["environment"].items()}  # fmt: skip
     names = ("cache_bytes", "inflight_bytes", "max_client_connections", "threads")
-    settings = Settings(**{key: int(given[key]) for key in names})
+    settings = Settings(**dict[str, Any]((key, int(given[key])) for key in names))
     folders = sum(size(options["size"]) for options in mounts(service).values())
     connections = settings.max_connections * (320 << 10)
     limits = service["deploy"]["resources"]["limits"]
