@@ -9,15 +9,15 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 CODE = ("pipelines", "service", "client", "trainer", "benchmarks", "tests")
+# After "is no" and "are no".
+RIGHT = "longer|more|less|fewer|such|other|further|need|way|one|doubt|matter"
 # A pattern, and what to write. Names of files and identifiers are left out.
 WORDS = {
     r"pictures?(?!\.npz)": "image",
     r"data sets?": "dataset",
     r"colours?": "color",
     r"grey": "gray",
-    r"(?<!there )(is|are) no (?!longer|more|less|fewer|such|other|further|need|way|one|doubt|matter)\w+": (
-        "is not a"
-    ),
+    rf"(?<!there )(is|are) no (?!{RIGHT})\w+": "is not a",
     r"(is|are|was|were|be|been) told": "is reported, or returned",
     r"anew": "again",
     r"whoever": "anyone who",
