@@ -312,7 +312,7 @@ def job_of(options: argparse.Namespace) -> Job:
     wanted = options.samples or (QUICK_SAMPLES if options.quick else SAMPLES)
     images, labels = read_pictures(options.data, wanted) if options.data else make_pictures(wanted)
     if len(images) < max(options.batch):
-        raise SystemExit(f"{len(images)} images are not batch of {max(options.batch)}")
+        raise SystemExit(f"{len(images)} images are not a batch of {max(options.batch)}")
     return Job(
         images=images,
         labels=labels,

@@ -160,10 +160,8 @@ def loader_entries(url: str, path: Path, threads: int) -> list[Entry]:
         return lambda: sum(len(images) for images, _ in loader)
 
     return [
-        Entry(
-            LOADER, "augfeed over HTTP, each batch made for it", read(far), SAMPLES, "pictures/s"
-        ),
-        Entry(LOADER, "augfeed.DataLoader in process", read(near), SAMPLES, "pictures/s"),
+        Entry(LOADER, "augfeed over HTTP, each batch made for it", read(far), SAMPLES, "images/s"),
+        Entry(LOADER, "augfeed.DataLoader in process", read(near), SAMPLES, "images/s"),
     ]
 
 
@@ -209,8 +207,8 @@ def against_entries(sides: dict[str, Side], size: int) -> list[Entry]:
     """Return the same work by each checkout: streams that are warm, and loaders."""
     works = (("one", "one stream, warm", size / 1e9, "GB/s"),
              ("four", "four streams, warm", STREAMS * size / 1e9, "GB/s"),
-             ("far", "a loader over HTTP", SAMPLES, "pictures/s"),
-             ("near", "a loader in process", SAMPLES, "pictures/s"))  # fmt: skip
+             ("far", "a loader over HTTP", SAMPLES, "images/s"),
+             ("near", "a loader in process", SAMPLES, "images/s"))  # fmt: skip
     return [
         Entry(question, f"{question}: {name}", partial(side.run, what), amount, unit)
         for what, question, amount, unit in works for name, side in sides.items()

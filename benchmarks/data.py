@@ -60,7 +60,9 @@ def spread(total: int, wanted: int, batch: int) -> NDArray[np.int64]:
     """
     count = wanted // batch * batch
     if not count:
-        raise SystemExit(f"{wanted} samples are not batch of {batch}: give more, or a smaller one")
+        raise SystemExit(
+            f"{wanted} samples are not a batch of {batch}: give more, or a smaller one"
+        )
     every = np.arange(count, dtype=np.int64)
     return every % total if count > total else every * total // count
 

@@ -57,7 +57,7 @@ def draw_rates(results: dict[str, Result], path: Path) -> None:
             axis.text(rate.high, place, f"  {rate.median:,.0f}", va="center", fontsize=8)
         axis.margins(x=0.15)
         axis.set_title(SUITES[suite] + ", whole chain", fontsize=10)
-        axis.set_xlabel("pictures/s")
+        axis.set_xlabel("images/s")
         axis.xaxis.set_major_locator(MaxNLocator(4))
         axis.xaxis.set_major_formatter("{x:,.0f}")
     made.savefig(path, dpi=100)
@@ -80,7 +80,7 @@ def draw_scaling(result: ScalingResult, path: Path) -> None:
         axis.errorbar(values, [r.median for r in rates], yerr=spread, marker="o", capsize=3)
         axis.set_ylim(0)
         axis.set_xlabel(AXES[name])
-        axis.set_ylabel("pictures/s")
+        axis.set_ylabel("images/s")
         axis.grid(alpha=0.25)
     made.savefig(path, dpi=100)
 
@@ -114,7 +114,7 @@ def main(arguments: Sequence[str]) -> int:
     draw_rates(read(paths), folder / "rates.png")
     for path in paths:
         text = path.read_text()
-        match json.loads(text)["suite"]:
+        match json.loads(text).get("suite"):
             case "scaling":
                 draw_scaling(ScalingResult.model_validate_json(text), folder / "scaling.png")
             case "training":

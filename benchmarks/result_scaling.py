@@ -60,7 +60,7 @@ def render(result: ScalingResult) -> str:
 
 def _table(result: ScalingResult, axis: str) -> str:
     costs = axis == "parts"
-    head = [AXES[axis], "pictures/s", *(["cost"] if costs else [])]
+    head = [AXES[axis], "images/s", *(["cost"] if costs else [])]
     lines = [head, ["---", *["---:"] * (len(head) - 1)]]
     for point in result.along(axis):
         rate = point.rate

@@ -33,7 +33,7 @@ WORKS = {"whole": "whole chain", "basic": "crop, flip, normalize", "decode": "de
 def render(result: Result) -> str:
     """Return the table of a result, with what it was measured on."""
     limit = any(row.of_limit for row in result.rows)
-    head = ["contestant", "work", "pictures/s", "augfeed is"]
+    head = ["contestant", "work", "images/s", "augfeed is"]
     lines = [head + (["of decoding alone"] if limit else []) + ["leaves out, or does otherwise"]]
     lines.append(["---", "---", "---:", "---:", *(["---:"] if limit else []), "---"])
     lines += [_cells(row, limit=limit) for row in result.rows]

@@ -162,7 +162,7 @@ def _tensor(name: str, values: Any) -> torch.Tensor | None:
     try:
         return torch.tensor(values)
     except (ValueError, TypeError, RuntimeError, OverflowError) as error:
-        raise invalid(f"{name} are not array of numbers ({str(error)[:100]}): fix them") from None
+        raise invalid(f"{name} is not an array of numbers ({str(error)[:100]}): fix them") from None
 
 
 def _with_labels(

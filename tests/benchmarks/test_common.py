@@ -233,7 +233,7 @@ def test_made_data_are_the_same_every_time(tmp_path: Path) -> None:
 def test_spread_gives_whole_batches() -> None:
     assert spread(10, 10, 4).tolist() == [0, 1, 2, 3, 5, 6, 7, 8]
     assert spread(3, 9, 4).tolist() == [0, 1, 2, 0, 1, 2, 0, 1]
-    with pytest.raises(SystemExit, match="no batch of 4"):
+    with pytest.raises(SystemExit, match="not a batch of 4"):
         spread(10, 3, 4)
 
 

@@ -46,7 +46,7 @@ def run_demo(console: Console, out: Path, *, seconds: float = 3.0) -> list[Path]
         console.rule("decisions, recomputed from (seed, epoch, sample)")
         written = _show_sample(console, numbers, policy, 22, out / "digit.png")
         written += _show_sample(console, pictures, chain, 28, out / "photo.png")
-        console.rule("pictures")
+        console.rule("images")
         written += _draw(console, numbers, policy, range(10, 18), out / "digits.png")
         written += _draw(console, pictures, chain, (3, 12, 20, 31), out / "photos.png")
         for path in written:

@@ -268,7 +268,7 @@ def _listed(samples: Any, index: list[Any]) -> Any:
     return samples
 
 
-def _part(sample: Any, path: Path, k: int, ticket: Ticket, what: str = "picture") -> Any:
+def _part(sample: Any, path: Path, k: int, ticket: Ticket, what: str = "image") -> Any:
     try:
         return take(sample, path)
     except (KeyError, IndexError, TypeError, AttributeError):
@@ -293,7 +293,7 @@ def _alike(arrays: list[NDArray[Any]], ticket: Ticket) -> list[NDArray[Any]]:
     return arrays
 
 
-def _name(ticket: Ticket, k: int, what: str = "picture") -> str:
+def _name(ticket: Ticket, k: int, what: str = "image") -> str:
     index = ticket.index
     if index is not None:
         return f"the {what} of sample {index[k] if isinstance(index, list) else index!r}"
