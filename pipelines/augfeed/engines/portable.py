@@ -15,12 +15,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from augfeed.constants import CONSTANT, CUTMIX, EDGE, LUMA, MIXUP, YIQ
 from augfeed.engines import Output, check_images, check_places
 from augfeed.errors import MissingExtraError
 from augfeed.philox import Stream, normal_quantiles
-from augfeed.plan import CUTMIX, MIXUP, Plan
+from augfeed.plan import Plan
 from augfeed.plan.fixed import Fixed
-from augfeed.policy.color import LUMA, YIQ
 
 try:
     from kornia.enhance import adjust_brightness_accumulative, normalize, solarize
@@ -29,7 +29,6 @@ try:
 except ImportError as error:
     raise MissingExtraError("Kornia >= 0.8.3 (for engine='portable')", "kornia") from error
 
-CONSTANT, EDGE = 0, 1
 _LOW = 0xFFFFFFFF
 _MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
 _WEYL = (0x9E3779B9, 0xBB67AE85)

@@ -5,10 +5,14 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from augfeed.constants import CUTMIX, MIXUP
 from augfeed.kernels import SOURCES, compiled
 from augfeed.kernels.color import (
+    BLUE,
+    GREEN,
     MATRIX,
     PLAIN,
+    RED,
     STEPS,
     Look,
     color_matrix,
@@ -25,10 +29,12 @@ from augfeed.kernels.noise import (
 from augfeed.kernels.sample import FAST, Edges, Frame, U, mean_color, sample_strip
 from augfeed.kernels.stream import stream_copy
 from augfeed.kernels.types import Array, Floats, Ints, Words
+from augfeed.philox import Stream
 
-MIXUP, CUTMIX = 1, 2
 STRIP = 1024  # pixels of a strip: three channels of it, twice, fit the nearest cache
-ERASE_PIXELS, NOISE_PIXELS, SALT_PIXELS = 20, 22, 24  # augfeed.philox.Stream
+ERASE_PIXELS, NOISE_PIXELS, SALT_PIXELS = (
+    int(stream) for stream in (Stream.ERASE_PIXELS, Stream.NOISE_PIXELS, Stream.SALT_PIXELS)
+)
 
 
 @njit(nogil=True)
@@ -48,7 +54,7 @@ def _color(
     about = 0.5
     if row.contrast != 1.0 and not fixed.about_half:
         red, green, blue = mean_color(flat, frame, edges, fixed.scale)
-        gray = 0.299 * red + 0.587 * green + 0.114 * blue if frame.channels == 3 else red
+        gray = RED * red + GREEN * green + BLUE * blue if frame.channels == 3 else red
         about = row.brightness * gray
     look = Look(
         row.brightness, row.contrast, about, row.saturation, row.hue, row.gray, row.inverted

@@ -5,10 +5,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit
 
+from augfeed.constants import LUMA
 from augfeed.kernels.sample import FAST, U
 from augfeed.kernels.types import Floats
 
-RED, GREEN, BLUE = 0.299, 0.587, 0.114
+RED, GREEN, BLUE = LUMA
 PLAIN, MATRIX, STEPS = 0, 1, 2
 
 

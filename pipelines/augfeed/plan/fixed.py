@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from augfeed.constants import EDGES, YIQ
 from augfeed.errors import InputError
 from augfeed.policy import (
     Border,
@@ -18,9 +19,6 @@ from augfeed.policy import (
     RandomCrop,
     RandomErasing,
 )
-from augfeed.policy.color import YIQ
-
-EDGES = {"constant": 0, "edge": 1, "reflect": 2}
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,8 @@ from pydantic_core import from_json
 
 from augfeed.engines import DTYPES, Output
 from augfeed.errors import InputError
+from augfeed.operation.describe import describe
 from augfeed.policy import Policy
-from augfeed.policy.describe import describe
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 

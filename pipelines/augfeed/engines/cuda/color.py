@@ -3,7 +3,12 @@
 import triton
 import triton.language as tl
 
+from augfeed.constants import LUMA
 from augfeed.engines.cuda.fields import GAIN, HEAD, LOW, PLAIN_GAIN, SUMS, load_float
+
+RED: tl.constexpr = tl.constexpr(LUMA[0])
+GREEN: tl.constexpr = tl.constexpr(LUMA[1])
+BLUE: tl.constexpr = tl.constexpr(LUMA[2])
 
 
 @triton.jit
@@ -28,8 +33,8 @@ def finish_colors(
     mask = rows < count
     gray = _total(sums, rows, mask, 0, C)
     if C == 3:
-        gray = 0.299 * gray + 0.587 * _total(sums, rows, mask, 1, C)
-        gray = gray + 0.114 * _total(sums, rows, mask, 2, C)
+        gray = RED * gray + GREEN * _total(sums, rows, mask, 1, C)
+        gray = gray + BLUE * _total(sums, rows, mask, 2, C)
     # Of 1 x 1 pictures Triton makes a constant, which has no `to`.
     mean = gray * (unit / tl.cast(pixels, tl.float32))
     maps = (table + HEAD + COLOR).to(tl.pointer_type(tl.float32), bitcast=True) + rows * ROW

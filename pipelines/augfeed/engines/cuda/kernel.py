@@ -8,7 +8,15 @@ import triton
 import triton.language as tl
 
 from augfeed.engines.cuda.color import colored, load_look, load_scale, mixed, scaled
-from augfeed.engines.cuda.fields import CUTOUT_FILL, ERASE_FILL, HEAD, SUMS, load_float
+from augfeed.engines.cuda.fields import (
+    CUTMIX,
+    CUTOUT_FILL,
+    ERASE_FILL,
+    HEAD,
+    MIXUP,
+    SUMS,
+    load_float,
+)
 from augfeed.engines.cuda.noise import (
     NOISE_PIXELS,
     SALT_PIXELS,
@@ -109,7 +117,7 @@ def augment(
         lam = load_float(row + MIXING + 2)
         other = table + HEAD + partner * ROW
         other_frame = load_frame(words, images, other, size, C, PAD, FLIP)
-    if MIX & 2:
+    if CUTMIX & MIX:
         patch = _box(row + PATCH)
     if CUTOUT >= 0:
         cutout, cutout_fill = _box(row + CUTOUT), load_float(table + CUTOUT_FILL)
@@ -185,9 +193,9 @@ def augment(
         own, own_group, seen, seen_group = mask, group, mask, group
         if MIX:
             mixes = mode != 0
-        if MIX & 2:
+        if CUTMIX & MIX:
             # Of a patch the partner is read, of the rest the picture itself: never both.
-            cut = mode == 2
+            cut = mode == CUTMIX
             pasted, touched, covered = _pasted(gy, gx, patch, VEC)
             own, own_group = mask & ((pasted & cut) == 0), group & ((covered & cut) == 0)
             seen = mask & (pasted | (cut == 0))
@@ -207,10 +215,10 @@ def augment(
                                    other_clear, size, fills, C, PAD, FLIP, VEC, ALIGNED, WARP,
                                    BORDER, PERSPECTIVE, WIDE)  # fmt: skip
                 u0, u1, u2 = colored(u0, u1, u2, other, their_look, C, COLOR, STEPPED)
-                if MIX == 1:
+                if MIX == MIXUP:
                     v0, v1, v2 = mixed(v0, v1, v2, u0, u1, u2, lam, scale, C)
                 else:
-                    if mode == 1:
+                    if mode == MIXUP:
                         v0, v1, v2 = mixed(v0, v1, v2, u0, u1, u2, lam, scale, C)
                     else:
                         v0 = tl.where(pasted, u0, v0)

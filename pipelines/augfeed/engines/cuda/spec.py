@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 
 import torch
 
+from augfeed.constants import CUTMIX, EDGES, MIXUP
 from augfeed.engines import Output
-from augfeed.plan.fixed import EDGES, Fixed
+from augfeed.plan.fixed import Fixed
 from augfeed.policy import (
     Affine,
     Border,
@@ -32,7 +33,6 @@ from augfeed.policy import (
     VerticalFlip,
 )
 
-MIXUP, CUTMIX = 1, 2
 STEPS = 4  # that a program takes with what it has loaded for its row
 SUMS = 4  # parts that the grey mean of a picture is summed in
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from augfeed.constants import CUTMIX
 from augfeed.engines import check_places
 from augfeed.engines.cuda.spec import Color, Spec
 from augfeed.kernels.colors import fill_color_maps
@@ -45,7 +46,7 @@ class Layout:
         wanted = {
             "base": True,
             "mixing": bool(spec.mix),
-            "patch": bool(spec.mix & 2),
+            "patch": bool(spec.mix & CUTMIX),
             "cutout": spec.cutout,
             "erased": bool(spec.erase),
             "id": spec.noise or spec.salt or spec.erase > 1,

@@ -1,35 +1,45 @@
-"""Operations that change colours and leave every pixel where it is."""
+"""Change brightness, contrast, saturation and hue."""
 
 from collections.abc import Iterator
 from functools import partial
 from typing import Annotated, Any, Literal
 
+import numpy as np
 from pydantic import Field, ValidationInfo, field_validator
 
-from augfeed.policy.base import Interval, Probability, Unit, interval, kind, operation, ordered
-from augfeed.policy.effects import (
+from augfeed.operation import (
+    Column,
+    Drawn,
     Effect,
+    Flags,
+    Interval,
+    Linear,
+    Probability,
+    Seen,
     Setting,
-    clamped,
-    content,
-    factor_left,
-    rounded_down,
+    Sides,
+    Told,
+    Uniforms,
+    between,
+    interval,
+    kind,
+    operation,
+    ordered,
 )
+from augfeed.operation.effects import clamped, content, factor_left, rounded_down
+from augfeed.operation.words import bounds_text
 
 Factor = Annotated[float, Field(ge=0, le=100)]
 Turns = Annotated[float, Field(ge=-0.5, le=0.5)]
-LUMA = (0.299, 0.587, 0.114)  # grey of a pixel, ITU-R 601
-# RGB -> YIQ (NTSC 1953); hue turns the plane of the last two rows.
-YIQ = (LUMA, (0.595716, -0.274453, -0.321263), (0.211456, -0.522591, 0.311135))
-
 Strength = Annotated[
     Annotated[float, Field(ge=0, le=99)] | tuple[Factor, Factor],
     Field(description="a number s for factors in [max(0, 1 - s), 1 + s], or (lowest, highest)"),
 ]
+FACTORS = ("brightness", "contrast", "saturation")
 
 
 @operation
-class ColorJitter:
+class ColorJitter(Linear):
     """Change brightness, contrast, saturation and hue, in this order, by uniform factors.
 
     Brightness multiplies. Contrast scales the distance to the picture's own mean grey
@@ -52,7 +62,27 @@ class ColorJitter:
     ] = "mean"
     p: Probability = 1.0
     op: Literal["color_jitter"] = kind("color_jitter")
+    order = 400
+    stream = 13
+    uniforms = 5
+    columns = (
+        *(Column(name, np.float32, neutral=1) for name in FACTORS),
+        Column("hue", np.float32),
+    )
     moves = False
+    short = "jitter"
+    cases = {
+        "brightness": "jitter(brightness=0.6)",
+        "contrast about mean": "jitter(contrast=0.8)",
+        "contrast about half": 'jitter(contrast=0.8, about="half")',
+        "brightness and contrast": "jitter(0.5, 0.5)",
+        "saturation": "jitter(saturation=0.9)",
+        "hue": "jitter(hue=0.5)",
+        "jitter": "jitter(0.4, 0.4, 0.4, 0.1)",
+        "jitter, some": "jitter(0.4, 0.4, 0.4, 0.3, p=0.5) | "
+        "normalize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])",
+        "jitter that clips": "jitter([2.0, 3.0], [2.0, 3.0], [2.0, 3.0], 0.5)",
+    }
 
     @field_validator("brightness", "contrast", "saturation")
     @classmethod
@@ -66,16 +96,20 @@ class ColorJitter:
         ordered(interval(value), "hue", -0.5, 0.5)
         return value
 
+    def bounds(self, name: str) -> Interval:
+        """Return the lowest and the highest factor of brightness, contrast or saturation, or the
+        turns of hue."""
+        value: float | Interval = getattr(self, name)
+        return interval(value) if name == "hue" else interval(value, about=1.0, low=0.0)
+
     def effects(self, setting: Setting) -> Iterator[Effect]:
         """Yield what it does to hue and saturation, and what light and contrast leave."""
-        bounds = {name: interval(getattr(self, name), about=1.0, low=0.0)
-                  for name in ("brightness", "contrast", "saturation")}  # fmt: skip
         turns, never = self.hue, self.p == 0
         yield Effect(
-            "max_hue", "hue", turns, max(map(abs, interval(turns))),
+            "max_hue", "hue", turns, max(map(abs, self.bounds("hue"))),
             lambda most: clamped(turns, -most, most), never=never,
         )  # fmt: skip
-        low, high = bounds["saturation"]
+        low, high = self.bounds("saturation")
         passing = (0.1, max(high, 0.1)) if isinstance(self.saturation, tuple) else 0.9
         yield Effect(
             "grayscale", "saturation", self.saturation, low == 0, lambda _: passing, never=never
@@ -84,61 +118,37 @@ class ColorJitter:
         for name, left, both in (("brightness", factor_left, True), ("contrast", _damped, False)):
             value = getattr(self, name)
             milder = partial(_milder, value, both=both)
-            yield content(name, value, bounds[name], left, milder, p=self.p)
+            yield content(name, value, self.bounds(name), left, milder, p=self.p)
 
+    def draw(self, u: Uniforms, applied: Flags, size: Sides) -> Drawn:
+        """Return the factors and the turns."""
+        values = {
+            column.name: between(u[1 + k], *self.bounds(column.name))
+            for k, column in enumerate(self.columns)
+        }
+        columns = {
+            column.name: np.where(applied, values[column.name], column.neutral)
+            for column in self.columns
+        }
+        return Drawn(dict(values), columns)
 
-@operation
-class Grayscale:
-    """Replace every channel by the grey of the pixel (ITU-R 601)."""
-
-    p: Probability = 0.1
-    op: Literal["grayscale"] = kind("grayscale")
-    moves = False
-
-    def effects(self, setting: Setting) -> Iterator[Effect]:
-        """Yield that colours go."""
-        yield Effect("grayscale", "p", self.p, self.p > 0)
-
-
-@operation
-class Invert:
-    """Replace every value x, from 0 to 1, by 1 - x."""
-
-    p: Probability = 0.5
-    op: Literal["invert"] = kind("invert")
-    moves = False
-
-    def effects(self, setting: Setting) -> Iterator[Effect]:
-        """Yield that values are inverted."""
-        yield Effect("invert", "p", self.p, self.p > 0)
-
-
-@operation
-class Posterize:
-    """Keep the `bits` highest of the 8 bits of each value."""
-
-    bits: Annotated[int, Field(ge=1, le=8, description="bits kept, 1 to 8")] = 4
-    p: Probability = 0.5
-    op: Literal["posterize"] = kind("posterize")
-    moves = False
-
-    def effects(self, setting: Setting) -> Iterator[Effect]:
-        """Yield nothing: one bit still shows the shapes."""
-        yield from ()
-
-
-@operation
-class Solarize:
-    """Invert every value at or above `threshold`."""
-
-    threshold: Annotated[Unit, Field(description="threshold, from 0 to 1")] = 0.5
-    p: Probability = 0.5
-    op: Literal["solarize"] = kind("solarize")
-    moves = False
-
-    def effects(self, setting: Setting) -> Iterator[Effect]:
-        """Yield that values are inverted."""
-        yield Effect("invert", "p", self.p, self.p > 0)
+    def explain(self, seen: Seen) -> Told:
+        """Return what may have changed, and by how much it did."""
+        values, done, law = dict(seen.values), [], []
+        for column in self.columns:
+            name, bounds = column.name, self.bounds(column.name)
+            if bounds == (column.neutral, column.neutral):
+                del values[name]
+            elif seen.channels == 1 and name in ("saturation", "hue"):
+                done.append(f"{name} has no effect on grey")
+            elif name == "hue":
+                done.append(f"hue {360 * values[name]:+.1f} degrees")
+                law.append(bounds_text((360 * bounds[0], 360 * bounds[1])))
+            else:
+                done.append(f"{name} x {values[name]:.2f}")
+                law.append(bounds_text(bounds))
+        text = f"uniform in {', '.join(law)}" if law else ""
+        return Told(", ".join(done) or "no change", text, values=values)
 
 
 def _damped(factor: float) -> float:

@@ -1,0 +1,140 @@
+"""How an operation enters the pass: one class a kind, from which operations are derived.
+
+The ranges of `orders` are the fixed order of the pass: window, stages of Kornia, statistics and
+neighbourhoods of the frame, geometry, linear colour, pointwise colour, mixing, boxes,
+normalisation, noise, labels.
+"""
+
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from augfeed.operation.declare import Column, Declaration
+from augfeed.operation.types import Sides
+
+Matrices = NDArray[np.float64]
+RANDOM = ("draw", "stream", "uniforms", "columns")
+
+
+class Window(Declaration):
+    """Decides what is cut of a picture and how it is resized, once its size is known.
+
+    Its uniforms are drawn then: see `augfeed.plan.windows`.
+    """
+
+    family = "window"
+    orders = range(100, 200)
+
+    @property
+    def chance(self) -> float:
+        """The probability that a sample gets it: a window cuts also where it is not drawn."""
+        return 1.0
+
+
+class Stage(Declaration):
+    """Runs on whole batches by another library, before everything but the window."""
+
+    family = "Kornia"
+    orders = range(200, 250)
+
+
+class Statistics(Declaration):
+    """Depends on statistics of the frame: what the window shows, before geometry."""
+
+    family = "frame"
+    orders = range(250, 275)
+    needs = RANDOM
+
+
+class Neighbourhood(Declaration):
+    """Makes each pixel of the frame from those about it, before geometry."""
+
+    family = "frame"
+    orders = range(275, 300)
+    needs = RANDOM
+
+
+class Geometry(Declaration):
+    """Moves pixels by a matrix; all of them become one, in the order given."""
+
+    family = "geometry"
+    orders = range(300, 390)
+    needs = ("draw", "stream", "uniforms", "inverse")
+    as_given = True
+    warps: ClassVar[bool] = True  # False for flips, which need no interpolation
+
+    def inverse(self, values: dict[str, NDArray[Any]], size: Sides) -> Matrices:
+        """Return float64 `[N, 3, 3]`: the source of each output pixel, for what was drawn.
+
+        Points are (x, y, 1) with pixel centres at whole numbers. Rows of samples that do not get
+        the operation may hold anything.
+        """
+        raise NotImplementedError
+
+
+class Outside(Declaration):
+    """Says what geometry finds outside the picture."""
+
+    family = "geometry"
+    orders = range(390, 400)
+
+
+class Linear(Declaration):
+    """Changes colours linearly; all of them become one matrix."""
+
+    family = "colour"
+    orders = range(400, 500)
+    needs = RANDOM
+
+
+class Pointwise(Declaration):
+    """Changes each value by a function of that value alone, after the linear colours."""
+
+    family = "colour"
+    orders = range(500, 600)
+    needs = RANDOM
+
+
+class Mixing(Declaration):
+    """Mixes a picture, and its label, with those of a partner: see `augfeed.plan.mixing`."""
+
+    family = "mixing"
+    orders = range(600, 700)
+    needs = ("stream", "uniforms", "columns")
+    exclusive = "mixing"
+
+
+class Box(Declaration):
+    """Hides a rectangle."""
+
+    family = "occlusion"
+    orders = range(700, 800)
+    needs = RANDOM
+
+
+class Constants(Declaration):
+    """The same for all samples: normalisation."""
+
+    family = "normalisation"
+    orders = range(800, 900)
+
+
+class Noise(Declaration):
+    """Changes values by random numbers of their own."""
+
+    family = "noise"
+    orders = range(900, 1000)
+    needs = RANDOM
+
+
+class Label(Declaration):
+    """Changes labels alone."""
+
+    family = "label"
+    orders = range(1000, 1100)
+
+
+def flags(name: str) -> tuple[Column, ...]:
+    """Return the one column of an operation that is applied or not."""
+    return (Column(name, np.bool_, neutral=False),)
