@@ -1,13 +1,24 @@
 """Operations as declarations: what follows from them is written, and nothing is left out."""
 
+import math
 import pickle
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+import torch
 
-from augfeed.notation import parse_policy
+from augfeed.constants import LUMA
+from augfeed.notation import format_policy, parse_policy
+from augfeed.operation import Linear, Pointwise
+from augfeed.operation.pixel import PI, fma, maximum, minimum, where
+from augfeed.operation.reference import Given
 from augfeed.ops import generate
+from augfeed.ops._bodies import NUMBA, NUMBA_DOUBLE, TRITON, Written
 from augfeed.philox import Stream
+from augfeed.plan import Plan, Rows, draw_plan
 from augfeed.policy import OPERATIONS, Declaration, Policy, Solarize
 from tests.cases import CASES
 
@@ -60,6 +71,107 @@ def test_every_operation_that_engines_carry_out_has_a_case() -> None:
             assert any(isinstance(item, cls) for item in CASES[name])
 
 
+# Bodies of colour operations
+
+LINEAR = [cls for cls in OPERATIONS.values() if issubclass(cls, Linear)]
+POINTWISE = [cls for cls in OPERATIONS.values() if issubclass(cls, Pointwise)]
+
+
+def given(plan: Plan, cls: type[Declaration], mean: float) -> Given:
+    columns = {column.name: getattr(plan.columns, column.name)[:1] for column in cls.columns}
+    return Given(columns, torch.full((1, 1, 1, 1), mean))
+
+
+def plans(cls: type[Declaration]) -> Iterator[Plan]:
+    for name in cls.cases:
+        policy = Policy([item for item in CASES[name] if isinstance(item, cls)])
+        for k in range(8):
+            yield draw_plan(policy, Rows.of([k]), seed=1, epoch=0, size=(3, 3))
+
+
+@pytest.mark.parametrize("cls", POINTWISE, ids=lambda cls: cls.__name__)
+def test_the_body_of_a_pointwise_operation_is_its_definition(cls: type[Pointwise]) -> None:
+    values = torch.linspace(0, 1, 1001)
+    for plan in plans(cls):
+        item: Any = plan.policy.operations[0]
+        (first, *_), reads = cls.read_columns(), dict(plan.read())
+        numbers = [reads[column.name] for column in cls.read_columns()]
+        made = cls.pixel(values.numpy(), *numbers)
+        if reads[first.name][0] == first.neutral:
+            assert np.array_equal(made, values.numpy())
+        else:
+            wanted = item.reference(values.view(1, 1, 1, -1), given(plan, cls, 0.0)).flatten()
+            assert np.mean(np.abs(made - wanted.numpy()) > 1e-6) < 0.003
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("cls", LINEAR, ids=lambda cls: cls.__name__)
+def test_the_steps_of_a_linear_operation_are_its_definition(
+    cls: type[Linear], channels: int
+) -> None:
+    pictures, mean = torch.linspace(0, 1, 60).view(1, channels, -1, 1), 0.3
+    for plan in plans(cls):
+        item: Any = plan.policy.operations[0]
+        total = pictures[0, :, :, 0].double().numpy()
+        for step in cls.steps:
+            reads = [getattr(plan.columns, name)[0] for name in step.reads]
+            neutral = next(column for column in cls.columns if column.name == step.reads[0]).neutral
+            if reads[0] == neutral or (step.rgb and channels == 1):
+                continue
+            made = step.body(*map(float, reads), *[mean] * bool(step.mean_unless))
+            total = np.array(made) @ total if step.rgb else total * made[0] + made[1]
+        changed = any(
+            getattr(plan.columns, column.name)[0] != column.neutral for column in cls.columns
+        )
+        wanted = item.reference(pictures, given(plan, cls, mean)) if changed else pictures
+        assert np.allclose(total, wanted[0, :, :, 0].numpy(), atol=2e-6 * max(1, abs(total).max()))
+
+
+def _power(value: Any) -> Any:
+    return value**2
+
+
+def _called(value: Any) -> Any:
+    return math.sqrt(value)
+
+
+def _loop(value: Any) -> Any:
+    for _ in range(2):
+        value = value + 1.0
+    return value
+
+
+@pytest.mark.parametrize("body", [_power, _called, _loop])
+def test_a_body_that_not_every_compiler_knows_is_refused(body: Any) -> None:
+    for compiler in (NUMBA, NUMBA_DOUBLE, TRITON):
+        with pytest.raises(TypeError, match="cannot be written for every compiler"):
+            Written(compiler).add(body, "test")
+
+
+def _mixed(value: Any, low: Any) -> Any:
+    """Return something of each kind."""
+    inner = minimum(maximum(value, low), 2.0 * PI)
+    return where(inner > LUMA[1], _negative(inner), fma(inner, 1.0 / 4.0, -0.5))
+
+
+def _negative(value: Any) -> Any:
+    return -value
+
+
+def test_bodies_are_written_for_each_compiler() -> None:
+    texts = []
+    for compiler in (NUMBA, NUMBA_DOUBLE, TRITON):
+        written = Written(compiler)
+        assert written.add(_mixed, "op") == "_op_mixed"
+        assert [*written.functions] == ["_op_negative", "_op_mixed"]
+        texts.append(written.functions["_op_mixed"])
+    single, double, triton = texts
+    assert "min(max(value, low), np.float32(6.283185307179586))" in single
+    assert "inner * np.float32(0.25) + np.float32(-0.5)" in single
+    assert "_op_negative(inner) if inner > 0.587 else inner * 0.25 + -0.5" in double
+    assert "tl.where(inner > 0.587, _op_negative(inner), tl.fma(inner, 0.25, -0.5))" in triton
+
+
 @pytest.mark.parametrize("name", sorted(CASES))
 def test_operations_survive_pickling_json_and_notation(name: str) -> None:
     policy = Policy(CASES[name])
@@ -69,6 +181,4 @@ def test_operations_survive_pickling_json_and_notation(name: str) -> None:
 
 
 def _line(item: Declaration) -> str:
-    from augfeed.notation import format_policy
-
     return format_policy(Policy.model_construct(operations=(item,)))

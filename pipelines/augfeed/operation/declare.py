@@ -1,12 +1,13 @@
 """An operation as one declaration: all that the rest of the library knows of it."""
 
 import functools
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass as plain_dataclass
 from dataclasses import field
 from typing import Any, ClassVar, TypeVar, cast, dataclass_transform
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import ConfigDict, Field, ValidationError
 from pydantic.dataclasses import dataclass
 
@@ -25,13 +26,15 @@ ARXIV = "https://arxiv.org/abs/"
 class Column:
     """One value a sample in the plan: its name, element type, and what changes nothing.
 
-    `shape` is that of one value. A name is used once among all operations.
+    `shape` is that of one value. A name is used once among all operations. Where engines read
+    something else than the plan holds, `of` makes it of the plan's columns.
     """
 
     name: str
     dtype: type[np.generic]
     neutral: float | bool = 0
     shape: tuple[int, ...] = ()
+    of: Callable[[Any], NDArray[Any]] | None = None
 
 
 class Declaration:
@@ -52,6 +55,7 @@ class Declaration:
     stream: ClassVar[int | None] = None
     uniforms: ClassVar[int] = 0
     columns: ClassVar[tuple[Column, ...]] = ()
+    reads: ClassVar[tuple[Column, ...] | None] = None  # by engines, if not `columns`
     short: ClassVar[str] = ""  # another name in the notation
     example: ClassVar[str] = ""  # how the table of operations shows it, if not by its name
     source: ClassVar[str] = ""
@@ -68,6 +72,11 @@ class Declaration:
         """Return its name in JSON and in the notation."""
         name: str = vars(cls)["__dataclass_fields__"]["op"].default
         return name
+
+    @classmethod
+    def read_columns(cls) -> tuple[Column, ...]:
+        """Return what engines read of a sample."""
+        return cls.columns if cls.reads is None else cls.reads
 
     @property
     def chance(self) -> float:

@@ -9,8 +9,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from augfeed.operation.declare import Column, Declaration
+from augfeed.operation.linear import Step
+from augfeed.operation.reference import Given
 from augfeed.operation.types import Sides
 
 Matrices = NDArray[np.float64]
@@ -85,7 +88,17 @@ class Linear(Declaration):
 
     family = "colour"
     orders = range(400, 500)
-    needs = RANDOM
+    needs = (*RANDOM, "steps", "reference")
+    steps: ClassVar[tuple[Step, ...]]
+
+    @property
+    def needs_mean(self) -> bool:
+        """Whether a sample may need the mean grey of its frame."""
+        return any(step.mean_unless for step in self.steps)
+
+    def reference(self, values: Tensor, given: Given) -> Tensor:
+        """Return float32 `[n, C, H, W]`, from 0 to 1, after the operation: its definition."""
+        raise NotImplementedError
 
 
 class Pointwise(Declaration):
@@ -93,7 +106,18 @@ class Pointwise(Declaration):
 
     family = "colour"
     orders = range(500, 600)
-    needs = RANDOM
+    needs = (*RANDOM, "reads", "pixel", "reference")
+    # Float32 all; a sample whose first is neutral is left out.
+    reads: ClassVar[tuple[Column, ...] | None]
+
+    @staticmethod
+    def pixel(value: Any, *reads: Any) -> Any:
+        """Return what becomes of a value from 0 to 1, by what is read of its sample."""
+        raise NotImplementedError
+
+    def reference(self, values: Tensor, given: Given) -> Tensor:
+        """Return float32 `[n, C, H, W]`, from 0 to 1, after the operation: its definition."""
+        raise NotImplementedError
 
 
 class Mixing(Declaration):

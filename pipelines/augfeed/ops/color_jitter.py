@@ -5,8 +5,11 @@ from functools import partial
 from typing import Annotated, Any, Literal
 
 import numpy as np
+import torch
 from pydantic import Field, ValidationInfo, field_validator
+from torch import Tensor
 
+from augfeed.constants import FROM_YIQ, LUMA, YIQ
 from augfeed.operation import (
     Column,
     Drawn,
@@ -27,6 +30,9 @@ from augfeed.operation import (
     ordered,
 )
 from augfeed.operation.effects import clamped, content, factor_left, rounded_down
+from augfeed.operation.linear import Matrix, Scaled, Step
+from augfeed.operation.pixel import PI, cos, sin, where
+from augfeed.operation.reference import Given, weighted
 from augfeed.operation.words import bounds_text
 
 Factor = Annotated[float, Field(ge=0, le=100)]
@@ -36,6 +42,43 @@ Strength = Annotated[
     Field(description="a number s for factors in [max(0, 1 - s), 1 + s], or (lowest, highest)"),
 ]
 FACTORS = ("brightness", "contrast", "saturation")
+NEUTRAL = {"brightness": 1.0, "contrast": 1.0, "saturation": 1.0, "hue": 0.0}
+
+
+def _brightness(brightness: float) -> Scaled:
+    return brightness, 0.0
+
+
+def _contrast(contrast: float, brightness: float, about_half: bool, mean: float) -> Scaled:
+    about = where(about_half, 0.5, brightness * mean)
+    return contrast, (1.0 - contrast) * about
+
+
+def _saturation(saturation: float) -> Matrix:
+    rest = 1.0 - saturation
+    red, green, blue = LUMA[0] * rest, LUMA[1] * rest, LUMA[2] * rest
+    return (
+        (red + saturation, green, blue),
+        (red, green + saturation, blue),
+        (red, green, blue + saturation),
+    )
+
+
+def _turned(i: int, j: int, c: float, s: float) -> float:
+    # Of the way to YIQ, a turn there, and the way back.
+    p, q = YIQ[1][j], YIQ[2][j]
+    back = FROM_YIQ[i]
+    return back[0] * YIQ[0][j] + back[1] * (c * p - s * q) + back[2] * (s * p + c * q)
+
+
+def _hue(hue: float) -> Matrix:
+    angle = 2.0 * PI * hue
+    c, s = cos(angle), sin(angle)
+    return (
+        (_turned(0, 0, c, s), _turned(0, 1, c, s), _turned(0, 2, c, s)),
+        (_turned(1, 0, c, s), _turned(1, 1, c, s), _turned(1, 2, c, s)),
+        (_turned(2, 0, c, s), _turned(2, 1, c, s), _turned(2, 2, c, s)),
+    )
 
 
 @operation
@@ -68,6 +111,13 @@ class ColorJitter(Linear):
     columns = (
         *(Column(name, np.float32, neutral=1) for name in FACTORS),
         Column("hue", np.float32),
+        Column("about_half", np.bool_, neutral=False),
+    )
+    steps = (
+        Step(_brightness, ("brightness",)),
+        Step(_contrast, ("contrast", "brightness", "about_half"), mean_unless="about_half"),
+        Step(_saturation, ("saturation",), rgb=True),
+        Step(_hue, ("hue",), rgb=True),
     )
     moves = False
     short = "jitter"
@@ -122,22 +172,38 @@ class ColorJitter(Linear):
 
     def draw(self, u: Uniforms, applied: Flags, size: Sides) -> Drawn:
         """Return the factors and the turns."""
-        values = {
-            column.name: between(u[1 + k], *self.bounds(column.name))
-            for k, column in enumerate(self.columns)
-        }
-        columns = {
-            column.name: np.where(applied, values[column.name], column.neutral)
-            for column in self.columns
-        }
+        values = {name: between(u[1 + k], *self.bounds(name)) for k, name in enumerate(NEUTRAL)}
+        columns = {name: np.where(applied, values[name], NEUTRAL[name]) for name in NEUTRAL}
+        columns["about_half"] = applied & (self.about == "half")
         return Drawn(dict(values), columns)
+
+    @property
+    def needs_mean(self) -> bool:
+        """Whether contrast may be about the mean."""
+        return self.contrast != 0 and self.about == "mean"
+
+    def reference(self, values: Tensor, given: Given) -> Tensor:
+        """Return colours after brightness, contrast, saturation and hue."""
+        values = values * given.column("brightness")
+        about = 0.5 if self.about == "half" else given.column("brightness") * given.mean
+        values = given.blend(values, about, "contrast")
+        if values.shape[1] == 1:
+            return values
+        values = given.blend(values, weighted(values, LUMA), "saturation")
+        # Cosines on the host: a device's own may differ between the ends of a vector.
+        angle = 2.0 * np.pi * given.columns["hue"].astype(np.float64)
+        c, s = given.tensor(np.cos(angle)), given.tensor(np.sin(angle))
+        luma, p, q = (weighted(values, weights) for weights in YIQ)
+        yiq = torch.cat([luma, p * c - q * s, p * s + q * c], dim=1)
+        turned = torch.cat([weighted(yiq, weights) for weights in FROM_YIQ], dim=1)
+        return torch.where(given.column("hue") != 0, turned, values)
 
     def explain(self, seen: Seen) -> Told:
         """Return what may have changed, and by how much it did."""
         values, done, law = dict(seen.values), [], []
-        for column in self.columns:
-            name, bounds = column.name, self.bounds(column.name)
-            if bounds == (column.neutral, column.neutral):
+        for name, neutral in NEUTRAL.items():
+            bounds = self.bounds(name)
+            if bounds == (neutral, neutral):
                 del values[name]
             elif seen.channels == 1 and name in ("saturation", "hue"):
                 done.append(f"{name} has no effect on grey")

@@ -11,14 +11,13 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from augfeed import ops
 from augfeed.operation import Declaration, Mixing
+from augfeed.ops import _emit
+from augfeed.ops._emit import NOTE, dtype_text
 
 PACKAGE = Path(ops.__file__).resolve().parents[1]
 ROOT = PACKAGE.parents[1]
-HEADER = "Written by `python -m augfeed.ops.generate` from the declarations: do not edit."
 TABLE = re.compile(r"(<!-- operations -->\n).*?(<!-- /operations -->)", re.DOTALL)
 Class = type[Declaration]
 
@@ -55,7 +54,7 @@ def _check(classes: Iterable[Class]) -> None:
         own += [("case", case) for case in cls.cases]
         if not cls.exclusive:
             own += [("stream", int(cls.stream))] if cls.stream is not None else []
-            own += [("column", column.name) for column in cls.columns]
+            own += [("column", column.name) for column in {*cls.columns, *cls.read_columns()}]
         for what in own:
             other = owners.setdefault(what, cls)
             if other is not cls:
@@ -72,7 +71,7 @@ def registry(classes: Iterable[Class]) -> str:
     public = "\n".join(f'    "{name}",' for name in sorted(cls.__name__ for cls in classes))
     return f'''"""All operations, in the order of execution.
 
-{HEADER}
+{NOTE}
 """
 
 from typing import Annotated
@@ -100,12 +99,12 @@ def columns(classes: Iterable[Class]) -> str:
     lines = []
     for cls in classes:
         for column in () if issubclass(cls, Mixing) else cls.columns:
-            kind = "bool_" if column.dtype is np.bool_ else column.dtype.__name__
             shape = "".join(f", {side}" for side in column.shape)
-            lines.append(f"    {column.name}: NDArray[np.{kind}]  # [M{shape}] {cls.json_name()}")
+            kind = f"NDArray[{dtype_text(column.dtype)}]"
+            lines.append(f"    {column.name}: {kind}  # [M{shape}] {cls.json_name()}")
     return f'''"""The columns of a plan that operations declare, one row a sample.
 
-{HEADER}
+{NOTE}
 """
 
 from dataclasses import dataclass
@@ -137,6 +136,11 @@ def outputs() -> dict[Path, str]:
     made: dict[Path, str] = {
         PACKAGE / "ops" / "_registry.py": registry(classes),
         PACKAGE / "plan" / "_columns.py": columns(classes),
+        PACKAGE / "kernels" / "_record.py": _emit.record(classes),
+        PACKAGE / "kernels" / "_linear.py": _emit.linear(classes),
+        PACKAGE / "kernels" / "_pointwise.py": _emit.pointwise(classes),
+        PACKAGE / "kernels" / "_table.py": _emit.table(classes),
+        PACKAGE / "engines" / "cuda" / "_pointwise.py": _emit.triton_pointwise(classes),
     }
     for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
         text = page.read_text(encoding="utf-8") if page.is_file() else ""

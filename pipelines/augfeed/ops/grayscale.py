@@ -3,6 +3,9 @@
 from collections.abc import Iterator
 from typing import Literal
 
+from torch import Tensor
+
+from augfeed.constants import LUMA
 from augfeed.operation import (
     Drawn,
     Effect,
@@ -18,6 +21,12 @@ from augfeed.operation import (
     kind,
     operation,
 )
+from augfeed.operation.linear import Matrix, Step
+from augfeed.operation.reference import Given, weighted
+
+
+def _gray(gray: bool) -> Matrix:
+    return (LUMA, LUMA, LUMA)
 
 
 @operation
@@ -30,6 +39,7 @@ class Grayscale(Linear):
     stream = 14
     uniforms = 1
     columns = flags("gray")
+    steps = (Step(_gray, ("gray",), rgb=True),)
     moves = False
     short = "gray"
     cases = {
@@ -44,6 +54,10 @@ class Grayscale(Linear):
     def draw(self, u: Uniforms, applied: Flags, size: Sides) -> Drawn:
         """Return which samples turn grey."""
         return Drawn({}, {"gray": applied})
+
+    def reference(self, values: Tensor, given: Given) -> Tensor:
+        """Return the grey of each pixel in all channels."""
+        return values if values.shape[1] == 1 else weighted(values, LUMA).expand_as(values)
 
     def explain(self, seen: Seen) -> Told:
         """Return that it turned grey, if it was not."""

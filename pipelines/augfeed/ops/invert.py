@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from typing import Literal
 
+from torch import Tensor
+
 from augfeed.operation import (
     Drawn,
     Effect,
@@ -18,6 +20,12 @@ from augfeed.operation import (
     kind,
     operation,
 )
+from augfeed.operation.linear import Scaled, Step
+from augfeed.operation.reference import Given
+
+
+def _inverted(inverted: bool) -> Scaled:
+    return -1.0, 1.0
 
 
 @operation
@@ -30,6 +38,7 @@ class Invert(Linear):
     stream = 15
     uniforms = 1
     columns = flags("inverted")
+    steps = (Step(_inverted, ("inverted",)),)
     moves = False
     cases = {
         "invert": "invert(1.0)",
@@ -43,6 +52,10 @@ class Invert(Linear):
     def draw(self, u: Uniforms, applied: Flags, size: Sides) -> Drawn:
         """Return which samples are inverted."""
         return Drawn({}, {"inverted": applied})
+
+    def reference(self, values: Tensor, given: Given) -> Tensor:
+        """Return what values lack of 1."""
+        return 1.0 - values
 
     def explain(self, seen: Seen) -> Told:
         """Return the rule."""

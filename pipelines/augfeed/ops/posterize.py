@@ -1,10 +1,13 @@
 """Keep the highest bits of each value."""
 
 from collections.abc import Iterator
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
+import torch
+from numpy.typing import NDArray
 from pydantic import Field
+from torch import Tensor
 
 from augfeed.operation import (
     Column,
@@ -21,6 +24,13 @@ from augfeed.operation import (
     kind,
     operation,
 )
+from augfeed.operation.pixel import floor, fma, where
+from augfeed.operation.reference import Given
+
+
+def _power(exponent: Any) -> NDArray[np.float32]:
+    power: NDArray[np.float32] = np.ldexp(np.float32(1), np.asarray(exponent, np.int32))
+    return power
 
 
 @operation
@@ -34,6 +44,11 @@ class Posterize(Pointwise):
     stream = 16
     uniforms = 1
     columns = (Column("bits", np.uint8, neutral=8),)
+    # Of 256 levels, every so many are one; and the inverse, as a division need not be exact.
+    reads = (
+        Column("levels", np.float32, neutral=1, of=lambda plan: _power(8 - plan.bits)),
+        Column("level_part", np.float32, neutral=1, of=lambda plan: _power(plan.bits - 8.0)),
+    )
     moves = False
     cases = {
         "posterize": "posterize(3, p=1.0)",
@@ -47,6 +62,19 @@ class Posterize(Pointwise):
     def draw(self, u: Uniforms, applied: Flags, size: Sides) -> Drawn:
         """Return the bits that are kept."""
         return Drawn({}, {"bits": np.where(applied, self.bits, 8)})
+
+    @staticmethod
+    def pixel(value: Any, levels: Any, part: Any) -> Any:
+        """Return the value with its lowest bits off, and whole where all are kept."""
+        level = floor(fma(value, 255.0, 0.5))
+        return where(levels != 1.0, floor(level * part) * levels * (1.0 / 255.0), value)
+
+    def reference(self, values: Tensor, given: Given) -> Tensor:
+        """Return values with their lowest bits off."""
+        kept = (0xFF << (8 - given.columns["bits"].astype(np.int64))) & 0xFF
+        mask = torch.from_numpy(kept).to(values.device).view(-1, 1, 1, 1)
+        levels = (values * 255.0 + 0.5).floor().to(torch.int64)
+        return (levels & mask).to(torch.float32) / 255.0
 
     def explain(self, seen: Seen) -> Told:
         """Return the number of bits."""

@@ -1,10 +1,12 @@
 """Invert bright values."""
 
 from collections.abc import Iterator
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
+import torch
 from pydantic import Field
+from torch import Tensor
 
 from augfeed.operation import (
     Column,
@@ -22,6 +24,8 @@ from augfeed.operation import (
     kind,
     operation,
 )
+from augfeed.operation.pixel import where
+from augfeed.operation.reference import Given
 
 
 @operation
@@ -35,6 +39,7 @@ class Solarize(Pointwise):
     stream = 17
     uniforms = 1
     columns = (Column("threshold", np.float32, neutral=2),)
+    reads = columns
     moves = False
     cases = {"solarize": "solarize(0.4, p=1.0)"}
 
@@ -45,6 +50,15 @@ class Solarize(Pointwise):
     def draw(self, u: Uniforms, applied: Flags, size: Sides) -> Drawn:
         """Return the thresholds."""
         return Drawn({}, {"threshold": np.where(applied, self.threshold, 2.0)})
+
+    @staticmethod
+    def pixel(value: Any, threshold: Any) -> Any:
+        """Return the value, or what it lacks of 1 from the threshold on."""
+        return where(value >= threshold, 1.0 - value, value)
+
+    def reference(self, values: Tensor, given: Given) -> Tensor:
+        """Return values below the threshold, and what others lack of 1."""
+        return torch.where(values < given.column("threshold"), values, 1.0 - values)
 
     def explain(self, seen: Seen) -> Told:
         """Return the threshold."""

@@ -1,5 +1,6 @@
 """The plan: every random decision of a batch, drawn before any pixel is touched."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -7,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from augfeed.constants import CUTMIX, MIXUP, NONE
-from augfeed.operation import Geometry, Mixing
+from augfeed.operation import Column, Declaration, Geometry, Mixing
 from augfeed.philox import check_key
 from augfeed.plan._columns import Columns
 from augfeed.plan.draws import DRAWN, Draws
@@ -48,6 +49,17 @@ class Plan:
 
     def __len__(self) -> int:
         return self.count
+
+    def read(self, *kinds: type[Any]) -> Iterator[tuple[str, NDArray[Any]]]:
+        """Yield name and values `[M, ...]` of what engines read of the operations of some kinds.
+
+        Without kinds, of all but mixing.
+        """
+        for item in self.policy.operations:
+            if not isinstance(item, Mixing) and isinstance(item, kinds or Declaration):
+                for column in item.read_columns():
+                    made = column.of and column.of(self.columns)
+                    yield column.name, getattr(self.columns, column.name) if made is None else made
 
     @property
     def colors(self) -> Columns:
@@ -121,10 +133,17 @@ def _draw_columns(policy: Policy, draws: Draws, size: tuple[int, int]) -> tuple[
     made_columns = {
         column.name: drawn[column.name].astype(column.dtype, copy=False)
         if column.name in drawn
-        else np.full((count, *column.shape), column.neutral, column.dtype)
+        else _neutral(column, count)
         for column in COLUMNS
     }
     return Columns(**made_columns), decisions
+
+
+def _neutral(column: Column, count: int) -> NDArray[Any]:
+    shape = (count, *column.shape)
+    if column.neutral:
+        return np.full(shape, column.neutral, column.dtype)
+    return np.zeros(shape, column.dtype)
 
 
 def _moved(

@@ -19,6 +19,7 @@ class Columns:
     contrast: NDArray[np.float32]  # [M] color_jitter
     saturation: NDArray[np.float32]  # [M] color_jitter
     hue: NDArray[np.float32]  # [M] color_jitter
+    about_half: NDArray[np.bool_]  # [M] color_jitter
     gray: NDArray[np.bool_]  # [M] grayscale
     inverted: NDArray[np.bool_]  # [M] invert
     bits: NDArray[np.uint8]  # [M] posterize

@@ -81,8 +81,9 @@ def augment(
     words, images, table, offsets, out, height, width, source_height, source_width, factor, shift,
     ROW: tl.constexpr, MIXING: tl.constexpr, PATCH: tl.constexpr, CUTOUT: tl.constexpr,
     ERASED: tl.constexpr, ID: tl.constexpr, SIGMA: tl.constexpr, SALT: tl.constexpr,
-    WARP: tl.constexpr, COLOR: tl.constexpr, STEPPED: tl.constexpr, C: tl.constexpr,
-    PAD: tl.constexpr, FLIP: tl.constexpr, BORDER: tl.constexpr, PERSPECTIVE: tl.constexpr,
+    WARP: tl.constexpr, COLOR: tl.constexpr, POINTS: tl.constexpr, USED: tl.constexpr,
+    C: tl.constexpr, PAD: tl.constexpr, FLIP: tl.constexpr, BORDER: tl.constexpr,
+    PERSPECTIVE: tl.constexpr,
     MEAN: tl.constexpr, MIX: tl.constexpr, ERASE: tl.constexpr, LAST: tl.constexpr,
     VEC: tl.constexpr, ALIGNED: tl.constexpr, WIDE: tl.constexpr, LANES: tl.constexpr,
     TILE: tl.constexpr, HELD: tl.constexpr, BLOCK: tl.constexpr, STEPS: tl.constexpr,
@@ -91,7 +92,7 @@ def augment(
 
     `out = noise(occlude(mix(color(images[sample(p)]), color(partner[sample'(p)]))))` for every
     pixel p. `images` `[N, h, w, C]` is uint8 (`words` the same memory as int32) or float32;
-    `table` see `augfeed.engines.cuda.table`, of which the capitals up to `STEPPED` say where the
+    `table` see `augfeed.engines.cuda.table`, of which the capitals up to `POINTS` say where the
     parts of a row begin (-1: not there); `offsets` is what `finish_colors` wrote, if `MEAN`;
     `factor` and `shift` see `places`. The grid is (rows, parts of a picture); the other capitals
     are those of `augfeed.engines.cuda.spec.Spec`.
@@ -203,7 +204,7 @@ def augment(
             mixes = mixes & ((cut == 0) | _meets(patch, top, left, begin, width, TILE, BLOCK))
         v0, v1, v2 = moved(frame, matrix, y, x, gy, gx, own, own_group, clear, size, fills, C, PAD,
                            FLIP, VEC, ALIGNED, WARP, BORDER, PERSPECTIVE, WIDE)  # fmt: skip
-        v0, v1, v2 = colored(v0, v1, v2, row, look, C, COLOR, STEPPED)
+        v0, v1, v2 = colored(v0, v1, v2, row, look, C, COLOR, POINTS, USED)
         if MIX:
             if mixes:
                 their_matrix, their_look = other_matrix, other_look
@@ -214,7 +215,7 @@ def augment(
                 u0, u1, u2 = moved(other_frame, their_matrix, y, x, gy, gx, seen, seen_group,
                                    other_clear, size, fills, C, PAD, FLIP, VEC, ALIGNED, WARP,
                                    BORDER, PERSPECTIVE, WIDE)  # fmt: skip
-                u0, u1, u2 = colored(u0, u1, u2, other, their_look, C, COLOR, STEPPED)
+                u0, u1, u2 = colored(u0, u1, u2, other, their_look, C, COLOR, POINTS, USED)
                 if MIX == MIXUP:
                     v0, v1, v2 = mixed(v0, v1, v2, u0, u1, u2, lam, scale, C)
                 else:
