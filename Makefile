@@ -11,7 +11,7 @@ BENCH := .venv-bench/bin/python -m
 INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint type matrix bench gpu clean
+.PHONY: help demo test check lint type generate matrix bench gpu clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 15
@@ -32,6 +32,9 @@ lint: .venv/.ready ## ruff, its formatter, and who may import whom
 
 type: .venv/.ready ## mypy, strict
 	$(BIN)/mypy
+
+generate: .venv/.ready ## write what follows from the declarations of operations
+	$(BIN)/python -m augfeed.ops.generate
 
 matrix: ## run the core tests on each Python promised, and on the lowest versions; ARGS="--only lowest"
 	@"$(PYTHON)" tests/matrix.py $(ARGS)

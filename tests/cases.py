@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from augfeed.engines import Engine, engine_for, why_not_cuda
 from augfeed.notation import parse_policy
+from augfeed.operation import Pointwise
 from augfeed.plan import Plan, Rows, draw_plan
 from augfeed.plan.fixed import Fixed
 from augfeed.policy import (
@@ -205,10 +206,8 @@ def allowed(plan: Plan, channels: int) -> float:
 
 def threshold_step(plan: Plan) -> float:
     """Return what a value that crosses a threshold of the policy jumps by, in pixel space."""
-    if plan.policy.find(Solarize):
-        return 1.0
-    posterize = plan.policy.find(Posterize)
-    return 2.0 ** (8 - posterize.bits) / 255 if posterize else 0.0
+    return max((item.jump for item in plan.policy.operations if isinstance(item, Pointwise)),
+               default=0.0)  # fmt: skip
 
 
 def assert_agree(one: torch.Tensor, other: torch.Tensor, plan: Plan) -> None:

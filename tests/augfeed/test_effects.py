@@ -14,6 +14,7 @@ from augfeed.notation import parse_policy
 from augfeed.operation import Column, Drawn, Pointwise, Seen, Told, kind, operation
 from augfeed.operation.effects import Setting
 from augfeed.operation.foreign import _BLURS, _BY_PARAMETER, _FIXED, _FREE, _IN_PLACE, _LEFT
+from augfeed.operation.reference import Given
 from augfeed.pipeline import Pipeline
 from augfeed.policy import OPERATIONS, Policy, Solarize
 from augfeed.policy.check import check_policy, findings
@@ -38,7 +39,7 @@ PICTURES = np.random.default_rng(0).integers(0, 256, (8, 16, 16, 3), np.uint8)
 
 
 DECLARED = ("op", "moves", "effects", "explain", "order", "cases", "draw", "stream", "uniforms",
-            "columns")  # fmt: skip
+            "columns", "reads", "pixel", "reference")  # fmt: skip
 
 
 @pytest.mark.parametrize("name", DECLARED)
@@ -49,7 +50,8 @@ def test_a_class_that_leaves_out_what_its_kind_declares_is_no_operation(name: st
         order = 590
         stream = 999
         uniforms = 1
-        columns = (Column("blurred", np.bool_),)
+        columns = (Column("blurred", np.float32),)
+        reads = columns
         cases: ClassVar[dict[str, str]] = {}
 
         def effects(self, setting: Setting) -> Any:
@@ -60,6 +62,13 @@ def test_a_class_that_leaves_out_what_its_kind_declares_is_no_operation(name: st
 
         def draw(self, u: Any, applied: Any, size: Any) -> Drawn:
             return Drawn({}, {"blurred": applied})
+
+        @staticmethod
+        def pixel(value: Any, *reads: Any) -> Any:
+            return value
+
+        def reference(self, values: torch.Tensor, given: Given) -> torch.Tensor:
+            return values
 
     assert operation(Blur)
     delattr(Blur, name)

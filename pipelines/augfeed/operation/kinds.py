@@ -110,6 +110,11 @@ class Pointwise(Declaration):
     # Float32 all; a sample whose first is neutral is left out.
     reads: ClassVar[tuple[Column, ...] | None]
 
+    @property
+    def jump(self) -> float:
+        """By how much values that rounding alone sets apart may differ: 0 without a threshold."""
+        return 0.0
+
     @staticmethod
     def pixel(value: Any, *reads: Any) -> Any:
         """Return what becomes of a value from 0 to 1, by what is read of its sample."""

@@ -49,7 +49,7 @@ def _brightness(brightness: float) -> Scaled:
     return brightness, 0.0
 
 
-def _contrast(contrast: float, brightness: float, about_half: bool, mean: float) -> Scaled:
+def _contrast(contrast: float, brightness: float, about_half: Any, mean: float) -> Scaled:
     about = where(about_half, 0.5, brightness * mean)
     return contrast, (1.0 - contrast) * about
 

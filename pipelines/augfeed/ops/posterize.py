@@ -63,6 +63,11 @@ class Posterize(Pointwise):
         """Return the bits that are kept."""
         return Drawn({}, {"bits": np.where(applied, self.bits, 8)})
 
+    @property
+    def jump(self) -> float:
+        """The distance of two levels."""
+        return 2.0 ** (8 - self.bits) / 255
+
     @staticmethod
     def pixel(value: Any, levels: Any, part: Any) -> Any:
         """Return the value with its lowest bits off, and whole where all are kept."""

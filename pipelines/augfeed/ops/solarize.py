@@ -51,6 +51,11 @@ class Solarize(Pointwise):
         """Return the thresholds."""
         return Drawn({}, {"threshold": np.where(applied, self.threshold, 2.0)})
 
+    @property
+    def jump(self) -> float:
+        """The most that the values on both sides of a threshold come apart."""
+        return 1.0
+
     @staticmethod
     def pixel(value: Any, threshold: Any) -> Any:
         """Return the value, or what it lacks of 1 from the threshold on."""
