@@ -4,7 +4,7 @@ import math
 import pickle
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pytest
@@ -12,10 +12,19 @@ import torch
 
 from augfeed.constants import LUMA
 from augfeed.notation import format_policy, parse_policy
-from augfeed.operation import Linear, Pointwise
+from augfeed.operation import (
+    Column,
+    Drawn,
+    Linear,
+    Neighbourhood,
+    Pointwise,
+    Told,
+    kind,
+    operation,
+)
 from augfeed.operation.pixel import PI, fma, maximum, minimum, where
 from augfeed.operation.reference import Given
-from augfeed.ops import generate
+from augfeed.ops import _emit, generate
 from augfeed.ops._bodies import NUMBA, NUMBA_DOUBLE, TRITON, Written
 from augfeed.philox import Stream
 from augfeed.plan import Plan, Rows, draw_plan
@@ -69,6 +78,31 @@ def test_every_operation_that_engines_carry_out_has_a_case() -> None:
     for cls in OPERATIONS.values():
         for name in cls.cases:
             assert any(isinstance(item, cls) for item in CASES[name])
+
+
+def test_numbers_of_steps_on_frames_are_columns_of_the_plan_alone() -> None:
+    class Sharpen(Neighbourhood):
+        op: Literal["sharpen"] = kind("sharpen")
+        order = 280
+        stream = 9998
+        uniforms = 1
+        columns = (Column("sharpness", np.float32, neutral=1),)
+        moves = False
+        cases: ClassVar[dict[str, str]] = {}
+
+        def effects(self, setting: Any) -> Any:
+            yield from ()
+
+        def explain(self, seen: Any) -> Told:
+            return Told("sharpened")
+
+        def draw(self, u: Any, applied: Any, size: Any) -> Drawn:
+            return Drawn({}, {"sharpness": np.where(applied, 2.0, 1.0)})
+
+    classes = [*OPERATIONS.values(), operation(Sharpen)]
+    assert "sharpness: NDArray[np.float32]  # [M] sharpen" in generate.columns(classes)
+    assert "sharpness" not in _emit.record(classes) + _emit.linear(classes) + _emit.table(classes)
+    assert "| frame | `sharpen` |" in generate.table(sorted(classes, key=lambda cls: cls.order))
 
 
 # Bodies of colour operations

@@ -14,6 +14,7 @@ from augfeed.operation.effects import Effect as Effect
 from augfeed.operation.effects import Setting as Setting
 from augfeed.operation.kinds import Box as Box
 from augfeed.operation.kinds import Constants as Constants
+from augfeed.operation.kinds import Frame as Frame
 from augfeed.operation.kinds import Geometry as Geometry
 from augfeed.operation.kinds import Label as Label
 from augfeed.operation.kinds import Linear as Linear

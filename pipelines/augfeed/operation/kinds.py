@@ -42,20 +42,26 @@ class Stage(Declaration):
     orders = range(200, 250)
 
 
-class Statistics(Declaration):
-    """Depends on statistics of the frame: what the window shows, before geometry."""
+class Frame(Declaration):
+    """Changes the whole frame, which is what the window shows, before geometry reads it.
+
+    `columns` are the numbers of its step, float32; the loops of the one pass do not read them.
+    """
 
     family = "frame"
+    needs = RANDOM
+
+
+class Statistics(Frame):
+    """Depends on statistics of the frame."""
+
     orders = range(250, 275)
-    needs = RANDOM
 
 
-class Neighbourhood(Declaration):
-    """Makes each pixel of the frame from those about it, before geometry."""
+class Neighbourhood(Frame):
+    """Makes each pixel of the frame from those about it."""
 
-    family = "frame"
     orders = range(275, 300)
-    needs = RANDOM
 
 
 class Geometry(Declaration):

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from augfeed.operation import Column, Declaration, Linear, Mixing, Pointwise
+from augfeed.operation import Column, Declaration, Frame, Linear, Mixing, Pointwise
 from augfeed.operation.kinds import Box, Noise
 from augfeed.ops._bodies import NUMBA, NUMBA_DOUBLE, TRITON, Written
 
@@ -44,7 +44,7 @@ def _record(columns: Sequence[Column]) -> str:
 def record(classes: Iterable[Class]) -> str:
     """Return the text of `kernels/_record.py`."""
     classes = tuple(classes)
-    every = [column for cls in classes if not issubclass(cls, Mixing)
+    every = [column for cls in classes if not issubclass(cls, Mixing | Frame)
              for column in cls.read_columns()]  # fmt: skip
     linear = [column for cls in classes if issubclass(cls, Linear)
               for column in cls.read_columns()]  # fmt: skip

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from augfeed.constants import CUTMIX, MIXUP, NONE
-from augfeed.operation import Column, Declaration, Geometry, Mixing
+from augfeed.operation import Column, Frame, Geometry, Mixing
 from augfeed.philox import check_key
 from augfeed.plan._columns import Columns
 from augfeed.plan.draws import DRAWN, Draws
@@ -53,10 +53,10 @@ class Plan:
     def read(self, *kinds: type[Any]) -> Iterator[tuple[str, NDArray[Any]]]:
         """Yield name and values `[M, ...]` of what engines read of the operations of some kinds.
 
-        Without kinds, of all but mixing.
+        Without kinds, of those that the one pass carries out, but for mixing.
         """
         for item in self.policy.operations:
-            if not isinstance(item, Mixing) and isinstance(item, kinds or Declaration):
+            if isinstance(item, kinds) if kinds else not isinstance(item, Mixing | Frame):
                 for column in item.read_columns():
                     made = column.of and column.of(self.columns)
                     yield column.name, getattr(self.columns, column.name) if made is None else made
