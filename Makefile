@@ -11,7 +11,7 @@ BENCH := .venv-bench/bin/python -m
 INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all check lint type docs matrix bench gpu clean
+.PHONY: help demo test test-all check lint type docs generate matrix bench gpu clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -41,6 +41,9 @@ type: .venv/.ready ## mypy, strict
 
 docs: .venv/.ready ## build the documentation site in site/; ARGS=serve shows it while you write
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs -q $(or $(ARGS),build)
+
+generate: .venv/.ready ## write what follows from the declarations of operations
+	$(BIN)/python -m augfeed.ops.generate
 
 matrix: ## run the core tests on each Python promised, and on the lowest versions; ARGS="--only lowest"
 	@"$(PYTHON)" tests/matrix.py $(ARGS)

@@ -1,11 +1,13 @@
-"""Writes docs/reference/operations.md from the operations themselves: `python docs/generate.py`."""
+"""The page of operations, from the operations themselves.
+
+`python -m augfeed.ops.generate` writes it to docs/reference/operations.md.
+"""
 
 import inspect
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
-
-from augfeed.policy import STAGES
 
 PAGE = Path(__file__).parent / "reference" / "operations.md"
 HEAD = """# Operations
@@ -16,32 +18,19 @@ whatever the element type. In text an operation is written by the name in bracke
 this page, whatever order a policy lists them in; geometry and Kornia stages keep the order in which
 they are listed.
 
-This page is written by `python docs/generate.py`.
+This page is written by `python -m augfeed.ops.generate`.
 """
 PAPER = re.compile(r"(?<![\d/.])(\d{4}\.\d{4,5})(?!\d)")
-FAMILIES = {
-    "resize": "Window",
-    "kornia": "Kornia stages",
-    "equalize": "Whole frames",
-    "horizontal_flip": "Geometry",
-    "color_jitter": "Color",
-    "mixup": "Mixing",
-    "cutout": "Occlusion",
-    "normalize": "Normalization",
-    "gaussian_noise": "Noise",
-    "label_smoothing": "Labels",
-}
 
 
-def page() -> str:
-    """Return the text of the page."""
-    parts = [HEAD]
-    for stage in STAGES:
-        for cls in stage:
-            name = cls.__dataclass_fields__["op"].default
-            if name in FAMILIES:
-                parts.append(f"## {FAMILIES[name]}\n")
-            parts.append(_section(name, cls))
+def page(classes: Iterable[type[Any]]) -> str:
+    """Return the text of the page, of operations in the order of execution."""
+    parts, heading = [HEAD], ""
+    for cls in classes:
+        if cls.heading != heading:
+            heading = cls.heading
+            parts.append(f"## {heading}\n")
+        parts.append(_section(cls.json_name(), cls))
     return "\n".join(parts)
 
 
@@ -70,7 +59,3 @@ def _what(hint: Any) -> str:
                 return str(found)
         return _what(inner)
     return ""
-
-
-if __name__ == "__main__":
-    PAGE.write_text(page())

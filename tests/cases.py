@@ -11,9 +11,12 @@ from numpy.typing import NDArray
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from augfeed.engines import Engine, Output, engine_for, why_not_cuda
+from augfeed.notation import parse_policy
+from augfeed.operation import Neighbourhood, Pointwise
 from augfeed.philox import normal_quantiles
 from augfeed.plan import Plan, Rows, draw_plan
 from augfeed.plan.fixed import Fixed
+from augfeed.policy import OPERATIONS as KNOWN
 from augfeed.policy import (
     Border,
     ColorJitter,
@@ -52,81 +55,27 @@ STATISTICS = Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 JITTER = ColorJitter(0.4, 0.4, 0.4, 0.1)
 GEOMETRY = (HorizontalFlip(), Rotate(30), Translate(0.2, 0.1), Scale((0.7, 1.4)), Shear(15, 5))
 
-# `Normalize` of three channels is cut to the first for images of one.
+# `Normalize` of three channels is cut to the first for images of one. What each operation's file
+# lists alone comes first.
 CASES: dict[str, tuple[Any, ...]] = {
     "nothing": (),
-    "normalize": (STATISTICS,),
-    "normalize by one number": (Normalize(0.5, 0.25),),
-    "horizontal flip": (HorizontalFlip(1.0),),
-    "vertical flip": (VerticalFlip(1.0),),
+    **{
+        name: parse_policy(line).operations
+        for cls in KNOWN.values()
+        for name, line in cls.cases.items()
+    },
     "flips, some": (HorizontalFlip(), VerticalFlip()),
-    "rotate": (Rotate(45),),
-    "rotate any": (Rotate((-180, 180), p=0.7), Border("constant", 1.0)),
-    "translate": (Translate(0.3, 0.3),),
-    "translate along x": (Translate(1.0, 0.0, p=0.5), Border("edge")),
-    "scale": (Scale((0.5, 2.0)),),
-    "scale far out, constant": (Scale((0.05, 0.1)), Border("constant", 0.4)),
-    "scale far out, reflect": (Scale((0.05, 0.1)), Border("reflect")),
-    "scale far in": (Scale((10.0, 20.0)),),
-    "shear": (Shear(30, 20),),
-    "perspective": (Perspective(0.5, p=1.0),),
-    "perspective, edge": (Perspective(0.5), Border("edge")),
-    "perspective, reflect": (Perspective(0.5), Border("reflect")),
-    "perspective to the horizon": (Perspective(0.9, p=1.0), Border("constant", 0.2)),
     "geometry": GEOMETRY,
     "geometry, some": (HorizontalFlip(), VerticalFlip(), Rotate(20, p=0.3), Shear(10, 10, p=0.3)),
     "geometry, fill": (*GEOMETRY, Border("constant", 0.6)),
     "geometry, edge": (*GEOMETRY, Border("edge")),
     "geometry, reflect": (*GEOMETRY, Border("reflect")),
     "geometry in another order": (Shear(20), Perspective(0.4), HorizontalFlip(), Rotate(90)),
-    "brightness": (ColorJitter(brightness=0.6),),
-    "contrast about mean": (ColorJitter(contrast=0.8),),
-    "contrast about half": (ColorJitter(contrast=0.8, about="half"),),
-    "brightness and contrast": (ColorJitter(0.5, 0.5),),
-    "saturation": (ColorJitter(saturation=0.9),),
-    "hue": (ColorJitter(hue=0.5),),
-    "jitter": (JITTER,),
-    "jitter, some": (ColorJitter(0.4, 0.4, 0.4, 0.3, p=0.5), STATISTICS),
-    "jitter that clips": (ColorJitter((2.0, 3.0), (2.0, 3.0), (2.0, 3.0), 0.5),),
-    "grayscale": (Grayscale(1.0),),
-    "grayscale, some": (Grayscale(0.5), JITTER),
-    "invert": (Invert(1.0),),
-    "invert, some": (Invert(0.5), JITTER),
-    "posterize": (Posterize(3, p=1.0),),
-    "posterize to one bit": (Posterize(1), JITTER),
-    "solarize": (Solarize(0.4, p=1.0),),
     "posterize and solarize": (JITTER, Posterize(4), Solarize(0.3), STATISTICS),
     "jitter of turned images": (Rotate(20), JITTER),
-    "mixup": (Mixup(0.4),),
-    "mixup, some": (Mixup(1.0, p=0.5), STATISTICS),
-    "mixup per batch": (Mixup(0.4, per="batch"),),
-    "cutmix": (CutMix(1.0),),
-    "cutmix, some": (CutMix(0.5, p=0.6), STATISTICS),
-    "cutmix per batch": (CutMix(per="batch"),),
-    "cutmix, drawn lambda": (CutMix(correct_lambda=False),),
-    "one of": (OneOf((Mixup(0.4), CutMix(1.0))),),
-    "one of, some": (OneOf((Mixup(0.4, p=0.8), CutMix(1.0)), (1.0, 3.0), p=0.8), STATISTICS),
     "mixed after all else": (HorizontalFlip(), Rotate(20), JITTER, CutMix(), STATISTICS),
-    "cutout": (Cutout((4, 5), fill=-0.3),),
-    "cutout, some": (Cutout(8, p=0.5), STATISTICS),
-    "cutout inside": (Cutout(1, fill=1.0, inside=True),),
-    "erasing": (RandomErasing(p=1.0, fill=0.7),),
-    "erasing, mean": (RandomErasing(fill="mean"), STATISTICS),
-    "erasing, noise": (RandomErasing(p=1.0, fill="noise"),),
-    "erasing, normal noise": (RandomErasing(p=0.8, fill="noise"), STATISTICS),
     "cutout and erasing": (CutMix(), Cutout(5), RandomErasing(p=1.0, fill="noise"), STATISTICS),
-    "gaussian noise": (GaussianNoise(0.1),),
-    "gaussian noise, normalized": (GaussianNoise((0.0, 0.5), p=0.7), STATISTICS),
-    "gaussian noise, pixel": (GaussianNoise(0.1, space="pixel"), STATISTICS),
-    "salt and pepper": (SaltAndPepper(0.3),),
-    "salt and pepper, some": (SaltAndPepper((0.0, 0.4), salt=0.2, p=0.6), STATISTICS),
-    "salt everywhere": (SaltAndPepper(1.0, salt=1.0), STATISTICS),
     "all noise": (GaussianNoise(0.2), SaltAndPepper(0.2), Cutout(6), STATISTICS),
-    "equalize": (Equalize(1.0),),
-    "equalize, some": (Equalize(0.5), STATISTICS),
-    "blur": (GaussianBlur(5),),
-    "blur, some": (GaussianBlur((7, 3), (0.3, 3.0), p=0.5), STATISTICS),
-    "blur of one pixel": (GaussianBlur(1),),
     "equalize and blur": (Equalize(0.6), GaussianBlur(3, 0.8, p=0.6)),
     "frames, moved and mixed": (
         Equalize(0.5), GaussianBlur((3, 5), p=0.5), *GEOMETRY, Border("reflect"), Mixup(0.4),
@@ -347,12 +296,9 @@ def allowed(plan: Plan, channels: int) -> float:
 
 def threshold_step(plan: Plan) -> float:
     """Return what a value that crosses a threshold of the policy jumps by, in pixel space."""
-    if plan.policy.find(Solarize):
-        return 1.0
-    if plan.policy.find(GaussianBlur) and not plan.policy.find(Posterize):
-        return LEVEL.value
-    posterize = plan.policy.find(Posterize)
-    return 2.0 ** (8 - posterize.bits) / 255 if posterize else 0.0
+    steps = [item.jump for item in plan.policy.operations if isinstance(item, Pointwise)]
+    blurred = any(isinstance(item, Neighbourhood) for item in plan.policy.operations)
+    return max(steps, default=0.0) or (LEVEL.value if blurred else 0.0)
 
 
 def assert_agree(one: torch.Tensor, other: torch.Tensor, plan: Plan) -> None:

@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from augfeed.loader import DataLoader as DataLoader
     from augfeed.notation import format_policy as format_policy
     from augfeed.notation import parse_policy as parse_policy
+    from augfeed.ops.kornia import Kornia as Kornia
     from augfeed.pipeline import Order as Order
     from augfeed.pipeline import Pipeline as Pipeline
     from augfeed.policy import Policy as Policy
-    from augfeed.policy.stages import Kornia as Kornia
     from augfeed.presets import resolve_policy as resolve_policy
     from augfeed.read.sources import open_source as open_source
     from augfeed.targets import Targets as Targets
@@ -28,7 +28,7 @@ _HOMES = {
     "Batch": "augfeed.batch",
     "DataLoader": "augfeed.loader",
     "Invariances": "augfeed.invariances",
-    "Kornia": "augfeed.policy.stages",
+    "Kornia": "augfeed.ops.kornia",
     "Order": "augfeed.pipeline",
     "Output": "augfeed.engines",
     "Pipeline": "augfeed.pipeline",

@@ -5,17 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from augfeed.errors import PolicyError
+from augfeed.operation.describe import parameters, shown, suggest
 from augfeed.policy import OPERATIONS, Kornia, OneOf, Policy
-from augfeed.policy.describe import parameters, shown, suggest
 
-ALIASES = {
-    "hflip": "horizontal_flip",
-    "vflip": "vertical_flip",
-    "jitter": "color_jitter",
-    "gray": "grayscale",
-    "erase": "random_erasing",
-    "noise": "gaussian_noise",
-}
+ALIASES = {cls.short: name for name, cls in OPERATIONS.items() if cls.short}
 LONGEST = 10_000
 WIDTH = 96
 BIG = 2**63

@@ -19,38 +19,22 @@ from augfeed.integers import whole_number
 
 
 class Stream(IntEnum):
-    """What a draw is for; one number each, never reused, so that operations do not disturb
-    each other's draws."""
+    """What a draw is for that is not one operation's own; those have numbers in `augfeed.ops`.
+
+    A number is never used again, so that operations do not disturb each other's draws.
+    """
 
     ORDER = 1
     PARTNER = 2
     MIX = 3
     MIX_LAMBDA = 4
     CROP = 5
-    HORIZONTAL_FLIP = 6
-    VERTICAL_FLIP = 7
-    ROTATE = 8
-    TRANSLATE = 9
-    SCALE = 10
-    SHEAR = 11
-    PERSPECTIVE = 12
-    COLOR_JITTER = 13
-    GRAYSCALE = 14
-    INVERT = 15
-    POSTERIZE = 16
-    SOLARIZE = 17
-    CUTOUT = 18
-    RANDOM_ERASING = 19
     ERASE_PIXELS = 20
-    GAUSSIAN_NOISE = 21
     NOISE_PIXELS = 22
-    SALT_AND_PEPPER = 23
     SALT_PIXELS = 24
     REPLACE = 25
     KORNIA = 26
     SPLIT = 27
-    EQUALIZE = 28
-    GAUSSIAN_BLUR = 29
 
 
 def check_key(seed: int, epoch: int) -> None:

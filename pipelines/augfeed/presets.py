@@ -8,6 +8,8 @@ from typing import Any
 from augfeed.errors import PolicyError
 from augfeed.invariances import invariances_of
 from augfeed.notation import ALIASES, Call, parse_calls, parse_policy
+from augfeed.operation.describe import shown, suggest
+from augfeed.operation.types import pair
 from augfeed.policy import (
     OPERATIONS,
     CenterCrop,
@@ -35,8 +37,6 @@ from augfeed.policy import (
     Translate,
     VerticalFlip,
 )
-from augfeed.policy.base import pair
-from augfeed.policy.describe import shown, suggest
 
 Sides = int | tuple[int, int]
 Channels = float | tuple[float, ...]

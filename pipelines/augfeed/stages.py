@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from augfeed.errors import PolicyError
+from augfeed.ops.kornia import build
 from augfeed.philox import Stream, words
 from augfeed.plan import Plan
 from augfeed.policy import Kornia
-from augfeed.policy.stages import build
 
 MOST_MODULES = 64  # that a thread keeps
 SHOWN = 8  # numbers of a drawn parameter that an explanation shows

@@ -1,7 +1,7 @@
 """What operations tell of themselves, and what is left of an image under each."""
 
 from dataclasses import fields, replace
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pytest
@@ -11,12 +11,13 @@ from augfeed import DataLoader
 from augfeed.errors import InvarianceError
 from augfeed.invariances import KNOWN, RULES, Invariances
 from augfeed.notation import parse_policy
+from augfeed.operation import Column, Drawn, Pointwise, Seen, Told, kind, operation
+from augfeed.operation.effects import Setting
+from augfeed.operation.foreign import _BLURS, _BY_PARAMETER, _FIXED, _FREE, _IN_PLACE, _LEFT
+from augfeed.operation.reference import Given
 from augfeed.pipeline import Pipeline
-from augfeed.policy import OPERATIONS, Policy
-from augfeed.policy.base import TOLD, kind, operation
+from augfeed.policy import OPERATIONS, Policy, Solarize
 from augfeed.policy.check import check_policy, findings
-from augfeed.policy.effects import Setting
-from augfeed.policy.foreign import _BLURS, _BY_PARAMETER, _FIXED, _FREE, _IN_PLACE, _LEFT
 from augfeed.read.sources import ArraySource
 
 # One of each operation, at a strength that is usual.
@@ -38,19 +39,52 @@ PICTURES = np.random.default_rng(0).integers(0, 256, (8, 16, 16, 3), np.uint8)
 # An operation says what it does
 
 
-@pytest.mark.parametrize("told", TOLD)
-def test_a_class_that_does_not_tell_its_effects_is_no_operation(told: str) -> None:
-    class Blur:
+DECLARED = ("op", "moves", "effects", "explain", "order", "cases", "draw", "stream", "uniforms",
+            "columns", "reads", "pixel", "reference")  # fmt: skip
+
+
+@pytest.mark.parametrize("name", DECLARED)
+def test_a_class_that_leaves_out_what_its_kind_declares_is_no_operation(name: str) -> None:
+    class Blur(Pointwise):
         op: Literal["blur"] = kind("blur")
         moves = False
+        order = 590
+        stream = 999
+        uniforms = 1
+        columns = (Column("blurred", np.float32),)
+        reads = columns
+        cases: ClassVar[dict[str, str]] = {}
 
         def effects(self, setting: Setting) -> Any:
             yield from ()
 
+        def explain(self, seen: Seen) -> Told:
+            return Told("blurred")
+
+        def draw(self, u: Any, applied: Any, size: Any) -> Drawn:
+            return Drawn({}, {"blurred": applied})
+
+        @staticmethod
+        def pixel(value: Any, *reads: Any) -> Any:
+            return value
+
+        def reference(self, values: torch.Tensor, given: Given) -> torch.Tensor:
+            return values
+
     assert operation(Blur)
-    delattr(Blur, told)
-    with pytest.raises(TypeError, match=f"operation Blur does not tell {told}"):
+    delattr(Blur, name)
+    with pytest.raises(TypeError, match=f"operation Blur does not declare {name}: say"):
         operation(Blur)
+
+
+def test_an_operation_stands_where_its_kind_does() -> None:
+    class Late(Solarize):
+        order = 600
+
+    with pytest.raises(TypeError, match=r"order=600, and its kind goes from 500 to 599"):
+        operation(Late)
+    with pytest.raises(TypeError, match="int is not of a kind"):
+        operation(int)  # type: ignore[type-var]
 
 
 @pytest.mark.parametrize("name", OPERATIONS)

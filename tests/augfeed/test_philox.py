@@ -75,8 +75,8 @@ def test_uniforms_are_multiples_of_two_to_the_minus_24_below_one() -> None:
 @pytest.mark.parametrize("samples", [0, 1, 511, 512, 1300])
 def test_a_draw_is_the_uniforms_of_words(samples: int) -> None:
     ids = np.arange(samples) * (2**39 + 7)
-    requests = [(Stream.CROP, 3, 1), (Stream.ROTATE, 0, 9), (Stream.CROP, 0, 4)]
-    blocks = [(Stream.CROP, 3), *((Stream.ROTATE, k) for k in range(3)), (Stream.CROP, 0)]
+    requests = [(Stream.CROP, 3, 1), (Stream.MIX, 0, 9), (Stream.CROP, 0, 4)]
+    blocks = [(Stream.CROP, 3), *((Stream.MIX, k) for k in range(3)), (Stream.CROP, 0)]
     whole = philox.uniforms(philox.words(2**63 + 5, 7, ids, blocks)).reshape(20, samples)
     wanted = [0, *range(4, 13), *range(16, 20)]
     np.testing.assert_array_equal(philox.draw(2**63 + 5, 7, ids, requests), whole[wanted])

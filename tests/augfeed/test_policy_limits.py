@@ -11,7 +11,8 @@ from pydantic import ValidationError
 
 from augfeed import parse_policy
 from augfeed.errors import InputError, PolicyError
-from augfeed.policy import MOST_OPERATIONS, HorizontalFlip, Policy, stages
+from augfeed.ops import kornia
+from augfeed.policy import MOST_OPERATIONS, HorizontalFlip, Policy
 from augfeed.presets import resolve_policy
 from augfeed.wire import Description
 
@@ -37,7 +38,7 @@ def test_no_stage_of_a_policy_that_is_too_long_is_built(
     make: Callable[[], Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     built: list[Any] = []
-    monkeypatch.setattr(stages, "build", built.append)
+    monkeypatch.setattr(kornia, "build", built.append)
     with pytest.raises(REFUSED, match=f"above {MOST_OPERATIONS}: leave some out"):
         make()
     assert built == []
@@ -45,7 +46,7 @@ def test_no_stage_of_a_policy_that_is_too_long_is_built(
 
 def test_a_line_of_too_many_stages_ends_at_the_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     built: list[Any] = []
-    monkeypatch.setattr(stages, "build", built.append)
+    monkeypatch.setattr(kornia, "build", built.append)
     with pytest.raises(PolicyError, match="leave some out"):
         parse_policy(" | ".join(["kornia('RandomGamma')"] * 400))
     assert len(built) <= MOST_OPERATIONS + 1

@@ -20,7 +20,7 @@ CONDITIONS = {
     "erased": r"if _meets\(erased",  # this step meets the box that is erased
     "warped": r"if matrix\[9\]:",  # more than flips moves the pixels of this row
     "bordered": r"if clear:",  # this tile has pixels from near a border
-    "either": r"if (flip|mode == 1):",  # both sides do as much: the longer one is taken always
+    "either": r"if (flip|mode == MIXUP):",  # both sides do as much: the longer one is taken always
     "outside": r"if not _is_whole\(",  # the window reaches outside of the image
     "summed": r"for start in range",  # this part of a frame has pixels
     "wanted": r"tl\.(store|load)\(",  # an access that is masked: taken to be made always

@@ -48,7 +48,7 @@ PLANE = 500  # pixel numbers drawn for a sample
 
 def words(lab: Lab) -> Iterator[Check]:
     """Check the numbers that everything is made of, and that neighbors tell nothing."""
-    drawn = philox.words(lab.seed, 0, lab.ids, [(Stream.CROP, 0), (Stream.ROTATE, 0)])
+    drawn = philox.words(lab.seed, 0, lab.ids, [(Stream.CROP, 0), (Stream.MIX, 0)])
     next_epoch = philox.words(lab.seed, 1, lab.ids, [(Stream.CROP, 0)])
     u, later = philox.uniforms(drawn), philox.uniforms(next_epoch)[0, 0]
     law = "uniform in [0, 1)"

@@ -12,11 +12,11 @@ from augfeed.kernels.augment import augment
 from augfeed.kernels.frames import materialise
 from augfeed.kernels.notice import install as install_notice
 from augfeed.kernels.store import BFLOAT16, FLOAT16, FLOAT32, UINT8, store
-from augfeed.kernels.types import FIXED, ROW
+from augfeed.kernels.types import FIXED, ROW, neutral
 from augfeed.memory import Memory, writable
 from augfeed.philox import normal_quantiles
 from augfeed.plan import Plan
-from augfeed.plan.fixed import Fixed, chroma
+from augfeed.plan.fixed import Fixed
 
 install_notice()
 KINDS = {
@@ -186,31 +186,28 @@ class Job:
         shared = np.zeros(1, FIXED)
         shared[0] = (
             plan.seed, plan.epoch, scale, fixed.pad_mode, fixed.pad_fill * scale,
-            fixed.border_mode, fixed.border_fill * scale, fixed.contrast_about_half,
-            fixed.normalized, fixed.erase_noise, fixed.cutout_fill, fixed.erase_fill, stream,
+            fixed.border_mode, fixed.border_fill * scale, fixed.normalized, fixed.erase_noise,
+            fixed.cutout_fill, fixed.erase_fill, stream,
         )  # fmt: skip
         statistics = np.stack([fixed.mean, fixed.std, 0 * fixed.mean, 0 * fixed.std + 1,
                                fixed.sigma_scale])  # fmt: skip
-        return shared, (statistics, chroma(), normal_quantiles())
+        return shared, (statistics, normal_quantiles())
 
 
 def _rows(plan: Plan) -> NDArray[Any]:
-    colors, mixes, rows = plan.colors, plan.mixes, np.zeros(len(plan.ids), ROW)
-    columns: dict[str, NDArray[Any]] = {
-        "id": plan.ids, "place": np.arange(len(rows)), "partner": mixes.partner,
-        "flip_x": plan.flip_x, "flip_y": plan.flip_y, "warped": plan.warped,
-        "gray": colors.gray, "inverted": colors.inverted, "brightness": colors.brightness,
-        "contrast": colors.contrast, "saturation": colors.saturation, "hue": colors.hue,
-        "bits": colors.bits, "threshold": colors.threshold, "mode": mixes.mode, "lam": mixes.lam,
-        "sigma": plan.sigma, "salt": plan.salt, "pepper": plan.pepper,
-    }  # fmt: skip
-    for name, column in columns.items():
-        rows[name] = column
-    rows["made"] = -1
+    mixes, rows = plan.mixes, neutral(len(plan.ids), ROW)
+    rows["id"], rows["place"], rows["partner"] = plan.ids, np.arange(len(rows)), mixes.partner
+    rows["warped"], rows["mode"], rows["lam"] = plan.warped, mixes.mode, mixes.lam
     if plan.warped.any():
         for k in range(9):
             rows[f"m{k}"] = plan.inverse[:, k // 3, k % 3]
-    for name, boxes in (("patch", mixes.patch), ("cutout", plan.cutout), ("erased", plan.erased)):
+    if mixes.mode.any():
         for k in range(4):
-            rows[f"{name}{k}"] = boxes[:, k]
+            rows[f"patch{k}"] = mixes.patch[:, k]
+    for name, column in plan.read():
+        if column.ndim == 1:
+            rows[name] = column
+        else:
+            for k in range(column.shape[1]):
+                rows[f"{name}{k}"] = column[:, k]
     return rows

@@ -6,7 +6,7 @@ multiply-add, no floating-point sums over pixels), so that the result is the sam
 any batch.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -15,26 +15,26 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from augfeed.constants import CONSTANT, CUTMIX, EDGE, LUMA, MIXUP
 from augfeed.engines import Output, check_images, check_places
 from augfeed.engines.portable_frames import changed_frames
 from augfeed.errors import MissingExtraError
+from augfeed.operation import Linear, Pointwise
+from augfeed.operation.reference import Given, weighted
 from augfeed.philox import Stream, normal_quantiles
-from augfeed.plan import CUTMIX, MIXUP, Plan
+from augfeed.plan import Plan
 from augfeed.plan.fixed import Fixed
-from augfeed.policy.color import LUMA, YIQ
 
 try:
-    from kornia.enhance import adjust_brightness_accumulative, normalize, solarize
+    from kornia.enhance import normalize
     from kornia.geometry import create_meshgrid
     from kornia.geometry.transform import hflip, remap, vflip
 except ImportError as error:
     raise MissingExtraError("Kornia >= 0.8.3 (for engine='portable')", "kornia") from error
 
-CONSTANT, EDGE = 0, 1
 _LOW = 0xFFFFFFFF
 _MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
 _WEYL = (0x9E3779B9, 0xBB67AE85)
-_FROM_YIQ = np.linalg.inv(np.array(YIQ))
 
 
 class PortableEngine:
@@ -67,7 +67,7 @@ class PortableEngine:
         frames = _frames(plan.size, images.to(self.device), places, offsets, fixed)
         frames = changed_frames(plan, frames, whole=images.dtype == torch.uint8)
         means = _grey_means(frames)
-        values = _colored(plan, fixed, _moved(plan, fixed, frames), means)
+        values = _colored(plan, _moved(plan, fixed, frames), means)
         if fixed.normalized:
             mean, std = (_tensor(part, self.device) for part in (fixed.mean, fixed.std))
             values = normalize(values, mean, std)
@@ -127,7 +127,7 @@ def _grey_means(frames: Tensor) -> Tensor:
 def _grey(values: Tensor) -> Tensor:
     if values.shape[1] == 1:
         return values
-    return _weighted(values, LUMA)
+    return weighted(values, LUMA)
 
 
 def _moved(plan: Plan, fixed: Fixed, frames: Tensor) -> Tensor:
@@ -167,58 +167,28 @@ def _within(at: Tensor, length: int, mode: int) -> Tensor:
     return at.nan_to_num().clamp(0.0, length - 1.0)
 
 
-def _colored(plan: Plan, fixed: Fixed, values: Tensor, means: Tensor) -> Tensor:
-    colors = plan.colors
-
-    def brighter(some: Tensor, rows: NDArray[np.int64]) -> Tensor:
-        factor = _tensor(colors.brightness[rows], some.device)
-        return adjust_brightness_accumulative(some, factor, clip_output=False)
-
-    def contrasted(some: Tensor, rows: NDArray[np.int64]) -> Tensor:
-        if fixed.contrast_about_half:
-            about: Tensor | float = 0.5
-        else:
-            brightness = _column(colors.brightness[rows], some.device)
-            about = brightness * means[_tensor(rows, some.device)]
-        return _blend(some, about, colors.contrast[rows])
-
-    def saturated(some: Tensor, rows: NDArray[np.int64]) -> Tensor:
-        return _blend(some, _grey(some), colors.saturation[rows])
-
-    values = _change(values, colors.brightness != 1, brighter)
-    values = _change(values, colors.contrast != 1, contrasted)
-    if fixed.channels == 3:
-        values = _change(values, colors.saturation != 1, saturated)
-        values = _change(values, colors.hue != 0, lambda some, k: _turned(some, colors.hue[k]))
-        values = _change(values, colors.gray, lambda some, _: _grey(some).expand_as(some))
-    values = _change(values, colors.inverted, lambda some, _: 1.0 - some)
-    values = values.clamp(0.0, 1.0)
-    values = _change(values, colors.bits < 8, lambda some, k: _posterized(some, colors.bits[k]))
-    return _change(
-        values,
-        colors.threshold <= 1,
-        lambda some, k: solarize(some, _tensor(colors.threshold[k], some.device)),
-    )
+def _colored(plan: Plan, values: Tensor, means: Tensor) -> Tensor:
+    # As each operation's own definition says.
+    clamped = False
+    for item in plan.policy.operations:
+        if not isinstance(item, Linear | Pointwise):
+            continue
+        if isinstance(item, Pointwise) and not clamped:
+            values, clamped = values.clamp(0.0, 1.0), True
+        columns = {column.name: getattr(plan.columns, column.name) for column in item.columns}
+        changed = [columns[column.name] != column.neutral for column in item.columns]
+        values = _change(values, np.any(changed, axis=0), _by(item, columns, means))
+    return values if clamped else values.clamp(0.0, 1.0)
 
 
-def _turned(values: Tensor, hue: NDArray[np.float32]) -> Tensor:
-    # Cosines on the host: a device's own may differ between the ends of a vector.
-    angle = 2.0 * np.pi * hue.astype(np.float64)
-    cos, sin = (_column(part, values.device) for part in (np.cos(angle), np.sin(angle)))
-    luma, i, q = (_weighted(values, weights) for weights in YIQ)
-    yiq = torch.cat([luma, i * cos - q * sin, i * sin + q * cos], dim=1)
-    return torch.cat([_weighted(yiq, weights) for weights in _FROM_YIQ.tolist()], dim=1)
+def _by(
+    item: Linear | Pointwise, columns: dict[str, NDArray[Any]], means: Tensor
+) -> Callable[[Tensor, NDArray[np.int64]], Tensor]:
+    def change(some: Tensor, rows: NDArray[np.int64]) -> Tensor:
+        own = {name: column[rows] for name, column in columns.items()}
+        return item.reference(some, Given(own, means[_tensor(rows, some.device)]))
 
-
-def _weighted(values: Tensor, weights: Sequence[float]) -> Tensor:
-    first, second, third = values[:, 0:1], values[:, 1:2], values[:, 2:3]
-    return first * weights[0] + second * weights[1] + third * weights[2]
-
-
-def _posterized(values: Tensor, bits: NDArray[np.uint8]) -> Tensor:
-    kept = (0xFF << (8 - bits.astype(np.int64))) & 0xFF
-    levels = (values * 255.0 + 0.5).floor().to(torch.int64)
-    return (levels & _tensor(kept, values.device).view(-1, 1, 1, 1)).to(torch.float32) / 255.0
+    return change
 
 
 def _mixed(plan: Plan, values: Tensor) -> Tensor:

@@ -5,16 +5,11 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from augfeed.constants import CUTMIX, LUMA, MIXUP
 from augfeed.kernels import SOURCES, compiled
-from augfeed.kernels.color import (
-    MATRIX,
-    PLAIN,
-    STEPS,
-    Look,
-    color_matrix,
-    color_strip,
-    finish_matrix,
-)
+from augfeed.kernels._linear import compose, needs_mean
+from augfeed.kernels._pointwise import changes_points
+from augfeed.kernels.color import MATRIX, PLAIN, STEPS, color_strip, finish_matrix
 from augfeed.kernels.frames import frame_of
 from augfeed.kernels.noise import (
     CHUNK,
@@ -26,10 +21,13 @@ from augfeed.kernels.noise import (
 from augfeed.kernels.sample import FAST, Edges, Frame, U, mean_color, sample_strip
 from augfeed.kernels.stream import stream_copy
 from augfeed.kernels.types import Array, Floats, Ints, Words
+from augfeed.philox import Stream
 
-MIXUP, CUTMIX = 1, 2
+RED, GREEN, BLUE = LUMA
 STRIP = 1024  # pixels of a strip: three channels of it, twice, fit the nearest cache
-ERASE_PIXELS, NOISE_PIXELS, SALT_PIXELS = 20, 22, 24  # augfeed.philox.Stream
+ERASE_PIXELS, NOISE_PIXELS, SALT_PIXELS = (
+    int(stream) for stream in (Stream.ERASE_PIXELS, Stream.NOISE_PIXELS, Stream.SALT_PIXELS)
+)
 
 
 @njit(nogil=True)
@@ -47,21 +45,16 @@ def _frame(
 @njit(nogil=True)
 def _color(
     flat: Array, frame: Frame, edges: Edges, row: Any, r: int, fixed: Any, statistics: Floats,
-    chroma: Floats, linear: Floats, spare: Floats, maps: Floats,
+    linear: Floats, spare: Floats, maps: Floats,
 ) -> int:  # fmt: skip
     # Writes the color map of a row and returns how it is to be used.
-    steps = row.bits < 8 or row.threshold <= 1.0
-    about = 0.5
-    if row.contrast != 1.0 and not fixed.about_half:
+    points, mean = changes_points(row), 0.0
+    if needs_mean(row):
         red, green, blue = mean_color(flat, frame, edges, fixed.scale)
-        gray = 0.299 * red + 0.587 * green + 0.114 * blue if frame.channels == 3 else red
-        about = row.brightness * gray
-    look = Look(
-        row.brightness, row.contrast, about, row.saturation, row.hue, row.gray, row.inverted
-    )
-    changed = color_matrix(look, chroma, linear, spare)
-    finish_matrix(linear, fixed.scale, statistics[2:] if steps else statistics, maps, r)
-    return STEPS if steps else MATRIX if changed else PLAIN
+        mean = RED * red + GREEN * green + BLUE * blue if frame.channels == 3 else red
+    changed = compose(row, mean, linear, spare)
+    finish_matrix(linear, fixed.scale, statistics[2:] if points else statistics, maps, r)
+    return STEPS if points else MATRIX if changed else PLAIN
 
 
 @njit(nogil=True, fastmath=FAST)
@@ -143,21 +136,21 @@ def _over(
 @njit(nogil=True)
 def _all_colors(
     images: Array, frames: Array, size: tuple[int, int], which: Ints, rows: Array, fixed: Any,
-    statistics: Floats, chroma: Floats, maps: Floats, uses: Ints,
+    statistics: Floats, maps: Floats, uses: Ints,
 ) -> None:  # fmt: skip
     # The color maps of the rows that come out and of their partners, each once.
     edges = Edges(fixed.pad_mode, fixed.pad_fill, fixed.border_mode, fixed.border_fill)
     flat, made = images.reshape(images.size), frames.reshape(frames.size)
     channels = images.shape[3]
-    linear, spare = np.empty((channels, channels + 1)), np.empty((2, 3, 4))
+    linear, spare = np.empty((channels, channels + 1)), np.empty((3, 4))
     for k in range(which.shape[1]):
         r = which[0, k]
         for _ in range(2):
             if uses[r] < 0:
                 frame = _frame(images.shape, frames.shape, rows[r], size)
                 source = flat if rows[r].made < 0 else made
-                uses[r] = _color(source, frame, edges, rows[r], r, fixed, statistics, chroma,
-                                 linear, spare, maps)  # fmt: skip
+                uses[r] = _color(source, frame, edges, rows[r], r, fixed, statistics, linear,
+                                 spare, maps)  # fmt: skip
             r = rows[r].partner if rows[r].mode else r
 
 
@@ -166,15 +159,14 @@ def _compile(sources: int) -> Any:
     @compiled()
     def augment(
         images: Array, frames: Array, which: Ints, rows: Array, shared: Array, statistics: Floats,
-        chroma: Floats, quantiles: Floats, out: Floats,
+        quantiles: Floats, out: Floats,
     ) -> int:  # fmt: skip
         """Write rows of a plan to `out`, float32 `[count, C, H, W]`, C-contiguous.
 
         `images` `[N, h, w, C]` is uint8 or float32, and so are `frames` `[K, H, W, C]`, which rows
         read that `materialize` made one for; `rows` of `ROW`; `shared` one `FIXED`;
-        `statistics` float32 `[5, C]` mean, std, zeros, ones, factor of sigma; `chroma` float64
-        `[2, 3, 3]`, RGB to YIQ and back; `quantiles` float32 `[65536]`. `which` int64 `[2, n]`
-        holds rows and, for each, its place in `out`.
+        `statistics` float32 `[5, C]` mean, std, zeros, ones, factor of sigma; `quantiles` float32
+        `[65536]`. `which` int64 `[2, n]` holds rows and, for each, its place in `out`.
         """
         fixed, flat, target = shared[0], images.reshape(images.size), out.reshape(out.size)
         made = frames.reshape(frames.size)
@@ -190,7 +182,7 @@ def _compile(sources: int) -> Any:
         words = np.empty((4, CHUNK), np.uint32)
         maps = np.empty((rows.size, channels, channels + 1), np.float32)
         uses = np.full(rows.size, -1, np.int64)
-        _all_colors(images, frames, size, which, rows, fixed, statistics, chroma, maps, uses)
+        _all_colors(images, frames, size, which, rows, fixed, statistics, maps, uses)
         for k in range(which.shape[1]):
             b = which[0, k]
             row, to = rows[b], which[1, k] * whole_picture

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from augfeed.constants import CUTMIX
 from augfeed.kernels import SOURCES, compiled_by_size
 from augfeed.kernels.philox import beta_law, draw_beta, key_of
 from augfeed.kernels.types import Array, Floats, Ints
@@ -157,7 +158,7 @@ def _compile(sources: int) -> Any:
                 continue
             share = once[k] if shared else draw_beta(laws[k], np.uint64(names[r]), beta_key)
             mode[r] = int(choices[k, 0])
-            if mode[r] == 2:
+            if mode[r] == CUTMIX:
                 area = 1
                 for axis in range(2):
                     # A hair is added so that sqrt cannot round a whole side down.

@@ -12,6 +12,7 @@ import numpy as np
 from numba import njit, types
 from numba.extending import overload
 
+from augfeed.constants import CONSTANT, EDGE
 from augfeed.kernels import SOURCES, compiled
 from augfeed.kernels.transpose import transpose
 from augfeed.kernels.types import Array, Ints
@@ -19,7 +20,6 @@ from augfeed.kernels.types import Array, Ints
 BITS = 22  # of a weight; Pillow's number
 HALF = 1 << (BITS - 1)
 STRIP = 32  # rows turned at a time: their loops are long enough, and they fit the L1 cache
-CONSTANT, EDGE, REFLECT = 0, 1, 2
 OUTSIDE = -(1 << 62)
 
 Whole = Ints | tuple[int, ...]

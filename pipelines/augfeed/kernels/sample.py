@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit
 
+from augfeed.constants import CONSTANT, EDGE
 from augfeed.kernels.types import Array, Floats, Ints
 
 FAST = {"contract"}  # fused multiply-add only: nothing is reordered
@@ -42,9 +43,9 @@ def fold(i: int, n: int, mode: int) -> int:
     """Return the index that stands for index `i` outside of `n`, or -1 for the constant fill."""
     if 0 <= i < n:
         return i
-    if mode == 0:
+    if mode == CONSTANT:
         return -1
-    if mode == 1:
+    if mode == EDGE:
         return 0 if i < 0 else n - 1
     if n == 1:
         return 0
@@ -128,7 +129,7 @@ def _warp_line(
                     np.float32(flat[q]), np.float32(flat[q + step]), a, b,
                 )  # fmt: skip
                 p, q, to = p + U(1), q + U(1), to + stride
-        elif edges.border_mode == 0 and (x < -1 or y < -1 or x >= width or y >= height):
+        elif edges.border_mode == CONSTANT and (x < -1 or y < -1 or x >= width or y >= height):
             for _ in range(channels):
                 planes[to] = edges.border_fill
                 to += stride
@@ -190,7 +191,7 @@ def _fold_ends(
     for k in range(count - (high - low)):
         i = k if k < low else k + high - low
         to = at + U(count - 1 - i if mirrored else i)
-        x = -1 if edges.pad_mode == 0 else fold(start + i, frame.width, edges.pad_mode)
+        x = -1 if edges.pad_mode == CONSTANT else fold(start + i, frame.width, edges.pad_mode)
         for c in range(frame.channels):
             planes[to] = edges.pad_fill if x < 0 else _value(flat, frame, y, x, c)
             to += stride
@@ -256,7 +257,7 @@ def mean_color(flat: Array, frame: Frame, edges: Edges, scale: float) -> tuple[A
     x0, x1 = max(frame.left, 0), min(frame.left + width, frame.width)
     covered = max(y1 - y0, 0) * max(x1 - x0, 0)
     total = np.zeros(3)
-    if covered == height * width or edges.pad_mode == 0:
+    if covered == height * width or edges.pad_mode == CONSTANT:
         # Line on line, so that the loop is over memory side by side; channels come apart after.
         columns = max(x1 - x0, 0) * channels
         whole, part = np.zeros(columns, np.uint32), np.zeros(columns, np.float64)

@@ -5,6 +5,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from augfeed.kernels._record import COLUMNS, LINEAR, NEUTRAL
+
 Array = NDArray[Any]
 Bytes = NDArray[np.uint8]
 Floats = NDArray[Any]
@@ -19,22 +21,30 @@ ROW = np.dtype(
         ("place", np.int64),
         ("made", np.int64),  # which of the frames that were made before is read, -1 for none
         *((name, np.int64) for name in ("top", "left", "partner")),
-        *((name, np.bool_) for name in ("flip_x", "flip_y", "warped", "gray", "inverted")),
+        ("warped", np.bool_),
         *((f"m{k}", np.float32) for k in range(9)),  # inverse map, row by row
-        *((name, np.float32) for name in ("brightness", "contrast", "saturation", "hue")),
-        ("bits", np.int64),
-        ("threshold", np.float32),
         ("mode", np.int64),
         ("lam", np.float32),
         *((f"patch{k}", np.int64) for k in range(4)),  # top, left, bottom, right
-        *((f"cutout{k}", np.int64) for k in range(4)),
-        *((f"erased{k}", np.int64) for k in range(4)),
-        ("sigma", np.float32),
-        ("salt", np.uint32),
-        ("pepper", np.uint32),
+        *COLUMNS,
     ],
     align=True,
 )
+COLORS = np.dtype(LINEAR, align=True)  # what linear colors are made of
+
+
+BASE = {"made": -1}  # neutral values of the others
+
+
+def neutral(count: int, dtype: Any) -> Array:
+    """Return rows of `ROW` or `COLORS` on which no operation is applied."""
+    one = np.zeros(1, dtype)
+    for name, value in (NEUTRAL | BASE).items():
+        if name in one.dtype.names:
+            one[name] = value
+    return one.repeat(count)
+
+
 # What is the same for all rows; fills of padding and border are in the images' units.
 FIXED = np.dtype(
     [
@@ -45,7 +55,6 @@ FIXED = np.dtype(
         ("pad_fill", np.float32),
         ("border_mode", np.int64),
         ("border_fill", np.float32),
-        ("about_half", np.bool_),
         ("normalized", np.bool_),
         ("erase_noise", np.bool_),
         ("cutout_fill", np.float32),

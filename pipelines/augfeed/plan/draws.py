@@ -5,58 +5,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from augfeed.philox import Stream, draw
+from augfeed.operation import TRIES, Uniforms, Window, between
+from augfeed.operation.draws import index
+from augfeed.ops._registry import ALL
+from augfeed.philox import draw
 from augfeed.plan.rows import Ids
-from augfeed.policy import (
-    ColorJitter,
-    CutMix,
-    Cutout,
-    Equalize,
-    GaussianBlur,
-    GaussianNoise,
-    Grayscale,
-    HorizontalFlip,
-    Invert,
-    Mixup,
-    OneOf,
-    Perspective,
-    Policy,
-    Posterize,
-    RandomErasing,
-    Rotate,
-    SaltAndPepper,
-    Scale,
-    Shear,
-    Solarize,
-    Translate,
-    VerticalFlip,
-)
+from augfeed.policy import Policy
 
-Uniforms = NDArray[np.float64]
-TRIES = 10
 # An operation's stream and how many uniforms it draws; windows are drawn when sizes are known.
-DRAWN: dict[type[Any], tuple[Stream, int]] = {
-    Equalize: (Stream.EQUALIZE, 1),
-    GaussianBlur: (Stream.GAUSSIAN_BLUR, 2),
-    HorizontalFlip: (Stream.HORIZONTAL_FLIP, 1),
-    VerticalFlip: (Stream.VERTICAL_FLIP, 1),
-    Rotate: (Stream.ROTATE, 2),
-    Translate: (Stream.TRANSLATE, 3),
-    Scale: (Stream.SCALE, 2),
-    Shear: (Stream.SHEAR, 3),
-    Perspective: (Stream.PERSPECTIVE, 9),
-    ColorJitter: (Stream.COLOR_JITTER, 5),
-    Grayscale: (Stream.GRAYSCALE, 1),
-    Invert: (Stream.INVERT, 1),
-    Posterize: (Stream.POSTERIZE, 1),
-    Solarize: (Stream.SOLARIZE, 1),
-    Mixup: (Stream.MIX, 6),
-    CutMix: (Stream.MIX, 6),
-    OneOf: (Stream.MIX, 6),
-    Cutout: (Stream.CUTOUT, 3),
-    RandomErasing: (Stream.RANDOM_ERASING, 4 + 4 * TRIES),
-    GaussianNoise: (Stream.GAUSSIAN_NOISE, 2),
-    SaltAndPepper: (Stream.SALT_AND_PEPPER, 2),
+DRAWN: dict[type[Any], tuple[int, int]] = {
+    cls: (int(cls.stream or 0), cls.uniforms)
+    for cls in ALL
+    if cls.uniforms and not issubclass(cls, Window)
 }
 
 
@@ -87,13 +47,4 @@ class Draws:
         return result
 
 
-def between(u: Uniforms, low: float, high: float) -> Uniforms:
-    """Return uniforms stretched to [low, high)."""
-    return low + u * (high - low)
-
-
-def index(u: Uniforms, count: Any) -> Ids:
-    """Return uniform integers from 0 to `count - 1`; `count` is a number or an array."""
-    chosen = np.floor(u * count).astype(np.int64)
-    result: Ids = np.minimum(chosen, np.asarray(count, np.int64) - 1)
-    return result
+__all__ = ["DRAWN", "TRIES", "Draws", "Uniforms", "between", "index"]

@@ -1,16 +1,16 @@
 """What a policy fixes for all samples alike: fills, border rules, statistics."""
 
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from augfeed.constants import EDGES
 from augfeed.errors import InputError
 from augfeed.policy import (
     Border,
-    ColorJitter,
     Cutout,
     GaussianNoise,
     Normalize,
@@ -18,9 +18,6 @@ from augfeed.policy import (
     RandomCrop,
     RandomErasing,
 )
-from augfeed.policy.color import YIQ
-
-EDGES = {"constant": 0, "edge": 1, "reflect": 2}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +34,6 @@ class Fixed:
     pad_fill: float
     border_mode: int
     border_fill: float
-    contrast_about_half: bool
     mean: NDArray[np.float32]
     std: NDArray[np.float32]
     normalized: bool
@@ -55,7 +51,7 @@ class Fixed:
 @lru_cache(maxsize=64)  # asked for every batch
 def _fixed(policy: Policy, channels: int) -> Fixed:
     crop, border = policy.find(RandomCrop), policy.find(Border)
-    jitter, normalize = policy.find(ColorJitter), policy.find(Normalize)
+    normalize = policy.find(Normalize)
     cutout, erasing = policy.find(Cutout), policy.find(RandomErasing)
     noise = policy.find(GaussianNoise)
     mean = _channels("mean", normalize.mean if normalize else 0.0, channels)
@@ -67,7 +63,6 @@ def _fixed(policy: Policy, channels: int) -> Fixed:
         crop.fill if crop else 0.0,
         EDGES[border.mode] if border else 0,
         border.fill if border else 0.0,
-        jitter is not None and jitter.about == "half",
         mean,
         std,
         normalize is not None,
@@ -88,9 +83,3 @@ def _channels(name: str, value: tuple[float, ...] | float, channels: int) -> NDA
             f"{channels}: give one number, or {channels}"
         )
     return np.array(values, np.float32)
-
-
-@cache
-def chroma() -> NDArray[np.float64]:
-    """Return float64 `[2, 3, 3]`: RGB to YIQ, and back."""
-    return np.stack([np.array(YIQ), np.linalg.inv(np.array(YIQ))])

@@ -5,12 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from augfeed.constants import CUTMIX, MIXUP, NONE
 from augfeed.philox import Stream, draw
 from augfeed.plan.draws import Draws
 from augfeed.plan.rows import Rows
 from augfeed.policy import CutMix, Mixer, Mixup, OneOf
-
-NONE, MIXUP, CUTMIX = 0, 1, 2
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from augfeed.errors import InputError
+from augfeed.operation.types import pair
 from augfeed.philox import Stream, draw
 from augfeed.plan.draws import TRIES, between
 from augfeed.plan.rows import Ids
@@ -19,7 +20,6 @@ from augfeed.policy import (
     Window,
     resized,
 )
-from augfeed.policy.base import pair
 
 Pixels = NDArray[np.int32]
 

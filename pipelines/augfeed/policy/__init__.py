@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterable
 from functools import cached_property
-from itertools import islice
+from itertools import groupby, islice
 from typing import Annotated, Any, Never, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -12,102 +12,41 @@ from pydantic_core import from_json
 
 from augfeed.errors import PolicyError
 from augfeed.invariances import Invariances, invariances_of
-from augfeed.policy.base import pair
-from augfeed.policy.color import ColorJitter, Grayscale, Invert, Posterize, Solarize
-from augfeed.policy.describe import describe, shown
-from augfeed.policy.frames import Equalize, GaussianBlur
-from augfeed.policy.geometry import (
-    Border,
-    CenterCrop,
-    HorizontalFlip,
-    Perspective,
-    RandomCrop,
-    RandomResizedCrop,
-    Resize,
-    Rotate,
-    Scale,
-    Shear,
-    Translate,
-    VerticalFlip,
-)
-from augfeed.policy.mixing import CutMix, Mixup, OneOf
-from augfeed.policy.output import (
-    Cutout,
-    GaussianNoise,
-    LabelSmoothing,
-    Normalize,
-    RandomErasing,
-    SaltAndPepper,
-)
-from augfeed.policy.stages import Kornia
+from augfeed.operation import Declaration, Geometry, Linear, Pointwise, Stage, pair
+from augfeed.operation.describe import describe, shown
+from augfeed.ops import _registry
+from augfeed.ops._registry import *  # noqa: F403  (whatever operations there are)
+from augfeed.ops._registry import ALL, Operation
+from augfeed.ops.center_crop import CenterCrop
+from augfeed.ops.cutmix import CutMix
+from augfeed.ops.kornia import Kornia
+from augfeed.ops.mixup import Mixup
+from augfeed.ops.one_of import OneOf
+from augfeed.ops.random_crop import RandomCrop
+from augfeed.ops.random_resized_crop import RandomResizedCrop
+from augfeed.ops.resize import Resize
 
 Window = RandomResizedCrop | RandomCrop | CenterCrop
-FrameOperation = Equalize | GaussianBlur
-Affine = HorizontalFlip | VerticalFlip | Rotate | Translate | Scale | Shear | Perspective
-Color = ColorJitter | Grayscale | Invert | Posterize | Solarize
 Mixer = Mixup | CutMix | OneOf
-Operation = Annotated[
-    Resize
-    | RandomResizedCrop
-    | RandomCrop
-    | CenterCrop
-    | Kornia
-    | Equalize
-    | GaussianBlur
-    | HorizontalFlip
-    | VerticalFlip
-    | Rotate
-    | Translate
-    | Scale
-    | Shear
-    | Perspective
-    | Border
-    | ColorJitter
-    | Grayscale
-    | Invert
-    | Posterize
-    | Solarize
-    | Mixup
-    | CutMix
-    | OneOf
-    | Cutout
-    | RandomErasing
-    | Normalize
-    | GaussianNoise
-    | SaltAndPepper
-    | LabelSmoothing,
-    Field(discriminator="op"),
-]
+Affine = Geometry
+Color = Linear | Pointwise
 MOST_OPERATIONS = 64  # of a policy
 LONGEST_NAME = 200  # characters of the name of a policy
-_WINDOWS = (RandomResizedCrop, RandomCrop, CenterCrop)
-_MIXERS = (Mixup, CutMix, OneOf)
-# The order of execution; stages of Kornia, and geometric operations, keep the order given.
-STAGES: tuple[tuple[type[Any], ...], ...] = (
-    (Resize,),
-    _WINDOWS,
-    (Kornia,),
-    (Equalize,),
-    (GaussianBlur,),
-    (HorizontalFlip, VerticalFlip, Rotate, Translate, Scale, Shear, Perspective),
-    (Border,),
-    (ColorJitter,),
-    (Grayscale,),
-    (Invert,),
-    (Posterize,),
-    (Solarize,),
-    _MIXERS,
-    (Cutout,),
-    (RandomErasing,),
-    (Normalize,),
-    (GaussianNoise,),
-    (SaltAndPepper,),
-    (LabelSmoothing,),
+OPERATIONS: dict[str, type[Any]] = {cls.json_name(): cls for cls in ALL}
+
+
+def _place(cls: type[Declaration]) -> int:
+    # Where it is carried out; operations of one place keep the order given.
+    if cls.exclusive:
+        return min(other.order for other in ALL if other.exclusive == cls.exclusive)
+    return cls.orders.start if cls.as_given else cls.order
+
+
+_RANK: dict[type[Any], int] = {cls: _place(cls) for cls in ALL}
+# The order of execution.
+STAGES: tuple[tuple[type[Any], ...], ...] = tuple(
+    tuple(stage) for _, stage in groupby(ALL, key=_RANK.__getitem__)
 )
-OPERATIONS: dict[str, type[Any]] = {
-    cls.__dataclass_fields__["op"].default: cls for stage in STAGES for cls in stage
-}
-_RANK = {cls: rank for rank, stage in enumerate(STAGES) for cls in stage}
 
 T = TypeVar("T")
 
@@ -178,28 +117,8 @@ class Policy(BaseModel):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         _once(self.operations)
-        if self.find(RandomResizedCrop) and self.find(Resize):
-            raise ValueError(
-                "'resize' before 'random_resized_crop' would resize twice: remove 'resize'"
-            )
-        warps = (Rotate, Translate, Scale, Shear, Perspective)
-        if self.find(Border) and not any(map(self.find, warps)):
-            raise ValueError(
-                "'border' without rotate, translate, scale, shear or perspective has no effect: "
-                "remove it"
-            )
-        noise, normalize = self.find(GaussianNoise), self.find(Normalize)
-        if noise and noise.space == "pixel" and normalize is None:
-            raise ValueError(
-                "gaussian_noise(space='pixel') needs the std of a normalize: add normalize(...), "
-                "or use space='normalized' (without normalize the two are the same)"
-            )
-        erasing = self.find(RandomErasing)
-        if erasing and erasing.fill == "mean" and normalize is None:
-            raise ValueError(
-                "random_erasing(fill='mean') needs the mean of a normalize: add normalize(...), "
-                "or give a number"
-            )
+        for item in self.operations:
+            item.check_policy(self)
         return self
 
     def find(self, cls: type[T]) -> T | None:
@@ -210,7 +129,7 @@ class Policy(BaseModel):
     @cached_property
     def moving(self) -> tuple[str, ...]:
         """The names of the operations under which a pixel may come from elsewhere."""
-        return tuple(item.op for item in self.operations if item.moves and _takes_place(item))
+        return tuple(item.op for item in self.operations if item.moves and item.chance)
 
     @cached_property
     def per_batch(self) -> bool:
@@ -234,9 +153,8 @@ class Policy(BaseModel):
 
         Raises `PolicyError` if it depends on the source and `source` is None.
         """
-        if window := (
-            self.find(RandomResizedCrop) or self.find(RandomCrop) or self.find(CenterCrop)
-        ):
+        window = next((item for item in self.operations if isinstance(item, Window)), None)
+        if window:
             return pair(window.size)
         resize = self.find(Resize)
         if resize and isinstance(resize.size, tuple):
@@ -293,12 +211,6 @@ class Policy(BaseModel):
         return hashlib.sha256(json.dumps(done, sort_keys=True).encode()).hexdigest()
 
 
-def _takes_place(item: Any) -> bool:
-    # A window cuts or resizes also where it is not drawn.
-    chance = item.arguments.get("p", 1) if isinstance(item, Kornia) else getattr(item, "p", 1)
-    return bool(chance) or isinstance(item, _WINDOWS)
-
-
 def _given(item: Any) -> Any:
     # A module of Kornia's stands for its stage.
     module = hasattr(item, "forward_parameters") and not isinstance(item, type)
@@ -306,11 +218,14 @@ def _given(item: Any) -> Any:
 
 
 def _once(operations: tuple[Any, ...]) -> None:
-    for stage in (*((cls,) for cls in _RANK if cls is not Kornia), _WINDOWS, _MIXERS):
-        found = [operation for operation in operations if isinstance(operation, stage)]
-        names = list(dict.fromkeys(repr(operation.op) for operation in found))
+    groups: dict[Any, list[str]] = {}
+    for item in operations:
+        if not isinstance(item, Stage):
+            groups.setdefault(item.exclusive or type(item), []).append(item.op)
+    for group, found in groups.items():
+        names = list(dict.fromkeys(map(repr, found)))
         if len(names) > 1:
-            cure = "choose between them with one_of" if stage is _MIXERS else "keep one of them"
+            cure = "choose between them with one_of" if group == "mixing" else "keep one of them"
             raise ValueError(f"{' and '.join(names)} cannot stand in one policy: {cure}")
         if len(found) > 1:
             raise ValueError(f"{names[0]} occurs {len(found)} times: keep one of them")
@@ -339,42 +254,14 @@ __all__ = [
     "OPERATIONS",
     "STAGES",
     "Affine",
-    "Border",
-    "CenterCrop",
     "Color",
-    "ColorJitter",
-    "CutMix",
-    "Cutout",
-    "Equalize",
-    "FrameOperation",
-    "GaussianBlur",
-    "GaussianNoise",
-    "Grayscale",
-    "HorizontalFlip",
+    "Declaration",
     "Invariances",
-    "Invert",
-    "Kornia",
-    "LabelSmoothing",
     "Mixer",
-    "Mixup",
-    "Normalize",
-    "OneOf",
     "Operation",
-    "Perspective",
     "Policy",
     "PolicyError",
-    "Posterize",
-    "RandomCrop",
-    "RandomErasing",
-    "RandomResizedCrop",
-    "Resize",
-    "Rotate",
-    "SaltAndPepper",
-    "Scale",
-    "Shear",
-    "Solarize",
-    "Translate",
-    "VerticalFlip",
     "Window",
     "resized",
 ]
+__all__ += _registry.__all__

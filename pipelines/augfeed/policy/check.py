@@ -6,9 +6,9 @@ from typing import Any
 
 from augfeed.errors import InvarianceError, PolicyError
 from augfeed.invariances import RULES, Invariances, invariances_of
+from augfeed.operation.describe import suggest
+from augfeed.operation.effects import Effect, Setting
 from augfeed.policy import Kornia, Policy
-from augfeed.policy.describe import suggest
-from augfeed.policy.effects import Effect, Setting
 
 # A bound is passed by a value that equals it but for rounding: 1 / 1.3 is a zoom of 1.3.
 SLACK = 1e-9

@@ -5,8 +5,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from augfeed.constants import CONSTANT
 from augfeed.kernels.part import resample_part
-from augfeed.kernels.resample import CONSTANT, resample
+from augfeed.kernels.resample import resample
 from augfeed.memory import Memory
 from augfeed.read.cut import Four, Pair, View, needed, scale_for, scaled_box
 from augfeed.read.decode import MAX_PIXELS, Channels, decode, decode_jpeg, look

@@ -1,27 +1,24 @@
 """Every decision about one sample, recomputed: nothing was logged."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from augfeed.batch import Batch
+from augfeed.constants import CUTMIX, NONE
 from augfeed.notation import format_policy
+from augfeed.operation import Mixing
 from augfeed.pipeline import Pipeline
-from augfeed.plan import CUTMIX, MIXUP, NONE, Plan
-from augfeed.policy import CutMix, LabelSmoothing, Mixup, OneOf
+from augfeed.plan import Plan
 from augfeed.read.decode import picture_size
 from augfeed.read.sources import ArraySource, Source
-from augfeed.show.labels import HARDLY, Share, batch_shares, class_name, share_text
+from augfeed.show.labels import Share, batch_shares, class_name, share_text
 from augfeed.show.steps import (
     Step,
     Values,
-    box_text,
-    color_steps,
-    frame_steps,
-    geometry_steps,
-    kornia_steps,
-    later_steps,
+    mixing_step,
+    steps_after_mixing,
+    steps_before_mixing,
 )
-from augfeed.show.windows import window_steps
 
 UNITS = "sizes are height x width, places (top, left), both in pixels"
 
@@ -105,10 +102,8 @@ def explain_sample(pipeline: Pipeline, index: int, epoch: int) -> Explanation:
     """Return every decision about one sample in an epoch; raise `InputError` for no such sample."""
     batch = pipeline.sample(index, epoch)
     plan, source = batch.plan, pipeline.source
-    steps = [*_before(plan, 0, source), *_mixing(plan, source), *later_steps(plan, 0)]
-    if smoothing := plan.policy.find(LabelSmoothing):
-        done = f"{smoothing.epsilon:g} of the label moved to all {source.num_classes} classes alike"
-        steps.append(Step("label", smoothing.op, done, values={"epsilon": smoothing.epsilon}))
+    after = steps_after_mixing(plan, 0, source.channels, source.num_classes)
+    steps = [*_before(plan, 0, source), *_mixing(plan, source), *after]
     partner = None
     if plan.mixes.mode[0] != NONE:
         row = int(plan.mixes.partner[0])
@@ -146,51 +141,26 @@ def source_size(source: Source, index: int) -> tuple[int, int]:
 
 
 def _before(plan: Plan, row: int, source: Source) -> Iterator[Step]:
-    yield from window_steps(plan, row, source_size(source, int(plan.ids[row])))
-    yield from kornia_steps(plan, row, source.channels)
-    yield from frame_steps(plan, row)
-    yield from geometry_steps(plan, row)
-    yield from color_steps(plan, row, source.channels)
+    size = source_size(source, int(plan.ids[row]))
+    yield from steps_before_mixing(plan, row, size, source.channels)
 
 
 def _mixing(plan: Plan, source: Source) -> Iterator[Step]:
-    for operation in plan.policy.operations:
-        if isinstance(operation, Mixup | CutMix | OneOf):
-            yield _mixed(plan, operation, source)
+    for item in plan.policy.operations:
+        if isinstance(item, Mixing):
+            mixed = bool(plan.mixes.mode[0] != NONE)
+            yield mixing_step(plan, item, _mixed(plan, source), applied=mixed)
 
 
-def _mixed(plan: Plan, mixer: Mixup | CutMix | OneOf, source: Source) -> Step:
+def _mixed(plan: Plan, source: Source) -> Values:
+    # What the words of a mixing operation are about.
     mixes, row = plan.mixes, int(plan.mixes.partner[0])
-    choices = mixer.operations if isinstance(mixer, OneOf) else (mixer,)
-    mode, lam = int(mixes.mode[0]), float(mixes.lam[0])
-    if mode == NONE:
-        done = "" if row else "nobody in its group to mix with"
-        return Step("mixing", mixer.op, done, _chance(mixer), mixer.p, False, {"share": 1.0})
-    other = int(plan.ids[row])
-    whom = f"sample {other} ({label_of(source, other)})"
-    chosen = next(item for item in choices if isinstance(item, Mixup if mode == MIXUP else CutMix))
-    values: Values = {"mode": chosen.op, "partner": other, "share": lam, "alpha": chosen.alpha}
-    if mode == CUTMIX:
-        box = tuple(map(int, mixes.patch[0]))
-        area = (box[2] - box[0]) * (box[3] - box[1]) / (plan.size[0] * plan.size[1])
-        values |= {"box": list(box), "area": area}
-        done = f"{box_text(box)} pasted from {whom}: {area:.1%} of the pixels"
-        if abs(1 - lam - area) > HARDLY:
-            done += f", {1 - lam:.1%} of the label"
-    else:
-        done = f"{lam:.3f} of itself + {1 - lam:.3f} of {whom}"
-    law = f"lambda ~ Beta({chosen.alpha:g}, {chosen.alpha:g})"
-    if chosen.per == "batch":
-        law += ", one for the batch: here as if the sample came first in it"
-    if isinstance(mixer, OneOf):
-        done, law = f"{chosen.op}: {done}", f"{_chance(mixer)}; {law}"
-    return Step("mixing", mixer.op, done, law, mixer.p, True, values)
-
-
-def _chance(mixer: Mixup | CutMix | OneOf) -> str:
-    if not isinstance(mixer, OneOf):
-        return ""
-    names: Sequence[str] = [item.op for item in mixer.operations]
-    weights = mixer.weights or (1.0,) * len(names)
-    pairs = zip(names, weights, strict=True)
-    return " or ".join(f"{name} ({weight / sum(weights):.0%})" for name, weight in pairs)
+    mode, share, other = int(mixes.mode[0]), float(mixes.lam[0]), int(plan.ids[row])
+    name = "cutmix" if mode == CUTMIX else "mixup"
+    return {
+        "alone": "" if row else "nobody in its group to mix with",
+        "whom": f"sample {other} ({label_of(source, other)})",
+        "share": share,
+        "box": mixes.patch[0].tolist(),
+        "mixed": {"mode": name, "partner": other, "share": share},
+    }

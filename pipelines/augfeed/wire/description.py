@@ -20,8 +20,8 @@ from pydantic_core import from_json
 
 from augfeed.engines import DTYPES, Output
 from augfeed.errors import InputError
+from augfeed.operation.describe import describe
 from augfeed.policy import Policy
-from augfeed.policy.describe import describe
 
 SAFE = 2**53 - 1  # the largest whole number that every JSON reader has exactly (RFC 7493)
 _DIGITS = re.compile(r"[1-9][0-9]{15,19}")

@@ -15,7 +15,7 @@ from augfeed.engines import cpu as cpu_engine
 from augfeed.errors import InputError
 from augfeed.kernels.frames import materialise
 from augfeed.plan import FrameSteps, Plan, Rows, draw_plan
-from augfeed.plan.frames import NUMBERS, FrameCode
+from augfeed.plan.frames import CODES
 from augfeed.policy import (
     Border,
     ColorJitter,
@@ -213,16 +213,16 @@ def framed(plan: Plan, images: torch.Tensor, window: Any = None) -> torch.Tensor
     blur = plan.policy.find(GaussianBlur)
     for row, codes in enumerate(plan.frames.codes):
         for code, numbers in zip(codes, plan.frames.numbers[row], strict=True):
-            if code == FrameCode.EQUALIZE:
+            if code == CODES[Equalize]:
                 frames[row] = torch.from_numpy(equalized(frames[row].numpy()).copy())
-            elif code == FrameCode.GAUSSIAN_BLUR and blur:
+            elif code == CODES[GaussianBlur] and blur:
                 made = convolved(frames[row], float(numbers[0]), blur.sides)
                 frames[row] = made.round().to(torch.uint8)
     return frames
 
 
 def nothing(count: int) -> FrameSteps:
-    return FrameSteps(np.zeros((count, 0), np.uint8), np.zeros((count, 0, NUMBERS), np.float32))
+    return FrameSteps(np.zeros((count, 0), np.uint8), np.zeros((count, 0, 3), np.float32))
 
 
 AFTER = {
@@ -298,8 +298,8 @@ def test_steps_are_carried_out_one_after_another_in_any_order(engine: str) -> No
     shape = Shape(3, 24, 20, 4)
     plan, images = plan_of(Policy([GaussianBlur(5)]), shape), pictures(shape)
     codes = np.array([[1, 2, 1, 0], [0, 2, 2, 1], [0, 0, 0, 0], [2, 0, 1, 2]], np.uint8)
-    numbers = np.zeros((4, 4, NUMBERS), np.float32)
-    numbers[codes == FrameCode.GAUSSIAN_BLUR] = (0.8, 5, 5)
+    numbers = np.zeros((4, 4, 3), np.float32)
+    numbers[codes == CODES[GaussianBlur]] = (0.8, 5, 5)
     plan = replace(plan, frames=FrameSteps(codes, numbers))
     made = run(engine, plan, images, output=BYTES).permute(0, 2, 3, 1)
     # A level that a blur rounds otherwise is equalized to the next one that there is.

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from augfeed.constants import YIQ
 from augfeed.engines import Output
 from augfeed.engines.portable import philox
 from augfeed.philox import Stream, words
@@ -27,7 +28,6 @@ from augfeed.policy import (
     Translate,
     VerticalFlip,
 )
-from augfeed.policy.color import YIQ
 from tests.cases import WINDOWS, Shape, offsets_of, pictures, plan_of, run, window_of
 
 SHAPES = [Shape(3, 29, 41, 12), Shape(1, 40, 24, 7)]

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from augfeed.kernels.resample import CONSTANT, EDGE, REFLECT, resample
+from augfeed.constants import CONSTANT, EDGE, REFLECT
+from augfeed.kernels.resample import resample
 
 Array = NDArray[Any]
 Box = tuple[int, int, int, int]

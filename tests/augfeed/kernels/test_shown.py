@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from augfeed.kernels.resample import CONSTANT, EDGE, REFLECT, resample
+from augfeed.constants import CONSTANT, EDGE, REFLECT
+from augfeed.kernels.resample import resample
 from augfeed.kernels.shown import show_pictures
 
 

@@ -27,6 +27,9 @@ POLICIES = {
     "noise": "random_erasing(0.9, aspect_law='uniform') | gaussian_noise((0.1, 0.3), p=0.5) | "
     "salt_and_pepper((0.1, 0.3), salt=0.4, p=0.5)",
 }
+COLORS = (
+    "brightness", "contrast", "saturation", "hue", "gray", "inverted", "bits", "threshold",
+)  # fmt: skip
 KEYS = ((0, 0), (5, 3), (2**64 - 3, 2**32 - 1))
 # Fewer rows than are drawn without holding other threads up, and more.
 COUNTS = (1, 7, 64, 8192)
@@ -62,7 +65,7 @@ def digest_of_plans(policy: str) -> str:
             plan = draw_plan(parse_policy(policy), Rows.of(ids), seed=seed, epoch=epoch, size=SIZE)
             columns += [plan.flip_x, plan.flip_y, plan.inverse, plan.cutout, plan.erased]
             columns += [plan.sigma, plan.salt, plan.pepper]
-            columns += [getattr(plan.colors, name) for name in plan.colors.__slots__]
+            columns += [getattr(plan.columns, name) for name in COLORS]
             columns += [getattr(plan.mixes, name) for name in plan.mixes.__slots__]
             heights, widths = 32 + np.arange(count) % 40, 30 + np.arange(count) % 23
             for windows in (plan.window.at(*SIZE), plan.window.at(heights, widths)):

@@ -77,7 +77,7 @@ def test_another_seed_or_epoch_decides_anew(key: dict[str, int]) -> None:
         decided(plan(EVERY, np.arange(200), **key)),
     )
     for name, values in first.items():
-        if name != "ids":
+        if name not in ("ids", "about_half"):  # which all samples have alike
             assert not np.array_equal(values, second[name]), name
 
 

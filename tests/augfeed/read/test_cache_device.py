@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from augfeed import Policy
+from augfeed.constants import CONSTANT
 from augfeed.errors import InputError
-from augfeed.kernels.resample import CONSTANT, resample
+from augfeed.kernels.resample import resample
 from augfeed.plan.windows import WindowDraws, Windows
 from augfeed.policy import CenterCrop, RandomCrop, RandomResizedCrop, Resize
 from augfeed.read.cache import Stats, resizing

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from PIL import Image
 from sklearn.datasets import load_sample_image
 
+from augfeed.constants import CONSTANT, EDGE
 from augfeed.errors import ReadError
 from augfeed.kernels.part import resample_part
-from augfeed.kernels.resample import CONSTANT, EDGE, resample
+from augfeed.kernels.resample import resample
 from augfeed.memory import Memory
 from augfeed.read.cut import View, scale_for, scaled_box
 from augfeed.read.picture import Encoded

@@ -1,9 +1,15 @@
-"""Color: all linear operations of a row as one matrix, then what is not linear."""
+"""Color: all linear operations of a row as one matrix, then the pointwise ones."""
 
 import triton
 import triton.language as tl
 
+from augfeed.constants import LUMA
+from augfeed.engines.cuda._pointwise import change_point, load_reads
 from augfeed.engines.cuda.fields import GAIN, HEAD, LOW, PLAIN_GAIN, SUMS, load_float
+
+RED: tl.constexpr = tl.constexpr(LUMA[0])
+GREEN: tl.constexpr = tl.constexpr(LUMA[1])
+BLUE: tl.constexpr = tl.constexpr(LUMA[2])
 
 
 @triton.jit
@@ -28,8 +34,8 @@ def finish_colors(
     mask = rows < count
     gray = _total(sums, rows, mask, 0, C)
     if C == 3:
-        gray = 0.299 * gray + 0.587 * _total(sums, rows, mask, 1, C)
-        gray = gray + 0.114 * _total(sums, rows, mask, 2, C)
+        gray = RED * gray + GREEN * _total(sums, rows, mask, 1, C)
+        gray = gray + BLUE * _total(sums, rows, mask, 2, C)
     # Of 1 x 1 images Triton makes a constant, which has no `to`.
     mean = gray * (unit / tl.cast(pixels, tl.float32))
     maps = (table + HEAD + COLOR).to(tl.pointer_type(tl.float32), bitcast=True) + rows * ROW
@@ -83,15 +89,10 @@ def _held(v):
 
 
 @triton.jit
-def _stepped(v, bits, threshold):
-    # Posterize, then solarize.
-    level = tl.floor(tl.fma(v, 255.0, 0.5)).to(tl.int32) & bits
-    v = tl.where(bits != 255, level.to(tl.float32) * (1.0 / 255.0), v)
-    return tl.where(v >= threshold, 1.0 - v, v)
-
-
-@triton.jit
-def colored(v0, v1, v2, row, look, C: tl.constexpr, COLOR: tl.constexpr, STEPS: tl.constexpr):
+def colored(
+    v0, v1, v2, row, look, C: tl.constexpr, COLOR: tl.constexpr, POINTS: tl.constexpr,
+    USED: tl.constexpr,
+):  # fmt: skip
     """Return the colors of a pixel of a row, of its values in the images' units; see `scaled`."""
     if COLOR < 0:
         return v0, v1, v2
@@ -104,11 +105,11 @@ def colored(v0, v1, v2, row, look, C: tl.constexpr, COLOR: tl.constexpr, STEPS: 
             w1 = tl.fma(v2, look[5], tl.fma(v1, look[4], tl.fma(v0, look[3], look[10])))
             w2 = tl.fma(v2, look[8], tl.fma(v1, look[7], tl.fma(v0, look[6], look[11])))
             w0, w1, w2 = _held(w0), _held(w1), _held(w2)
-        if STEPS >= 0:
-            bits, threshold = tl.load(row + STEPS), load_float(row + STEPS + 1)
-            w0 = _stepped(w0, bits, threshold)
+        if POINTS >= 0:
+            reads = load_reads(row, POINTS, USED)
+            w0 = change_point(w0, reads, USED)
             if C == 3:
-                w1, w2 = _stepped(w1, bits, threshold), _stepped(w2, bits, threshold)
+                w1, w2 = change_point(w1, reads, USED), change_point(w2, reads, USED)
         return w0, w1, w2
 
 

@@ -3,10 +3,13 @@
 import triton
 import triton.language as tl
 
+from augfeed import constants
 from augfeed.engines import interpreted
 from augfeed.engines.cuda import spec as _spec
 from augfeed.engines.cuda import table as _table
 
+MIXUP: tl.constexpr = tl.constexpr(constants.MIXUP)
+CUTMIX: tl.constexpr = tl.constexpr(constants.CUTMIX)
 HEAD: tl.constexpr = tl.constexpr(_table.HEAD)
 SEED: tl.constexpr = tl.constexpr(_table.SEED)
 EPOCH: tl.constexpr = tl.constexpr(_table.EPOCH)

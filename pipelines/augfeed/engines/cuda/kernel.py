@@ -8,7 +8,15 @@ import triton
 import triton.language as tl
 
 from augfeed.engines.cuda.color import colored, load_look, load_scale, mixed, scaled
-from augfeed.engines.cuda.fields import CUTOUT_FILL, ERASE_FILL, HEAD, SUMS, load_float
+from augfeed.engines.cuda.fields import (
+    CUTMIX,
+    CUTOUT_FILL,
+    ERASE_FILL,
+    HEAD,
+    MIXUP,
+    SUMS,
+    load_float,
+)
 from augfeed.engines.cuda.noise import (
     NOISE_PIXELS,
     SALT_PIXELS,
@@ -74,20 +82,20 @@ def augment(
     words, images, frame_words, frames, table, offsets, out, height, width, source_height,
     source_width, factor, shift, ROW: tl.constexpr, MIXING: tl.constexpr, PATCH: tl.constexpr,
     CUTOUT: tl.constexpr, ERASED: tl.constexpr, ID: tl.constexpr, SIGMA: tl.constexpr,
-    SALT: tl.constexpr, WARP: tl.constexpr, COLOR: tl.constexpr, STEPPED: tl.constexpr,
-    MADE: tl.constexpr, C: tl.constexpr, PAD: tl.constexpr, FLIP: tl.constexpr,
-    BORDER: tl.constexpr, PERSPECTIVE: tl.constexpr, MEAN: tl.constexpr, MIX: tl.constexpr,
-    ERASE: tl.constexpr, LAST: tl.constexpr, VEC: tl.constexpr, ALIGNED: tl.constexpr,
-    WIDE: tl.constexpr, LANES: tl.constexpr, TILE: tl.constexpr, HELD: tl.constexpr,
-    BLOCK: tl.constexpr, STEPS: tl.constexpr,
+    SALT: tl.constexpr, WARP: tl.constexpr, COLOR: tl.constexpr, MADE: tl.constexpr,
+    POINTS: tl.constexpr, USED: tl.constexpr, C: tl.constexpr, PAD: tl.constexpr,
+    FLIP: tl.constexpr, BORDER: tl.constexpr, PERSPECTIVE: tl.constexpr, MEAN: tl.constexpr,
+    MIX: tl.constexpr, ERASE: tl.constexpr, LAST: tl.constexpr, VEC: tl.constexpr,
+    ALIGNED: tl.constexpr, WIDE: tl.constexpr, LANES: tl.constexpr, TILE: tl.constexpr,
+    HELD: tl.constexpr, BLOCK: tl.constexpr, STEPS: tl.constexpr,
 ):  # fmt: skip
     """Write rows of a plan to `out`, `[count, C, height, width]`, or channels last if `LAST`.
 
     `out = noise(occlude(mix(color(images[sample(p)]), color(partner[sample'(p)]))))` for every
     pixel p. `images` `[N, h, w, C]` is uint8 (`words` the same memory as int32) or float32, and so
     are `frames`, which were made before for rows that ask for one, if `MADE` (`frame_words`);
-    `table` see `augfeed.engines.cuda.table`, of which the capitals up to `MADE` say where the parts
-    of a row begin (-1: not there); `offsets` is what `finish_colors` wrote, if `MEAN`;
+    `table` see `augfeed.engines.cuda.table`, of which the capitals up to `POINTS` say where the
+    parts of a row begin (-1: not there); `offsets` is what `finish_colors` wrote, if `MEAN`;
     `factor` and `shift` see `places`. The grid is (rows, parts of an image); the other capitals
     are those of `augfeed.engines.cuda.spec.Spec`.
     """
@@ -115,7 +123,7 @@ def augment(
         other_frame = load_frame(words, images, frame_words, frames, other, whole, C, PAD, FLIP,
                                  MADE)  # fmt: skip
         other_size = size_of(other, whole, PAD, MADE)
-    if MIX & 2:
+    if CUTMIX & MIX:
         patch = _box(row + PATCH)
     if CUTOUT >= 0:
         cutout, cutout_fill = _box(row + CUTOUT), load_float(table + CUTOUT_FILL)
@@ -191,9 +199,9 @@ def augment(
         own, own_group, seen, seen_group = mask, group, mask, group
         if MIX:
             mixes = mode != 0
-        if MIX & 2:
+        if CUTMIX & MIX:
             # Of a patch the partner is read, of the rest the image itself: never both.
-            cut = mode == 2
+            cut = mode == CUTMIX
             pasted, touched, covered = _pasted(gy, gx, patch, VEC)
             own, own_group = mask & ((pasted & cut) == 0), group & ((covered & cut) == 0)
             seen = mask & (pasted | (cut == 0))
@@ -201,7 +209,7 @@ def augment(
             mixes = mixes & ((cut == 0) | _meets(patch, top, left, begin, width, TILE, BLOCK))
         v0, v1, v2 = moved(frame, matrix, y, x, gy, gx, own, own_group, clear, size, fills, C, PAD,
                            FLIP, VEC, ALIGNED, WARP, BORDER, PERSPECTIVE, WIDE)  # fmt: skip
-        v0, v1, v2 = colored(v0, v1, v2, row, look, C, COLOR, STEPPED)
+        v0, v1, v2 = colored(v0, v1, v2, row, look, C, COLOR, POINTS, USED)
         if MIX:
             if mixes:
                 their_matrix, their_look = other_matrix, other_look
@@ -212,11 +220,11 @@ def augment(
                 u0, u1, u2 = moved(other_frame, their_matrix, y, x, gy, gx, seen, seen_group,
                                    other_clear, other_size, fills, C, PAD, FLIP, VEC, ALIGNED, WARP,
                                    BORDER, PERSPECTIVE, WIDE)  # fmt: skip
-                u0, u1, u2 = colored(u0, u1, u2, other, their_look, C, COLOR, STEPPED)
-                if MIX == 1:
+                u0, u1, u2 = colored(u0, u1, u2, other, their_look, C, COLOR, POINTS, USED)
+                if MIX == MIXUP:
                     v0, v1, v2 = mixed(v0, v1, v2, u0, u1, u2, lam, scale, C)
                 else:
-                    if mode == 1:
+                    if mode == MIXUP:
                         v0, v1, v2 = mixed(v0, v1, v2, u0, u1, u2, lam, scale, C)
                     else:
                         v0 = tl.where(pasted, u0, v0)

@@ -30,12 +30,14 @@ def means_for(rows: int, channels: int, device: torch.device) -> tuple[torch.Ten
 def constants(spec: Spec) -> dict[str, Any]:
     """Return the compile-time arguments of `kernel.augment`."""
     layout = Layout.of(spec)
-    parts = {"MIXING": "mixing", "PATCH": "patch", "CUTOUT": "cutout", "ERASED": "erased",
-             "ID": "id", "SIGMA": "sigma", "SALT": "salt", "WARP": "matrix", "COLOR": "color",
-             "STEPPED": "steps", "MADE": "made"}  # fmt: skip
+    parts = {"MIXING": "mixing", "PATCH": "patch", "CUTOUT": "cutout",
+             "ERASED": "random_erasing", "ID": "id", "SIGMA": "gaussian_noise",
+             "SALT": "salt_and_pepper", "WARP": "matrix", "COLOR": "color",
+             "POINTS": "points", "MADE": "made"}  # fmt: skip
     return {
         "ROW": layout.width,
         **{name: layout.start(part) for name, part in parts.items()},
+        "USED": spec.points,
         "C": spec.channels, "PAD": spec.pad, "FLIP": spec.flip, "BORDER": spec.border,
         "PERSPECTIVE": spec.perspective, "MEAN": spec.mean, "MIX": spec.mix,
         "ERASE": int(spec.erase), "LAST": spec.last,

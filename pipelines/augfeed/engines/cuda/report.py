@@ -28,7 +28,7 @@ from augfeed.engines.cuda.scratch import (
 )
 from augfeed.engines.cuda.spec import Spec
 from augfeed.errors import InputError
-from augfeed.plan.frames import FrameCode
+from augfeed.plan.frames import has_kernel
 
 _POINTERS = {
     torch.float32: "*fp32", torch.float16: "*fp16", torch.bfloat16: "*bf16", torch.uint8: "*u8",
@@ -102,18 +102,17 @@ def compile_steps(spec: Spec, arch: int) -> dict[str, Report]:
     given = {"images": images, "frames": images, "table": "*i32"}
     rest = {"begin": "i32", "height": "i32", "width": "i32"}
     found: dict[str, tuple[Any, dict[str, str], dict[str, Any]]] = {}
-    for slot, codes in enumerate(spec.slots):
-        if FrameCode.EQUALIZE in codes:
-            own, read = (each(spec, slot, FrameCode.EQUALIZE)
-                         for each in (step_constants, reading_constants))  # fmt: skip
+    for slot, code in ((slot, code) for slot, codes in enumerate(spec.slots) for code in codes):
+        if not has_kernel(code):
+            own, read = (each(spec, slot, code) for each in (step_constants, reading_constants))
             tables = {"table": "*i32", "counts": "*i32", "tables": "*i32", "pixels": "i32"}
             found |= {
                 "count_levels": (frames.count_levels, {**given, "counts": "*i32", **_SIDES}, read),
                 "equal_tables": (frames.equal_tables, tables, own),
                 "look_up": (frames.look_up, {**given, "tables": "*i32", **_SIDES}, read),
             }
-        if FrameCode.GAUSSIAN_BLUR in codes:
-            own = blur_constants(spec, slot)
+        else:
+            own = blur_constants(spec, slot, code)
             across = {**own, "REACH": spec.reach, "PAD": spec.pad}
             sums = {**given, "sums": "*fp32", "begin": "i32", **_SIDES}
             down = {"frames": images, "table": "*i32", "sums": "*fp32", **rest}

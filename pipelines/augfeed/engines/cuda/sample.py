@@ -7,10 +7,11 @@ second and third of an image of one channel are the first again, and cost nothin
 import triton
 import triton.language as tl
 
+from augfeed import constants
 from augfeed.engines.cuda.fields import load_float
 
-CONSTANT: tl.constexpr = tl.constexpr(0)
-EDGE: tl.constexpr = tl.constexpr(1)
+CONSTANT: tl.constexpr = tl.constexpr(constants.CONSTANT)
+EDGE: tl.constexpr = tl.constexpr(constants.EDGE)
 
 
 @triton.jit

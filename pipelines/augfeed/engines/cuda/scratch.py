@@ -10,7 +10,7 @@ from augfeed.engines.cuda import frames
 from augfeed.engines.cuda.spec import Spec
 from augfeed.engines.cuda.steps import kernel_start
 from augfeed.engines.cuda.table import Layout
-from augfeed.plan.frames import FrameCode
+from augfeed.plan.frames import has_kernel
 
 if TYPE_CHECKING:
     from augfeed.engines.cuda import Loaded
@@ -40,9 +40,9 @@ class Scratch:
         if not spec.slots:
             return None
         (height, width), channels, device = size, spec.channels, images.device
-        codes = {code for slot in spec.slots for code in slot}
-        equal = rows if FrameCode.EQUALIZE in codes else 0
-        blurred = min(rows, rows_at_once(spec, size)) if FrameCode.GAUSSIAN_BLUR in codes else 0
+        kernels = {has_kernel(code) for slot in spec.slots for code in slot}
+        counted = rows if False in kernels else 0
+        blurred = min(rows, rows_at_once(spec, size)) if True in kernels else 0
         pitch = -(-height * width * channels // 16) * 16
 
         def empty(*shape: int, dtype: torch.dtype) -> torch.Tensor:
@@ -50,8 +50,8 @@ class Scratch:
 
         return cls(
             empty(rows, pitch, dtype=images.dtype),
-            empty(equal, PARTS, channels, LEVELS, dtype=torch.int32),
-            empty(equal, channels, LEVELS, dtype=torch.int32),
+            empty(counted, PARTS, channels, LEVELS, dtype=torch.int32),
+            empty(counted, channels, LEVELS, dtype=torch.int32),
             empty(blurred, channels, height, width, dtype=torch.float32),
         )
 
@@ -62,23 +62,23 @@ def rows_at_once(spec: Spec, size: tuple[int, int]) -> int:
 
 
 @cache
-def step_constants(spec: Spec, slot: int, code: FrameCode) -> dict[str, Any]:
+def step_constants(spec: Spec, slot: int, code: int) -> dict[str, Any]:
     """Return the compile-time arguments that all kernels of a step have."""
     layout = Layout.of(spec)
-    return {"ROW": layout.width, "MADE": layout.start("made"), "SLOT": slot, "CODE": int(code),
+    return {"ROW": layout.width, "MADE": layout.start("made"), "SLOT": slot, "CODE": code,
             "C": spec.channels}  # fmt: skip
 
 
 @cache
-def reading_constants(spec: Spec, slot: int, code: FrameCode) -> dict[str, Any]:
+def reading_constants(spec: Spec, slot: int, code: int) -> dict[str, Any]:
     """Return the compile-time arguments of `frames.count_levels` and `look_up`."""
     return {**step_constants(spec, slot, code), "PAD": spec.pad, "BLOCK": BLOCK}
 
 
 @cache
-def blur_constants(spec: Spec, slot: int) -> dict[str, Any]:
+def blur_constants(spec: Spec, slot: int, code: int) -> dict[str, Any]:
     """Return the compile-time arguments of `frames.blur_down`, and all but two of the other's."""
-    return {**step_constants(spec, slot, FrameCode.GAUSSIAN_BLUR),
+    return {**step_constants(spec, slot, code),
             "KERNEL": kernel_start(spec, slot), "BLOCK": BLUR_BLOCK}  # fmt: skip
 
 
@@ -86,16 +86,15 @@ def make_frames(loaded: "Loaded") -> None:
     """Launch the steps of a loaded plan on the current stream, slot after slot; nothing waits."""
     for slot, codes in enumerate(loaded.spec.slots):
         for code in codes:
-            _LAUNCHES[code](loaded, slot)
+            (_weigh if has_kernel(code) else _look_up)(loaded, slot, code)
 
 
-def _equalize(loaded: "Loaded", slot: int) -> None:
+def _look_up(loaded: "Loaded", slot: int, code: int) -> None:
     scratch, spec, (height, width) = loaded.scratch, loaded.spec, loaded.size
     assert scratch is not None
     given = (loaded.images, scratch.frames, loaded.table)
     sides = (height, width, *loaded.images.shape[1:3])
-    own = step_constants(spec, slot, FrameCode.EQUALIZE)
-    read = reading_constants(spec, slot, FrameCode.EQUALIZE)
+    own, read = step_constants(spec, slot, code), reading_constants(spec, slot, code)
     frames.count_levels[(loaded.rows, PARTS)](*given, scratch.counts, *sides, **read, **OPTIONS)
     frames.equal_tables[(loaded.rows, spec.channels)](
         loaded.table, scratch.counts, scratch.tables, height * width, **own, **OPTIONS
@@ -104,17 +103,14 @@ def _equalize(loaded: "Loaded", slot: int) -> None:
     frames.look_up[grid](*given, scratch.tables, *sides, **read, **OPTIONS)
 
 
-def _blur(loaded: "Loaded", slot: int) -> None:
+def _weigh(loaded: "Loaded", slot: int, code: int) -> None:
     scratch, spec, (height, width) = loaded.scratch, loaded.spec, loaded.size
     assert scratch is not None
     given = (scratch.frames, loaded.table, scratch.sums)
     sides = (height, width, *loaded.images.shape[1:3])
-    own, most = blur_constants(spec, slot), len(scratch.sums)
+    own, most = blur_constants(spec, slot, code), len(scratch.sums)
     for begin in range(0, loaded.rows, most):
         grid = (min(most, loaded.rows - begin), -(-height * width // BLUR_BLOCK))
         frames.blur_across[grid](loaded.images, *given, begin, *sides, **own, REACH=spec.reach,
                                  PAD=spec.pad, **OPTIONS)  # fmt: skip
         frames.blur_down[grid](*given, begin, height, width, **own, **OPTIONS)
-
-
-_LAUNCHES = {FrameCode.EQUALIZE: _equalize, FrameCode.GAUSSIAN_BLUR: _blur}

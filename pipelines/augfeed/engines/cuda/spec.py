@@ -8,38 +8,34 @@ from typing import Any, NamedTuple
 
 import torch
 
+from augfeed.constants import CUTMIX, EDGES, MIXUP
 from augfeed.engines import Output
-from augfeed.plan.fixed import EDGES, Fixed
-from augfeed.plan.frames import FrameCode, longest_reach, slots_of
+from augfeed.operation import Box, Geometry, Linear, Noise, Pointwise
+from augfeed.plan.fixed import Fixed
+from augfeed.plan.frames import longest_reach, slots_of
 from augfeed.policy import (
-    Affine,
+    OPERATIONS,
     Border,
-    ColorJitter,
     CutMix,
-    Cutout,
-    GaussianNoise,
-    Grayscale,
     HorizontalFlip,
-    Invert,
     Mixup,
     OneOf,
     Perspective,
     Policy,
-    Posterize,
     RandomCrop,
     RandomErasing,
-    SaltAndPepper,
-    Solarize,
     VerticalFlip,
 )
 
-MIXUP, CUTMIX = 1, 2
 STEPS = 4  # that a program takes with what it has loaded for its row
 SUMS = 4  # parts that the gray mean of an image is summed in
 
 
+POINTS = tuple(cls for cls in OPERATIONS.values() if issubclass(cls, Pointwise))
+
+
 class Color(IntEnum):
-    """How much of color a kernel does: scaling alone, a matrix, or what is not linear too."""
+    """How much of color a kernel does: scaling alone, a matrix, or pointwise operations too."""
 
     PLAIN = 0
     MATRIX = 1
@@ -60,11 +56,12 @@ class Spec:
     """The compile-time constants of the kernel.
 
     `pad` is -1 where images are frames of the output's size; `pad` and `border` are modes of
-    `EDGES`. `vec` pixels side by side are read and written together, 1 where lines do not allow
-    it; `wide` says whether the neighbors of a source position are read as words. `block` is the
-    number of pixels of a step, `steps` that of a program. With `lanes` the steps are the eight
-    lanes of the numbers for pixels; else they are tiles of `tile` pixels a line, or runs of pixels
-    where that is 0. `held` says whether color maps are held over the steps, which takes
+    `EDGES`. `parts` are the boxes, noises and pointwise colors of the policy, `points` the latter
+    with a bit for each. `vec` pixels side by side are read and written together, 1 where lines do
+    not allow it; `wide` says whether the neighbors of a source position are read as words. `block`
+    is the number of pixels of a step, `steps` that of a program. With `lanes` the steps are the
+    eight lanes of the numbers for pixels; else they are tiles of `tile` pixels a line, or runs of
+    pixels where that is 0. `held` says whether color maps are held over the steps, which takes
     registers; `registers` is the most that a thread may have. `sum_block` and `sum_warps` are those
     of the sums for gray means. `slots` are the codes that may stand in each slot of a row's steps
     on its frame, `reach` is how far their kernels reach.
@@ -80,10 +77,9 @@ class Spec:
     color: Color
     mean: bool
     mix: int
-    cutout: bool
+    parts: tuple[str, ...]
+    points: int
     erase: Erase
-    noise: bool
-    salt: bool
     last: bool
     vec: int
     aligned: bool
@@ -97,8 +93,23 @@ class Spec:
     sum_warps: int
     held: bool
     registers: int | None
-    slots: tuple[tuple[FrameCode, ...], ...]
+    slots: tuple[tuple[int, ...], ...]
     reach: int
+
+    @property
+    def cutout(self) -> bool:
+        """Whether a box is cut out."""
+        return "cutout" in self.parts
+
+    @property
+    def noise(self) -> bool:
+        """Whether normal noise is added."""
+        return "gaussian_noise" in self.parts
+
+    @property
+    def salt(self) -> bool:
+        """Whether pixels turn white or black."""
+        return "salt_and_pepper" in self.parts
 
     @classmethod
     def of(
@@ -129,18 +140,18 @@ def _spec(policy: Policy, size: tuple[int, int], form: Form, output: Output) -> 
     has = policy.find
     channels = form.picture[2]
     erasing, crop, border = has(RandomErasing), has(RandomCrop), has(Border)
-    jitter = has(ColorJitter)
     fixed = Fixed.of(policy, channels)
     erase = _erasing(erasing, fixed)
-    noises = sum([bool(has(GaussianNoise)), bool(has(SaltAndPepper)), erase > Erase.CONSTANT])
+    items = policy.operations
+    noises = sum(isinstance(item, Noise) for item in items) + (erase > Erase.CONSTANT)
     lanes = noises > 0
-    flips = HorizontalFlip | VerticalFlip
-    warp = any(isinstance(item, Affine) and not isinstance(item, flips)
-               for item in policy.operations)  # fmt: skip
+    warp = any(isinstance(item, Geometry) and item.warps for item in items)
     mix, color = _mixing(policy), Color.PLAIN
-    if jitter or has(Invert) or (channels == 3 and has(Grayscale)):
+    linear = [item for item in items if isinstance(item, Linear)]
+    if any(channels == 3 or not step.rgb for item in linear for step in item.steps):
         color = Color.MATRIX
-    if has(Posterize) or has(Solarize):
+    points = sum(1 << k for k, cls in enumerate(POINTS) if has(cls))
+    if points:
         color = Color.STEPS
     return Spec(
         channels=channels,
@@ -151,12 +162,11 @@ def _spec(policy: Policy, size: tuple[int, int], form: Form, output: Output) -> 
         border=EDGES[border.mode] if border else 0,
         perspective=has(Perspective) is not None,
         color=color,
-        mean=jitter is not None and jitter.contrast != 0 and not fixed.contrast_about_half,
+        mean=any(item.needs_mean for item in linear),
         mix=mix,
-        cutout=has(Cutout) is not None,
+        parts=tuple(item.op for item in items if isinstance(item, Box | Noise | Pointwise)),
+        points=points,
         erase=erase,
-        noise=has(GaussianNoise) is not None,
-        salt=has(SaltAndPepper) is not None,
         last=output.channels_last and channels > 1,
         held=noises < 2,
         registers=_registers(

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from augfeed.engines.cuda.spec import Spec
-from augfeed.plan.frames import FrameCode, FrameSteps
+from augfeed.plan.frames import FrameSteps, has_kernel
 
 # Of a code: that its frame has not been made yet, so that the step reads the image.
 FIRST = 256
@@ -46,4 +46,4 @@ def fill_steps(part: NDArray[np.int32], steps: FrameSteps, spec: Spec) -> None:
 
 
 def _blurs(spec: Spec) -> list[int]:
-    return [k for k, codes in enumerate(spec.slots) if FrameCode.GAUSSIAN_BLUR in codes]
+    return [k for k, codes in enumerate(spec.slots) if any(map(has_kernel, codes))]

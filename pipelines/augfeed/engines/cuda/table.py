@@ -11,13 +11,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from augfeed.constants import CUTMIX
 from augfeed.engines import check_places
+from augfeed.engines.cuda import _pointwise
 from augfeed.engines.cuda.spec import Color, Spec
 from augfeed.engines.cuda.steps import fill_steps, words_of_steps
+from augfeed.kernels import _table
+from augfeed.kernels._table import fill_rows
 from augfeed.kernels.colors import fill_color_maps
-from augfeed.kernels.rows import fill_rows
+from augfeed.kernels.types import COLORS, neutral
+from augfeed.operation import Linear, Pointwise
 from augfeed.plan import Plan
-from augfeed.plan.fixed import Fixed, chroma
+from augfeed.plan.fixed import Fixed
 
 # Words of the head.
 SEED, EPOCH = 0, 2
@@ -25,11 +30,11 @@ PAD_FILL, BORDER_FILL, CUTOUT_FILL, ERASE_FILL = 3, 4, 5, 6
 LOW, HIGH, GAIN, SIGMA_SCALE, PLAIN = 8, 11, 14, 17, 20  # three channels each
 HEAD = 24
 
-# Parts of a row and their words.
-PARTS = ("base", "mixing", "patch", "cutout", "erased", "id", "sigma", "salt", "matrix", "color",
-         "steps", "made")  # fmt: skip
-PLAIN_PARTS = tuple(part for part in PARTS if part not in ("matrix", "color", "made"))
-WORDS = dict(zip(PARTS, (4, 3, 4, 4, 4, 2, 1, 2, 10, 16, 2, 0), strict=True))
+# Parts of a row: those that `fill_rows` writes, in its order; matrix, colors; pointwise colors;
+# steps on its frame.
+PLAIN_PARTS = ("base", "mixing", "patch", "id", *_table.WORDS)
+PARTS = (*PLAIN_PARTS, "matrix", "color", "points", "made")
+WORDS = {"base": 4, "mixing": 3, "patch": 4, "id": 2, **_table.WORDS, "matrix": 10, "color": 16}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,25 +48,23 @@ class Layout:
     @cache
     def of(spec: Spec) -> "Layout":
         """Return the layout of the rows that a kernel reads."""
+        points = sum(_pointwise.WORDS.get(name, 0) for name in spec.parts)
+        words = {**WORDS, "points": points, "made": words_of_steps(spec)}
         wanted = {
             "base": True,
             "mixing": bool(spec.mix),
-            "patch": bool(spec.mix & 2),
-            "cutout": spec.cutout,
-            "erased": bool(spec.erase),
+            "patch": bool(spec.mix & CUTMIX),
             "id": spec.noise or spec.salt or spec.erase > 1,
-            "sigma": spec.noise,
-            "salt": spec.salt,
+            **{name: name in spec.parts for name in _table.WORDS},
             "matrix": spec.warp,
             "color": spec.color > Color.PLAIN,
-            "steps": spec.color == Color.STEPS,
+            "points": spec.points > 0,
             "made": bool(spec.slots),
         }
-        sizes = {**WORDS, "made": words_of_steps(spec)}
         starts, width = [], 0
         for part in PARTS:
             starts.append(width if wanted[part] else -1)
-            width += sizes[part] if wanted[part] else 0
+            width += words[part] if wanted[part] else 0
         return Layout(tuple(starts), -(-width // 4) * 4)
 
     def start(self, part: str) -> int:
@@ -98,13 +101,15 @@ def fill_table(
     floats = rows.view(np.float32)
     if offsets is None:
         offsets = np.zeros((1, 2), np.int32)
-    mixes, colors = plan.mixes, plan.colors
+    mixes = plan.mixes
     fill_rows(
         np.array([layout.start(part) for part in PLAIN_PARTS]), places, offsets,
-        plan.flip_x, plan.flip_y, mixes.mode, mixes.partner, mixes.lam, mixes.patch,
-        plan.cutout, plan.erased, plan.ids, plan.sigma, plan.pepper, plan.salt,
-        colors.bits, colors.threshold, floats, rows,
+        plan.flip_x, plan.flip_y, mixes.mode, mixes.partner, mixes.lam, mixes.patch, plan.ids,
+        *(getattr(plan.columns, name) for name in _table.COLUMNS), floats, rows,
     )  # fmt: skip
+    if (first := layout.start("points")) >= 0:
+        for k, (_, column) in enumerate(plan.read(Pointwise)):
+            floats[:, first + k] = column
     if (first := layout.start("matrix")) >= 0:
         rows[:, first] = plan.warped
         floats[:, first + 1 : first + 10] = plan.inverse.reshape(-1, 9)
@@ -144,13 +149,11 @@ def _fill_head(head: NDArray[np.int32], plan: Plan, fixed: Fixed, scale: float) 
 
 
 def _color_maps(plan: Plan, fixed: Fixed, spec: Spec, scale: float) -> NDArray[np.float32]:
-    colors = plan.colors
-    looks = np.stack([
-        colors.brightness, colors.contrast, colors.saturation, colors.hue, colors.gray,
-        colors.inverted,
-    ], axis=1, dtype=np.float64)  # fmt: skip
+    colors = neutral(len(plan.ids), COLORS)
+    for name, column in plan.read(Linear):
+        colors[name] = column
     # Colors stay in [0, 1], which holds them for no more than an addition; then they are scaled.
     statistics = np.stack([np.zeros_like(fixed.mean), np.ones_like(fixed.std)])
     maps = np.zeros((len(plan.ids), 16), np.float32)
-    fill_color_maps(looks, fixed.contrast_about_half, scale, statistics, chroma(), maps)
+    fill_color_maps(colors, scale, statistics, maps)
     return maps

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
 from augfeed.invariances import RULES
-from augfeed.policy.effects import Effect, Setting, factor_left, noise_left
+from augfeed.operation.effects import Effect, Setting, factor_left, noise_left
 
 # Where a class has the effect or has it not, however it is built.
 _FIXED: dict[str, dict[str, float | bool]] = {

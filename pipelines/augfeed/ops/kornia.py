@@ -1,4 +1,4 @@
-"""Stages of a policy that Kornia carries out: a class by its name, and what it is built with."""
+"""Carry out an augmentation of Kornia: a class by its name, and what it is built with."""
 
 import inspect
 import math
@@ -13,10 +13,9 @@ from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema, mo
 from pydantic_core import ArgsKwargs
 
 from augfeed.errors import MissingExtraError, PolicyError
-from augfeed.policy.base import kind, operation
-from augfeed.policy.describe import shown, suggest
-from augfeed.policy.effects import Effect, Setting
-from augfeed.policy.foreign import effects_of, moves
+from augfeed.operation import Effect, Seen, Setting, Stage, Told, kind, operation
+from augfeed.operation.describe import shown, suggest
+from augfeed.operation.foreign import effects_of, moves
 
 BIG = 2**63
 DEEPEST = 4  # lists within lists
@@ -87,7 +86,7 @@ Parameters = Annotated[
 
 
 @operation
-class Kornia:
+class Kornia(Stage):
     """Carry out a 2-d augmentation of Kornia, as `Kornia("RandomJPEG", jpeg_quality=[30, 90])`.
 
     `name` is a class of `kornia.augmentation`; the other arguments are those of the class, as
@@ -101,6 +100,8 @@ class Kornia:
     name: Annotated[str, Field(description="class of kornia.augmentation")]
     parameters: Parameters = ()
     op: Literal["kornia"] = kind("kornia")
+    order = 200
+    cases = {}
 
     if TYPE_CHECKING:
 
@@ -150,10 +151,26 @@ class Kornia:
         """Yield what the class may do to a label; all there is for one that is not known."""
         yield from effects_of(self.name, self.arguments, setting)
 
+    def explain(self, seen: Seen) -> Told:
+        """Return the class and what it drew."""
+        drawn = ", ".join(f"{key} {_number(value)}" for key, value in seen.values.items())
+        return Told(f"{self.name}: {drawn}" if drawn else self.name, otherwise=self.name)
+
+    @property
+    def chance(self) -> float:
+        """The probability that a sample gets it; 1 where it is left to Kornia."""
+        return float(self.arguments.get("p", 1))
+
     @property
     def arguments(self) -> dict[str, Any]:
         """The parameters by name."""
         return dict(self.parameters)
+
+
+def _number(value: Any) -> str:
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_number, value)) + "]"
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def _check_name(name: str) -> None:

@@ -1,0 +1,45 @@
+"""Pointwise color operations.
+
+Written by `python -m augfeed.ops.generate` from the declarations: do not edit.
+"""
+# fmt: off
+# ruff: noqa
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+from augfeed.kernels.types import Floats
+
+U = np.uint64
+
+
+@njit(nogil=True)
+def _posterize_pixel(value: Any, levels: Any, part: Any) -> Any:
+    level = np.floor(value * np.float32(255.0) + np.float32(0.5))
+    return np.floor(level * part) * levels * np.float32(0.00392156862745098) if levels != np.float32(1.0) else value
+
+
+@njit(nogil=True)
+def _solarize_pixel(value: Any, threshold: Any) -> Any:
+    return np.float32(1.0) - value if value >= threshold else value
+
+
+@njit(nogil=True)
+def changes_points(row: Any) -> bool:
+    """Return whether any of them is applied to a row."""
+    return row.levels != np.float32(1.0) or row.threshold != np.float32(2.0)
+
+
+@njit(nogil=True)
+def change_points(planes: Floats, at: Any, count: int, row: Any) -> None:
+    """Apply those of a row to `count` values in [0, 1], from `planes[at]` on, in place."""
+    if row.levels != np.float32(1.0):
+        levels, level_part = row.levels, row.level_part
+        for i in range(count):
+            planes[at + U(i)] = _posterize_pixel(planes[at + U(i)], levels, level_part)
+    if row.threshold != np.float32(2.0):
+        threshold = row.threshold
+        for i in range(count):
+            planes[at + U(i)] = _solarize_pixel(planes[at + U(i)], threshold)

@@ -1,0 +1,155 @@
+"""An operation as one declaration: all that the rest of the library knows of it."""
+
+import functools
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass as plain_dataclass
+from dataclasses import field
+from typing import Any, ClassVar, TypeVar, cast, dataclass_transform
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ConfigDict, Field, ValidationError
+from pydantic.dataclasses import dataclass
+
+from augfeed.errors import PolicyError
+from augfeed.operation.describe import describe
+from augfeed.operation.draws import Drawn, Flags, Uniforms
+from augfeed.operation.effects import Effect, Setting
+from augfeed.operation.types import Sides
+from augfeed.operation.words import Seen, Told
+
+CONFIG = ConfigDict(extra="forbid", allow_inf_nan=False)
+ARXIV = "https://arxiv.org/abs/"
+
+
+@plain_dataclass(frozen=True, slots=True)
+class Column:
+    """One value a sample in the plan: its name, element type, and what changes nothing.
+
+    `shape` is that of one value. A name is used once among all operations. Where engines read
+    something else than the plan holds, `of` makes it of the plan's columns.
+    """
+
+    name: str
+    dtype: type[np.generic]
+    neutral: float | bool = 0
+    shape: tuple[int, ...] = ()
+    of: Callable[[Any], NDArray[Any]] | None = None
+
+
+class Declaration:
+    """What every operation declares; the classes of `augfeed.operation.kinds` say how it enters.
+
+    `order` is its place in the one fixed order, a number of its own within `orders` of its kind.
+    A random operation has `p`, a `stream` that is its own, and draws `uniforms` of it for each
+    sample, the first of which decides whether it is applied. `cases` are policies, as lines, that
+    every engine is held against in the tests. `source` is the paper, as a link.
+    """
+
+    family: ClassVar[str]
+    heading: ClassVar[str]  # of its family, on the page of operations
+    orders: ClassVar[range]
+    needs: ClassVar[tuple[str, ...]] = ()  # what is declared beside `REQUIRED`
+    as_given: ClassVar[bool] = False  # whether operations of the kind keep the order given
+    exclusive: ClassVar[str] = ""  # name of a group of which a policy has one at most
+    order: ClassVar[int]
+    stream: ClassVar[int | None] = None
+    uniforms: ClassVar[int] = 0
+    columns: ClassVar[tuple[Column, ...]] = ()
+    reads: ClassVar[tuple[Column, ...] | None] = None  # by engines, if not `columns`
+    short: ClassVar[str] = ""  # another name in the notation
+    source: ClassVar[str] = ""
+    cases: ClassVar[Mapping[str, str]]
+    op: str
+
+    @property
+    def moves(self) -> bool:
+        """Whether a pixel may come from elsewhere, so that masks and boxes no longer fit."""
+        raise NotImplementedError
+
+    @classmethod
+    def json_name(cls) -> str:
+        """Return its name in JSON and in the notation."""
+        name: str = vars(cls)["__dataclass_fields__"]["op"].default
+        return name
+
+    @classmethod
+    def read_columns(cls) -> tuple[Column, ...]:
+        """Return what engines read of a sample."""
+        return cls.columns if cls.reads is None else cls.reads
+
+    @property
+    def chance(self) -> float:
+        """The probability that a sample gets it."""
+        return float(getattr(self, "p", 1.0))
+
+    def effects(self, setting: Setting) -> Iterator[Effect]:
+        """Yield what it may do to a label, each in the unit of a rule of `Invariances`."""
+        raise NotImplementedError
+
+    def explain(self, seen: Seen) -> Told | None:
+        """Return what it did to a sample, in words; None where there is nothing to say."""
+        raise NotImplementedError
+
+    def draw(self, u: Uniforms, applied: Flags, size: Sides) -> Drawn:
+        """Return what it decides of every sample.
+
+        `u` float64 `[uniforms, N]` in [0, 1); `applied` bool `[N]`; `size` is `(height, width)` of
+        the output.
+        """
+        raise NotImplementedError
+
+    def check_policy(self, policy: Any) -> None:
+        """Raise `ValueError` if the rest of a policy does not go with it."""
+
+
+T = TypeVar("T", bound=Declaration)
+REQUIRED = ("op", "moves", "effects", "explain", "order", "cases")
+_CURE = (
+    "say whether it moves pixels, yield its effects on labels (nothing, if it has none), return "
+    "its words, and give its place in the order and its cases for the tests"
+)
+
+
+def kind(name: str) -> Any:
+    """Declare the field `op` that names an operation in JSON."""
+    return field(default=name, kw_only=True, repr=False)
+
+
+def missing(cls: type[Declaration]) -> list[str]:
+    """Return what a class has not declared of what its kind needs."""
+    return [name for name in (*REQUIRED, *cls.needs) if not _own(cls, name)]
+
+
+def _own(cls: type[Any], name: str) -> bool:
+    owner = next((base for base in cls.__mro__ if name in vars(base)), Declaration)
+    return not owner.__module__.startswith("augfeed.operation.")
+
+
+@dataclass_transform(frozen_default=True, field_specifiers=(field, Field))
+def operation(cls: type[T]) -> type[T]:
+    """Make a class an operation: a frozen dataclass whose errors are `PolicyError`.
+
+    Raises `TypeError` for a class that leaves out what every operation declares.
+    """
+    if not issubclass(cls, Declaration):
+        raise TypeError(f"{cls.__name__} is not of a kind: derive it from one in augfeed.operation")
+    if absent := missing(cls):
+        raise TypeError(f"operation {cls.__name__} does not declare {', '.join(absent)}: {_CURE}")
+    if cls.order not in cls.orders:
+        raise TypeError(
+            f"operation {cls.__name__} has order={cls.order!r}, and its kind goes from "
+            f"{cls.orders.start} to {cls.orders.stop - 1}: give a number of these"
+        )
+    made = dataclass(frozen=True, config=CONFIG)(cls)
+    inner = made.__init__
+
+    @functools.wraps(inner)
+    def checked(self: Any, *args: Any, **kwargs: Any) -> None:
+        try:
+            inner(self, *args, **kwargs)
+        except ValidationError as error:
+            raise PolicyError(describe(error, made)) from None
+
+    made.__init__ = checked  # type: ignore[method-assign]
+    return cast(type[T], made)

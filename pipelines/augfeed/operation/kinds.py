@@ -1,0 +1,215 @@
+"""How an operation enters the pass: one class a kind, from which operations are derived.
+
+The ranges of `orders` are the fixed order of the pass: window, stages of Kornia, statistics and
+neighborhoods of the frame, geometry, linear color, pointwise color, mixing, boxes,
+normalization, noise, labels.
+"""
+
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from augfeed.operation.declare import Column, Declaration
+from augfeed.operation.linear import Step
+from augfeed.operation.reference import Given
+from augfeed.operation.types import Sides
+
+Matrices = NDArray[np.float64]
+RANDOM = ("draw", "stream", "uniforms", "columns")
+
+
+class Window(Declaration):
+    """Decides what is cut of an image and how it is resized, once its size is known.
+
+    Its uniforms are drawn then: see `augfeed.plan.windows`.
+    """
+
+    family = "window"
+    heading = "Window"
+    orders = range(100, 200)
+
+    @property
+    def chance(self) -> float:
+        """The probability that a sample gets it: a window cuts also where it is not drawn."""
+        return 1.0
+
+
+class Stage(Declaration):
+    """Runs on whole batches by another library, before everything but the window."""
+
+    family = "Kornia"
+    heading = "Kornia stages"
+    orders = range(200, 250)
+
+
+class Frame(Declaration):
+    """Changes the frame, which is what the window shows of an image, before its pixels move.
+
+    A sample whose first column is neutral is left out. `reads`, float32 numbers, are the
+    parameters of its step: all that `reference` and the methods of the kind know of a sample, so
+    that a frame may have any steps in any order.
+    """
+
+    family = "frame"
+    heading = "Whole frames"
+    reads: ClassVar[tuple[Column, ...] | None]
+
+    @staticmethod
+    def reference(values: Tensor, given: Given) -> Tensor:
+        """Return float32 `[n, C, H, W]`, from 0 to 1, after the operation: its definition.
+
+        Of `given` there are the columns of `reads`, and no mean.
+        """
+        raise NotImplementedError
+
+
+class Statistics(Frame):
+    """Makes levels into others, of 256, by what all levels of the frame are."""
+
+    orders = range(250, 275)
+    needs = (*RANDOM, "reads", "reference")
+
+
+class Neighbourhood(Frame):
+    """Makes each pixel of the frame from those about it, by a symmetric kernel that is separable.
+
+    Borders reflect without repeating the edge.
+    """
+
+    orders = range(275, 300)
+    needs = (*RANDOM, "reads", "reference", "reach", "taps")
+
+    @property
+    def reach(self) -> int:
+        """How far from its middle any kernel reaches, in pixels."""
+        raise NotImplementedError
+
+    @staticmethod
+    def taps(*reads: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the weights of some samples, `[n, 2, T]`, down and across, by what they read.
+
+        `[..., 0]` is the middle, `[..., i]` stands on both sides of it.
+        """
+        raise NotImplementedError
+
+
+class Geometry(Declaration):
+    """Moves pixels by a matrix; all of them become one, in the order given."""
+
+    family = "geometry"
+    heading = "Geometry"
+    orders = range(300, 390)
+    needs = ("draw", "stream", "uniforms", "inverse")
+    as_given = True
+    warps: ClassVar[bool] = True  # False for flips, which need no interpolation
+
+    def inverse(self, values: dict[str, NDArray[Any]], size: Sides) -> Matrices:
+        """Return float64 `[N, 3, 3]`: the source of each output pixel, for what was drawn.
+
+        Points are (x, y, 1) with pixel centers at whole numbers. Rows of samples that do not get
+        the operation may hold anything.
+        """
+        raise NotImplementedError
+
+
+class Outside(Declaration):
+    """Says what geometry finds outside the image."""
+
+    family = "geometry"
+    heading = "Geometry"
+    orders = range(390, 400)
+
+
+class Linear(Declaration):
+    """Changes colors linearly; all of them become one matrix."""
+
+    family = "colour"
+    heading = "Color"
+    orders = range(400, 500)
+    needs = (*RANDOM, "steps", "reference")
+    steps: ClassVar[tuple[Step, ...]]
+
+    @property
+    def needs_mean(self) -> bool:
+        """Whether a sample may need the mean gray of its frame."""
+        return any(step.mean_unless for step in self.steps)
+
+    def reference(self, values: Tensor, given: Given) -> Tensor:
+        """Return float32 `[n, C, H, W]`, from 0 to 1, after the operation: its definition."""
+        raise NotImplementedError
+
+
+class Pointwise(Declaration):
+    """Changes each value by a function of that value alone, after the linear colors."""
+
+    family = "colour"
+    heading = "Color"
+    orders = range(500, 600)
+    needs = (*RANDOM, "reads", "pixel", "reference")
+    # Float32 all; a sample whose first is neutral is left out.
+    reads: ClassVar[tuple[Column, ...] | None]
+
+    @property
+    def jump(self) -> float:
+        """By how much values that rounding alone sets apart may differ: 0 without a threshold."""
+        return 0.0
+
+    @staticmethod
+    def pixel(value: Any, *reads: Any) -> Any:
+        """Return what becomes of a value from 0 to 1, by what is read of its sample."""
+        raise NotImplementedError
+
+    def reference(self, values: Tensor, given: Given) -> Tensor:
+        """Return float32 `[n, C, H, W]`, from 0 to 1, after the operation: its definition."""
+        raise NotImplementedError
+
+
+class Mixing(Declaration):
+    """Mixes an image, and its label, with those of a partner: see `augfeed.plan.mixing`."""
+
+    family = "mixing"
+    heading = "Mixing"
+    orders = range(600, 700)
+    needs = ("stream", "uniforms", "columns")
+    exclusive = "mixing"
+
+
+class Box(Declaration):
+    """Hides a rectangle."""
+
+    family = "occlusion"
+    heading = "Occlusion"
+    orders = range(700, 800)
+    needs = RANDOM
+
+
+class Constants(Declaration):
+    """The same for all samples: normalization."""
+
+    family = "normalisation"
+    heading = "Normalization"
+    orders = range(800, 900)
+
+
+class Noise(Declaration):
+    """Changes values by random numbers of their own."""
+
+    family = "noise"
+    heading = "Noise"
+    orders = range(900, 1000)
+    needs = RANDOM
+
+
+class Label(Declaration):
+    """Changes labels alone."""
+
+    family = "label"
+    heading = "Labels"
+    orders = range(1000, 1100)
+
+
+def flags(name: str) -> tuple[Column, ...]:
+    """Return the one column of an operation that is applied or not."""
+    return (Column(name, np.bool_, neutral=False),)

@@ -1,0 +1,49 @@
+"""Types of parameters that several operations have, with their bounds."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+Probability = Annotated[
+    float, Field(ge=0, le=1, description="probability, from 0 to 1, that a sample gets it")
+]
+Side = Annotated[int, Field(ge=1, le=65535)]
+Size = Annotated[
+    Side | tuple[Side, Side],
+    Field(description="pixels: a number for a square, or (height, width)"),
+]
+Unit = Annotated[float, Field(ge=0, le=1)]
+Area = Annotated[float, Field(ge=1e-6, le=1)]
+Areas = tuple[Area, Area]
+Aspect = Annotated[float, Field(ge=0.01, le=100)]
+Aspects = tuple[Aspect, Aspect]
+Interval = tuple[float, float]
+Sides = tuple[int, int]
+
+
+def pair(size: int | Sides) -> Sides:
+    """Return `(height, width)` of a size."""
+    return (size, size) if isinstance(size, int) else size
+
+
+def interval(value: float | Interval, *, about: float = 0.0, low: float | None = None) -> Interval:
+    """Return the `(lowest, highest)` that a value stands for: `about` -/+ a number, or the pair."""
+    if isinstance(value, tuple):
+        return value
+    lowest = about - value
+    return (lowest if low is None else max(low, lowest), about + value)
+
+
+def ends(value: float | Interval) -> Interval:
+    """Return the `(lowest, highest)` of a value that is one number, or a pair of bounds."""
+    return value if isinstance(value, tuple) else (value, value)
+
+
+def ordered(value: Interval, name: str, lowest: float, highest: float) -> Interval:
+    """Return an interval that is in order and in bounds, or raise `ValueError`."""
+    if not lowest <= value[0] <= value[1] <= highest:
+        raise ValueError(
+            f"{name}={value!r} is not an interval within [{lowest:g}, {highest:g}]: "
+            f"give (low, high) with {lowest:g} <= low <= high <= {highest:g}"
+        )
+    return value

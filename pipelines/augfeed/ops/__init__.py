@@ -1,0 +1,1 @@
+"""The operations, a file each; `_registry` lists them all."""

@@ -1,0 +1,33 @@
+"""What geometric operations share."""
+
+from typing import Any, Literal
+
+import numpy as np
+
+from augfeed.operation import Effect, Matrices, Sides, interval
+from augfeed.operation.effects import clamped
+
+Edge = Literal["constant", "edge", "reflect"]
+
+
+def identities(count: int) -> Matrices:
+    """Return float64 `[count, 3, 3]` that move nothing, to be written to."""
+    return np.tile(np.eye(3), (count, 1, 1))
+
+
+def keep_centre(matrices: Matrices, size: Sides) -> None:
+    """Set the shift of matrices so that the center of the image stays."""
+    cx, cy = (size[1] - 1) / 2, (size[0] - 1) / 2
+    linear = matrices[:, :2, :2]
+    matrices[:, :2, 2] = np.array([cx, cy]) - linear @ np.array([cx, cy])
+
+
+def at_most(operation: Any, parameter: str, rule: str) -> Effect:
+    """Return the effect of a parameter that is an interval about 0, or a bound of it."""
+    value = getattr(operation, parameter)
+    worst = max(map(abs, interval(value)))
+
+    def passing(most: float) -> Any:
+        return clamped(value, -most, most)
+
+    return Effect(rule, parameter, value, worst, passing, never=operation.p == 0)

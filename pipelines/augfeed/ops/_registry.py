@@ -1,0 +1,134 @@
+"""All operations, in the order of execution.
+
+Written by `python -m augfeed.ops.generate` from the declarations: do not edit.
+"""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from augfeed.operation import Declaration
+from augfeed.ops.border import Border
+from augfeed.ops.center_crop import CenterCrop
+from augfeed.ops.color_jitter import ColorJitter
+from augfeed.ops.cutmix import CutMix
+from augfeed.ops.cutout import Cutout
+from augfeed.ops.equalize import Equalize
+from augfeed.ops.gaussian_blur import GaussianBlur
+from augfeed.ops.gaussian_noise import GaussianNoise
+from augfeed.ops.grayscale import Grayscale
+from augfeed.ops.horizontal_flip import HorizontalFlip
+from augfeed.ops.invert import Invert
+from augfeed.ops.kornia import Kornia
+from augfeed.ops.label_smoothing import LabelSmoothing
+from augfeed.ops.mixup import Mixup
+from augfeed.ops.normalize import Normalize
+from augfeed.ops.one_of import OneOf
+from augfeed.ops.perspective import Perspective
+from augfeed.ops.posterize import Posterize
+from augfeed.ops.random_crop import RandomCrop
+from augfeed.ops.random_erasing import RandomErasing
+from augfeed.ops.random_resized_crop import RandomResizedCrop
+from augfeed.ops.resize import Resize
+from augfeed.ops.rotate import Rotate
+from augfeed.ops.salt_and_pepper import SaltAndPepper
+from augfeed.ops.scale import Scale
+from augfeed.ops.shear import Shear
+from augfeed.ops.solarize import Solarize
+from augfeed.ops.translate import Translate
+from augfeed.ops.vertical_flip import VerticalFlip
+
+Operation = Annotated[
+    Resize
+    | RandomResizedCrop
+    | RandomCrop
+    | CenterCrop
+    | Kornia
+    | Equalize
+    | GaussianBlur
+    | HorizontalFlip
+    | VerticalFlip
+    | Rotate
+    | Translate
+    | Scale
+    | Shear
+    | Perspective
+    | Border
+    | ColorJitter
+    | Grayscale
+    | Invert
+    | Posterize
+    | Solarize
+    | Mixup
+    | CutMix
+    | OneOf
+    | Cutout
+    | RandomErasing
+    | Normalize
+    | GaussianNoise
+    | SaltAndPepper
+    | LabelSmoothing,
+    Field(discriminator="op"),
+]
+ALL: tuple[type[Declaration], ...] = (
+    Resize,
+    RandomResizedCrop,
+    RandomCrop,
+    CenterCrop,
+    Kornia,
+    Equalize,
+    GaussianBlur,
+    HorizontalFlip,
+    VerticalFlip,
+    Rotate,
+    Translate,
+    Scale,
+    Shear,
+    Perspective,
+    Border,
+    ColorJitter,
+    Grayscale,
+    Invert,
+    Posterize,
+    Solarize,
+    Mixup,
+    CutMix,
+    OneOf,
+    Cutout,
+    RandomErasing,
+    Normalize,
+    GaussianNoise,
+    SaltAndPepper,
+    LabelSmoothing,
+)
+__all__ = [
+    "Border",
+    "CenterCrop",
+    "ColorJitter",
+    "CutMix",
+    "Cutout",
+    "Equalize",
+    "GaussianBlur",
+    "GaussianNoise",
+    "Grayscale",
+    "HorizontalFlip",
+    "Invert",
+    "Kornia",
+    "LabelSmoothing",
+    "Mixup",
+    "Normalize",
+    "OneOf",
+    "Perspective",
+    "Posterize",
+    "RandomCrop",
+    "RandomErasing",
+    "RandomResizedCrop",
+    "Resize",
+    "Rotate",
+    "SaltAndPepper",
+    "Scale",
+    "Shear",
+    "Solarize",
+    "Translate",
+    "VerticalFlip",
+]

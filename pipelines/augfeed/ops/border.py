@@ -1,0 +1,55 @@
+"""What geometry finds outside the image."""
+
+from collections.abc import Iterator
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from augfeed.operation import (
+    Effect,
+    Geometry,
+    Outside,
+    Seen,
+    Setting,
+    Told,
+    Unit,
+    kind,
+    operation,
+)
+from augfeed.operation.words import fill_text
+from augfeed.ops._geometry import Edge
+
+
+@operation
+class Border(Outside):
+    """Say what rotate, translate, scale, shear and perspective find outside the image.
+
+    Without it: constant 0 (black). `fill` is in pixel space from 0 (black) to 1; `reflect`
+    mirrors without repeating the border pixel; `edge` repeats the border pixel.
+    """
+
+    mode: Annotated[Edge, Field(description="constant, edge or reflect")] = "constant"
+    fill: Annotated[Unit, Field(description="constant border, from 0 (black) to 1")] = 0.0
+    op: Literal["border"] = kind("border")
+    order = 390
+    moves = False
+    cases = {}
+
+    def check_policy(self, policy: object) -> None:
+        """Refuse a policy in which nothing reaches beyond the border."""
+        operations = getattr(policy, "operations", ())
+        if not any(isinstance(item, Geometry) and item.warps for item in operations):
+            raise ValueError(
+                "'border' without rotate, translate, scale, shear or perspective has no effect: "
+                "remove it"
+            )
+
+    def effects(self, setting: Setting) -> Iterator[Effect]:
+        """Yield nothing: it only fills."""
+        yield from ()
+
+    def explain(self, seen: Seen) -> Told | None:
+        """Return the fill, of a sample that is warped."""
+        if not seen.warped:
+            return None
+        return Told(f"outside the image: {fill_text(self.mode, self.fill)}")

@@ -1,0 +1,34 @@
+"""Resize the whole image."""
+
+from collections.abc import Iterator
+from typing import Literal
+
+from augfeed.operation import Effect, Seen, Setting, Size, Told, Window, kind, operation
+from augfeed.operation.words import sides_text
+from augfeed.ops._window import one_pixel
+
+
+@operation
+class Resize(Window):
+    """Resize the whole image, antialiased (triangle filter, as Pillow's bilinear).
+
+    A number is the length of the shorter side (the other follows, rounded down, as in
+    torchvision); a pair is the exact `(height, width)`.
+    """
+
+    size: Size
+    op: Literal["resize"] = kind("resize")
+    order = 100
+    moves = True
+    cases = {}
+
+    def effects(self, setting: Setting) -> Iterator[Effect]:
+        """Yield what it leaves of the image: one pixel shows nothing."""
+        size = setting.size if isinstance(self.size, int) else self.size
+        yield from one_pixel(self.size, size, setting)
+
+    def explain(self, seen: Seen) -> Told:
+        """Return the sizes before and after."""
+        source, resized = seen.values["source"], seen.values["resized"]
+        done = f"the whole image, {sides_text(source)}, resized to {sides_text(resized)}"
+        return Told(done, values={"source": source, "resized": resized})

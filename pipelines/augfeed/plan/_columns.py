@@ -1,0 +1,35 @@
+"""The columns of a plan that operations declare, one row a sample.
+
+Written by `python -m augfeed.ops.generate` from the declarations: do not edit.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """What operations decided of every sample; neutral values where one is not applied."""
+
+    equalized: NDArray[np.bool_]  # [M] equalize
+    blur_sigma: NDArray[np.float32]  # [M] gaussian_blur
+    blur_height: NDArray[np.float32]  # [M] gaussian_blur
+    blur_width: NDArray[np.float32]  # [M] gaussian_blur
+    flip_x: NDArray[np.bool_]  # [M] horizontal_flip
+    flip_y: NDArray[np.bool_]  # [M] vertical_flip
+    brightness: NDArray[np.float32]  # [M] color_jitter
+    contrast: NDArray[np.float32]  # [M] color_jitter
+    saturation: NDArray[np.float32]  # [M] color_jitter
+    hue: NDArray[np.float32]  # [M] color_jitter
+    about_half: NDArray[np.bool_]  # [M] color_jitter
+    gray: NDArray[np.bool_]  # [M] grayscale
+    inverted: NDArray[np.bool_]  # [M] invert
+    bits: NDArray[np.uint8]  # [M] posterize
+    threshold: NDArray[np.float32]  # [M] solarize
+    cutout: NDArray[np.int32]  # [M, 4] cutout
+    erased: NDArray[np.int32]  # [M, 4] random_erasing
+    sigma: NDArray[np.float32]  # [M] gaussian_noise
+    pepper: NDArray[np.uint32]  # [M] salt_and_pepper
+    salt: NDArray[np.uint32]  # [M] salt_and_pepper
