@@ -1,4 +1,4 @@
-"""Pointwise color operations.
+"""Pointwise colour operations.
 
 Written by `python -m augfeed.ops.generate` from the declarations: do not edit.
 """
