@@ -266,7 +266,7 @@ def timed(entries: list[Entry], rounds: int) -> tuple[Row, ...]:
 
 
 def write_data(folder: Path) -> tuple[Path, Path]:
-    """Write the data sets: many small pictures, and one batch of large ones."""
+    """Write the datasets: many small images, and one batch of large ones."""
     rng = np.random.default_rng(0)
     paths = folder / "small.npz", folder / "large.npz"
     for path, count, side in zip(paths, (SAMPLES, LARGE[0]), (32, 224), strict=True):

@@ -1,4 +1,4 @@
-"""Draws results as pictures for the documentation: `python -m benchmarks.plots`."""
+"""Draws results as images for the documentation: `python -m benchmarks.plots`."""
 
 import json
 import sys
@@ -37,7 +37,7 @@ def figure(width: float, height: float, rows: int, columns: int) -> tuple[Any, A
 
 
 def draw_rates(results: dict[str, Result], path: Path) -> None:
-    """Draw the rates of the loaders, a panel for each data set."""
+    """Draw the rates of the loaders, a panel for each dataset."""
     shown = [suite for suite in SUITES if suite in results]
     made, axes = figure(10, 2.9 * -(-len(shown) // 2), -(-len(shown) // 2), 2)
     for axis in axes.flat[len(shown) :]:
@@ -72,7 +72,7 @@ def draw_scaling(result: ScalingResult, path: Path) -> None:
         if name == "parts":
             costs = [point.cost or 0.0 for point in points]
             axis.barh(values[:0:-1], costs[:0:-1], color=OWN)
-            axis.set_xlabel("microseconds of one thread for a picture")
+            axis.set_xlabel("microseconds of one thread for an image")
             axis.set_title("cost of each part, 224 x 224 x 3 in memory", fontsize=10)
             continue
         rates = [point.rate for point in points]

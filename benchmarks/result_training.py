@@ -19,7 +19,7 @@ class Row(Model):
     name: str
     title: str
     seconds: tuple[float, ...]
-    rate: Spread  # pictures a second
+    rate: Spread  # images a second
     slower: Ratio
     over: Ratio
     exposed: float | None = None

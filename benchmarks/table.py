@@ -27,7 +27,7 @@ from benchmarks.summary import budgets, summary
 
 PAGE = "docs/benchmarks.md"
 MARKS = ("<!-- measured -->", "<!-- end of measured -->")
-WORKS = {"whole": "whole chain", "basic": "crop, flip, normalise", "decode": "decoding only"}
+WORKS = {"whole": "whole chain", "basic": "crop, flip, normalize", "decode": "decoding only"}
 
 
 def render(result: Result) -> str:

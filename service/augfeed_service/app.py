@@ -19,7 +19,7 @@ from augfeed_service.problems import Problem, is_kserve
 from augfeed_service.service import Service
 from augfeed_service.settings import Settings
 
-TEXT = "Augmented batches of data sets by address, and images of clients augmented."
+TEXT = "Augmented batches of datasets by address, and images of clients augmented."
 
 
 def make_app(
@@ -27,7 +27,7 @@ def make_app(
 ) -> FastAPI:
     """Return the application under some settings, those of the environment by default.
 
-    Data sets are opened here; `tell` is called with the name of each. Raises `InputError` for what
+    Datasets are opened here; `tell` is called with the name of each. Raises `InputError` for what
     cannot be opened.
     """
     service = Service(settings or Settings(), tell)

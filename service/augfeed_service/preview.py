@@ -1,4 +1,4 @@
-"""Pictures of what a policy does: of a data set's samples, or of a client's images."""
+"""Images of what a policy does: of a dataset's samples, or of a client's images."""
 
 import asyncio
 import hashlib
@@ -38,7 +38,7 @@ MOST_WAITING = 4  # previews, beside the one that is drawn
 
 
 class PreviewAsk(BaseModel):
-    """Which samples of a data set are shown, in which epochs."""
+    """Which samples of a dataset are shown, in which epochs."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
@@ -130,7 +130,7 @@ class Drawing:
 
 
 def draw(source: Source, policy: Policy, asked: PreviewAsk, drawing: Drawing) -> Any:
-    """Return the picture of a data set's samples; raise `Problem` before any is too much."""
+    """Return the image of a dataset's samples; raise `Problem` before any is too much."""
     from augfeed.show import preview
     from augfeed.show.reduced import reduced
 
@@ -156,7 +156,7 @@ def draw(source: Source, policy: Policy, asked: PreviewAsk, drawing: Drawing) ->
 
 
 def drawn_of(images: Images, policy: Policy, ask: Ask, drawing: Drawing) -> Any:
-    """Return the picture of a client's images, the first of them."""
+    """Return the image of a client's images, the first of them."""
     shown = min(len(images.pictures), MOST_SAMPLES)
     labels = None if images.labels is None else images.labels[:shown]
     first: list[Any] = list(images.pictures[:shown])
@@ -196,7 +196,7 @@ class FileSource:
         return hashlib.sha256(self.files[i].data).hexdigest()
 
     def image(self, i: int) -> Any:
-        """Return a picture, uint8 `[h, w, 3]`."""
+        """Return an image, uint8 `[h, w, 3]`."""
         return self.files[i].whole()
 
     def read(self, i: int) -> bytes:

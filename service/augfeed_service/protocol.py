@@ -73,7 +73,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self._expect_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """End; whatever is under way is told so, not only the newest request."""
+        """End; whatever is under way is reported so, not only the newest request."""
         self.open.leave(self)
         self._unset_keepalive_if_required()
         for timer in (self._head_timer, self._end_timer, self._stall_timer):

@@ -145,7 +145,7 @@ class Push:
 def augment(pushes: list[Push], engine: Engine) -> list[Batch | Problem]:
     """Return the batches of requests that share their key, each as if it were alone.
 
-    Pictures mix within a request, in groups of 8 from its first one on, whose numbers name their
+    Images mix within a request, in groups of 8 from its first one on, whose numbers name their
     draws; so requests that mix are carried out one by one. What is wrong with one request is in
     its place.
     """
@@ -178,7 +178,7 @@ def augment(pushes: list[Push], engine: Engine) -> list[Batch | Problem]:
 
 
 def mixes(policy: Policy) -> bool:
-    """Return whether pictures of a batch are mixed with each other."""
+    """Return whether images of a batch are mixed with each other."""
     return any(policy.find(kind) is not None for kind in (Mixup, CutMix, OneOf))
 
 

@@ -134,7 +134,7 @@ def _check_fingerprint(request: Request, plan: Plan) -> None:
         raise Problem(
             412, "fingerprint-mismatch",
             f"Augfeed-Expect-Fingerprint: {expected[:64]!r} is not {plan.fingerprint!r}, that of "
-            "the bytes made here: ask another replica, or begin anew with these",
+            "the bytes made here: ask another replica, or begin again with these",
             fingerprint=plan.fingerprint,
         )  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""Images of clients, augmented; and pictures to look at."""
+"""Images of clients, augmented; and images to look at."""
 
 import io
 from collections.abc import AsyncIterator
@@ -142,9 +142,9 @@ def counted(service: Service, parts: Any, headers: dict[str, str], kind: str) ->
 @router.post(
     "/v1/preview", openapi_extra=images_body(PreviewAsk.model_json_schema()),
     response_class=Response,
-    responses={200: {"description": "A picture", "content": {"image/png": BINARY}},
+    responses={200: {"description": "An image", "content": {"image/png": BINARY}},
                **problems(404, 408, 422, 429, 503)},
-    summary="What a policy does, as a picture",
+    summary="What a policy does, as an image",
 )  # fmt: skip
 async def preview(
     request: Request, policy: PolicyText = None, seed: Number = None, epoch: Number = None

@@ -1,4 +1,4 @@
-"""What operations tell of themselves, and what is left of a picture under each."""
+"""What operations tell of themselves, and what is left of an image under each."""
 
 from dataclasses import fields, replace
 from typing import Any, Literal
@@ -35,7 +35,7 @@ LINES = {
 PICTURES = np.random.default_rng(0).integers(0, 256, (8, 16, 16, 3), np.uint8)
 
 
-# An operation tells what it does
+# An operation says what it does
 
 
 @pytest.mark.parametrize("told", TOLD)
@@ -74,7 +74,7 @@ HARMLESS = {
     "equalize": "brighter pixels stay brighter, and shapes what they are",
     "label_smoothing": "the largest share stays where it was",
     "posterize": "one bit still shows the shapes",
-    "resize": "all of the picture stays",
+    "resize": "all of the image stays",
 }
 
 
@@ -92,7 +92,7 @@ def test_every_class_of_kornia_has_a_word_once() -> None:
     assert not _IN_PLACE & _FREE
 
 
-# What is left of the picture
+# What is left of the image
 
 DESTROYING = (
     "salt_and_pepper(1.0)", "salt_and_pepper([0.999, 1.0])", "jitter(brightness=[0, 0])",

@@ -335,7 +335,7 @@ def test_a_size_that_depends_on_the_source_says_what_to_add(operations: list[Any
     assert "add random_resized_crop(size)" in refused(lambda: Policy(operations).size())
 
 
-# A colour and a value after normalisation may be any number.
+# A color and a value after normalization may be any number.
 UNBOUNDED = {("cutout", "fill"), ("random_erasing", "fill"), ("normalize", "mean")}
 
 

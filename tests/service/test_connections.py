@@ -72,7 +72,7 @@ def test_a_head_within_the_bound_is_read(running: Running) -> None:
         with line(running.port) as one:
             one.sendall(head("GET", "/livez", *given))
             assert answer(one).status == 200
-            one.sendall(OK)  # and it is counted anew for each request
+            one.sendall(OK)  # and it is counted again for each request
             assert answer(one).status == 200
 
 

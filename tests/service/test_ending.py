@@ -1,4 +1,4 @@
-"""How a service ends, and how it reads keys and data sets anew while it goes on."""
+"""How a service ends, and how it reads keys and datasets again while it goes on."""
 
 import asyncio
 import http.client
@@ -111,7 +111,7 @@ def test_the_process_ends_though_a_thread_does_not_come_back(data: Data, library
     assert said or library == "PyDLL", server.lines
 
 
-# Read anew
+# Read again
 
 
 @pytest.fixture

@@ -62,7 +62,7 @@ def requests() -> dict[str, tuple[str, bytes, dict[str, str]]]:
         "npz of files": (f"{PUSH}&dtype=bfloat16", body, {**of_files, **npz}),
         "a preview of tensors": (PUSH.replace("augment", "preview"), tensors(), of_tensors),
         "a preview of files": (PUSH.replace("augment", "preview"), body, of_files),
-        "a preview of a data set": ("/v1/preview", json.dumps(shown).encode(),
+        "a preview of a dataset": ("/v1/preview", json.dumps(shown).encode(),
                                     {"Content_Type": "application/json"}),
         "binary tensors": infer(binary=True),
         "tensors in JSON": infer(binary=False),

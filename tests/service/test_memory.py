@@ -278,7 +278,7 @@ def _warmed(port: int, pid: int) -> int:
     for _ in range(2):
         for request in small:
             assert send(port, request).status in (200, 201)
-    Path(f"/proc/{pid}/clear_refs").write_text("5")  # the peak begins anew
+    Path(f"/proc/{pid}/clear_refs").write_text("5")  # the peak begins again
     return int(psutil.Process(pid).memory_info().rss)
 
 

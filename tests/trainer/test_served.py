@@ -83,7 +83,7 @@ def test_other_data_than_those_of_the_service_are_refused(path: Path, served: Se
     other = path.with_name("other.npz")
     with np.load(path) as held:
         np.savez(other, **{name: held[name][:150] for name in held})
-    with pytest.raises(InputError, match=r"has 500 pictures and the training part .* has 150"):
+    with pytest.raises(InputError, match=r"has 500 images and the training part .* has 150"):
         train(RECIPE, open_served(str(other)), run_of(served=served))
 
 

@@ -1,4 +1,4 @@
-"""What augfeed does, shown on this machine in under a minute: decisions, pictures, rates."""
+"""What augfeed does, shown on this machine in under a minute: decisions, images, rates."""
 
 import importlib.metadata
 from collections.abc import Callable, Sequence
@@ -26,14 +26,14 @@ from augfeed.read.sources import Source
 from augfeed.show import draw_sample, explain_sample, preview
 from augfeed.show.terminal import explanation_table, findings_table, patience
 
-GROUP = "augfeed.demo"  # entry points: functions of console and folder that return pictures
+GROUP = "augfeed.demo"  # entry points: functions of console and folder that return images
 SEED = 0
 REPEATS = 16  # of the few photographs in an epoch that is measured
 ROUNDS = 3
 
 
 def run_demo(console: Console, out: Path, *, seconds: float = 3.0) -> list[Path]:
-    """Show decisions, pictures and rates; return the pictures written to the folder `out`.
+    """Show decisions, images and rates; return the images written to the folder `out`.
 
     Each rate is measured for `seconds`. Raises `MissingExtraError` without scikit-learn.
     """

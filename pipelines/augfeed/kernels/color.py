@@ -1,4 +1,4 @@
-"""Colour: all linear operations of a sample as one matrix, then what is not linear."""
+"""Color: all linear operations of a sample as one matrix, then what is not linear."""
 
 from typing import Any, NamedTuple
 
@@ -14,7 +14,7 @@ PLAIN, MATRIX, STEPS = 0, 1, 2
 
 @njit(nogil=True)
 def _apply(left: Floats, total: Floats, spare: Floats) -> None:
-    # Makes an affine colour map [3, 4] its product with a linear one [3, 3] from the left.
+    # Makes an affine color map [3, 4] its product with a linear one [3, 3] from the left.
     for i in range(3):
         for j in range(4):
             value = 0.0
@@ -48,7 +48,7 @@ def _turn_hue(turns: float, chroma: Floats, out: Floats) -> None:
 
 
 class Look(NamedTuple):
-    """The colour decisions of one row."""
+    """The color decisions of one row."""
 
     brightness: float
     contrast: float
@@ -61,7 +61,7 @@ class Look(NamedTuple):
 
 @njit(nogil=True)
 def color_matrix(look: Look, chroma: Floats, total: Floats, spare: Floats) -> bool:
-    """Write the linear colour operations, on values in [0, 1], to `total`, float64 `[C, C + 1]`.
+    """Write the linear color operations, on values in [0, 1], to `total`, float64 `[C, C + 1]`.
 
     Returns whether they change anything. `spare` float64 `[2, 3, 4]` is scratch: memory of its own
     for each row would take longer than the row.
@@ -97,7 +97,7 @@ def color_matrix(look: Look, chroma: Floats, total: Floats, spare: Floats) -> bo
 
 @njit(nogil=True)
 def finish_matrix(linear: Floats, scale: float, statistics: Floats, maps: Floats, r: int) -> None:
-    """Write the map from image units to normalised values to `maps[r]`, float32 `[C, C + 1]`.
+    """Write the map from image units to normalized values to `maps[r]`, float32 `[C, C + 1]`.
 
     `statistics` float32 `[2, C]`: mean and standard deviation.
     """
@@ -151,10 +151,10 @@ def color_strip(
     planes: Floats, at: Any, stride: Any, count: int, use: int, maps: Floats, r: int, row: Any,
     statistics: Floats,
 ) -> None:  # fmt: skip
-    """Apply colour map `maps[r]` to `count` values a channel, from `planes[at]` on, in place.
+    """Apply color map `maps[r]` to `count` values a channel, from `planes[at]` on, in place.
 
     `use` is `PLAIN`: only the diagonal; `MATRIX`: all of it, then the clamp; `STEPS`: all of it,
-    into [0, 1], clamp, posterize and solarize as `row` says, then normalise.
+    into [0, 1], clamp, posterize and solarize as `row` says, then normalize.
     """
     channels = maps.shape[1]
     if use == PLAIN or channels == 1:

@@ -1,4 +1,4 @@
-"""Colour maps of all rows of a plan at once, for an engine that knows grey means only later."""
+"""Color maps of all rows of a plan at once, for an engine that knows gray means only later."""
 
 from typing import Any
 
@@ -16,11 +16,11 @@ def _compile(sources: int) -> Any:
         looks: Floats, about_half: bool, scale: float, statistics: Floats, chroma: Floats,
         maps: Floats,
     ) -> int:  # fmt: skip
-        """Write the colour map of every row to `maps`, float32 `[M, 16]`.
+        """Write the color map of every row to `maps`, float32 `[M, 16]`.
 
-        A row is the matrix (9, of three channels), the offset (3), what the picture's mean grey
+        A row is the matrix (9, of three channels), the offset (3), what the image's mean gray
         in [0, 1] adds to the offset when multiplied by it (3), and whether anything is changed.
-        `looks` float64 `[M, 6]` is brightness, contrast, saturation, hue, grey, inverted;
+        `looks` float64 `[M, 6]` is brightness, contrast, saturation, hue, gray, inverted;
         `statistics` float32 `[2, C]` mean and standard deviation; `chroma` float64 `[2, 3, 3]`.
         """
         channels = statistics.shape[1]

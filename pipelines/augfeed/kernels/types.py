@@ -50,7 +50,7 @@ FIXED = np.dtype(
         ("erase_noise", np.bool_),
         ("cutout_fill", np.float32),
         ("erase_fill", np.float32),
-        ("stream", np.bool_),  # whether pictures are finished in the cache and then copied past it
+        ("stream", np.bool_),  # whether images are finished in the cache and then copied past it
     ],
     align=True,
 )

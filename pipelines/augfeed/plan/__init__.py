@@ -37,7 +37,7 @@ from augfeed.policy.base import interval
 
 @dataclass(frozen=True, slots=True)
 class Colors:
-    """Colour decisions, one row a sample; neutral values where an operation is not applied.
+    """Color decisions, one row a sample; neutral values where an operation is not applied.
 
     Factors float32 `[M]` (1 is neutral; hue in turns, 0 is neutral), `gray` and `inverted` bool,
     `bits` uint8 (8 keeps all), `threshold` float32 (2 inverts nothing).

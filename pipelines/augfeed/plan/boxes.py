@@ -1,4 +1,4 @@
-"""Rectangles that hide part of a picture: Cutout and RandomErasing."""
+"""Rectangles that hide part of an image: Cutout and RandomErasing."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,7 @@ def draw_cutout(cutout: Cutout, draws: Draws, size: tuple[int, int]) -> Boxes:
     u, sides, cut = draws.of(cutout), np.array(size), np.array(pair(cutout.size))
     if cutout.inside and (cut > sides).any():
         raise InputError(
-            f"cutout(size={cutout.size!r}, inside=True) does not fit into pictures of "
+            f"cutout(size={cutout.size!r}, inside=True) does not fit into images of "
             f"{size[0]} x {size[1]} pixels: use a smaller size, or inside=False"
         )
     boxes = np.empty((u.shape[1], 4), np.int32)

@@ -109,7 +109,7 @@ def _draw_blur(
         )
     sigma = between(draws.of(blur)[1], *blur.bounds)
     decisions[blur.op]["sigma"] = sigma
-    # Of a smaller one no neighbour has any weight, and float32 may not hold it.
+    # Of a smaller one no neighbor has any weight, and float32 may not hold it.
     held = np.maximum(sigma, LEAST_SIGMA)
     return np.stack([held, *(np.full_like(sigma, taps) for taps in blur.sides)], axis=1)
 

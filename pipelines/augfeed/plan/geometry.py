@@ -48,7 +48,7 @@ def decide(operation: Affine, draws: Draws) -> dict[str, NDArray[Any]]:
 def inverse(operation: Affine, values: dict[str, NDArray[Any]], size: tuple[int, int]) -> Matrices:
     """Return float64 `[N, 3, 3]`: the source of each output pixel under one operation.
 
-    Points are (x, y, 1) with pixel centres at whole numbers.
+    Points are (x, y, 1) with pixel centers at whole numbers.
     """
     height, width = size
     out = np.tile(np.eye(3), (len(values["applied"]), 1, 1))
@@ -108,7 +108,7 @@ def _about_centre(matrices: Matrices, size: tuple[int, int]) -> None:
 
 
 def _homography(corners: Uniforms, size: tuple[int, int]) -> Matrices:
-    # Solves for the map that takes the moved corners back to the corners of the picture. A line of
+    # Solves for the map that takes the moved corners back to the corners of the image. A line of
     # pixels has no perspective and stays as it is.
     right, bottom = size[1] - 1.0, size[0] - 1.0
     if not len(corners) or min(size) == 1:

@@ -1,4 +1,4 @@
-"""Operations that change colours and leave every pixel where it is."""
+"""Operations that change colors and leave every pixel where it is."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -18,7 +18,7 @@ from augfeed.policy.effects import (
 
 Factor = Annotated[float, Field(ge=0, le=100)]
 Turns = Annotated[float, Field(ge=-0.5, le=0.5)]
-LUMA = (0.299, 0.587, 0.114)  # grey of a pixel, ITU-R 601
+LUMA = (0.299, 0.587, 0.114)  # gray of a pixel, ITU-R 601
 # RGB -> YIQ (NTSC 1953); hue turns the plane of the last two rows.
 YIQ = (LUMA, (0.595716, -0.274453, -0.321263), (0.211456, -0.522591, 0.311135))
 
@@ -32,12 +32,12 @@ Strength = Annotated[
 class ColorJitter:
     """Change brightness, contrast, saturation and hue, in this order, by uniform factors.
 
-    Brightness multiplies. Contrast scales the distance to the picture's own mean grey
+    Brightness multiplies. Contrast scales the distance to the image's own mean gray
     (`about="mean"`, torchvision's law) or to 0.5 (`about="half"`). Saturation scales the distance
-    to the pixel's grey (ITU-R 601: 0.299, 0.587, 0.114). Hue turns the chroma plane (YIQ) by
-    `360 * hue` degrees: linear, unlike a shift in HSV. The mean grey is that of the picture after
+    to the pixel's gray (ITU-R 601: 0.299, 0.587, 0.114). Hue turns the chroma plane (YIQ) by
+    `360 * hue` degrees: linear, unlike a shift in HSV. The mean gray is that of the image after
     cropping and resizing, before any geometric operation. Nothing is clamped in between, only
-    once after all. Saturation and hue leave pictures of one channel as they are.
+    once after all. Saturation and hue leave images of one channel as they are.
     """
 
     brightness: Strength = 0.0
@@ -89,14 +89,14 @@ class ColorJitter:
 
 @operation
 class Grayscale:
-    """Replace every channel by the grey of the pixel (ITU-R 601)."""
+    """Replace every channel by the gray of the pixel (ITU-R 601)."""
 
     p: Probability = 0.1
     op: Literal["grayscale"] = kind("grayscale")
     moves = False
 
     def effects(self, setting: Setting) -> Iterator[Effect]:
-        """Yield that colours go."""
+        """Yield that colors go."""
         yield Effect("grayscale", "p", self.p, self.p > 0)
 
 

@@ -1,6 +1,6 @@
 """Operations on a whole frame: what a window has cut, before anything moves its pixels.
 
-They need statistics of the image, or the neighbours of a pixel, so that they cannot be part of the
+They need statistics of the image, or the neighbors of a pixel, so that they cannot be part of the
 one pass.
 """
 
@@ -94,7 +94,7 @@ class GaussianBlur:
         return self.sigma if isinstance(self.sigma, tuple) else (self.sigma, self.sigma)
 
     def effects(self, setting: Setting) -> Iterator[Effect]:
-        """Yield what the blur leaves: a kernel of twice the image makes one colour of it."""
+        """Yield what the blur leaves: a kernel of twice the image makes one color of it."""
         if setting.size is None:
             yield Effect("min_content", "sigma", self.sigma, None, never=self.p == 0)
             return

@@ -36,7 +36,7 @@ Edge = Literal["constant", "edge", "reflect"]
 
 @operation
 class Resize:
-    """Resize the whole picture, antialiased (triangle filter, as Pillow's bilinear).
+    """Resize the whole image, antialiased (triangle filter, as Pillow's bilinear).
 
     A number is the length of the shorter side (the other follows, rounded down, as in
     torchvision); a pair is the exact `(height, width)`.
@@ -47,21 +47,21 @@ class Resize:
     moves = True
 
     def effects(self, setting: Setting) -> Iterator[Effect]:
-        """Yield what it leaves of the picture: one pixel shows nothing."""
+        """Yield what it leaves of the image: one pixel shows nothing."""
         size = setting.size if isinstance(self.size, int) else self.size
         yield from _one_pixel(self.size, size, setting)
 
 
 @operation
 class CenterCrop:
-    """Cut the middle of the picture, `size` pixels; a smaller picture is an error."""
+    """Cut the middle of the image, `size` pixels; a smaller image is an error."""
 
     size: Size
     op: Literal["center_crop"] = kind("center_crop")
     moves = True
 
     def effects(self, setting: Setting) -> Iterator[Effect]:
-        """Yield how little of the picture the window may show."""
+        """Yield how little of the image the window may show."""
         share = _share_kept(self.size, 0, setting)
         yield Effect("min_crop", "size", self.size, share)
         yield from _one_pixel(self.size, pair(self.size), setting)
@@ -69,9 +69,9 @@ class CenterCrop:
 
 @operation
 class RandomCrop:
-    """Cut a window of `size` pixels anywhere in the picture, padded on each side if asked.
+    """Cut a window of `size` pixels anywhere in the image, padded on each side if asked.
 
-    The position is uniform over all whole-pixel positions in the padded picture. A sample that
+    The position is uniform over all whole-pixel positions in the padded image. A sample that
     does not get the operation (`p`) is cut in the middle. Constant padding is `fill`, in pixel
     space from 0 (black) to 1; `reflect` mirrors without repeating the border pixel.
     """
@@ -85,7 +85,7 @@ class RandomCrop:
     moves = True
 
     def effects(self, setting: Setting) -> Iterator[Effect]:
-        """Yield how little of the picture, and how much padding, the window may show."""
+        """Yield how little of the image, and how much padding, the window may show."""
         padding, sides = self.padding if self.p > 0 else 0, pair(self.size)
         yield Effect("min_crop", "size", self.size, _share_kept(self.size, padding, setting))
         yield from _one_pixel(self.size, sides, setting)
@@ -102,7 +102,7 @@ class RandomResizedCrop:
     """Cut a window of random area and aspect and resize it to `size` (Inception; 1409.4842).
 
     Area share uniform in `scale`, aspect ratio (width / height) log-uniform in `ratio`, position
-    uniform; ten tries, then the largest centred window within `ratio`. A sample that does not get
+    uniform; ten tries, then the largest centered window within `ratio`. A sample that does not get
     the operation (`p`) is resized whole. The window is cut first and resized with antialiasing.
     """
 
@@ -130,7 +130,7 @@ class RandomResizedCrop:
         return ordered(value, "ratio", 0.01, 100.0)
 
     def effects(self, setting: Setting) -> Iterator[Effect]:
-        """Yield how little of the picture the window may show."""
+        """Yield how little of the image the window may show."""
         low, high = self.scale
 
         def passing(least: float) -> Areas:
@@ -169,7 +169,7 @@ class VerticalFlip:
 
 @operation
 class Rotate:
-    """Turn about the centre by an angle uniform in `degrees`, counter-clockwise if positive."""
+    """Turn about the center by an angle uniform in `degrees`, counter-clockwise if positive."""
 
     degrees: Annotated[
         Annotated[float, Field(ge=0, le=180)] | tuple[Angle, Angle],
@@ -201,7 +201,7 @@ class Translate:
     moves = True
 
     def effects(self, setting: Setting) -> Iterator[Effect]:
-        """Yield the largest shifts, and what they leave in the picture."""
+        """Yield the largest shifts, and what they leave in the image."""
         for name in ("x", "y"):
             yield _at_most(self, name, "max_translation")
             if not _reflects(setting):
@@ -210,7 +210,7 @@ class Translate:
 
 @operation
 class Scale:
-    """Enlarge about the centre by a factor uniform in `factor`; above 1 enlarges."""
+    """Enlarge about the center by a factor uniform in `factor`; above 1 enlarges."""
 
     factor: Annotated[tuple[Zoom, Zoom], Field(description="(lowest, highest) factor")] = (0.9, 1.1)
     p: Probability = 1.0
@@ -223,7 +223,7 @@ class Scale:
         return ordered(value, "factor", 0.05, 20.0)
 
     def effects(self, setting: Setting) -> Iterator[Effect]:
-        """Yield the largest zoom, and what it leaves of the picture."""
+        """Yield the largest zoom, and what it leaves of the image."""
         low, high = self.factor
 
         def within(most: float) -> Interval:
@@ -241,7 +241,7 @@ class Scale:
 
 @operation
 class Shear:
-    """Slant along x and y by angles uniform in plus or minus their bounds, about the centre."""
+    """Slant along x and y by angles uniform in plus or minus their bounds, about the center."""
 
     x: Annotated[float, Field(ge=0, le=80, description="largest angle along x, degrees")] = 10.0
     y: Annotated[float, Field(ge=0, le=80, description="largest angle along y, degrees")] = 0.0
@@ -257,10 +257,10 @@ class Shear:
 
 @operation
 class Perspective:
-    """Move each corner pixel inwards by up to `distortion` of half the way to its neighbours.
+    """Move each corner pixel inwards by up to `distortion` of half the way to its neighbors.
 
-    Each of the eight coordinates is drawn uniformly. A picture one pixel wide or high stays. Above
-    2/3 the four corners need not be convex any more, and some pictures fold over.
+    Each of the eight coordinates is drawn uniformly. An image one pixel wide or high stays. Above
+    2/3 the four corners need not be convex any more, and some images fold over.
     """
 
     distortion: Annotated[
@@ -277,7 +277,7 @@ class Perspective:
 
 @operation
 class Border:
-    """Say what rotate, translate, scale, shear and perspective find outside the picture.
+    """Say what rotate, translate, scale, shear and perspective find outside the image.
 
     Without it: constant 0 (black). `fill` is in pixel space from 0 (black) to 1; `reflect`
     mirrors without repeating the border pixel; `edge` repeats the border pixel.
@@ -294,7 +294,7 @@ class Border:
 
 
 def _share_kept(size: Any, padding: int, setting: Setting) -> float | None:
-    # A window at the edge shows least of the picture: padding takes the place of the rest.
+    # A window at the edge shows least of the image: padding takes the place of the rest.
     source = setting.before_windows
     if source is None:
         return None
@@ -325,7 +325,7 @@ def _shift_left(name: str, most: float, p: float) -> Effect:
 
 
 def _reflects(setting: Setting) -> bool:
-    # Then what leaves the picture on one side is seen on the other.
+    # Then what leaves the image on one side is seen on the other.
     return any(isinstance(item, Border) and item.mode == "reflect"
                for item in setting.policy.operations)  # fmt: skip
 

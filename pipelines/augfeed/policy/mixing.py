@@ -1,4 +1,4 @@
-"""Operations that mix a picture, and its label, with that of a partner."""
+"""Operations that mix an image, and its label, with that of a partner."""
 
 from collections.abc import Iterator
 from typing import Annotated, Literal, Self
@@ -37,8 +37,8 @@ class Mixup:
 class CutMix:
     """Paste a box of a partner (1905.04899).
 
-    Lambda ~ Beta(alpha, alpha); the box has sides `sqrt(1 - lambda)` of the picture's, rounded
-    down; its centre is uniform over the pixels; what leaves the picture is cut off. The label
+    Lambda ~ Beta(alpha, alpha); the box has sides `sqrt(1 - lambda)` of the image's, rounded
+    down; its center is uniform over the pixels; what leaves the image is cut off. The label
     states the share of pixels that the box really covers, unless `correct_lambda=False`.
     """
 

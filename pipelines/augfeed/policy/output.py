@@ -1,4 +1,4 @@
-"""Operations after the mixing: occlusion, normalisation, input noise and label smoothing."""
+"""Operations after the mixing: occlusion, normalization, input noise and label smoothing."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -37,16 +37,16 @@ Sigma = Annotated[float, Field(ge=0, le=100)]
 
 @operation
 class Cutout:
-    """Hide a square (1708.04552): centre uniform over all pixels, clipped at the border.
+    """Hide a square (1708.04552): center uniform over all pixels, clipped at the border.
 
-    `inside=True` keeps the whole square in the picture: a stronger variant. `fill` is in the
-    space of the model's input, after normalisation: 0 is the mean colour.
+    `inside=True` keeps the whole square in the image: a stronger variant. `fill` is in the
+    space of the model's input, after normalization: 0 is the mean color.
     """
 
     size: Size = 16
     p: Probability = 1.0
-    fill: Annotated[float, Field(description="value after normalisation; 0: mean colour")] = 0.0
-    inside: Annotated[bool, Field(description="keep the whole square in the picture")] = False
+    fill: Annotated[float, Field(description="value after normalization; 0: mean color")] = 0.0
+    inside: Annotated[bool, Field(description="keep the whole square in the image")] = False
     op: Literal["cutout"] = kind("cutout")
     moves = False
 
@@ -76,8 +76,8 @@ class RandomErasing:
 
     Area share uniform in `scale`; aspect ratio (height / width) log-uniform in `ratio`, or uniform
     as in the paper's code (`aspect_law="uniform"`); position uniform, inside; up to ten tries to
-    fit, then nothing is erased. `fill`: a value after normalisation (0: mean colour), `"mean"`
-    (the mean of `Normalize`), or `"noise"`: a standard normal per value after normalisation
+    fit, then nothing is erased. `fill`: a value after normalization (0: mean color), `"mean"`
+    (the mean of `Normalize`), or `"noise"`: a standard normal per value after normalization
     (without `Normalize`: uniform from 0 to 1).
     """
 
@@ -145,7 +145,7 @@ class Normalize:
         return self
 
     def effects(self, setting: Setting) -> Iterator[Effect]:
-        """Yield what the division leaves of the picture."""
+        """Yield what the division leaves of the image."""
         most = max(self.std) if isinstance(self.std, tuple) else self.std
 
         def passing(least: float) -> Any:
@@ -186,7 +186,7 @@ class GaussianNoise:
         return value
 
     def effects(self, setting: Setting) -> Iterator[Effect]:
-        """Yield what the noise leaves of the picture."""
+        """Yield what the noise leaves of the image."""
         bounds = self.sigma if isinstance(self.sigma, tuple) else (self.sigma, self.sigma)
         signal = CONTRAST
         for item in setting.policy.operations:
@@ -240,7 +240,7 @@ class LabelSmoothing:
     moves = False
 
     def effects(self, setting: Setting) -> Iterator[Effect]:
-        """Yield nothing: the picture stays, and the label its largest share."""
+        """Yield nothing: the image stays, and the label its largest share."""
         yield from ()
 
 

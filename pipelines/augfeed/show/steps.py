@@ -125,11 +125,11 @@ def geometry_steps(plan: Plan, row: int) -> Iterator[Step]:
     border = plan.policy.find(Border)
     if border and plan.warped[row]:
         filled = f"constant {border.fill:g}" if border.mode == "constant" else border.mode
-        yield Step("geometry", border.op, f"outside the picture: {filled}")
+        yield Step("geometry", border.op, f"outside the image: {filled}")
 
 
 def color_steps(plan: Plan, row: int, channels: int) -> Iterator[Step]:
-    """Yield what changed the colours of a row."""
+    """Yield what changed the colors of a row."""
     for operation in plan.policy.operations:
         if not isinstance(operation, Color):
             continue
@@ -145,7 +145,7 @@ def _recoloured(operation: Grayscale | Invert | Posterize | Solarize, channels: 
     # An operation without words here is an error of the type checker.
     match operation:
         case Grayscale():
-            return "turned to grey" if channels == 3 else "grey already"
+            return "turned to gray" if channels == 3 else "gray already"
         case Invert():
             return "every value x became 1 - x"
         case Posterize(bits=bits):
@@ -155,7 +155,7 @@ def _recoloured(operation: Grayscale | Invert | Posterize | Solarize, channels: 
 
 
 def later_steps(plan: Plan, row: int) -> Iterator[Step]:
-    """Yield what came after the mixing: occlusion, normalisation, noise."""
+    """Yield what came after the mixing: occlusion, normalization, noise."""
     policy = plan.policy
     for hiding in (policy.find(Cutout), policy.find(RandomErasing)):
         if hiding is not None:
@@ -224,7 +224,7 @@ def _jittered(plan: Plan, jitter: ColorJitter, row: int, channels: int) -> Step:
         if bounds == ((0, 0) if hue else (1, 1)):
             del values[name]
         elif channels == 1 and name in ("saturation", "hue"):
-            done.append(f"{name} has no effect on grey")
+            done.append(f"{name} has no effect on gray")
         elif hue:
             done.append(f"hue {360 * values[name]:+.1f} degrees")
             law.append(_bounds((360 * bounds[0], 360 * bounds[1])))
@@ -246,7 +246,7 @@ def _hidden(plan: Plan, operation: Cutout | RandomErasing, row: int) -> Step:
         low, high = operation.scale
         law = f"area share uniform in [{low:g}, {high:g}]"
     else:
-        law = "all inside" if operation.inside else "centre anywhere, clipped at the border"
+        law = "all inside" if operation.inside else "center anywhere, clipped at the border"
     values = {"box": list(box), "share": share}
     applied = share > 0
     if not applied:

@@ -1,4 +1,4 @@
-"""The part of a picture that a sample was cut from, in words and as a region of the picture."""
+"""The part of an image that a sample was cut from, in words and as a region of the image."""
 
 from collections.abc import Iterator
 
@@ -12,12 +12,12 @@ Sides = tuple[int, int]
 
 
 def window_of(plan: Plan, row: int, source: Sides) -> Windows:
-    """Return the window of one row, whose picture has `source` (height, width)."""
+    """Return the window of one row, whose image has `source` (height, width)."""
     return plan.window.take([row]).at(*source)
 
 
 def region(windows: Windows, size: Sides) -> Region:
-    """Return where the output comes from in the picture: top, left, bottom, right, in its pixels.
+    """Return where the output comes from in the image: top, left, bottom, right, in its pixels.
 
     It may reach outside, where there is padding.
     """
@@ -33,13 +33,13 @@ def region(windows: Windows, size: Sides) -> Region:
 
 
 def window_steps(plan: Plan, row: int, source: Sides) -> Iterator[Step]:
-    """Yield how the output frame of a row was cut from its picture."""
+    """Yield how the output frame of a row was cut from its image."""
     windows = window_of(plan, row, source)
     found = False
     for operation in plan.policy.operations:
         match operation:
             case Resize():
-                done = f"the whole picture, {_sides(source)}, resized to {_after(windows)}"
+                done = f"the whole image, {_sides(source)}, resized to {_after(windows)}"
                 values = {"source": list(source), "resized": windows.resized[0].tolist()}
                 yield Step("window", operation.op, done, values=values)
             case RandomResizedCrop():
@@ -50,7 +50,7 @@ def window_steps(plan: Plan, row: int, source: Sides) -> Iterator[Step]:
                 continue
         found = True
     if not found:
-        done = f"the whole picture, {_sides(source)}"
+        done = f"the whole image, {_sides(source)}"
         yield Step("window", "whole", done, values={"source": list(source)})
 
 

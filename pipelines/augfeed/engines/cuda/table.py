@@ -113,7 +113,7 @@ def fill_table(
     if (first := layout.start("color")) >= 0:
         maps = _color_maps(plan, fixed, spec, scale)
         if spec.mean and spec.pad == 0 and fixed.pad_fill:
-            # What constant padding adds to a mean, whose sum is over the picture's own pixels.
+            # What constant padding adds to a mean, whose sum is over the image's own pixels.
             share = _padded(plan.size, sizes, *offsets.T)
             share = np.where(plan.frames.made, 0.0, share)  # these hold theirs
             maps[:, 9:12] += maps[:, 12:15] * (share * fixed.pad_fill)[:, None]
@@ -123,7 +123,7 @@ def fill_table(
 def _padded(
     size: tuple[int, int], sizes: tuple[int, ...], top: Any, left: Any
 ) -> NDArray[np.float64]:
-    # The share of a frame's pixels that lie outside of the picture.
+    # The share of a frame's pixels that lie outside of the image.
     height = np.clip(np.minimum(top + size[0], sizes[0]) - np.maximum(top, 0), 0, None)
     width = np.clip(np.minimum(left + size[1], sizes[1]) - np.maximum(left, 0), 0, None)
     share: NDArray[np.float64] = 1 - height * width / (size[0] * size[1])
@@ -149,7 +149,7 @@ def _color_maps(plan: Plan, fixed: Fixed, spec: Spec, scale: float) -> NDArray[n
         colors.brightness, colors.contrast, colors.saturation, colors.hue, colors.gray,
         colors.inverted,
     ], axis=1, dtype=np.float64)  # fmt: skip
-    # Colours stay in [0, 1], which holds them for no more than an addition; then they are scaled.
+    # Colors stay in [0, 1], which holds them for no more than an addition; then they are scaled.
     statistics = np.stack([np.zeros_like(fixed.mean), np.ones_like(fixed.std)])
     maps = np.zeros((len(plan.ids), 16), np.float32)
     fill_color_maps(looks, fixed.contrast_about_half, scale, statistics, chroma(), maps)
