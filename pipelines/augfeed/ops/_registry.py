@@ -13,8 +13,6 @@ from augfeed.ops.center_crop import CenterCrop
 from augfeed.ops.color_jitter import ColorJitter
 from augfeed.ops.cutmix import CutMix
 from augfeed.ops.cutout import Cutout
-from augfeed.ops.equalize import Equalize
-from augfeed.ops.gaussian_blur import GaussianBlur
 from augfeed.ops.gaussian_noise import GaussianNoise
 from augfeed.ops.grayscale import Grayscale
 from augfeed.ops.horizontal_flip import HorizontalFlip
@@ -44,8 +42,6 @@ Operation = Annotated[
     | RandomCrop
     | CenterCrop
     | Kornia
-    | Equalize
-    | GaussianBlur
     | HorizontalFlip
     | VerticalFlip
     | Rotate
@@ -76,8 +72,6 @@ ALL: tuple[type[Declaration], ...] = (
     RandomCrop,
     CenterCrop,
     Kornia,
-    Equalize,
-    GaussianBlur,
     HorizontalFlip,
     VerticalFlip,
     Rotate,
@@ -107,8 +101,6 @@ __all__ = [
     "ColorJitter",
     "CutMix",
     "Cutout",
-    "Equalize",
-    "GaussianBlur",
     "GaussianNoise",
     "Grayscale",
     "HorizontalFlip",

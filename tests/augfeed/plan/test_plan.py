@@ -16,8 +16,6 @@ from augfeed.policy import (
     ColorJitter,
     CutMix,
     Cutout,
-    Equalize,
-    GaussianBlur,
     GaussianNoise,
     Grayscale,
     HorizontalFlip,
@@ -42,8 +40,6 @@ SIZE = (37, 53)
 EVERY = Policy(
     [
         RandomResizedCrop(SIZE, p=0.8),
-        Equalize(0.4),
-        GaussianBlur(5, p=0.6),
         HorizontalFlip(),
         VerticalFlip(),
         Rotate(20, p=0.2),
@@ -289,7 +285,7 @@ def decided(drawn: Plan) -> dict[str, NDArray[Any]]:
         out[name] = getattr(drawn, name)
     for name in ("sigma", "salt", "pepper"):
         out[name] = getattr(drawn, name)
-    for part in (drawn.colors, drawn.mixes, drawn.frames):
+    for part in (drawn.colors, drawn.mixes):
         out |= {field.name: getattr(part, field.name) for field in fields(part)}
     out["partner"] = drawn.ids[drawn.mixes.partner]
     for op, values in drawn.decisions.items():
