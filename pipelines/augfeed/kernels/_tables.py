@@ -14,11 +14,19 @@ from augfeed.kernels.levels import cumulative, floor_divide, highest, lowest, to
 from augfeed.kernels.types import Floats, Ints
 
 
+@njit(nogil=True)
+def _equalize_table(counts: Any, level: Any) -> Any:
+    last = total(np.where(level == highest(counts > 0), counts, 0))
+    step = floor_divide(total(counts) - last, 255)
+    below = cumulative(counts) - counts
+    made = floor_divide(below + floor_divide(step, 2), np.maximum(step, 1))
+    return np.where(step > 0, np.minimum(made, 255), -1)
+
 
 @njit(nogil=True)
 def makes_table(code: int) -> bool:
     """Return whether an operation is one of these."""
-    return False
+    return False or code == 1
 
 
 @njit(nogil=True)
@@ -29,3 +37,5 @@ def make_table(code: int, counts: Ints, level: Ints, numbers: Floats, made: Ints
     the operation reads of a sample.
     """
     made[:] = -1
+    if code == 1:
+        made[:] = _equalize_table(counts, level)

@@ -13,6 +13,7 @@ from augfeed.ops.center_crop import CenterCrop
 from augfeed.ops.color_jitter import ColorJitter
 from augfeed.ops.cutmix import CutMix
 from augfeed.ops.cutout import Cutout
+from augfeed.ops.equalize import Equalize
 from augfeed.ops.gaussian_noise import GaussianNoise
 from augfeed.ops.grayscale import Grayscale
 from augfeed.ops.horizontal_flip import HorizontalFlip
@@ -42,6 +43,7 @@ Operation = Annotated[
     | RandomCrop
     | CenterCrop
     | Kornia
+    | Equalize
     | HorizontalFlip
     | VerticalFlip
     | Rotate
@@ -72,6 +74,7 @@ ALL: tuple[type[Declaration], ...] = (
     RandomCrop,
     CenterCrop,
     Kornia,
+    Equalize,
     HorizontalFlip,
     VerticalFlip,
     Rotate,
@@ -101,6 +104,7 @@ __all__ = [
     "ColorJitter",
     "CutMix",
     "Cutout",
+    "Equalize",
     "GaussianNoise",
     "Grayscale",
     "HorizontalFlip",

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 class Columns:
     """What operations decided of every sample; neutral values where one is not applied."""
 
+    equalized: NDArray[np.bool_]  # [M] equalize
     flip_x: NDArray[np.bool_]  # [M] horizontal_flip
     flip_y: NDArray[np.bool_]  # [M] vertical_flip
     brightness: NDArray[np.float32]  # [M] color_jitter

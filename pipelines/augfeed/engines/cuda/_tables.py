@@ -12,6 +12,14 @@ from augfeed.engines.cuda.fields import load_float
 from augfeed.engines.cuda.levels import LEVELS, cumulative, floor_divide, highest, lowest, total
 
 
+@triton.jit
+def _equalize_table(counts, level):
+    last = total(tl.where(level == highest(counts > 0), counts, 0))
+    step = floor_divide(total(counts) - last, 255)
+    below = cumulative(counts) - counts
+    made = floor_divide(below + floor_divide(step, 2), tl.maximum(step, 1))
+    return tl.where(step > 0, tl.minimum(made, 255), -1)
+
 
 @triton.jit
 def make_table(counts, numbers, CODE: tl.constexpr):
@@ -21,4 +29,6 @@ def make_table(counts, numbers, CODE: tl.constexpr):
     """
     level = tl.arange(0, LEVELS)
     made = tl.full([LEVELS], -1, tl.int32)
+    if CODE == 1:
+        made = _equalize_table(counts, level)
     return made
