@@ -14,6 +14,7 @@ from augfeed.ops.color_jitter import ColorJitter
 from augfeed.ops.cutmix import CutMix
 from augfeed.ops.cutout import Cutout
 from augfeed.ops.equalize import Equalize
+from augfeed.ops.gaussian_blur import GaussianBlur
 from augfeed.ops.gaussian_noise import GaussianNoise
 from augfeed.ops.grayscale import Grayscale
 from augfeed.ops.horizontal_flip import HorizontalFlip
@@ -44,6 +45,7 @@ Operation = Annotated[
     | CenterCrop
     | Kornia
     | Equalize
+    | GaussianBlur
     | HorizontalFlip
     | VerticalFlip
     | Rotate
@@ -75,6 +77,7 @@ ALL: tuple[type[Declaration], ...] = (
     CenterCrop,
     Kornia,
     Equalize,
+    GaussianBlur,
     HorizontalFlip,
     VerticalFlip,
     Rotate,
@@ -105,6 +108,7 @@ __all__ = [
     "CutMix",
     "Cutout",
     "Equalize",
+    "GaussianBlur",
     "GaussianNoise",
     "Grayscale",
     "HorizontalFlip",

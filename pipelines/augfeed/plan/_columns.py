@@ -14,6 +14,9 @@ class Columns:
     """What operations decided of every sample; neutral values where one is not applied."""
 
     equalized: NDArray[np.bool_]  # [M] equalize
+    blur_sigma: NDArray[np.float32]  # [M] gaussian_blur
+    blur_height: NDArray[np.float32]  # [M] gaussian_blur
+    blur_width: NDArray[np.float32]  # [M] gaussian_blur
     flip_x: NDArray[np.bool_]  # [M] horizontal_flip
     flip_y: NDArray[np.bool_]  # [M] vertical_flip
     brightness: NDArray[np.float32]  # [M] color_jitter
