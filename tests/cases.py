@@ -22,6 +22,8 @@ from augfeed.policy import (
     ColorJitter,
     CutMix,
     Cutout,
+    Equalize,
+    GaussianBlur,
     GaussianNoise,
     Grayscale,
     HorizontalFlip,
@@ -74,6 +76,13 @@ CASES: dict[str, tuple[Any, ...]] = {
     "mixed after all else": (HorizontalFlip(), Rotate(20), JITTER, CutMix(), STATISTICS),
     "cutout and erasing": (CutMix(), Cutout(5), RandomErasing(p=1.0, fill="noise"), STATISTICS),
     "all noise": (GaussianNoise(0.2), SaltAndPepper(0.2), Cutout(6), STATISTICS),
+    "equalize and blur": (Equalize(0.6), GaussianBlur(3, 0.8, p=0.6)),
+    "frames, moved and mixed": (
+        Equalize(0.5), GaussianBlur((3, 5), p=0.5), *GEOMETRY, Border("reflect"), Mixup(0.4),
+    ),
+    "frames, recoloured": (
+        Equalize(0.5), GaussianBlur(3, p=0.5), HorizontalFlip(), JITTER, CutMix(), STATISTICS,
+    ),
     "whole chain": (
         HorizontalFlip(), Rotate(15), Perspective(0.3), Border("reflect"), JITTER, Grayscale(0.2),
         Invert(0.2), OneOf((Mixup(0.4), CutMix(1.0))), Cutout(6, p=0.5),

@@ -40,6 +40,16 @@ def test_a_seed_means_what_it_meant(name: str) -> None:
     assert digest_of_plans(POLICIES[name]) == PUBLISHED[name]
 
 
+def test_a_seed_means_the_steps_on_frames_that_it_meant() -> None:
+    policy = parse_policy("equalize(0.3) | gaussian_blur((5, 3), (0.25, 2.0), p=0.6)")
+    columns: list[NDArray[Any]] = []
+    for seed, epoch in KEYS:
+        rows = Rows.of(np.arange(1000))
+        frames = draw_plan(policy, rows, seed=seed, epoch=epoch, size=SIZE).frames
+        columns += [frames.codes, frames.numbers]
+    assert digest(columns) == FRAMES
+
+
 @pytest.mark.parametrize("length", [1, 7, 1000, 50_000])
 def test_an_epoch_has_the_order_it_had(length: int) -> None:
     orders = [epoch_order(length, seed=seed, epoch=epoch, shuffle=True) for seed, epoch in KEYS]
@@ -80,6 +90,7 @@ PUBLISHED = {
     "color": "4043c1bb8f55fdd7372c4d77528bea61",
     "noise": "e3d9fae87f56fbf366bef7e2dc675987",
 }
+FRAMES = "979614cae1c2a1310945afc34bef48f0"
 ORDERS = {
     1: "679c984c363a811cf370586c06163dfb",
     7: "2b01fa9a5de4df0061c0a2330b710bbc",

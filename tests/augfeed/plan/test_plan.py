@@ -16,6 +16,8 @@ from augfeed.policy import (
     ColorJitter,
     CutMix,
     Cutout,
+    Equalize,
+    GaussianBlur,
     GaussianNoise,
     Grayscale,
     HorizontalFlip,
@@ -40,6 +42,8 @@ SIZE = (37, 53)
 EVERY = Policy(
     [
         RandomResizedCrop(SIZE, p=0.8),
+        Equalize(0.4),
+        GaussianBlur(5, p=0.6),
         HorizontalFlip(),
         VerticalFlip(),
         Rotate(20, p=0.2),
@@ -285,7 +289,7 @@ def decided(drawn: Plan) -> dict[str, NDArray[Any]]:
         out[name] = getattr(drawn, name)
     for name in ("sigma", "salt", "pepper"):
         out[name] = getattr(drawn, name)
-    for part in (drawn.colors, drawn.mixes):
+    for part in (drawn.colors, drawn.mixes, drawn.frames):
         out |= {field.name: getattr(part, field.name) for field in fields(part)}
     out["partner"] = drawn.ids[drawn.mixes.partner]
     for op, values in drawn.decisions.items():

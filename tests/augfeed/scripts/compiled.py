@@ -61,6 +61,16 @@ def jobs() -> Iterator[Job]:
         for output in OUTPUTS[:3] + OUTPUTS[4:7]:
             spec = spec_of(preset, output, channels=channels, side=side)
             yield f"{preset.name}, {side}", spec, output.dtype, side % 16 == 0
+    for case in ("frames, moved and mixed", "frames, recoloured"):
+        yield case, spec_of(policy_of(CASES[case], 3)), torch.float32, True
+        for channels, side, dtype in ((1, 28, torch.uint8), (3, 37, torch.uint8),
+                                      (3, 224, torch.float32)):  # fmt: skip
+            spec = spec_of(policy_of(CASES[case], channels), channels=channels, side=side,
+                           dtype=dtype)  # fmt: skip
+            yield f"{case}, {channels} x {side} of {dtype}", spec, USUAL.dtype, side % 16 == 0
+        for rule in ("constant", "edge", "reflect"):
+            policy = policy_of(CASES[case], 3, RandomCrop(224, 9, mode=rule))
+            yield f"{case}, {rule} padding", spec_of(policy), USUAL.dtype, True
     for case in ("whole chain", "geometry, reflect", "cutmix, some", "all noise"):
         policy = policy_of(CASES[case], 3)
         for output in OUTPUTS:
