@@ -12,7 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from augfeed.engines import Engine, Output, engine_for, why_not_cuda
 from augfeed.notation import parse_policy
-from augfeed.operation import Neighbourhood, Pointwise
+from augfeed.operation import Frame, Neighbourhood, Pointwise
 from augfeed.philox import normal_quantiles
 from augfeed.plan import Plan, Rows, draw_plan
 from augfeed.plan.fixed import Fixed
@@ -89,6 +89,21 @@ CASES: dict[str, tuple[Any, ...]] = {
         RandomErasing(fill="noise"), STATISTICS, GaussianNoise(0.05), SaltAndPepper(0.02, p=0.5),
     ),
 }  # fmt: skip
+
+
+def line_of(name: str) -> str:
+    """Return an operation as a line: its name, or its first case if it needs arguments."""
+    needs = any(field.is_required() for field in KNOWN[name].__pydantic_fields__.values())
+    return next(iter(KNOWN[name].cases.values())) if needs else name
+
+
+# Each operation on frames, for half of the samples.
+FRAMES: tuple[Any, ...] = tuple(
+    parse_policy(line_of(name)).operations[0]
+    for name, cls in KNOWN.items()
+    if issubclass(cls, Frame)
+)
+FRAMES = tuple(replace(item, p=0.5) for item in FRAMES)
 
 
 class Shape(NamedTuple):
@@ -217,12 +232,10 @@ def plan_of(policy: Policy, shape: Shape, *, seed: int = 5, epoch: int = 3) -> P
 
 def _fitting(policy: Policy, shape: Shape) -> Policy:
     # A kernel may reach as far as an image is wide, and no farther.
-    blur = policy.find(GaussianBlur)
-    if blur is None or all(k <= 2 * side - 1 for k, side in zip(blur.sides, shape[1:3],
-                                                                strict=True)):  # fmt: skip
-        return policy
-    height, width = (min(k, 2 * side - 1) for k, side in zip(blur.sides, shape[1:3], strict=True))
-    return policy.with_(replace(blur, kernel_size=(width, height)))
+    size = (shape.height, shape.width)
+    kernels = (item for item in policy.operations if isinstance(item, Neighbourhood))
+    fitted = [made for item in kernels if (made := item.fitted(size)) != item]
+    return policy.with_(*fitted) if fitted else policy
 
 
 def pictures(shape: Shape, *, larger: tuple[int, int] = (0, 0)) -> torch.Tensor:

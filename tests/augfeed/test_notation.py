@@ -17,7 +17,6 @@ from augfeed.policy import (
     ColorJitter,
     CutMix,
     Cutout,
-    GaussianBlur,
     GaussianNoise,
     HorizontalFlip,
     Kornia,
@@ -50,6 +49,8 @@ def values(schema: dict[str, Any], definitions: dict[str, Any]) -> st.SearchStra
             return st.sampled_from(names)
         case {"type": "boolean"}:
             return st.booleans()
+        case {"type": "integer", "not": {"multipleOf": 2}, "minimum": low, "maximum": high}:
+            return st.integers((low - 1) // 2, (high - 1) // 2).map(lambda half: 2 * half + 1)
         case {"type": "integer", "minimum": low, "maximum": high}:
             return st.integers(low, high)
         case {"type": "number"}:
@@ -82,9 +83,6 @@ def operations(draw: st.DrawFn, title: str, definitions: dict[str, Any] | None =
     if cls is Normalize and isinstance(given["mean"], tuple) and isinstance(given["std"], tuple):
         channels = min(len(given["mean"]), len(given["std"]))
         given |= {"mean": given["mean"][:channels], "std": given["std"][:channels]}
-    if cls is GaussianBlur:
-        size = given["kernel_size"]
-        given["kernel_size"] = (size[0] | 1, size[1] | 1) if isinstance(size, tuple) else size | 1
     if cls is OneOf:
         members = given["operations"]
         given["operations"] = tuple(replace(item, per=members[0].per) for item in members)

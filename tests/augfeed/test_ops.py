@@ -3,6 +3,7 @@
 import math
 import pickle
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -18,12 +19,13 @@ from augfeed.operation import (
     Linear,
     Neighbourhood,
     Pointwise,
+    Statistics,
     Told,
     kind,
     operation,
 )
 from augfeed.operation.pixel import PI, fma, maximum, minimum, where
-from augfeed.operation.reference import Given
+from augfeed.operation.reference import Given, correlated
 from augfeed.ops import _emit, generate
 from augfeed.ops._bodies import NUMBA, NUMBA_DOUBLE, TRITON, Written
 from augfeed.philox import Stream
@@ -95,6 +97,9 @@ def test_numbers_of_steps_on_frames_are_columns_of_the_plan_alone() -> None:
         moves = False
         cases: ClassVar[dict[str, str]] = {}
 
+        def fitted(self, size: Any) -> Any:
+            return self
+
         def effects(self, setting: Any) -> Any:
             yield from ()
 
@@ -164,6 +169,74 @@ def test_the_steps_of_a_linear_operation_are_its_definition(
         )
         wanted = item.reference(pictures, given(plan, cls, mean)) if changed else pictures
         assert np.allclose(total, wanted[0, :, :, 0].numpy(), atol=2e-6 * max(1, abs(total).max()))
+
+
+# Operations on frames
+
+STATISTICS = [cls for cls in OPERATIONS.values() if issubclass(cls, Statistics)]
+KERNELS = [cls for cls in OPERATIONS.values() if issubclass(cls, Neighbourhood)]
+LEVEL = np.arange(256)
+
+
+def frames_of(item: Any, seed: int) -> tuple[torch.Tensor, Given]:
+    """Return planes `[4, 1, 40, 50]` of different histograms, and what an operation reads."""
+    rng = np.random.default_rng(seed)
+    planes = [rng.integers(low, low + width, (40, 50)) for low, width in
+              ((0, 256), (100, 20), (77, 1), (rng.integers(0, 200), 50))]  # fmt: skip
+    values = torch.from_numpy(np.stack(planes)[:, None] / np.float32(255)).float()
+    plan = draw_plan(Policy([item]), Rows.of([seed] * 4), seed=1, epoch=0, size=(40, 50))
+    columns = {name: column[:1].repeat(4) for name, column in plan.read(type(item))}
+    return values, Given(columns, torch.zeros((4, 1, 1, 1)))
+
+
+def always(cls: type[Any]) -> Iterator[Any]:
+    """Yield the operation as its cases have it, so that every sample gets it."""
+    for name in cls.cases:
+        for item in CASES[name]:
+            if isinstance(item, cls):
+                yield replace(item, p=1.0)
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("cls", STATISTICS, ids=lambda cls: cls.__name__)
+def test_the_table_of_an_operation_is_its_definition(cls: type[Statistics], seed: int) -> None:
+    for item in always(cls):
+        values, given = frames_of(item, seed)
+        wanted = cls.reference(values, given)
+        for k, plane in enumerate((values * 255).round().to(torch.int64)):
+            counts = np.bincount(plane.numpy().ravel(), minlength=256)
+            table = cls.table(counts, LEVEL, *(given.columns[column.name][k]
+                                               for column in cls.read_columns()))  # fmt: skip
+            assert np.shape(table) == (256,) and table.min() >= -1 and table.max() <= 255
+            made = np.where(table < 0, LEVEL, table)[plane.numpy()] / 255
+            assert np.abs(made - wanted[k].numpy()).max() < 1e-6
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("cls", KERNELS, ids=lambda cls: cls.__name__)
+def test_the_kernel_of_an_operation_is_its_definition(cls: type[Neighbourhood], seed: int) -> None:
+    for item in always(cls):
+        values, given = frames_of(item, seed)
+        reads = [given.columns[column.name].astype(np.float64) for column in cls.read_columns()]
+        taps = cls.taps(*reads)
+        assert taps.shape[:2] == (4, 2) and taps.min() >= 0
+        assert np.allclose(2 * taps.sum(axis=2) - taps[..., 0], 1)
+        for axis in (0, 1):
+            assert not taps[:, axis, item.reach + 1 :].any()
+        kernels = np.concatenate([taps[..., :0:-1], taps], axis=2).astype(np.float32)
+        made = correlated(correlated(values, kernels[:, 1], 3), kernels[:, 0], 2)
+        assert (made - cls.reference(values, given)).abs().max() < 1e-6
+
+
+@pytest.mark.parametrize("cls", KERNELS, ids=lambda cls: cls.__name__)
+@pytest.mark.parametrize("size", [(1, 1), (2, 9), (9, 2), (300, 300)])
+def test_a_kernel_that_is_fitted_fits(cls: type[Neighbourhood], size: tuple[int, int]) -> None:
+    for item in always(cls):
+        fitted = item.fitted(size)
+        assert fitted.fitted(size) == fitted
+        plan = draw_plan(Policy([fitted]), Rows.of([0]), seed=1, epoch=0, size=size)
+        taps = plan.frames.taps()[0, 0]
+        assert all(not taps[axis, side:].any() for axis, side in enumerate(size))
 
 
 def _power(value: Any) -> Any:

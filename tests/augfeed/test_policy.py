@@ -149,7 +149,7 @@ def test_an_operation_refused_names_value_bound_and_cure_in_one_line(
         ([{"op": ["rotate"]}], 'give it an "op"'),
         ([{"op": "one_of", "operations": [{"op": "mixup", "alpha": -1}]}], "mixup: alpha=-1"),
         ([{"op": "one_of", "operations": [{"op": "rotate"}]}], "one_of has no operation 'rotate'"),
-        (["hflip"], "operations[0]='hflip' is not an operation: give one, as in Equalize()"),
+        (["hflip"], "operations[0]='hflip' is not an operation: give one, as in "),
         ([Rotate], "Rotate is a class: call it"),
         (Rotate(3), "operations=Rotate(degrees=3.0, p=1.0) is not allowed: it must be a list"),
         ("hflip", "operations='hflip' is not allowed: it must be a list"),

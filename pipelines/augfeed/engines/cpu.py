@@ -150,7 +150,8 @@ class Job:
         frames, rows = self.memory.take(shape, images.dtype), rows.copy()
         scale = 255.0 if images.dtype == np.uint8 else 1.0
         shared, _ = self._shared(scale, stream=False)
-        materialise(images, rows, needed, steps.codes, steps.taps(needed), shared, frames)
+        materialise(images, rows, needed, steps.codes, steps.numbers, steps.taps(needed), shared,
+                    frames)  # fmt: skip
         rows["made"][needed] = np.arange(len(needed))
         return frames, rows
 

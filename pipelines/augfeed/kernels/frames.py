@@ -1,17 +1,17 @@
 """Frames that are made before the pass: cut out of their images, then changed step by step."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
 
 from augfeed.kernels import SOURCES, compiled
+from augfeed.kernels._tables import make_table, makes_table
+from augfeed.kernels.levels import LEVELS
 from augfeed.kernels.sample import FAST, Edges, Frame, U, fold
 from augfeed.kernels.types import Array, Floats, Ints
 
-EQUALIZE, GAUSSIAN_BLUR = 1, 2  # augfeed.plan.frames.FrameCode
 REFLECT = 2
-LEVELS = 256
 COUNTERS = 4  # of each level: equal levels side by side would wait for each other
 # Float32 of this size are whole numbers: what is added to it is rounded, halves to even.
 ROUNDER = np.float32(3 << 22)
@@ -101,23 +101,12 @@ def _count(levels: Array, at: Any, pixels: int, channels: int, counts: Array) ->
 
 
 @njit(nogil=True)
-def _fill_table(counts: Array, channels: int, c: int, table: Array) -> bool:
-    # The levels that those of a channel become; returns whether any does.
-    total, last = 0, 0
-    part = channels * LEVELS
+def _sum_up(counts: Array, channels: int, c: int, own: Ints) -> None:
+    # The histogram of a channel, from those of all counters.
     for k in range(LEVELS):
-        own = 0
+        own[k] = 0
         for s in range(COUNTERS):
-            own += counts[s * part + c * LEVELS + k]
-        counts[c * LEVELS + k] = own
-        total += own
-        last = own if own else last
-    step = (total - last) // 255
-    below = step // 2
-    for k in range(LEVELS):
-        table[c * LEVELS + k] = min(255, below // step) if step else k
-        below += counts[c * LEVELS + k]
-    return step > 0
+            own[k] += counts[(s * channels + c) * LEVELS + k]
 
 
 @njit(nogil=True)
@@ -133,26 +122,45 @@ def _look_up(out: Array, at: Any, pixels: int, channels: int, table: Array) -> N
             out[at + U(i)] = table[U(i % channels * LEVELS) + U(out[at + U(i)])]
 
 
+class Tables(NamedTuple):
+    """Memory for tables, and what they are made of."""
+
+    levels: Array  # [H * W * C], of floats
+    counts: Array  # [COUNTERS, C, LEVELS] as one line
+    level: Ints  # 0 to 255
+    own: Ints  # the histogram of a channel
+    made: Ints  # what becomes of its levels
+    table: Array  # [C, LEVELS] as one line, of all channels
+
+
 @njit(nogil=True)
-def _equalize(
-    out: Array, at: Any, pixels: int, channels: int, scale: float, levels: Array, counts: Array,
-    table: Array,
+def _tabulate(
+    out: Array, at: Any, pixels: int, channels: int, scale: float, code: int, numbers: Floats,
+    spare: Tables,
 ) -> None:  # fmt: skip
     whole, changed = scale == 255.0, False
+    levels, made = spare.levels, spare.made
     if whole:
-        _count(out, at, pixels, channels, counts)
+        _count(out, at, pixels, channels, spare.counts)
     else:
         _to_levels(out, at, pixels * channels, levels)
-        _count(levels, U(0), pixels, channels, counts)
+        _count(levels, U(0), pixels, channels, spare.counts)
     for c in range(channels):
-        moves = _fill_table(counts, channels, c, table)
+        _sum_up(spare.counts, channels, c, spare.own)
+        make_table(code, spare.own, spare.level, numbers, made)
+        moves = False
+        for k in range(LEVELS):
+            moves = moves or made[k] >= 0
+            spare.table[c * LEVELS + k] = made[k] if made[k] >= 0 else k
         changed = changed or moves
         if moves and not whole:
             for p in range(pixels):
                 i = U(p * channels + c)
-                out[at + i] = table[U(c * LEVELS) + U(levels[i])] / np.float32(255.0)
+                level = made[U(levels[i])]
+                if level >= 0:
+                    out[at + i] = level / np.float32(255.0)
     if changed and whole:
-        _look_up(out, at, pixels, channels, table)
+        _look_up(out, at, pixels, channels, spare.table)
 
 
 @njit(nogil=True, fastmath=FAST)
@@ -214,11 +222,11 @@ def _store(sums: Floats, count: int, scale: float, out: Array, at: Any) -> None:
 
 
 @njit(nogil=True)
-def _blur(
+def _correlate(
     out: Array, at: Any, size: tuple[int, int, int], scale: float, taps: Floats,
     places: Ints, wide: Floats, ring: Floats, sums: Floats,
 ) -> None:  # fmt: skip
-    # In place: a line is written once the lines that it is made of lie, blurred across, in a ring.
+    # In place: a line is written once the lines that it is made of lie, weighed across, in a ring.
     height, width, channels = size
     down, across = _reach(taps[0]), _reach(taps[1])
     values, held = width * channels, 2 * down + 1
@@ -242,22 +250,28 @@ def _compile(sources: int) -> Any:
     # See `augfeed.kernels` for what `sources` is good for.
     @compiled()
     def materialise(
-        images: Array, rows: Array, which: Ints, codes: Array, taps: Floats, shared: Array,
-        out: Array,
+        images: Array, rows: Array, which: Ints, codes: Array, numbers: Floats, taps: Floats,
+        shared: Array, out: Array,
     ) -> int:  # fmt: skip
         """Write the frames of rows `which` of a plan, after their steps, to `out` `[n, h, w, C]`.
 
         `images` `[N, h, w, C]` is uint8 or float32, as `out`; `rows` of `ROW`; `shared` one
-        `FIXED`. `codes` `[M, K]` are the steps of all rows, `taps` `[n, K, 2, T]` the weights of
-        the blurs of those that are made; see `augfeed.plan.frames.FrameSteps`.
+        `FIXED`. `codes` `[M, K]` are the steps of all rows, `numbers` `[M, K, ...]` what they read,
+        `taps` `[n, K, 2, T]` the kernels of those that are made; see
+        `augfeed.plan.frames.FrameSteps`.
         """
         fixed, flat, target = shared[0], images.reshape(images.size), out.reshape(out.size)
         _, height, width, channels = out.shape
         pixels, most = height * width, taps.shape[3] - 1
         edges = Edges(fixed.pad_mode, fixed.pad_fill, fixed.border_mode, fixed.border_fill)
-        levels = np.empty(0 if fixed.scale == 255.0 else pixels * channels, np.uint8)
-        counts = np.empty(COUNTERS * channels * LEVELS, np.uint32)
-        table = np.empty(channels * LEVELS, np.uint8)
+        spare = Tables(
+            np.empty(0 if fixed.scale == 255.0 else pixels * channels, np.uint8),
+            np.empty(COUNTERS * channels * LEVELS, np.uint32),
+            np.arange(LEVELS),
+            np.empty(LEVELS, np.int64),
+            np.empty(LEVELS, np.int64),
+            np.empty(channels * LEVELS, np.uint8),
+        )
         places = np.empty((2, most + 1), np.int64)
         wide = np.empty((width + 2 * most) * channels, np.float32)
         ring = np.empty((2 * most + 1) * width * channels, np.float32)
@@ -267,11 +281,12 @@ def _compile(sources: int) -> Any:
             frame = frame_of(images.shape, rows[r], (height, width))
             _cut(flat, frame, edges, fixed.scale, target, at)
             for s in range(codes.shape[1]):
-                if codes[r, s] == EQUALIZE:
-                    _equalize(target, at, pixels, channels, fixed.scale, levels, counts, table)
-                elif codes[r, s] == GAUSSIAN_BLUR:
+                code = codes[r, s]
+                if makes_table(code):
+                    _tabulate(target, at, pixels, channels, fixed.scale, code, numbers[r, s], spare)
+                elif code:
                     size = (height, width, channels)
-                    _blur(target, at, size, fixed.scale, taps[k, s], places, wide, ring, sums)
+                    _correlate(target, at, size, fixed.scale, taps[k, s], places, wide, ring, sums)
         return sources
 
     return materialise

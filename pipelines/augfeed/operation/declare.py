@@ -59,6 +59,7 @@ class Declaration:
     reads: ClassVar[tuple[Column, ...] | None] = None  # by engines, if not `columns`
     short: ClassVar[str] = ""  # another name in the notation
     source: ClassVar[str] = ""
+    harmless: ClassVar[str] = ""  # why no rule has a word for it, if it yields no effects
     cases: ClassVar[Mapping[str, str]]
     op: str
 

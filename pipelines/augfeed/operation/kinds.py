@@ -5,7 +5,8 @@ neighborhoods of the frame, geometry, linear color, pointwise color, mixing, box
 normalization, noise, labels.
 """
 
-from typing import Any, ClassVar
+from collections.abc import Iterable
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,10 +67,22 @@ class Frame(Declaration):
 
 
 class Statistics(Frame):
-    """Makes levels into others, of 256, by what all levels of the frame are."""
+    """Makes levels of each channel into others, by a table of 256 that follows from its histogram.
+
+    Float images are counted, and looked up, at their nearest level.
+    """
 
     orders = range(250, 275)
-    needs = (*RANDOM, "reads", "reference")
+    needs = (*RANDOM, "reads", "reference", "table")
+
+    @staticmethod
+    def table(counts: Any, level: Any, *reads: Any) -> Any:
+        """Return what becomes of each level of a channel, -1 where values stay as they are.
+
+        `counts` are the pixels of each level, `level` is 0 to 255, both whole numbers `[256]`;
+        `reads` are those of the sample. It is written with `augfeed.operation.levels`.
+        """
+        raise NotImplementedError
 
 
 class Neighbourhood(Frame):
@@ -79,18 +92,23 @@ class Neighbourhood(Frame):
     """
 
     orders = range(275, 300)
-    needs = (*RANDOM, "reads", "reference", "reach", "taps")
+    needs = (*RANDOM, "reads", "reference", "reach", "taps", "fitted")
 
     @property
     def reach(self) -> int:
         """How far from its middle any kernel reaches, in pixels."""
         raise NotImplementedError
 
+    def fitted(self, size: Sides) -> Self:
+        """Return it with kernels that reach less far than the sides of images are long."""
+        raise NotImplementedError
+
     @staticmethod
     def taps(*reads: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the weights of some samples, `[n, 2, T]`, down and across, by what they read.
 
-        `[..., 0]` is the middle, `[..., i]` stands on both sides of it.
+        `[..., 0]` is the middle, `[..., i]` stands on both sides of it. None is below 0, and the
+        sum over a kernel is 1, so that values stay between 0 and 1.
         """
         raise NotImplementedError
 
@@ -208,6 +226,15 @@ class Label(Declaration):
     family = "label"
     heading = "Labels"
     orders = range(1000, 1100)
+
+
+def frame_codes(classes: Iterable[type[Declaration]]) -> dict[int, type[Frame]]:
+    """Return the operations on frames by the numbers that compiled code knows them by, from 1 on.
+
+    They go by streams, which are never used again, so that a new operation changes no number.
+    """
+    frames = [cls for cls in classes if issubclass(cls, Frame)]
+    return dict(enumerate(sorted(frames, key=lambda cls: cls.stream or 0), 1))
 
 
 def flags(name: str) -> tuple[Column, ...]:

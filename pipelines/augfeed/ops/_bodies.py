@@ -1,4 +1,4 @@
-"""Bodies of color operations written out for a compiler: see `augfeed.operation.pixel`."""
+"""Bodies of operations written out for a compiler: see `augfeed.operation.pixel` and `levels`."""
 
 import ast
 import inspect
@@ -9,7 +9,7 @@ from types import FunctionType
 from typing import Any
 
 from augfeed import constants
-from augfeed.operation import pixel
+from augfeed.operation import levels, pixel
 
 ALLOWED = (
     ast.Return, ast.Assign, ast.Expr, ast.Name, ast.Constant, ast.BinOp, ast.Add, ast.Sub, ast.Mult,
@@ -20,7 +20,7 @@ ALLOWED = (
 
 @dataclass(frozen=True)
 class Compiler:
-    """What the functions of `augfeed.operation.pixel` are for a compiler, and how it is asked."""
+    """What the functions that bodies use are for a compiler, and how it is asked."""
 
     decorator: str
     names: dict[str, str]
@@ -35,6 +35,18 @@ NUMBA = Compiler("@njit(nogil=True)", _NUMBA, "np.float32")
 TRITON = Compiler(
     "@triton.jit",
     {name: f"tl.{name}" for name in ("floor", "fma", "where", "minimum", "maximum", "cos", "sin")},
+    annotated=False,
+)
+# What takes or makes all levels at once stands in `kernels.levels` and `engines.cuda.levels`.
+OF_LEVELS = ("cumulative", "floor_divide", "highest", "lowest", "total")
+_VECTORS = {name: name for name in OF_LEVELS}
+NUMBA_TABLE = Compiler(
+    "@njit(nogil=True)",
+    _VECTORS | {name: f"np.{name}" for name in ("where", "minimum", "maximum")},
+)
+TRITON_TABLE = Compiler(
+    "@triton.jit",
+    _VECTORS | {name: f"tl.{name}" for name in ("where", "minimum", "maximum")},
     annotated=False,
 )
 
@@ -99,12 +111,17 @@ class _Writer(ast.NodeTransformer):
         called, compiler = self.function.__globals__.get(node.func.id), self.written.compiler
         arguments = [self.visit(item) for item in node.args]
         name = node.func.id
-        if hasattr(pixel, name) and called is getattr(pixel, name):
+        if called is not None and called in (
+            getattr(pixel, name, None),
+            getattr(levels, name, None),
+        ):
             if name == "where" and name not in compiler.names:
                 return ast.IfExp(arguments[0], arguments[1], arguments[2])
             if name == "fma" and name not in compiler.names:
                 product = ast.BinOp(arguments[0], ast.Mult(), arguments[1])
                 return ast.BinOp(product, ast.Add(), arguments[2])
+            if name not in compiler.names:
+                raise self._refused(node)
             return ast.Call(ast.parse(compiler.names[name], mode="eval").body, arguments, [])
         if not isinstance(called, FunctionType):
             raise self._refused(node)

@@ -33,6 +33,7 @@ class Border(Outside):
     op: Literal["border"] = kind("border")
     order = 390
     moves = False
+    harmless = "only fills what others leave"
     cases = {}
 
     def check_policy(self, policy: object) -> None:

@@ -1,7 +1,7 @@
 """Make all levels of each channel about as frequent."""
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -20,6 +20,15 @@ from augfeed.operation import (
     flags,
     kind,
     operation,
+)
+from augfeed.operation.levels import (
+    cumulative,
+    floor_divide,
+    highest,
+    maximum,
+    minimum,
+    total,
+    where,
 )
 from augfeed.operation.reference import Given, levels_of
 
@@ -44,6 +53,7 @@ class Equalize(Statistics):
     columns = flags("equalized")
     reads = ()
     moves = False
+    harmless = "brighter pixels stay brighter, and shapes what they are"
     cases = {
         "equalize": "equalize(1.0)",
         "equalize, some": "equalize(0.5) | normalize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])",
@@ -56,6 +66,15 @@ class Equalize(Statistics):
     def draw(self, u: Uniforms, applied: Flags, size: Sides) -> Drawn:
         """Return whether it is applied."""
         return Drawn({}, {"equalized": applied})
+
+    @staticmethod
+    def table(counts: Any, level: Any) -> Any:
+        """Return the share of the pixels below each level, as a level."""
+        last = total(where(level == highest(counts > 0), counts, 0))
+        step = floor_divide(total(counts) - last, 255)
+        below = cumulative(counts) - counts
+        made = floor_divide(below + floor_divide(step, 2), maximum(step, 1))
+        return where(step > 0, minimum(made, 255), -1)
 
     @staticmethod
     def reference(values: Tensor, given: Given) -> Tensor:

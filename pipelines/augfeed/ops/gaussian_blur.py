@@ -1,8 +1,9 @@
 """Blur with a Gaussian."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -108,6 +109,13 @@ class GaussianBlur(Neighbourhood):
         """Half of the longer side of the kernel."""
         return max(self.sides) // 2
 
+    def fitted(self, size: Sides) -> Self:
+        """Return it with a kernel that is no longer than twice the image, less one."""
+        height, width = (
+            min(taps, 2 * side - 1) for taps, side in zip(self.sides, size, strict=True)
+        )
+        return self if (height, width) == self.sides else replace(self, kernel_size=(width, height))
+
     def effects(self, setting: Setting) -> Iterator[Effect]:
         """Yield what the blur leaves: a kernel of twice the image makes one color of it."""
         if setting.size is None:
@@ -119,7 +127,7 @@ class GaussianBlur(Neighbourhood):
 
     def draw(self, u: Uniforms, applied: Flags, size: Sides) -> Drawn:
         """Return the standard deviations; raise `InputError` for a kernel that does not fit."""
-        if any(taps // 2 >= side for taps, side in zip(self.sides, size, strict=True)):
+        if self.fitted(size) != self:
             raise InputError(
                 f"gaussian_blur(kernel_size={self.kernel_size!r}) does not fit into images of "
                 f"{size[0]} x {size[1]} pixels, whose borders reflect less than half of it: "

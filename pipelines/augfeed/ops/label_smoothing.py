@@ -28,6 +28,7 @@ class LabelSmoothing(Label):
     op: Literal["label_smoothing"] = kind("label_smoothing")
     order = 1000
     moves = False
+    harmless = "the largest share stays where it was"
     source = f"{ARXIV}1512.00567"
     cases = {}
 

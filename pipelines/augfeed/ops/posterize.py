@@ -50,6 +50,7 @@ class Posterize(Pointwise):
         Column("level_part", np.float32, neutral=1, of=lambda plan: _power(plan.bits - 8.0)),
     )
     moves = False
+    harmless = "one bit still shows the shapes"
     cases = {
         "posterize": "posterize(3, p=1.0)",
         "posterize to one bit": "posterize(1) | jitter(0.4, 0.4, 0.4, 0.1)",

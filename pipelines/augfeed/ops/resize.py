@@ -19,6 +19,7 @@ class Resize(Window):
     size: Size
     op: Literal["resize"] = kind("resize")
     order = 100
+    harmless = "all of the image stays"
     moves = True
     cases = {}
 

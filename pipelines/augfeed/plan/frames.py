@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from augfeed.operation import Frame, Neighbourhood
+from augfeed.operation.kinds import frame_codes
 from augfeed.ops._registry import ALL
 from augfeed.plan._columns import Columns
 from augfeed.policy import Policy
@@ -14,12 +15,8 @@ from augfeed.policy import Policy
 NONE = 0
 # A tap below this is beyond what a sum of float32 holds beside the others.
 SMALLEST = 2.0**-28
-# What a step does, by its number; numbers go by streams, so that a new operation changes none.
-FRAMES: dict[int, type[Frame]] = dict(
-    enumerate(
-        sorted((cls for cls in ALL if issubclass(cls, Frame)), key=lambda cls: cls.stream or 0), 1
-    )
-)
+# What a step does, by its number.
+FRAMES = frame_codes(ALL)
 CODES = {cls: code for code, cls in FRAMES.items()}
 
 

@@ -12,8 +12,6 @@ from augfeed.plan import Plan, Rows, draw_plan
 from augfeed.policy import (
     Border,
     ColorJitter,
-    Equalize,
-    GaussianBlur,
     GaussianNoise,
     Mixup,
     Normalize,
@@ -24,6 +22,7 @@ from augfeed.policy import (
 from tests.cases import (
     CASES,
     ENGINES,
+    FRAMES,
     GEOMETRY,
     JITTER,
     OPERATIONS,
@@ -252,8 +251,7 @@ def poisoned(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_every_value_is_written(
     shape: Shape, output: Output, engine: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    frames = (Equalize(0.5), GaussianBlur(3, p=0.5))
-    policy = policy_of((*frames, *GEOMETRY, JITTER, Mixup(p=0.5)), shape.channels)
+    policy = policy_of((*FRAMES, *GEOMETRY, JITTER, Mixup(p=0.5)), shape.channels)
     shape = fitted(shape, engine)
     plan, images = plan_of(policy, shape), pictures(shape)
     wanted = run(engine, plan, images, output=output)

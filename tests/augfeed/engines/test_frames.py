@@ -327,7 +327,7 @@ def test_blurs_of_many_rows_are_launched_in_parts(monkeypatch: pytest.MonkeyPatc
     shape = Shape(3, 12, 16, 5)
     plan, images = plan_of(policy_of(CASES["equalize and blur"], 3), shape), pictures(shape)
     wanted = run("cuda", plan, images)
-    monkeypatch.setattr(scratch, "BLUR_BYTES", 2 * 4 * 3 * 12 * 16)
+    monkeypatch.setattr(scratch, "KERNEL_BYTES", 2 * 4 * 3 * 12 * 16)
     assert torch.equal(run("cuda", plan, images), wanted)
 
 

@@ -1,4 +1,4 @@
-"""Frames that are made before the pass, as Triton kernels: histograms and tables, blurs.
+"""Frames that are made before the pass, as Triton kernels: tables of levels, kernels.
 
 A program whose row has another code than its kernel does nothing. A step that is the first of its
 row reads the image, where the window lies in it; the next ones read the frame that the one before
@@ -9,11 +9,12 @@ import triton
 import triton.language as tl
 
 from augfeed.engines.cuda import steps as _steps
+from augfeed.engines.cuda._tables import make_table
 from augfeed.engines.cuda.fields import HEAD, PAD_FILL, load_float
+from augfeed.engines.cuda.levels import LEVELS
 from augfeed.engines.cuda.sample import CONSTANT, direct, fold
 
 FIRST: tl.constexpr = tl.constexpr(_steps.FIRST)
-LEVELS: tl.constexpr = tl.constexpr(256)
 PARTS: tl.constexpr = tl.constexpr(4)  # that the histogram of a frame is counted in
 REFLECT: tl.constexpr = tl.constexpr(2)
 
@@ -129,28 +130,26 @@ def count_levels(
             tl.store(here + 2 * LEVELS, h2)
 
 
-@triton.jit(do_not_specialize=["pixels"])
-def equal_tables(
-    table, counts, tables, pixels, ROW: tl.constexpr, MADE: tl.constexpr, SLOT: tl.constexpr,
-    CODE: tl.constexpr, C: tl.constexpr,
+@triton.jit
+def fill_tables(
+    table, counts, tables, ROW: tl.constexpr, MADE: tl.constexpr, SLOT: tl.constexpr,
+    CODE: tl.constexpr, NUMBERS: tl.constexpr, C: tl.constexpr,
 ):  # fmt: skip
-    """Write what equalizing makes of each level to `tables`, int32 `[M, C, 256]`.
+    """Write what becomes of each level to `tables`, int32 `[M, C, 256]`.
 
-    -1 where a channel stays as it is. The grid is (rows, C).
+    -1 where values stay as they are. `NUMBERS` is where in the part of the steps those that the
+    operation reads begin. The grid is (rows, C).
     """
     r, c = tl.program_id(0), tl.program_id(1)
-    code = tl.load(table + HEAD + r * ROW + MADE + 1 + SLOT)
-    if (code & 255) == CODE:
+    row = table + HEAD + r * ROW
+    if (tl.load(row + MADE + 1 + SLOT) & 255) == CODE:
         k = tl.arange(0, LEVELS)
         here = counts + (r * (PARTS * C) + c) * LEVELS + k
         found = tl.load(here)
         for part in tl.static_range(1, PARTS):
             found += tl.load(here + part * (C * LEVELS))
-        highest = tl.max(tl.where(found > 0, k, 0), 0)
-        step = (pixels - tl.sum(tl.where(k == highest, found, 0), 0)) // 255
-        below = tl.cumsum(found, 0) - found
-        made = tl.minimum((below + step // 2) // tl.maximum(step, 1), 255)
-        tl.store(tables + (r * C + c) * LEVELS + k, tl.where(step > 0, made, -1))
+        made = make_table(found, row + MADE + NUMBERS, CODE)
+        tl.store(tables + (r * C + c) * LEVELS + k, made)
 
 
 @triton.jit
@@ -188,16 +187,16 @@ def look_up(
 
 
 @triton.jit(do_not_specialize=["begin", "height", "width", "source_height", "source_width"])
-def blur_across(
+def weigh_across(
     images, frames, table, sums, begin, height, width, source_height, source_width,
     ROW: tl.constexpr, MADE: tl.constexpr, SLOT: tl.constexpr, CODE: tl.constexpr,
     KERNEL: tl.constexpr, REACH: tl.constexpr, C: tl.constexpr, PAD: tl.constexpr,
     BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """Write frames blurred along their lines to `sums`, float32 `[rows, C, height, width]`.
+    """Write frames weighed along their lines to `sums`, float32 `[rows, C, height, width]`.
 
-    The grid is (rows, blocks), of the rows from `begin` on. `KERNEL` is where the blur begins in
-    the part of the steps.
+    The grid is (rows, blocks), of the rows from `begin` on. `KERNEL` is where the kernel begins
+    in the part of the steps.
     """
     r = begin + tl.program_id(0)
     row = table + HEAD + r * ROW
@@ -239,12 +238,12 @@ def _down(plane, y, x, height, width, weights, reach, mask):
 
 
 @triton.jit(do_not_specialize=["begin", "height", "width"])
-def blur_down(
+def weigh_down(
     frames, table, sums, begin, height, width, ROW: tl.constexpr, MADE: tl.constexpr,
     SLOT: tl.constexpr, CODE: tl.constexpr, KERNEL: tl.constexpr, C: tl.constexpr,
     BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """Write frames from what `blur_across` made of them, rounded where they are bytes."""
+    """Write frames from what `weigh_across` made of them, rounded where they are bytes."""
     r = begin + tl.program_id(0)
     row = table + HEAD + r * ROW
     if (tl.load(row + MADE + 1 + SLOT) & 255) == CODE:

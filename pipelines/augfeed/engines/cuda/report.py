@@ -22,9 +22,9 @@ from augfeed.engines.cuda.launch import (
 )
 from augfeed.engines.cuda.scratch import (
     OPTIONS,
-    blur_constants,
+    kernel_constants,
     reading_constants,
-    step_constants,
+    table_constants,
 )
 from augfeed.engines.cuda.spec import Spec
 from augfeed.errors import InputError
@@ -104,20 +104,20 @@ def compile_steps(spec: Spec, arch: int) -> dict[str, Report]:
     found: dict[str, tuple[Any, dict[str, str], dict[str, Any]]] = {}
     for slot, code in ((slot, code) for slot, codes in enumerate(spec.slots) for code in codes):
         if not has_kernel(code):
-            own, read = (each(spec, slot, code) for each in (step_constants, reading_constants))
-            tables = {"table": "*i32", "counts": "*i32", "tables": "*i32", "pixels": "i32"}
+            own, read = (each(spec, slot, code) for each in (table_constants, reading_constants))
+            tables = {"table": "*i32", "counts": "*i32", "tables": "*i32"}
             found |= {
                 "count_levels": (frames.count_levels, {**given, "counts": "*i32", **_SIDES}, read),
-                "equal_tables": (frames.equal_tables, tables, own),
+                "fill_tables": (frames.fill_tables, tables, own),
                 "look_up": (frames.look_up, {**given, "tables": "*i32", **_SIDES}, read),
             }
         else:
-            own = blur_constants(spec, slot, code)
+            own = kernel_constants(spec, slot, code)
             across = {**own, "REACH": spec.reach, "PAD": spec.pad}
             sums = {**given, "sums": "*fp32", "begin": "i32", **_SIDES}
             down = {"frames": images, "table": "*i32", "sums": "*fp32", **rest}
-            found |= {"blur_across": (frames.blur_across, sums, across),
-                      "blur_down": (frames.blur_down, down, own)}  # fmt: skip
+            found |= {"weigh_across": (frames.weigh_across, sums, across),
+                      "weigh_down": (frames.weigh_down, down, own)}  # fmt: skip
     return {name: _report(_compiled(function, signature, constant, spec, arch, divisible=False))
             for name, (function, signature, constant) in found.items()}  # fmt: skip
 

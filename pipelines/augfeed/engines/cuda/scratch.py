@@ -6,20 +6,20 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from augfeed.engines.cuda import frames
+from augfeed.engines.cuda import frames, levels
 from augfeed.engines.cuda.spec import Spec
-from augfeed.engines.cuda.steps import kernel_start
+from augfeed.engines.cuda.steps import slot_start
 from augfeed.engines.cuda.table import Layout
 from augfeed.plan.frames import has_kernel
 
 if TYPE_CHECKING:
     from augfeed.engines.cuda import Loaded
 
-LEVELS: int = frames.LEVELS.value
+LEVELS: int = levels.LEVELS.value
 PARTS: int = frames.PARTS.value
 BLOCK = 1024  # pixels of a program
-BLUR_BLOCK = 256
-BLUR_BYTES = 64 << 20  # of sums that blurs take at a time, most of which a cache holds
+KERNEL_BLOCK = 256
+KERNEL_BYTES = 64 << 20  # of sums that kernels take at a time, most of which a cache holds
 OPTIONS: dict[str, Any] = {"num_warps": 4, "enable_fp_fusion": False}
 
 
@@ -42,7 +42,7 @@ class Scratch:
         (height, width), channels, device = size, spec.channels, images.device
         kernels = {has_kernel(code) for slot in spec.slots for code in slot}
         counted = rows if False in kernels else 0
-        blurred = min(rows, rows_at_once(spec, size)) if True in kernels else 0
+        weighed = min(rows, rows_at_once(spec, size)) if True in kernels else 0
         pitch = -(-height * width * channels // 16) * 16
 
         def empty(*shape: int, dtype: torch.dtype) -> torch.Tensor:
@@ -52,13 +52,13 @@ class Scratch:
             empty(rows, pitch, dtype=images.dtype),
             empty(counted, PARTS, channels, LEVELS, dtype=torch.int32),
             empty(counted, channels, LEVELS, dtype=torch.int32),
-            empty(blurred, channels, height, width, dtype=torch.float32),
+            empty(weighed, channels, height, width, dtype=torch.float32),
         )
 
 
 def rows_at_once(spec: Spec, size: tuple[int, int]) -> int:
-    """Return how many rows are blurred by one launch."""
-    return max(1, BLUR_BYTES // (4 * spec.channels * size[0] * size[1]))
+    """Return how many rows are weighed by one launch."""
+    return max(1, KERNEL_BYTES // (4 * spec.channels * size[0] * size[1]))
 
 
 @cache
@@ -76,28 +76,34 @@ def reading_constants(spec: Spec, slot: int, code: int) -> dict[str, Any]:
 
 
 @cache
-def blur_constants(spec: Spec, slot: int, code: int) -> dict[str, Any]:
-    """Return the compile-time arguments of `frames.blur_down`, and all but two of the other's."""
+def table_constants(spec: Spec, slot: int, code: int) -> dict[str, Any]:
+    """Return the compile-time arguments of `frames.fill_tables`."""
+    return {**step_constants(spec, slot, code), "NUMBERS": slot_start(spec, slot)}
+
+
+@cache
+def kernel_constants(spec: Spec, slot: int, code: int) -> dict[str, Any]:
+    """Return the compile-time arguments of `frames.weigh_down`, and all but two of the other's."""
     return {**step_constants(spec, slot, code),
-            "KERNEL": kernel_start(spec, slot), "BLOCK": BLUR_BLOCK}  # fmt: skip
+            "KERNEL": slot_start(spec, slot), "BLOCK": KERNEL_BLOCK}  # fmt: skip
 
 
 def make_frames(loaded: "Loaded") -> None:
     """Launch the steps of a loaded plan on the current stream, slot after slot; nothing waits."""
     for slot, codes in enumerate(loaded.spec.slots):
         for code in codes:
-            (_weigh if has_kernel(code) else _look_up)(loaded, slot, code)
+            (_weigh if has_kernel(code) else _tabulate)(loaded, slot, code)
 
 
-def _look_up(loaded: "Loaded", slot: int, code: int) -> None:
+def _tabulate(loaded: "Loaded", slot: int, code: int) -> None:
     scratch, spec, (height, width) = loaded.scratch, loaded.spec, loaded.size
     assert scratch is not None
     given = (loaded.images, scratch.frames, loaded.table)
     sides = (height, width, *loaded.images.shape[1:3])
-    own, read = step_constants(spec, slot, code), reading_constants(spec, slot, code)
+    own, read = table_constants(spec, slot, code), reading_constants(spec, slot, code)
     frames.count_levels[(loaded.rows, PARTS)](*given, scratch.counts, *sides, **read, **OPTIONS)
-    frames.equal_tables[(loaded.rows, spec.channels)](
-        loaded.table, scratch.counts, scratch.tables, height * width, **own, **OPTIONS
+    frames.fill_tables[(loaded.rows, spec.channels)](
+        loaded.table, scratch.counts, scratch.tables, **own, **OPTIONS
     )
     grid = (loaded.rows, -(-height * width // BLOCK))
     frames.look_up[grid](*given, scratch.tables, *sides, **read, **OPTIONS)
@@ -108,9 +114,9 @@ def _weigh(loaded: "Loaded", slot: int, code: int) -> None:
     assert scratch is not None
     given = (scratch.frames, loaded.table, scratch.sums)
     sides = (height, width, *loaded.images.shape[1:3])
-    own, most = blur_constants(spec, slot, code), len(scratch.sums)
+    own, most = kernel_constants(spec, slot, code), len(scratch.sums)
     for begin in range(0, loaded.rows, most):
-        grid = (min(most, loaded.rows - begin), -(-height * width // BLUR_BLOCK))
-        frames.blur_across[grid](loaded.images, *given, begin, *sides, **own, REACH=spec.reach,
+        grid = (min(most, loaded.rows - begin), -(-height * width // KERNEL_BLOCK))
+        frames.weigh_across[grid](loaded.images, *given, begin, *sides, **own, REACH=spec.reach,
                                  PAD=spec.pad, **OPTIONS)  # fmt: skip
-        frames.blur_down[grid](*given, begin, height, width, **own, **OPTIONS)
+        frames.weigh_down[grid](*given, begin, height, width, **own, **OPTIONS)

@@ -1,0 +1,36 @@
+"""The functions of `augfeed.operation.levels`, for Triton."""
+
+import triton
+import triton.language as tl
+
+LEVELS: tl.constexpr = tl.constexpr(256)
+
+
+@triton.jit
+def floor_divide(value, by):
+    """Return a quotient rounded down."""
+    return value // by
+
+
+@triton.jit
+def total(values):
+    """Return the sum over all levels."""
+    return tl.sum(values, 0)
+
+
+@triton.jit
+def cumulative(values):
+    """Return, for each level, the sum up to it, itself included."""
+    return tl.cumsum(values, 0)
+
+
+@triton.jit
+def highest(wanted):
+    """Return the highest level that is wanted, -1 if none is."""
+    return tl.max(tl.where(wanted, tl.arange(0, LEVELS), -1), 0)
+
+
+@triton.jit
+def lowest(wanted):
+    """Return the lowest level that is wanted, 256 if none is."""
+    return tl.min(tl.where(wanted, tl.arange(0, LEVELS), LEVELS), 0)
