@@ -1,4 +1,4 @@
-"""Small pictures in memory, the whole chain: `python -m benchmarks.bench_arrays`."""
+"""Small images in memory, the whole chain: `python -m benchmarks.bench_arrays`."""
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -107,23 +107,23 @@ if peer_transforms.has("torchvision"):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    data = "folder of idx files, as Fashion-MNIST comes in; default: pictures made here"
+    data = "folder of idx files, as Fashion-MNIST comes in; default: images made here"
     parser = common.parser("arrays", data, batch=256)
-    parser.add_argument("--color", action="store_true", help="32 x 32 in colour, made here")
+    parser.add_argument("--color", action="store_true", help="32 x 32 in color, made here")
     options = parser.parse_args(arguments)
     wanted = options.samples or (QUICK_SAMPLES if options.quick else SAMPLES)
     if options.color and options.data:
-        parser.error("--color makes its own pictures: leave --data out")
+        parser.error("--color makes its own images: leave --data out")
     if options.color:
         arrays, chain = make_arrays(wanted, options.batch, 32, 3), COLOR_CHAIN
-        name, title = "arrays-color", "Pictures of 32 x 32 x 3 in memory, whole chain"
+        name, title = "arrays-color", "Images of 32 x 32 x 3 in memory, whole chain"
     else:
         arrays = (
             read_arrays(options.data, wanted, options.batch)
             if options.data
             else make_arrays(wanted, options.batch)
         )
-        chain, name, title = CHAIN, "arrays", "Pictures of 28 x 28 in memory, whole chain"
+        chain, name, title = CHAIN, "arrays", "Images of 28 x 28 in memory, whole chain"
     job = Job(arrays, chain, arrays.classes, options.batch, options.threads, options.threads)
     suite = Suite(name, title, arrays.name, job, CONTESTANTS, Probes(chain))
     return common.main(suite, options)

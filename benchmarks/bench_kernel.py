@@ -37,9 +37,9 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--repeats", type=int, help=f"of augfeed alone, default {REPEATS}")
     made.add_argument("--rounds", type=int, help=f"with the others, default {ROUNDS}")
     made.add_argument("--only", help="names of peers, with commas; augfeed always runs")
-    made.add_argument("--quick", action="store_true", help="few rounds, small pictures, no file")
+    made.add_argument("--quick", action="store_true", help="few rounds, small images, no file")
     made.add_argument("--machine", help="name of this machine in the file's name")
-    made.add_argument("--commit", help="of the code, where it is no repository")
+    made.add_argument("--commit", help="of the code, where it is not a repository")
     made.add_argument("--out", type=Path, help="file of the result, written after each chain")
     made.add_argument("--resume", action="store_true", help="leave out chains that --out has")
     return made

@@ -138,10 +138,10 @@ class Probes:
         return Photos("probe", paths, labels, 2)
 
 
-PILLOW = "decodes whole pictures with Pillow; crop and flip one by one"
-LESS = "no colour, mixing, Cutout, noise; labels are numbers"
-CACHED = "crops come from pictures of 256 pixels' short side, decoded in the pass before"
-NOTHING = "whole pictures, thrown away"
+PILLOW = "decodes whole images with Pillow; crop and flip one by one"
+LESS = "no color, mixing, Cutout, noise; labels are numbers"
+CACHED = "crops come from images of 256 pixels' short side, decoded in the pass before"
+NOTHING = "whole images, thrown away"
 IN_TORCH = "DataLoader workers, then PyTorch on the batch"
 IN_KORNIA = "DataLoader workers, then Kornia's classes on the batch"
 CONTESTANTS: tuple[Contestant[Photos], ...] = (

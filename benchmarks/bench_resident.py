@@ -1,4 +1,4 @@
-"""A small data set kept on the device, epochs/s: `python -m benchmarks.bench_resident`."""
+"""A small dataset kept on the device, epochs/s: `python -m benchmarks.bench_resident`."""
 
 import argparse
 import gc
@@ -23,7 +23,7 @@ from augfeed.plan import Rows, draw_plan
 from augfeed.policy import Cutout, HorizontalFlip, Normalize, RandomCrop
 from augfeed.presets import CIFAR10_MEAN, CIFAR10_STD
 from augfeed.read import ArraySource, open_source
-from benchmarks.common import QUICK_ROUNDS, RESULTS, ROUNDS, Tick
+from benchmarks.common import QUICK_ROUNDS, RESULTS, ROUNDS, Tick, option_of
 from benchmarks.gate import BASE, GateError, Statistics, compare
 from benchmarks.gate_resident import probe, watch
 from benchmarks.peer_resident import HOLE, PADDING, Epoch, Gathered, Job, Masked, workers
@@ -36,7 +36,7 @@ SAMPLES, QUICK_SAMPLES = 50_000, 2_048
 BATCHES = (512, 1024)
 SHORTEST, QUICK_SHORTEST = 0.5, 0.05  # seconds that a round of a loader should take at least
 MOST_EPOCHS = 500
-TITLE = "Pictures of 32 x 32 that stay on the device: crop, flip, Cutout, normalised"
+TITLE = "Images of 32 x 32 that stay on the device: crop, flip, Cutout, normalized"
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
 
@@ -96,8 +96,8 @@ LOADERS = (
            "keeps floats on the device, twice, and an epoch of output; no seed, no resuming"),
     Loader("gather_batch", "one gather a batch", partial(Gathered, whole=False),
            "keeps floats on the device, twice; no seed, no resuming"),
-    Loader("workers", "torch's DataLoader, operations on each picture in workers", workers,
-           "pictures cross the bus", gpu_only=True),
+    Loader("workers", "torch's DataLoader, operations on each image in workers", workers,
+           "images cross the bus", gpu_only=True),
 )  # fmt: skip
 
 
@@ -165,7 +165,7 @@ def timed(entry: Entry) -> float:
         _wait(job.device)
     taken = time.perf_counter() - start
     if count != job.steps * job.batch * entry.epochs or kept is None:
-        raise GateError([f"{entry.loader.name}: {count} pictures came in {entry.epochs} epochs"])
+        raise GateError([f"{entry.loader.name}: {count} images came in {entry.epochs} epochs"])
     return taken / entry.epochs
 
 
@@ -226,7 +226,7 @@ def _forget_peak(device: torch.device) -> None:
 
 
 def make_pictures(count: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return smooth random pictures uint8 `[N, 3, 32, 32]` and labels, always the same."""
+    """Return smooth random images uint8 `[N, 3, 32, 32]` and labels, always the same."""
     random = torch.Generator().manual_seed(20)
     coarse = torch.rand(count, 3, 6, 6, generator=random)
     parts = [
@@ -237,13 +237,13 @@ def make_pictures(count: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def read_pictures(path: Path, count: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the first pictures of an .npz file, or a folder of idx files, that augfeed reads."""
+    """Return the first images of an .npz file, or a folder of idx files, that augfeed reads."""
     source = open_source(path)
     if not isinstance(source, ArraySource) or source.labels is None:
-        raise SystemExit(f"{path.name} holds no array of pictures with labels")
+        raise SystemExit(f"{path.name} holds no array of images with labels")
     images, labels = source.images[:count], source.labels[:count]
     if images.dtype != np.uint8 or images.shape[1] != images.shape[2] or labels.ndim != 1:
-        raise SystemExit(f"{path.name}: uint8 pictures as high as wide, and class numbers, please")
+        raise SystemExit(f"{path.name}: uint8 images as high as wide, and class numbers, please")
     tensor = torch.from_numpy(images).permute(0, 3, 1, 2).contiguous()
     return tensor, torch.from_numpy(labels.astype(np.int64))
 
@@ -257,7 +257,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--data", type=Path, help=".npz file, or folder of idx files; default: made here"
     )
-    made.add_argument("--samples", type=int, help="pictures of the data set, at most")
+    made.add_argument("--samples", type=int, help="images of the dataset, at most")
     made.add_argument(
         "--batch-size", dest="batch", type=int, nargs="+", default=BATCHES, help="sizes of batches"
     )
@@ -282,13 +282,13 @@ def command_of(options: argparse.Namespace) -> str:
             continue
         match value:
             case True:
-                words.append(f"--{name}")
+                words.append(option_of(name))
             case Path():
-                words.append(f"--{name} {value.name}")
+                words.append(f"{option_of(name)} {value.name}")
             case list() | tuple():
-                words.append(f"--{name} {' '.join(map(str, value))}")
+                words.append(f"{option_of(name)} {' '.join(map(str, value))}")
             case _:
-                words.append(f"--{name} {value}")
+                words.append(f"{option_of(name)} {value}")
     return " ".join(words)
 
 
@@ -312,7 +312,7 @@ def job_of(options: argparse.Namespace) -> Job:
     wanted = options.samples or (QUICK_SAMPLES if options.quick else SAMPLES)
     images, labels = read_pictures(options.data, wanted) if options.data else make_pictures(wanted)
     if len(images) < max(options.batch):
-        raise SystemExit(f"{len(images)} pictures are no batch of {max(options.batch)}")
+        raise SystemExit(f"{len(images)} images are not a batch of {max(options.batch)}")
     return Job(
         images=images,
         labels=labels,
@@ -340,7 +340,7 @@ def run(options: argparse.Namespace, console: Console) -> ResidentResult:
         for batch in options.batch:
             tell = partial(_told, tick, batch)
             rows += measure(replace(job, batch=batch), loaders, rounds, shortest, tell)
-    name = options.data.name if options.data else f"smooth random pictures, {SIDE} x {SIDE}"
+    name = options.data.name if options.data else f"smooth random images, {SIDE} x {SIDE}"
     return ResidentResult(
         title=TITLE,
         date=now(),

@@ -46,6 +46,11 @@ import sys
 import uvicorn
 from augfeed_service import Settings, make_app
 from augfeed_service.sending import BytesResponse
+try:
+    from augfeed_service.server import config_of
+except ImportError:  # an older checkout, which is compared with this one
+    def config_of(app, **given):
+        return uvicorn.Config(app, port=0, timeout_keep_alive=75, **given)
 app = make_app(Settings(datasets={"small": sys.argv[1], "large": sys.argv[2]}, port=0))
 memory = os.urandom(int(sys.argv[3]))  # zeros would be one page, read again and again
 
@@ -58,7 +63,7 @@ class Server(uvicorn.Server):
         await super().startup(sockets)
         print(self.servers[0].sockets[0].getsockname()[1], flush=True)
 
-Server(uvicorn.Config(app, port=0, log_level="error", timeout_keep_alive=75)).run()
+Server(config_of(app, log_level="error")).run()
 """
 
 
@@ -155,10 +160,8 @@ def loader_entries(url: str, path: Path, threads: int) -> list[Entry]:
         return lambda: sum(len(images) for images, _ in loader)
 
     return [
-        Entry(
-            LOADER, "augfeed over HTTP, each batch made for it", read(far), SAMPLES, "pictures/s"
-        ),
-        Entry(LOADER, "augfeed.DataLoader in process", read(near), SAMPLES, "pictures/s"),
+        Entry(LOADER, "augfeed over HTTP, each batch made for it", read(far), SAMPLES, "images/s"),
+        Entry(LOADER, "augfeed.DataLoader in process", read(near), SAMPLES, "images/s"),
     ]
 
 
@@ -204,8 +207,8 @@ def against_entries(sides: dict[str, Side], size: int) -> list[Entry]:
     """Return the same work by each checkout: streams that are warm, and loaders."""
     works = (("one", "one stream, warm", size / 1e9, "GB/s"),
              ("four", "four streams, warm", STREAMS * size / 1e9, "GB/s"),
-             ("far", "a loader over HTTP", SAMPLES, "pictures/s"),
-             ("near", "a loader in process", SAMPLES, "pictures/s"))  # fmt: skip
+             ("far", "a loader over HTTP", SAMPLES, "images/s"),
+             ("near", "a loader in process", SAMPLES, "images/s"))  # fmt: skip
     return [
         Entry(question, f"{question}: {name}", partial(side.run, what), amount, unit)
         for what, question, amount, unit in works for name, side in sides.items()
@@ -261,7 +264,7 @@ def timed(entries: list[Entry], rounds: int) -> tuple[Row, ...]:
 
 
 def write_data(folder: Path) -> tuple[Path, Path]:
-    """Write the data sets: many small pictures, and one batch of large ones."""
+    """Write the datasets: many small images, and one batch of large ones."""
     rng = np.random.default_rng(0)
     paths = folder / "small.npz", folder / "large.npz"
     for path, count, side in zip(paths, (SAMPLES, LARGE[0]), (32, 224), strict=True):

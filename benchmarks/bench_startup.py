@@ -35,13 +35,13 @@ class Files(Dataset):
 
     def __getitem__(self, i):
         with Image.open(paths[i]) as file:
-            picture = file.convert("RGB")
-        side = int(torch.randint(120, min(picture.size), ()))
-        left, top = (int(torch.randint(0, have - side + 1, ())) for have in picture.size)
-        picture = picture.resize((224, 224), 2, box=(left, top, left + side, top + side))
+            image = file.convert("RGB")
+        side = int(torch.randint(120, min(image.size), ()))
+        left, top = (int(torch.randint(0, have - side + 1, ())) for have in image.size)
+        image = image.resize((224, 224), 2, box=(left, top, left + side, top + side))
         if torch.rand(()) < 0.5:
-            picture = picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-        pixels = torch.from_numpy(np.array(picture)).permute(2, 0, 1).contiguous()
+            image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+        pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous()
         return pixels.float().div_(255), labels[i]
 
 loader = DataLoader(Files(), 32, True, num_workers=2, persistent_workers=True)

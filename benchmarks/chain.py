@@ -1,4 +1,4 @@
-"""The work that every contestant does, and how augfeed is told to do it."""
+"""The work that every contestant does, and how augfeed is reported to do it."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -29,9 +29,9 @@ ALPHA = 1.0  # Beta(1, 1) is uniform: the only law that Kornia's Mixup has
 class Chain:
     """What is done to a batch; a part is off at 0 or False.
 
-    Window (a crop of the padded picture, or a resized crop if `padding` is None), flip,
+    Window (a crop of the padded image, or a resized crop if `padding` is None), flip,
     brightness, contrast, saturation and hue, Mixup or CutMix with equal chances, Cutout with a
-    uniform centre and fill 0 after normalisation, normalisation, noise, label smoothing.
+    uniform center and fill 0 after normalization, normalization, noise, label smoothing.
     """
 
     size: int
@@ -52,7 +52,7 @@ class Chain:
         return self.mixing or self.smoothing > 0
 
     def only(self, *parts: Part) -> "Chain":
-        """Return the chain with these parts alone; normalisation stays."""
+        """Return the chain with these parts alone; normalization stays."""
         off: dict[Part, Any] = {
             "crop": False, "flip": 0.0, "jitter": (0.0,) * 4, "mixing": False, "cutout": 0,
             "noise": 0.0, "smoothing": 0.0,
@@ -61,7 +61,7 @@ class Chain:
         return replace(self, **changed)
 
     def plain(self) -> "Chain":
-        """Return the chain with values in [0, 1] in place of normalised ones."""
+        """Return the chain with values in [0, 1] in place of normalized ones."""
         return replace(self, mean=(0.0,) * len(self.mean), std=(1.0,) * len(self.std))
 
 

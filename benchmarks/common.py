@@ -158,16 +158,22 @@ def parser(suite: str, data: str, batch: int) -> argparse.ArgumentParser:
     return made
 
 
+def option_of(name: str) -> str:
+    """Return the option that sets a value of the parsed arguments."""
+    renamed = {"batch": "batch-size", "threads": "num-workers"}
+    return f"--{renamed.get(name, name)}"
+
+
 def command_of(suite: str, options: argparse.Namespace) -> str:
     """Return the command that was given, with the name of a folder in place of its path."""
     words = [f"python -m benchmarks.bench_{suite}"]
     for name in ("data", "samples", "batch", "threads", "rounds", "only", "quick", "large",
                  "color"):  # fmt: skip
-        value = getattr(options, name, None)
+        value, option = getattr(options, name, None), option_of(name)
         if value is True:
-            words.append(f"--{name}")
+            words.append(option)
         elif value is not None and value is not False:
-            words.append(f"--{name} {value.name if isinstance(value, Path) else value}")
+            words.append(f"{option} {value.name if isinstance(value, Path) else value}")
     return " ".join(words)
 
 

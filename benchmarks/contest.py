@@ -8,7 +8,7 @@ from benchmarks.chain import Chain
 
 D = TypeVar("D", bound=Sized)
 D_co = TypeVar("D_co", bound=Sized, covariant=True)
-# `whole`: the whole chain; `basic`: crop, flip and normalisation; `decode`: nothing but decoding,
+# `whole`: the whole chain; `basic`: crop, flip and normalization; `decode`: nothing but decoding,
 # the limit of what reads files.
 Work = Literal["whole", "basic", "decode"]
 # Called for each pass over the data; yields `(images, targets)`.
@@ -45,7 +45,7 @@ class Probes(Protocol[D_co]):
     """Data made to see one part of the chain at a time."""
 
     def alike(self, count: int) -> D_co:
-        """Return samples that are all the same picture, one with a gradient."""
+        """Return samples that are all the same image, one with a gradient."""
 
     def extremes(self, count: int) -> D_co:
         """Return samples black (class 0) and white (class 1) by turns."""

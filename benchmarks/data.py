@@ -1,4 +1,4 @@
-"""Data of the benchmarks: arrays and photographs, given or made, and torch data sets of them."""
+"""Data of the benchmarks: arrays and photographs, given or made, and torch datasets of them."""
 
 import io
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ FILES = 256
 
 @dataclass(frozen=True)
 class Arrays:
-    """Pictures uint8 `[N, H, W]`, or `[N, H, W, 3]`, in memory, with class numbers int64 `[N]`."""
+    """Images uint8 `[N, H, W]`, or `[N, H, W, 3]`, in memory, with class numbers int64 `[N]`."""
 
     name: str
     images: NDArray[np.uint8]
@@ -60,23 +60,25 @@ def spread(total: int, wanted: int, batch: int) -> NDArray[np.int64]:
     """
     count = wanted // batch * batch
     if not count:
-        raise SystemExit(f"{wanted} samples are no batch of {batch}: give more, or a smaller one")
+        raise SystemExit(
+            f"{wanted} samples are not a batch of {batch}: give more, or a smaller one"
+        )
     every = np.arange(count, dtype=np.int64)
     return every % total if count > total else every * total // count
 
 
 def read_arrays(folder: Path, wanted: int, batch: int) -> Arrays:
-    """Return the training pictures of a folder of idx files."""
+    """Return the training images of a folder of idx files."""
     source = open_source(folder)
     if not isinstance(source, ArraySource) or source.labels is None or source.channels != 1:
-        raise SystemExit(f"{folder.name} is no folder of idx files with labels")
+        raise SystemExit(f"{folder.name} is not a folder of idx files with labels")
     which = spread(len(source), min(wanted, len(source)), batch)
     labels = source.labels.astype(np.int64)[which]
     return Arrays(folder.name, source.images[which, ..., 0], labels, int(source.labels.max()) + 1)
 
 
 def make_arrays(wanted: int, batch: int, side: int = 28, channels: int = 1) -> Arrays:
-    """Return smooth random pictures, always the same."""
+    """Return smooth random images, always the same."""
     count = len(spread(wanted, wanted, batch))
     random = torch.Generator().manual_seed(20)
     coarse = torch.rand(count, channels, 5, 5, generator=random)
@@ -84,7 +86,7 @@ def make_arrays(wanted: int, batch: int, side: int = 28, channels: int = 1) -> A
     planes = smooth.clamp_(0, 1).mul_(255).round_().to(torch.uint8)
     images = planes[:, 0] if channels == 1 else planes.permute(0, 2, 3, 1).contiguous()
     labels = torch.randint(CLASSES, (count,), generator=random).numpy()
-    name = f"smooth random pictures, {side} x {side}" + (" x 3" if channels == 3 else "")
+    name = f"smooth random images, {side} x {side}" + (" x 3" if channels == 3 else "")
     return Arrays(name, images.numpy(), labels, CLASSES)
 
 
@@ -92,7 +94,7 @@ def read_photos(folder: Path, wanted: int, batch: int) -> Photos:
     """Return the files of an image folder."""
     source = open_source(folder)
     if not isinstance(source, FolderSource) or source.labels is None:
-        raise SystemExit(f"{folder.name} is no folder with a folder of pictures for every class")
+        raise SystemExit(f"{folder.name} is not a folder with a folder of images for every class")
     which = spread(len(source), wanted, batch).tolist()
     paths = tuple(source.path(i) for i in which)
     labels = tuple(int(source.labels[i]) for i in which)
@@ -101,7 +103,7 @@ def read_photos(folder: Path, wanted: int, batch: int) -> Photos:
 
 
 def make_photos(folder: Path, wanted: int, batch: int) -> Photos:
-    """Write crops of scikit-learn's two sample pictures as JPEG files, always the same ones."""
+    """Write crops of scikit-learn's two sample images as JPEG files, always the same ones."""
     from sklearn.datasets import load_sample_images
 
     pictures = load_sample_images().images
@@ -135,14 +137,14 @@ def enlarged(photos: Photos, folder: Path) -> Photos:
 
 
 def jpeg(pixels: NDArray[np.uint8]) -> bytes:
-    """Return a picture `[h, w, 3]` as a JPEG file."""
+    """Return an image `[h, w, 3]` as a JPEG file."""
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "JPEG", quality=QUALITY)
     return buffer.getvalue()
 
 
 class ArrayBatches(torch.utils.data.Dataset[Any]):
-    """A data set whose items are whole batches of arrays, made by `augment`."""
+    """A dataset whose items are whole batches of arrays, made by `augment`."""
 
     def __init__(self, data: Arrays, augment: Any) -> None:
         images = torch.from_numpy(data.images)
@@ -181,7 +183,7 @@ class CutPhotos(torch.utils.data.Dataset[Any]):
 
 
 def resized_crop(width: int, height: int) -> tuple[int, int, int, int]:
-    """Return a random window (left, top, right, bottom) of a picture."""
+    """Return a random window (left, top, right, bottom) of an image."""
     # As torchvision: ten tries, then the largest window in the middle.
     low, high = ASPECT
     for _ in range(10):

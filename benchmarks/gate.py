@@ -12,7 +12,7 @@ from benchmarks.contest import Contestant, D, Job, Suite
 
 BASE = "augfeed"  # whom all others are compared with
 DISTINCT: dict[Part, int] = {"crop": 4, "flip": 2, "jitter": 4, "cutout": 4, "noise": 4}
-NEAR_MEAN = 0.1  # of means after normalisation, where one standard deviation is about 1
+NEAR_MEAN = 0.1  # of means after normalization, where one standard deviation is about 1
 NEAR_STD = 0.1  # as a share
 NEAR_TOP = 0.05  # of the mean over a pass of the largest share in a label
 PROBED = 64  # samples at least that the parts are tried on
@@ -114,7 +114,7 @@ class Gate(Generic[D]):
     def _check(self, contestant: Contestant[D], images: Any, targets: Any) -> list[str]:
         if contestant.work == "decode":
             whole = all(len(shape) == 3 and shape[2] == 3 for shape in images)
-            return [] if whole else ["what was decoded is no picture [h, w, 3]"]
+            return [] if whole else ["what was decoded is not an image [h, w, 3]"]
         problems = check_images(images, self.job.batch, self.job.chain)
         if contestant.work == "whole":
             problems += check_targets(targets, self.job.batch, self.job.classes)
@@ -149,7 +149,7 @@ def trials(chain: Chain) -> Iterator[tuple[Chain, Check]]:
 
 
 def check_images(images: Any, batch: int, chain: Chain) -> list[str]:
-    """Return what is wrong with pictures that should be float32 `[B, C, S, S]` and finite."""
+    """Return what is wrong with images that should be float32 `[B, C, S, S]` and finite."""
     wanted = (batch, len(chain.mean), chain.size, chain.size)
     if not isinstance(images, torch.Tensor) or tuple(images.shape) != wanted:
         return [f"images of shape {tuple(getattr(images, 'shape', ()))}, not {wanted}"]
@@ -173,22 +173,22 @@ def check_targets(targets: Any, batch: int, classes: int) -> list[str]:
 
 
 def distinct(images: torch.Tensor) -> torch.Tensor:
-    """Return the different pictures of a batch, as rows."""
+    """Return the different images of a batch, as rows."""
     rows: torch.Tensor = torch.unique(images.flatten(1).round(decimals=3), dim=0)
     return rows
 
 
 def check_idle(images: torch.Tensor) -> list[str]:
-    """Return what is wrong with one picture, repeated, while every part is off."""
+    """Return what is wrong with one image, repeated, while every part is off."""
     alone = len(distinct(images)) == 1
-    return [] if alone else ["with every part off, one picture comes out in different ways"]
+    return [] if alone else ["with every part off, one image comes out in different ways"]
 
 
 def check_draws(images: torch.Tensor, part: Part, chain: Chain) -> list[str]:
-    """Return what is wrong with one picture, repeated, after one part of the chain."""
+    """Return what is wrong with one image, repeated, after one part of the chain."""
     found = len(distinct(images))
     if found < DISTINCT[part]:
-        return [f"{part} leaves {found} different pictures in a batch of one picture: samples do "
+        return [f"{part} leaves {found} different images in a batch of one image: samples do "
                 "not draw for themselves"]  # fmt: skip
     sigma = float(images.std(0).mean())
     if part == "noise" and abs(sigma / chain.noise - 1) > NOISE:
@@ -201,7 +201,7 @@ def _drawn(images: torch.Tensor, _: torch.Tensor, part: Part, chain: Chain) -> l
 
 
 def check_mixing(images: torch.Tensor, targets: torch.Tensor) -> list[str]:
-    """Return what is wrong with mixed black (class 0) and white (class 1) pictures."""
+    """Return what is wrong with mixed black (class 0) and white (class 1) images."""
     problems = []
     white = images.mean((1, 2, 3))
     worst = float((white - targets[:, 1]).abs().max())

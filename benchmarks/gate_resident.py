@@ -10,29 +10,29 @@ from benchmarks.gate import Seen, Statistics
 from benchmarks.peer_resident import HOLE, PADDING, Epoch, Job, Pair
 
 SHIFTS = 2 * PADDING + 1
-MARKED = 2048  # pictures that say who they are: three digits of base 16, one a channel
-ALIKE = 4096  # copies of one picture, for the laws
+MARKED = 2048  # images that say who they are: three digits of base 16, one a channel
+ALIKE = 4096  # copies of one image, for the laws
 BATCH = 500  # leaves some out of both, as most epochs of real data do
-OFF = 2.5  # grey levels that a value may be off; bfloat16 is off by up to 1
+OFF = 2.5  # gray levels that a value may be off; bfloat16 is off by up to 1
 SIGMAS = 5.5  # of sampling error, where some 100 shares are looked at
-STEP = 16  # grey levels between digits
-SLOPE = 7  # grey levels from one row, or column, to the next
+STEP = 16  # gray levels between digits
+SLOPE = 7  # gray levels from one row, or column, to the next
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """What was done to each picture of some, int64 `[N]` each."""
+    """What was done to each image of some, int64 `[N]` each."""
 
     flip: torch.Tensor
     shifts: tuple[torch.Tensor, torch.Tensor]  # rows, columns
     centres: tuple[torch.Tensor, torch.Tensor]
 
     def rows(self) -> torch.Tensor:
-        """Return one row a picture, `[N, 5]`."""
+        """Return one row an image, `[N, 5]`."""
         return torch.stack([self.flip, *self.shifts, *self.centres], 1)
 
     def shared(self) -> str:
-        """Return the name of what all pictures have in common, if there is such a thing."""
+        """Return the name of what all images have in common, if there is such a thing."""
         names = ("flip", "shift of the rows", "shift of the columns", "row", "column")
         same = (self.rows() == self.rows()[0]).all(0).tolist()
         return next((name for name, found in zip(names, same, strict=True) if found), "")
@@ -68,17 +68,17 @@ def watch(epoch: Iterable[Pair], job: Job, classes: int) -> tuple[list[str], Sta
 
 
 def grey(images: torch.Tensor, job: Job) -> torch.Tensor:
-    """Return normalised pictures as grey levels from 0 to 255, float32 on the CPU."""
+    """Return normalized images as gray levels from 0 to 255, float32 on the CPU."""
     mean, std = (torch.tensor(values)[:, None, None] for values in (job.mean, job.std))
     levels: torch.Tensor = (images.cpu().float() * std + mean) * 255
     return levels
 
 
-# Pictures that say who they are
+# Images that say who they are
 
 
 def marked(job: Job, count: int = MARKED) -> Job:
-    """Return a job whose pictures are plain, with their number in the three channels."""
+    """Return a job whose images are plain, with their number in the three channels."""
     number = torch.arange(count)
     digits = torch.stack([number // 256, number // 16 % 16, number % 16], 1) * STEP + STEP // 2
     images = digits[:, :, None, None].expand(-1, -1, job.side, job.side)
@@ -97,7 +97,7 @@ def check_marked(epoch: Epoch, job: Job) -> list[str]:
         for batch in epoch():
             if problems := check_batch(batch, job):
                 return problems
-            # The hole covers less than half of a picture, so the median is that of the rest.
+            # The hole covers less than half of an image, so the median is that of the rest.
             levels = grey(batch[0], job).flatten(2).median(2).values
             digits = ((levels - STEP / 2) / STEP).round().long().clamp(0, 15)
             numbers.append(digits @ torch.tensor([256, 16, 1]))
@@ -105,23 +105,23 @@ def check_marked(epoch: Epoch, job: Job) -> list[str]:
         order, given = torch.cat(numbers), torch.cat(labels)
         orders.append(order)
         if len(order) != job.steps * job.batch:
-            found.append(f"{len(order)} pictures in an epoch, not {job.steps * job.batch}")
+            found.append(f"{len(order)} images in an epoch, not {job.steps * job.batch}")
         if len(set(order.tolist())) != len(order):
-            found.append("pictures that come twice in an epoch")
+            found.append("images that come twice in an epoch")
         if bool((given != _label(order)).any()):
-            found.append("labels that are not those of their pictures")
+            found.append("labels that are not those of their images")
         if bool((order[1:] > order[:-1]).all()):
-            found.append("pictures in the order of the data set")
+            found.append("images in the order of the dataset")
     if not found and bool((orders[0] == orders[1]).all()):
         found.append("two epochs in the same order")
     return list(dict.fromkeys(found))
 
 
-# Copies of one picture, which show what was drawn for each
+# Copies of one image, which show what was drawn for each
 
 
 def alike(job: Job, count: int = ALIKE) -> Job:
-    """Return a job of copies of a picture: a ramp across, a ramp down, and a plain channel."""
+    """Return a job of copies of an image: a ramp across, a ramp down, and a plain channel."""
     ramp = torch.arange(job.side) * SLOPE + 10
     across = ramp.expand(job.side, -1)
     picture = torch.stack([across, across.T, torch.full_like(across, 128)])
@@ -140,7 +140,7 @@ def check_alike(epoch: Epoch, job: Job) -> list[str]:
                 return part
             parts.append(part.rows())
             if shared := part.shared():
-                return [f"one {shared} for all pictures of a batch"]
+                return [f"one {shared} for all images of a batch"]
         flip, *rest = torch.cat(parts).unbind(1)
         drawn.append(Drawn(flip, (rest[0], rest[1]), (rest[2], rest[3])))
     if torch.equal(drawn[0].rows(), drawn[1].rows()):
@@ -149,7 +149,7 @@ def check_alike(epoch: Epoch, job: Job) -> list[str]:
 
 
 def decisions(images: torch.Tensor, job: Job) -> Drawn | list[str]:
-    """Return what was drawn for each picture, or why it is nothing that can be drawn."""
+    """Return what was drawn for each image, or why it is nothing that can be drawn."""
     levels, hidden = grey(images, job), (images == 0).all(1).cpu()
     found = []
     for channel, wanted in enumerate(_candidates(job.side)):
@@ -160,11 +160,11 @@ def decisions(images: torch.Tensor, job: Job) -> Drawn | list[str]:
         off = torch.maximum(high[:, None] - wanted, wanted - low[:, None])
         worst, which = off.amax(2).min(1)
         if float(worst.max()) > OFF:
-            return [f"a pixel {float(worst.max()):.0f} grey levels off every mirrored shift"]
+            return [f"a pixel {float(worst.max()):.0f} gray levels off every mirrored shift"]
         found.append(which)
     centres = hole_centres(hidden)
     if centres is None:
-        return [f"a hole that is no square of {HOLE} cut off at the border"]
+        return [f"a hole that is not a square of {HOLE} cut off at the border"]
     return Drawn(found[0] // SHIFTS, (found[1], found[0] % SHIFTS), centres)
 
 
@@ -177,11 +177,11 @@ def _candidates(side: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def hole_centres(hidden: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor] | None:
-    """Return the centres of holes bool `[B, S, S]`; None if one is no square, cut off."""
+    """Return the centers of holes bool `[B, S, S]`; None if one is not a square, cut off."""
     side = hidden.shape[-1]
     along = torch.arange(side)
     spans = [(along >= c - HOLE // 2) & (along < c - HOLE // 2 + HOLE) for c in range(side)]
-    possible = torch.stack(spans)  # [centre, S]: all different
+    possible = torch.stack(spans)  # [center, S]: all different
     centres = []
     for axis in (2, 1):
         same = (hidden.any(axis)[:, None] == possible).all(2)
@@ -201,8 +201,8 @@ def check_laws(drawn: Drawn, side: int) -> list[str]:
         "shift of the columns": (columns, SHIFTS),
         "pair of shifts": (rows * SHIFTS + columns, SHIFTS**2),
         "flip and shift": (drawn.flip * SHIFTS + columns, 2 * SHIFTS),
-        "row of the hole's centre": (drawn.centres[0], side),
-        "column of the hole's centre": (drawn.centres[1], side),
+        "row of the hole's center": (drawn.centres[0], side),
+        "column of the hole's center": (drawn.centres[1], side),
     }
     return [
         text for name, (values, kinds) in laws.items() if (text := _uneven(name, values, kinds))

@@ -41,7 +41,7 @@ PEERS = (
 SHORTEST = 0.03  # seconds that a contestant should take in a round at least
 MOST_BATCHES = 50
 FIRST = 3  # batches of a contestant before it is timed
-PROBE = 16  # pictures, all alike, in which a peer's own parameters must show
+PROBE = 16  # images, all alike, in which a peer's own parameters must show
 DISTINCT = 1e-3  # by how much one of them must differ from the first somewhere
 NEAR = 0.02  # in the mean over values, where nothing is drawn
 FIXED = (Normalize, Posterize, Solarize, Grayscale)  # with p = 1 nothing is drawn
@@ -104,19 +104,19 @@ def problems_of(peer: Peer, made: Made, work: Work, base: torch.Tensor, given: A
     if peer.per_sample and work.shape.batch >= PROBE:
         alike = _call(made, probe(work)).float()
         if float((alike - alike[:1]).abs().max()) < DISTINCT:
-            return ["one picture, repeated, comes out as one: samples do not draw for themselves"]
+            return ["one image, repeated, comes out as one: samples do not draw for themselves"]
     return []
 
 
 def nothing_drawn(policy: Policy) -> bool:
-    """Whether a policy does the same to every picture."""
+    """Whether a policy does the same to every image."""
     return all(
         isinstance(item, FIXED) and getattr(item, "p", 1.0) == 1.0 for item in policy.operations
     )
 
 
 def probe(work: Work) -> torch.Tensor:
-    """Return one picture, repeated; two by turns where mixing is all that is drawn."""
+    """Return one image, repeated; two by turns where mixing is all that is drawn."""
     height, width = work.shape.size
     line = torch.linspace(40, 215, height * width, device=work.device)
     pictures = line.view(1, 1, height, width).expand(*work.shape).to(torch.uint8).contiguous()

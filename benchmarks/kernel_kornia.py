@@ -1,4 +1,4 @@
-"""Kornia's augmentation classes on the batch, each picture with parameters of its own."""
+"""Kornia's augmentation classes on the batch, each image with parameters of its own."""
 
 from dataclasses import replace
 from typing import Any
@@ -26,7 +26,7 @@ from benchmarks.kernel_peer import Affine, Made, Work, lacking, steps
 
 LAMBDA = "lambda is uniform"
 HALF = "contrast about the mean"
-CUTOUT = "Cutout stays inside the picture"
+CUTOUT = "Cutout stays inside the image"
 HUE = "hue in HSV"
 CHOICE = "Mixup or CutMix is chosen for the batch as a whole"
 

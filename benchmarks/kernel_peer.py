@@ -1,4 +1,4 @@
-"""What a peer of the kernel is: other code that does a chain to a batch of uint8 pictures."""
+"""What a peer of the kernel is: other code that does a chain to a batch of uint8 images."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ class UnsupportedError(Exception):
 
 @dataclass(frozen=True)
 class Work:
-    """What is asked for: pictures uint8 `[B, C, H, W]` in, the dtype and layout out."""
+    """What is asked for: images uint8 `[B, C, H, W]` in, the dtype and layout out."""
 
     policy: Policy
     shape: Shape
@@ -36,7 +36,7 @@ class Work:
 class Made:
     """A peer ready for a chain; `differs` says what it leaves out or does otherwise there.
 
-    `prepare` is done to the pictures beforehand, outside the timed region.
+    `prepare` is done to the images beforehand, outside the timed region.
     """
 
     run: Augment
@@ -48,7 +48,7 @@ class Made:
 class Peer:
     """One way to do the work. `make` raises `ImportError` where the peer is not installed.
 
-    `per_sample` is whether every picture gets parameters of its own; `wished`, that it takes part
+    `per_sample` is whether every image gets parameters of its own; `wished`, that it takes part
     only where it is named.
     """
 

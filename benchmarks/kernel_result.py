@@ -25,7 +25,7 @@ class Standing(Model):
     differs: str
     batches: int
     seconds: tuple[float, ...]
-    rate: Spread  # pictures/s
+    rate: Spread  # images/s
     slower: Ratio
     slower_than_pass: Ratio
     slower_than_loader: Ratio | None = None

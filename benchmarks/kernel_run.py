@@ -12,7 +12,7 @@ from benchmarks.kernel_peer import Peer
 from benchmarks.kernel_result import WHOLE, KernelContest, LeftOut
 
 PACKAGES = ("torch", "triton", "numpy", "numba", "kornia", "torchvision", "triton-augment")
-TITLE = "The engine alone, on pictures that lie on its device"
+TITLE = "The engine alone, on images that lie on its device"
 Keep = Callable[[KernelContest], None]
 
 

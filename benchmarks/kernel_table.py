@@ -19,8 +19,8 @@ def render(contest: KernelContest) -> str:
 def _table(contest: KernelContest, shape: Shape, titles: dict[str, str]) -> str:
     rows = [row for row in contest.engine.rows if row.shape == shape]
     name, scale = unit([row.time for row in rows])
-    head = ["chain", f"{name} a batch", "of the copy", "end to end, pictures/s",
-            *["loader, pictures/s"] * _has_loader(contest), *titles.values()]  # fmt: skip
+    head = ["chain", f"{name} a batch", "of the copy", "end to end, images/s",
+            *["loader, images/s"] * _has_loader(contest), *titles.values()]  # fmt: skip
     lines = [head, ["---", *["---:"] * (len(head) - 1)]]
     lines += [_cells(contest, row, scale, list(titles)) for row in rows]
     table = "\n".join(f"| {' | '.join(cells)} |" for cells in lines)

@@ -1,4 +1,4 @@
-"""torchvision's transforms v2 on the batch: one set of parameters for all of its pictures."""
+"""torchvision's transforms v2 on the batch: one set of parameters for all of its images."""
 
 from typing import Any
 
@@ -96,7 +96,7 @@ def _part(step: Any, work: Work, notes: list[str]) -> Any:
         case OneOf(operations=operations):
             return v2.RandomChoice([_part(item, work, notes) for item in operations])
         case Cutout(size=int(size)):
-            notes.append("Cutout stays inside the picture")
+            notes.append("Cutout stays inside the image")
             area = size * size / (shape.height * shape.width)
             return v2.RandomErasing(step.p, (area, area), (1.0, 1.0), value=0.0)
         case RandomErasing(scale=scale, ratio=ratio, fill=0.0, p=p):

@@ -54,7 +54,7 @@ def _arguments(work: Work) -> tuple[dict[str, Any], tuple[str, ...]]:
     arguments: dict[str, Any] = {}
     notes = [] if work.dtype == torch.float32 else [f"computes in {str(work.dtype)[6:]}"]
     if work.shape.channels != 3:
-        raise UnsupportedError("pictures of one channel")
+        raise UnsupportedError("images of one channel")
     for step in steps(work.policy):
         match step:
             case HorizontalFlip(p=p):
@@ -66,7 +66,7 @@ def _arguments(work: Work) -> tuple[dict[str, Any], tuple[str, ...]]:
             case ColorJitter(hue=0.0, about="half", p=1.0):
                 arguments["brightness"] = step.brightness
                 arguments |= {"contrast": step.contrast, "saturation": step.saturation}
-                notes.append("clamps after every colour operation")
+                notes.append("clamps after every color operation")
             case Grayscale(p=p):
                 arguments["grayscale_p"] = p
             case Normalize(mean=tuple(mean), std=tuple(std)):

@@ -1,4 +1,4 @@
-"""NVIDIA DALI's own pipeline, reader to normalised batch, on the CPU."""
+"""NVIDIA DALI's own pipeline, reader to normalized batch, on the CPU."""
 
 from collections.abc import Iterator
 from importlib import import_module
@@ -10,11 +10,11 @@ from benchmarks.chain import AREA, ASPECT
 from benchmarks.contest import Job, Passes
 from benchmarks.data import Photos
 
-DIFFERS = "no colour, mixing, Cutout, noise; labels are numbers; its own order"
+DIFFERS = "no color, mixing, Cutout, noise; labels are numbers; its own order"
 
 
 def dali_basic(job: Job[Photos]) -> Passes:
-    """Return passes of crop, resize, flip and normalisation, each shuffled anew."""
+    """Return passes of crop, resize, flip and normalization, each shuffled again."""
     pipeline = _pipeline(job)
     steps = len(job.data) // job.batch
 

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from benchmarks.chain import Chain
 
 Pair = tuple[torch.Tensor, torch.Tensor]
-DIFFERS = "Mixup or CutMix is chosen for the batch as a whole; Cutout stays inside the picture"
+DIFFERS = "Mixup or CutMix is chosen for the batch as a whole; Cutout stays inside the image"
 
 
 class Kornia:
@@ -26,12 +26,12 @@ class Kornia:
 
     @torch.inference_mode()
     def augment(self, images: torch.Tensor, labels: torch.Tensor) -> Pair:
-        """Return the batch of uint8 pictures `[B, C, H, W]` after the whole chain."""
+        """Return the batch of uint8 images `[B, C, H, W]` after the whole chain."""
         return self._finish(self.window(images.float().mul_(1 / 255)), labels)
 
     @torch.inference_mode()
     def finish(self, images: torch.Tensor, labels: torch.Tensor) -> Pair:
-        """Return uint8 pictures that are cut and flipped after the rest of the chain."""
+        """Return uint8 images that are cut and flipped after the rest of the chain."""
         return self._finish(images.float().mul_(1 / 255), labels)
 
     def _finish(self, values: torch.Tensor, labels: torch.Tensor) -> Pair:
@@ -45,7 +45,7 @@ class Kornia:
 
     def _mixed(self, values: torch.Tensor, labels: torch.Tensor) -> Pair:
         # Each row has (own class, partner's class, lambda), and lambda is the share of the partner
-        # after Mixup, of the own picture after CutMix with the corrected lambda.
+        # after Mixup, of the own image after CutMix with the corrected lambda.
         which = int(torch.randint(2, ()))
         values, rows = self.mixers[which](values, labels)
         rows = rows.view(-1, 3)

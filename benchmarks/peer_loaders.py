@@ -15,14 +15,14 @@ from benchmarks.data import Photos, resized_crop
 from benchmarks.peer_transforms import with_pillow
 
 TIMM = (
-    "decodes whole pictures with Pillow; mixes bytes in its workers, partners from the other end; "
-    "Cutout stays inside the picture, and comes after mixing; noise by PyTorch"
+    "decodes whole images with Pillow; mixes bytes in its workers, partners from the other end; "
+    "Cutout stays inside the image, and comes after mixing; noise by PyTorch"
 )
-SPDL = "no colour, mixing, Cutout, noise; labels are numbers; resizes by FFmpeg"
+SPDL = "no color, mixing, Cutout, noise; labels are numbers; resizes by FFmpeg"
 
 
 class _Files(Dataset[Any]):
-    """Files as timm's own data set gives them: a PIL picture after `transform`, and a label."""
+    """Files as timm's own dataset gives them: a PIL image after `transform`, and a label."""
 
     def __init__(self, photos: Photos) -> None:
         self.photos = photos
@@ -54,7 +54,7 @@ def _timm_loader(job: Job[Photos]) -> Any:
         ALPHA, ALPHA, prob=float(chain.mixing), mode="elem", label_smoothing=chain.smoothing,
         num_classes=job.classes,
     )  # fmt: skip
-    # Without a crop, of a probe: the window is the whole picture.
+    # Without a crop, of a probe: the window is the whole image.
     area, ratio = (AREA, ASPECT) if chain.crop else ((1.0, 1.0), (4 / 3, 4 / 3))
     loader = data.create_loader(
         _Files(job.data), (3, chain.size, chain.size), job.batch, is_training=True,
@@ -86,7 +86,7 @@ def has_spdl() -> bool:
 
 
 def spdl_basic(job: Job[Photos]) -> Passes:
-    """Return passes of crop, resize, flip and normalisation in the threads of SPDL's pipeline."""
+    """Return passes of crop, resize, flip and normalization in the threads of SPDL's pipeline."""
     parts: Any = import_module("spdl.pipeline")
     photos, chain = job.data, job.chain
 

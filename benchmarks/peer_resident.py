@@ -1,6 +1,6 @@
-"""Loaders in plain PyTorch for small pictures on the device: flip, padded crop, Cutout, normalised.
+"""Loaders in plain PyTorch for small images on the device: flip, padded crop, Cutout, normalized.
 
-Every parameter is drawn anew for each picture in each epoch; the pictures are normalised once,
+Every parameter is drawn again for each image in each epoch; the images are normalized once,
 when a loader is made, as far as they stay on the device.
 """
 
@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 PADDING = 4  # mirrored without the border pixel, as `reflect` does everywhere
 HOLE = 8  # side of Cutout's square
 Pair = tuple[torch.Tensor, torch.Tensor]
-# Called for each epoch; yields pictures `[B, 3, S, S]` and labels `[B]` on the device.
+# Called for each epoch; yields images `[B, 3, S, S]` and labels `[B]` on the device.
 Epoch = Callable[[], Iterator[Pair]]
 
 
@@ -40,7 +40,7 @@ class Job:
 
     @property
     def side(self) -> int:
-        """The side of the pictures."""
+        """The side of the images."""
         return self.images.shape[-1]
 
     @property
@@ -50,12 +50,12 @@ class Job:
 
 
 class Masked:
-    """The loader of airbench (Keller Jordan), written anew from its description.
+    """The loader of airbench (Keller Jordan), written again from its description.
 
-    The data set lies on the device as normalised values, padded once. At the start of an epoch
+    The dataset lies on the device as normalized values, padded once. At the start of an epoch
     all of it is shifted, mirrored and cut out with operations on the whole; batches are then
     taken by a permutation drawn on the device. As published, but for two things: the flip is
-    drawn for each picture in each epoch (there: also by turns), and Cutout's centre is anywhere
+    drawn for each image in each epoch (there: also by turns), and Cutout's center is anywhere
     (there: the square stays inside).
     """
 
@@ -79,7 +79,7 @@ class Masked:
 
 def _shifted(padded: torch.Tensor, side: int) -> torch.Tensor:
     # One stage for the rows, one for the columns, and in each of them a copy for every shift.
-    # Indexing with a mask must know how many pictures it finds, so the host waits for the device
+    # Indexing with a mask must know how many images it finds, so the host waits for the device
     # each time; the published loader does the same.
     count, channels = padded.shape[:2]
     shifts = torch.randint(0, 2 * PADDING + 1, (2, count), device=padded.device)
@@ -97,9 +97,9 @@ def _shifted(padded: torch.Tensor, side: int) -> torch.Tensor:
 class Gathered:
     """What batched operations can do without ever waiting for the device.
 
-    All windows of the padded pictures, mirrored or not, are a view with strides of their own; one
+    All windows of the padded images, mirrored or not, are a view with strides of their own; one
     gather from it does the permutation, the flip and the crop. Its three indices have one number
-    a picture each, so that no index is written out for every pixel. `whole`: the gather makes a
+    an image each, so that no index is written out for every pixel. `whole`: the gather makes a
     whole epoch at once, and batches are slices of it, at the price of memory for all of them.
     """
 
@@ -129,7 +129,7 @@ class Gathered:
 
 
 def holes(count: int, side: int, device: torch.device) -> torch.Tensor:
-    """Return where Cutout hides, bool `[N, 1, S, S]`: centre anywhere, cut off at the border."""
+    """Return where Cutout hides, bool `[N, 1, S, S]`: center anywhere, cut off at the border."""
     first = torch.randint(0, side, (2, count, 1), device=device) - HOLE // 2
     along = torch.arange(side, device=device)
     inside = (along >= first) & (along < first + HOLE)
@@ -137,7 +137,7 @@ def holes(count: int, side: int, device: torch.device) -> torch.Tensor:
 
 
 def reflected(images: torch.Tensor) -> torch.Tensor:
-    """Return pictures padded by mirroring, of any element type."""
+    """Return images padded by mirroring, of any element type."""
     side = images.shape[-1]
     along = torch.arange(-PADDING, side + PADDING, device=images.device).abs()
     along = torch.where(along < side, along, 2 * (side - 1) - along)
@@ -145,7 +145,7 @@ def reflected(images: torch.Tensor) -> torch.Tensor:
 
 
 def normalised(images: torch.Tensor, job: Job) -> torch.Tensor:
-    """Return uint8 pictures `[N, C, H, W]` as normalised values of the asked type."""
+    """Return uint8 images `[N, C, H, W]` as normalized values of the asked type."""
     # In parts, as float32 is twice or four times the size of what stays.
     parts = [_normalised(part, job) for part in torch.split(images, 4096)]
     return torch.cat(parts)
@@ -161,7 +161,7 @@ def _column(values: tuple[float, ...], device: torch.device | str) -> torch.Tens
 
 
 class Pictures(Dataset[Any]):
-    """Pictures in CPU memory with the transforms of each sample, as torch's loader wants them."""
+    """Images in CPU memory with the transforms of each sample, as torch's loader wants them."""
 
     def __init__(self, job: Job) -> None:
         # Copies: on the way to workers torch moves a tensor's memory, and arrays that shared it

@@ -15,12 +15,12 @@ RGB = torch.linalg.inv(YIQ)
 
 @torch.no_grad()
 def augment(images: torch.Tensor, labels: torch.Tensor, chain: Chain, classes: int) -> Pair:
-    """Return the batch of uint8 pictures `[B, C, H, W]` after the whole chain."""
+    """Return the batch of uint8 images `[B, C, H, W]` after the whole chain."""
     return finish(crop_and_flip(images, chain), labels, chain, classes)
 
 
 def crop_and_flip(images: torch.Tensor, chain: Chain) -> torch.Tensor:
-    """Cut a window out of every padded picture, mirrored or not: one gather for both."""
+    """Cut a window out of every padded image, mirrored or not: one gather for both."""
     count, channels, height, width = images.shape
     pad = chain.padding if chain.padding and chain.crop else 0
     if not pad and not chain.flip:
@@ -38,7 +38,7 @@ def crop_and_flip(images: torch.Tensor, chain: Chain) -> torch.Tensor:
 
 @torch.no_grad()
 def finish(images: torch.Tensor, labels: torch.Tensor, chain: Chain, classes: int) -> Pair:
-    """Return uint8 pictures that are cut and flipped after the rest of the chain."""
+    """Return uint8 images that are cut and flipped after the rest of the chain."""
     values, shares = mix(_colored(images.float(), chain), labels, chain, classes)
     normalise(values, chain)
     if chain.cutout:
@@ -48,7 +48,7 @@ def finish(images: torch.Tensor, labels: torch.Tensor, chain: Chain, classes: in
 
 
 def normalise(values: torch.Tensor, chain: Chain) -> torch.Tensor:
-    """Normalise values in [0, 1] in place, and return them."""
+    """Normalize values in [0, 1] in place, and return them."""
     values.sub_(torch.tensor(chain.mean)[:, None, None])
     return values.div_(torch.tensor(chain.std)[:, None, None])
 
@@ -60,7 +60,7 @@ def add_noise(values: torch.Tensor, chain: Chain) -> torch.Tensor:
 
 @torch.no_grad()
 def mix(values: torch.Tensor, labels: torch.Tensor, chain: Chain, classes: int) -> Pair:
-    """Return pictures after Mixup or CutMix, and their labels as shares, smoothed."""
+    """Return images after Mixup or CutMix, and their labels as shares, smoothed."""
     shares = F.one_hot(labels, classes).float()
     if chain.mixing:
         values, shares = _mixed(values, shares)
@@ -70,7 +70,7 @@ def mix(values: torch.Tensor, labels: torch.Tensor, chain: Chain, classes: int) 
 
 
 def _colored(values: torch.Tensor, chain: Chain) -> torch.Tensor:
-    # All of colour is linear: one matrix a sample, one product for the batch.
+    # All of color is linear: one matrix a sample, one product for the batch.
     if not any(chain.jitter):
         return values.mul_(1 / 255)
     count, channels, height, width = values.shape
@@ -108,7 +108,7 @@ def _hue(count: int, bound: float) -> torch.Tensor:
 
 
 def _mixed(values: torch.Tensor, shares: torch.Tensor) -> Pair:
-    # The batch is shuffled, so the neighbour is a random partner, and never oneself.
+    # The batch is shuffled, so the neighbor is a random partner, and never oneself.
     count, _, height, width = values.shape
     own = torch.rand(count)  # Beta(1, 1)
     cut = (1 - own).sqrt()
@@ -121,7 +121,7 @@ def _mixed(values: torch.Tensor, shares: torch.Tensor) -> Pair:
 
 
 def _boxes(tall: torch.Tensor, wide: torch.Tensor, height: int, width: int) -> torch.Tensor:
-    # Where boxes lie, bool [B, 1, H, W]: the centre uniform over the pixels, cut off at the border.
+    # Where boxes lie, bool [B, 1, H, W]: the center uniform over the pixels, cut off at the border.
     rows = _spans(tall, height)
     columns = _spans(wide, width)
     return (rows[:, :, None] & columns[:, None, :])[:, None]

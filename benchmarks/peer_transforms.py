@@ -1,4 +1,4 @@
-"""Chains of torchvision and Albumentations, picture by picture in a DataLoader's workers."""
+"""Chains of torchvision and Albumentations, image by image in a DataLoader's workers."""
 
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
@@ -18,7 +18,7 @@ Transform = Callable[[Any], torch.Tensor]
 Make = Callable[[Chain], Transform]
 Read = Callable[[str], Any]
 MIXED = "mixing for each sample, and soft labels, by PyTorch on the batch"
-TORCHVISION = f"Cutout stays inside the picture, and comes before mixing; {MIXED}"
+TORCHVISION = f"Cutout stays inside the image, and comes before mixing; {MIXED}"
 ALBUMENTATIONS = f"resizes without antialiasing; noise by PyTorch; {TORCHVISION}"
 
 
@@ -28,7 +28,7 @@ def has(package: str) -> bool:
 
 
 def torchvision_chain(chain: Chain) -> Transform:
-    """Return the part of the chain that is done to one picture (PIL, or uint8 `[C, H, W]`)."""
+    """Return the part of the chain that is done to one image (PIL, or uint8 `[C, H, W]`)."""
     from torchvision.transforms import v2
 
     size = (chain.size, chain.size)
@@ -53,7 +53,7 @@ def torchvision_chain(chain: Chain) -> Transform:
 
 
 def albumentations_chain(chain: Chain) -> Transform:
-    """Return the part of the chain that is done to one picture, uint8 `[H, W, 3]`."""
+    """Return the part of the chain that is done to one image, uint8 `[H, W, 3]`."""
     import albumentations as A
 
     size = (chain.size, chain.size)
@@ -78,20 +78,20 @@ def albumentations_chain(chain: Chain) -> Transform:
 
 
 def with_pillow(path: str) -> Any:
-    """Return a picture as torchvision reads it."""
+    """Return an image as torchvision reads it."""
     with Image.open(path) as file:
         return file.convert("RGB")
 
 
 def with_opencv(path: str) -> Any:
-    """Return a picture as Albumentations' documentation reads it."""
+    """Return an image as Albumentations' documentation reads it."""
     import cv2
 
     return cv2.imread(path, cv2.IMREAD_COLOR_RGB)
 
 
 class OneByOne(Dataset[Any]):
-    """Files, or pictures in memory, after the part of a chain that is done to each."""
+    """Files, or images in memory, after the part of a chain that is done to each."""
 
     def __init__(self, data: Any, chain: Chain, make: Make, read: Read) -> None:
         self.data, self.chain, self.make, self.read = data, chain, make, read
@@ -107,7 +107,7 @@ class OneByOne(Dataset[Any]):
             return self.transform(self.read(self.data.paths[i])), self.data.labels[i]
         assert isinstance(self.data, Arrays)
         pixels, label = np.asarray(self.data.images[i]), int(self.data.labels[i])
-        # What is faster for its transforms at this size: a tensor if grey, PIL in colour.
+        # What is faster for its transforms at this size: a tensor if gray, PIL in color.
         picture = torch.from_numpy(pixels)[None] if pixels.ndim == 2 else Image.fromarray(pixels)
         return self.transform(picture), label
 

@@ -1,4 +1,4 @@
-"""Draws results as pictures for the documentation: `python -m benchmarks.plots`."""
+"""Draws results as images for the documentation: `python -m benchmarks.plots`."""
 
 import json
 import sys
@@ -37,7 +37,7 @@ def figure(width: float, height: float, rows: int, columns: int) -> tuple[Any, A
 
 
 def draw_rates(results: dict[str, Result], path: Path) -> None:
-    """Draw the rates of the loaders, a panel for each data set."""
+    """Draw the rates of the loaders, a panel for each dataset."""
     shown = [suite for suite in SUITES if suite in results]
     made, axes = figure(10, 2.9 * -(-len(shown) // 2), -(-len(shown) // 2), 2)
     for axis in axes.flat[len(shown) :]:
@@ -57,7 +57,7 @@ def draw_rates(results: dict[str, Result], path: Path) -> None:
             axis.text(rate.high, place, f"  {rate.median:,.0f}", va="center", fontsize=8)
         axis.margins(x=0.15)
         axis.set_title(SUITES[suite] + ", whole chain", fontsize=10)
-        axis.set_xlabel("pictures/s")
+        axis.set_xlabel("images/s")
         axis.xaxis.set_major_locator(MaxNLocator(4))
         axis.xaxis.set_major_formatter("{x:,.0f}")
     made.savefig(path, dpi=100)
@@ -72,7 +72,7 @@ def draw_scaling(result: ScalingResult, path: Path) -> None:
         if name == "parts":
             costs = [point.cost or 0.0 for point in points]
             axis.barh(values[:0:-1], costs[:0:-1], color=OWN)
-            axis.set_xlabel("microseconds of one thread for a picture")
+            axis.set_xlabel("microseconds of one thread for an image")
             axis.set_title("cost of each part, 224 x 224 x 3 in memory", fontsize=10)
             continue
         rates = [point.rate for point in points]
@@ -80,7 +80,7 @@ def draw_scaling(result: ScalingResult, path: Path) -> None:
         axis.errorbar(values, [r.median for r in rates], yerr=spread, marker="o", capsize=3)
         axis.set_ylim(0)
         axis.set_xlabel(AXES[name])
-        axis.set_ylabel("pictures/s")
+        axis.set_ylabel("images/s")
         axis.grid(alpha=0.25)
     made.savefig(path, dpi=100)
 
@@ -114,7 +114,7 @@ def main(arguments: Sequence[str]) -> int:
     draw_rates(read(paths), folder / "rates.png")
     for path in paths:
         text = path.read_text()
-        match json.loads(text)["suite"]:
+        match json.loads(text).get("suite"):
             case "scaling":
                 draw_scaling(ScalingResult.model_validate_json(text), folder / "scaling.png")
             case "training":

@@ -84,7 +84,7 @@ def _notes(result: ResidentResult) -> str:
     drawn = f"Drawing an epoch's plans takes one thread {', '.join(plans)}. " if plans else ""
     return (
         f"Median of {result.rounds} interleaved rounds, quartiles in brackets. "
-        f"{result.samples:,} pictures ({result.data}), {result.dtype} out, {where}; augfeed with "
+        f"{result.samples:,} images ({result.data}), {result.dtype} out, {where}; augfeed with "
         f"{result.workers} threads, torch's DataLoader with {result.processes} workers. {drawn}"
         f"{versions}. {result.date}, commit {result.commit or 'unknown'}.\n\n"
         f"Chain: `{result.chain}`. Command: `{result.command}`."

@@ -7,7 +7,7 @@ from augfeed.bench.result import Model, Spread, Stamped
 PACKAGES = ("torch", "numpy", "numba", "simplejpeg", "pillow")
 AXES = {
     "batch": "samples of a batch",
-    "size": "side of the pictures that come out",
+    "size": "side of the images that come out",
     "threads": "threads",
     "parts": "parts of the chain, one after the other",
 }
@@ -20,8 +20,8 @@ class Point(Model):
     value: str
     samples: int
     seconds: tuple[float, ...]
-    rate: Spread  # pictures a second
-    cost: float | None  # microseconds of one thread for a picture, above the point before
+    rate: Spread  # images a second
+    cost: float | None  # microseconds of one thread for an image, above the point before
 
 
 class ScalingResult(Stamped):
@@ -52,7 +52,7 @@ def render(result: ScalingResult) -> str:
         "take turns, quartiles in brackets. Along the first three axes: "
         f"{result.files}, whole chain, and but for the axis batches of {result.batch}, "
         f"{result.size} pixels, {machine.threads} threads. Parts: {result.arrays}; costs are "
-        f"microseconds of one thread for a picture, above the line before. {machine.cores} cores "
+        f"microseconds of one thread for an image, above the line before. {machine.cores} cores "
         f"of {machine.cpu} ({machine.load:.1f} processes busy before). {versions}. {result.date}, "
         f"commit {result.commit or 'unknown'}. Command: `{result.command}`.\n"
     )
@@ -60,7 +60,7 @@ def render(result: ScalingResult) -> str:
 
 def _table(result: ScalingResult, axis: str) -> str:
     costs = axis == "parts"
-    head = [AXES[axis], "pictures/s", *(["cost"] if costs else [])]
+    head = [AXES[axis], "images/s", *(["cost"] if costs else [])]
     lines = [head, ["---", *["---:"] * (len(head) - 1)]]
     for point in result.along(axis):
         rate = point.rate

@@ -19,7 +19,7 @@ class Row(Model):
     name: str
     title: str
     seconds: tuple[float, ...]
-    rate: Spread  # pictures a second
+    rate: Spread  # images a second
     slower: Ratio
     over: Ratio
     exposed: float | None = None
@@ -40,7 +40,7 @@ class TrainingResult(Stamped):
 def render(result: TrainingResult) -> str:
     """Return the table of a result as Markdown, with what it was measured on."""
     lines = [
-        ["network and data", "fed by", "pictures/s", "epoch, of the limit", "augfeed is"],
+        ["network and data", "fed by", "images/s", "epoch, of the limit", "augfeed is"],
         ["---", "---", "---:", "---:", "---:"],
     ]
     task = ""

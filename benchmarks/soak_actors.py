@@ -50,7 +50,7 @@ class Plan:
 
 
 def plans_of(data: dict[str, Path], seed: int) -> list[Plan]:
-    """Return plans of the data sets of `write_data`, with their digests."""
+    """Return plans of the datasets of `write_data`, with their digests."""
     made = []
     for dataset, policy, batch in (
         ("small", "random_crop(32, padding=4) | hflip | one_of([mixup(1.0), cutmix])", 32),
@@ -71,7 +71,7 @@ def digest(images: torch.Tensor, targets: torch.Tensor) -> str:
 
 
 def write_data(folder: Path, seed: int) -> dict[str, Path]:
-    """Write two small data sets: arrays, and a folder of JPEG files."""
+    """Write two small datasets: arrays, and a folder of JPEG files."""
     rng = np.random.default_rng(seed)
     small = folder / "small.npz"
     np.savez(small, images=rng.integers(0, 256, (512, 32, 32, 3), np.uint8),
@@ -207,7 +207,7 @@ class Actors:
                 self._compare("pushes", first, k, call)
 
     def preview(self, rng: Rng) -> None:
-        """Ask for pictures of samples; the same request must get the same answer each time."""
+        """Ask for images of samples; the same request must get the same answer each time."""
         first: dict[int, str] = {}
         with self._client() as client:
             while not self._stop.wait(0.1):

@@ -136,7 +136,7 @@ def bombs(port: int, rng: Rng) -> str:
 
 
 def bomb(side: int) -> bytes:
-    """Return a PNG of so many pixels a side, all of them grey; few bytes."""
+    """Return a PNG of so many pixels a side, all of them gray; few bytes."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return (

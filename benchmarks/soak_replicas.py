@@ -20,9 +20,10 @@ import psutil
 
 MIB = 1 << 20
 BOUNDS = {"cache_bytes": 4 * MIB, "inflight_bytes": 64 * MIB, "max_batch_bytes": 16 * MIB,
-          "max_body_bytes": 16 * MIB, "max_request_pixels": 16 * MIB, "send_seconds": 20,
-          "grace": 3, "threads": 2}  # fmt: skip
-BUDGET = re.compile(r"^augfeed_\w*budget\w*(?:\{[^}]*\})? ([0-9.e+]+)$", re.MULTILINE)
+          "max_body_bytes": 16 * MIB, "max_request_pixels": 16 * MIB, "decode_bytes": 300 * MIB,
+          "plan_bytes": 16 * MIB, "idle_bytes": 16 * MIB, "send_seconds": 20,
+          "drain": 0.2, "grace": 3, "threads": 2}  # fmt: skip
+BUDGET = re.compile(r"^augfeed_memory_limit_bytes\{.*\} ([0-9.e+]+)$", re.MULTILINE)
 STATUS = re.compile(
     r'^http_server_request_duration_seconds_count\{.*status="(\w+)".*\} ([0-9.e+]+)$', re.MULTILINE
 )
@@ -61,7 +62,7 @@ for line in sys.stdin:
 
 @dataclass
 class Life:
-    """One process of a replica: its memory over time, in bytes above what it took when ready."""
+    """One process of a replica: its memory over time, and what it took when it was ready."""
 
     pid: int
     base: int = 0
@@ -81,7 +82,8 @@ class Herd:
 
     def __init__(self, data: dict[str, Path], count: int, folder: Path) -> None:
         """Start all of them; they are ready when this returns."""
-        self.folder, self.begun = folder, time.monotonic()
+        self.data, self.folder, self.begun = data, folder, time.monotonic()
+        self.budget = 0
         given = {"datasets": {name: str(path) for name, path in data.items()}, **BOUNDS}
         self._template = subprocess.Popen(
             [sys.executable, "-W", "ignore", "-c", TEMPLATE, json.dumps(given)], text=True,
@@ -118,14 +120,27 @@ class Herd:
             if ask(self.ports[k], "/readyz")[0] == 200:
                 break
             time.sleep(0.02)
-        life.base, life.budget = resident(life.pid), self._budget(k)
+        if not self.hurry.is_set():
+            self._warm(k)
+        self.budget = self.budget or self._budget(k)  # all have the same
+        life.base, life.budget = resident(life.pid), self.budget
         self.lives[k].append(life)
 
+    def _warm(self, k: int) -> None:
+        # Have a replica do each kind of work once: what it takes by itself is seen after that.
+        for name in self.data:
+            plan = {"dataset": name, "policy": "random_resized_crop(8) | cutmix", "batch_size": 8}
+            status, text = ask(self.ports[k], "/v1/plans", json.dumps(plan))
+            if status in (200, 201):
+                ask(self.ports[k], f"/v1/plans/{json.loads(text)['id']}/epochs/0/batches/0")
+            shown = {"dataset": name, "policy": "resize(8)", "indices": [0], "epochs": [0]}
+            ask(self.ports[k], "/v1/preview", json.dumps(shown))
+        image = {"name": "IMAGES", "shape": [1, 8, 8, 3], "datatype": "UINT8", "data": [0] * 192}
+        ask(self.ports[k], "/v2/models/hflip/infer", json.dumps({"inputs": [image]}))
+
     def _budget(self, k: int) -> int:
-        found = BUDGET.search(ask(self.ports[k], "/metrics")[1])
-        if found:
-            return int(float(found[1]))
-        return BOUNDS["cache_bytes"] + BOUNDS["inflight_bytes"]
+        # The bounds of all parts of the memory.
+        return sum(int(float(part)) for part in BUDGET.findall(ask(self.ports[k], "/metrics")[1]))
 
     def end(self, k: int, sig: int) -> None:
         """Send a replica a signal, and wait until it has gone."""
@@ -194,11 +209,12 @@ def resident(pid: int) -> int:
         return 0
 
 
-def ask(port: int, path: str, seconds: float = 2.0) -> tuple[int, str]:
-    """Return status and text of a page, 0 where nobody answers."""
-    line = http.client.HTTPConnection("127.0.0.1", port, timeout=seconds)
+def ask(port: int, path: str, text: str | None = None) -> tuple[int, str]:
+    """Return status and text of a page, or of the answer to a JSON text; 0 where nobody answers."""
+    line = http.client.HTTPConnection("127.0.0.1", port, timeout=2.0 if text is None else 20.0)
     try:
-        line.request("GET", path)
+        kind = {} if text is None else {"Content-Type": "application/json"}
+        line.request("GET" if text is None else "POST", path, text, kind)
         answer: Any = line.getresponse()
         return answer.status, answer.read().decode("utf-8", "replace")
     except (OSError, http.client.HTTPException):

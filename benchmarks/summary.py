@@ -77,7 +77,7 @@ WHOLE = (
 ENTROPY = "a JPEG's Huffman codes have to be read down to the end of the crop, at any scale"
 SMALL = "of a small batch Python takes as much time as the loops, and one thread at a time runs it"
 PLAIN = (
-    "they are written for this chain: one gather for crop and flip, one product for all of colour"
+    "they are written for this chain: one gather for crop and flip, one product for all of color"
 )
 VISION = "torchvision v2 in DataLoader workers"
 BUDGETS = (
@@ -86,7 +86,7 @@ BUDGETS = (
     Budget(
         f"photos, warm cache: {VISION}", 12, rate_over("photos", "augfeed_ram", "torchvision"), ""
     ),
-    Budget("photos: of decoding whole pictures alone", 0.85, _of_limit("photos"), WHOLE, True),
+    Budget("photos: of decoding whole images alone", 0.85, _of_limit("photos"), WHOLE, True),
     Budget("photos of 2,000 px: of decoding them alone", 0.85, _of_limit("photos-large"), "", True),
     Budget(f"photos of 2,000 px: {VISION}", 8, _slower("photos-large", "torchvision"), ENTROPY),
     Budget("photos, basic chain: DALI", 1, rate_over("photos", "augfeed_basic", "dali"), ""),
@@ -104,8 +104,9 @@ def summary(paths: Sequence[Path]) -> str:
 
 
 def budgets(paths: Sequence[Path]) -> str:
-    """Return the table of budgets, met or missed."""
-    return f"### Budgets\n\n{_budgets(read(paths))}\n"
+    """Return the table of budgets, met or missed; "" where no result has one."""
+    found = read(paths)
+    return f"### Budgets\n\n{_budgets(found)}\n" if found else ""
 
 
 def read(paths: Sequence[Path]) -> dict[str, Result]:

@@ -27,13 +27,13 @@ from benchmarks.summary import budgets, summary
 
 PAGE = "docs/benchmarks.md"
 MARKS = ("<!-- measured -->", "<!-- end of measured -->")
-WORKS = {"whole": "whole chain", "basic": "crop, flip, normalise", "decode": "decoding only"}
+WORKS = {"whole": "whole chain", "basic": "crop, flip, normalize", "decode": "decoding only"}
 
 
 def render(result: Result) -> str:
     """Return the table of a result, with what it was measured on."""
     limit = any(row.of_limit for row in result.rows)
-    head = ["contestant", "work", "pictures/s", "augfeed is"]
+    head = ["contestant", "work", "images/s", "augfeed is"]
     lines = [head + (["of decoding alone"] if limit else []) + ["leaves out, or does otherwise"]]
     lines.append(["---", "---", "---:", "---:", *(["---:"] if limit else []), "---"])
     lines += [_cells(row, limit=limit) for row in result.rows]
@@ -77,8 +77,9 @@ def _notes(result: Result) -> str:
 
 
 def tables(paths: Sequence[Path]) -> str:
-    """Return the budgets, and the table of each of some result files."""
-    return "\n".join([budgets(paths), *(rendered(path.read_text()) for path in paths)])
+    """Return the budgets, if there are any, and the table of each of some result files."""
+    each = [rendered(path.read_text()) for path in paths]
+    return "\n".join([*filter(None, [budgets(paths)]), *each])
 
 
 def rendered(text: str) -> str:

@@ -55,7 +55,7 @@ STATISTICS = Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 JITTER = ColorJitter(0.4, 0.4, 0.4, 0.1)
 GEOMETRY = (HorizontalFlip(), Rotate(30), Translate(0.2, 0.1), Scale((0.7, 1.4)), Shear(15, 5))
 
-# `Normalize` of three channels is cut to the first for pictures of one. What each operation's file
+# `Normalize` of three channels is cut to the first for images of one. What each operation's file
 # lists alone comes first.
 CASES: dict[str, tuple[Any, ...]] = {
     "nothing": (),
@@ -72,7 +72,7 @@ CASES: dict[str, tuple[Any, ...]] = {
     "geometry, reflect": (*GEOMETRY, Border("reflect")),
     "geometry in another order": (Shear(20), Perspective(0.4), HorizontalFlip(), Rotate(90)),
     "posterize and solarize": (JITTER, Posterize(4), Solarize(0.3), STATISTICS),
-    "jitter of turned pictures": (Rotate(20), JITTER),
+    "jitter of turned images": (Rotate(20), JITTER),
     "mixed after all else": (HorizontalFlip(), Rotate(20), JITTER, CutMix(), STATISTICS),
     "cutout and erasing": (CutMix(), Cutout(5), RandomErasing(p=1.0, fill="noise"), STATISTICS),
     "all noise": (GaussianNoise(0.2), SaltAndPepper(0.2), Cutout(6), STATISTICS),
@@ -128,18 +128,18 @@ SHAPES = (
     Shape(3, 37, 61, 7),
 )
 USUAL = SHAPES[-2]
-TELLING = SHAPES[6]  # shows most of what can be wrong: in colour, odd, prime, not square, mixed
+TELLING = SHAPES[6]  # shows most of what can be wrong: in color, odd, prime, not square, mixed
 SMALL = Shape(3, 12, 16, 4)  # for kernels that are interpreted: a second for some twenty rows
 
 # How much larger than the output the source is (or smaller, if padding makes up for it), and what
 # cuts the output out of it.
 WINDOWS: dict[str, tuple[tuple[int, int], dict[str, Any]]] = {
-    "cut from a larger picture": ((9, 4), {}),
+    "cut from a larger image": ((9, 4), {}),
     "constant padding": ((0, 0), {"padding": 4, "fill": 0.3}),
     "edge padding": ((0, 0), {"padding": 5, "mode": "edge"}),
     "reflect padding": ((0, 0), {"padding": 3, "mode": "reflect"}),
     "reflect padding far outside": ((2, 3), {"padding": 50, "mode": "reflect"}),
-    "cut from a larger picture with padding": ((5, 6), {"padding": 7, "fill": 1.0, "p": 0.7}),
+    "cut from a larger image with padding": ((5, 6), {"padding": 7, "fill": 1.0, "p": 0.7}),
 }
 OPERATIONS: dict[str, tuple[Any, ...]] = {  # after a window
     "alone": (),
@@ -195,8 +195,8 @@ class Tolerance:
 
 
 ROUNDING = Tolerance(1e-5, "float32 rounds some thirty times at most, factors multiply it")
-WARP = Tolerance(1e-6, "a source coordinate is rounded in proportion to the picture's sides; "
-                 "neighbouring pixels differ by 1 at most, so a value by as much")  # fmt: skip
+WARP = Tolerance(1e-6, "a source coordinate is rounded in proportion to the image's sides; "
+                 "neighboring pixels differ by 1 at most, so a value by as much")  # fmt: skip
 FAR = Tolerance(3e-5, "coordinates twenty times as far out are rounded twenty times as much")
 THRESHOLD = Tolerance(2e-3, "share of the values that may lie on the other side of a threshold "
                       "(posterize, solarize), which rounding can move them across")  # fmt: skip
@@ -204,14 +204,14 @@ LEVEL = Tolerance(3 * 1.6**2 / 255, "a blurred byte may be rounded to the next l
                   "inverse map stretches no further, and a jitter does by its factors")  # fmt: skip
 STORED = {
     torch.float32: Tolerance(0.0, "what is computed is stored"),
-    torch.float16: Tolerance(2.0**-10, "rounded to 11 bits, relative; the neighbour at worst"),
-    torch.bfloat16: Tolerance(2.0**-7, "rounded to 8 bits, relative; the neighbour at worst"),
-    torch.uint8: Tolerance(1.0, "rounded to whole levels; the neighbour at worst"),
+    torch.float16: Tolerance(2.0**-10, "rounded to 11 bits, relative; the neighbor at worst"),
+    torch.bfloat16: Tolerance(2.0**-7, "rounded to 8 bits, relative; the neighbor at worst"),
+    torch.uint8: Tolerance(1.0, "rounded to whole levels; the neighbor at worst"),
 }
 
 
 def policy_of(operations: tuple[Any, ...], channels: int, *more: Any) -> Policy:
-    """Return a policy of operations of the table, fit for pictures of a number of channels."""
+    """Return a policy of operations of the table, fit for images of a number of channels."""
     fitted = []
     for operation in (*operations, *more):
         if isinstance(operation, Normalize) and isinstance(operation.mean, tuple):
@@ -239,7 +239,7 @@ def _fitting(policy: Policy, shape: Shape) -> Policy:
 
 
 def pictures(shape: Shape, *, larger: tuple[int, int] = (0, 0)) -> torch.Tensor:
-    """Return uint8 `[N, H, W, C]`, the same every time: noise and smooth pictures by turns."""
+    """Return uint8 `[N, H, W, C]`, the same every time: noise and smooth images by turns."""
     height, width = shape.height + larger[0], shape.width + larger[1]
     size = (shape.batch, height, width, shape.channels)
     values: NDArray[Any] = np.random.default_rng(sum(size)).integers(0, 256, size, dtype=np.uint8)
@@ -252,7 +252,7 @@ def pictures(shape: Shape, *, larger: tuple[int, int] = (0, 0)) -> torch.Tensor:
 
 
 def window_of(name: str, shape: Shape) -> tuple[RandomCrop, torch.Tensor]:
-    """Return a crop of the table for a shape, and the pictures that it cuts."""
+    """Return a crop of the table for a shape, and the images that it cuts."""
     larger, options = WINDOWS[name]
     return RandomCrop((shape.height, shape.width), **options), pictures(shape, larger=larger)
 
@@ -279,7 +279,7 @@ class NoDoubles(TorchDispatchMode):  # type: ignore[no-untyped-call]
 def run(name: str, plan: Plan, images: torch.Tensor, **options: Any) -> torch.Tensor:
     """Return the batch that an engine makes, on the CPU; without a GPU `cuda` is interpreted.
 
-    Fails where the engine changes the pictures, or where `portable` needs float64.
+    Fails where the engine changes the images, or where `portable` needs float64.
     """
     device = "cuda" if name == "cuda" and ON_GPU else "cpu"
     engine: Engine = engine_for(device, name)
@@ -287,13 +287,13 @@ def run(name: str, plan: Plan, images: torch.Tensor, **options: Any) -> torch.Te
     normal_quantiles()  # made on the host, once, in float64
     with NoDoubles() if name == "portable" else nullcontext():  # type: ignore[no-untyped-call]
         made = engine.apply(plan, images, **options)
-    same = np.array_equal(images, before, equal_nan=True)
-    assert same, f"engine {name!r} changed the pictures that it was given"
+    same = torch.equal(images.view(torch.uint8), before.view(torch.uint8))  # NaN is itself, too
+    assert same, f"engine {name!r} changed the images that it was given"
     return made.cpu()
 
 
 def offsets_of(plan: Plan, images: torch.Tensor) -> NDArray[np.int32]:
-    """Return the offsets of a plan's windows in pictures that are not resized."""
+    """Return the offsets of a plan's windows in images that are not resized."""
     return plan.window.at(images.shape[1], images.shape[2]).offset
 
 

@@ -39,7 +39,7 @@ if not torch.cuda.is_available() and find_spec("triton"):
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
         """Call a function within a kernel.
 
-        Triton's own way patches `triton.language` for every call anew; for ours the kernel's launch
+        Triton's own way patches `triton.language` for every call; for ours the kernel's launch
         has done it, and it is a third of the time of these tests.
         """
         if self.fn.__module__.startswith("augfeed."):
@@ -106,7 +106,7 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 
 @pytest.fixture(scope="session", autouse=True)
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Keep listings and pictures apart from the user's, and from those of other runs."""
+    """Keep listings and images apart from the user's, and from those of other runs."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AUGFEED_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield

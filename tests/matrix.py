@@ -101,7 +101,7 @@ def interpreter(version: str) -> str | None:
 
 
 def made(environment: Environment, python: str) -> Path:
-    """Return the Python of an environment, made anew if what it is made from has changed."""
+    """Return the Python of an environment, made again if what it is made from has changed."""
     folder = FOLDER / environment.name
     said = [python, (ROOT / "pyproject.toml").read_text(), *environment.requirements]
     digest = hashlib.sha256("\n".join([*said, environment.constraints]).encode()).hexdigest()

@@ -40,7 +40,7 @@ COMMANDS = dict(commands())
 # Values that are wrong, and what is said of them.
 WRONG = {
     ("train", "--data", "nowhere"): "'nowhere' does not exist",
-    ("train", "--data", "fashon:x"): "'fashon' is no known name",
+    ("train", "--data", "fashon:x"): "'fashon' is not a known name",
     ("train", "--share", "2"): "share=2.0 is not in (0, 1]",
     ("train", "--validation", "0"): "validation=0.0 is not in (0, 1)",
     ("train", "--model", "vgg"): "model='vgg' is unknown",
@@ -61,7 +61,7 @@ WRONG = {
     ("serve", "--host", "0.0.0.0"): "no keys are set",
     ("serve", "--port", "70000"): "port=70000",
     ("preview", "--data", "digits", "--policy", "hflop"): "'hflop'",
-    ("preview", "--data", "digits", "--policy", "hflip", "--out", "x.txt"): "is no picture",
+    ("preview", "--data", "digits", "--policy", "hflip", "--out", "x.txt"): "is not an image",
     ("explain", "--data", "digits", "--policy", "hflop", "--index", "0"): "'hflop'",
 }
 SCRIPT = """
@@ -82,7 +82,7 @@ for line in sys.stdin:
 
 @pytest.fixture(scope="module")
 def process() -> Iterator[Any]:
-    """A process that runs one command after the other, and tells what was imported so far."""
+    """A process that runs one command after the other, and says what was imported so far."""
     paths = os.pathsep.join(path for path in sys.path if path)
     made = subprocess.Popen(
         [sys.executable, "-c", SCRIPT, *HEAVY], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
@@ -164,7 +164,7 @@ OTHERS: dict[str, tuple[str, ...]] = {
     "pipelines/augfeed/read/members.py": ("--dereference", "--sparse"),  # tar
     "docs/benchmarks.md": (
         "--write", "--color", "--large", "--workers", "--processes", "--arrays", "--photos",
-        "--only",
+        "--only", "--threads", "--batch",
     ),
     "docs/deployment.md": ("--profile", "--build", "--scale"),
     "docs/migration.md": ("--no-aug", "--smoothing"),
@@ -212,7 +212,7 @@ def test_every_option_that_a_text_names_exists() -> None:
     for where, text in texts():
         file = where.partition(":")[0]
         for option in set(OPTION.findall(text)) - known:
-            assert option in OTHERS.get(file, ()), f"{where} names {option}, which is no option"
+            assert option in OTHERS.get(file, ()), f"{where} names {option}, which is not an option"
             seen.add((file, option))
     assert seen == {(file, option) for file, named in OTHERS.items() for option in named}
 

@@ -30,11 +30,12 @@ PROJECT = CONFIGURED["project"]
 
 # Files that may read the clock or sleep: the reason.
 CLOCKS = {
-    "tests/waiting.py": "waits for what happens, and tells what hangs",
-    "tests/matrix.py": "tells how long the tests took",
+    "tests/waiting.py": "waits for what happens, and says what hangs",
+    "tests/matrix.py": "says how long the tests took",
     "tests/client/faults.py": "stalls on purpose; replicas that start and end",
-    "tests/augfeed/gpu_checks.py": "tells how long each check took",
+    "tests/augfeed/gpu_checks.py": "says how long each check took",
     "tests/deploy/test_deploy.py": "an answer that takes long enough for others to ask, too",
+    "tests/service/test_ending.py": "a service that ends does not close its socket sooner than set",
 }
 
 

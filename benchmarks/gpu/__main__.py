@@ -116,7 +116,7 @@ def parser(names: Sequence[str]) -> argparse.ArgumentParser:
     made.add_argument("--rehearse", action="store_true", help="every step without a GPU, tiny")
     made.add_argument("--fashion", type=Path, help="folder of idx files")
     made.add_argument("--photos", type=Path, help="folder with a folder of JPEG files a class")
-    made.add_argument("--commit", help="of the code, where it is no repository")
+    made.add_argument("--commit", help="of the code, where it is not a repository")
     return made
 
 

@@ -1,6 +1,6 @@
 """DALI's decoding in augfeed's order beside DALI's own pipeline, on a GPU: images/s.
 
-`python -m benchmarks.gpu.dali --out FILE`: decode, random resized crop to 224, flip, normalise, in
+`python -m benchmarks.gpu.dali --out FILE`: decode, random resized crop to 224, flip, normalize, in
 bfloat16 (DALI: float16). Both decode with nvJPEG; augfeed's order, windows and flips are those of
 its plan.
 """
@@ -120,7 +120,7 @@ def main() -> int:
     parser.add_argument("--photos", type=Path)
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--commit", help="of the code, where it is no repository")
+    parser.add_argument("--commit", help="of the code, where it is not a repository")
     parser.add_argument("--out", type=Path, required=True)
     given = parser.parse_args()
     if reason := available():

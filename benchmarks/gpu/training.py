@@ -233,7 +233,7 @@ def main() -> int:
     parser.add_argument("--num-workers", dest="threads", type=int, default=min(THREADS, cores()))
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--commit", help="of the code, where it is no repository")
+    parser.add_argument("--commit", help="of the code, where it is not a repository")
     parser.add_argument("--out", type=Path, required=True)
     given = parser.parse_args()
     options = Options(torch.device(given.device), given.quick, given.photos, given.threads)

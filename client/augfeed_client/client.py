@@ -1,4 +1,4 @@
-"""Single calls: a batch, images to augment, a picture to look at."""
+"""Single calls: a batch, images to augment, an image to look at."""
 
 import json
 from collections.abc import Sequence
@@ -44,7 +44,7 @@ class Client:
         return found
 
     def datasets(self) -> list[dict[str, Any]]:
-        """Return the data sets that are mounted, with their sizes and classes."""
+        """Return the datasets that are mounted, with their sizes and classes."""
         found: list[dict[str, Any]] = self._get("/v1/datasets")
         return found
 
@@ -89,9 +89,9 @@ class Client:
         self, images: Any = None, *, policy: Policy | str, dataset: str | None = None,
         seed: int = 0, names: Sequence[str] | None = None, **options: Any,
     ) -> bytes:  # fmt: skip
-        """Return a PNG: samples before and after, of a data set or of images as for `augment`.
+        """Return a PNG: samples before and after, of a dataset or of images as for `augment`.
 
-        `options` for a data set are `indices` and `epochs`, for images `epoch`.
+        `options` for a dataset are `indices` and `epochs`, for images `epoch`.
         """
         if (images is None) == (dataset is None):
             raise InputError("preview() needs either images or dataset: give one of them")

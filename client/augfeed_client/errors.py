@@ -1,4 +1,4 @@
-"""What a service answers that is no batch."""
+"""What a service answers that is not a batch."""
 
 import json
 from collections.abc import Sequence
@@ -70,7 +70,7 @@ class Problem:
 
     @classmethod
     def of(cls, status: int, body: bytes) -> "Problem":
-        """Return what an answer says, whoever gave it: a proxy answers with pages of its own."""
+        """Return what an answer says, anyone who gave it: a proxy answers with pages of its own."""
         try:
             told = json.loads(body)
             name = str(told["type"]).rsplit("/", 1)[-1]

@@ -29,7 +29,7 @@ FORMS = ("auto", "dense", "sparse")
 
 @dataclass(frozen=True, slots=True)
 class Remote:
-    """The data set of a loader, as far as it is here: its name and length."""
+    """The dataset of a loader, as far as it is here: its name and length."""
 
     name: str
     length: int
@@ -41,20 +41,20 @@ class Remote:
 class RemoteLoader:
     """Batches of a plan, from any replica of a service, in order, each exactly once.
 
-    `urls` are the addresses of replicas that hold the same data set under the name `dataset`.
+    `urls` are the addresses of replicas that hold the same dataset under the name `dataset`.
     `policy`, `batch_size` (that of one rank), `shuffle`, `drop_last`, `seed`, `dtype`,
     `channels_last`, `targets`, `device` and `shard` mean what they do for `augfeed.DataLoader`, and
     batches are the same, bit for bit, as that one makes of the same data on the same kind of
     machine; `seed` is 0 by default. `dtype=None` is uint8, which takes the fewest bytes, and
-    float32 for a policy that normalises. `connection` says how many requests are under way, and how
+    float32 for a policy that normalizes. `connection` says how many requests are under way, and how
     long is waited.
 
     A batch that does not come from one replica comes from another. While one answers within the
     deadline, an epoch yields every batch once and in order; if none does, `RemoteError` is raised
     in the place of the batch. All batches have one fingerprint: data, versions and kind of device.
 
-    It is no `torch.utils.data.DataLoader`, which frameworks would rebuild, or split once more; they
-    take it as an iterable with a length, an epoch and a state.
+    It is not a `torch.utils.data.DataLoader`, which frameworks would rebuild, or split once more;
+    they take it as an iterable with a length, an epoch and a state.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class RemoteLoader:
         try:
             made = Description(batch_size=self.batch_size * world, **self._fields)
         except ValueError as error:
-            raise InputError(f"this is no plan: {error}") from None
+            raise InputError(f"this is not a plan: {error}") from None
         made.output.check(self.policy)
         return made
 
@@ -103,7 +103,7 @@ class RemoteLoader:
 
     @property
     def dataset(self) -> Remote:
-        """The name and the length of the data set; asks the service for the length."""
+        """The name and the length of the dataset; asks the service for the length."""
         return Remote(self._fields["dataset"], self.info.num_samples)
 
     @property
@@ -154,7 +154,7 @@ class RemoteLoader:
             plan, epoch, step = state["plan"], int(state["epoch"]), int(state["step"])
             fingerprint = state["fingerprint"]
         except (KeyError, TypeError, ValueError) as error:
-            raise StateError(f"{state!r} is no state of a RemoteLoader: {error!r}") from None
+            raise StateError(f"{state!r} is not a state of a RemoteLoader: {error!r}") from None
         if plan != self.info.id:
             raise StateError(
                 f"plan={plan!r} is not {self.info.id!r}: the state is of other data, policy, seed "
@@ -176,7 +176,7 @@ class RemoteLoader:
     def batches(self) -> Iterator[Batch]:
         """Yield whole batches, with the ids of their samples."""
         # A pass begins with its first batch: Lightning makes the iterator of a run that it resumes
-        # at the end of an epoch before it tells which epoch comes.
+        # at the end of an epoch before it says which epoch comes.
         self._replicas.begin()
         info = self.info
         rank, world = rank_and_world(self.shard)
@@ -209,7 +209,7 @@ class RemoteLoader:
                 self._replicas.close()  # requests under way end, and their threads with them
 
     def close(self) -> None:
-        """End what is under way; a new pass begins anew."""
+        """End what is under way; a new pass begins again."""
         while self._running:
             self._running.pop().close()
         self._replicas.close()

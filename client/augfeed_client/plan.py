@@ -11,7 +11,7 @@ from augfeed_client.errors import Problem
 from augfeed_client.replica import Answer, Replica, Wish
 from augfeed_client.replicas import EXPECT, FINGERPRINT, Replicas, Request
 
-MOST_PLAN = 16 << 20  # bytes of what is told of a plan
+MOST_PLAN = 16 << 20  # bytes of what is reported of a plan
 SPARE = 1 << 20  # bytes of a batch beside its images: header and labels, and one wide row of shares
 Place = tuple[int, int, int, int]  # epoch, step, rank, world
 
@@ -57,7 +57,7 @@ def _info(description: Description, answer: Answer) -> PlanInfo:
     told = json.loads(bytes(answer.body))
     try:
         if told["id"] != description.id:
-            raise ValueError(f"plan {told['id']!r} was told of, not {description.id!r}")
+            raise ValueError(f"plan {told['id']!r} was reported of, not {description.id!r}")
         channels, height, width = (int(side) for side in told["image_shape"])
         classes = told["classes"]
         return PlanInfo(
@@ -68,7 +68,7 @@ def _info(description: Description, answer: Answer) -> PlanInfo:
             bool(told["softens"]),
         )  # fmt: skip
     except (KeyError, TypeError) as error:
-        raise ValueError(f"what is told of the plan lacks {error}") from None
+        raise ValueError(f"what is reported of the plan lacks {error}") from None
 
 
 def batch_request(info: PlanInfo, at: Place, fingerprint: str | None) -> Request:

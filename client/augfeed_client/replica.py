@@ -20,7 +20,7 @@ from augfeed_client.pool import Pool
 MOST_ERROR = 1 << 20  # bytes of an answer that is an error
 PIECE = 1 << 20  # bytes that are sent, or read of an answer of unknown length, at a time
 SLOWEST = 0.001  # seconds; a timeout of 0 would mean not to wait at all
-# What a server, or whoever stands before it, says of TLS and will say again.
+# What a server, or anyone who stands before it, says of TLS and will say again.
 DISTRUST = ("WRONG_VERSION_NUMBER", "CERTIFICATE", "UNKNOWN_CA", "HANDSHAKE_FAILURE", "PROTOCOL")
 
 # Connections of a parent: to drop them takes locks that its threads may have held at the fork.
@@ -84,20 +84,20 @@ class Replica:
     _pool: Pool | None
 
     def __init__(self, url: str, connection: Connection = Connection()) -> None:  # noqa: B008
-        """Connect to nothing yet; raise `InputError` for what is no address."""
+        """Connect to nothing yet; raise `InputError` for what is not an address."""
         if not isinstance(url, str):
-            raise InputTypeError(f"url={url!r} is no text: give one as 'http://127.0.0.1:8000'")
+            raise InputTypeError(f"url={url!r} is not text: give one as 'http://127.0.0.1:8000'")
         try:
             parts = urlsplit(url)
             _ = parts.port
             urllib3.util.parse_url(url)  # which is stricter, and is what connects
         except (ValueError, HTTPError) as error:
-            raise InputError(f"url={url!r} is no address ({error})") from None
+            raise InputError(f"url={url!r} is not an address ({error})") from None
         if parts.username is not None or parts.password is not None:
             shown = f"{parts.scheme}://...@{parts.hostname}"
             raise InputError(f"url={shown!r} names a user: give the key as Connection(key=...)")
         if parts.scheme not in ("http", "https") or not parts.hostname or "?" in url or "#" in url:
-            raise InputError(f"url={url!r} is no address: give one as 'http://127.0.0.1:8000'")
+            raise InputError(f"url={url!r} is not an address: give one as 'http://127.0.0.1:8000'")
         self.url, self.connection = url.rstrip("/"), connection
         self._address, self._pool = parts, None
         self.reopen()
@@ -139,7 +139,7 @@ class Replica:
         try:
             return self._send(pool, wish)
         except ProtocolError:
-            # The other side closes connections that were idle; that is no failure of it.
+            # The other side closes connections that were idle; that is not a failure of it.
             if pool.ended:
                 raise
             return self._send(pool, wish)

@@ -74,7 +74,7 @@ class Replicas:
     """The replicas of one service; threads may ask side by side."""
 
     def __init__(self, urls: str | list[str] | tuple[str, ...], connection: Connection) -> None:
-        """Connect to nothing yet; raise `InputError` for what is no address."""
+        """Connect to nothing yet; raise `InputError` for what is not an address."""
         listed = [urls] if isinstance(urls, str) else list(urls)
         if not listed:
             raise InputError("urls=[] names no service: give one address at least")
@@ -220,7 +220,7 @@ class Replicas:
                            for state, replica in states if state.other)  # fmt: skip
         return RemoteError(
             f"batches so far have the fingerprint {self.fingerprint!r}, and {others}: their bytes "
-            "would be others; go on with replicas of the same versions and data, or begin anew"
+            "would be others; go on with replicas of the same versions and data, or begin again"
             + "".join(f"; {reason}" for reason in distrusted),
             412, "fingerprint-mismatch",
         )  # fmt: skip

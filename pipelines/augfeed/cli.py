@@ -110,7 +110,7 @@ def _main(
 
 @app.command()
 def demo(
-    out: Annotated[Path, typer.Option(help="Folder for the pictures.")] = Path("augfeed-demo"),
+    out: Annotated[Path, typer.Option(help="Folder for the images.")] = Path("augfeed-demo"),
     seconds: Annotated[float, typer.Option(min=0.1, help="How long each rate is measured.")] = 3.0,
 ) -> None:
     """Show on this machine what augfeed does, in under a minute."""
@@ -147,7 +147,7 @@ def preview(
     with patience(Console(stderr=True), "drawing"), opened(data, split) as source:
         pipeline = _pipeline(source, policy, seed=seed, shuffle=shuffle, allow=allow)
         total = len(source)
-        # Spread over the data set, which is often sorted by class.
+        # Spread over the dataset, which is often sorted by class.
         spread = sorted({(2 * k + 1) * total // (2 * count) for k in range(count)})
         picture = draw(pipeline, indices=index or spread, epochs=range(epoch, epoch + views))
     _save(picture, out)
@@ -157,11 +157,11 @@ def preview(
 def explain(
     data: Data,
     policy: PolicyText,
-    index: Annotated[int, typer.Option(help="The sample: its place in the data set.")],
+    index: Annotated[int, typer.Option(help="The sample: its place in the dataset.")],
     seed: Seed = 0,
     epoch: Epoch = 0,
     out: Annotated[
-        Path | None, typer.Option(help="Picture to write.", show_default="explain-INDEX.png")
+        Path | None, typer.Option(help="Image to write.", show_default="explain-INDEX.png")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     split: Split = "train",
@@ -290,7 +290,7 @@ def main() -> None:
     """Run the command line."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            # Names that its encoding lacks, or that are no text, are written as \\u732b.
+            # Names that its encoding lacks, or that are not text, are written as \\u732b.
             stream.reconfigure(errors="backslashreplace")
     app()
 
@@ -316,9 +316,9 @@ def _check_policy(policy: str) -> None:
 def _check_out(path: Path) -> Path:
     # Before the work, so that it is not in vain.
     if not path.parent.is_dir():
-        raise InputError(f"out={str(path)!r}: {str(path.parent)!r} is no folder: make it first")
+        raise InputError(f"out={str(path)!r}: {str(path.parent)!r} is not a folder: make it first")
     if path.suffix.lower() not in (".png", ".jpg", ".jpeg", ".webp"):
-        raise InputError(f"out={str(path)!r} is no picture: end it in .png, .jpg or .webp")
+        raise InputError(f"out={str(path)!r} is not an image: end it in .png, .jpg or .webp")
     return path
 
 

@@ -1,6 +1,6 @@
 """Numbers that plans, compiled loops and kernels agree on, each written once."""
 
-LUMA = (0.299, 0.587, 0.114)  # grey of a pixel, ITU-R 601
+LUMA = (0.299, 0.587, 0.114)  # gray of a pixel, ITU-R 601
 # RGB -> YIQ (NTSC 1953); hue turns the plane of the last two rows.
 YIQ = (LUMA, (0.595716, -0.274453, -0.321263), (0.211456, -0.522591, 0.311135))
 FROM_YIQ = (  # its inverse, as NumPy finds it
@@ -11,5 +11,5 @@ FROM_YIQ = (  # its inverse, as NumPy finds it
 
 NONE, MIXUP, CUTMIX = 0, 1, 2  # modes of mixing; the kernel has a bit for each
 
-CONSTANT, EDGE, REFLECT = 0, 1, 2  # what lies outside a picture
+CONSTANT, EDGE, REFLECT = 0, 1, 2  # what lies outside an image
 EDGES = {"constant": CONSTANT, "edge": EDGE, "reflect": REFLECT}

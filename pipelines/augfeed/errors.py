@@ -10,7 +10,7 @@ class PolicyError(AugfeedError, ValueError):
 
 
 class InvarianceError(PolicyError):
-    """A policy that would change labels which its data set declares to be at stake."""
+    """A policy that would change labels which its dataset declares to be at stake."""
 
 
 class InputError(AugfeedError, ValueError):

@@ -1,4 +1,4 @@
-"""What keeps a label true for a data set, as rules that a policy is held against."""
+"""What keeps a label true for a dataset, as rules that a policy is held against."""
 
 from typing import Annotated
 
@@ -10,22 +10,20 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class Invariances(BaseModel):
-    """Rules of one data set: what may be done to a picture without making its label wrong.
+    """Rules of one dataset: what may be done to an image without making its label wrong.
 
-    Every rule is permissive by default; a data set states only what matters to it.
-    `reason` is told to whoever breaks a rule.
+    Every rule is permissive by default; a dataset states only what matters to it.
+    `reason` is reported to anyone who breaks a rule.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     name: Annotated[str, Field(max_length=200, description="what the rules are about")] = (
-        "this data set"
+        "this dataset"
     )
     reason: Annotated[str, Field(max_length=1000, description="why the rules exist")] = ""
-    horizontal_flip: Annotated[bool, Field(description="a mirrored picture keeps its label")] = True
-    vertical_flip: Annotated[bool, Field(description="a picture upside down keeps its label")] = (
-        True
-    )
+    horizontal_flip: Annotated[bool, Field(description="a mirrored image keeps its label")] = True
+    vertical_flip: Annotated[bool, Field(description="an image upside down keeps its label")] = True
     max_rotation: Annotated[
         float, Field(ge=0, le=180, description="largest angle of rotate, degrees")
     ] = 180.0
@@ -45,7 +43,7 @@ class Invariances(BaseModel):
     max_hue: Annotated[
         float, Field(ge=0, le=0.5, description="largest turn of the hue, in turns")
     ] = 0.5
-    grayscale: Annotated[bool, Field(description="a picture without colour keeps its label")] = True
+    grayscale: Annotated[bool, Field(description="an image without color keeps its label")] = True
     invert: Annotated[bool, Field(description="a negative keeps its label (invert, solarize)")] = (
         True
     )
@@ -62,9 +60,9 @@ RULES: tuple[str, ...] = tuple(
     name for name in Invariances.model_fields if name not in ("name", "reason")
 )
 
-LEAST = 0.05  # of what a picture shows: less of it tells no class
-_DIGITS = "6 turned is 9, a mirrored 2 or 5 is no digit, a cut 8 is a 3"
-_CLOTHES = "clothes are shown upright and whole, in shades of grey that tell little"
+LEAST = 0.05  # of what an image shows: less of it says no class
+_DIGITS = "6 turned is 9, a mirrored 2 or 5 is not a digit, a cut 8 is a 3"
+_CLOTHES = "clothes are shown upright and whole, in shades of gray that tell little"
 KNOWN: dict[str, Invariances] = {
     known.name: known
     for known in (
@@ -95,7 +93,7 @@ KNOWN: dict[str, Invariances] = {
         ),
         Invariances(
             name="cifar",
-            reason="objects are seen upright, and fill the picture",
+            reason="objects are seen upright, and fill the image",
             vertical_flip=False,
             max_rotation=45,
             min_crop=0.2,
@@ -103,7 +101,7 @@ KNOWN: dict[str, Invariances] = {
         ),
         Invariances(
             name="imagenet",
-            reason="objects are seen upright, and colour tells some classes apart",
+            reason="objects are seen upright, and color says some classes apart",
             vertical_flip=False,
             max_rotation=45,
             max_hue=0.2,
@@ -111,8 +109,8 @@ KNOWN: dict[str, Invariances] = {
         ),
     )
 }
-# What holds for any picture, if nothing else is known.
-ANY = Invariances(name="any data set", reason="a picture of which nothing is left has no label")
+# What holds for any image, if nothing else is known.
+ANY = Invariances(name="any dataset", reason="an image of which nothing is left has no label")
 KNOWN["mnist"] = KNOWN["digits"].model_copy(update={"name": "mnist"})
 KNOWN["photos"] = Invariances(name="photos", vertical_flip=False, max_rotation=45,
                               min_content=LEAST, reason=(

@@ -34,7 +34,7 @@ def check_declared(labels: Any, num_classes: int | None) -> None:
 
 
 def check_numbers(labels: Any) -> None:
-    """Raise `InputError` for a class number of a whole data set that is below 0."""
+    """Raise `InputError` for a class number of a whole dataset that is below 0."""
     if labels is not None and labels.ndim == 1 and labels.dtype.kind == "i" and labels.min() < 0:
         row = int(labels.argmin())
         raise InputError(
@@ -58,9 +58,9 @@ def check_width(given: torch.Tensor, num_classes: int | None) -> None:
 
 
 class Flags:
-    """Whether the flags of a data set stand for one class or for several, as far as was seen.
+    """Whether the flags of a dataset stand for one class or for several, as far as was seen.
 
-    That is a matter of the whole data set, which only its batches show: one row with several is
+    That is a matter of the whole dataset, which only its batches show: one row with several is
     enough, and then no row before may have been taken for shares.
     """
 
@@ -69,7 +69,7 @@ class Flags:
         self.several: bool | None = None
 
     def see(self, labels: Any) -> bool | None:
-        """Return whether labels stand for several classes; None for what is no flags."""
+        """Return whether labels stand for several classes; None for what is not a flags."""
         flags = isinstance(labels, torch.Tensor) and as_column(labels).ndim == 2
         if not flags or labels.is_floating_point():
             return None

@@ -269,7 +269,7 @@ class DataLoader(torch.utils.data.DataLoader[T_co]):
     def set_epoch(self, epoch: int) -> None:
         """Make `epoch` that of the next iterator; a position within it, once loaded, is kept.
 
-        A sampler that has a `set_epoch` is told as well.
+        A sampler that has a `set_epoch` is reported as well.
         """
         epoch = whole_number("epoch", epoch, 0)
         check_key(self.seed or 0, epoch)
@@ -299,7 +299,7 @@ class DataLoader(torch.utils.data.DataLoader[T_co]):
 
         Some 200 bytes; each `generator=` of the loader or its samplers adds some 4 KB, its state.
         `position` counts the samples that all ranks together have been given in `epoch` (batches,
-        for an iterable data set).
+        for an iterable dataset).
         """
         return state_of(coming.standing(self._state), coming.identity_of(self._state))
 

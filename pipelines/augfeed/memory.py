@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 class Memory:
     """Blocks that go out as arrays and come back by themselves when those are gone.
 
-    Fresh memory costs a page fault every 4 KiB and is zeroed by the kernel: for pictures and
+    Fresh memory costs a page fault every 4 KiB and is zeroed by the kernel: for images and
     batches more than some of the loops over them. A block comes back only when the array made of
     it has died. A tensor made of the array keeps it alive, and so does all that is made of the
     tensor. A NumPy view does not: it refers to the block itself. So views stay inside the library.
@@ -34,7 +34,7 @@ class Memory:
         """Return an uninitialised array of a shape, such as `[N, C, H, W]`.
 
         It is C-contiguous; with `channels_last` the second of four axes lies last in memory.
-        Whoever makes a tensor of it must hand over this very array, not a view.
+        Anyone who makes a tensor of it must hand over this very array, not a view.
         """
         size = math.prod(shape) * np.dtype(dtype).itemsize
         block = self._block(_rounded(size))

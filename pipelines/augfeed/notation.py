@@ -71,7 +71,7 @@ class Call:
         wanted = 'a number, "text", True, False, or a list of them'
         if holds_operations:
             wanted = "a list of operations, as [mixup(0.2), cutmix]"
-        raise self.error(f"{self.name}: this is no value: give {wanted}", node)
+        raise self.error(f"{self.name}: this is not a value: give {wanted}", node)
 
 
 def parse_policy(text: str) -> Policy:
@@ -122,7 +122,7 @@ def _call(node: ast.expr, line: str) -> Call:
             return Call(line, node, name)
         case ast.Call(func=ast.Name(id=name), args=args, keywords=keywords):
             return Call(line, node, name, tuple(args), tuple(keywords))
-    raise Call(line, node, "").error("this is no operation: write name(value, ...) | name")
+    raise Call(line, node, "").error("this is not an operation: write name(value, ...) | name")
 
 
 def _operation(call: Call) -> Any:

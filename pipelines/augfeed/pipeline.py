@@ -79,11 +79,11 @@ class OneBatch:
 
 
 class Pipeline:
-    """Augmented batches of a data set, each a pure function of `(epoch, step)`.
+    """Augmented batches of a dataset, each a pure function of `(epoch, step)`.
 
     Raises, when it is built, whatever would make every batch fail: `InvarianceError` for a policy
-    that would change labels of this data set (`invariances`, those of the policy and those known
-    of the data set; `allow` overrides rules by name), `InputError` for sizes and channels that do
+    that would change labels of this dataset (`invariances`, those of the policy and those known
+    of the dataset; `allow` overrides rules by name), `InputError` for sizes and channels that do
     not fit.
     """
 
@@ -102,7 +102,7 @@ class Pipeline:
         """Open the data and check that policy, data and output fit each other."""
         if not isinstance(policy, Policy):
             raise InputTypeError(
-                f"policy={policy!r} is no Policy: build one, as in resolve_policy('fashion')"
+                f"policy={policy!r} is not a Policy: build one, as in resolve_policy('fashion')"
             )
         if targets not in get_args(Form):
             raise InputError(f"targets={targets!r} is unknown: use one of {get_args(Form)}")
@@ -135,7 +135,7 @@ class Pipeline:
     def declare(self, num_classes: int | None) -> None:
         """Make rows of shares so wide; raise `InputError` if labels need more, or other, classes.
 
-        Without it they are as wide as the source tells. None leaves that as it is.
+        Without it they are as wide as the source says. None leaves that as it is.
         """
         check_declared(self.source.labels, num_classes)
         self.num_classes = self.num_classes if num_classes is None else num_classes
@@ -152,9 +152,9 @@ class Pipeline:
         return WholeFrames(self._frames, self.place.known, self.reader)
 
     def check(self, invariances: Invariances | str | None, allow: Sequence[str] = ()) -> None:
-        """Raise `InvarianceError` if the policy breaks its own rules, the data set's or these.
+        """Raise `InvarianceError` if the policy breaks its own rules, the dataset's or these.
 
-        So it does if it leaves nothing of any picture.
+        So it does if it leaves nothing of any image.
         """
         known = (invariances, self.policy.invariances, self.source.name, ANY)
         for rules in known:
@@ -173,7 +173,7 @@ class Pipeline:
 
     @property
     def kept_side(self) -> int:
-        """The short side, in pixels, at which decoded pictures are kept; 0 if none are."""
+        """The short side, in pixels, at which decoded images are kept; 0 if none are."""
         return self._frames.side
 
     def __len__(self) -> int:
@@ -204,17 +204,17 @@ class Pipeline:
 
     @property
     def in_memory(self) -> bool:
-        """Whether the engine takes pictures from memory as they are."""
+        """Whether the engine takes images from memory as they are."""
         return self._inputs.pictures is not None
 
     @property
     def resident(self) -> bool:
-        """Whether the data set lies in the memory of the device; may copy it there."""
+        """Whether the dataset lies in the memory of the device; may copy it there."""
         return self.in_memory and self._executor.resident
 
     @property
     def whole_batches(self) -> bool:
-        """Whether a batch is one task, not many: where the engine takes pictures from memory."""
+        """Whether a batch is one task, not many: where the engine takes images from memory."""
         return self.resident
 
     @property
@@ -230,7 +230,7 @@ class Pipeline:
         shuffled = str(self.order.shuffle)
         parts = [self.source.fingerprint(), self.policy.digest, str(self.seed), shuffled]
         if self._frames.side:
-            parts.append(f"from pictures of {self._frames.side} pixels")
+            parts.append(f"from images of {self._frames.side} pixels")
         if self.reader != "cpu":
             parts.append(f"read by {self.reader} on {self.place.known.type}")
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
@@ -294,7 +294,7 @@ class Pipeline:
             self._executor, self.policy, self.size, self._targets, self.costs,
             skip=self.reading.on_error == "skip",
         )  # fmt: skip
-        # Drawing the plan takes Python about as long as the pixels of pictures in memory take the
+        # Drawing the plan takes Python about as long as the pixels of images in memory take the
         # loops: a thread does both for its own batch, so that threads seldom wait for each other.
         return BatchWork(driver, requests, at_once=self.whole_batches)
 
@@ -314,7 +314,7 @@ class Pipeline:
         )
 
     def _check_first(self) -> None:
-        # What would make batches fail is told now.
+        # What would make batches fail is reported now.
         if softens(self.policy) or self.form == "dense":
             check_numbers(self.source.labels)
         if self.steps:

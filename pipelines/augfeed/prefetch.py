@@ -1,4 +1,4 @@
-"""The next batches, ready: threads make them ahead, in order; a GPU on a stream aside."""
+"""The next batches, ready: threads make them ahead, in order; a GPU on a side stream."""
 
 import sys
 import threading
@@ -31,7 +31,7 @@ class Prefetcher(Generic[T]):
     """Iterates over finished work, in order, with `ahead` pieces begun beforehand.
 
     An error of a piece is raised in its place in the order, and the next piece follows; an error of
-    `works` itself ends the iteration, as what is no `Exception` does. Dropping the iterator, or
+    `works` itself ends the iteration, as what is not a `Exception` does. Dropping the iterator, or
     `close`, cancels what has not begun; a task that runs then is finished, and its thread ends.
     """
 

@@ -50,7 +50,7 @@ def seed_chain(
 ) -> Policy:
     """Return the whole chain for photographs: every family of operations at a moderate strength.
 
-    Crop, flip, a little rotation, colour, noise, Cutout, Mixup or CutMix, label smoothing. It
+    Crop, flip, a little rotation, color, noise, Cutout, Mixup or CutMix, label smoothing. It
     follows no paper: it is what the fused pass is measured with.
     """
     operations = [
@@ -108,7 +108,7 @@ def fashion(size: int = 28, mean: Channels = 0.2860, std: Channels = 0.3530) -> 
 def cifar(size: int = 32, mean: Channels = CIFAR10_MEAN, std: Channels = CIFAR10_STD) -> Policy:
     """Return shift by 4 pixels, flip and Cutout of 16, as in the Cutout paper (1708.04552).
 
-    It differs in the padding, which mirrors the picture, and adds label smoothing. The statistics
+    It differs in the padding, which mirrors the image, and adds label smoothing. The statistics
     are those of CIFAR-10; the paper takes a Cutout of 8 for CIFAR-100: `policy.with_(Cutout(8))`.
     """
     operations = [
@@ -124,10 +124,10 @@ def cifar(size: int = 32, mean: Channels = CIFAR10_MEAN, std: Channels = CIFAR10
 def imagenet(
     size: Sides = 224, mean: Channels = IMAGENET_MEAN, std: Channels = IMAGENET_STD
 ) -> Policy:
-    """Return a training recipe for ImageNet: crop, flip, colour, Mixup or CutMix, erasing.
+    """Return a training recipe for ImageNet: crop, flip, color, Mixup or CutMix, erasing.
 
     Mixup 0.2, CutMix 1.0 and label smoothing 0.1 are those of torchvision's recipe of 2021;
-    colour jitter of 0.4 stands for its TrivialAugment, and one picture in four is erased in part.
+    color jitter of 0.4 stands for its TrivialAugment, and one image in four is erased in part.
     """
     operations = [
         RandomResizedCrop(size),
@@ -163,11 +163,11 @@ PRESETS: dict[str, Callable[..., Policy]] = {
 
 
 def without_augmentation(policy: Policy) -> Policy:
-    """Return the evaluation twin of a policy: the same size and normalisation, nothing random.
+    """Return the evaluation twin of a policy: the same size and normalization, nothing random.
 
     A random crop becomes a central one; `random_resized_crop(size)` becomes the middle of the
-    picture resized to `size * 256 / 224`. Flips and colour operations that every sample gets
-    (`p=1`) stay: they prepare the picture.
+    image resized to `size * 256 / 224`. Flips and color operations that every sample gets
+    (`p=1`) stay: they prepare the image.
     """
     kept: list[Any] = []
     for operation in policy.operations:
@@ -204,7 +204,7 @@ def resolve_policy(spec: str | Policy | Path, *, files: bool = True) -> Policy:
     if isinstance(spec, Path):
         return _read(spec)
     if not isinstance(spec, str):
-        raise PolicyError(f"{shown(spec)} is no policy: give a Policy, a line of text or a path")
+        raise PolicyError(f"{shown(spec)} is not a policy: give a Policy, a line of text or a path")
     text = spec.strip()
     if text.startswith("{"):
         return Policy.from_json(text)
@@ -216,7 +216,7 @@ def resolve_policy(spec: str | Policy | Path, *, files: bool = True) -> Policy:
         known = (*PRESETS, *OPERATIONS, *ALIASES)
         if len(calls) == 1 and calls[0].name not in known:
             cure = suggest(calls[0].name.lower(), known)
-            raise calls[0].error(f"{shown(calls[0].name)} is no preset and no operation: {cure}")
+            raise calls[0].error(f"{shown(calls[0].name)} is not a preset and no operation: {cure}")
         return parse_policy(text)
     if len(calls) > 1:
         cure = f"presets.{named.name}(...).with_(...) adds operations"

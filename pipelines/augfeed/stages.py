@@ -170,7 +170,7 @@ def _apply(
 def _impossible(stage: Kornia, shape: Any, error: Exception) -> PolicyError:
     channels, height, width = shape[1:]
     return PolicyError(
-        f"Kornia's {stage.name} with {stage.arguments} cannot be carried out on pictures of "
+        f"Kornia's {stage.name} with {stage.arguments} cannot be carried out on images of "
         f"{channels} channels, {height} x {width} ({error}): change its parameters, or remove it"
     )
 

@@ -96,7 +96,7 @@ class Targets:
         # On a device it is the device that says so: to look there would wait for it.
         if self.a.device.type == "cpu" and self.a.numel() and int(self.a.min()) < 0:
             raise InputError(
-                f"label {int(self.a.min())} is no class, and has no share of a row: leave such "
+                f"label {int(self.a.min())} is not a class, and has no share of a row: leave such "
                 "samples out, or number the classes from 0"
             )
 
@@ -118,9 +118,9 @@ def make_targets(
     `labels` are those of all rows of the plan, partners included: integers `[M]`, or a column of
     them; float shares `[M, K]`; or flags, booleans or integers `[M, K]`. Flags of exactly one class
     in every row are shares of that class, others stand for several classes at once; `several` says
-    which, where it is known of the whole data set. `form="sparse"` gives `Targets`, `"dense"`
+    which, where it is known of the whole dataset. `form="sparse"` gives `Targets`, `"dense"`
     float32 `[B, K]`, `"auto"` int64 `[B]` where the policy can neither mix nor smooth and the rows
-    of `dense` otherwise. None gives None. What is no class, a float `[M]` or a number below 0,
+    of `dense` otherwise. None gives None. What is not a class, a float `[M]` or a number below 0,
     passes through a policy that does not soften.
     """
     if form not in ("auto", "sparse", "dense"):
@@ -221,7 +221,7 @@ def _tensor(labels: Any) -> torch.Tensor:
     array = np.array(labels)
     if array.dtype.kind not in "biuf":
         raise InputTypeError(
-            f"labels of dtype {array.dtype} are no numbers: number the classes from 0"
+            f"labels of dtype {array.dtype} are not numbers: number the classes from 0"
         )
     return torch.from_numpy(array)
 
@@ -248,7 +248,7 @@ def _checked(
                     "as label_smoothing needs: give shares of one whole, or booleans for several "
                     "classes at once")  # fmt: skip
     else:
-        _check_rows(~values.isfinite().all(dim=1), values, plan, "is not finite: mend it")
+        _check_rows(~values.isfinite().all(dim=1), values, plan, "is not finite: fix it")
     return values
 
 
@@ -324,7 +324,7 @@ def _check_call(
     if wanted is not None and wanted != classes:
         raise InputError(
             f"logits of shape {tuple(logits.shape)} have {classes} classes and the targets "
-            f"{wanted}: give the model as many outputs, or mend num_classes"
+            f"{wanted}: give the model as many outputs, or fix num_classes"
         )
     if not 0 <= label_smoothing < 1:
         raise InputError(f"label_smoothing={label_smoothing!r} is not in [0, 1): use 0.1, or 0")
@@ -353,7 +353,7 @@ def _check_unsmoothed(targets: torch.Tensor | Targets, label_smoothing: float) -
 def _refuse_multi_hot(targets: Targets) -> None:
     if targets.multi_hot:
         raise InputError(
-            "multi-hot targets are no distribution over classes: use "
+            "multi-hot targets are not distribution over classes: use "
             "torch.nn.functional.binary_cross_entropy_with_logits(logits, targets.dense())"
         )
 

@@ -1,4 +1,4 @@
-"""The HTTP batch service: data sets by name, batches by address, pictures to augment."""
+"""The HTTP batch service: datasets by name, batches by address, images to augment."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any

@@ -12,14 +12,14 @@ from augfeed.policy.describe import shown
 from augfeed_service import routes_info, routes_kserve, routes_pull, routes_push, viewing
 from augfeed_service.edge import Edge, allowed_methods
 from augfeed_service.kserve_models import Statistics
-from augfeed_service.logs import LOG, Named
-from augfeed_service.middleware import Frame
+from augfeed_service.logs import Named
+from augfeed_service.middleware import Caught, Frame
 from augfeed_service.parameters import check_parameters
 from augfeed_service.problems import Problem, is_kserve
 from augfeed_service.service import Service
 from augfeed_service.settings import Settings
 
-TEXT = "Augmented batches of data sets by address, and images of clients augmented."
+TEXT = "Augmented batches of datasets by address, and images of clients augmented."
 
 
 def make_app(
@@ -27,7 +27,7 @@ def make_app(
 ) -> FastAPI:
     """Return the application under some settings, those of the environment by default.
 
-    Data sets are opened here; `tell` is called with the name of each. Raises `InputError` for what
+    Datasets are opened here; `tell` is called with the name of each. Raises `InputError` for what
     cannot be opened.
     """
     service = Service(settings or Settings(), tell)
@@ -52,8 +52,9 @@ def make_app(
     app.add_exception_handler(Problem, _problem)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
-    app.add_exception_handler(Exception, _broken)
+    app.add_middleware(Caught)  # of routes: `Edge` ends the connection if a body is still to come
     app.add_middleware(Edge, service=service)
+    app.add_middleware(Caught)  # of `Edge` itself
     app.add_middleware(Named)
     app.add_middleware(Frame, metrics=service.metrics)
     return app
@@ -86,9 +87,3 @@ async def _http(request: Request, error: Exception) -> Response:
     if error.status_code == 405:
         response.headers["Allow"] = ", ".join(allowed_methods(request))
     return response
-
-
-async def _broken(request: Request, error: Exception) -> Response:
-    LOG.error("request failed", exc_info=error)
-    detail = "the service has an error, which is in its log"
-    return Problem(500, "internal", detail).response(request.url.path)

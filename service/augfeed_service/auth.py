@@ -41,7 +41,7 @@ class Keys:
     def check(self, header: str | None, scope: str) -> str:
         """Return the name of the key of an `Authorization` header; raise `Problem` for none.
 
-        Every key is compared, in constant time, so the time taken tells nothing of them.
+        Every key is compared, in constant time, so the time taken says nothing of them.
         """
         if self._keys is None:
             return ""

@@ -67,15 +67,15 @@ class Batches:
 
     # Bytes in flight
 
-    def take(self, nbytes: int, what: str, cure: str = "send or ask for less") -> None:
-        """Count bytes as in flight; raise `Problem` if there are too many, now or ever."""
-        if nbytes > self.settings.inflight_bytes:
-            self.metrics.rejected.labels("size").inc()
-            raise Problem(
-                413, "too-large",
-                f"{what} takes {nbytes:,} bytes, above the {self.settings.inflight_bytes:,} that "
-                f"may be in flight at all: {cure}",
-            )  # fmt: skip
+    def take(
+        self, nbytes: int, what: str, cure: str = "send or ask for less", *, beside: int = 0
+    ) -> None:
+        """Count bytes as in flight; raise `Problem` if there are too many, now or ever.
+
+        `beside` are those that the same request has in flight meanwhile: what does not fit beside
+        them now never will.
+        """
+        self.check(nbytes, what, cure, beside=beside)
         if self._inflight + nbytes > self.settings.inflight_bytes:
             self.metrics.rejected.labels("bytes").inc()
             raise overloaded(
@@ -83,6 +83,19 @@ class Batches:
                 f"flight, of {self.settings.inflight_bytes:,}: ask again"
             )
         self._count(nbytes)
+
+    def check(self, nbytes: int, what: str, cure: str, *, beside: int = 0) -> None:
+        """Raise `Problem` for bytes that can never be in flight beside others of a request."""
+        most = self.settings.inflight_bytes
+        if nbytes + beside <= most:
+            return
+        self.metrics.rejected.labels("size").inc()
+        more = f" and what the request holds meanwhile {beside:,}," if beside else ""
+        raise Problem(
+            413, "too-large",
+            f"{what} takes {nbytes:,} bytes,{more} above the {most:,} that may be in flight at "
+            f"all: {cure}",
+        )  # fmt: skip
 
     def give_back(self, nbytes: int) -> None:
         """End the counting of bytes."""
@@ -204,9 +217,11 @@ class Batches:
         self.metrics.cache_bytes.set(self._kept_bytes)
 
     @contextmanager
-    def holding(self, nbytes: int, what: str, cure: str = "send or ask for less") -> Iterator[None]:
+    def holding(
+        self, nbytes: int, what: str, cure: str = "send or ask for less", *, beside: int = 0
+    ) -> Iterator[None]:
         """Count bytes as in flight for a while; raise `Problem` as `take` does."""
-        self.take(nbytes, what, cure)
+        self.take(nbytes, what, cure, beside=beside)
         try:
             yield
         finally:

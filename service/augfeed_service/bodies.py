@@ -18,10 +18,12 @@ MOST_FIELDS, LONGEST_FIELD = 8, 1 << 20  # of a form; bytes
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """What a form of images holds: its files, and the text of its field `request`."""
+    """What a form of images holds: its files, and the text of its field `request`; `nbytes` are
+    those of the body."""
 
     files: list[bytes]
     field: bytes | None
+    nbytes: int
 
 
 class Bodies:
@@ -40,18 +42,18 @@ class Bodies:
     @asynccontextmanager
     async def whole(self, request: Request) -> AsyncIterator[bytearray]:
         """Yield the body of a request; raise `Problem` if it cannot be read."""
-        async with self._counted(request) as chunks:
+        async with self._counted(request) as coming:
             found = bytearray()
-            async for chunk in chunks:
+            async for chunk in coming.chunks:
                 found += chunk
             yield found
 
     @asynccontextmanager
     async def form(self, request: Request) -> AsyncIterator[Form]:
         """Yield the form that a request holds; raise `Problem` if it cannot be read."""
-        async with self._counted(request) as chunks:
+        async with self._counted(request) as coming:
             parser = _InMemory(
-                request.headers, chunks, max_files=self.settings.max_images,
+                request.headers, coming.chunks, max_files=self.settings.max_images,
                 max_fields=MOST_FIELDS, max_part_size=LONGEST_FIELD,
             )  # fmt: skip
             try:
@@ -59,31 +61,18 @@ class Bodies:
             except MultiPartException as error:
                 raise Problem(400, "malformed", error.message) from None
             try:
-                yield await _parts(form.multi_items())
+                yield await _parts(form.multi_items(), coming.nbytes)
             finally:
                 await form.close()
 
     @asynccontextmanager
-    async def _counted(self, request: Request) -> AsyncIterator[AsyncGenerator[bytes, None]]:
-        taken = 0
-
-        async def chunks() -> AsyncGenerator[bytes, None]:
-            nonlocal taken
-            try:
-                async for chunk in request.stream():
-                    self._take(len(chunk), taken)
-                    taken += len(chunk)
-                    yield chunk
-            except ClientDisconnect:
-                detail = "the body ended early: send all of it"
-                raise Problem(400, "malformed", detail) from None
-
-        stream = chunks()
+    async def _counted(self, request: Request) -> AsyncIterator["_Coming"]:
+        coming = _Coming(self, request)
         try:
-            yield stream
+            yield coming
         finally:
-            await stream.aclose()
-            self._give_back(taken)
+            await coming.chunks.aclose()
+            self._give_back(coming.nbytes)
 
     def _take(self, nbytes: int, before: int) -> None:
         if before + nbytes > SMALL and self.nbytes + nbytes > self.share:
@@ -99,11 +88,29 @@ class Bodies:
         self.batches.give_back(nbytes)
 
 
+class _Coming:
+    # A body as it comes: its chunks, and how many bytes of them are counted by now.
+
+    def __init__(self, bodies: Bodies, request: Request) -> None:
+        self.nbytes = 0
+        self.chunks = self._counting(bodies, request)
+
+    async def _counting(self, bodies: Bodies, request: Request) -> AsyncGenerator[bytes, None]:
+        try:
+            async for chunk in request.stream():
+                bodies._take(len(chunk), self.nbytes)
+                self.nbytes += len(chunk)
+                yield chunk
+        except ClientDisconnect:
+            detail = "the body ended early: send all of it"
+            raise Problem(400, "malformed", detail) from None
+
+
 class _InMemory(MultiPartParser):
     spool_max_size = 1 << 62  # bytes are counted, so none of them go to a disk
 
 
-async def _parts(items: list[tuple[str, UploadFile | str]]) -> Form:
+async def _parts(items: list[tuple[str, UploadFile | str]], nbytes: int) -> Form:
     files, fields = [], []
     for name, value in items:
         data = await _data(value)
@@ -119,7 +126,7 @@ async def _parts(items: list[tuple[str, UploadFile | str]]) -> Form:
     if len(fields) > 1:
         detail = f"the field 'request' comes {len(fields)} times: send it once"
         raise Problem(400, "malformed", detail)
-    return Form(files, fields[0] if fields else None)
+    return Form(files, fields[0] if fields else None, nbytes)
 
 
 async def _data(value: UploadFile | str) -> bytes:

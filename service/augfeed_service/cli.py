@@ -22,7 +22,7 @@ FAILED, REFUSED = 1, 2  # exit codes, as those of `augfeed.cli`
 
 def serve(
     dataset: Annotated[
-        list[str] | None, typer.Option(metavar="NAME=PATH", help="Data set; may be repeated.")
+        list[str] | None, typer.Option(metavar="NAME=PATH", help="Dataset; may be repeated.")
     ] = None,
     host: Annotated[str | None, typer.Option(help="Address; 127.0.0.1 by default.")] = None,
     port: Annotated[int | None, typer.Option(help="Port; 8000 by default, 0: a free one.")] = None,
@@ -38,7 +38,7 @@ def serve(
         ),
     ] = None,
 ) -> None:
-    """Serve batches of data sets, and augment images, over HTTP.
+    """Serve batches of datasets, and augment images, over HTTP.
 
     Every setting is also an environment variable, AUGFEED_ and its name in capitals.
     """

@@ -1,4 +1,4 @@
-"""Data sets by name, opened when the service starts."""
+"""Datasets by name, opened when the service starts."""
 
 import hashlib
 import platform
@@ -23,7 +23,7 @@ from augfeed_service.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class Mounted:
-    """A data set, and the fingerprint of the bytes that are made of it here."""
+    """A dataset, and the fingerprint of the bytes that are made of it here."""
 
     name: str
     source: Source
@@ -31,7 +31,7 @@ class Mounted:
     fingerprint: str
 
     def told(self) -> dict[str, Any]:
-        """Return what clients are told."""
+        """Return what clients are reported."""
         source = self.source
         return {
             "name": self.name, "num_samples": len(source), "num_classes": source.num_classes,
@@ -40,22 +40,22 @@ class Mounted:
         }  # fmt: skip
 
     def hidden(self, text: str) -> str:
-        """Return a message without the place of the data set on this machine."""
+        """Return a message without the place of the dataset on this machine."""
         return text.replace(str(self.root.resolve()), self.name).replace(str(self.root), self.name)
 
 
 class Datasets:
-    """The data sets of a service; a name is all that reaches one."""
+    """The datasets of a service; a name is all that reaches one."""
 
     def __init__(self, settings: Settings, tell: Callable[[str], None] = lambda _: None) -> None:
-        """Open all; raise `InputError` that names the data set which cannot be."""
+        """Open all; raise `InputError` that names the dataset which cannot be."""
         self._mounted: dict[str, Mounted] = {}
         for name, path in settings.datasets.items():
             tell(name)
             self._mounted[name] = mount(name, path, settings)
 
     def get(self, name: str) -> Mounted:
-        """Return a data set; raise `Problem` if none has that name."""
+        """Return a dataset; raise `Problem` if none has that name."""
         try:
             return self._mounted[name]
         except KeyError:
@@ -64,11 +64,11 @@ class Datasets:
             ) from None
 
     def put(self, mounted: Mounted) -> None:
-        """Put a data set in the place of the one with its name."""
+        """Put a dataset in the place of the one with its name."""
         self._mounted[mounted.name] = mounted
 
     def has(self, mounted: Mounted) -> bool:
-        """Return whether a data set is still the one with its name."""
+        """Return whether a dataset is still the one with its name."""
         return self._mounted.get(mounted.name) is mounted
 
     def __iter__(self) -> Any:
@@ -79,7 +79,7 @@ class Datasets:
 
 
 def mount(name: str, path: Path, settings: Settings) -> Mounted:
-    """Open a data set; raise `InputError` that names it if it cannot be."""
+    """Open a dataset; raise `InputError` that names it if it cannot be."""
     try:
         source = open_source(str(path))
     except AugfeedError as error:
@@ -90,7 +90,7 @@ def mount(name: str, path: Path, settings: Settings) -> Mounted:
 def fingerprint(source: Source | None, settings: Settings) -> str:
     """Return what bytes depend on beside a plan and its address: 32 hexadecimal digits.
 
-    The data set, the versions of augfeed and of what it decodes and computes with, the engine, the
+    The dataset, the versions of augfeed and of what it decodes and computes with, the engine, the
     kind of device, what becomes of broken files, and at which size decoded images are kept.
     """
     device = torch.device(settings.device)

@@ -50,7 +50,7 @@ TEXTS = {
     409: "The id is not the hash of the description",
     412: "This replica makes other bytes", 413: "The request is too large",
     415: "Bodies of this type are not read", 422: "It cannot be carried out",
-    429: "Too many at once", 500: "A file of the data set cannot be read",
+    429: "Too many at once", 500: "A file of the dataset cannot be read",
     503: "Busy: wait for `Retry-After` seconds",
 }  # fmt: skip
 
@@ -75,7 +75,7 @@ def plan_answers(*statuses: int) -> dict[int | str, Any]:
 
 
 def answer(text: str, content: dict[str, Any]) -> dict[int | str, Any]:
-    """Return the answer of a route that is no error: media types with schemas, None for bytes."""
+    """Return a route's answer without an error: media types with schemas, None for bytes."""
     kinds = {kind: BINARY if schema is None else {"schema": schema}
              for kind, schema in content.items()}  # fmt: skip
     return {200: {"description": text, "content": kinds}}

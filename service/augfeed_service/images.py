@@ -24,7 +24,7 @@ Picture = NDArray[np.uint8] | Encoded
 
 @dataclass(frozen=True, slots=True)
 class Images:
-    """Pictures uint8 `[h, w, C]`, or files whose headers were read; their labels and ids."""
+    """Images uint8 `[h, w, C]`, or files whose headers were read; their labels and ids."""
 
     pictures: Sequence[Picture]
     labels: NDArray[Any] | None
@@ -162,7 +162,7 @@ def _tensor(name: str, values: Any) -> torch.Tensor | None:
     try:
         return torch.tensor(values)
     except (ValueError, TypeError, RuntimeError, OverflowError) as error:
-        raise invalid(f"{name} are no array of numbers ({str(error)[:100]}): mend them") from None
+        raise invalid(f"{name} is not an array of numbers ({str(error)[:100]}): fix them") from None
 
 
 def _with_labels(
@@ -173,7 +173,7 @@ def _with_labels(
     if not count:
         raise invalid("there are no images: send one at least")
     if ids is None:
-        # A name that depends on the picture alone: requests may then be repeated.
+        # A name that depends on the image alone: requests may then be repeated.
         names = [xxhash.xxh3_64_intdigest(part) % MAX_ID for part in parts]
         ids = torch.tensor(names, dtype=torch.int64)
     if ids.shape != (count,) or ids.is_floating_point() or ids.dtype == torch.bool:

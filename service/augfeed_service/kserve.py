@@ -151,7 +151,7 @@ def _values(data: Any, dtype: torch.dtype, shape: list[int]) -> torch.Tensor:
         changed = given.ravel() != values.numpy().ravel()
         if changed.any():
             odd = given.ravel()[changed][0].item()
-            raise ValueError(f"{odd!r} is no value of {_NAMES[dtype]}: give what it can hold")
+            raise ValueError(f"{odd!r} is not a value of {_NAMES[dtype]}: give what it can hold")
     return values
 
 
@@ -212,7 +212,7 @@ def _wanted(asked: dict[str, Any], tensors: dict[str, torch.Tensor]) -> dict[str
     all_binary = _flag(asked.get("parameters", {}), "binary_data_output") or False
     listed = asked.get("outputs")
     if listed is not None and not isinstance(listed, list):
-        raise _malformed(f"outputs={shown(listed)} is no list of outputs: send one, or none")
+        raise _malformed(f"outputs={shown(listed)} is not a list of outputs: send one, or none")
     if not listed:
         return dict.fromkeys(tensors, all_binary)
     found: dict[str, bool] = {}

@@ -58,7 +58,7 @@ class Metrics:
         )
 
     def note(self, problem: Problem) -> None:
-        """Count the images that a request failed by: those that were sent, or the data set's."""
+        """Count the images that a request failed by: those that were sent, or the dataset's."""
         if problem.name == "unreadable":
             self.decode_errors.labels("dataset").inc()
         elif images := problem.more.get("images"):

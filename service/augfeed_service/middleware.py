@@ -9,8 +9,11 @@ from typing import Any
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from augfeed_service.metrics import Metrics
+from augfeed_service.problems import Problem
+from augfeed_service.sending import SlowReader
 
 LOG = logging.getLogger("augfeed.access")
+ERRORS = logging.getLogger("augfeed.service")
 _ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
@@ -51,6 +54,39 @@ class Frame:
 
 
 _METHODS = ("GET", "HEAD", "PUT", "POST", "OPTIONS", "DELETE", "PATCH")
+
+
+class Caught:
+    """Answers errors of our own with 500, and logs each once.
+
+    Starlette's own would do so outside of all that measures, names and logs requests.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Carry a request out."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        begun = False
+
+        async def noted(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            await self.app(scope, receive, noted)
+        except SlowReader as error:
+            ERRORS.warning("answer broken off: %s", error)
+        except Exception as error:
+            ERRORS.error("request failed", exc_info=error)
+            if not begun:
+                detail = "the service has an error, which is in its log"
+                await Problem(500, "internal", detail).response(scope["path"])(scope, receive, send)
+            # Else the server ends the connection, as the answer is not whole.
 
 
 class _Told:

@@ -72,9 +72,9 @@ def json_object(text: bytes, what: str) -> dict[str, Any]:
     try:
         found = json.loads(text.decode(), object_pairs_hook=once)
     except (ValueError, RecursionError) as error:
-        raise _malformed(f"{what} is no JSON: {error}") from None
+        raise _malformed(f"{what} is not JSON: {error}") from None
     if not isinstance(found, dict):
-        raise _malformed(f"{what} is no JSON object: send one")
+        raise _malformed(f"{what} is not JSON object: send one")
     return found
 
 

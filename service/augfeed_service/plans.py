@@ -35,7 +35,7 @@ class Shared:
 
 
 class Plan:
-    """A description with its data set, and the pipeline that all ranks share."""
+    """A description with its dataset, and the pipeline that all ranks share."""
 
     def __init__(self, description: Description, mounted: Mounted, shared: Shared) -> None:
         """Check that batches can be made; raise `Problem` if not."""
@@ -123,7 +123,7 @@ class Plan:
         return made
 
     def told(self) -> dict[str, Any]:
-        """Return what clients are told."""
+        """Return what clients are reported."""
         whole, source = self.whole, self.mounted.source
         return {
             "id": self.id,
@@ -139,7 +139,7 @@ class Plan:
 
 
 class Plans:
-    """The newest plans of a service; who asks for a forgotten one registers it anew."""
+    """The newest plans of a service; who asks for a forgotten one registers it again."""
 
     def __init__(self, datasets: Datasets, shared: Shared) -> None:
         self.settings, self.datasets, self.shared = shared.settings, datasets, shared
@@ -188,7 +188,7 @@ class Plans:
         )
 
     def _current(self, id_: str) -> Plan | None:
-        # None also for a plan of a data set that was read anew since, and has other samples.
+        # None also for a plan of a dataset that was read again since, and has other samples.
         known = self._known.get(id_)
         if known is not None and not self.datasets.has(known.mounted):
             del self._known[id_]

@@ -1,4 +1,4 @@
-"""Pictures of what a policy does: of a data set's samples, or of a client's images."""
+"""Images of what a policy does: of a dataset's samples, or of a client's images."""
 
 import asyncio
 import hashlib
@@ -6,6 +6,7 @@ import math
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -37,7 +38,7 @@ MOST_WAITING = 4  # previews, beside the one that is drawn
 
 
 class PreviewAsk(BaseModel):
-    """Which samples of a data set are shown, in which epochs."""
+    """Which samples of a dataset are shown, in which epochs."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
@@ -72,15 +73,18 @@ class Previews:
         self._closed.set()
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    async def draw(self, request: Request, ask: "Callable[[Drawing], bytes]") -> bytes:
-        """Return what `ask` draws; raise `Problem` if there are too many, or the client goes."""
+    async def draw(self, request: Request, ask: "Callable[[Drawing], bytes]", beside: int) -> bytes:
+        """Return what `ask` draws; raise `Problem` if there are too many, or the client goes.
+
+        `beside` bytes of the request are in flight meanwhile.
+        """
         if self._waiting > MOST_WAITING:
             raise Problem(
                 429, "too-many-requests",
                 f"{self._waiting} previews are being drawn or wait: ask again", retry_after=1,
             )  # fmt: skip
         loop, gone = asyncio.get_running_loop(), threading.Event()
-        drawing = Drawing(self, loop, gone)
+        drawing = Drawing(self, loop, gone, beside)
         self._waiting += 1
         try:
             async with watched(request) as left:
@@ -102,6 +106,7 @@ class Drawing:
     previews: Previews
     loop: asyncio.AbstractEventLoop
     gone: threading.Event
+    beside: int
 
     def check(self) -> None:
         """Raise `Problem` if nobody waits for it any more."""
@@ -110,7 +115,8 @@ class Drawing:
 
     def taken(self, nbytes: int) -> None:
         """Count bytes as in flight; raise `Problem`. To be given back by `give_back`."""
-        self._in_loop(self.previews.batches.take, nbytes, "a preview", CURE)
+        take = partial(self.previews.batches.take, beside=self.beside)
+        self._in_loop(take, nbytes, "a preview", CURE)
 
     def give_back(self, nbytes: int) -> None:
         """End the counting of bytes."""
@@ -124,7 +130,7 @@ class Drawing:
 
 
 def draw(source: Source, policy: Policy, asked: PreviewAsk, drawing: Drawing) -> Any:
-    """Return the picture of a data set's samples; raise `Problem` before any is too much."""
+    """Return the image of a dataset's samples; raise `Problem` before any is too much."""
     from augfeed.show import preview
     from augfeed.show.reduced import reduced
 
@@ -150,7 +156,7 @@ def draw(source: Source, policy: Policy, asked: PreviewAsk, drawing: Drawing) ->
 
 
 def drawn_of(images: Images, policy: Policy, ask: Ask, drawing: Drawing) -> Any:
-    """Return the picture of a client's images, the first of them."""
+    """Return the image of a client's images, the first of them."""
     shown = min(len(images.pictures), MOST_SAMPLES)
     labels = None if images.labels is None else images.labels[:shown]
     first: list[Any] = list(images.pictures[:shown])
@@ -190,7 +196,7 @@ class FileSource:
         return hashlib.sha256(self.files[i].data).hexdigest()
 
     def image(self, i: int) -> Any:
-        """Return a picture, uint8 `[h, w, 3]`."""
+        """Return an image, uint8 `[h, w, 3]`."""
         return self.files[i].whole()
 
     def read(self, i: int) -> bytes:

@@ -11,7 +11,7 @@ TITLES = {
     "unauthorized": "A key is needed",
     "forbidden": "The key is not for this",
     "unknown-plan": "This replica does not know the plan",
-    "unknown-dataset": "No such data set is mounted",
+    "unknown-dataset": "No such dataset is mounted",
     "unknown-batch": "The plan has no such batch",
     "unknown-policy": "There is no such policy",
     "not-found": "There is nothing here",
@@ -28,7 +28,7 @@ TITLES = {
     "overloaded": "The service is busy",
     "draining": "The service is shutting down",
     "deadline": "There was no time left",
-    "unreadable": "A file of the data set cannot be read",
+    "unreadable": "A file of the dataset cannot be read",
     "internal": "Something is wrong in the service",
 }
 

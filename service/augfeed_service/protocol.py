@@ -22,6 +22,9 @@ from augfeed_service.settings import Settings
 LOG = logging.getLogger("augfeed.connections")
 IDLE, HEAD, BODY = "idle", "head", "body"  # what is being read
 MOST_FIELDS = 128  # headers of a request
+# A chunk of a body costs as much time as some hundred bytes: so many are free, others hold at least
+# so many bytes on average.
+FREE_CHUNKS, LEAST_CHUNK = 1024, 128
 MOST_QUEUED = 16  # requests of a connection that wait for the answer to an earlier one
 LINGER = 5.0  # seconds in which a client that still sends may read why it was refused
 LATE = 1.0  # seconds; a timer that comes later says that this process slept, not the client
@@ -45,6 +48,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self.settings, self.open = settings, connections
         self._reading = IDLE
         self._loose = self._head = 0
+        self._chunks = self._body = 0
+        self._pieces: list[bytes] = []
         self._deaf = self._ending = False
         self._wrong: Problem | None = None
         self._last_word: Problem | None = None
@@ -68,7 +73,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self._expect_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """End; whatever is under way is told so, not only the newest request."""
+        """End; whatever is under way is reported so, not only the newest request."""
         self.open.leave(self)
         self._unset_keepalive_if_required()
         for timer in (self._head_timer, self._end_timer, self._stall_timer):
@@ -140,6 +145,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._loose += len(data)
         try:
             self.parser.feed_data(data)
+            self._hand_on()
         except httptools.HttpParserUpgrade:
             self._deaf = True  # there is nothing to upgrade to, so this request is the last
             self.cycle.keep_alive = False
@@ -156,6 +162,7 @@ class BoundedProtocol(HttpToolsProtocol):
         """Begin a request."""
         super().on_message_begin()
         self._reading, self._head = HEAD, 0
+        self._chunks = self._body = 0
 
     def on_url(self, url: bytes) -> None:
         """Take a piece of the URL."""
@@ -189,10 +196,29 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_body(self, body: bytes) -> None:
         """Take a piece of a body."""
         self._loose = 0
-        super().on_body(body)
+        self._body += len(body)
+        self._pieces.append(body)
+
+    def on_chunk_header(self) -> None:
+        """Count a chunk of a body; many small ones are refused."""
+        self._chunks += 1
+        if self._body < LEAST_CHUNK * (self._chunks - 1 - FREE_CHUNKS):
+            detail = (
+                f"{self._chunks:,} chunks of the body hold {self._body:,} bytes, below "
+                f"{LEAST_CHUNK} for each beyond the first {FREE_CHUNKS:,}: send larger ones, or "
+                "Content-Length"
+            )
+            self._stop(Problem(400, "malformed", detail))
+
+    def _hand_on(self) -> None:
+        # Pieces that came together go on together: uvicorn copies all that waits with each.
+        if self._pieces:
+            pieces, self._pieces = self._pieces, []
+            super().on_body(pieces[0] if len(pieces) == 1 else b"".join(pieces))
 
     def on_message_complete(self) -> None:
         """End a request."""
+        self._hand_on()
         self._reading, self._loose = IDLE, 0
         super().on_message_complete()
 

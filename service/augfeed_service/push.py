@@ -123,14 +123,16 @@ class Push:
 
     @property
     def npz_bytes(self) -> int:
-        """Bytes that a file for `numpy.load` takes beside those of the batch."""
+        """Bytes that a file for `numpy.load` takes, with those of the batch that it is made of."""
         count, labels = len(self.images.pictures), self.images.labels
         values = self.size[0] * self.size[1] * self.images.channels
-        wide = max(4 if self.dtype == torch.bfloat16 else 1, self.dtype.itemsize)
+        size = self.dtype.itemsize
+        wide = max(4 if self.dtype == torch.bfloat16 else 1, size)
         width = self.ask.num_classes or 1
         if labels is not None and labels.ndim == 2:
             width = 2 * labels.shape[1]
-        return npz_bytes([((count, values), wide), ((count, width), 4)])
+        file = npz_bytes([((count, values), wide), ((count, width), 4)])
+        return file + count * (values * size + 4 * width)
 
     @property
     def key(self) -> tuple[Any, ...]:
@@ -143,7 +145,7 @@ class Push:
 def augment(pushes: list[Push], engine: Engine) -> list[Batch | Problem]:
     """Return the batches of requests that share their key, each as if it were alone.
 
-    Pictures mix within a request, in groups of 8 from its first one on, whose numbers name their
+    Images mix within a request, in groups of 8 from its first one on, whose numbers name their
     draws; so requests that mix are carried out one by one. What is wrong with one request is in
     its place.
     """
@@ -176,7 +178,7 @@ def augment(pushes: list[Push], engine: Engine) -> list[Batch | Problem]:
 
 
 def mixes(policy: Policy) -> bool:
-    """Return whether pictures of a batch are mixed with each other."""
+    """Return whether images of a batch are mixed with each other."""
     return any(policy.find(kind) is not None for kind in (Mixup, CutMix, OneOf))
 
 

@@ -64,7 +64,8 @@ def infer_read_bytes(length: int, header: str | None) -> int:
 
 
 def infer_written_bytes(batch: Batch, asked: dict[str, Any]) -> int:
-    """Return what an answer of KServe takes beside its batch: at most all as JSON."""
+    """Return what an answer of KServe takes, with its batch: at most all as JSON."""
+    held = batch.images.nbytes + _targets_bytes(batch.targets)
     parameters = asked.get("parameters")
     binary = isinstance(parameters, dict) and parameters.get("binary_data_output") is True
     listed = asked.get("outputs")
@@ -73,9 +74,10 @@ def infer_written_bytes(batch: Batch, asked: dict[str, Any]) -> int:
     ) else []  # fmt: skip
     flags = [each.get("binary_data") if isinstance(each, dict) else None for each in own]
     if all(binary if flag is None else flag is True for flag in flags) and (flags or binary):
-        return batch.images.nbytes + _targets_bytes(batch.targets)
+        return 2 * held
     each = JSON_PIXEL if batch.images.dtype == torch.uint8 else JSON_FLOAT
-    return each * batch.images.numel() + JSON_FLOAT * _targets_bytes(batch.targets) // 4
+    labels = JSON_FLOAT * _targets_bytes(batch.targets) // 4
+    return held + each * batch.images.numel() + labels
 
 
 def _targets_bytes(targets: Any) -> int:

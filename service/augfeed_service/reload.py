@@ -1,4 +1,4 @@
-"""Keys and data sets read anew while requests go on."""
+"""Keys and datasets read again while requests go on."""
 
 import asyncio
 import logging
@@ -13,10 +13,10 @@ LOG = logging.getLogger("augfeed.service")
 
 
 class Reload:
-    """Reads keys and data sets anew; what cannot be read stays as it was.
+    """Reads keys and datasets again; what cannot be read stays as it was.
 
-    A data set with the fingerprint that it had is left alone. Of another one, batches under way are
-    finished; who asks for a plan of it next is answered `unknown-plan`, and registers it anew.
+    A dataset with the fingerprint that it had is left alone. Of another one, batches under way are
+    finished; who asks for a plan of it next is answered `unknown-plan`, and registers it again.
     """
 
     def __init__(self, service: Service) -> None:
@@ -24,7 +24,7 @@ class Reload:
         self._lock = asyncio.Lock()
 
     async def run(self) -> None:
-        """Read all anew, one reload after the other."""
+        """Read all again, one reload after the other."""
         async with self._lock:
             await self._keys()
             for mounted in list(self.service.datasets):

@@ -60,7 +60,7 @@ async def info(request: Request) -> dict[str, Any]:
 
 @router.get("/v1/datasets", tags=["pull"], responses=problems())
 async def datasets(request: Request) -> list[dict[str, Any]]:
-    """Return the data sets that are mounted."""
+    """Return the datasets that are mounted."""
     service = service_of(request)
     service.allow(request, "pull")
     return [mounted.told() for mounted in service.datasets]

@@ -126,17 +126,18 @@ async def _inferred(
     async with service.body(request) as body, service.pushing():
         header = request.headers.get(kserve.HEADER)
         read = infer_read_bytes(len(body), header)
-        with service.batches.holding(read, "reading the tensors", BINARY_CURE):
+        own = len(body)
+        with service.batches.holding(read, "reading the tensors", BINARY_CURE, beside=own):
             images, asked = await service.in_pool(
                 kserve.parse, memoryview(body), header, service.settings
             )
         ask = Ask.of({"policy": model, "layout": "NHWC", **kserve.asked_of(asked)})
         ask.check(policy)
         clock.ended("compute_input")
-        batch = await made_of(service, Push(images, ask, policy))
+        batch = await made_of(service, Push(images, ask, policy), own)
         clock.ended("compute_infer")
         written = infer_written_bytes(batch, asked)
-        with service.batches.holding(written, "an answer in JSON", BINARY_CURE):
+        with service.batches.holding(written, "an answer in JSON", BINARY_CURE, beside=own):
             text, data = await service.in_pool(kserve.respond, batch, asked, model, ask.layout)
         clock.ended("compute_output")
     headers = {kserve.HEADER: str(len(text))} if data else {}

@@ -49,6 +49,7 @@ async def post_plan(request: Request) -> Response:
     """Register a plan whatever its id, which the answer has; 201 if it was not known, else 200."""
     service = service_of(request)
     service.allow(request, "pull")
+    check_length(request)
     async with service.body(request) as body:
         plan, new = await service.in_pool(_register, service, None, bytes(body))
     return JSONResponse(plan.told(), 201 if new else 200, {"Location": f"/v1/plans/{plan.id}"})
@@ -133,7 +134,7 @@ def _check_fingerprint(request: Request, plan: Plan) -> None:
         raise Problem(
             412, "fingerprint-mismatch",
             f"Augfeed-Expect-Fingerprint: {expected[:64]!r} is not {plan.fingerprint!r}, that of "
-            "the bytes made here: ask another replica, or begin anew with these",
+            "the bytes made here: ask another replica, or begin again with these",
             fingerprint=plan.fingerprint,
         )  # fmt: skip
 

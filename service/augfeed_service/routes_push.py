@@ -1,15 +1,16 @@
-"""Images of clients, augmented; and pictures to look at."""
+"""Images of clients, augmented; and images to look at."""
 
 import io
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 
 from augfeed.errors import AugfeedError
-from augfeed.wire import MEDIA_TYPE, encode_batch
+from augfeed.wire import MEDIA_TYPE, Body, encode_batch
 from augfeed_service.bodies import Form
 from augfeed_service.documents import BINARY, batch_answer, images_body, problems
 from augfeed_service.formats import SAFETENSORS, TYPES, npz, wanted
@@ -30,16 +31,26 @@ PolicyText = Annotated[
 Number = Annotated[int | None, Query()]
 
 
+@dataclass(frozen=True, slots=True)
+class Pushed:
+    """Images of a request, and what is asked; the body of `nbytes` is in flight meanwhile."""
+
+    images: Images
+    ask: Ask
+    nbytes: int
+
+
 @asynccontextmanager
 async def _pushed(
     service: Service, request: Request, given: dict[str, Any]
-) -> AsyncIterator[tuple[Images, Ask]]:
+) -> AsyncIterator[Pushed]:
     # The images of a request, in whichever way they came, and what is asked of them.
     kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
     if kind in TENSORS:
         async with service.body(request) as body, service.pushing():
             ask = Ask.of(given)
-            yield await service.in_pool(from_tensors, body, service.settings), ask
+            images = await service.in_pool(from_tensors, body, service.settings)
+            yield Pushed(images, ask, len(body))
     elif kind == "multipart/form-data":
         async with service.bodies.form(request) as form, service.pushing():
             yield await _of_form(service, form, given)
@@ -50,7 +61,7 @@ async def _pushed(
         )  # fmt: skip
 
 
-async def _of_form(service: Service, form: Form, given: dict[str, Any]) -> tuple[Images, Ask]:
+async def _of_form(service: Service, form: Form, given: dict[str, Any]) -> Pushed:
     told = {} if form.field is None else json_object(form.field, "the field 'request'")
     if twice := sorted(set(given) & set(told)):
         raise Problem(
@@ -62,17 +73,21 @@ async def _of_form(service: Service, form: Form, given: dict[str, Any]) -> tuple
     if isinstance(asked.get("labels"), list):
         labels = asked.pop("labels")
     ask = Ask.of(asked)
-    return await service.in_pool(from_files, form.files, labels, ids, service.settings), ask
+    images = await service.in_pool(from_files, form.files, labels, ids, service.settings)
+    return Pushed(images, ask, form.nbytes)
 
 
 def _given(**parameters: Any) -> dict[str, Any]:
     return {name: value for name, value in parameters.items() if value is not None}
 
 
-async def made_of(service: Service, push: Push) -> Any:
-    """Return the batch of a request, counted as in flight meanwhile; raise `Problem`."""
+async def made_of(service: Service, push: Push, beside: int) -> Any:
+    """Return the batch of a request, counted as in flight meanwhile; raise `Problem`.
+
+    `beside` bytes are those of its body, which is in flight for as long.
+    """
     cure = "send fewer images, or ask for smaller ones, or for fewer classes"
-    with service.batches.holding(push.nbytes, "augmenting the images", cure):
+    with service.batches.holding(push.nbytes, "augmenting the images", cure, beside=beside):
         return await service.together.augment(push)
 
 
@@ -92,18 +107,25 @@ async def augment(
     given = _given(policy=policy, seed=seed, epoch=epoch, dtype=dtype, layout=layout, labels=labels,
                    num_classes=num_classes)  # fmt: skip
     service.check_pushes()
-    async with _pushed(service, request, given) as (images, ask):
-        push = Push(images, ask, await service.in_pool(ask.resolved, service.settings))
-        batch = await made_of(service, push)
-        if format_ == SAFETENSORS:
-            told = {"fingerprint": service.fingerprint}
-            body = encode_batch(batch, told, layout=ask.layout)
-        else:
-            cure = f"ask for {TYPES[SAFETENSORS]}, or send fewer images"
-            with service.batches.holding(push.npz_bytes, "a file for numpy.load", cure):
-                body = await service.in_pool(npz, batch, ask.layout)
+    async with _pushed(service, request, given) as pushed:
+        ask = pushed.ask
+        push = Push(pushed.images, ask, await service.in_pool(ask.resolved, service.settings))
+        body = await _encoded(service, push, format_, pushed.nbytes)
     headers = {"Vary": "Accept", "Augfeed-Fingerprint": service.fingerprint}
     return counted(service, body.parts, headers, TYPES[format_])
+
+
+async def _encoded(service: Service, push: Push, format_: str, beside: int) -> Body:
+    if format_ == SAFETENSORS:
+        batch = await made_of(service, push, beside)
+        told = {"fingerprint": service.fingerprint}
+        return encode_batch(batch, told, layout=push.ask.layout)
+    file = push.npz_bytes, "a file for numpy.load", f"ask for {TYPES[SAFETENSORS]}, or send less"
+    service.batches.check(*file, beside=beside)  # before the batch is made
+    batch = await made_of(service, push, beside)
+    with service.batches.holding(*file, beside=beside):
+        body: Body = await service.in_pool(npz, batch, push.ask.layout)
+        return body
 
 
 def counted(service: Service, parts: Any, headers: dict[str, str], kind: str) -> BytesResponse:
@@ -120,9 +142,9 @@ def counted(service: Service, parts: Any, headers: dict[str, str], kind: str) ->
 @router.post(
     "/v1/preview", openapi_extra=images_body(PreviewAsk.model_json_schema()),
     response_class=Response,
-    responses={200: {"description": "A picture", "content": {"image/png": BINARY}},
+    responses={200: {"description": "An image", "content": {"image/png": BINARY}},
                **problems(404, 408, 422, 429, 503)},
-    summary="What a policy does, as a picture",
+    summary="What a policy does, as an image",
 )  # fmt: skip
 async def preview(
     request: Request, policy: PolicyText = None, seed: Number = None, epoch: Number = None
@@ -142,12 +164,14 @@ async def preview(
             )  # fmt: skip
         async with service.body(request) as body, service.pushing():
             asked = PreviewAsk.of(bytes(body))
-            picture = await service.previews.draw(request, partial(_of_dataset, service, asked))
+            drawn = partial(_of_dataset, service, asked)
+            picture = await service.previews.draw(request, drawn, len(body))
     else:
-        async with _pushed(service, request, given) as (images, ask):
-            with service.batches.holding(2 * images.nbytes, "the images"):
-                draw_images = partial(_of_images, service, images, ask)
-                picture = await service.previews.draw(request, draw_images)
+        async with _pushed(service, request, given) as pushed:
+            copies, cure = 2 * pushed.images.nbytes, "send fewer or smaller images"
+            with service.batches.holding(copies, "the images", cure, beside=pushed.nbytes):
+                drawn = partial(_of_images, service, pushed.images, pushed.ask)
+                picture = await service.previews.draw(request, drawn, copies + pushed.nbytes)
     return counted(service, [picture], {}, "image/png")
 
 

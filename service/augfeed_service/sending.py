@@ -8,6 +8,10 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 
+class SlowReader(Exception):
+    """An answer was not taken in time, and is broken off."""
+
+
 class BytesResponse(Response):
     """Sends parts of memory one after the other, none of them copied.
 
@@ -36,6 +40,9 @@ class BytesResponse(Response):
         """Send."""
         try:
             await asyncio.wait_for(self._send(scope, send), self.seconds)
+        except TimeoutError:
+            detail = f"the answer was not read within {self.seconds:g} seconds"
+            raise SlowReader(detail) from None
         finally:
             self.done()
 

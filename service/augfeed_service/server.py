@@ -29,7 +29,7 @@ def serve_until_ended(settings: Settings) -> None:
     signal.signal(signal.SIGHUP, lambda number, _: early.append(number))
     allow_files(settings.max_connections + FILES)
     # The status draws on a terminal alone.
-    with Console(stderr=True).status("opening data sets and compiling ...") as status:
+    with Console(stderr=True).status("opening datasets and compiling ...") as status:
         app = make_app(settings, lambda name: status.update(f"opening {name} ..."))
     for mounted in app.state.service.datasets:
         LOG.info("%s: %s samples from %s", mounted.name, f"{len(mounted.source):,}", mounted.root)
@@ -94,11 +94,11 @@ class _Server(uvicorn.Server):
 
         loop.add_signal_handler(signal.SIGHUP, begin)
         if self.early:
-            begin()  # asked for while data sets were opened
+            begin()  # asked for while datasets were opened
 
     def handle_exit(self, sig: int, frame: Any) -> None:
         # uvicorn's own would also raise the signal again when all is done: who asks a service to
-        # end, and waits until it has, is told that it went well.
+        # end, and waits until it has, is reported that it went well.
         settings: Settings = self.service.settings
         if self.should_exit:
             self._until = 0.0

@@ -1,4 +1,4 @@
-"""What all requests share: data sets, plans, batches, keys, metrics, and whether it is ready."""
+"""What all requests share: datasets, plans, batches, keys, metrics, and whether it is ready."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -30,10 +30,10 @@ WARM = ("hflip | mixup(1.0)", "random_resized_crop(8) | rotate(5) | color_jitter
 
 
 class Service:
-    """One service; opening it opens the data sets."""
+    """One service; opening it opens the datasets."""
 
     def __init__(self, settings: Settings, tell: Callable[[str], None] = lambda _: None) -> None:
-        """Raise `InputError` for a data set, a device or keys that cannot be used."""
+        """Raise `InputError` for a dataset, a device or keys that cannot be used."""
         self.settings, self.metrics, self.keys = settings, Metrics(), Keys(settings.keys)
         self.datasets = Datasets(settings, tell)
         self.budget = Budget(settings, self.metrics.registry)

@@ -13,7 +13,7 @@ from augfeed.errors import InputError
 from augfeed.policy.describe import suggest
 
 PREFIX = "AUGFEED_"
-# Variables of the library and of its command, which are no settings of a service.
+# Variables of the library and of its command, which are not settings of a service.
 OTHERS = ("AUGFEED_CACHE", "AUGFEED_DEBUG", "AUGFEED_JPEG_CROP")
 MIB = 1 << 20
 MAX_PIXELS = 178_956_970  # as in `augfeed.read.decode`, which takes seconds to import
@@ -35,7 +35,7 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
 
-    datasets: Annotated[dict[str, Path], Field(description="data sets by name")] = {}
+    datasets: Annotated[dict[str, Path], Field(description="datasets by name")] = {}
     host: Annotated[str, Field(description="address to bind to")] = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535, description="0: one that is free")] = 8000
     keys: Annotated[Path | None, Field(description="file of keys; see `augfeed_service.auth`")] = (
@@ -145,7 +145,7 @@ class Settings(BaseSettings):
                 ".", ""
             ).isalnum() or not name[0].isalnum():  # fmt: skip
                 raise ValueError(
-                    f"datasets: {name!r} is no name: use up to 64 letters, digits, '.', '_', '-'"
+                    f"datasets: {name!r} is not a name: use up to 64 letters, digits, '.', '_', '-'"
                 )
         if self.max_batch_bytes > self.inflight_bytes:
             raise ValueError(

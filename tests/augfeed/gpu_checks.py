@@ -47,7 +47,7 @@ T = TypeVar("T")
 ROOT = Path(__file__).resolve().parents[2]
 SHARD = [0, 1]  # which part of the tables, of how many
 UNTIL = [float("inf")]  # when tables end, as `time.monotonic` counts
-MOST_FAILURES = 5  # of a table that are told
+MOST_FAILURES = 5  # of a table that are reported
 TABLES = ("case_table", "windows_and_outputs", "same_bits")  # hundreds of kernels to compile
 LARGE = Shape(3, 224, 224, 16)
 MEASURED = (LARGE,) if DEVICE == "cuda" else ()  # an interpreter takes minutes for it
@@ -256,7 +256,7 @@ def main(arguments: list[str] | None = None) -> int:
             outcome = f"failed: {traceback.format_exc(limit=-3)}"
         found[name] = {"outcome": outcome, "seconds": round(time.perf_counter() - begun, 1)}
         print(f"{name}: {outcome} ({found[name]['seconds']} s)", flush=True)
-        if options.json:  # after each: whoever is stopped leaves what was found
+        if options.json:  # after each: anyone who is stopped leaves what was found
             options.json.write_text(json.dumps(found, indent=1) + "\n")
     return int(any(item["outcome"].startswith("failed") for item in found.values()))
 

@@ -32,7 +32,7 @@ SERVED = "hflip | one_of([mixup(1.0), cutmix]) | label_smoothing(0.1)"
 
 
 class Samples(Dataset[Any]):
-    """Images as tensors, made anew: a dataset of the general lane."""
+    """Images as tensors, made again: a dataset of the general lane."""
 
     def __len__(self) -> int:
         return COUNT // 4
@@ -129,7 +129,7 @@ def memory_is_flat() -> None:
     """Many epochs hold no more memory of the device than a few."""
     for name, loader in loaders():
         if name == "general":
-            continue  # its workers make pictures with torch, which takes long
+            continue  # its workers make images with torch, which takes long
         held = []
         for epoch in range(EPOCHS):
             for images, _ in loader:

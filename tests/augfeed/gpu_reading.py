@@ -1,4 +1,4 @@
-"""Checks of reading that need an NVIDIA GPU: DALI's decoding, pictures kept in the GPU's memory."""
+"""Checks of reading that need an NVIDIA GPU: DALI's decoding, images kept in the GPU's memory."""
 
 import tempfile
 from pathlib import Path
@@ -20,7 +20,7 @@ MEAN, WORST = 2.5, 16.0
 
 
 def photographs(root: Path) -> None:
-    """Write smooth pictures in all orientations, every sixth of them as PNG."""
+    """Write smooth images in all orientations, every sixth of them as PNG."""
     for k in range(COUNT):
         coarse = np.random.default_rng(k).integers(0, 256, (6, 8, 3), np.uint8)
         size = (90 + 11 * (k % 5), 70 + 7 * (k % 3)) if k % 4 else (600, 420)
@@ -64,7 +64,7 @@ def dali_reads() -> None:
 
 
 def cache_on_the_device() -> None:
-    """Pictures kept on the GPU give the batches that pictures kept in RAM give, cold and warm."""
+    """Images kept on the GPU give the batches that images kept in RAM give, cold and warm."""
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)
         photographs(root)

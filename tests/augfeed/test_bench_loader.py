@@ -88,9 +88,11 @@ def test_a_loader_whose_batches_depend_on_threads_is_not_measured(
         bench.check(asked)
 
 
-@pytest.mark.parametrize(("name", "value"), [("batch", 65), ("rounds", 0), ("seconds", 0.0)])
+@pytest.mark.parametrize(
+    ("name", "value"), [("batch_size", 65), ("num_workers", 0), ("rounds", 0), ("seconds", 0.0)]
+)
 def test_what_cannot_be_measured_is_named(name: str, value: float) -> None:
-    given = {"batch": 32, "threads": 1, name: value}
+    given = {"batch_size": 32, "num_workers": 1, name: value}
     with pytest.raises(InputError, match=name):
         Asked(arrays(), presets.fashion(12), **given)  # type: ignore[arg-type]
 

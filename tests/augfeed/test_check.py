@@ -153,7 +153,7 @@ def test_the_cure_that_the_message_names_works(_: str, breaks: Any, __: Any) -> 
 def test_a_flip_of_digits_is_refused_with_the_reason_and_the_cure() -> None:
     message = refused([HorizontalFlip(0.25)], "digits")
     assert message.splitlines() == [
-        "this policy changes labels of 'digits' (6 turned is 9, a mirrored 2 or 5 is no digit, "
+        "this policy changes labels of 'digits' (6 turned is 9, a mirrored 2 or 5 is not a digit, "
         "a cut 8 is a 3):",
         "- horizontal_flip: p=0.25 breaks horizontal_flip=False: "
         "remove it, as in policy.without('horizontal_flip'), or allow=['horizontal_flip']",

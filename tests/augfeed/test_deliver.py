@@ -1,4 +1,4 @@
-"""Batches for a device: the same whether a data set lives there or not, alone or made together."""
+"""Batches for a device: the same whether a dataset lives there or not, alone or made together."""
 
 import pickle
 from collections.abc import Iterator
@@ -47,7 +47,7 @@ def assert_same(one: list[Batch], other: list[Batch]) -> None:
         assert torch.equal(a.targets, b.targets) and (a.step, a.epoch) == (b.step, b.epoch)
 
 
-# A data set on the device
+# A dataset on the device
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -149,8 +149,8 @@ def test_batches_that_share_draws_are_made_one_by_one() -> None:
 @pytest.mark.parametrize(
     ("images", "policy", "reason"),
     [
-        (data()[0], "resize(8) | hflip", "pictures in memory that the policy does not resize"),
-        (data()[0], "random_resized_crop(8)", "pictures in memory that the policy does not resize"),
+        (data()[0], "resize(8) | hflip", "images in memory that the policy does not resize"),
+        (data()[0], "random_resized_crop(8)", "images in memory that the policy does not resize"),
     ],
 )
 def test_what_cannot_be_resident_is_refused(images: Any, policy: str, reason: str) -> None:
@@ -198,7 +198,7 @@ class Moved(torch.utils.data.Dataset[Any]):
 
 
 def test_samples_of_workers_cannot_be_resident() -> None:
-    with pytest.raises(InputError, match="resident=True is for data sets whose pictures lie in"):
+    with pytest.raises(InputError, match="resident=True is for datasets whose images lie in"):
         DataLoader(Moved(), 4, policy="hflip", resident=True)
 
 
@@ -220,7 +220,7 @@ def test_explain_tells_where_a_data_set_lives(monkeypatch: pytest.MonkeyPatch) -
     def told(**options: Any) -> str:
         return DataLoader(data(), 10, policy="hflip", **options).explain()
 
-    assert "the pictures lie in memory\n" in told()
+    assert "the images lie in memory\n" in told()
     assert "are copied to that of meta once" in told(device="meta", resident=True)
     monkeypatch.setattr(torch.version, "cuda", "13.0")
     assert "copied to that of cuda once if they take a quarter" in told(device="cuda")

@@ -122,7 +122,7 @@ def with_replacement(length: int, **options: Any) -> Ids:
 Family = Callable[[Lab], Iterator[Check]]
 BROKEN: list[tuple[list[str], Callable[..., Any], list[Family], set[str]]] = [
     (["plan.draws.draw"], biased_draw, [laws.geometry, laws.colors, laws.holes],
-     {"rotate", "brightness", "hue", "cutout centre y", "shear"}),
+     {"rotate", "brightness", "hue", "cutout center y", "shear"}),
     (["plan.windows.draw"], biased_draw, [laws.crops], {"crop area", "crop top"}),
     (["philox.uniforms"], biased, [laws.words], {"uniforms", "two epochs"}),
     (["plan.draws.draw", "plan.windows.draw"], same_in_every_epoch, [repeats.distinct],
@@ -138,7 +138,7 @@ BROKEN: list[tuple[list[str], Callable[..., Any], list[Family], set[str]]] = [
      {"mixup lambda, alpha=1", "cutmix drawn lambda"}),
     (["philox.beta"], other_alpha, [laws.mixing], {"lambda, alpha=0.2"}),
     (["plan.draw_mixes"], drawn_lambda, [laws.mixing], {"cutmix lambda"}),
-    (["plan.draw_mixes"], box_inside, [laws.mixing], {"cutmix centre y", "cutmix centre x"}),
+    (["plan.draw_mixes"], box_inside, [laws.mixing], {"cutmix center y", "cutmix center x"}),
     (["philox.normal_quantiles"], wide_quantiles, [laws.pixels], {"noise"}),
     (["doctor.laws.pixel_numbers"], repeated_numbers, [laws.pixels], {"noise of a pixel"}),
     (["doctor.laws.epoch_order"], hardly_shuffled, [laws.order], {"place in the order"}),

@@ -1,4 +1,4 @@
-"""What operations tell of themselves, and what is left of a picture under each."""
+"""What operations tell of themselves, and what is left of an image under each."""
 
 from dataclasses import fields, replace
 from typing import Any, ClassVar, Literal
@@ -36,7 +36,7 @@ LINES = {
 PICTURES = np.random.default_rng(0).integers(0, 256, (8, 16, 16, 3), np.uint8)
 
 
-# An operation tells what it does
+# An operation says what it does
 
 
 DECLARED = ("op", "moves", "effects", "explain", "order", "cases", "draw", "stream", "uniforms",
@@ -116,7 +116,7 @@ def test_every_class_of_kornia_has_a_word_once() -> None:
     assert not _IN_PLACE & _FREE
 
 
-# What is left of the picture
+# What is left of the image
 
 DESTROYING = (
     "salt_and_pepper(1.0)", "salt_and_pepper([0.999, 1.0])", "jitter(brightness=[0, 0])",
@@ -131,6 +131,7 @@ SOMETIMES = (
     "jitter(contrast=1)", "gaussian_noise([0, 50])", "cutout(17)", "random_crop(8, padding=8)",
     "erase(scale=[0.1, 1.0])", "translate(1.0, 0)", "translate(0, 0.99)", "scale([0.05, 1])",
     "scale([1, 20])", "random_resized_crop(16, scale=[0.001, 1])", "normalize(0.5, 50)",
+    "gaussian_blur(31, [0.1, 100.0])",
 )  # fmt: skip
 
 
@@ -174,6 +175,7 @@ def test_what_no_sample_gets_leaves_everything(line: str) -> None:
     "normalize(0.5, 0.25) | noise(2.0)", "random_crop(16, padding=4)", "cutout(8)", "erase",
     "random_crop(8, padding=8, mode=\"reflect\")", "random_resized_crop(16)", "posterize(1)",
     "solarize(0.0)", "invert", "salt_and_pepper(0.5)", "normalize(0.0, 1.0)", "center_crop(2)",
+    "equalize(1.0)", "gaussian_blur(9)", "gaussian_blur(31, [0.1, 2.0])",
 ])  # fmt: skip
 def test_usual_strengths_leave_enough_of_any_picture(line: str) -> None:
     check_policy(parse_policy(line), Invariances(min_content=0.05), source=(16, 16))

@@ -69,7 +69,7 @@ def executors(policy: str) -> dict[str, Works]:
         for name, engine in (("worker", "cpu"), ("worker on a device", "portable")):
             found[name] = by_worker(pipeline(policy), engine)
     else:
-        found["device with the data set"] = of(pipeline(policy, "portable", resident=True))
+        found["device with the dataset"] = of(pipeline(policy, "portable", resident=True))
     return found
 
 

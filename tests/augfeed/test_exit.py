@@ -1,4 +1,4 @@
-"""A script that ends while iterators live ends in silence, whoever holds them."""
+"""A script that ends while iterators live ends in silence, anyone who holds them."""
 
 import os
 import subprocess
@@ -86,7 +86,7 @@ atexit.register(lambda: [next(late) for _ in range(9)])
 
 @pytest.fixture(scope="module")
 def sources(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """Return a folder of pictures, and one of a shard of them."""
+    """Return a folder of images, and one of a shard of them."""
     root = tmp_path_factory.mktemp("pictures")
     (root / "shards").mkdir()
     with tarfile.open(root / "shards" / "0.tar", "w") as shard:
@@ -105,7 +105,7 @@ def test_a_script_that_ends_with_iterators_ends_in_silence(
 ) -> None:
     script = tmp_path / "script.py"
     script.write_text(BEGUN + ENDINGS[ending])
-    # Deprecations are those of a newer Python's fork; everything else would be told.
+    # Deprecations are those of a newer Python's fork; everything else would be reported.
     flags = ["-X", "dev", "-W", "error", "-W", "ignore::DeprecationWarning"]
     ended = subprocess.run(
         [sys.executable, *flags, str(script), *sources], capture_output=True, text=True,

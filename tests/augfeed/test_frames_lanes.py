@@ -31,7 +31,7 @@ CHAINS = {
 
 
 class Samples(Dataset[Any]):
-    """The images as a data set of one's own."""
+    """The images as a dataset of one's own."""
 
     def __len__(self) -> int:
         return COUNT

@@ -1,4 +1,4 @@
-"""Lightning and Accelerate rebuild loaders; the policy survives, or the user is told."""
+"""Lightning and Accelerate rebuild loaders; the policy survives, or the user is reported."""
 
 import json
 import os
@@ -167,5 +167,5 @@ def test_two_ranks_gather_each_sample_once_and_step_at_the_end() -> None:
         assert run["same"]
         assert run["length"] == 7
         assert sorted(i for batch in run["ids"] for i in batch) == list(range(COUNT))
-        # Gradients are synchronised every 4 batches, and at the epoch's end.
+        # Gradients are synchronized every 4 batches, and at the epoch's end.
         assert run["ends"] == [False, False, False, True, False, False, True]

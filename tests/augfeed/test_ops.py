@@ -115,7 +115,7 @@ def test_numbers_of_steps_on_frames_are_columns_of_the_plan_alone() -> None:
     assert "## Whole frames\n\n### Sharpen (`sharpen`)" in generate._pages([*classes[-1:]])[PAGE]
 
 
-# Bodies of colour operations
+# Bodies of color operations
 
 LINEAR = [cls for cls in OPERATIONS.values() if issubclass(cls, Linear)]
 POINTWISE = [cls for cls in OPERATIONS.values() if issubclass(cls, Pointwise)]

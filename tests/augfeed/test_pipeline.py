@@ -116,7 +116,7 @@ def test_a_sample_alone_is_the_sample_in_its_batch(policy: Policy) -> None:
 @pytest.mark.parametrize("batch_size", [1, 5, 8, 31])
 @pytest.mark.parametrize("size", [(7, 5), (1, 9), (16, 16)])
 def test_soft_label_equals_pixel_share(mixer: str, batch_size: int, size: tuple[int, int]) -> None:
-    # Every picture has one colour, that of its class, so that pixels can be counted.
+    # Every image has one color, that of its class, so that pixels can be counted.
     count = 31
     labels = np.arange(count)
     images = np.broadcast_to(
@@ -166,7 +166,7 @@ def test_portable_engine_gives_the_same_batches_within_rounding() -> None:
 
 
 def test_arrays_cut_by_the_engine_equal_frames_cut_by_the_reader(tmp_path: Path) -> None:
-    # The same pictures in memory (the engine cuts and pads) and in files (the reader does).
+    # The same images in memory (the engine cuts and pads) and in files (the reader does).
     images, labels = pictures(10, (14, 11))
     for i, image in enumerate(images):
         where = tmp_path / str(labels[i])
@@ -213,7 +213,7 @@ def test_crop_larger_than_the_picture_names_both_and_the_cure() -> None:
 
 
 def test_normalize_for_other_channels_is_refused() -> None:
-    with pytest.raises(InputError, match="3 channels and the pictures have 1"):
+    with pytest.raises(InputError, match="3 channels and the images have 1"):
         Pipeline(pictures(channels=1), parse_policy("normalize([0.1, 0.2, 0.3], 0.5)"))
 
 

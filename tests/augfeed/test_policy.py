@@ -96,6 +96,10 @@ def refused(make: Any) -> str:
             ["scale=(0.5, 0.1)", "low <= high"],
         ),
         (lambda: untyped.Scale((0.9, 30)), ["factor[1]=30", "at most 20"]),
+        (lambda: untyped.GaussianBlur(4), ["kernel_size=4", "odd", "3 or 5"]),
+        (lambda: untyped.GaussianBlur((3, 6)), ["kernel_size=(3, 6)", "5 or 7"]),
+        (lambda: untyped.GaussianBlur(3, (2.0, 0.1)), ["sigma=(2.0, 0.1)", "low <= high"]),
+        (lambda: untyped.GaussianBlur(3, 0.0), ["sigma=0.0", "above 0"]),
         (lambda: untyped.Posterize(9), ["bits=9", "at most 8"]),
         (lambda: untyped.Mixup(0), ["alpha=0", "above 0"]),
         (lambda: untyped.LabelSmoothing(1), ["epsilon=1", "below 1"]),
@@ -331,7 +335,7 @@ def test_a_size_that_depends_on_the_source_says_what_to_add(operations: list[Any
     assert "add random_resized_crop(size)" in refused(lambda: Policy(operations).size())
 
 
-# A colour and a value after normalisation may be any number.
+# A color and a value after normalization may be any number.
 UNBOUNDED = {("cutout", "fill"), ("random_erasing", "fill"), ("normalize", "mean")}
 
 

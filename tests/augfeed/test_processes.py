@@ -121,7 +121,7 @@ def test_a_used_loader_can_be_copied(lane: str, copied: Any, persistent: bool) -
 
 
 def orders(given: Any) -> list[list[int]]:
-    # Pictures are known by their sums, which the stock loader gives out.
+    # Images are known by their sums, which the stock loader gives out.
     sums = {int(picture.sum()): i for i, picture in enumerate(PIXELS)}
     return [[sums[int(picture.sum())] for picture in images] for images, _ in given]
 

@@ -64,7 +64,7 @@ def step(explanation: Explanation, operation: str) -> Step:
     return next(step for step in explanation.steps if step.operation == operation)
 
 
-# Pictures
+# Images
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
@@ -246,7 +246,7 @@ def test_the_direction_of_a_shift_is_that_of_the_pixels() -> None:
 def test_colours_of_grey_pictures_are_told_to_stay() -> None:
     explanation = explain_sample(pipeline("jitter(0.4, 0, 0.4)", noise(3, 9, 9, 1)), 0, 0)
     text = step(explanation, "color_jitter").text
-    assert "saturation has no effect on grey" in text
+    assert "saturation has no effect on gray" in text
     assert "contrast" not in text
     assert "uniform in [0.6, 1.4])" in text
 

@@ -1,4 +1,4 @@
-"""Previews of policies that make large pictures: made small, with the labels of the large ones."""
+"""Previews of policies that make large images: made small, with the labels of the large ones."""
 
 import tracemalloc
 from typing import Any
@@ -89,7 +89,7 @@ def test_pictures_that_are_small_enough_are_made_as_they_are() -> None:
 
 
 class Unsized:
-    """Pictures of no common size, of which none is read."""
+    """Images of no common size, of which none is read."""
 
     channels, labels, num_classes, classes, name, sizes = 3, None, None, None, None, None
 

@@ -212,7 +212,7 @@ def test_a_module_is_taken_for_its_name_and_arguments() -> None:
         (lambda: Kornia("RandomGamma", gamma=[1, float("nan")]), "finite number"),
         (lambda: Kornia("RandomGaussianBlur"), "cannot build RandomGaussianBlur"),
         (lambda: Kornia(K.RandomGamma(same_on_batch=True)), "depend on its batch"),
-        (lambda: parse_policy("kornia(RandomGamma)"), "this is no value"),
+        (lambda: parse_policy("kornia(RandomGamma)"), "this is not a value"),
     ],
 )
 def test_what_cannot_be_a_stage_says_why(make: Any, message: str) -> None:

@@ -175,7 +175,7 @@ def test_numbers_that_are_no_classes_pass_only_where_nothing_softens() -> None:
         ([[1, 0, 0], [0, 2, 0], [0, 0, 1]], r"label \[0.0, 2.0, 0.0\] of row 1 .* not 0 or 1"),
         ([[0.5, 0.5, 0.5]] * 3, r"of row 0 \(sample 50\) does not sum to 1"),
         ([[0.5, 0.5, float("nan")]] * 3, r"does not sum to 1"),
-        (["a", "b", "c"], r"labels of dtype <U1 are no numbers"),
+        (["a", "b", "c"], r"labels of dtype <U1 are not numbers"),
     ],
     ids=str,
 )
@@ -197,9 +197,9 @@ def test_what_is_not_softened_may_be_no_class() -> None:
     assert rows([0, -100], plan_of(Policy(), 2)).tolist() == [0, -100]
     targets = sparse([0, -1], plan_of(Policy(), 2), num_classes=2)
     assert targets.labels().tolist() == [0, -1]
-    with pytest.raises(InputError, match="label -1 is no class"):
+    with pytest.raises(InputError, match="label -1 is not a class"):
         targets.dense()
-    with pytest.raises(InputError, match="label -1 is no class"):
+    with pytest.raises(InputError, match="label -1 is not a class"):
         soft_cross_entropy(torch.zeros(2, 2), targets)
 
 

@@ -135,7 +135,7 @@ def test_an_iterator_lives_longer_than_its_loader(loader_class: Any) -> None:
     iterator = iter(made)
     gone = weakref.ref(made)
     del made
-    assert gone() is None  # at once: a data set's memory is not left to the garbage collector
+    assert gone() is None  # at once: a dataset's memory is not left to the garbage collector
     assert listed(iterator) == [NUMBERS[:5], NUMBERS[5:]]
 
 

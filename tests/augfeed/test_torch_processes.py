@@ -53,14 +53,14 @@ def have_ended(pids: set[int]) -> bool:
 
 
 def mark_copy(worker: int) -> None:
-    """Leave the worker's number in its copy of the data set."""
+    """Leave the worker's number in its copy of the dataset."""
     info = get_worker_info()
     assert info is not None
     cast(Where, info.dataset).marks.append(worker)
 
 
 class Where(torch_data.Dataset[Any]):
-    """Each sample tells which process read it, and what its copy of the data set went through."""
+    """Each sample says which process read it, and what its copy of the dataset went through."""
 
     def __init__(self, count: int = 6) -> None:
         self.count = count
@@ -92,7 +92,7 @@ class Shards(torch_data.IterableDataset[int]):
 
 
 class Whole(torch_data.IterableDataset[int]):
-    """A stream that every worker reads whole, longer than it tells once there are two."""
+    """A stream that every worker reads whole, longer than it says once there are two."""
 
     def __len__(self) -> int:
         return 3

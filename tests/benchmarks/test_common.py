@@ -206,6 +206,13 @@ def test_paths_are_not_part_of_the_command() -> None:
     assert "/some" not in common.command_of("photos", options)
 
 
+def test_the_command_of_a_result_gives_the_options_that_it_was_run_with() -> None:
+    given = ["--samples", "5", "--batch-size", "3", "--num-workers", "2", "--rounds", "4"]
+    parser = common.parser("photos", "", 64)
+    command = common.command_of("photos", parser.parse_args(given))
+    assert parser.parse_args(command.split()[3:]) == parser.parse_args(given)
+
+
 def test_unknown_contestant_is_named() -> None:
     with pytest.raises(SystemExit, match="nobody"):
         common.chosen(suite_of(AUGFEED), "nobody")
@@ -226,7 +233,7 @@ def test_made_data_are_the_same_every_time(tmp_path: Path) -> None:
 def test_spread_gives_whole_batches() -> None:
     assert spread(10, 10, 4).tolist() == [0, 1, 2, 3, 5, 6, 7, 8]
     assert spread(3, 9, 4).tolist() == [0, 1, 2, 0, 1, 2, 0, 1]
-    with pytest.raises(SystemExit, match="no batch of 4"):
+    with pytest.raises(SystemExit, match="not a batch of 4"):
         spread(10, 3, 4)
 
 

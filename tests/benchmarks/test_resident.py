@@ -1,4 +1,4 @@
-"""The benchmark of resident data sets: everyone does the work, and the gate sees who does not."""
+"""The benchmark of resident datasets: everyone does the work, and the gate sees who does not."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -158,7 +158,7 @@ def ones(*shape: Any, device: Any = None) -> torch.Tensor:
         (torch, "rand", ones, "one flip for all"),
         (peer_resident, "PADDING", 3, "shift of the rows: 0 of"),
         (peer_resident, "HOLE", 6, "no square of 8"),
-        (torch, "randperm", lambda count, device: torch.arange(count), "order of the data set"),
+        (torch, "randperm", lambda count, device: torch.arange(count), "order of the dataset"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -177,7 +177,7 @@ def test_gate_stops_holes_that_stay_inside(job: Job, monkeypatch: pytest.MonkeyP
         return (spans[0, :, :, None] & spans[1, :, None, :])[:, None]
 
     monkeypatch.setattr(peer_resident, "holes", inside)
-    assert "row of the hole's centre: 0 of" in "\n".join(probe(Masked, job))
+    assert "row of the hole's center: 0 of" in "\n".join(probe(Masked, job))
 
 
 def test_gate_stops_epochs_that_are_all_alike(job: Job) -> None:
@@ -204,7 +204,7 @@ def test_missing_batches_are_noticed(job: Job) -> None:
     with pytest.raises(GateError, match="other: 3 batches in an epoch, not 4"):
         warm_up(job, [Loader("other", "short", short)], 1e-9, nothing)
     entry = bench_resident.Entry(Loader("other", "short", short), job, short(job))
-    with pytest.raises(GateError, match="192 pictures came in 1 epochs"):
+    with pytest.raises(GateError, match="192 images came in 1 epochs"):
         timed(entry)
 
 
@@ -212,9 +212,9 @@ def test_decisions_are_read_from_the_pixels(job: Job) -> None:
     alike = gate_resident.alike(job, count=2)
     padded = peer_resident.normalised(peer_resident.reflected(alike.images), alike)
     images = torch.stack([padded[0, :, 1:33, 8:40], padded[1, :, 4:36, 2:34].flip(2)])
-    images[0, :, :3, 28:] = 0  # the centre would lie outside, in row -1
+    images[0, :, :3, 28:] = 0  # the center would lie outside, in row -1
     images[1, :, 10:18, 20:28] = 0
-    assert decisions(images, alike) == ["a hole that is no square of 8 cut off at the border"]
+    assert decisions(images, alike) == ["a hole that is not a square of 8 cut off at the border"]
     images[0] = padded[0, :, 1:33, 8:40]
     images[0, :, :4, 27:] = 0
     drawn = decisions(images, alike)
@@ -283,7 +283,7 @@ def test_nothing_is_printed_when_the_gate_is_red(
     assert bench_resident.main(arguments) == 1
     printed = capsys.readouterr()
     assert printed.out == ""
-    assert "other: labels that are not those of their pictures" in printed.err
+    assert "other: labels that are not those of their images" in printed.err
     assert not (tmp_path / "x.json").exists()
 
 

@@ -33,7 +33,7 @@ def test_the_benchmark_runs_and_its_table_can_be_made(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bench_service, "LARGE", (4, 3, 32, 32))
-    monkeypatch.setattr(bench_service, "SAMPLES", 256)
+    monkeypatch.setattr(bench_service, "SAMPLES", 512)
     out = tmp_path / "service.json"
     given = ["--rounds", "2", "--against", str(bench_service.ROOT), "--out", str(out)]
     assert bench_service.main(given) == 0

@@ -13,7 +13,7 @@ def test_a_ratio_is_that_of_the_medians_in_the_file() -> None:
     photos = read(RESULTS)["photos"]
     ratio = photos.row("augfeed").rate.median / photos.row("torchvision").rate.median
     line = next(
-        line for line in summary.summary(RESULTS).splitlines() if "500 px" in line and "| " in line
+        line for line in summary.budgets(RESULTS).splitlines() if "500 px" in line and "| " in line
     )
     assert f"| {ratio:.1f} x |" in line and f"{photos.row('augfeed').rate.median:,.0f}" in line
 
@@ -23,7 +23,7 @@ def test_a_budget_that_is_missed_says_why(monkeypatch: pytest.MonkeyPatch) -> No
         Budget("easy", 2, lambda _: 3.0, ""), Budget("hard", 0.5, lambda _: 0.25, "reason", True),
     )  # fmt: skip
     monkeypatch.setattr(summary, "BUDGETS", budgets)
-    text = summary.summary(RESULTS)
+    text = summary.budgets(RESULTS)
     assert "| easy | 2 x | 3 x | met |" in text
     assert "| hard | 50% | 25% | **missed**: reason |" in text
 

@@ -10,13 +10,13 @@ from tests.service.servers import Running, digits, photos, serving
 
 @pytest.fixture(scope="session")
 def data(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Paths of two small data sets, by name."""
+    """Paths of two small datasets, by name."""
     root = tmp_path_factory.mktemp("data")
     return {"digits": digits(root), "photos": photos(root)}
 
 
 @pytest.fixture(scope="session")
 def running(data: dict[str, Path]) -> Iterator[Running]:
-    """A service that holds both."""
-    with serving(datasets=data) as made:
+    """A service that holds both, and may be asked for by another name."""
+    with serving(datasets=data, allowed_hosts=("service.test",)) as made:
         yield made

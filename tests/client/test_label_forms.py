@@ -1,4 +1,4 @@
-"""One rule for labels: whatever form they have, whoever gives them, the targets are the same."""
+"""One rule for labels: whatever form they have, anyone who gives them, the targets are the same."""
 
 import io
 import tarfile

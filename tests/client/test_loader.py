@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -183,7 +184,7 @@ def test_answers_that_are_spoiled_are_never_taken(
     try:
         assert equal(loader, expected)
         assert proxy.faults >= 3
-        # A connection that was used before may be reset: it is tried anew, and that is no fault.
+        # A connection that was used before may be reset: it is tried again, without a fault.
         assert kind == "reset" or loader.stats.retries["connection"] >= 3
     finally:
         proxy.close()
@@ -274,17 +275,16 @@ def test_a_key_goes_along(data: Data, tmp_path: Path) -> None:
         assert len(list(remote(running.url, connection=Connection(key="secret")))) == 8
         with pytest.raises(RemoteError, match="401 unauthorized"):
             len(remote(running.url))
-        with (
-            pytest.raises(RemoteError, match="403 forbidden"),
-            Client(running.url, Connection(key="secret")) as client,
-        ):
-            client.preview(dataset="digits", policy="hflip")
+        with Client(running.url, Connection(key="secret")) as client:
+            assert client.preview(dataset="digits", policy="hflip").startswith(b"\x89PNG")
+            with pytest.raises(RemoteError, match="403 forbidden"):
+                client.augment(np.zeros((1, 8, 8, 3), np.uint8), policy="hflip")
 
 
 @pytest.mark.parametrize(
     ("given", "said"),
-    [({"urls": []}, "names no service"), ({"urls": "ftp://x"}, "is no address"),
-     ({"urls": "http://x:port"}, "is no address"), ({"urls": "nonsense"}, "is no address"),
+    [({"urls": []}, "names no service"), ({"urls": "ftp://x"}, "is not an address"),
+     ({"urls": "http://x:port"}, "is not an address"), ({"urls": "nonsense"}, "is not an address"),
      ({"urls": "http://x", "dataset": "../a"}, "dataset"),
      ({"urls": "http://x", "batch_size": 0}, "batch_size=0"),
      ({"urls": "http://x", "targets": "soft"}, "targets='soft'"),

@@ -41,7 +41,7 @@ def test_connections_are_as_many_as_workers_and_none_is_left(running: Running) -
         loader = loader_of(front.url)
         for _ in range(3):
             assert len(list(loader)) == 30
-        # One of the main thread for the plan, which is kept; each pass begins anew.
+        # One of the main thread for the plan, which is kept; each pass begins again.
         assert front.taken <= 3 * FAST.workers + 1
         assert eventually(lambda: front.open == 0)
         iterator = iter(loader)

@@ -54,18 +54,20 @@ def test_every_container_has_limits(name: str) -> None:
     assert float(limits["cpus"]) >= 1 and size(limits["memory"]) and service["pids_limit"] > 0
 
 
-@pytest.mark.parametrize("name", SERVICES)
-def test_what_may_be_in_flight_fits(name: str) -> None:
+@pytest.mark.parametrize(("name", "itself"), [("cpu", 1 << 29), ("gpu", 3 << 30)])
+def test_what_a_replica_may_take_fits_within_its_limit(name: str, itself: int) -> None:
     service = compose()["services"][name]
-    given = service["environment"]
-    inflight, kept = int(given["AUGFEED_INFLIGHT_BYTES"]), int(given["AUGFEED_CACHE_BYTES"])
-    folders = {path: size(options["size"]) for path, options in mounts(service).items()}
-    assert folders["/tmp"] > inflight >= Settings().max_body_bytes
+    given = {key.removeprefix("AUGFEED_").lower(): value
+             for key, value in service["environment"].items()}  # fmt: skip
+    names = ("cache_bytes", "inflight_bytes", "max_client_connections", "threads")
+    settings = Settings(**dict[str, Any]((key, int(given[key])) for key in names))
+    folders = sum(size(options["size"]) for options in mounts(service).values())
+    connections = settings.max_connections * (320 << 10)
     limits = service["deploy"]["resources"]["limits"]
-    # What lies in memory counts against the limit; torch and compiled code take some 1 GiB.
-    assert size(limits["memory"]) >= sum(folders.values()) + inflight + kept + (2 << 30)
-    assert int(given["AUGFEED_THREADS"]) <= float(limits["cpus"])
-    Settings(threads=int(given["AUGFEED_THREADS"]))
+    most = sum(settings.parts.values()) + connections + folders + itself
+    assert most <= size(limits["memory"])
+    assert settings.threads <= float(limits["cpus"])
+    assert settings.max_client_connections >= settings.max_connections  # of nginx alone
 
 
 def test_what_nginx_keeps_fits() -> None:

@@ -10,7 +10,7 @@ from tests.service.servers import Running, digits, photos, serving
 
 @pytest.fixture(scope="session")
 def data(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Paths of two small data sets, by name."""
+    """Paths of two small datasets, by name."""
     root = tmp_path_factory.mktemp("data")
     return {"digits": digits(root), "photos": photos(root)}
 

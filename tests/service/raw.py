@@ -23,6 +23,11 @@ class Raw(NamedTuple):
         return str(json.loads(self.body)["type"].rsplit("/", 1)[1])
 
     @property
+    def detail(self) -> str:
+        told = json.loads(self.body)
+        return str(told["error"] if "error" in told else told["detail"])
+
+    @property
     def closes(self) -> bool:
         return self.headers.get("connection", "").lower() == "close"
 

@@ -29,7 +29,7 @@ MIXED = "hflip | one_of([mixup(1.0), cutmix]) | label_smoothing(0.1)"
 
 
 def digits(folder: Path, count: int = 120) -> Path:
-    """Write a small data set of arrays; return its file."""
+    """Write a small dataset of arrays; return its file."""
     found = load_digits()
     path = folder / "digits.npz"
     images = (found.images[:count, :, :, None] * 15.9).astype(np.uint8)

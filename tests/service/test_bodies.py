@@ -1,8 +1,8 @@
 """Bodies of requests: counted as they come, given a time and a place only when they are there."""
 
 import io
-import json
 import logging
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 
 from augfeed.wire import MEDIA_TYPE, encode
+from augfeed_service.protocol import FREE_CHUNKS, LEAST_CHUNK
 from tests.service.raw import OK, answer, ended, head, line, push
 from tests.service.servers import Running, described, serving
 from tests.waiting import eventually
@@ -40,6 +41,8 @@ def begun(kind: str, frame: str = FRAMES[0]) -> bytes:
     method, path, content, body = KINDS[kind]
     if frame != FRAMES[0]:
         body = b"%x\r\n%b\r\n" % (len(body), body)
+    if kind == "a plan":
+        frame = frame.replace("60000000", "60000")  # a longer one is refused at once
     return head(method, path, content, frame) + body
 
 
@@ -80,7 +83,7 @@ def test_a_body_that_stalls_is_given_up(hasty: Running, kind: str, frame: str) -
     with line(hasty.port) as one:
         one.sendall(begun(kind, frame))
         late = answer(one)
-        assert (late.status, late.problem, late.closes) == (408, "deadline", True)
+        assert (late.status, late.closes) == (408, True) and "send it faster" in late.detail
     assert eventually(lambda: hasty.service.batches.idle and not hasty.service.bodies.nbytes)
     served(hasty)
 
@@ -99,7 +102,7 @@ def test_a_body_that_drips_is_given_up(hasty: Running, piece: int, said: str) ->
         thread.start()
         try:
             late = answer(one)
-            assert late.status == 408 and said in json.loads(late.body)["detail"]
+            assert late.status == 408 and said in late.detail
         finally:
             stop.set()
             thread.join()
@@ -117,6 +120,49 @@ def test_a_body_in_pieces_is_the_same_body(hasty: Running) -> None:
         found = answer(one)
         assert (found.status, found.body) == (200, whole.body)
         one.sendall(OK)
+        assert answer(one).status == 200
+
+
+@pytest.mark.parametrize("size", [1, 2, LEAST_CHUNK // 2])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_body_of_very_many_small_chunks_is_refused(
+    running: Running, kind: str, size: int
+) -> None:
+    piece = b"%x\r\n%b\r\n" % (size, b"a" * size)
+    with line(running.port) as one:
+        one.sendall(begun(kind, FRAMES[1]))
+        push(one, piece * 40 * FREE_CHUNKS)
+        refused = answer(one)
+        assert (refused.status, refused.closes) == (400, True)
+        said = re.match(r"([\d,]+) chunks of the body", refused.detail)
+        assert said and FREE_CHUNKS < int(said[1].replace(",", "")) < 3 * FREE_CHUNKS
+        assert ended(one)
+
+
+@pytest.mark.parametrize(
+    "sizes", [[1] * (FREE_CHUNKS - 100), [LEAST_CHUNK] * 4 * FREE_CHUNKS,
+              [2 * LEAST_CHUNK, 1] * 2 * FREE_CHUNKS],
+    ids=["few", "as large as they must be", "on average"],
+)  # fmt: skip
+def test_a_body_of_chunks_that_are_large_on_average_is_the_same_body(
+    running: Running, sizes: list[int]
+) -> None:
+    method, path, content, _ = KINDS["tensors"]
+    rows = max(1, (sum(sizes) - 400) // (8 * 3))
+    images = torch.arange(rows * 24).remainder(251).to(torch.uint8).reshape(1, rows, 8, 3)
+    body = bytes(encode({"images": images}, {}))
+    whole = running.ask(method, path, body, Content_Type=MEDIA_TYPE)
+    with line(running.port) as one:
+        one.sendall(head(method, path, content, "Transfer-Encoding: chunked"))
+        pieces, at = [], 0
+        for size in sizes:
+            if piece := body[at : at + size]:
+                pieces.append(b"%x\r\n%b\r\n" % (len(piece), piece))
+            at += size
+        assert at >= len(body)
+        one.sendall(b"".join(pieces) + b"0\r\n\r\n" + OK)
+        found = answer(one)
+        assert (found.status, found.body) == (200, whole.body)
         assert answer(one).status == 200
 
 
@@ -156,7 +202,7 @@ def test_a_client_that_leaves_while_it_sends_is_not_an_error_of_the_service(
                 if "status" in sample.labels}  # fmt: skip
 
     with caplog.at_level(logging.WARNING), serving(datasets=data) as running:
-        for rest in (b"", b"\r\n--", b"a" * 100_000):
+        for rest in (b"", b"\r\n--", b"a" * 50_000):
             with line(running.port) as one:
                 one.sendall(begun(kind, frame) + (rest if frame == FRAMES[0] else b""))
                 assert eventually(lambda: running.service.bodies.nbytes > 0)
@@ -183,7 +229,8 @@ def test_a_body_that_is_refused_is_not_taken_for_a_request(
         else:
             one.sendall(head(method, path, f"Content-Length: {2 * len(hidden)}") + hidden)
         refused = answer(one, bodiless=method == "HEAD")
-        assert refused.status == status and refused.closes
+        # What is behind the first chunk is not HTTP, and may be read before the request is refused.
+        assert refused.status in (status, 400 if frame is None else status) and refused.closes
         push(one, hidden)
         push(one, hidden)
         assert ended(one)

@@ -72,7 +72,7 @@ def test_a_head_within_the_bound_is_read(running: Running) -> None:
         with line(running.port) as one:
             one.sendall(head("GET", "/livez", *given))
             assert answer(one).status == 200
-            one.sendall(OK)  # and it is counted anew for each request
+            one.sendall(OK)  # and it is counted again for each request
             assert answer(one).status == 200
 
 
@@ -88,8 +88,8 @@ def test_a_head_beyond_the_bound_is_refused_also_when_it_comes_at_once(running: 
 def test_a_body_is_not_a_head(running: Running) -> None:
     size = 8 * MIB
     with line(running.port) as one:
-        one.sendall(head("PUT", "/v1/plans/1", f"Content-Length: {size}") + b" " * size)
-        assert answer(one).status == 400  # it is not JSON
+        one.sendall(head(*PUSH, f"Content-Length: {size}") + b" " * size)
+        assert answer(one).status == 400  # it is not a tensor
         one.sendall(OK)
         assert answer(one).status == 200
 
@@ -168,7 +168,7 @@ def test_answers_that_nobody_reads_end_the_connection(
 
     async def written(*steps: str) -> bool:
         made = bounded_protocol(hasty.service.settings, Connections(Settings(), Metrics()))(
-            config=uvicorn.Config(hasty.app, log_level="error"), server_state=ServerState(),
+            config=uvicorn.Config(hasty.app, log_config=None), server_state=ServerState(),
             app_state={},
         )  # fmt: skip
         made.transport, made.flow, one.gone = one, FlowControl(one), False

@@ -1,4 +1,4 @@
-"""How a service ends, and how it reads keys and data sets anew while it goes on."""
+"""How a service ends, and how it reads keys and datasets again while it goes on."""
 
 import asyncio
 import http.client
@@ -80,6 +80,7 @@ STUCK = """
 import ctypes, sys, threading
 from augfeed_service import pull, server
 from augfeed_service.cli import run, settings_of
+from augfeed_service.logs import logging_to
 
 libc, signalled, end_hard = ctypes.{library}(None), threading.Event(), server.end_hard
 
@@ -89,7 +90,8 @@ def armed(seconds):
 
 pull.make = lambda *given: (print("begun", file=sys.stderr), signalled.wait(), libc.sleep(3600))
 server.end_hard = armed
-run(settings_of({{"datasets": {{"digits": sys.argv[1]}}, "port": 0, "grace": 1, "drain": 0}}))
+with logging_to(sys.stderr):
+    run(settings_of({{"datasets": {{"digits": sys.argv[1]}}, "port": 0, "grace": 1, "drain": 0}}))
 """
 
 
@@ -109,7 +111,7 @@ def test_the_process_ends_though_a_thread_does_not_come_back(data: Data, library
     assert said or library == "PyDLL", server.lines
 
 
-# Read anew
+# Read again
 
 
 @pytest.fixture

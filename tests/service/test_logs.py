@@ -18,12 +18,12 @@ from typing import Any
 import pytest
 
 from augfeed.errors import InputError
-from augfeed_service import Settings
+from augfeed_service import Settings, edge
 from augfeed_service.auth import Keys
 from augfeed_service.cli import settings_of
 from augfeed_service.logs import JsonLines, TextLines, logging_to
 from augfeed_service.settings import OTHERS, unknown_variables
-from tests.service.servers import Process, Running, ask, serving
+from tests.service.servers import Process, Running, ask, described, serving
 from tests.test_commands import VARIABLE, texts, variables
 from tests.waiting import HANG, eventually
 
@@ -54,7 +54,7 @@ def test_every_line_of_a_service_is_json_from_its_start_to_its_end(data: dict[st
     (mine,) = [line for line in found if line["request"] == "mine"]
     assert (mine["status"], mine["path"], mine["method"]) == (200, "/v1/info", "GET")
     assert any(line["status"] == 404 for line in found if "status" in line)
-    assert any(line["logger"] == "uvicorn.error" for line in found)
+    assert any(line["logger"] == "augfeed.connections" for line in found)
 
 
 def test_an_error_is_one_line_with_its_request_and_its_traceback(
@@ -78,6 +78,55 @@ def test_an_error_is_one_line_with_its_request_and_its_traceback(
     assert failed["level"] == "error" and "ZeroDivisionError: a\nb" in failed["traceback"]
     (inner,) = [line for line in lines if line["logger"] == "somewhere"]
     assert inner["message"] == "from a thread\nof the pool"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [("GET", "/v1/datasets", None), ("HEAD", "/v1/datasets", None), ("POST", "/v1/plans", b"{}"),
+     ("POST", "/v1/augment?policy=hflip", b"a" * 100_000), ("GET", "/v2/models/hflip", None)],
+)  # fmt: skip
+@pytest.mark.parametrize("where", ["allow", "the edge"])
+def test_an_error_of_our_own_is_counted_and_logged_as_500(
+    data: dict[str, Path], monkeypatch: pytest.MonkeyPatch, method: str, path: str,
+    body: bytes | None, where: str,
+) -> None:  # fmt: skip
+    def broken(*_: Any) -> None:
+        raise ZeroDivisionError
+
+    stream = io.StringIO()
+    with logging_to(stream), serving(datasets=data) as running:
+        if where == "allow":
+            monkeypatch.setattr(running.service, "allow", broken)
+        else:
+            monkeypatch.setattr(edge, "check_host", broken)
+        answer = running.ask(method, path, body, X_Request_Id="broken-7")
+        assert answer.status == 500
+        assert eventually(lambda: '"status": 500' in stream.getvalue())
+        families = running.service.metrics.registry.collect()
+        counted = {sample.labels["status"] for family in families for sample in family.samples
+                   if "status" in sample.labels}  # fmt: skip
+    assert counted == {"500"}
+    lines = [line for line in read(stream.getvalue().splitlines()) if line["request"]]
+    assert {line["request"] for line in lines} == {"broken-7"}
+    (failed,) = [line for line in lines if "traceback" in line]
+    assert failed["level"] == "error" and "ZeroDivisionError" in failed["traceback"]
+    assert answer.headers["x-request-id"] == "broken-7"
+    assert method == "HEAD" or json.loads(answer.body)
+    assert where != "allow" or ("connection" in answer.headers) == (body is not None)
+
+
+def test_a_reader_that_is_too_slow_is_a_warning(data: dict[str, Path]) -> None:
+    plan = described("digits", "resize([512, 512])", batch_size=100)
+    stream = io.StringIO()
+    with logging_to(stream), serving(datasets=data, send_seconds=0.2) as running:
+        path = f"{running.register(plan)}/0/batches/0"
+        with socket.create_connection(("127.0.0.1", running.port), HANG) as line:
+            line.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+            assert eventually(lambda: "answer broken off" in stream.getvalue())
+    lines = read(stream.getvalue().splitlines())
+    (late,) = [line for line in lines if "broken off" in line["message"]]
+    assert late["level"] == "warning" and late["request"] and "0.2 seconds" in late["message"]
+    assert not any("traceback" in line for line in lines)
 
 
 def test_warnings_and_errors_of_threads_are_lines_too() -> None:

@@ -97,8 +97,9 @@ def test_a_preview_ends_when_its_client_has_gone(
     with serving(datasets=data) as running:
         body = asked("hflip")
         with socket.create_connection(("127.0.0.1", running.port), HANG) as line:
-            line.sendall(b"POST /v1/preview HTTP/1.1\r\nHost: x\r\nContent-Type: application/json"
-                         b"\r\nContent-Length: %d\r\n\r\n" % len(body) + body)  # fmt: skip
+            line.sendall(b"POST /v1/preview HTTP/1.1\r\nHost: localhost\r\n"
+                         b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+                         % len(body) + body)  # fmt: skip
             assert begun.wait(HANG) and not ended.is_set()
         assert ended.wait(HANG)
         assert eventually(lambda: running.service.batches.idle)

@@ -1,4 +1,4 @@
-"""Lightning tells of what these tests do on purpose."""
+"""Lightning reports what these tests do on purpose."""
 
 import logging
 

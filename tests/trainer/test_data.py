@@ -1,4 +1,4 @@
-"""Parts of a data set, and batches by epoch."""
+"""Parts of a dataset, and batches by epoch."""
 
 from pathlib import Path
 from typing import Any
@@ -46,7 +46,7 @@ def test_a_test_part_that_the_data_bring_is_taken(tmp_path: Path) -> None:
     data = open_data(f"fashion-mnist:{tmp_path / 'set.npz'}", validation=0.25)
     assert [len(part) for part in (data.train, data.validation, data.test)] == [32, 8, 8]
     assert data.name == "fashion"
-    with pytest.raises(InputError, match="'fashon' is no known name"):
+    with pytest.raises(InputError, match="'fashon' is not a known name"):
         open_data(f"fashon:{tmp_path / 'set.npz'}")
     with pytest.raises(InputError, match=r"validation=1\.5"):
         open_data("digits", validation=1.5)

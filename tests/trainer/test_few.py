@@ -1,4 +1,4 @@
-"""Few pictures, few classes, small parts: trained on, or refused with what to change."""
+"""Few images, few classes, small parts: trained on, or refused with what to change."""
 
 import re
 from collections.abc import Sequence
@@ -73,7 +73,7 @@ def test_the_cure_of_an_empty_part_is_one(
     else:
         return
     assert re.search("part (is|are) empty", said) and f"validation={validation!r}" in said
-    if found := re.search(r"give (\d+) pictures or more", said):
+    if found := re.search(r"give (\d+) images or more", said):
         Shares(validation, test).check("it", np.repeat([0, 1], int(found[1])))
         with pytest.raises(InputError):
             Shares(validation, test).check("it", np.repeat([0, 1], int(found[1]) - 1))
@@ -88,10 +88,10 @@ def test_the_cure_of_an_empty_part_is_one(
         ([1], None, "the class 0 alone"),
         ([40], None, "the class 0 alone"),
         ([0, 0, 9], None, "the class 2 alone"),
-        ([1, 1], None, "the test part and the validation part are empty: give 7 pictures"),
-        ([2, 2], None, "the test part and the validation part are empty: give 7 pictures"),
+        ([1, 1], None, "the test part and the validation part are empty: give 7 images"),
+        ([2, 2], None, "the test part and the validation part are empty: give 7 images"),
         ([3, 3], None, r"the validation part is empty: give validation=0\.26 or more"),
-        ([1] * 30, None, "30 pictures in 30 classes, at most 1 in one"),
+        ([1] * 30, None, "30 images in 30 classes, at most 1 in one"),
         ([5, 5], [1, 1], r"the validation part is empty: give validation=0\.11 or more"),
         ([8, 8], [], "empty"),
         ([8, 8], [1, 1, 1], "the test part of set.npz has class 2, and the training part"),
@@ -128,7 +128,7 @@ def test_a_folder_of_two_classes_with_two_pictures_each_is_refused(tmp_path: Pat
             path = tmp_path / name / f"{k}.png"
             path.parent.mkdir(exist_ok=True)
             Image.new("RGB", (8, 8), (k, 2, 3)).save(path)
-    with pytest.raises(InputError, match=r"4 pictures in 2 classes.*give 7 pictures or more"):
+    with pytest.raises(InputError, match=r"4 images in 2 classes.*give 7 images or more"):
         open_data(str(tmp_path))
 
 
@@ -150,7 +150,7 @@ def test_parts_made_by_hand_are_checked(tmp_path: Path) -> None:
 
 def test_a_test_part_that_cannot_be_halved_is_refused(tmp_path: Path) -> None:
     assert len(open_served(file(tmp_path, [5, 5], [2, 1])).validation) == 1
-    with pytest.raises(InputError, match=r"2 pictures, no 2 of a class.*give 2 pictures or more"):
+    with pytest.raises(InputError, match=r"2 images, no 2 of a class.*give 2 images or more"):
         open_served(file(tmp_path, [5, 5], [1, 1]))
 
 

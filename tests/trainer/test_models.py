@@ -42,7 +42,7 @@ def test_norms_of_vectors() -> None:
     made = norm_1d("batch", 8).double()(vectors)
     torch.testing.assert_close(made, normalised(vectors, (0,)))
     torch.testing.assert_close(norm_1d("layer", 8).double()(vectors), normalised(vectors, (1,)))
-    with pytest.raises(InputError, match="'instance' normalises over pixels"):
+    with pytest.raises(InputError, match="'instance' normalizes over pixels"):
         norm_1d("instance", 8)
     with pytest.raises(InputError, match="norm='weight' is unknown"):
         norm_2d("weight", 8)  # type: ignore[arg-type]
@@ -112,7 +112,7 @@ def tiny(channels: int, num_classes: int) -> nn.Module:
 
 
 def no_module(classes: int) -> int:
-    """What is no network."""
+    """What is not a network."""
     return classes
 
 

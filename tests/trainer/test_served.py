@@ -65,7 +65,7 @@ def test_two_replicas_give_the_weights_of_batches_made_here(path: Path, served: 
 
 def test_a_run_fed_by_a_service_resumes_exactly(path: Path, served: Served, tmp_path: Path) -> None:
     data = open_served(str(path))
-    run = run_of(served=served, folder=tmp_path, every=2)
+    run = run_of(served=served, out=tmp_path, every=2)
     whole = train(RECIPE, data, run_of(served=served))
     with pytest.raises(RuntimeError, match="ended"):
         train(RECIPE, data, run, callbacks=(Interrupt(11),))
@@ -83,7 +83,7 @@ def test_other_data_than_those_of_the_service_are_refused(path: Path, served: Se
     other = path.with_name("other.npz")
     with np.load(path) as held:
         np.savez(other, **{name: held[name][:150] for name in held})
-    with pytest.raises(InputError, match=r"has 500 pictures and the training part .* has 150"):
+    with pytest.raises(InputError, match=r"has 500 images and the training part .* has 150"):
         train(RECIPE, open_served(str(other)), run_of(served=served))
 
 

@@ -42,7 +42,7 @@ def test_the_spread_is_pooled_over_comparisons() -> None:
     within = [value - np.mean(group) for group in groups for value in group]
     assert freedom == 4 and spread == pytest.approx(np.sqrt(np.sum(np.square(within)) / 4))
     assert pooled([[1.0]])[1] == 0
-    assert not gain([1.0], *pooled([[1.0]])).helps  # one seed tells nothing
+    assert not gain([1.0], *pooled([[1.0]])).helps  # one seed says nothing
 
 
 # What each technique adds to the validation accuracy, by a script; two of them overlap, and one

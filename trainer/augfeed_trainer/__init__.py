@@ -1,4 +1,4 @@
-"""The reference trainer: every regularizer as a setting, and the study that tells what each is
+"""The reference trainer: every regularizer as a setting, and the study that says what each is
 worth on given data."""
 
 import sys

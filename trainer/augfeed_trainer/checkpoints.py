@@ -56,4 +56,4 @@ def newest(folder: Path | None) -> Path:
             except Exception:  # damaged, by whatever
                 continue
             return path
-    raise InputError(f"folder={str(folder)!r} has no checkpoint to resume from: train anew")
+    raise InputError(f"folder={str(folder)!r} has no checkpoint to resume from: train again")

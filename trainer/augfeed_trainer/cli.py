@@ -203,7 +203,7 @@ def study(
     options: dict[str, Any],
     out: Annotated[Path, typer.Option(help="Folder for runs and report.")] = Path("augfeed-study"),
     curve: Annotated[
-        bool, typer.Option(help="Also: accuracy against the number of training pictures.")
+        bool, typer.Option(help="Also: accuracy against the number of training images.")
     ] = False,
     recipe_file: RecipeFile = None,
 ) -> None:

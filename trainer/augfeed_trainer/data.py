@@ -23,8 +23,8 @@ from augfeed_trainer.names import named
 from augfeed_trainer.parts import Shares, class_numbers, split
 from augfeed_trainer.recipe import Recipe
 
-VALIDATION = 2000  # pictures that a validation part is not cut below
-STATISTICS = 2048  # pictures that mean and standard deviation are taken of
+VALIDATION = 2000  # images that a validation part is not cut below
+STATISTICS = 2048  # images that mean and standard deviation are taken of
 LOADERS = "augfeed.loaders"  # entry points: loaders of batches made elsewhere
 TEST_ARRAYS = ("x_test", "test_images")  # of an .npz file, as `open_source` names them
 MIXERS = ("mixup", "cutmix", "one_of")
@@ -32,7 +32,7 @@ MIXERS = ("mixup", "cutmix", "one_of")
 
 @dataclass(frozen=True, slots=True)
 class Data:
-    """Three parts of a data set; `name` is that of rules which keep its labels true, if known."""
+    """Three parts of a dataset; `name` is that of rules which keep its labels true, if known."""
 
     train: Source
     validation: Source
@@ -45,15 +45,15 @@ class Data:
         for part in ("train", "validation", "test"):
             source: Source = getattr(self, part)
             if not len(source):
-                raise InputError(f"the {part} part of {self.title} is empty: give it pictures")
+                raise InputError(f"the {part} part of {self.title} is empty: give it images")
             if (source.num_classes or 0) > self.classes:
                 raise InputError(
                     f"the {part} part of {self.title} has class {(source.num_classes or 0) - 1}, "
-                    f"and the training part has {self.classes} classes: give it pictures of all"
+                    f"and the training part has {self.classes} classes: give it images of all"
                 )
         if self.classes < 2:
             raise InputError(
-                f"{self.title} has classes={self.classes}: give pictures of 2 classes or more"
+                f"{self.title} has classes={self.classes}: give images of 2 classes or more"
             )
 
     @property
@@ -80,9 +80,9 @@ class Data:
 
 
 def open_data(text: str, *, validation: float = 0.1, test: float = 0.2, seed: int = 0) -> Data:
-    """Return the parts of a data set, given as `path`, `name:path` or "digits".
+    """Return the parts of a dataset, given as `path`, `name:path` or "digits".
 
-    `name` is one of `augfeed.invariances.KNOWN`; the rules of it are kept then. Where the data set
+    `name` is one of `augfeed.invariances.KNOWN`; the rules of it are kept then. Where the dataset
     brings a test part it is that one, else a share `test` of it; `validation` is the share of what
     is left. Shares hold in each class. Raises `InputError`.
     """
@@ -104,24 +104,24 @@ def open_data(text: str, *, validation: float = 0.1, test: float = 0.2, seed: in
 
 
 def open_served(text: str, *, seed: int = 0) -> Data:
-    """Return the parts of a data set whose training part a service gives out, whole.
+    """Return the parts of a dataset whose training part a service gives out, whole.
 
     A service knows of no validation part, so that is a half of the test part, in each class.
-    Raises `InputError` where the data set brings no test part.
+    Raises `InputError` where the dataset brings no test part.
     """
     name, path = named(text)
     tested = None if text == "digits" else _test_part(Path(path))
     if tested is None:
         raise InputError(
-            f"data={text!r} has no test part of its own, so that every held-out picture would be "
+            f"data={text!r} has no test part of its own, so that every held-out image would be "
             "among those of the service: give a folder of idx files or an .npz file with one"
         )
     whole = open_source(path)
     rest, held = split(class_numbers(tested), 0.5, seed + 1)
     if not len(held):
         raise InputError(
-            f"the test part of data={text!r} has {len(tested)} pictures, no 2 of a class, and half "
-            "of it is to be the validation part: give 2 pictures or more of a class"
+            f"the test part of data={text!r} has {len(tested)} images, no 2 of a class, and half "
+            "of it is to be the validation part: give 2 images or more of a class"
         )
     parts = whole, subset(tested, held), subset(tested, rest)
     return Data(*parts, Path(path).name, name or whole.name)
@@ -147,7 +147,7 @@ def _test_part(path: Path) -> Source | None:
 
 
 def policies(recipe: Recipe, data: Data) -> tuple[Policy, Policy]:
-    """Return the policies of training and evaluation; both normalise in the same way.
+    """Return the policies of training and evaluation; both normalize in the same way.
 
     Without a `normalize` in the recipe's policy the statistics are those of the training part.
     """
@@ -158,7 +158,7 @@ def policies(recipe: Recipe, data: Data) -> tuple[Policy, Policy]:
 
 
 def statistics(source: Source) -> Normalize:
-    """Return the mean and standard deviation of pictures in memory; ImageNet's for files."""
+    """Return the mean and standard deviation of images in memory; ImageNet's for files."""
     if not isinstance(source, ArraySource):
         if source.channels == 3:
             return Normalize(IMAGENET_MEAN, IMAGENET_STD)
@@ -207,7 +207,7 @@ class Epochs:
 
     def __iter__(self) -> Iterator[Any]:
         # A pass begins with its first batch: Lightning makes the iterator of a run that it resumes
-        # at the end of an epoch before it tells which epoch comes.
+        # at the end of an epoch before it says which epoch comes.
         loader = self._loader()
         loader.set_epoch(self._epoch)
         if self._skip:
@@ -230,7 +230,7 @@ class Epochs:
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """Where training batches come from: replicas of a service, and its name for the data set."""
+    """Where training batches come from: replicas of a service, and its name for the dataset."""
 
     urls: tuple[str, ...]
     dataset: str
@@ -248,7 +248,7 @@ class Served:
         loader = made(list(self.urls), dataset=self.dataset, **arguments)
         if len(loader.dataset) != len(data.train):
             raise InputError(
-                f"dataset={self.dataset!r} of the service has {len(loader.dataset):,} pictures and "
+                f"dataset={self.dataset!r} of the service has {len(loader.dataset):,} images and "
                 f"the training part of data={data.title!r} has {len(data.train):,}: give the same "
                 "data to both"
             )

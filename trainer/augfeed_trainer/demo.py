@@ -18,7 +18,7 @@ from augfeed_trainer.recipe import Recipe
 from augfeed_trainer.study.jobs import Where
 from augfeed_trainer.train import Run, Trained, score, train
 
-SHARE = 0.2  # of the training part: few pictures are what regularizers are for
+SHARE = 0.2  # of the training part: few images are what regularizers are for
 SEEDS = (0, 1)
 COLORS = {"plain": "#7f7f7f", "regularized": "#1f77b4"}
 
@@ -38,7 +38,7 @@ def recipes() -> dict[str, Recipe]:
 
 
 def run_demo(console: Console, out: Path, *, seeds: Sequence[int] = SEEDS) -> list[Path]:
-    """Train with both recipes and show what the regularizers brought; return the picture."""
+    """Train with both recipes and show what the regularizers brought; return the image."""
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)
     data = Where("digits", SHARE, 0.1).open()

@@ -70,7 +70,7 @@ class Classifier(LightningModule):
                 if float(meter.weight) > 0}  # fmt: skip
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:
-        """Measure on clean pictures."""
+        """Measure on clean images."""
         images, labels = batch
         logits = self(images)
         values = (F.cross_entropy(logits.float(), labels), (logits.argmax(1) == labels).float())
@@ -127,8 +127,8 @@ class Classifier(LightningModule):
 def shared_accuracy(logits: torch.Tensor, targets: Any) -> torch.Tensor:
     """Return the mean share that the class predicted for each sample has in its target.
 
-    For class numbers that is the accuracy. Of a picture mixed 7 to 3 the larger part counts 0.7 if
-    it is found, the smaller one 0.3. Label smoothing is left out: it is no share of the picture.
+    For class numbers that is the accuracy. Of an image mixed 7 to 3 the larger part counts 0.7 if
+    it is found, the smaller one 0.3. Label smoothing is left out: it is not a share of the image.
     """
     predicted = logits.argmax(dim=1)
     shared: torch.Tensor

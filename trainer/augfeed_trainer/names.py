@@ -17,7 +17,7 @@ def named(text: str) -> tuple[str | None, str]:
         return ALIASES.get(name, name), path
     if colon and not Path(text).exists() and "/" not in name:
         raise InputError(
-            f"data={text!r}: {name!r} is no known name: use one of {[*KNOWN, *ALIASES]}"
+            f"data={text!r}: {name!r} is not a known name: use one of {[*KNOWN, *ALIASES]}"
         )
     return None, text
 

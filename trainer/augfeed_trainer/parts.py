@@ -1,4 +1,4 @@
-"""Parts of a data set: which samples each class gives to them, and whether that is enough."""
+"""Parts of a dataset: which samples each class gives to them, and whether that is enough."""
 
 import math
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ def class_numbers(source: Source) -> Ids:
     numbers: Ids = labels.astype(np.int64)
     if len(numbers) and numbers.min() < 0:
         raise InputError(
-            f"{source!r} has the label {numbers.min()}, which is no class: classes count from 0"
+            f"{source!r} has the label {numbers.min()}, which is not a class: classes count from 0"
         )
     return numbers
 
@@ -73,8 +73,8 @@ class Shares:
         """Raise `InputError`, with a cure, where a part would be empty, or there is one class."""
         classes, counts = np.unique(labels, return_counts=True)
         if len(classes) < 2:
-            has = f"the class {classes[0]} alone" if len(classes) else "no pictures"
-            raise InputError(f"{title} has {has}: give pictures of 2 classes or more")
+            has = f"the class {classes[0]} alone" if len(classes) else "no images"
+            raise InputError(f"{title} has {has}: give images of 2 classes or more")
         held = np.array([self.held(int(count)) for count in np.unique(counts)]).sum(axis=0)
         empty = [name for name, count, share in
                  (("test", held[0], self.test), ("validation", held[1], self.validation))
@@ -82,7 +82,7 @@ class Shares:
         if empty:
             told = " part and the ".join(empty) + (" part are" if len(empty) > 1 else " part is")
             raise InputError(
-                f"{title} has {len(labels):,} pictures in {len(classes):,} classes, at most "
+                f"{title} has {len(labels):,} images in {len(classes):,} classes, at most "
                 f"{counts.max()} in one: of shares of each class, rounded, {self._told()}, the "
                 f"{told} empty: {self._cure(int(counts.max()), empty)}"
             )
@@ -95,7 +95,7 @@ class Shares:
         counts = range(2, MOST_PICTURES)
         least = 0 if self.test is None else 1
         fewest = next((n for n in counts if self.held(n)[0] >= least and self.held(n)[1]), None)
-        cures = [f"give {fewest or 'more'} pictures or more of a class"]
+        cures = [f"give {fewest or 'more'} images or more of a class"]
         left = most - self.held(most)[0]
         if empty == ["validation"] and left > 1:
             cures.insert(0, f"give validation={math.floor(50 / left) / 100 + 0.01:.2f} or more")

@@ -28,7 +28,7 @@ def keyed(
 ) -> Iterator[None]:
     """Have torch's default generators draw from a seed of its own; afterwards they are as before.
 
-    Dropout layers and initialisations know no other generator.
+    Dropout layers and initializations know no other generator.
     """
     cuda = [device] if device is not None and device.type == "cuda" else []
     with torch.random.fork_rng(devices=cuda):

@@ -48,7 +48,7 @@ class Recipe(BaseModel):
     mixup: Annotated[NotNegative, Field(description="alpha of Mixup (1710.09412)")] = 0.0
     cutmix: Annotated[NotNegative, Field(description="alpha of CutMix (1905.04899)")] = 0.0
     cutout: Annotated[int, Field(ge=0, description="side in pixels (1708.04552)")] = 0
-    input_noise: Annotated[NotNegative, Field(description="std of normalised pixels")] = 0.0
+    input_noise: Annotated[NotNegative, Field(description="std of normalized pixels")] = 0.0
     label_smoothing: Annotated[Rate, Field(description="epsilon (1512.00567)")] = 0.0
 
     dropout: Annotated[Rate, Field(description="of elements (1207.0580)")] = 0.0

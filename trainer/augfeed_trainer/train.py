@@ -28,7 +28,7 @@ from augfeed_trainer.stopping import BestWeights
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """Loss and accuracy on clean pictures, and how many there were."""
+    """Loss and accuracy on clean images, and how many there were."""
 
     loss: float
     accuracy: float
@@ -40,7 +40,7 @@ class Trained:
     """What a run left: the network with the weights of its best epoch, and how it got there.
 
     `history` has a row for each epoch: "epoch" from 0, and the metrics that were logged. `train`
-    and `validation` are measured at the end, on clean pictures.
+    and `validation` are measured at the end, on clean images.
     """
 
     network: nn.Module
@@ -200,7 +200,7 @@ def reestimate(
 ) -> None:
     """Replace the running statistics of batch norm by those of the clean training part.
 
-    Augmented pictures have others than the clean ones that follow (1912.00741). Each batch counts
+    Augmented images have others than the clean ones that follow (1912.00741). Each batch counts
     the same, as in `torch.optim.swa_utils.update_bn`, which does it.
     """
     clean = policies(recipe, data)[1]
@@ -211,7 +211,7 @@ def reestimate(
 
 
 class _quiet(warnings.catch_warnings):
-    """Keeps back what Lightning tells of loaders that are not torch's, and of short epochs."""
+    """Keeps back what Lightning reports loaders that are not torch's, and of short epochs."""
 
     def __enter__(self) -> Any:
         held = super().__enter__()

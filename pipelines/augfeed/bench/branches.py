@@ -21,7 +21,7 @@ CONDITIONS = {
     "warped": r"if matrix\[9\]:",  # more than flips moves the pixels of this row
     "bordered": r"if clear:",  # this tile has pixels from near a border
     "either": r"if (flip|mode == MIXUP):",  # both sides do as much: the longer one is taken always
-    "outside": r"if not _is_whole\(",  # the window reaches outside of the picture
+    "outside": r"if not _is_whole\(",  # the window reaches outside of the image
     "summed": r"for start in range",  # this part of a frame has pixels
     "wanted": r"tl\.(store|load)\(",  # an access that is masked: taken to be made always
 }
@@ -103,7 +103,7 @@ def _parts(spec: Spec, size: tuple[int, int]) -> NDArray[np.int64]:
 
 
 def _met(boxes: NDArray[np.int32], spec: Spec, size: tuple[int, int]) -> NDArray[np.bool_]:
-    # Which steps of a picture look for pixels in a box, `[rows, steps]`.
+    # Which steps of an image look for pixels in a box, `[rows, steps]`.
     height, width = size
     step = np.arange(steps_of(spec, size))
     top, left, bottom, right = boxes.astype(np.int64).T[..., None]
@@ -126,7 +126,7 @@ def _corners(spec: Spec, size: tuple[int, int]) -> tuple[NDArray[np.int64], NDAr
 
 
 def _bordered(plan: Plan, spec: Spec, offsets: NDArray[np.int32] | None) -> float:
-    # The share of the tiles of warped rows that do not come from inside of a picture alone.
+    # The share of the tiles of warped rows that do not come from inside of an image alone.
     rows = np.flatnonzero(plan.warped[: plan.count])
     if not spec.tile or spec.perspective or not rows.size:
         return 1.0

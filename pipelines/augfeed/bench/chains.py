@@ -28,14 +28,14 @@ from augfeed.policy import (
 )
 from augfeed.presets import IMAGENET_MEAN, IMAGENET_STD, cifar, imagenet, seed_chain
 
-SMALL = 64  # pixels a side up to which pictures are cut out of a padded frame
+SMALL = 64  # pixels a side up to which images are cut out of a padded frame
 PADDING = 4
 
 
 def chains(shape: Shape) -> dict[str, Policy]:
-    """Return the chains for a shape, by name; pictures come in the size of the output.
+    """Return the chains for a shape, by name; images come in the size of the output.
 
-    The window of the seed chain and label smoothing are left out: they are no work of an engine.
+    The window of the seed chain and label smoothing are left out: they are not work of an engine.
     An operation alone is done to every sample (the flip to half), so that none is idle.
     """
     color = shape.channels == 3

@@ -14,7 +14,7 @@ from augfeed.plan import Plan, Rows, draw_plan
 from augfeed.plan.fixed import Fixed
 from augfeed.policy import Policy
 
-ROWS = 8  # pictures that are compared: a whole mixing group
+ROWS = 8  # images that are compared: a whole mixing group
 ROUNDING = 5e-5  # of a value in pixel space
 WARP = 5e-6  # the same for each pixel of the sides, where a source coordinate is computed
 CROSSINGS = 2e-3  # share of the values that rounding may move across a threshold
@@ -38,7 +38,7 @@ def check(
     device: torch.device,
     output: Output,
 ) -> None:
-    """Raise `CheckError` unless two engines agree on a few pictures of every chain and shape."""
+    """Raise `CheckError` unless two engines agree on a few images of every chain and shape."""
     problems = []
     for shape, policies in wanted.items():
         few = Shape(min(ROWS, shape.batch), *shape[1:])

@@ -64,7 +64,7 @@ class Options:
 
     @property
     def steps(self) -> int:
-        """The number of times that `measure` tells where it is."""
+        """The number of times that `measure` says where it is."""
         return 2 + sum(map(len, self.wanted.values()))
 
 
@@ -122,7 +122,7 @@ def measure(
 def taking_turns(
     options: Options, engine: Engine, shape: Shape, cache: int
 ) -> Iterator[Callable[[Policy], Task]]:
-    """Yield what makes the task of a policy, on pictures that all tasks of a shape share."""
+    """Yield what makes the task of a policy, on images that all tasks of a shape share."""
     cuda, threads = options.device.type == "cuda", torch.get_num_threads()
     free = torch.cuda.mem_get_info(options.device)[0] if cuda else None
     sets = sets_for(shape, options.output.dtype, cache, free)

@@ -99,7 +99,7 @@ class Asked:
 
 
 def default_policy(source: Source) -> Policy:
-    """Return the preset that suits photographs, or pictures in memory of their size."""
+    """Return the preset that suits photographs, or images in memory of their size."""
     if not isinstance(source, ArraySource):
         return presets.imagenet(224)
     return presets.fashion(source.images.shape[1], mean=0.5, std=0.25)
@@ -141,7 +141,7 @@ def contestants(asked: Asked) -> dict[str, tuple[str, Measure]]:
         "limit": (title, limit),
         "whole": ("augfeed, whole policy", partial(loader_rate, asked.loader(policy))),
         "basic": (
-            "augfeed, crop, flip, normalisation", partial(loader_rate, asked.loader(basic)),
+            "augfeed, crop, flip, normalization", partial(loader_rate, asked.loader(basic)),
         ),
     }  # fmt: skip
     if isinstance(source, FolderSource):
@@ -171,7 +171,7 @@ def sized(source: Source, batch: int) -> Source:
 
 
 def gather_rate(source: ArraySource, batch: int, threads: int, seconds: float) -> float:
-    """Return the pictures/s of indexing random batches and converting them to float32."""
+    """Return the images/s of indexing random batches and converting them to float32."""
     images = torch.from_numpy(source.images)
     begin = time.perf_counter()
 

@@ -57,7 +57,7 @@ def versions_of(packages: Iterable[str]) -> dict[str, str]:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             continue
-    # A build of torch tells its CUDA in a version of its own, which the metadata may lack.
+    # A build of torch says its CUDA in a version of its own, which the metadata may lack.
     return {**found, "torch": torch.__version__} if "torch" in packages else found
 
 

@@ -149,7 +149,7 @@ class Wanted:
 
     @property
     def steps(self) -> int:
-        """The number of times that `prediction_of` tells where it is."""
+        """The number of times that `prediction_of` says where it is."""
         return sum(map(len, self.chains.values()))
 
 
@@ -218,7 +218,7 @@ def _passes(plan: Plan, shape: Shape, output: Output) -> tuple[tuple[Pass, ...],
     grid = Grid(plan.count * programs(spec, shape.size), spec.warps * 32, shape.batch * pixels)
     values = spec.block * spec.steps * spec.channels // grid.threads
     trips = trips_by_stores(listing, values * output.dtype.itemsize * 8)
-    if trips > 1:  # the last program of a picture ends with it
+    if trips > 1:  # the last program of an image ends with it
         trips *= steps_of(spec, shape.size) / (programs(spec, shape.size) * spec.steps)
     found.append(_pass("augment", listing, shares, grid, trips))
     return tuple(found), Layout.of(spec).words(len(plan.ids)) * 4
@@ -322,7 +322,7 @@ def reached(
 
 
 def _read(plan: Plan, shape: Shape) -> int:
-    # Of every picture what its window holds, once.
+    # Of every image what its window holds, once.
     offsets, (height, width) = offsets_of(plan), shape.size
     if offsets is None:
         return len(plan.ids) * height * width * shape.channels

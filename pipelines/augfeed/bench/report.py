@@ -25,7 +25,7 @@ PASSES = {
 def writable(json: Path | None) -> None:
     """Raise `InputError`, before anything is measured, if a result cannot be written there."""
     if json is not None and not json.parent.is_dir():
-        raise InputError(f"json={str(json)!r}: {str(json.parent)!r} is no folder: make it first")
+        raise InputError(f"json={str(json)!r}: {str(json.parent)!r} is not a folder: make it first")
 
 
 @contextmanager

@@ -32,7 +32,7 @@ class Spread(Model):
 
 
 class Shape(NamedTuple):
-    """Pictures of a batch, their channels, height and width."""
+    """Images of a batch, their channels, height and width."""
 
     batch: int
     channels: int
@@ -44,7 +44,7 @@ class Shape(NamedTuple):
         """Return the shape that a text such as `64x3x224x224` names, or raise `InputError`."""
         parts = text.lower().split("x")
         if len(parts) != 4 or not all(part.isdecimal() and int(part) for part in parts):
-            raise InputError(f"shape={text!r} is no BATCHxCxHxW: write it as 64x3x224x224")
+            raise InputError(f"shape={text!r} is not a BATCHxCxHxW: write it as 64x3x224x224")
         shape = cls(*map(int, parts))
         if shape.channels not in (1, 3):
             raise InputError(f"shape={text!r} has {shape.channels} channels: use 1 or 3")
@@ -87,7 +87,7 @@ class Stamped(Model):
 
 
 class Device(Model):
-    """What the pictures lay on; `driver` is that of a GPU, `cache` its last level in bytes."""
+    """What the images lay on; `driver` is that of a GPU, `cache` its last level in bytes."""
 
     kind: str
     name: str
@@ -113,7 +113,7 @@ class Copy(Model):
 class KernelRow(Model):
     """One chain at one shape.
 
-    `moved` is the bytes that must move: every input picture read once, every output written once.
+    `moved` is the bytes that must move: every input image read once, every output written once.
     `seconds` are those of the pass for one batch, with a plan that is ready; an engine that does
     not tell the two apart (`timed="apply"`) gives the times of its whole `apply`. `whole` are those
     of one batch from drawing its plan to its pixels; `host` those of them that this process is
@@ -133,7 +133,7 @@ class KernelRow(Model):
     host: tuple[float, ...] = ()
     time: Spread
     share: float  # of the bandwidth of a copy
-    rate: Spread  # pictures/s, of the pass
+    rate: Spread  # images/s, of the pass
     whole_rate: Spread
 
     @classmethod

@@ -226,7 +226,7 @@ def _parsed(text: str) -> tuple[list[Instruction], dict[str, int]]:
     for each in found:
         if each.name in _ANYWHERE:
             raise InputError(f"{each.opcode} at {each.address:#x} of the machine code may go "
-                             "anywhere: how often what follows is done cannot be told")  # fmt: skip
+                             "anywhere: how often what follows is done is not known")  # fmt: skip
     return found, labels
 
 

@@ -39,7 +39,7 @@ def sets_for(shape: Shape, dtype: torch.dtype, cache: int, free: int | None = No
 
 
 class Pictures:
-    """Random uint8 pictures `[B, H, W, C]` on a device, a few batches of them, always the same."""
+    """Random uint8 images `[B, H, W, C]` on a device, a few batches of them, always the same."""
 
     def __init__(self, shape: Shape, device: torch.device, sets: int) -> None:
         """Draw them."""
@@ -57,7 +57,7 @@ class Pictures:
 
 @dataclass(frozen=True)
 class Task:
-    """What an engine is asked for: a policy on pictures, in a form of output."""
+    """What an engine is asked for: a policy on images, in a form of output."""
 
     engine: Engine
     policy: Policy
@@ -133,7 +133,7 @@ class Task:
 
 
 def offsets_of(plan: Plan) -> NDArray[np.int32] | None:
-    """Return where a plan cuts pictures that come in the size of its output."""
+    """Return where a plan cuts images that come in the size of its output."""
     crop = plan.policy.find(RandomCrop)
     return plan.window.at(*plan.size).offset if crop else None
 

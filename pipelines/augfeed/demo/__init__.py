@@ -1,4 +1,4 @@
-"""What augfeed does, shown on this machine in under a minute: decisions, pictures, rates."""
+"""What augfeed does, shown on this machine in under a minute: decisions, images, rates."""
 
 import importlib.metadata
 from collections.abc import Callable, Sequence
@@ -26,14 +26,14 @@ from augfeed.read.sources import Source
 from augfeed.show import draw_sample, explain_sample, preview
 from augfeed.show.terminal import explanation_table, findings_table, patience
 
-GROUP = "augfeed.demo"  # entry points: functions of console and folder that return pictures
+GROUP = "augfeed.demo"  # entry points: functions of console and folder that return images
 SEED = 0
 REPEATS = 16  # of the few photographs in an epoch that is measured
 ROUNDS = 3
 
 
 def run_demo(console: Console, out: Path, *, seconds: float = 3.0) -> list[Path]:
-    """Show decisions, pictures and rates; return the pictures written to the folder `out`.
+    """Show decisions, images and rates; return the images written to the folder `out`.
 
     Each rate is measured for `seconds`. Raises `MissingExtraError` without scikit-learn.
     """
@@ -46,7 +46,7 @@ def run_demo(console: Console, out: Path, *, seconds: float = 3.0) -> list[Path]
         console.rule("decisions, recomputed from (seed, epoch, sample)")
         written = _show_sample(console, numbers, policy, 22, out / "digit.png")
         written += _show_sample(console, pictures, chain, 28, out / "photo.png")
-        console.rule("pictures")
+        console.rule("images")
         written += _draw(console, numbers, policy, range(10, 18), out / "digits.png")
         written += _draw(console, pictures, chain, (3, 12, 20, 31), out / "photos.png")
         for path in written:

@@ -1,4 +1,4 @@
-"""Pictures that come with scikit-learn: handwritten digits, and crops of its two photographs."""
+"""Images that come with scikit-learn: handwritten digits, and crops of its two photographs."""
 
 import sys
 from collections.abc import Iterator

@@ -23,7 +23,7 @@ def loader_rate(loader: DataLoader, seconds: float) -> float:
 
 
 def decode_rate(source: FolderSource, threads: int, seconds: float) -> float:
-    """Return the images/s of reading and decoding whole pictures with some threads."""
+    """Return the images/s of reading and decoding whole images with some threads."""
     begin = time.perf_counter()
 
     def decode(first: int) -> int:

@@ -11,7 +11,7 @@ from augfeed.plan.rows import Ids
 from augfeed.policy import Policy
 
 LEAST_P = 1e-4  # a lawful draw fails a check for one seed in 10,000
-# Pictures so large that whole pixels are as good as real numbers.
+# Images so large that whole pixels are as good as real numbers.
 SIDE = 60_000
 
 
@@ -57,7 +57,7 @@ class Lab:
     def plan(
         self, *operations: Any, epoch: int = 0, ids: Ids | None = None, seed: int | None = None
     ) -> Plan:
-        """Return the plan of all samples under some operations, for pictures of `SIDE` pixels."""
+        """Return the plan of all samples under some operations, for images of `SIDE` pixels."""
         rows = Rows.of(self.ids if ids is None else ids)
         key = self.seed if seed is None else seed
         return draw_plan(Policy(operations), rows, seed=key, epoch=epoch, size=(SIDE, SIDE))

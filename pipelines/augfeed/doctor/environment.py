@@ -32,7 +32,7 @@ def machine() -> list[tuple[str, str]]:
         ("engine portable", _package("kornia", "Kornia", "kornia")),
         ("engine cuda", _cuda_engine(gpus)),
         ("JPEG", f"simplejpeg {version('simplejpeg')}; {_crops()}"),
-        ("other pictures", _pillow()),
+        ("other images", _pillow()),
         ("DALI", _dali()),
         ("compiled code kept in", _cache()),
     ]
@@ -69,7 +69,7 @@ def _cuda_engine(gpus: list[str]) -> str:
 def _crops() -> str:
     reason = why_not()
     if reason:
-        return f"pictures are decoded whole: {reason}"
+        return f"images are decoded whole: {reason}"
     return f"of a crop, only the crop ({SWITCH}=0 turns that off)"
 
 
@@ -87,6 +87,6 @@ def _pillow() -> str:
 def _cache() -> str:
     path = fill_words.stats.cache_path
     if not path:
-        return "memory only: every process compiles anew"
+        return "memory only: every process compiles again"
     writable = os.access(path, os.W_OK)
     return path if writable else f"{path}, not writable: set NUMBA_CACHE_DIR to a folder that is"

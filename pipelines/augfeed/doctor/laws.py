@@ -38,7 +38,7 @@ from augfeed.policy import (
 )
 from augfeed.read.order import epoch_order
 
-# No window and no hole of these leaves the picture, so that no try is ever repeated.
+# No window and no hole of these leaves the image, so that no try is ever repeated.
 CROP = RandomResizedCrop(224, scale=(0.08, 0.5))
 ERASING = RandomErasing(p=0.3, scale=(0.02, 0.2))
 HOLE = 1001  # side of the Cutout
@@ -47,15 +47,15 @@ PLANE = 500  # pixel numbers drawn for a sample
 
 
 def words(lab: Lab) -> Iterator[Check]:
-    """Check the numbers that everything is made of, and that neighbours tell nothing."""
+    """Check the numbers that everything is made of, and that neighbors tell nothing."""
     drawn = philox.words(lab.seed, 0, lab.ids, [(Stream.CROP, 0), (Stream.MIX, 0)])
     next_epoch = philox.words(lab.seed, 1, lab.ids, [(Stream.CROP, 0)])
     u, later = philox.uniforms(drawn), philox.uniforms(next_epoch)[0, 0]
     law = "uniform in [0, 1)"
     yield Check.of("uniforms", law, kolmogorov_smirnov(u, uniform(0, 1)))
     law = "tell nothing about each other"
-    yield Check.of("neighbouring samples", law, _independent(*_pairs(u[0, 0])))
-    yield Check.of("neighbouring words", law, _independent(u[0, 0], u[0, 1]))
+    yield Check.of("neighboring samples", law, _independent(*_pairs(u[0, 0])))
+    yield Check.of("neighboring words", law, _independent(u[0, 0], u[0, 1]))
     yield Check.of("two operations", law, _independent(u[0, 0], u[1, 0]))
     yield Check.of("two epochs", law, _independent(u[0, 0], later))
 
@@ -63,7 +63,7 @@ def words(lab: Lab) -> Iterator[Check]:
 def crops(lab: Lab) -> Iterator[Check]:
     """Check the windows of RandomResizedCrop."""
     top, left, height, width = lab.plan(CROP).window.at(SIDE, SIDE).box.astype(np.float64).T
-    law = "share of the picture uniform in [0.08, 0.5]"
+    law = "share of the image uniform in [0.08, 0.5]"
     share = height * width / SIDE**2
     yield Check.of("crop area", law, kolmogorov_smirnov(share, uniform(0.08, 0.5)))
     law, end = "log(width / height) uniform in +-log(4/3)", np.log(4 / 3)
@@ -142,13 +142,13 @@ def _cutmix(lab: Lab) -> Iterator[Check]:
     lam = drawn.lam[drawn.mode == CUTMIX].astype(np.float64)
     law = "uniform in [0, 1] before it is counted"
     yield Check.of("cutmix drawn lambda", law, kolmogorov_smirnov(lam, uniform(0, 1)))
-    # Of boxes below half the side, at most one end is cut off, and the other tells the centre.
+    # Of boxes below half the side, at most one end is cut off, and the other tells the center.
     small = (drawn.mode == CUTMIX) & (drawn.lam > 0.75)
     cut = np.floor(SIDE * np.sqrt(1 - drawn.lam[small].astype(np.float64)))[:, None]
-    law = "centre uniform over the pixels"
+    law = "center uniform over the pixels"
     for axis, centre in enumerate(_centres(drawn.patch[small], cut).T):
         measured = kolmogorov_smirnov(centre / SIDE, uniform(0, 1))
-        yield Check.of(f"cutmix centre {'yx'[axis]}", law, measured)
+        yield Check.of(f"cutmix center {'yx'[axis]}", law, measured)
 
 
 def holes(lab: Lab) -> Iterator[Check]:
@@ -156,13 +156,13 @@ def holes(lab: Lab) -> Iterator[Check]:
     law = "uniform over the pixels"
     for axis, centre in enumerate(_centres(lab.plan(Cutout(HOLE)).cutout, HOLE).T):
         measured = kolmogorov_smirnov(centre / SIDE, uniform(0, 1))
-        yield Check.of(f"cutout centre {'yx'[axis]}", law, measured)
+        yield Check.of(f"cutout center {'yx'[axis]}", law, measured)
     boxes = lab.plan(ERASING).erased.astype(np.float64)
     erased = boxes[:, 2] > 0
     yield Check.of("erasing", "a share 0.3 of the samples", _rates(erased, 0.3))
     top, left, bottom, right = boxes[erased].T
     height, width = bottom - top, right - left
-    law = "share of the picture uniform in [0.02, 0.2]"
+    law = "share of the image uniform in [0.02, 0.2]"
     share = height * width / SIDE**2
     yield Check.of("erasing area", law, kolmogorov_smirnov(share, uniform(0.02, 0.2)))
     law, end = "log(height / width) uniform in +-log(0.3)", -np.log(0.3)
@@ -180,7 +180,7 @@ def pixels(lab: Lab) -> Iterator[Check]:
     yield Check.of("noise strength", law, kolmogorov_smirnov(sigma, uniform(0.1, 0.3)))
     noise = philox.normal_quantiles()[_pixel_numbers(lab, Stream.NOISE_PIXELS)]
     yield Check.of("noise", "standard normal", kolmogorov_smirnov(noise, normal))
-    law = "tells nothing about the next pixel"
+    law = "says nothing about the next pixel"
     u = normal(noise.astype(np.float64))
     yield Check.of("noise of a pixel", law, _independent(*_pairs(u)))
     plan = lab.plan(SaltAndPepper(0.1, salt=0.3))
@@ -212,7 +212,7 @@ def _pixel_numbers(lab: Lab, stream: Stream) -> NDArray[np.uint32]:
 
 
 def _centres(boxes: NDArray[np.int32], cut: Any) -> NDArray[np.float64]:
-    # The end that is not cut off lies at a known distance from the centre.
+    # The end that is not cut off lies at a known distance from the center.
     first, last = boxes[:, :2].astype(np.float64), boxes[:, 2:].astype(np.float64)
     centres: NDArray[np.float64] = np.where(first > 0, first + cut // 2, last - cut + cut // 2)
     return centres
@@ -232,7 +232,7 @@ def _pairs(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np
 
 
 def _independent(a: NDArray[np.float64], b: NDArray[np.float64]) -> Measured:
-    # A table of 16 x 16 equal cells, which also tells whether each is uniform.
+    # A table of 16 x 16 equal cells, which also says whether each is uniform.
     cells = np.floor(a * 16) * 16 + np.floor(b * 16)
     counts = np.bincount(np.minimum(cells, 255).astype(np.int64), minlength=256)
     return chi_square(counts, np.full(256, len(a) / 256), 255)

@@ -75,7 +75,7 @@ def beta(alpha: float) -> Cdf:
 
 
 def _beta_below_half(x: Values, a: float) -> Values:
-    # The regularised incomplete beta function of a = b: its continued fraction by Lentz's method
+    # The regularized incomplete beta function of a = b: its continued fraction by Lentz's method
     # (Numerical Recipes, 3rd edition, 6.4), which converges fast for x up to one half.
     x = np.clip(x, 1e-300, 0.5)
     c, d = np.ones_like(x), 1 / (1 - 2 * a * x / (a + 1))

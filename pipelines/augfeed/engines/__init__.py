@@ -50,7 +50,7 @@ class Output:
 class Place:
     """Where batches are made: the device, the engine by name ("auto": the device's own).
 
-    `resident` says whether a data set in memory is kept in the device's memory; None leaves it
+    `resident` says whether a dataset in memory is kept in the device's memory; None leaves it
     there if it takes a quarter of what is free, or less, on an NVIDIA GPU.
     """
 
@@ -114,11 +114,11 @@ def check_images(images: torch.Tensor, rows: int) -> None:
 
 
 def check_places(places: NDArray[np.int64], count: int) -> None:
-    """Raise `InputError` unless every row's place is one of `count` pictures."""
+    """Raise `InputError` unless every row's place is one of `count` images."""
     if len(places) and not 0 <= int(places.min()) <= int(places.max()) < count:
         raise InputError(
             f"places from {places.min()} to {places.max()} are not in [0, {count}): "
-            f"give pictures for all {len(places)} rows of the plan, or places among them"
+            f"give images for all {len(places)} rows of the plan, or places among them"
         )
 
 

@@ -29,7 +29,7 @@ KINDS = {
 
 STREAMED = 16 << 20  # bytes: a batch that would push everything else out of the caches
 FRAME_BYTES = 8 << 20  # of frames that are made before a pass reads them
-STORED_ROWS = 4  # pictures of float32 planes at a time on the way to another element type
+STORED_ROWS = 4  # images of float32 planes at a time on the way to another element type
 
 
 class CpuEngine:
@@ -163,7 +163,7 @@ class Job:
         slots: NDArray[np.int64],
         out: NDArray[Any],
     ) -> None:
-        # Row `which[k]` becomes picture `slots[k]` of `out`.
+        # Row `which[k]` becomes image `slots[k]` of `out`.
         kind, _ = KINDS[self.output.dtype]
         direct = kind == FLOAT32 and out.flags.c_contiguous
         scale = 255.0 if images[0].dtype == np.uint8 else 1.0

@@ -85,7 +85,7 @@ class FrameSet:
     """Images for the engine, and the rows of the batch that it makes of them.
 
     `images` `[N, h, w, C]` are frames of `rows` of the plan (None: of all, in their order), or a
-    whole data set of which `offsets` says where to cut. `places[row]` is the image of a row of the
+    whole dataset of which `offsets` says where to cut. `places[row]` is the image of a row of the
     plan (None: the one of the same number). `written` are the rows of the batch that come of them.
     `waiting` are frames that the device is yet to make.
     """

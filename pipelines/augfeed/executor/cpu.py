@@ -18,7 +18,7 @@ from augfeed.plan import Rows
 from augfeed.plan.fixed import Fixed
 from augfeed.targets import AnyTargets, Targets
 
-READ_ROWS = 32  # pictures that one task decodes
+READ_ROWS = 32  # images that one task decodes
 CPU_ROWS, CPU_BYTES = 2048, 8 << 20  # of small batches that a CPU makes as one: caches hold them
 CPU_GROUPS = 8  # of an epoch, at least: threads share them, and the first should come soon
 
@@ -26,7 +26,7 @@ CPU_GROUPS = 8  # of an epoch, at least: threads share them, and the first shoul
 class CpuExecutor:
     """Carries plans out on the CPU, by Numba's loops."""
 
-    resident = True  # a data set in memory is where the engine takes it from
+    resident = True  # a dataset in memory is where the engine takes it from
 
     def __init__(self, inputs: BatchInputs) -> None:
         """Take what batches are made of."""
@@ -156,9 +156,9 @@ def spread(run: Callable[[Indices], None], parts: list[Indices]) -> None:
 
 
 def cpu_together(count: int, each: int, total: int) -> int:
-    """Return how many batches of `count` pictures of `each` bytes a thread best makes as one.
+    """Return how many batches of `count` images of `each` bytes a thread best makes as one.
 
-    Python takes as long for a batch as the loops take for its pixels, where pictures are small, and
+    Python takes as long for a batch as the loops take for its pixels, where images are small, and
     only one thread at a time can run it. `total` is the number of samples of an epoch.
     """
     rows = min(CPU_ROWS, CPU_BYTES // each, total // CPU_GROUPS)

@@ -1,5 +1,5 @@
 """Batches by an engine of any device: frames or row numbers and a plan go there, ahead of time, on
-a stream aside."""
+a side stream."""
 
 import threading
 from typing import Any
@@ -17,7 +17,7 @@ from augfeed.prefetch import Aside
 from augfeed.read.whole import Waiting
 from augfeed.targets import AnyTargets
 
-SHARE = 0.25  # of a GPU's free memory that a data set may take without being told to
+SHARE = 0.25  # of a GPU's free memory that a dataset may take without being told to
 
 # Of small batches that a device makes as one: rows, bytes, and the part of a GPU's memory if that
 # is more.
@@ -25,9 +25,9 @@ DEVICE_ROWS, DEVICE_BYTES, DEVICE_SHARE = 8192, 64 << 20, 512
 
 
 class DeviceHandle:
-    """A device with its engine and a stream aside, all of which are first touched when asked for.
+    """A device with its engine and a side stream, all of which are first touched when asked for.
 
-    A copy, in another process too, uses the device anew.
+    A copy, in another process too, uses the device again.
     """
 
     def __init__(self, place: Place) -> None:
@@ -70,13 +70,13 @@ class DeviceHandle:
 
 
 class DeviceExecutor:
-    """Carries plans out on a device; a data set in its memory is copied there once."""
+    """Carries plans out on a device; a dataset in its memory is copied there once."""
 
     def __init__(self, inputs: BatchInputs, place: Place) -> None:
-        """Touch nothing yet; raise `InputError` for a data set that cannot be resident."""
+        """Touch nothing yet; raise `InputError` for a dataset that cannot be resident."""
         if place.resident and inputs.pictures is None:
             raise InputError(
-                "resident=True is for pictures in memory that the policy does not resize, and "
+                "resident=True is for images in memory that the policy does not resize, and "
                 f"{inputs.source!r} under this policy is not that: use resident=None"
             )
         self.inputs, self.place, self.handle = inputs, place, DeviceHandle(place)
@@ -85,7 +85,7 @@ class DeviceExecutor:
         self._pictures: torch.Tensor | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        # A copy, in another process too, copies the data set anew.
+        # A copy, in another process too, copies the dataset again.
         return {**self.__dict__, "_lock": None, "_asked": False, "_pictures": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -99,7 +99,7 @@ class DeviceExecutor:
 
     @property
     def resident(self) -> bool:
-        """Whether the data set lies in the memory of the device; may copy it there."""
+        """Whether the dataset lies in the memory of the device; may copy it there."""
         return self.pictures is not None
 
     def together(self, count: int, each: int) -> int:
@@ -112,7 +112,7 @@ class DeviceExecutor:
 
     @property
     def pictures(self) -> torch.Tensor | None:
-        """The pictures of the whole data set on the device, None if they do not lie there."""
+        """The images of the whole dataset on the device, None if they do not lie there."""
         device = self.handle.device
         with self._lock:
             if not self._asked:
@@ -130,7 +130,7 @@ class DeviceExecutor:
                 return None
             if pictures.nbytes > free:
                 raise InputError(
-                    f"resident=True needs {pictures.nbytes:,} bytes for the data set and "
+                    f"resident=True needs {pictures.nbytes:,} bytes for the dataset and "
                     f"{str(device)!r} has {free:,} free: use resident=False"
                 )
         elif not self.place.resident:
@@ -148,15 +148,15 @@ class DeviceExecutor:
 
 
 class ResidentFrames:
-    """Pictures in the memory of the device, of which a plan names rows."""
+    """Images in the memory of the device, of which a plan names rows."""
 
     def __init__(self, inputs: BatchInputs, planned: Planned, pictures: torch.Tensor) -> None:
-        """Take all pictures `[N, h, w, C]`; there is one task."""
+        """Take all images `[N, h, w, C]`; there is one task."""
         self.inputs, self.planned, self.pictures = inputs, planned, pictures
         self.parts = [np.arange(planned.rows.count)]
 
     def read(self, part: Indices) -> FrameSet:
-        """Return the pictures, and which of them the rows are."""
+        """Return the images, and which of them the rows are."""
         places = self.inputs.places(self.planned.taken)
         return FrameSet(
             self.pictures, part, places=places, offsets=self.inputs.offsets(self.planned.plan)
@@ -187,7 +187,7 @@ class BufferedFrames:
 
 
 class DeviceRun:
-    """Images of a plan by the engine of a device, on a stream aside.
+    """Images of a plan by the engine of a device, on a side stream.
 
     They are queued beside whatever runs there; the current stream of who takes a batch waits for
     them, the host does not.
@@ -204,7 +204,7 @@ class DeviceRun:
         self._taken: set[int] = set()  # streams that wait for it already
 
     def queue(self, work: Task) -> None:
-        """Do it on the stream aside."""
+        """Do it on the side stream."""
         _, self._event = self.handle.aside.run(work)
 
     def load(self, frames: FrameSet) -> torch.Tensor:
@@ -250,7 +250,7 @@ def _free(device: torch.device) -> int:
 
 
 class _Countdown:
-    # Tells the last of some tasks that it is the last.
+    # Says the last of some tasks that it is the last.
 
     def __init__(self, count: int) -> None:
         self._left, self._lock = count, threading.Lock()

@@ -1,4 +1,4 @@
-"""What batches are made of: a source, its frames, and its pictures where an engine cuts them."""
+"""What batches are made of: a source, its frames, and its images where an engine cuts them."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -22,7 +22,7 @@ from augfeed.read.whole import Waiting, WholeFrames
 
 @dataclass(slots=True)
 class BatchInputs:
-    """What batches are made of: a source, and how its pictures are cut and given out.
+    """What batches are made of: a source, and how its images are cut and given out.
 
     `pictures` are those of an array source that an engine can cut by itself, else None. `whole` is
     None where the host makes all frames.
@@ -67,7 +67,7 @@ class BatchInputs:
         return torch.empty((len(plan.ids), *shape), dtype=element, pin_memory=pinned)
 
     def fill(self, plan: Plan, part: Indices, taken: Taken, buffer: torch.Tensor) -> list[Waiting]:
-        """Write consecutive rows of a plan to their places in `buffer`: frames, or pictures that
+        """Write consecutive rows of a plan to their places in `buffer`: frames, or images that
         the engine cuts. Return those that are left for the device."""
         out = buffer[part[0] : part[-1] + 1].numpy()
         if self.pictures is not None:

@@ -26,7 +26,7 @@ class Prepared(Protocol):
 
 
 class GradientEnd:
-    """Tells Accelerate's gradient state that an epoch runs, and which batch is its last."""
+    """Says Accelerate's gradient state that an epoch runs, and which batch is its last."""
 
     def __init__(self, loader: Prepared, remainder: int) -> None:
         """Begin an epoch; `remainder` samples are in a last batch that is not whole, or -1."""

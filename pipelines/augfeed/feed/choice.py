@@ -46,9 +46,9 @@ CURE = (
 
 
 class GuardedCollate:
-    """The `collate_fn` that an augmenting loader shows: whoever takes it alone gets an error.
+    """The `collate_fn` that an augmenting loader shows: anyone who takes it alone gets an error.
 
-    A stock loader that is rebuilt from the attributes would give out pictures that are not
+    A stock loader that is rebuilt from the attributes would give out images that are not
     augmented, without a word.
     """
 
@@ -91,7 +91,7 @@ def policy_of(policy: Any, dataset: Any) -> Policy | None:
         if isinstance(dataset, os.PathLike) or (isinstance(dataset, str) and _exists(dataset)):
             raise InputError(
                 f"dataset={str(dataset)!r} is a path, which needs a policy: give one, or policy='' "
-                "for pictures as they are"
+                "for images as they are"
             )
         return None
     return Policy() if isinstance(policy, str) and not policy else resolve_policy(policy)
@@ -116,7 +116,7 @@ def mixes(policy: Policy) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class LaneOptions:
-    """What a caller says of a data set: see `DataLoader`."""
+    """What a caller says of a dataset: see `DataLoader`."""
 
     split: str = "train"
     image_key: Any = None
@@ -127,18 +127,18 @@ class LaneOptions:
 
     @property
     def keys(self) -> tuple[Any, Any]:
-        """Where picture and label are in a sample."""
+        """Where image and label are in a sample."""
         return self.image_key, self.label_key
 
 
 def lane_for(
     options: LaneOptions, dataset: Any, collate: Any, batch_size: int | None, making: Making
 ) -> Lane:
-    """Return the lane for a data set; raise what would make every batch fail."""
+    """Return the lane for a dataset; raise what would make every batch fail."""
     if isinstance(dataset, IterDataPipe | MapDataPipe):
         raise InputTypeError(
             f"dataset of type {type(dataset).__name__!r} is a data pipe, which a policy cannot be "
-            "applied to: give the data set inside it, or leave policy out"
+            "applied to: give the dataset inside it, or leave policy out"
         )
     passive_of(options.passive)
     if making.num_classes is not None:
@@ -148,7 +148,7 @@ def lane_for(
         lane: Lane = _general(options, dataset, collate, making, found)
         name, sizes = known_name(dataset), None
     else:
-        lane = NativeLane(making, found, f"{_kind(dataset)} is recognised, without a transform")
+        lane = NativeLane(making, found, f"{_kind(dataset)} is recognized, without a transform")
         name, sizes = found.source.name, found.source.sizes
     for rules in (options.invariances, making.policy.invariances, name, ANY):
         if rules is not None:
@@ -160,7 +160,7 @@ def _native(
     dataset: Any, options: LaneOptions, collate: Any, batch_size: int | None, making: Making
 ) -> Recognised | str:
     if isinstance(dataset, IterableDataset):
-        return "an iterable data set cannot be asked for a sample by its number"
+        return "an iterable dataset cannot be asked for a sample by its number"
     if isinstance(dataset, ArraySource | EncodedSource) or _is_raw(dataset):
         image_key, label_key = options.keys
         source = open_source(dataset, split=options.split, image_key=image_key, label_key=label_key)
@@ -182,7 +182,7 @@ def _native(
 
 
 def _is_raw(dataset: Any) -> bool:
-    # What is no data set to torch: a path, an array, a pair of arrays.
+    # What is not a dataset to torch: a path, an array, a pair of arrays.
     if isinstance(dataset, str | os.PathLike | np.ndarray):
         return True
     if isinstance(dataset, torch.Tensor) or is_file_list(dataset):
@@ -195,7 +195,7 @@ def _general(
 ) -> GeneralLane:
     if making.resident:
         raise InputError(
-            f"resident=True is for data sets whose pictures lie in memory, and here {reason}: "
+            f"resident=True is for datasets whose images lie in memory, and here {reason}: "
             "use resident=None"
         )
     if making.reading != Reading():
@@ -209,7 +209,7 @@ def _general(
 
 
 def classes_of(dataset: Any) -> int | None:
-    """Return the number of classes that a data set tells of, None if it does not."""
+    """Return the number of classes that a dataset reports, None if it does not."""
     if (inner := getattr(dataset, "dataset", None)) is not None:  # a Subset
         return classes_of(inner)
     for name in ("num_classes", "n_classes"):
@@ -229,4 +229,4 @@ def _values(features: object) -> list[Any]:
 
 def _kind(dataset: object) -> str:
     return f"a path ({dataset})" if isinstance(dataset, str | os.PathLike) else (
-        f"a data set of type {type(dataset).__name__}")  # fmt: skip
+        f"a dataset of type {type(dataset).__name__}")  # fmt: skip

@@ -1,4 +1,4 @@
-"""Where the pictures and labels are in what a collate function made."""
+"""Where the images and labels are in what a collate function made."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,19 +10,19 @@ from augfeed.errors import InputError, PolicyError
 from augfeed.feed.samples import LABELS, Path, describe, is_sequence, parts_of, pixels, take
 
 CURES = {
-    "collate_fn": "leave collate_fn out, or let it stack the pictures as they are, of uint8 or "
+    "collate_fn": "leave collate_fn out, or let it stack the images as they are, of uint8 or "
     "floats in [0, 1]",
-    "the data set": "let it stack pictures of one size, of uint8 or floats in [0, 1], and say with "
+    "the dataset": "let it stack images of one size, of uint8 or floats in [0, 1], and say with "
     "image_key which ones are meant if there are several, or if they have no channels",
 }
 
 
 def find_frames(batch: Any, path: Path, count: int, *, maker: str, planes: bool
                 ) -> tuple[Path, Any]:  # fmt: skip
-    """Return where `count` pictures are in a batch, and the pictures, of 4 dimensions.
+    """Return where `count` images are in a batch, and the images, of 4 dimensions.
 
     They are looked for at `path`, then wherever only one thing could be them. `planes` allows for
-    pictures without channels, of 3 dimensions. Raises `InputError`, which names the `maker`.
+    images without channels, of 3 dimensions. Raises `InputError`, which names the `maker`.
     """
     found = _at(batch, path)
     if _is_frames(found, count) or (planes and _is_planes(found, count)):
@@ -32,7 +32,7 @@ def find_frames(batch: Any, path: Path, count: int, *, maker: str, planes: bool
         likely = [place for place, part in parts_of(batch) if _is_planes(part, count)]
     if len(likely) != 1:
         raise InputError(
-            f"{maker} hides the pictures: the policy needs {count} of them "
+            f"{maker} hides the images: the policy needs {count} of them "
             f"stacked as [{count}, C, H, W] and {len(likely)} such tensors are in "
             f"{describe(batch)}; {CURES[maker]}"
         )
@@ -40,7 +40,7 @@ def find_frames(batch: Any, path: Path, count: int, *, maker: str, planes: bool
 
 
 def find_labels(batch: Any, path: Path | None, count: int, image: Path) -> Path | None:
-    """Return where `count` labels are in a batch, None if there is no telling.
+    """Return where `count` labels are in a batch, None if it is not clear.
 
     They are looked for at `path`, then wherever only one thing could be them, or is named so.
     """
@@ -67,9 +67,9 @@ def first_of(batch: Any, count: int) -> Any:
 
 
 def pixels_of_batch(tensor: Any, maker: str = "") -> torch.Tensor:
-    """Return pictures `[N, C, H, W]` or `[N, H, W, C]` as `[N, H, W, C]`, uint8 or float32."""
+    """Return images `[N, C, H, W]` or `[N, H, W, C]` as `[N, H, W, C]`, uint8 or float32."""
     arrays = [
-        pixels(picture, f"picture {k} of the batch{maker}".__str__)
+        pixels(picture, f"image {k} of the batch{maker}".__str__)
         for k, picture in enumerate(tensor)
     ]
     return torch.from_numpy(np.stack(arrays))
@@ -79,18 +79,18 @@ def check_labels(sample: Any, label: Path | None, maker: str = "") -> None:
     """Raise `InputError` if labels are needed and not found."""
     if label is None:
         raise InputError(
-            f"this policy changes labels, and there is no telling where they are in "
+            f"this policy changes labels, and it is not clear where they are in "
             f"{maker}{describe(sample)}: say it with label_key, such as label_key=1 or "
             "label_key='label', and give them as numbers or tensors"
         )
 
 
 def check_cut(frames: torch.Tensor, before: torch.Tensor) -> None:
-    """Raise `PolicyError` if a collate function changed the size of the pictures."""
+    """Raise `PolicyError` if a collate function changed the size of the images."""
     made, given = tuple(frames.shape[1:3]), tuple(before.shape[1:3])
     if made != given:
         raise PolicyError(
-            f"collate_fn returns pictures of {made[0]}x{made[1]}, and was given pictures of "
+            f"collate_fn returns images of {made[0]}x{made[1]}, and was given images of "
             f"{given[0]}x{given[1]}: leave cropping, resizing and padding to the policy"
         )
 

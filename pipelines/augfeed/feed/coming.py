@@ -1,4 +1,4 @@
-"""The pass that a state tells of: the newest one, or the one that comes next."""
+"""The pass that a state reports: the newest one, or the one that comes next."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -18,7 +18,7 @@ from augfeed.feed.shuffle import Shuffle
 
 
 def standing(state: LoaderState) -> Run:
-    """Return the run that the state of a loader tells of; what it will draw is known then."""
+    """Return the run that the state of a loader reports; what it will draw is known then."""
     run: Run | None = state.following or state.run
     if run is None or run.done:
         run = Run(state.asked_epoch() if run is None else run.epoch + 1, state.seed)
@@ -89,7 +89,7 @@ def skipping(state: LoaderState, position: int) -> Run:
 
 
 def moved_on(state: LoaderState, epoch: int) -> Run:
-    """Return the run of an epoch that is told, perhaps after a state was loaded."""
+    """Return the run of an epoch that is reported, perhaps after a state was loaded."""
     run: Run | None = state.following
     begun = run is not None and bool(run.position or run.given)
     if run is not None and run.wanted and not begun:
@@ -111,7 +111,7 @@ def begun(state: LoaderState) -> Run:
 
 def reopened(state: LoaderState, given: Iterator[Given], run: Run) -> Iterator[Given]:
     """Return the batches of a pass whose first is about to be asked for: of the epoch that the
-    sampler was told meanwhile, and `given` if it was told none."""
+    sampler was reported meanwhile, and `given` if it was reported none."""
     epoch = told_epoch(state)
     if epoch is None or epoch == run.epoch:
         return given

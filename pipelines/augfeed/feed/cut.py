@@ -1,4 +1,4 @@
-"""Pictures of a batch, cut and resized as the draws of their samples say."""
+"""Images of a batch, cut and resized as the draws of their samples say."""
 
 import math
 from typing import Any
@@ -16,7 +16,7 @@ from augfeed.policy import Policy
 
 
 def cut(pictures: list[NDArray[Any]], ticket: Ticket, policy: Policy) -> torch.Tensor:
-    """Return frames `[M, H, W, C]`: each picture cut and resized as its sample's draws say."""
+    """Return frames `[M, H, W, C]`: each image cut and resized as its sample's draws say."""
     sizes = np.array([picture.shape[:2] for picture in pictures], np.int64)
     same = bool((sizes == sizes[0]).all())
     size = policy.size((int(sizes[0, 0]), int(sizes[0, 1])) if same else None)

@@ -40,7 +40,7 @@ def _order(state: LoaderState) -> str:
     if not getattr(sampler, "augfeed_own", False):
         order = f"as the given {kind} says"
     elif kind in ("SequentialSampler", "InOrder"):
-        order = "that of the data set"
+        order = "that of the dataset"
     elif state.seed is None:
         order = "shuffled by torch's generator"
     else:
@@ -54,11 +54,11 @@ def _native(loader: DataLoader[Any], lane: NativeLane) -> list[str]:
     pipeline, threads = lane.pipeline, loader.num_workers
     where = f"{threads} threads of this process" if threads else "the calling thread"
     if pipeline.in_memory:
-        read = f"read: nothing to do, the pictures lie in memory{_resident(pipeline)}"
+        read = f"read: nothing to do, the images lie in memory{_resident(pipeline)}"
     else:
         read = f"read: files or arrays are {_by(pipeline, where)}{_kept(pipeline)}"
     left = told(getattr(pipeline.source, "skipped", {}))
-    lines = [f"of the data set {left}"] if left else []
+    lines = [f"of the dataset {left}"] if left else []
     lines += [read + _cost(lane, "read"), _augment(lane, lane.making.place.engine_name, where)]
     unused = [name for name, default in _OF_WORKERS.items() if getattr(loader, name) != default]
     if unused:
@@ -94,7 +94,7 @@ def _resident(pipeline: Pipeline) -> str:
 
 def _general(workers: int, lane: Lane) -> list[str]:
     where = f"{workers} worker processes of torch's" if workers else "this process"
-    fetch = f"fetch: samples are taken from the data set, cut, resized and collated in {where}"
+    fetch = f"fetch: samples are taken from the dataset, cut, resized and collated in {where}"
     augment = _augment(lane, lane.making.place.engine_name, "this process")
     return [fetch + _cost(lane, "fetch"), augment, _delivery(lane)]
 

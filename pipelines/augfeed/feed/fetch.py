@@ -1,4 +1,4 @@
-"""What workers do: fetch the samples of a ticket, cut their pictures, collate the rest."""
+"""What workers do: fetch the samples of a ticket, cut their images, collate the rest."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -64,7 +64,7 @@ class Recipe:
 class Fetched:
     """A batch before augmentation: `frames` `[M, H, W, C]` for all rows of the ticket.
 
-    `batch` is collated, the pictures at `where.image` and the labels at `where.label` yet to be put
+    `batch` is collated, the images at `where.image` and the labels at `where.label` yet to be put
     in; `labels` are those of all rows; `seconds` is what fetching took.
     """
 
@@ -81,10 +81,10 @@ class Fetched:
 
 
 class Fetching(Dataset[Fetched]):
-    """A map-style data set whose index is a ticket and whose sample is a whole batch."""
+    """A map-style dataset whose index is a ticket and whose sample is a whole batch."""
 
     def __init__(self, dataset: Any, recipe: Recipe, *, collated: bool) -> None:
-        """Wrap a data set; `collated` says whether it gives samples, not whole batches."""
+        """Wrap a dataset; `collated` says whether it gives samples, not whole batches."""
         self.dataset, self.recipe, self.collated = dataset, recipe, collated
 
     def __getitem__(self, ticket: Ticket) -> Fetched:
@@ -109,10 +109,10 @@ class Fetching(Dataset[Fetched]):
 
 
 class Streaming(IterableDataset[Any]):
-    """An iterable data set whose samples come numbered, as `(pass, worker, count, sample)`."""
+    """An iterable dataset whose samples come numbered, as `(pass, worker, count, sample)`."""
 
     def __init__(self, dataset: Any) -> None:
-        """Wrap a data set."""
+        """Wrap a dataset."""
         self.dataset, self._passes = dataset, 0
 
     def __iter__(self) -> Iterator[tuple[int, int, int, Any]]:
@@ -226,21 +226,21 @@ def _located(sample: Any, recipe: Recipe) -> Where:
 
 
 def whole_batch(batch: Any, ticket: Ticket, recipe: Recipe) -> Fetched:
-    """Return a batch that the data set made for the ticket's list of indices."""
+    """Return a batch that the dataset made for the ticket's list of indices."""
     count, total = ticket.rows.count, len(ticket.rows)
     if count != total:
         raise InputError(
-            f"a data set that gives whole batches cannot mix across their borders: use a batch "
+            f"a dataset that gives whole batches cannot mix across their borders: use a batch "
             f"size that is a multiple of {GROUP}, not {count}"
         )
     batch = batch if recipe.collate is None else recipe.collate(batch)
     key, label_key = recipe.image_key, recipe.label_key
     path = () if key is None else keyed(batch, key, "image_key")
-    image, tensor = find_frames(batch, path, count, maker="the data set", planes=key is not None)
+    image, tensor = find_frames(batch, path, count, maker="the dataset", planes=key is not None)
     if key is not None and image != path:
         raise InputTypeError(
-            f"image_key={key!r} leads to {describe(take(batch, path))}, which is no stack of "
-            f"{count} pictures: give the key of one; the batch is {describe(batch)}"
+            f"image_key={key!r} leads to {describe(take(batch, path))}, which is not a stack of "
+            f"{count} images: give the key of one; the batch is {describe(batch)}"
         )
     pictures = list(pixels_of_batch(tensor).numpy())
     first = first_of(batch, count)
@@ -268,7 +268,7 @@ def _listed(samples: Any, index: list[Any]) -> Any:
     return samples
 
 
-def _part(sample: Any, path: Path, k: int, ticket: Ticket, what: str = "picture") -> Any:
+def _part(sample: Any, path: Path, k: int, ticket: Ticket, what: str = "image") -> Any:
     try:
         return take(sample, path)
     except (KeyError, IndexError, TypeError, AttributeError):
@@ -284,7 +284,7 @@ def _alike(arrays: list[NDArray[Any]], ticket: Ticket) -> list[NDArray[Any]]:
         odd = next(k for k, number in enumerate(channels) if number != channels[0])
         raise InputError(
             f"{_name(ticket, odd)} has {channels[odd]} channels and {_name(ticket, 0)} "
-            f"{channels[0]}: give pictures alike, as "
+            f"{channels[0]}: give images alike, as "
             "image.convert('RGB') does"
         )
     if len({array.dtype for array in arrays}) > 1:
@@ -293,7 +293,7 @@ def _alike(arrays: list[NDArray[Any]], ticket: Ticket) -> list[NDArray[Any]]:
     return arrays
 
 
-def _name(ticket: Ticket, k: int, what: str = "picture") -> str:
+def _name(ticket: Ticket, k: int, what: str = "image") -> str:
     index = ticket.index
     if index is not None:
         return f"the {what} of sample {index[k] if isinstance(index, list) else index!r}"
@@ -326,7 +326,7 @@ def _emptied(batch: Any, where: Where, labels: Any) -> Any:
 
 
 def _collated(rest: list[Any], path: Path) -> Any:
-    # A sample that is nothing but its picture leaves nothing to collate.
+    # A sample that is nothing but its image leaves nothing to collate.
     return default_collate(rest) if path else 0
 
 

@@ -60,7 +60,7 @@ class GeneralLane:
 
     @property
     def source(self) -> Source | None:
-        """None: workers read the data set."""
+        """None: workers read the dataset."""
         return None
 
     @property
@@ -126,14 +126,14 @@ class GeneralLane:
             check_declared(targets, self.making.num_classes)
         batch = put(batch, where.image, images[0] if ticket.single else images)
         ids = made.ids
-        if ticket.end < 0:  # samples of an iterable data set have all bits of an id
+        if ticket.end < 0:  # samples of an iterable dataset have all bits of an id
             ids = torch.from_numpy(ticket.rows.ids[: ticket.rows.count].copy())
         self.costs.add("fetch", fetched.seconds, len(ticket.rows))
         return Given(batch, replace(made, targets=targets, ids=ids), ticket)
 
     def _augmented(self, fetched: Fetched) -> Batch:
         making, frames = self.making, fetched.frames
-        if self._device.place != making.place:  # Accelerate has been told of another one
+        if self._device.place != making.place:  # Accelerate has set another one
             self._device = DeviceHandle(making.place)
         executor = WorkerExecutor(frames, self._device, making.output, self._memory)
         size = (frames.shape[1], frames.shape[2])
@@ -188,6 +188,6 @@ def recipe_for(
 ) -> Recipe:
     """Return what workers need to know."""
     if collate is not None and not callable(collate):
-        raise InputTypeError(f"collate_fn={collate!r} is no function: give one, or None")
+        raise InputTypeError(f"collate_fn={collate!r} is not a function: give one, or None")
     labelled = softens(policy) or form != "auto"
     return Recipe(policy, collate, *keys, labelled, Still.under(policy, passive))

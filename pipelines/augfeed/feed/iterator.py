@@ -38,7 +38,7 @@ class Feed:
 
     def __len__(self) -> int:
         if self._length is None:
-            raise TypeError("a data set without a length gives an iterator without one")
+            raise TypeError("a dataset without a length gives an iterator without one")
         return self._length
 
     def __getattr__(self, name: str) -> Any:

@@ -53,7 +53,7 @@ class Lane(Protocol):
 
     @property
     def source(self) -> Source | None:
-        """The data set, if the lane reads it by itself."""
+        """The dataset, if the lane reads it by itself."""
         ...
 
     @property
@@ -78,7 +78,7 @@ class Making:
     num_classes: int | None
     resident: bool | None = None
     reading: Reading = Reading()  # noqa: RUF009  (frozen)
-    told_classes: int | None = None  # by the data set, where `num_classes` is None
+    told_classes: int | None = None  # by the dataset, where `num_classes` is None
 
     @property
     def place(self) -> Place:

@@ -67,7 +67,7 @@ class LoaderState:
 
     @property
     def iterates(self) -> bool:
-        """Whether the data set is an iterable one, whose samples have no numbers."""
+        """Whether the dataset is an iterable one, whose samples have no numbers."""
         return bool(self.loader._dataset_kind)
 
     def asked_epoch(self) -> int:

@@ -49,7 +49,7 @@ class NativeLane:
 
     @property
     def source(self) -> Source:
-        """The data set."""
+        """The dataset."""
         return self.recognised.source
 
     @property
@@ -84,7 +84,7 @@ class NativeLane:
             LOG.warning(report)
 
     def _together(self, tickets: Iterator[Ticket], *, grouped: bool) -> Iterator[list[Ticket]]:
-        # Batches that are made as one: of any number but one only for a data set in memory.
+        # Batches that are made as one: of any number but one only for a dataset in memory.
         for ticket in tickets:
             group, error = [ticket], None
             others = self.pipeline.together(ticket.rows.count) - 1 if grouped else 0
@@ -98,7 +98,7 @@ class NativeLane:
                 raise error
 
     def _output(self, batch: Batch) -> Any:
-        # In the form of the data set's own samples.
+        # In the form of the dataset's own samples.
         parts = [batch.images, batch.targets]
         keys = self.recognised.keys
         if keys is None:
@@ -117,7 +117,7 @@ class Threads:
         self, works: Prefetcher[BatchGroup[Ticket]], form: Callable[[Batch], Any], *, alone: bool
     ) -> None:
         """Take the prefetcher, whose pieces are one batch or more, and what brings a batch into the
-        form of the data set; `alone` without other ranks."""
+        form of the dataset; `alone` without other ranks."""
         self._works, self._form, self._alone = works, form, alone
         self._left = deque[tuple[BatchGroup[Ticket], int]]()
 
@@ -136,6 +136,6 @@ class Threads:
             if not self._alone:
                 # The other ranks have a batch here, and would wait for this one for ever.
                 raise ReadError(
-                    f"batch {ticket.step} has no picture that can be read, and on_error='skip' "
+                    f"batch {ticket.step} has no image that can be read, and on_error='skip' "
                     "leaves nothing of it: use on_error='replace' with several ranks"
                 )

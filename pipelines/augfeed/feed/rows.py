@@ -11,14 +11,14 @@ from augfeed.targets import SLACK
 _POINTS = (2, 3, 4)  # numbers of a point, or of a box
 _FLAGS = (0, 1, 2)  # of the visibility of a point
 _FEW = 64  # rows of a list that are looked at
-_BEYOND = 2  # times the longer side of a picture: further out is nothing of it
+_BEYOND = 2  # times the longer side of an image: further out is nothing of it
 
 
 def are_places(part: Any, size: tuple[int, int]) -> bool:
     """Return whether an array, a tensor or a list of rows could be points or boxes.
 
-    Those are rows of 2 to 4 floats that are no shares of a whole; rows of 2 to 4 integers that lie
-    in a picture of `size`, the third of which, if it is the last, says whether a point is seen; and
+    Those are rows of 2 to 4 floats that are not shares of a whole; rows of 2 to 4 integers that lie
+    in an image of `size`, the third of which, if it is the last, says whether a point is seen; and
     boxes with class numbers before or after them. Integers that are flags are none of them.
     """
     if isinstance(part, list | tuple):

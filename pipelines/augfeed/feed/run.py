@@ -21,7 +21,7 @@ VERSION = 1
 class Run:
     """One pass: `seed` and `epoch` key its draws, `position` is where the next batch begins.
 
-    `position` counts samples over all ranks (batches for an iterable data set). `replay` knows what
+    `position` counts samples over all ranks (batches for an iterable dataset). `replay` knows what
     an order of torch's came from, `token` what it is to come from; so do `generators`, once there
     is an iterator, and `wanted`. `given` is what a state says was given behind `position`, where
     batches come as workers make them. An iterator and its loader share a run, so that a loader need
@@ -101,7 +101,7 @@ def run_of(state: Any, seed: int | None, identity: dict[str, Any]) -> Run:
     Raises `StateError` for a state of other data, policy or seed.
     """
     if not isinstance(state, dict):
-        raise InputTypeError(f"state={state!r} is no state: give what state_dict() returned")
+        raise InputTypeError(f"state={state!r} is not a state: give what state_dict() returned")
     names = {"version", "epoch", "position", "seed", "order", "check", *identity}
     if missing := sorted(names - state.keys()):
         raise StateError(f"the state lacks {missing}: give what state_dict() returned")

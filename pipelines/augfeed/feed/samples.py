@@ -1,4 +1,4 @@
-"""Where in a sample its picture and its label are; how they are taken out and put back."""
+"""Where in a sample its image and its label are; how they are taken out and put back."""
 
 from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from copy import copy
@@ -21,22 +21,22 @@ _CONTAINERS = "a tuple, list, dict or named tuple"
 
 @dataclass(frozen=True, slots=True)
 class Where:
-    """The paths to picture and label in a sample: keys from the outside in, () for all of it."""
+    """The paths to image and label in a sample: keys from the outside in, () for all of it."""
 
     image: Path
     label: Path | None
 
 
 def locate(sample: Any, image_key: Any, label_key: Any) -> Where:
-    """Return where picture and label are: where the keys say, else where only one can be.
+    """Return where image and label are: where the keys say, else where only one can be.
 
-    Raises `InputError` if there is no picture, or more than one, or if a key leads nowhere.
+    Raises `InputError` if there is no image, or more than one, or if a key leads nowhere.
     """
     image = _guess(sample) if image_key is None else keyed(sample, image_key, "image_key")
     if not (is_picture(take(sample, image)) or _is_plane(take(sample, image))):
         raise InputTypeError(
             f"image_key={image_key!r} leads to {describe(take(sample, image))}, which is no "
-            f"picture: give the key of a uint8 or float tensor, an array or a PIL image; "
+            f"image: give the key of a uint8 or float tensor, an array or a PIL image; "
             f"the sample is {describe(sample)}"
         )
     if label_key is not None:
@@ -77,17 +77,17 @@ def _guess(sample: Any) -> Path:
     if not found:
         if any(_is_stack(part) for _, part in parts):
             raise InputTypeError(
-                f"a sample of this data set is a whole batch, {describe(sample)}: give its samples "
+                f"a sample of this dataset is a whole batch, {describe(sample)}: give its samples "
                 "one by one, and let batch_size=... make the batches"
             )
         raise InputTypeError(
-            f"a sample of this data set has no picture: it is {describe(sample)}; give a uint8 or "
+            f"a sample of this dataset has no image: it is {describe(sample)}; give a uint8 or "
             f"float tensor or array [C, H, W] or [H, W, C] of 1 or 3 channels, or a PIL image, "
             f"alone or in {_CONTAINERS}; or leave policy out"
         )
     shown = " and ".join(f"{_shown(path)} ({describe(take(sample, path))})" for path in found)
     raise InputError(
-        f"a sample of this data set has {len(found)} pictures, {shown}: say which one the policy "
+        f"a sample of this dataset has {len(found)} images, {shown}: say which one the policy "
         f"is for, with image_key={_shown(found[0])}"
     )
 
@@ -102,7 +102,7 @@ def _guess_label(sample: Any, image: Path) -> Path | None:
 
 
 def parts_of(sample: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
-    """Yield what a sample holds that is no container, with its path."""
+    """Yield what a sample holds that is not a container, with its path."""
     if isinstance(sample, Mapping):
         for key, part in sample.items():
             yield from parts_of(part, (*path, key))
@@ -176,7 +176,7 @@ def moved(part: Any, device: torch.device) -> Any:
 
 
 def is_picture(part: Any) -> bool:
-    """Return whether something could be a picture: PIL, or 2 or 3 dimensions of uint8 or floats."""
+    """Return whether something could be an image: PIL, or 2 or 3 dimensions of uint8 or floats."""
     if isinstance(part, Image.Image):
         return True
     if not isinstance(part, torch.Tensor | np.ndarray):
@@ -187,7 +187,7 @@ def is_picture(part: Any) -> bool:
 
 
 def _is_plane(part: Any) -> bool:
-    # A grey picture of floats: too much like a matrix to be guessed.
+    # A gray image of floats: too much like a matrix to be guessed.
     return isinstance(part, torch.Tensor | np.ndarray) and part.ndim == 2 and _kind(part) == "f"
 
 
@@ -214,7 +214,7 @@ def _is_class(part: Any) -> bool:
 
 
 def pixels(picture: Any, name: Callable[[], str]) -> NDArray[Any]:
-    """Return a picture as uint8 or float32 `[H, W, C]`, 1 or 3 channels; `name` is for messages.
+    """Return an image as uint8 or float32 `[H, W, C]`, 1 or 3 channels; `name` is for messages.
 
     A tensor with both ends of 1 or 3 is `[C, H, W]`, an array `[H, W, C]`. A PIL image of mode L,
     LA, 1, I or F has one channel, any other three; of 16 bits the upper 8 are kept, as elsewhere.
@@ -230,8 +230,8 @@ def pixels(picture: Any, name: Callable[[], str]) -> NDArray[Any]:
     channels = next((end for end in ends if array.ndim == 3 and array.shape[end] in (1, 3)), None)
     if channels is None or 0 in array.shape:
         raise InputError(
-            f"{name()} of shape {array.shape} is no picture of 1 or 3 channels: give [C, H, W] or "
-            "[H, W, C]"
+            f"{name()} of shape {array.shape} is not an image of 1 or 3 channels: give [C, H, W] "
+            "or [H, W, C]"
         )
     if picture.ndim == 3 and channels == 0:
         array = array.transpose(1, 2, 0)
@@ -285,14 +285,14 @@ def _checked(array: NDArray[Any], name: Callable[[], str], allowed: float = SLAC
             raise InputError(f"{name()} has NaN: leave it out, or give np.nan_to_num(image)")
         raise InputError(
             f"{name()} has values from {array.min():g} to {array.max():g}, not in [0, 1]: take "
-            "Normalize out of the data set's transform (normalize belongs into the policy), or "
+            "Normalize out of the dataset's transform (normalize belongs into the policy), or "
             "divide by 255"
         )
     return inside.astype(np.float32, copy=False)
 
 
 def like(frame: NDArray[Any], picture: Any) -> Any:
-    """Return pixels `[H, W, C]` in the kind and layout of a picture: what its data set gives."""
+    """Return pixels `[H, W, C]` in the kind and layout of an image: what its dataset gives."""
     if isinstance(picture, Image.Image):
         return Image.fromarray(frame[..., 0] if frame.shape[2] == 1 else frame)
     flat = picture.ndim == 2
@@ -312,7 +312,7 @@ def is_alone(sample: Any, path: Path) -> bool:
 
 
 def odd_one(labels: list[Any]) -> int:
-    """Return which label does not stack: one that is no number, else one of another shape."""
+    """Return which label does not stack: one that is not a number, else one of another shape."""
     for k, label in enumerate(labels):
         if not isinstance(label, torch.Tensor | np.ndarray | np.number | int | float):
             return k

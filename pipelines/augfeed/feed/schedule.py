@@ -52,7 +52,7 @@ def own_sampler(state: LoaderState) -> Any:
 
 
 def told_epoch(state: LoaderState) -> int | None:
-    """Return the epoch that the sampler was told since the newest pass was made; None if none was.
+    """Return the epoch that the sampler was given since the newest pass was made, or None.
 
     Only of samplers whose own iteration leaves their epoch alone.
     """
@@ -74,7 +74,7 @@ def check_split(state: LoaderState) -> None:
     """Raise `InputError` where Accelerate would have split an epoch, and a loader cannot.
 
     Accelerate leaves an augmenting loader as it is (see `augfeed.feed.accelerate`), so that every
-    process would see every sample of a sampler, or an iterable data set, of the caller's.
+    process would see every sample of a sampler, or an iterable dataset, of the caller's.
     """
     if state.shard != "auto" or accelerate_device() is None or rank_and_world("auto")[1] == 1:
         return
@@ -82,7 +82,7 @@ def check_split(state: LoaderState) -> None:
     ranked = hasattr(sampler, "num_replicas") or hasattr(state.loader.batch_sampler, "num_replicas")
     if getattr(sampler, "augfeed_own", False) or ranked:
         return
-    given = "an iterable data set" if state.iterates else f"a {type(sampler).__name__}"
+    given = "an iterable dataset" if state.iterates else f"a {type(sampler).__name__}"
     raise InputError(
         f"the samples of {given} are not split over the {rank_and_world('auto')[1]} processes of "
         "Accelerate: use shuffle=True or a DistributedSampler; or split them yourself and say "
@@ -132,7 +132,7 @@ def opened(state: LoaderState, run: Run) -> Iterator[Given]:
 
 
 def samples_in(state: LoaderState) -> tuple[int | None, bool]:
-    """Return the length of a loader's data set, if it has one, and whether we read it ourselves."""
+    """Return the length of a loader's dataset, if it has one, and whether we read it ourselves."""
     if state.lane is not None and (source := state.lane.source) is not None:
         return len(source), True
     try:

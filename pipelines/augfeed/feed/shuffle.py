@@ -65,7 +65,7 @@ class Shuffle(RandomSampler):
 
 
 class Replay(Sampler[int]):
-    """One pass over a random sampler of torch's kind that tells what its order came from.
+    """One pass over a random sampler of torch's kind that says what its order came from.
 
     `token` is the seed that a sampler without a generator draws, known once the pass has begun;
     given, it brings the same order again.

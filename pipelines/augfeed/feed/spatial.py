@@ -1,4 +1,4 @@
-"""Parts of a sample that should move with its picture: masks, boxes, points, further pictures."""
+"""Parts of a sample that should move with its image: masks, boxes, points, further images."""
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -16,7 +16,7 @@ from augfeed.feed.rows import are_places
 from augfeed.feed.samples import Path, describe, is_sequence
 from augfeed.policy import Policy
 
-# Words of a name that tell of places in the picture, in the singular: of lists of places, of boxes,
+# Words of a name that tell of places in the image, in the singular: of lists of places, of boxes,
 # which have at least four numbers, and of maps, which have at least two dimensions.
 _PLACES = frozenset((
     "centroid", "contour", "coord", "coordinate", "corner", "gaze", "joint", "keypoint", "kp",
@@ -51,7 +51,7 @@ _CORNERS = tuple(map(frozenset, (
 )))  # fmt: skip
 _KINDS = ("Mask", "BoundingBoxes", "KeyPoints")  # of torchvision.tv_tensors
 _PLAIN = (int, float, str, bytes, type(None), np.number)
-LEAST_SIDE = 8  # of a map that is a whole number of times smaller or larger than its picture
+LEAST_SIDE = 8  # of a map that is a whole number of times smaller or larger than its image
 _FEW = 64  # items of a list that are looked at one by one
 _DEEPEST = 6  # containers in each other; objects may hold many others
 _SIDES = 4  # the fewest numbers of a box
@@ -100,9 +100,9 @@ class Still:
         self, sample: Any, image: Path, size: tuple[int, int], name: Callable[[str], str],
         *, softened: Path | None = None,
     ) -> None:  # fmt: skip
-        """Raise `InputError` for a part that belongs to places in the picture.
+        """Raise `InputError` for a part that belongs to places in the image.
 
-        `size` is the `(height, width)` of the picture, which is at `image`; `name` puts the sample
+        `size` is the `(height, width)` of the image, which is at `image`; `name` puts the sample
         to a part, for messages; `softened` is where labels are that become shares, and are held
         against what those may be.
         """
@@ -125,14 +125,14 @@ class Still:
         shown = repr(path[0] if len(path) == 1 else path)
         return (
             f"{name(f'part {shown}')} is {describe(part)}, {why}, and "
-            f"{' and '.join(map(repr, self.moving))} would move the picture alone: leave out what "
+            f"{' and '.join(map(repr, self.moving))} would move the image alone: leave out what "
             "moves pixels (or the part), or say that it may stay as it is, with "
             f"passive=[{field!r}]"
         )
 
 
 def _is_plain(sample: Any, image: Path) -> bool:
-    # Most samples are a picture and numbers or texts, which a glance tells.
+    # Most samples are an image and numbers or texts, which a glance says.
     if len(image) != 1 or type(sample) not in (tuple, list, dict):
         return False
     parts = sample.items() if isinstance(sample, dict) else enumerate(sample)
@@ -179,7 +179,7 @@ def _found(
         yield path, part, why
         return
     if isinstance(part, Mapping) and (corner := _corner(part)) is not None:
-        yield (*path, corner), part[corner], "one side of a box in the picture"
+        yield (*path, corner), part[corner], "one side of a box in the image"
     if id(part) not in above and len(path) < _DEEPEST:
         for key, inner in _parts(part):
             yield from _found(inner, (*path, key), image, size, (*above, id(part)))
@@ -196,9 +196,9 @@ def _why(part: Any, path: Path, size: tuple[int, int]) -> str:
     # Why a part is held to be about places, "" for what is not.
     kind: type = type(part)
     if _is_tv(kind):
-        return "which torchvision moves with its picture"
+        return "which torchvision moves with its image"
     if isinstance(part, Image.Image):
-        return "a further picture"
+        return "a further image"
     if isinstance(part, Mapping):
         return "a mask as run lengths" if {"size", "counts"} <= part.keys() else ""
     shape = _shape(part)
@@ -212,19 +212,19 @@ def _why(part: Any, path: Path, size: tuple[int, int]) -> str:
         or (tells == "boxes" and not (flat and 0 < shape[0] < _SIDES))
         or (tells == "map" and (not flat or shape[0] == size[0] * size[1]))
     ):
-        return f"whose name {name!r} tells of places in the picture"
+        return f"whose name {name!r} reports places in the image"
     pairs = list(pairwise(shape))
     if size in pairs:
-        return "of the size of the picture"
+        return "of the size of the image"
     if tells == "about":
         return ""
     if not isinstance(part, list | tuple) and any(_in_proportion(pair, size) for pair in pairs):
-        return "a whole number of times smaller or larger than the picture"
+        return "a whole number of times smaller or larger than the image"
     return _LIKE_POINTS if len(shape) == 2 and are_places(part, size) else ""
 
 
 def _shape(part: Any) -> tuple[int, ...]:
-    # Of nested lists of numbers, as far as the first item of each tells; else ().
+    # Of nested lists of numbers, as far as the first item of each says; else ().
     if isinstance(part, torch.Tensor | np.ndarray):
         return tuple(part.shape)
     shape: list[int] = []

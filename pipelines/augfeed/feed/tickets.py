@@ -21,7 +21,7 @@ Item = tuple[Any, int]  # an index, and the id under which it is augmented
 Numbered = tuple[list[Item], bool, bool]
 Ranges = tuple[tuple[int, int], ...]  # of positions, each from one to before another
 TOP = 1 << SAMPLE_BITS
-WORKER_BITS, COUNT_BITS = 10, 28  # of the 48 bits that name a sample of an iterable data set
+WORKER_BITS, COUNT_BITS = 10, 28  # of the 48 bits that name a sample of an iterable dataset
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ class Split:
 class Pass:
     """What the tickets of one pass have in common: key of the draws, where to begin, mixing.
 
-    `length` is that of the data set, if it has one; `numbered` says that only numbers name samples.
+    `length` is that of the dataset, if it has one; `numbered` says that only numbers name samples.
     """
 
     seed: int
@@ -266,20 +266,20 @@ def check_numbers(index: Sequence[Any], length: int) -> None:
             number = operator.index(item)
         except TypeError:
             raise InputTypeError(
-                f"the sampler gives index {item!r}, which is not a whole number: this data set is "
+                f"the sampler gives index {item!r}, which is not a whole number: this dataset is "
                 "asked for samples by their numbers"
             ) from None
         if not -length <= number < length:
             raise InputIndexError(
-                f"the sampler gives index {number}, and the data set has {length} samples: give "
+                f"the sampler gives index {number}, and the dataset has {length} samples: give "
                 f"numbers in [{-length}, {length})"
             )
 
 
 def ids_of(index: Sequence[Any], length: int | None = None) -> Ids:
-    """Return sample ids int64 `[N]` for indices: themselves, or a hash of keys that are no number.
+    """Return sample ids int64 `[N]` for indices: themselves, or a hash of keys that are not number.
 
-    Numbers below 0 count from the end of a data set whose `length` is known. Keys (strings, tuples)
+    Numbers below 0 count from the end of a dataset whose `length` is known. Keys (strings, tuples)
     are named by 36 bits of the SHA-256 of their `repr`.
     """
     if all(type(item) is int and 0 <= item < TOP for item in index):

@@ -65,7 +65,7 @@ class ResumeCallback(Callback, Exportable):  # type: ignore[misc]
             warnings.warn(
                 "the model has taken soft labels for those of several classes at a time "
                 f"(config.problem_type={kind!r}), and its loss is a binary cross entropy: if each "
-                "picture has one class, give the Trainer "
+                "image has one class, give the Trainer "
                 "compute_loss_func=lambda out, y, **_: cross_entropy(out.logits, y)",
                 stacklevel=2,
             )

@@ -1,4 +1,4 @@
-"""Linear colour operations, composed to one matrix.
+"""Linear color operations, composed to one matrix.
 
 Written by `python -m augfeed.ops.generate` from the declarations: do not edit.
 """
@@ -59,15 +59,15 @@ def _invert_inverted(inverted: Any) -> Any:
 
 @njit(nogil=True)
 def needs_mean(row: Any) -> bool:
-    """Return whether a row's colours depend on the mean grey of its frame."""
+    """Return whether a row's colors depend on the mean gray of its frame."""
     return False or (row.contrast != np.float32(1.0) and not row.about_half)
 
 
 @njit(nogil=True)
 def compose(row: Any, mean: float, total: Floats, spare: Floats) -> bool:
-    """Write the linear colour operations, on values in [0, 1], to `total`, float64 `[C, C + 1]`.
+    """Write the linear color operations, on values in [0, 1], to `total`, float64 `[C, C + 1]`.
 
-    `mean` is the mean grey of the frame. Returns whether they change anything. `spare` float64
+    `mean` is the mean gray of the frame. Returns whether they change anything. `spare` float64
     `[3, 4]` is scratch: memory of its own for each row would take longer than the row.
     """
     channels, changed = total.shape[0], False

@@ -1,4 +1,4 @@
-"""Pointwise colour operations.
+"""Pointwise color operations.
 
 Written by `python -m augfeed.ops.generate` from the declarations: do not edit.
 """

@@ -1,4 +1,4 @@
-"""Affine maps of colours, float64 `[C, C + 1]`, changed in place from the left."""
+"""Affine maps of colors, float64 `[C, C + 1]`, changed in place from the left."""
 
 from typing import Any
 

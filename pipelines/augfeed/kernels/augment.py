@@ -1,4 +1,4 @@
-"""The one pass: from a uint8 or float picture to planes of the model's input."""
+"""The one pass: from a uint8 or float image to planes of the model's input."""
 
 from typing import Any
 
@@ -47,7 +47,7 @@ def _color(
     flat: Array, frame: Frame, edges: Edges, row: Any, r: int, fixed: Any, statistics: Floats,
     linear: Floats, spare: Floats, maps: Floats,
 ) -> int:  # fmt: skip
-    # Writes the colour map of a row and returns how it is to be used.
+    # Writes the color map of a row and returns how it is to be used.
     points, mean = changes_points(row), 0.0
     if needs_mean(row):
         red, green, blue = mean_color(flat, frame, edges, fixed.scale)
@@ -138,7 +138,7 @@ def _all_colors(
     images: Array, frames: Array, size: tuple[int, int], which: Ints, rows: Array, fixed: Any,
     statistics: Floats, maps: Floats, uses: Ints,
 ) -> None:  # fmt: skip
-    # The colour maps of the rows that come out and of their partners, each once.
+    # The color maps of the rows that come out and of their partners, each once.
     edges = Edges(fixed.pad_mode, fixed.pad_fill, fixed.border_mode, fixed.border_fill)
     flat, made = images.reshape(images.size), frames.reshape(frames.size)
     channels = images.shape[3]
@@ -164,7 +164,7 @@ def _compile(sources: int) -> Any:
         """Write rows of a plan to `out`, float32 `[count, C, H, W]`, C-contiguous.
 
         `images` `[N, h, w, C]` is uint8 or float32, and so are `frames` `[K, H, W, C]`, which rows
-        read that `materialise` made one for; `rows` of `ROW`; `shared` one `FIXED`;
+        read that `materialize` made one for; `rows` of `ROW`; `shared` one `FIXED`;
         `statistics` float32 `[5, C]` mean, std, zeros, ones, factor of sigma; `quantiles` float32
         `[65536]`. `which` int64 `[2, n]` holds rows and, for each, its place in `out`.
         """

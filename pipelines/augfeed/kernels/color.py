@@ -1,4 +1,4 @@
-"""Colour: the linear operations of a sample as one matrix, then the pointwise ones."""
+"""Color: the linear operations of a sample as one matrix, then the pointwise ones."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ PLAIN, MATRIX, STEPS = 0, 1, 2
 
 @njit(nogil=True)
 def finish_matrix(linear: Floats, scale: float, statistics: Floats, maps: Floats, r: int) -> None:
-    """Write the map from image units to normalised values to `maps[r]`, float32 `[C, C + 1]`.
+    """Write the map from image units to normalized values to `maps[r]`, float32 `[C, C + 1]`.
 
     `statistics` float32 `[2, C]`: mean and standard deviation.
     """
@@ -57,10 +57,10 @@ def color_strip(
     planes: Floats, at: Any, stride: Any, count: int, use: int, maps: Floats, r: int, row: Any,
     statistics: Floats,
 ) -> None:  # fmt: skip
-    """Apply colour map `maps[r]` to `count` values a channel, from `planes[at]` on, in place.
+    """Apply color map `maps[r]` to `count` values a channel, from `planes[at]` on, in place.
 
     `use` is `PLAIN`: only the diagonal; `MATRIX`: all of it, then the clamp; `STEPS`: all of it,
-    into [0, 1], clamp, the pointwise operations of `row`, then normalise.
+    into [0, 1], clamp, the pointwise operations of `row`, then normalize.
     """
     channels = maps.shape[1]
     if use == PLAIN or channels == 1:

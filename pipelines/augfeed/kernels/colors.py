@@ -1,4 +1,4 @@
-"""Colour maps of all rows of a plan at once, for an engine that knows grey means only later."""
+"""Color maps of all rows of a plan at once, for an engine that knows gray means only later."""
 
 from typing import Any
 
@@ -15,9 +15,9 @@ def _compile(sources: int) -> Any:
     def fill_color_maps(
         colors: Array, scale: float, statistics: Floats, maps: Floats
     ) -> int:  # fmt: skip
-        """Write the colour map of every row to `maps`, float32 `[M, 16]`.
+        """Write the color map of every row to `maps`, float32 `[M, 16]`.
 
-        A row is the matrix (9, of three channels), the offset (3), what the picture's mean grey
+        A row is the matrix (9, of three channels), the offset (3), what the image's mean gray
         in [0, 1] adds to the offset when multiplied by it (3), and whether anything is changed.
         `colors` `[M]` of `COLORS`; `statistics` float32 `[2, C]` mean and standard deviation.
         """

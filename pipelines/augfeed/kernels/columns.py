@@ -46,10 +46,10 @@ def fill_resized_crops(
 ) -> None:  # fmt: skip
     """Write the boxes of random resized crops to int32 `[N, 4]` (top, left, height, width).
 
-    Of `u` `[4 * (tries + 1), N]` the first row tells whether it is applied, and every four from the
+    Of `u` `[4 * (tries + 1), N]` the first row says whether it is applied, and every four from the
     fifth on are a try: its share of the area within `scale`, its ratio of width to height, which
     `ratios` `[tries, N]` holds, its place down and across. `sizes` int64 `[N, 2]` are height and
-    width of the pictures. After the last try: the largest centred box within the ratios `limits`.
+    width of the images. After the last try: the largest centered box within the ratios `limits`.
     """
     for i in range(boxes.shape[0]):
         whole_h, whole_w = sizes[i, 0], sizes[i, 1]
@@ -80,7 +80,7 @@ def fill_erased(
 ) -> None:  # fmt: skip
     """Write the boxes of random erasing to `[N, 4]` (top, left, bottom, right).
 
-    Of `u` `[4 * (tries + 1), N]` the first row tells whether it is applied, and every four from the
+    Of `u` `[4 * (tries + 1), N]` the first row says whether it is applied, and every four from the
     fifth on are a try: its share of the area within `scale`, its ratio of height to width, which
     `ratios` `[tries, N]` holds, its place down and across. Empty where no try fits.
     """
@@ -106,7 +106,7 @@ def fill_boxes(u: Floats, p: float, cut: Ints, sides: Ints, inside: bool, boxes:
     """Write boxes of a size to `[N, 4]` (top, left, bottom, right), empty where not applied.
 
     `u` `[3, N]` is whether it is applied, and the place down and across; `inside` says whether the
-    box lies there whole, else its centre does.
+    box lies there whole, else its center does.
     """
     for i in range(u.shape[1]):
         for axis in range(2):
@@ -140,7 +140,7 @@ def _compile(sources: int) -> Any:
 
         `key` is seed, epoch, stream of lambda; `names` `[N]`, or `[1]` for a batch that shares its
         draws, is who draws lambda and `u` `[6, N or 1]`: whether a row is mixed, which choice,
-        whether that is carried out, nothing, the patch's centre down and across. A choice is mode,
+        whether that is carried out, nothing, the patch's center down and across. A choice is mode,
         alpha, p, and whether lambda is counted from the patch; `edges` part their shares of `u`.
         """
         beta_key = key_of(key[0], key[1], key[2])

@@ -1,4 +1,4 @@
-"""Which pixels of a picture a window needs, at the scale at which it is decoded; one side each."""
+"""Which pixels of an image a window needs, at the scale at which it is decoded; one side each."""
 
 import numpy as np
 
@@ -56,8 +56,8 @@ def columns(left: int, width: int, length: int, unit: int) -> tuple[int, int]:
     """Return which columns, of `length`, libjpeg is to decode for `width` from `left` on.
 
     The result is the first, and how many. It begins with the first of a unit, so that libjpeg need
-    not. It smoothes colour across one more column on each side (`BESIDE`), and not at all in a very
-    narrow picture (`NARROW`), so there are more than are wanted.
+    not. It smoothes color across one more column on each side (`BESIDE`), and not at all in a very
+    narrow image (`NARROW`), so there are more than are wanted.
     """
     end = min(max(left + width + BESIDE, NARROW), length)
     first = max(min(left - BESIDE, end - NARROW), 0) // unit * unit

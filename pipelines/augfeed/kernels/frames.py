@@ -66,7 +66,7 @@ def _cut(flat: Array, frame: Frame, edges: Edges, scale: float, out: Array, at: 
 
 @njit(nogil=True)
 def _to_levels(values: Floats, at: Any, count: int, levels: Array) -> None:
-    # The nearest of 256; what is no number is black.
+    # The nearest of 256; what is not a number is black.
     for i in range(count):
         v = values[at + U(i)] * np.float32(255.0)
         v = v if v > 0.0 else np.float32(0.0)

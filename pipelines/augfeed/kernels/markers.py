@@ -1,4 +1,4 @@
-"""The markers of a JPEG up to its first scan, which come before the pixels of every picture."""
+"""The markers of a JPEG up to its first scan, which come before the pixels of every image."""
 
 import numpy as np
 from numba import njit

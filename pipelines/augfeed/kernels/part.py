@@ -38,7 +38,7 @@ def _compile(sources: int) -> Any:
             return sources
         y0, x0 = box[0] + y0 + top, box[1] + x0 + left
         if min(y0, x0) < 0 or y0 + rows > image.shape[0] or x0 + columns > image.shape[1]:
-            raise ValueError("the picture lacks pixels that the box needs")
+            raise ValueError("the image lacks pixels that the box needs")
         _copy(image, y0, x0, out)
         return sources
 

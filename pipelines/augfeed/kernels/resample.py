@@ -1,8 +1,8 @@
 """Crop, resize with antialiasing and pad in one call; the pixels equal Pillow's `BILINEAR`.
 
-A picture is resized in two passes, each of which blends rows: every output row is a weighted sum
+An image is resized in two passes, each of which blends rows: every output row is a weighted sum
 of a few input rows, a loop that fills vector registers. For the horizontal pass, which comes first
-(in Pillow: always before version 13, then for most sizes), strips of the picture are turned.
+(in Pillow: always before version 13, then for most sizes), strips of the image are turned.
 For uint8 the weights are Pillow's integers and each pass rounds, so that the pixels are bit-equal.
 """
 
@@ -43,7 +43,7 @@ def _resample(
         or left + width > image.shape[1]
         or image.shape[2] != out.shape[2]
     ):
-        raise ValueError("the box is not inside the picture, or the channels differ")
+        raise ValueError("the box is not inside the image, or the channels differ")
     inner = 0.0, 0.0, float(height), float(width)
     y0, x0 = offset[0], offset[1]
     y1, x1 = y0 + out.shape[0], x0 + out.shape[1]
@@ -111,7 +111,7 @@ def _copy(image: Array, top: int, left: int, out: Array) -> None:
 def _gather(
     image: Array, rows: Ints, columns: Ints, run: tuple[int, int], fill: float, out: Array
 ) -> None:
-    # Columns from run[0] to run[1] stand side by side in the picture.
+    # Columns from run[0] to run[1] stand side by side in the image.
     channels = out.shape[2]
     source = image.reshape(image.shape[0], image.shape[1] * channels)
     target = out.reshape(out.shape[0], out.shape[1] * channels)
@@ -160,7 +160,7 @@ def _resize(
         or box[0] + first + count > image.shape[0]
         or box[1] + leftmost + width > image.shape[1]
     ):
-        raise ValueError("the picture lacks pixels that the box needs")
+        raise ValueError("the image lacks pixels that the box needs")
     starts_y -= first
     starts_x -= leftmost
 
@@ -249,7 +249,7 @@ def _(total: Any) -> Any:
 
 
 def _like(weights: Array, image: Array) -> Any:
-    """Return weights as Pillow's integers for a picture of uint8, else as float32."""
+    """Return weights as Pillow's integers for an image of uint8, else as float32."""
 
 
 @overload(_like, inline="always", strict=False)  # the lambdas have no annotations
@@ -260,7 +260,7 @@ def _(weights: Any, image: Any) -> Any:
 
 
 def _constant(fill: float, image: Array) -> Any:
-    """Return a value in [0, 1] as a pixel of such a picture."""
+    """Return a value in [0, 1] as a pixel of such an image."""
 
 
 @overload(_constant, inline="always", strict=False)  # the lambdas have no annotations
@@ -282,12 +282,12 @@ def _compile(sources: int) -> Any:
         pad_fill: float,
         out: Array,
     ) -> int:
-        """Write a part of a picture to `out`.
+        """Write a part of an image to `out`.
 
         `image` `[h, w, C]` is cut to `box` (top, left, height, width), which must lie inside it
         (`ValueError`); that is resized to `resized` (height, width); output pixel `(y, x)` of `out`
         `[H, W, C]` is pixel `(offset[0] + y, offset[1] + x)` of the result. Outside it: `pad_fill`
-        (0 to 1) if `pad_mode` is 0, the border pixel if 1, the mirrored picture if 2.
+        (0 to 1) if `pad_mode` is 0, the border pixel if 1, the mirrored image if 2.
         Both arrays are C-contiguous, and both uint8 or both float32; `box`, `resized` and `offset`
         may be tuples or arrays of integers.
         """

@@ -1,4 +1,4 @@
-"""Lines of a picture's pixels, wherever the plan says they come from.
+"""Lines of an image's pixels, wherever the plan says they come from.
 
 Arrays are flat and indexed with unsigned offsets, so that Numba emits no test for negative indices,
 LLVM vectorises the loops, and no view with a reference count is made for a line.
@@ -26,7 +26,7 @@ class Edges(NamedTuple):
 
 
 class Frame(NamedTuple):
-    """Where in a flat array of pictures `[N, h, w, C]` a row's picture lies, and how it is cut."""
+    """Where in a flat array of images `[N, h, w, C]` a row's image lies, and how it is cut."""
 
     start: Any  # uint64, index of its first value
     height: int
@@ -111,7 +111,7 @@ def _warp_line(
         and frame.top + height <= frame.height
         and frame.left + width <= frame.width
     )
-    # One comparison each tells whether a pixel and its neighbours lie inside: negative numbers
+    # One comparison each says whether a pixel and its neighbors lie inside: negative numbers
     # are large as unsigned ones.
     last_y, last_x = np.uint32(height - 1), np.uint32(width - 1)
     pitch, step, half = U(frame.width * channels), U(channels), U(count)
@@ -204,7 +204,7 @@ def sample_strip(
 ) -> None:  # fmt: skip
     """Write a part of the output, in the images' units, line after line from `planes[at]` on.
 
-    `flat` holds pictures, `row` is a record of `ROW`, `part` (first line, end, first pixel, count).
+    `flat` holds images, `row` is a record of `ROW`, `part` (first line, end, first pixel, count).
     Channel c goes to `planes[at + c * stride]`. `places` and `floats` are scratch for one line:
     two values a pixel, and as many as a pixel has channels if those are more.
     """
@@ -216,7 +216,7 @@ def sample_strip(
             at += U(count)
         return
     start = (frame.out_width - x0 - count if row.flip_x else x0) + frame.left
-    # Pixels `low` to `high` of every line lie inside the picture.
+    # Pixels `low` to `high` of every line lie inside the image.
     low, high = min(max(-start, 0), count), max(min(frame.width - start, count), 0)
     low, high = (low, high) if low < high else (count, count)
     inner, shift = high - low, U(count - high if row.flip_x else low)

@@ -1,6 +1,6 @@
 """Part of a JPEG by libjpeg-turbo's own functions: its cropping, and its skipping of lines.
 
-libjpeg reports an error by calling a function that must not return, so whoever uses it says by
+libjpeg reports an error by calling a function that must not return, so anyone who uses it says by
 `setjmp` where to go on. Python cannot, so a few instructions do it here as a C program would.
 `augfeed.read.turbo` finds the library, and the addresses of its functions.
 """
@@ -35,7 +35,7 @@ _AT_ONCE = DECOMPRESSOR - _LINES
 # libjpeg's interface 6.2 where pointers have 8 bytes, which libjpeg-turbo keeps. Its structures
 # have other sizes in other versions, and `CREATE` refuses both.
 _VERSION, _DECOMPRESSOR_SIZE = 62, 632
-# Places of numbers of 4 bytes in the decompressor, and of pointers in what tells of errors.
+# Places of numbers of 4 bytes in the decompressor, and of pointers in what reports errors.
 _OUT_COLOR_SPACE, _SCALE_NUM, _SCALE_DENOM = 16, 17, 18
 _OUT_WIDTH, _OUT_HEIGHT, _OUT_COMPONENTS, _OUT_LINE = 34, 35, 37, 42
 ERROR_EXIT, EMIT_MESSAGE, OUTPUT_MESSAGE, _WARNINGS = 0, 1, 2, 16
@@ -220,7 +220,7 @@ def decode_window(
     """Decode lines of a JPEG to `out`, uint8 `[h, w, C]`; return whether all is well.
 
     `memory` int64 `[WORDS]` belongs to the calling thread; it holds its own address, those of
-    `FUNCTIONS`, and what tells of errors. `decode` is the address of `_decode`. The picture is made
+    `FUNCTIONS`, and what reports errors. `decode` is the address of `_decode`. The image is made
     1 / `scale` (1, 2, 4 or 8) as large; `place` is line and column of it that stand first in `out`,
     the column at the border of a unit. `data` is the file.
     """
@@ -236,10 +236,10 @@ def _compile(sources: int) -> Any:
     ) -> int:  # fmt: skip
         """Write what windows show of JPEGs to some of `frames`, uint8 `[N, H, W, C]`.
 
-        `files` int64 `[n, 6]` are address and size of each file, height and width of its picture,
+        `files` int64 `[n, 6]` are address and size of each file, height and width of its image,
         how many columns a unit has, and the number of its frame. `box`, `resized` and `offset`
         `[n, 4 or 2]` are windows; the frame lies inside what is resized. `held` uint8 `[bytes]` is
-        memory for what is decoded. `done` bool `[n]` tells which frames are there; the others may
+        memory for what is decoded. `done` bool `[n]` says which frames are there; the others may
         be written in part. `memory` and `decode` are those of `decode_window`.
         """
         rows, columns_, channels = frames.shape[1], frames.shape[2], frames.shape[3]

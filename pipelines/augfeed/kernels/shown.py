@@ -1,4 +1,4 @@
-"""What windows show of many pictures, in one call."""
+"""What windows show of many images, in one call."""
 
 from typing import Any
 
@@ -29,11 +29,11 @@ def _compile(sources: int) -> Any:
         pictures: Ints, box: Ints, resized: Ints, offset: Ints, pad_mode: int, pad_fill: float,
         frames: Bytes,
     ) -> int:  # fmt: skip
-        """Write what windows show of pictures to some of `frames`, uint8 `[N, H, W, C]`.
+        """Write what windows show of images to some of `frames`, uint8 `[N, H, W, C]`.
 
         `pictures` int64 `[n, 4]` are the address of each, uint8 `[h, w, C]` without gaps, its
         height and width, and the number of its frame; the others are those of `resample`, a row for
-        each. Raises `ValueError` for a box that is not inside its picture.
+        each. Raises `ValueError` for a box that is not inside its image.
         """
         for k in range(pictures.shape[0]):
             address, height, width, number = pictures[k]

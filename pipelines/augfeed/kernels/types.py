@@ -30,7 +30,7 @@ ROW = np.dtype(
     ],
     align=True,
 )
-COLORS = np.dtype(LINEAR, align=True)  # what linear colours are made of
+COLORS = np.dtype(LINEAR, align=True)  # what linear colors are made of
 
 
 BASE = {"made": -1}  # neutral values of the others
@@ -59,7 +59,7 @@ FIXED = np.dtype(
         ("erase_noise", np.bool_),
         ("cutout_fill", np.float32),
         ("erase_fill", np.float32),
-        ("stream", np.bool_),  # whether pictures are finished in the cache and then copied past it
+        ("stream", np.bool_),  # whether images are finished in the cache and then copied past it
     ],
     align=True,
 )

@@ -7,7 +7,7 @@ from typing import Any
 
 from augfeed.errors import PolicyError
 
-# A standard deviation of pixels from 0 to 1, as data sets of pictures have it.
+# A standard deviation of pixels from 0 to 1, as datasets of images have it.
 CONTRAST = 0.25
 Interval = tuple[float, float]
 
@@ -17,8 +17,8 @@ class Effect:
     """The largest effect that a parameter allows, in the unit of a rule.
 
     `worst` is True where the rule says only whether; for rules of a least share it is the smallest
-    one; None where it cannot be told without the size of the pictures. `mildest` is what the
-    weakest draw leaves of the picture's content. `never` marks what no sample gets. `passing`
+    one; None where it cannot be determined without the size of the images. `mildest` is what the
+    weakest draw leaves of the image's content. `never` marks what no sample gets. `passing`
     returns, for a bound, a value of the parameter that keeps the rule; None if there is none.
     """
 
@@ -33,14 +33,14 @@ class Effect:
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What an operation stands in: its policy, and `(height, width)` of the pictures if known."""
+    """What an operation stands in: its policy, and `(height, width)` of the images if known."""
 
     policy: Any
     source: tuple[int, int] | None = None
 
     @property
     def before_windows(self) -> tuple[int, int] | None:
-        """The `(height, width)` of a picture before it is cropped, None if that is not known."""
+        """The `(height, width)` of an image before it is cropped, None if that is not known."""
         if self.source is None:
             return None
         before: tuple[int, int] = self.policy.resized(self.source)
@@ -60,7 +60,7 @@ def content(
     parameter: str, value: Any, bounds: Interval, left: Callable[[float], float],
     passing: Callable[[float], Any] | None = None, *, p: float = 1.0,
 ) -> Effect:  # fmt: skip
-    """Return what a parameter leaves of the picture, which is drawn within `bounds`.
+    """Return what a parameter leaves of the image, which is drawn within `bounds`.
 
     `left` is the share that a strength leaves; it has its one peak, if any, at 1.
     """
@@ -75,7 +75,7 @@ def factor_left(factor: float) -> float:
 
 
 def noise_left(sigma: float, signal: float = CONTRAST) -> float:
-    """Return the share of the variance that is the picture's under noise of `sigma`."""
+    """Return the share of the variance that is the image's under noise of `sigma`."""
     return signal**2 / (signal**2 + sigma**2)
 
 

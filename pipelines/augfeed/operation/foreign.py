@@ -122,7 +122,7 @@ def _slanted(value: float) -> float:
 # How a value is drawn: "range" between two numbers, or always the one; "bound" from 0 to it, on
 # both sides; "factor" of a lone number s from 1 - s to 1 + s; "bits" of a lone number up to 8.
 Drawn = Literal["range", "bound", "factor", "bits"]
-# What a number of a parameter leaves of the picture: (parameter, Kornia's default, how it is drawn,
+# What a number of a parameter leaves of the image: (parameter, Kornia's default, how it is drawn,
 # what is left).
 _LEFT: dict[str, tuple[tuple[str, Any, Drawn, Callable[[float], float]], ...]] = {
     "ColorJiggle": (
@@ -207,7 +207,7 @@ def _left(
 
 
 def _blurred(parameter: str, value: Any, setting: Setting, *, never: bool) -> Effect:
-    # A kernel of twice the picture makes one colour of it.
+    # A kernel of twice the image makes one color of it.
     if setting.size is None:
         return Effect("min_content", parameter, value, None, never=never)
     shares = [max(0.0, 1 - number / (2 * min(setting.size))) for number in _numbers(value)]

@@ -1,8 +1,8 @@
 """How an operation enters the pass: one class a kind, from which operations are derived.
 
 The ranges of `orders` are the fixed order of the pass: window, stages of Kornia, statistics and
-neighbourhoods of the frame, geometry, linear colour, pointwise colour, mixing, boxes,
-normalisation, noise, labels.
+neighborhoods of the frame, geometry, linear color, pointwise color, mixing, boxes,
+normalization, noise, labels.
 """
 
 from collections.abc import Iterable
@@ -22,7 +22,7 @@ RANDOM = ("draw", "stream", "uniforms", "columns")
 
 
 class Window(Declaration):
-    """Decides what is cut of a picture and how it is resized, once its size is known.
+    """Decides what is cut of an image and how it is resized, once its size is known.
 
     Its uniforms are drawn then: see `augfeed.plan.windows`.
     """
@@ -126,14 +126,14 @@ class Geometry(Declaration):
     def inverse(self, values: dict[str, NDArray[Any]], size: Sides) -> Matrices:
         """Return float64 `[N, 3, 3]`: the source of each output pixel, for what was drawn.
 
-        Points are (x, y, 1) with pixel centres at whole numbers. Rows of samples that do not get
+        Points are (x, y, 1) with pixel centers at whole numbers. Rows of samples that do not get
         the operation may hold anything.
         """
         raise NotImplementedError
 
 
 class Outside(Declaration):
-    """Says what geometry finds outside the picture."""
+    """Says what geometry finds outside the image."""
 
     family = "geometry"
     heading = "Geometry"
@@ -141,7 +141,7 @@ class Outside(Declaration):
 
 
 class Linear(Declaration):
-    """Changes colours linearly; all of them become one matrix."""
+    """Changes colors linearly; all of them become one matrix."""
 
     family = "colour"
     heading = "Color"
@@ -151,7 +151,7 @@ class Linear(Declaration):
 
     @property
     def needs_mean(self) -> bool:
-        """Whether a sample may need the mean grey of its frame."""
+        """Whether a sample may need the mean gray of its frame."""
         return any(step.mean_unless for step in self.steps)
 
     def reference(self, values: Tensor, given: Given) -> Tensor:
@@ -160,7 +160,7 @@ class Linear(Declaration):
 
 
 class Pointwise(Declaration):
-    """Changes each value by a function of that value alone, after the linear colours."""
+    """Changes each value by a function of that value alone, after the linear colors."""
 
     family = "colour"
     heading = "Color"
@@ -185,7 +185,7 @@ class Pointwise(Declaration):
 
 
 class Mixing(Declaration):
-    """Mixes a picture, and its label, with those of a partner: see `augfeed.plan.mixing`."""
+    """Mixes an image, and its label, with those of a partner: see `augfeed.plan.mixing`."""
 
     family = "mixing"
     heading = "Mixing"
@@ -204,7 +204,7 @@ class Box(Declaration):
 
 
 class Constants(Declaration):
-    """The same for all samples: normalisation."""
+    """The same for all samples: normalization."""
 
     family = "normalisation"
     heading = "Normalization"

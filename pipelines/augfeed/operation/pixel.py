@@ -1,4 +1,4 @@
-"""The few functions that bodies of colour operations are written with, on numbers or NumPy arrays.
+"""The few functions that bodies of color operations are written with, on numbers or NumPy arrays.
 
 Bodies are Python functions of numbers that use these, `+ - *`, comparisons and constants. They are
 called as they are in tests; `augfeed.ops.generate` writes them out for Numba and for Triton.

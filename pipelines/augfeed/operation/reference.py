@@ -1,4 +1,4 @@
-"""What the definition of a colour operation in torch is written with: the oracle of the others."""
+"""What the definition of a color operation in torch is written with: the oracle of the others."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from torch import Tensor
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """The samples that an operation changes: their columns `[n]`, and their mean greys.
+    """The samples that an operation changes: their columns `[n]`, and their mean grays.
 
     `mean` float32 `[n, 1, 1, 1]` is that of the frame, before geometry.
     """
@@ -21,11 +21,11 @@ class Given:
     mean: Tensor
 
     def column(self, name: str) -> Tensor:
-        """Return a column as float32 `[n, 1, 1, 1]`, on the device of the pictures."""
+        """Return a column as float32 `[n, 1, 1, 1]`, on the device of the images."""
         return self.tensor(self.columns[name])
 
     def tensor(self, numbers: NDArray[Any]) -> Tensor:
-        """Return numbers `[n]` as float32 `[n, 1, 1, 1]`, on the device of the pictures."""
+        """Return numbers `[n]` as float32 `[n, 1, 1, 1]`, on the device of the images."""
         column: Tensor = torch.from_numpy(np.ascontiguousarray(numbers.astype(np.float32)))
         moved: Tensor = column.to(self.mean.device).view(-1, 1, 1, 1)
         return moved
@@ -38,7 +38,7 @@ class Given:
 
 
 def levels_of(values: Tensor) -> Tensor:
-    """Return the nearest of 256 levels of values, int64; what is no number is black."""
+    """Return the nearest of 256 levels of values, int64; what is not a number is black."""
     whole: Tensor = (values * 255.0 + 0.5).floor().nan_to_num(0.0).clamp(0.0, 255.0)
     return whole.to(torch.int64)
 

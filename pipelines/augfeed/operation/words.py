@@ -55,5 +55,5 @@ def sides_text(sides: Any) -> str:
 
 
 def fill_text(mode: str, fill: float) -> str:
-    """Return what lies outside of a picture under an edge mode."""
+    """Return what lies outside of an image under an edge mode."""
     return f"constant {fill:g}" if mode == "constant" else mode

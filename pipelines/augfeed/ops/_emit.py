@@ -92,7 +92,7 @@ def linear(classes: Iterable[Class]) -> str:
             if step.mean_unless:
                 means.append(f"({wanted} and not row.{step.mean_unless})")
     imports = ", ".join(sorted(written.constants))
-    return f'''"""Linear colour operations, composed to one matrix.
+    return f'''"""Linear color operations, composed to one matrix.
 
 {NOTE}
 """
@@ -111,15 +111,15 @@ from augfeed.kernels.types import Floats
 {chr(10).join(f"{text}{chr(10)}" for text in written.functions.values())}
 @njit(nogil=True)
 def needs_mean(row: Any) -> bool:
-    """Return whether a row's colours depend on the mean grey of its frame."""
+    """Return whether a row's colors depend on the mean gray of its frame."""
     return {" or ".join(means)}
 
 
 @njit(nogil=True)
 def compose(row: Any, mean: float, total: Floats, spare: Floats) -> bool:
-    """Write the linear colour operations, on values in [0, 1], to `total`, float64 `[C, C + 1]`.
+    """Write the linear color operations, on values in [0, 1], to `total`, float64 `[C, C + 1]`.
 
-    `mean` is the mean grey of the frame. Returns whether they change anything. `spare` float64
+    `mean` is the mean gray of the frame. Returns whether they change anything. `spare` float64
     `[3, 4]` is scratch: memory of its own for each row would take longer than the row.
     """
     channels, changed = total.shape[0], False
@@ -149,7 +149,7 @@ def pointwise(classes: Iterable[Class]) -> str:
             "        for i in range(count):",
             f"            planes[at + U(i)] = {name}(planes[at + U(i)], {', '.join(given)})",
         ]
-    return f'''"""Pointwise colour operations.
+    return f'''"""Pointwise color operations.
 
 {NOTE}
 """
@@ -193,7 +193,7 @@ def triton_pointwise(classes: Iterable[Class]) -> str:
         before += f" + {len(columns)} * ((USED >> {k}) & 1)"
         at, sizes[cls.json_name()] = at + len(reads), len(columns)
     every = ", ".join(f"p{i}" for i in range(at))
-    return f'''"""Pointwise colour operations of a pixel.
+    return f'''"""Pointwise color operations of a pixel.
 
 {NOTE}
 """

@@ -16,7 +16,7 @@ def identities(count: int) -> Matrices:
 
 
 def keep_centre(matrices: Matrices, size: Sides) -> None:
-    """Set the shift of matrices so that the centre of the picture stays."""
+    """Set the shift of matrices so that the center of the image stays."""
     cx, cy = (size[1] - 1) / 2, (size[0] - 1) / 2
     linear = matrices[:, :2, :2]
     matrices[:, :2, 2] = np.array([cx, cy]) - linear @ np.array([cx, cy])

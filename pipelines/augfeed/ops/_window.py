@@ -8,8 +8,8 @@ from augfeed.operation import Effect, Setting, Sides, pair
 
 
 def share_kept(size: Any, padding: int, setting: Setting) -> float | None:
-    """Return the least share of the picture that a window shows, None if that is not known."""
-    # A window at the edge shows least of the picture: padding takes the place of the rest.
+    """Return the least share of the image that a window shows, None if that is not known."""
+    # A window at the edge shows least of the image: padding takes the place of the rest.
     source = setting.before_windows
     if source is None:
         return None

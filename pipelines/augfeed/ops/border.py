@@ -1,4 +1,4 @@
-"""What geometry finds outside the picture."""
+"""What geometry finds outside the image."""
 
 from collections.abc import Iterator
 from typing import Annotated, Literal
@@ -22,7 +22,7 @@ from augfeed.ops._geometry import Edge
 
 @operation
 class Border(Outside):
-    """Say what rotate, translate, scale, shear and perspective find outside the picture.
+    """Say what rotate, translate, scale, shear and perspective find outside the image.
 
     Without it: constant 0 (black). `fill` is in pixel space from 0 (black) to 1; `reflect`
     mirrors without repeating the border pixel; `edge` repeats the border pixel.
@@ -53,4 +53,4 @@ class Border(Outside):
         """Return the fill, of a sample that is warped."""
         if not seen.warped:
             return None
-        return Told(f"outside the picture: {fill_text(self.mode, self.fill)}")
+        return Told(f"outside the image: {fill_text(self.mode, self.fill)}")

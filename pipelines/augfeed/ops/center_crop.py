@@ -1,4 +1,4 @@
-"""Cut the middle of the picture."""
+"""Cut the middle of the image."""
 
 from collections.abc import Iterator
 from typing import Literal
@@ -10,7 +10,7 @@ from augfeed.ops.random_crop import cut_at
 
 @operation
 class CenterCrop(Window):
-    """Cut the middle of the picture, `size` pixels; a smaller picture is an error."""
+    """Cut the middle of the image, `size` pixels; a smaller image is an error."""
 
     size: Size
     op: Literal["center_crop"] = kind("center_crop")
@@ -20,7 +20,7 @@ class CenterCrop(Window):
     cases = {}
 
     def effects(self, setting: Setting) -> Iterator[Effect]:
-        """Yield how little of the picture the window may show."""
+        """Yield how little of the image the window may show."""
         share = share_kept(self.size, 0, setting)
         yield Effect("min_crop", "size", self.size, share)
         yield from one_pixel(self.size, pair(self.size), setting)

@@ -85,12 +85,12 @@ def _hue(hue: float) -> Matrix:
 class ColorJitter(Linear):
     """Change brightness, contrast, saturation and hue, in this order, by uniform factors.
 
-    Brightness multiplies. Contrast scales the distance to the picture's own mean grey
+    Brightness multiplies. Contrast scales the distance to the image's own mean gray
     (`about="mean"`, torchvision's law) or to 0.5 (`about="half"`). Saturation scales the distance
-    to the pixel's grey (ITU-R 601: 0.299, 0.587, 0.114). Hue turns the chroma plane (YIQ) by
-    `360 * hue` degrees: linear, unlike a shift in HSV. The mean grey is that of the picture after
+    to the pixel's gray (ITU-R 601: 0.299, 0.587, 0.114). Hue turns the chroma plane (YIQ) by
+    `360 * hue` degrees: linear, unlike a shift in HSV. The mean gray is that of the image after
     cropping and resizing, before any geometric operation. Nothing is clamped in between, only
-    once after all. Saturation and hue leave pictures of one channel as they are.
+    once after all. Saturation and hue leave images of one channel as they are.
     """
 
     brightness: Strength = 0.0
@@ -183,7 +183,7 @@ class ColorJitter(Linear):
         return self.contrast != 0 and self.about == "mean"
 
     def reference(self, values: Tensor, given: Given) -> Tensor:
-        """Return colours after brightness, contrast, saturation and hue."""
+        """Return colors after brightness, contrast, saturation and hue."""
         values = values * given.column("brightness")
         about = 0.5 if self.about == "half" else given.column("brightness") * given.mean
         values = given.blend(values, about, "contrast")
@@ -206,7 +206,7 @@ class ColorJitter(Linear):
             if bounds == (neutral, neutral):
                 del values[name]
             elif seen.channels == 1 and name in ("saturation", "hue"):
-                done.append(f"{name} has no effect on grey")
+                done.append(f"{name} has no effect on gray")
             elif name == "hue":
                 done.append(f"hue {360 * values[name]:+.1f} degrees")
                 law.append(bounds_text((360 * bounds[0], 360 * bounds[1])))

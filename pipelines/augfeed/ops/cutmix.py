@@ -29,8 +29,8 @@ HARDLY = 1e-6  # a difference that only rounding makes
 class CutMix(Mixing):
     """Paste a box of a partner (1905.04899).
 
-    Lambda ~ Beta(alpha, alpha); the box has sides `sqrt(1 - lambda)` of the picture's, rounded
-    down; its centre is uniform over the pixels; what leaves the picture is cut off. The label
+    Lambda ~ Beta(alpha, alpha); the box has sides `sqrt(1 - lambda)` of the image's, rounded
+    down; its center is uniform over the pixels; what leaves the image is cut off. The label
     states the share of pixels that the box really covers, unless `correct_lambda=False`.
     """
 

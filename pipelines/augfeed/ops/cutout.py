@@ -31,16 +31,16 @@ from augfeed.ops._box import hidden
 
 @operation
 class Cutout(Box):
-    """Hide a square (1708.04552): centre uniform over all pixels, clipped at the border.
+    """Hide a square (1708.04552): center uniform over all pixels, clipped at the border.
 
-    `inside=True` keeps the whole square in the picture: a stronger variant. `fill` is in the
-    space of the model's input, after normalisation: 0 is the mean colour.
+    `inside=True` keeps the whole square in the image: a stronger variant. `fill` is in the
+    space of the model's input, after normalization: 0 is the mean color.
     """
 
     size: Size = 16
     p: Probability = 1.0
-    fill: Annotated[float, Field(description="value after normalisation; 0: mean colour")] = 0.0
-    inside: Annotated[bool, Field(description="keep the whole square in the picture")] = False
+    fill: Annotated[float, Field(description="value after normalization; 0: mean color")] = 0.0
+    inside: Annotated[bool, Field(description="keep the whole square in the image")] = False
     op: Literal["cutout"] = kind("cutout")
     order = 700
     stream = 18
@@ -81,7 +81,7 @@ class Cutout(Box):
         sides, cut = np.array(size), np.array(pair(self.size))
         if self.inside and (cut > sides).any():
             raise InputError(
-                f"cutout(size={self.size!r}, inside=True) does not fit into pictures of "
+                f"cutout(size={self.size!r}, inside=True) does not fit into images of "
                 f"{size[0]} x {size[1]} pixels: use a smaller size, or inside=False"
             )
         boxes = np.empty((u.shape[1], 4), np.int32)
@@ -90,7 +90,7 @@ class Cutout(Box):
 
     def explain(self, seen: Seen) -> Told:
         """Return the box and its fill."""
-        law = "all inside" if self.inside else "centre anywhere, clipped at the border"
+        law = "all inside" if self.inside else "center anywhere, clipped at the border"
         return hidden(self, seen, law)
 
 

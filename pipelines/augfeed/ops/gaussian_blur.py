@@ -36,7 +36,7 @@ from augfeed.operation.words import bounds_text
 
 LARGEST_KERNEL = 255
 LARGEST_SIGMA = 1000.0
-LEAST_SIGMA = 1e-3  # of a smaller one no neighbour has any weight, and float32 may not hold it
+LEAST_SIGMA = 1e-3  # of a smaller one no neighbor has any weight, and float32 may not hold it
 WIDTH = 6.0  # sigmas that a Gaussian is wide: beyond them is 0.3 % of it
 
 Odd = Annotated[int, Field(ge=1, le=LARGEST_KERNEL, json_schema_extra={"not": {"multipleOf": 2}})]
@@ -117,7 +117,7 @@ class GaussianBlur(Neighbourhood):
         return self if (height, width) == self.sides else replace(self, kernel_size=(width, height))
 
     def effects(self, setting: Setting) -> Iterator[Effect]:
-        """Yield what the blur leaves: a kernel of twice the image makes one colour of it."""
+        """Yield what the blur leaves: a kernel of twice the image makes one color of it."""
         if setting.size is None:
             yield Effect("min_content", "sigma", self.sigma, None, never=self.p == 0)
             return

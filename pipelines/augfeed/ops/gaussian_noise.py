@@ -72,7 +72,7 @@ class GaussianNoise(Noise):
         return value
 
     def effects(self, setting: Setting) -> Iterator[Effect]:
-        """Yield what the noise leaves of the picture."""
+        """Yield what the noise leaves of the image."""
         bounds = self.sigma if isinstance(self.sigma, tuple) else (self.sigma, self.sigma)
         signal = CONTRAST
         for item in setting.policy.operations:

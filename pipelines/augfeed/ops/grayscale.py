@@ -1,4 +1,4 @@
-"""Replace every channel by the grey of the pixel."""
+"""Replace every channel by the gray of the pixel."""
 
 from collections.abc import Iterator
 from typing import Literal
@@ -31,7 +31,7 @@ def _gray(gray: bool) -> Matrix:
 
 @operation
 class Grayscale(Linear):
-    """Replace every channel by the grey of the pixel (ITU-R 601)."""
+    """Replace every channel by the gray of the pixel (ITU-R 601)."""
 
     p: Probability = 0.1
     op: Literal["grayscale"] = kind("grayscale")
@@ -48,17 +48,17 @@ class Grayscale(Linear):
     }
 
     def effects(self, setting: Setting) -> Iterator[Effect]:
-        """Yield that colours go."""
+        """Yield that colors go."""
         yield Effect("grayscale", "p", self.p, self.p > 0)
 
     def draw(self, u: Uniforms, applied: Flags, size: Sides) -> Drawn:
-        """Return which samples turn grey."""
+        """Return which samples turn gray."""
         return Drawn({}, {"gray": applied})
 
     def reference(self, values: Tensor, given: Given) -> Tensor:
-        """Return the grey of each pixel in all channels."""
+        """Return the gray of each pixel in all channels."""
         return values if values.shape[1] == 1 else weighted(values, LUMA).expand_as(values)
 
     def explain(self, seen: Seen) -> Told:
-        """Return that it turned grey, if it was not."""
-        return Told("turned to grey" if seen.channels == 3 else "grey already")
+        """Return that it turned gray, if it was not."""
+        return Told("turned to gray" if seen.channels == 3 else "gray already")

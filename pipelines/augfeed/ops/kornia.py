@@ -22,7 +22,7 @@ DEEPEST = 4  # lists within lists
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9]{0,63}")
 _PARAMETER = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
 _TEXT = re.compile(r"[A-Za-z0-9_.\-]{0,64}")
-# Classes that make pictures of another size or range than the one they are given.
+# Classes that make images of another size or range than the one they are given.
 _OWN = {
     "CenterCrop": "center_crop",
     "Denormalize": "no normalize at all",
@@ -55,7 +55,7 @@ def _pairs(given: Any) -> Any:
         raise ValueError(f"parameters={shown(given)} are not named: give an object of them")
     for name, _ in given:
         if not isinstance(name, str) or not _PARAMETER.fullmatch(name):
-            raise ValueError(f"parameter {shown(name)} is no name: use letters, digits and _")
+            raise ValueError(f"parameter {shown(name)} is not a name: use letters, digits and _")
     # Sorted, so that equal stages are written the same; `p` last, where readers look for it.
     ordered = sorted(given, key=lambda pair: (pair[0] == "p", pair[0]))
     return tuple((name, _value(name, value)) for name, value in ordered)
@@ -92,8 +92,8 @@ class Kornia(Stage):
     `name` is a class of `kornia.augmentation`; the other arguments are those of the class, as
     numbers, words, booleans and lists of them, with Kornia's own defaults (`p` too). An instance
     of the class is taken for its name and its arguments. Several stages keep the order given; they
-    see float pictures from 0 to 1 after the window and before everything else, and what they
-    return is clamped to that range. Classes that change the size of a picture, normalise it or mix
+    see float images from 0 to 1 after the window and before everything else, and what they
+    return is clamped to that range. Classes that change the size of an image, normalize it or mix
     several are refused.
     """
 
@@ -137,7 +137,7 @@ class Kornia(Stage):
             if name == "p" and (
                 not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= 1
             ):
-                raise ValueError(f"p={value!r} is no probability: give a number from 0 to 1")
+                raise ValueError(f"p={value!r} is not a probability: give a number from 0 to 1")
         if find_spec("kornia") is not None:
             build(self)
         return self
@@ -176,11 +176,11 @@ def _number(value: Any) -> str:
 def _check_name(name: str) -> None:
     if not _NAME.fullmatch(name):
         raise PolicyError(
-            f"{shown(name)} is no class of kornia.augmentation: give a name of letters and digits"
+            f"{shown(name)} is not a class of kornia.augmentation: give letters and digits"
         )
     if name in _OWN:
         raise PolicyError(
-            f"Kornia's {name} changes the size or the range of pictures: use {_OWN[name]}"
+            f"Kornia's {name} changes the size or the range of images: use {_OWN[name]}"
         )
     if name == "RandomDissolving":
         raise PolicyError(f"Kornia's {name} runs a diffusion model: use an intensity augmentation")
@@ -233,12 +233,13 @@ def _class_of(name: str) -> Any:
         raise MissingExtraError("Kornia", "kornia") from None
     found = getattr(catalogue, name, None)
     if isinstance(found, type) and issubclass(found, MixAugmentationBaseV2):
-        raise PolicyError(f"Kornia's {name} mixes pictures and not labels: use mixup or cutmix")
+        raise PolicyError(f"Kornia's {name} mixes images and not labels: use mixup or cutmix")
     if _usable(found, AugmentationBase2D):
         return found
     known = [key for key, cls in vars(catalogue).items() if _usable(cls, AugmentationBase2D)]
     raise PolicyError(
-        f"{name!r} is no 2-d augmentation of Kornia's: {suggest(name, sorted({*known} - {*_OWN}))}"
+        f"{name!r} is not a 2-d augmentation of Kornia's: "
+        f"{suggest(name, sorted({*known} - {*_OWN}))}"
     )
 
 
@@ -249,7 +250,7 @@ def _usable(cls: Any, base: type[Any]) -> bool:
 def recovered(module: Any) -> tuple[str, dict[str, Any]]:
     """Return name and parameters that a module of Kornia's can be built from again.
 
-    Raises `PolicyError` where they cannot be told from the module.
+    Raises `PolicyError` where they cannot be determined from the module.
     """
     name = type(module).__name__
     _check_name(name)
@@ -267,9 +268,11 @@ def recovered(module: Any) -> tuple[str, dict[str, Any]]:
     try:
         made = build(Kornia(name, **arguments))
     except PolicyError as error:
-        raise PolicyError(f"what {name} was built with cannot be told ({error}): {cure}") from None
+        raise PolicyError(
+            f"what {name} was built with cannot be determined ({error}): {cure}"
+        ) from None
     if _seen(made) != _seen(module):
-        raise PolicyError(f"what {name} was built with cannot be told from it: {cure}")
+        raise PolicyError(f"what {name} was built with cannot be determined from it: {cure}")
     return name, arguments
 
 
@@ -278,7 +281,7 @@ def _attributes(thing: Any) -> dict[str, Any]:
 
 
 def _seen(module: Any) -> dict[str, Any]:
-    # All that tells two modules of a class apart, but for what a call leaves behind.
+    # All that says two modules of a class apart, but for what a call leaves behind.
     seen: dict[str, Any] = {}
     for owner in (module, module._param_generator):
         seen |= {

@@ -33,7 +33,7 @@ class LabelSmoothing(Label):
     cases = {}
 
     def effects(self, setting: Setting) -> Iterator[Effect]:
-        """Yield nothing: the picture stays, and the label its largest share."""
+        """Yield nothing: the image stays, and the label its largest share."""
         yield from ()
 
     def explain(self, seen: Seen) -> Told:

@@ -48,7 +48,7 @@ class Normalize(Constants):
         return self
 
     def effects(self, setting: Setting) -> Iterator[Effect]:
-        """Yield what the division leaves of the picture."""
+        """Yield what the division leaves of the image."""
         most = max(self.std) if isinstance(self.std, tuple) else self.std
 
         def passing(least: float) -> Any:

@@ -1,4 +1,4 @@
-"""Move each corner of the picture inwards."""
+"""Move each corner of the image inwards."""
 
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
@@ -29,10 +29,10 @@ CORNERS = ("top left", "top right", "bottom right", "bottom left")
 
 @operation
 class Perspective(Geometry):
-    """Move each corner pixel inwards by up to `distortion` of half the way to its neighbours.
+    """Move each corner pixel inwards by up to `distortion` of half the way to its neighbors.
 
-    Each of the eight coordinates is drawn uniformly. A picture one pixel wide or high stays. Above
-    2/3 the four corners need not be convex any more, and some pictures fold over.
+    Each of the eight coordinates is drawn uniformly. An image one pixel wide or high stays. Above
+    2/3 the four corners need not be convex any more, and some images fold over.
     """
 
     distortion: Annotated[
@@ -77,7 +77,7 @@ class Perspective(Geometry):
 
 
 def _homography(corners: Uniforms, size: Sides) -> Matrices:
-    # Solves for the map that takes the moved corners back to the corners of the picture. A line of
+    # Solves for the map that takes the moved corners back to the corners of the image. A line of
     # pixels has no perspective and stays as it is.
     right, bottom = size[1] - 1.0, size[0] - 1.0
     if not len(corners) or min(size) == 1:

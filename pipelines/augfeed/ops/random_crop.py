@@ -1,4 +1,4 @@
-"""Cut a window anywhere in the picture."""
+"""Cut a window anywhere in the image."""
 
 import math
 from collections.abc import Iterator
@@ -27,9 +27,9 @@ from augfeed.philox import Stream
 
 @operation
 class RandomCrop(Window):
-    """Cut a window of `size` pixels anywhere in the picture, padded on each side if asked.
+    """Cut a window of `size` pixels anywhere in the image, padded on each side if asked.
 
-    The position is uniform over all whole-pixel positions in the padded picture. A sample that
+    The position is uniform over all whole-pixel positions in the padded image. A sample that
     does not get the operation (`p`) is cut in the middle. Constant padding is `fill`, in pixel
     space from 0 (black) to 1; `reflect` mirrors without repeating the border pixel.
     """
@@ -48,7 +48,7 @@ class RandomCrop(Window):
     cases = {}
 
     def effects(self, setting: Setting) -> Iterator[Effect]:
-        """Yield how little of the picture, and how much padding, the window may show."""
+        """Yield how little of the image, and how much padding, the window may show."""
         padding, sides = self.padding if self.p > 0 else 0, pair(self.size)
         yield Effect("min_crop", "size", self.size, share_kept(self.size, padding, setting))
         yield from one_pixel(self.size, sides, setting)

@@ -39,8 +39,8 @@ class RandomErasing(Box):
 
     Area share uniform in `scale`; aspect ratio (height / width) log-uniform in `ratio`, or uniform
     as in the paper's code (`aspect_law="uniform"`); position uniform, inside; up to ten tries to
-    fit, then nothing is erased. `fill`: a value after normalisation (0: mean colour), `"mean"`
-    (the mean of `Normalize`), or `"noise"`: a standard normal per value after normalisation
+    fit, then nothing is erased. `fill`: a value after normalization (0: mean color), `"mean"`
+    (the mean of `Normalize`), or `"noise"`: a standard normal per value after normalization
     (without `Normalize`: uniform from 0 to 1).
     """
 

@@ -35,7 +35,7 @@ class RandomResizedCrop(Window):
     """Cut a window of random area and aspect and resize it to `size` (Inception; 1409.4842).
 
     Area share uniform in `scale`, aspect ratio (width / height) log-uniform in `ratio`, position
-    uniform; ten tries, then the largest centred window within `ratio`. A sample that does not get
+    uniform; ten tries, then the largest centered window within `ratio`. A sample that does not get
     the operation (`p`) is resized whole. The window is cut first and resized with antialiasing.
     """
 
@@ -76,7 +76,7 @@ class RandomResizedCrop(Window):
             )
 
     def effects(self, setting: Setting) -> Iterator[Effect]:
-        """Yield how little of the picture the window may show."""
+        """Yield how little of the image the window may show."""
         low, high = self.scale
 
         def passing(least: float) -> Areas:

@@ -1,4 +1,4 @@
-"""Resize the whole picture."""
+"""Resize the whole image."""
 
 from collections.abc import Iterator
 from typing import Literal
@@ -10,7 +10,7 @@ from augfeed.ops._window import one_pixel
 
 @operation
 class Resize(Window):
-    """Resize the whole picture, antialiased (triangle filter, as Pillow's bilinear).
+    """Resize the whole image, antialiased (triangle filter, as Pillow's bilinear).
 
     A number is the length of the shorter side (the other follows, rounded down, as in
     torchvision); a pair is the exact `(height, width)`.
@@ -24,12 +24,12 @@ class Resize(Window):
     cases = {}
 
     def effects(self, setting: Setting) -> Iterator[Effect]:
-        """Yield what it leaves of the picture: one pixel shows nothing."""
+        """Yield what it leaves of the image: one pixel shows nothing."""
         size = setting.size if isinstance(self.size, int) else self.size
         yield from one_pixel(self.size, size, setting)
 
     def explain(self, seen: Seen) -> Told:
         """Return the sizes before and after."""
         source, resized = seen.values["source"], seen.values["resized"]
-        done = f"the whole picture, {sides_text(source)}, resized to {sides_text(resized)}"
+        done = f"the whole image, {sides_text(source)}, resized to {sides_text(resized)}"
         return Told(done, values={"source": source, "resized": resized})

@@ -1,4 +1,4 @@
-"""Turn about the centre."""
+"""Turn about the center."""
 
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
@@ -34,7 +34,7 @@ Angle = Annotated[float, Field(ge=-180, le=180)]
 
 @operation
 class Rotate(Geometry):
-    """Turn about the centre by an angle uniform in `degrees`, counter-clockwise if positive."""
+    """Turn about the center by an angle uniform in `degrees`, counter-clockwise if positive."""
 
     degrees: Annotated[
         Annotated[float, Field(ge=0, le=180)] | tuple[Angle, Angle],

@@ -1,4 +1,4 @@
-"""Enlarge or shrink about the centre."""
+"""Enlarge or shrink about the center."""
 
 import math
 from collections.abc import Iterator
@@ -34,7 +34,7 @@ Zoom = Annotated[float, Field(ge=0.05, le=20)]
 
 @operation
 class Scale(Geometry):
-    """Enlarge about the centre by a factor uniform in `factor`; above 1 enlarges."""
+    """Enlarge about the center by a factor uniform in `factor`; above 1 enlarges."""
 
     factor: Annotated[tuple[Zoom, Zoom], Field(description="(lowest, highest) factor")] = (0.9, 1.1)
     p: Probability = 1.0
@@ -56,7 +56,7 @@ class Scale(Geometry):
         return ordered(value, "factor", 0.05, 20.0)
 
     def effects(self, setting: Setting) -> Iterator[Effect]:
-        """Yield the largest zoom, and what it leaves of the picture."""
+        """Yield the largest zoom, and what it leaves of the image."""
         low, high = self.factor
 
         def within(most: float) -> Interval:

@@ -1,4 +1,4 @@
-"""Slant about the centre."""
+"""Slant about the center."""
 
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
@@ -28,7 +28,7 @@ from augfeed.ops._geometry import at_most, identities, keep_centre
 
 @operation
 class Shear(Geometry):
-    """Slant along x and y by angles uniform in plus or minus their bounds, about the centre."""
+    """Slant along x and y by angles uniform in plus or minus their bounds, about the center."""
 
     x: Annotated[float, Field(ge=0, le=80, description="largest angle along x, degrees")] = 10.0
     y: Annotated[float, Field(ge=0, le=80, description="largest angle along y, degrees")] = 0.0

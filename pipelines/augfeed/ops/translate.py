@@ -46,7 +46,7 @@ class Translate(Geometry):
     }
 
     def effects(self, setting: Setting) -> Iterator[Effect]:
-        """Yield the largest shifts, and what they leave in the picture."""
+        """Yield the largest shifts, and what they leave in the image."""
         for name in ("x", "y"):
             yield at_most(self, name, "max_translation")
             if not _reflects(setting):
@@ -79,6 +79,6 @@ def _shift_left(name: str, most: float, p: float) -> Effect:
 
 
 def _reflects(setting: Setting) -> bool:
-    # Then what leaves the picture on one side is seen on the other.
+    # Then what leaves the image on one side is seen on the other.
     return any(isinstance(item, Border) and item.mode == "reflect"
                for item in setting.policy.operations)  # fmt: skip

@@ -65,7 +65,7 @@ class Plan:
 
     @property
     def colors(self) -> Columns:
-        """The columns, of which colour operations have some."""
+        """The columns, of which color operations have some."""
         return self.columns
 
     @property

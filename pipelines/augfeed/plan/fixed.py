@@ -22,7 +22,7 @@ from augfeed.policy import (
 
 @dataclass(frozen=True, slots=True)
 class Fixed:
-    """Constants of a policy for pictures of a number of channels.
+    """Constants of a policy for images of a number of channels.
 
     Modes are 0 constant, 1 edge, 2 reflect. Padding and border fill are in pixel space [0, 1];
     `mean`, `std` and `sigma_scale` float32 `[C]`; the fills of cutout and erasing are in the space
@@ -79,7 +79,7 @@ def _channels(name: str, value: tuple[float, ...] | float, channels: int) -> NDA
         values = values * channels
     if len(values) != channels:
         raise InputError(
-            f"normalize({name}={value!r}) is for {len(values)} channels and the pictures have "
+            f"normalize({name}={value!r}) is for {len(values)} channels and the images have "
             f"{channels}: give one number, or {channels}"
         )
     return np.array(values, np.float32)

@@ -21,7 +21,7 @@ CODES = {cls: code for code, cls in FRAMES.items()}
 
 
 def has_kernel(code: int) -> bool:
-    """Return whether a step weighs the neighbours of each pixel; else it looks levels up."""
+    """Return whether a step weighs the neighbors of each pixel; else it looks levels up."""
     return code != NONE and issubclass(FRAMES[code], Neighbourhood)
 
 

@@ -100,7 +100,7 @@ def repeated(ids: Ids) -> Ids:
     """Return an order of sample ids in which each repetition of a sample has an id of its own.
 
     A sampler may give a sample twice in an epoch, as one that draws with replacement does; it is
-    augmented anew then.
+    augmented again then.
     """
     places = np.argsort(ids, kind="stable")
     ordered = ids[places]
@@ -114,16 +114,16 @@ def repeated(ids: Ids) -> Ids:
 
 
 def check_ids(ids: Any) -> Ids:
-    """Return sample ids as int64 `[N]`, or raise if they are no integers in [0, 2**48)."""
+    """Return sample ids as int64 `[N]`, or raise if they are not integers in [0, 2**48)."""
     array = np.asarray(ids)
     if array.ndim != 1 or not (np.issubdtype(array.dtype, np.integer) or array.size == 0):
         raise InputTypeError(
-            f"ids of dtype {array.dtype} and shape {array.shape} are no sample ids: "
+            f"ids of dtype {array.dtype} and shape {array.shape} are not sample ids: "
             "give a vector of integers"
         )
     if array.size and not 0 <= int(array.min()) <= int(array.max()) < MAX_ID:
         raise InputError(
             f"ids from {array.min()} to {array.max()} are not in [0, 2**48): "
-            "use the index of the sample in its data set"
+            "use the index of the sample in its dataset"
         )
     return np.ascontiguousarray(array, np.int64)

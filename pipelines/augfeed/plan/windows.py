@@ -1,4 +1,4 @@
-"""Where a picture is cut and how it is resized: integers, once its size is known."""
+"""Where an image is cut and how it is resized: integers, once its size is known."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -26,7 +26,7 @@ Pixels = NDArray[np.int32]
 
 @dataclass(frozen=True, slots=True)
 class Windows:
-    """What is cut of every picture: box, then resize, then offset; all in whole pixels.
+    """What is cut of every image: box, then resize, then offset; all in whole pixels.
 
     `box` int32 `[N, 4]` is (top, left, height, width) in the source, always inside it; it is
     resized with antialiasing to `resized` int32 `[N, 2]`; output pixel (y, x) is pixel
@@ -63,10 +63,10 @@ class WindowDraws:
     ids: Ids
 
     def at(self, heights: Any, widths: Any) -> Windows:
-        """Return the windows of samples whose pictures have these heights and widths."""
+        """Return the windows of samples whose images have these heights and widths."""
         window = next((item for item in self.policy.operations if isinstance(item, Window)), None)
         one = np.ndim(heights) == np.ndim(widths) == 0 and not isinstance(window, RandomResizedCrop)
-        # Pictures of one size are reckoned with once, as one row that stands for all.
+        # Images of one size are reckoned with once, as one row that stands for all.
         shape = (1,) if one else self.ids.shape
         sizes = np.empty((*shape, 2), np.int64)
         sizes[:, 0], sizes[:, 1] = heights, widths
@@ -137,7 +137,7 @@ def _refuse(
         have += f" after resizing {source[0]} x {source[1]}"
     have += f" with padding={padding} on each side" if padding else ""
     raise InputError(
-        f"{name}(size={pair(window.size)!r}) is larger than a picture of {have}: "
+        f"{name}(size={pair(window.size)!r}) is larger than an image of {have}: "
         + (f"give the preset its size, as in {preset}({min(sizes)}), " if preset else "")
         + "use a smaller size, a resize before it, random_resized_crop, or random_crop with padding"
     )

@@ -52,11 +52,11 @@ T = TypeVar("T")
 
 
 class Policy(BaseModel):
-    """What is done to the pictures and labels of a data set: a list of operations.
+    """What is done to the images and labels of a dataset: a list of operations.
 
     Operations are carried out in one fixed order, whatever order they are given in: window
-    (resize, crop), stages of Kornia, frame (equalize, blur), geometry, colour, mixing, occlusion,
-    normalisation, noise; `operations` shows them in that order. Each operation occurs at most once,
+    (resize, crop), stages of Kornia, frame (equalize, blur), geometry, color, mixing, occlusion,
+    normalization, noise; `operations` shows them in that order. Each operation occurs at most once,
     but for `Kornia`, and there are at most 64. A module of Kornia's may stand for its stage.
     `invariances` are the rules that the policy promises to keep; a loader refuses a policy that
     breaks them.
@@ -149,7 +149,7 @@ class Policy(BaseModel):
         return {type(item): item for item in self.operations}
 
     def size(self, source: tuple[int, int] | None = None) -> tuple[int, int]:
-        """Return `(height, width)` of the pictures that come out, given that of the source.
+        """Return `(height, width)` of the images that come out, given that of the source.
 
         Raises `PolicyError` if it depends on the source and `source` is None.
         """
@@ -161,13 +161,13 @@ class Policy(BaseModel):
             return resize.size
         if source is None:
             raise PolicyError(
-                "pictures of different, or unknown, sizes need one size to make a batch: add "
+                "images of different, or unknown, sizes need one size to make a batch: add "
                 "random_resized_crop(size), or resize(size) | center_crop(size)"
             )
         return resized(resize, source)
 
     def resized(self, source: tuple[int, int]) -> tuple[int, int]:
-        """Return `(height, width)` of a picture after the policy's `resize`, if it has one."""
+        """Return `(height, width)` of an image after the policy's `resize`, if it has one."""
         return resized(self.find(Resize), source)
 
     def with_(self, *operations: Any) -> "Policy":
@@ -232,7 +232,7 @@ def _once(operations: tuple[Any, ...]) -> None:
 
 
 def resized(resize: Resize | None, source: tuple[int, int]) -> tuple[int, int]:
-    """Return `(height, width)` of a picture after `resize`."""
+    """Return `(height, width)` of an image after `resize`."""
     if resize is None:
         return source
     if isinstance(resize.size, tuple):

@@ -1,4 +1,4 @@
-"""A policy held against what keeps the labels of its data set true."""
+"""A policy held against what keeps the labels of its dataset true."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from augfeed.policy import Kornia, Policy
 
 # A bound is passed by a value that equals it but for rounding: 1 / 1.3 is a zoom of 1.3.
 SLACK = 1e-9
-# A picture of which no draw leaves more than one of 256 levels has no label, whatever it shows.
+# An image of which no draw leaves more than one of 256 levels has no label, whatever it shows.
 NOTHING = 1 / 255
 ENOUGH = 0.05  # what a cure leaves of it, at least
 
@@ -22,8 +22,8 @@ class Finding:
     """One rule held against one parameter of one operation.
 
     `worst` is the largest (for `min_crop` and `min_content`: the smallest) effect that `value`
-    allows, in the unit of `bound`. `ok` is None where it cannot be told without the size of the
-    pictures. `passing` is a value of the parameter that keeps the rule; None if there is none and
+    allows, in the unit of `bound`. `ok` is None where it is not known without the size of the
+    images. `passing` is a value of the parameter that keeps the rule; None if there is none and
     the operation has to go.
     """
 
@@ -64,7 +64,7 @@ def check_policy(
 ) -> tuple[Finding, ...]:
     """Return all findings; raise `InvarianceError` that lists every broken rule with its cure.
 
-    `allow` names rules that may be broken. `source` is the `(height, width)` of the pictures read,
+    `allow` names rules that may be broken. `source` is the `(height, width)` of the images read,
     where all have one: without it, rules that depend on it are left to the caller (`ok` is None).
     """
     allowed = (allow,) if isinstance(allow, str) else tuple(allow)

@@ -1,4 +1,4 @@
-"""Pictures in memory, as one array."""
+"""Images in memory, as one array."""
 
 import copy
 import hashlib
@@ -19,7 +19,7 @@ Layout = Literal["NHWC", "NCHW"]
 
 
 class ArraySource:
-    """Pictures of one size in memory, with their labels.
+    """Images of one size in memory, with their labels.
 
     `images` is a NumPy array or a CPU tensor, uint8 or float in [0, 1], but for rounding,
     `[N, H, W]`, `[N, H, W, C]` or `[N, C, H, W]` with 1 or 3 channels. The side that is 1 or 3 is
@@ -50,7 +50,7 @@ class ArraySource:
         *,
         layout: Layout | None = None,
     ) -> None:
-        """Check pictures and labels."""
+        """Check images and labels."""
         array = _as_array(images)
         if array.ndim == 4 and _layout(array.shape, layout) == "NCHW":
             array = array.transpose(0, 2, 3, 1)
@@ -88,16 +88,16 @@ class ArraySource:
         return len(self.images if self.picks is None else self.picks)
 
     def __repr__(self) -> str:
-        return f"ArraySource({len(self)} pictures {self.images.shape[1:]} {self.images.dtype})"
+        return f"ArraySource({len(self)} images {self.images.shape[1:]} {self.images.dtype})"
 
     def image(self, i: int) -> NDArray[Any]:
-        """Return picture `i`, `[H, W, C]` of uint8, or of float32 in [0, 1]."""
+        """Return image `i`, `[H, W, C]` of uint8, or of float32 in [0, 1]."""
         if not 0 <= i < len(self):
-            raise InputError(f"i={i!r} is not in [0, {len(self)}): there is no such picture")
+            raise InputError(f"i={i!r} is not in [0, {len(self)}): there is no such image")
         return cast(NDArray[Any], self.images[i if self.picks is None else self.picks[i]])
 
     def fingerprint(self) -> str:
-        """Return the SHA-256 of pictures and labels, 64 hexadecimal digits; computed once.
+        """Return the SHA-256 of images and labels, 64 hexadecimal digits; computed once.
 
         For picked samples it is that of the whole's fingerprint and of the rows.
         """
@@ -131,13 +131,13 @@ def _as_array(images: Any) -> NDArray[Any]:
         images = (images.float() if images.is_floating_point() else images).numpy()
     if not isinstance(images, np.ndarray):
         raise InputTypeError(
-            f"images of type {type(images).__name__!r} are no NumPy array or tensor: "
-            "stack pictures of one size with np.stack"
+            f"images of type {type(images).__name__!r} are not NumPy array or tensor: "
+            "stack images of one size with np.stack"
         )
     if images.ndim not in (3, 4):
         raise InputTypeError(
             f"images of shape {images.shape} are not [N, H, W], [N, H, W, C] or [N, C, H, W]: "
-            "reshape them; a single picture is images[None]"
+            "reshape them; a single image is images[None]"
         )
     return images
 
@@ -151,7 +151,7 @@ def _layout(shape: tuple[int, ...], layout: Layout | None) -> Layout:
             count = shape[3 if layout == "NHWC" else 1]
             raise InputError(
                 f"images of shape {shape} have {count} channels in layout={layout!r}, not 1 or 3: "
-                "give grey or RGB pictures, or the other layout"
+                "give gray or RGB images, or the other layout"
             )
         return layout
     if last and first and shape[1:] != (1, 1, 1):
@@ -161,13 +161,13 @@ def _layout(shape: tuple[int, ...], layout: Layout | None) -> Layout:
         )
     if not last and not first:
         raise InputError(
-            f"images of shape {shape} have neither 1 nor 3 channels: give grey or RGB pictures"
+            f"images of shape {shape} have neither 1 nor 3 channels: give gray or RGB images"
         )
     return "NHWC" if last else "NCHW"
 
 
 def _as_pixels(array: NDArray[Any], allowed: float) -> NDArray[Any]:
-    """Return pictures as uint8 or float32; raise if they are of another type or out of range."""
+    """Return images as uint8 or float32; raise if they are of another type or out of range."""
     if array.dtype == np.uint8:
         return array
     if array.dtype.kind != "f":
@@ -179,9 +179,9 @@ def _as_pixels(array: NDArray[Any], allowed: float) -> NDArray[Any]:
     if inside is None:
         lowest, highest = float(array.min()), float(array.max())
         if np.isnan(lowest):
-            raise InputError("images contain NaN: remove those pictures, or np.nan_to_num(images)")
+            raise InputError("images contain NaN: remove those images, or np.nan_to_num(images)")
         raise InputError(
             f"images of dtype {array.dtype} lie in [{lowest:g}, {highest:g}], not in [0, 1]: "
-            "divide values up to 255 by 255, or undo a normalisation (the policy does it)"
+            "divide values up to 255 by 255, or undo a normalization (the policy does it)"
         )
     return inside.astype(np.float32, copy=False)

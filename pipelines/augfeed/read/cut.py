@@ -1,4 +1,4 @@
-"""What a window shows of an encoded picture, and at which scale that is decoded."""
+"""What a window shows of an encoded image, and at which scale that is decoded."""
 
 from typing import NamedTuple
 
@@ -10,7 +10,7 @@ Inner = tuple[float, float, float, float]
 
 
 class View(NamedTuple):
-    """What is shown of one upright picture: a row of `plan.Windows`, as numbers."""
+    """What is shown of one upright image: a row of `plan.Windows`, as numbers."""
 
     box: Four
     resized: Pair
@@ -29,11 +29,11 @@ def scale_for(view: View) -> int:
 
 
 def scaled_box(box: Four, whole: Four, scale: int) -> tuple[Four, Inner]:
-    """Return a box of an upright picture in one that is `1 / scale` as large.
+    """Return a box of an upright image in one that is `1 / scale` as large.
 
     First the whole pixels (top, left, height, width) that it touches, then, from their corner, its
-    edges in fractions of pixels, between which they lie. `whole` is the picture's height and width,
-    and how many pixels further up and to the left the smaller picture begins, 0 to `scale - 1`.
+    edges in fractions of pixels, between which they lie. `whole` is the image's height and width,
+    and how many pixels further up and to the left the smaller image begins, 0 to `scale - 1`.
     """
     top, height, *inner_y = cut.scaled_side(box[0], box[2], whole[0], whole[2], scale)
     left, width, *inner_x = cut.scaled_side(box[1], box[3], whole[1], whole[3], scale)
@@ -44,7 +44,7 @@ def needed(view: View, box: Four, inner: Inner, size: Pair) -> Four:
     """Return the pixels of a box that an output of `size` is made of, or a few more.
 
     `box` and `inner` are those of `scaled_box`; the result is (top, left, height, width) in the
-    picture that `box` lies in. The output lies inside the resized box.
+    image that `box` lies in. The output lies inside the resized box.
     """
     (y, x), resized = view.offset, view.resized
     top, height = cut.reach(inner[0], inner[2], box[2], resized[0], y, size[0])

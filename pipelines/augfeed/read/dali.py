@@ -26,7 +26,7 @@ Ids = NDArray[np.int64]
 MOST = 1024  # samples that DALI is given at once
 _MARGIN = 1  # pixels beyond the reach of a filter, for how two libraries round
 _FROM_BELOW, _FROM_RIGHT = (3, 4, 7, 8), (2, 3, 6, 7)  # orientations whose first row, column of
-# the upright picture is the last one stored
+# the upright image is the last one stored
 _START_OF_FRAME, _ADOBE, _SCAN = (0xC0, 0xC1, 0xC2), 0xEE, b"\xff\xda"
 _END_OF_IMAGE = b"\xff\xd9"
 _YCBCR_NAMES, _YCBCR = bytes((1, 2, 3)), 1  # of the components; Adobe's number for the space
@@ -57,8 +57,8 @@ def is_installed() -> bool:
 def fits(header: Header, data: bytes, view: View, size: Pair) -> bool:
     """Return whether DALI may make the frame, of `size` (height, width), of a JPEG.
 
-    It may if all decoders mean the same by the file: Huffman-coded, 8 bits, grey or YCbCr in a
-    usual subsampling, and not cut short. Its window must lie in the resized box, and a picture
+    It may if all decoders mean the same by the file: Huffman-coded, 8 bits, gray or YCbCr in a
+    usual subsampling, and not cut short. Its window must lie in the resized box, and an image
     that is stored on its side needs a square frame. All else is for the CPU reader.
     """
     turned = header.held >= 5 and size[0] != size[1]
@@ -93,14 +93,14 @@ class Decoded(NamedTuple):
 class DaliDecoder:
     """Makes frames of JPEGs that `fits`, in threads of its own, for any threads that ask.
 
-    On a GPU DALI decodes whole pictures (by the hardware decoder if there is one, else partly by
+    On a GPU DALI decodes whole images (by the hardware decoder if there is one, else partly by
     CPU threads), cuts and resizes them. On a CPU libjpeg-turbo decodes, through DALI, what a window
     needs, and our resampling follows, which takes a fraction of the time of DALI's: to the pixels
-    that the CPU reader makes of a picture decoded at full size. A GPU's differ from those by how
+    that the CPU reader makes of an image decoded at full size. A GPU's differ from those by how
     it decodes and rounds, and at the edges of a box that is shrunk: DALI repeats the border pixel.
 
     DALI is loaded, and its threads start, with the first frames; in a process that was forked, or
-    got a pickled copy, they start anew.
+    got a pickled copy, they start again.
     """
 
     def __init__(
@@ -141,7 +141,7 @@ class DaliDecoder:
     def frames(
         self, encoded: Sequence[bytes | NDArray[np.uint8]], windows: Windows, held: Ids, sizes: Ids
     ) -> Decoded:
-        """Return frames, on the device, of encoded pictures, cut as windows say.
+        """Return frames, on the device, of encoded images, cut as windows say.
 
         `held` `[N]` are their EXIF orientations; `sizes` `[N, 2]` are their heights and widths
         turned upright, which the windows are for. A frame depends on its file and window alone.
@@ -262,7 +262,7 @@ def _resample(jobs: "_Jobs", pictures: Any, out: NDArray[np.uint8], rows: range)
         held, box = int(jobs.held[k]), tuple(jobs.box[k].tolist())
         inner = 0.0, 0.0, float(box[2]), float(box[3])
         resized, offset = tuple(jobs.resized[k].tolist()), tuple(jobs.offset[k].tolist())
-        # The box begins before the picture, which holds only what the output needs of it.
+        # The box begins before the image, which holds only what the output needs of it.
         resample_part(
             upright(np.asarray(pictures.at(k)), held), box, inner, resized, offset, out[k]
         )
@@ -309,7 +309,7 @@ class _Jobs(NamedTuple):
         return _Jobs(*(part[rows] for part in self))  # type: ignore[arg-type]
 
 
-_Part = tuple[_Jobs, Any]  # and DALI's list of pictures, or None if it refuses the one file
+_Part = tuple[_Jobs, Any]  # and DALI's list of images, or None if it refuses the one file
 
 
 def _needed(length: Ids, resized: Ids, offset: Ids, size: Pair) -> tuple[Ids, Ids]:

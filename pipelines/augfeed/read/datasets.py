@@ -1,4 +1,4 @@
-"""Data sets of other libraries, recognised by what they have, without importing them."""
+"""Datasets of other libraries, recognized by what they have, without importing them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -46,10 +46,10 @@ _ALIKE = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Recognised:
-    """A data set that can be read without its own `__getitem__`.
+    """A dataset that can be read without its own `__getitem__`.
 
-    The ids of `source` are the data set's own indices. `keys` are where picture and label are in a
-    sample that the data set hands out: `(0, 1)` in a tuple, the names of its columns in a dict; the
+    The ids of `source` are the dataset's own indices. `keys` are where image and label are in a
+    sample that the dataset hands out: `(0, 1)` in a tuple, the names of its columns in a dict; the
     second is None without labels, and `keys` is None for what hands out no samples. `form` is the
     type of a sample, `tuple` or `dict`.
     """
@@ -60,16 +60,16 @@ class Recognised:
 
 
 class _Unfit(Exception):
-    """Why the samples of a data set must be fetched by itself."""
+    """Why the samples of a dataset must be fetched by itself."""
 
 
 def native_source(data: Any) -> Recognised | str:
-    """Return what can be read in place of a data set, or why it must fetch its samples itself.
+    """Return what can be read in place of a dataset, or why it must fetch its samples itself.
 
-    Recognised are what `recognise` takes, torch's `Subset` of it, Hugging Face's `datasets.Dataset`
-    and sources; as they are now: what is changed in the data set afterwards is not noticed. The
+    Recognized are what `recognize` takes, torch's `Subset` of it, Hugging Face's `datasets.Dataset`
+    and sources; as they are now: what is changed in the dataset afterwards is not noticed. The
     reason is a clause for people, such as "its transform=Compose would be skipped; ...". Nothing is
-    raised for data sets that are merely unsuitable, whatever their own methods raise.
+    raised for datasets that are merely unsuitable, whatever their own methods raise.
     """
     try:
         return _native(data)
@@ -82,17 +82,17 @@ def native_source(data: Any) -> Recognised | str:
 
 
 def recognise(data: Any, channels: Channels) -> ArraySource | FolderSource | None:
-    """Return the source that a data set of another library stands for, or None if it is unknown.
+    """Return the source that a dataset of another library stands for, or None if it is unknown.
 
     Known are torchvision's `ImageFolder` (`.samples`, `.classes`) and its classes that hold all
-    pictures in memory, as MNIST and CIFAR10 (`.data`, `.targets`), torch's `TensorDataset`
+    images in memory, as MNIST and CIFAR10 (`.data`, `.targets`), torch's `TensorDataset`
     (`.tensors`) and scikit-learn's bunches (`.images`, `.target`). Raises `InputError` if the data
-    set does more than hand its pictures out, since that would be skipped.
+    set does more than hand its images out, since that would be skipped.
     """
     if (_in_files(data) or _in_memory(data)) and (held := _transform(data)):
         raise InputError(
             f"{held} of this {_type(data)} would be skipped: put its operations into the policy "
-            f"and build the data set with {held.partition('=')[0]}=None"
+            f"and build the dataset with {held.partition('=')[0]}=None"
         )
     if _in_files(data) and (loader := _loader(data)) not in _LOADERS:
         raise InputError(
@@ -106,7 +106,7 @@ def recognise(data: Any, channels: Channels) -> ArraySource | FolderSource | Non
 
 
 def known_name(data: Any) -> str | None:
-    """Return the key in `augfeed.invariances.KNOWN` that a data set's type stands for, if any."""
+    """Return the key in `augfeed.invariances.KNOWN` that a dataset's type stands for, if any."""
     return known_name(data.dataset) if isinstance(data, Subset) else _NAMES.get(type(data).__name__)
 
 
@@ -114,7 +114,7 @@ def _native(data: Any) -> Recognised:
     if isinstance(data, ArraySource | EncodedSource):
         return Recognised(data, None, tuple)
     if not _looks_known(data):
-        raise _Unfit(f"{_type(data)} is no data set that augfeed knows how to read itself")
+        raise _Unfit(f"{_type(data)} is not a dataset that augfeed knows how to read itself")
     if own := _own_method(data):
         raise _Unfit(f"{own} may do something of its own, which would be skipped")
     if isinstance(data, Subset):
@@ -134,10 +134,10 @@ def _native_pairs(data: Any) -> Recognised:
         raise _Unfit(f"its loader={_loader(data)} would be skipped; augfeed decodes files itself")
     tensors = getattr(data, "tensors", None)
     if isinstance(tensors, tuple) and len(tensors) > 2:
-        raise _Unfit(f"its samples have {len(tensors)} parts, not a picture and a label")
+        raise _Unfit(f"its samples have {len(tensors)} parts, not an image and a label")
     source = _source(data, 3)
     if source is None:
-        raise _Unfit("its samples have no picture")
+        raise _Unfit("its samples have no image")
     if isinstance(data, Mapping | tuple):  # a bunch: it hands out no samples
         return Recognised(source, None, tuple)
     if not (_in_files(data) and _from_library(data)):
@@ -146,7 +146,7 @@ def _native_pairs(data: Any) -> Recognised:
 
 
 def _source(data: Any, channels: Channels) -> ArraySource | FolderSource | None:
-    """Return what the pictures and labels that a data set has make up, None if it has none."""
+    """Return what the images and labels that a dataset has make up, None if it has none."""
     if _in_files(data):
         return FolderSource.of(data.samples, data.classes, channels=channels, name=known_name(data))
     if _in_memory(data):
@@ -183,7 +183,7 @@ def _is_hugging_face(data: Any) -> bool:
 
 def _targets(data: Any) -> Any:
     targets = data.targets if hasattr(data, "targets") else data.labels
-    # QMNIST has eight numbers for each picture, and hands the first out.
+    # QMNIST has eight numbers for each image, and hands the first out.
     return targets[:, 0] if getattr(data, "compat", False) and np.ndim(targets) == 2 else targets
 
 
@@ -197,7 +197,7 @@ def _from_bunch(data: Any) -> ArraySource:
 
 
 def _transform(data: Any) -> str:
-    """Return the first transform of a data set, as "transform=Compose", or nothing."""
+    """Return the first transform of a dataset, as "transform=Compose", or nothing."""
     for name in ("transform", "target_transform", "transforms"):
         if (transform := getattr(data, name, None)) is not None:
             return f"{name}={type(transform).__name__}"
@@ -205,7 +205,7 @@ def _transform(data: Any) -> str:
 
 
 def _loader(data: Any) -> str:
-    """Return the name of the function that decodes a file for a data set."""
+    """Return the name of the function that decodes a file for a dataset."""
     loader = getattr(data, "loader", None)
     if loader is None:
         return _LOADERS[0]
@@ -246,24 +246,24 @@ def _looks_alike(kind: type) -> bool:
 
 
 def _check_samples(data: Any, source: Source) -> None:
-    """Raise `_Unfit` if a data set hands out samples other than those it has in store."""
+    """Raise `_Unfit` if a dataset hands out samples other than those it has in store."""
     if hasattr(data, "__len__") and len(data) != len(source):
-        raise _Unfit(f"it has {len(data)} samples, and {len(source)} pictures in store")
+        raise _Unfit(f"it has {len(data)} samples, and {len(source)} images in store")
     for i in np.unique(np.linspace(0, len(source) - 1, _PROBES).astype(int)).tolist():
         sample = data[i]
         parts = 1 if source.labels is None else 2
         if type(sample) is not tuple or len(sample) != parts:
-            what = "(picture, label)" if parts == 2 else "(picture,)"
-            raise _Unfit(f"its sample {i} is no {what} but a {_type(sample)}")
+            what = "(image, label)" if parts == 2 else "(image,)"
+            raise _Unfit(f"its sample {i} is not {what} but a {_type(sample)}")
         alike = _same_array if isinstance(source, ArraySource) else _same_file
         if not alike(sample[0], source.image(i)):
-            raise _Unfit(f"the picture of its sample {i} is not the one that it has in store")
+            raise _Unfit(f"the image of its sample {i} is not the one that it has in store")
         if source.labels is not None and not _same_label(sample[1], source.labels[i]):
             raise _Unfit(f"the label of its sample {i} is not the one that it has in store")
 
 
 def _same_array(given: Any, own: NDArray[Any]) -> bool:
-    """Whether a picture handed out equals one in store, whatever the place of its channels."""
+    """Whether an image handed out equals one in store, whatever the place of its channels."""
     array = _array(given)
     if array.ndim == 2:
         array = array[..., None]
@@ -271,10 +271,10 @@ def _same_array(given: Any, own: NDArray[Any]) -> bool:
 
 
 def _same_file(given: Any, own: NDArray[Any]) -> bool:
-    """Whether a picture handed out is a file's, as RGB; of one that lies, only the size counts."""
+    """Whether an image handed out is a file's, as RGB; of one that lies, only the size counts."""
     array = np.asarray(given)
     if array.shape != own.shape:
-        # Decoding turns pictures upright by EXIF, torchvision does not.
+        # Decoding turns images upright by EXIF, torchvision does not.
         return array.shape == (own.shape[1], own.shape[0], own.shape[2])
     return bool(np.abs(array.astype(np.float32) - own).mean() <= _ALIKE)
 
@@ -284,7 +284,7 @@ def _same_label(given: Any, own: Any) -> bool:
 
 
 def _array(value: Any) -> NDArray[Any]:
-    """Return a picture or label in the precision in which sources hold it."""
+    """Return an image or label in the precision in which sources hold it."""
     if isinstance(value, torch.Tensor):
         value = value.detach().cpu()
         value = (value.float() if value.is_floating_point() else value).numpy()
@@ -300,12 +300,12 @@ def _check_first(data: Any, source: ArraySource | FolderSource) -> None:
         image, label = data[0]
     except Exception as error:  # whatever a foreign class raises
         raise InputError(
-            f"the first sample of this {_type(data)} is no (picture, label) ({error}): pass "
+            f"the first sample of this {_type(data)} is not an (image, label) ({error}): pass "
             "(images, labels) instead"
         ) from error
     given, own, labels = np.asarray(image), source.image(0), source.labels
     if isinstance(source, FolderSource):
-        # Decoding turns pictures upright by EXIF, torchvision does not.
+        # Decoding turns images upright by EXIF, torchvision does not.
         same = sorted(given.shape[:2]) == sorted(own.shape[:2])
     else:
         same = given.size == own.size and np.array_equal(given.reshape(own.shape), own)

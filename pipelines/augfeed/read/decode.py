@@ -1,4 +1,4 @@
-"""Encoded pictures to arrays: JPEG through libjpeg-turbo, every other format through Pillow."""
+"""Encoded images to arrays: JPEG through libjpeg-turbo, every other format through Pillow."""
 
 import io
 import struct
@@ -39,7 +39,7 @@ MAX_PIXELS = 178_956_970  # declared by one file; Pillow's own limit
 READER = 2  # rises when the same file would give other pixels
 MAX_SCANS = 100  # of a progressive JPEG: each goes over all pixels; encoders write about ten
 
-# Pillow's `open` would warn of large pictures, through state that all threads share, and would try
+# Pillow's `open` would warn of large images, through state that all threads share, and would try
 # formats that run other programs; so its readers are called here. TGA has no mark of its own.
 _READERS: dict[str, type[ImageFile]] = {
     "PNG": PngImagePlugin.PngImageFile,
@@ -58,7 +58,7 @@ _REMOVE = "fetch the file again, or remove it"
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What the header of an encoded picture says.
+    """What the header of an encoded image says.
 
     `size` is (height, width) as stored, `held` the EXIF orientation, 1 to 8, `header` that of a
     JPEG, else None.
@@ -75,7 +75,7 @@ class Look:
 
 
 def look(data: bytes, name: str, max_pixels: int = MAX_PIXELS) -> Look:
-    """Return what the header of an encoded picture says; nothing else is read.
+    """Return what the header of an encoded image says; nothing else is read.
 
     Raises `ReadError` that names the file, also for one that declares more than `max_pixels`.
     """
@@ -94,7 +94,7 @@ def reader_version() -> str:
 
 
 def picture_size(data: bytes, name: str) -> tuple[int, int]:
-    """Return `(height, width)` of an encoded picture after its EXIF orientation.
+    """Return `(height, width)` of an encoded image after its EXIF orientation.
 
     Only the header is read. Raises `ReadError` that names the file.
     """
@@ -108,9 +108,9 @@ def decode(
     memory: Memory | None = None,
     max_pixels: int = MAX_PIXELS,
 ) -> Picture:
-    """Return an encoded picture as uint8 `[h, w, channels]`, C-contiguous, turned upright by EXIF.
+    """Return an encoded image as uint8 `[h, w, channels]`, C-contiguous, turned upright by EXIF.
 
-    Of several pictures in one file the first counts. Alpha is dropped, colour profiles are not
+    Of several images in one file the first counts. Alpha is dropped, color profiles are not
     applied; 16 bits are cut to the upper 8, floats must lie in [0, 1]. Raises `ReadError`, naming
     the file, for what cannot be decoded in full, has no agreed white (integers that are signed or
     have 32 bits), or declares more than `max_pixels` pixels.
@@ -177,7 +177,7 @@ def _check_size(height: int, width: int, name: str, max_pixels: int) -> None:
     if height * width > max_pixels:
         raise ReadError(
             f"{name}: declares {width} x {height} pixels, more than the {max_pixels} that are "
-            "decoded: scale the picture down, remove it, or raise max_pixels"
+            "decoded: scale the image down, remove it, or raise max_pixels"
         )
 
 
@@ -199,7 +199,7 @@ def _open(data: bytes, name: str, max_pixels: int = MAX_PIXELS) -> ImageFile:
         raise ReadError(f"{name}: is empty: {_REMOVE}")
     if data.startswith(png.MAGIC):
         data = png.without_words(data)
-    reason = "is no picture in a format that is read"
+    reason = "is not an image in a format that is read"
     for kind, reader in _READERS.items():
         accept = Image.OPEN[kind][1]
         if accept is not None and not accept(data[:16]):
@@ -219,7 +219,7 @@ def _open(data: bytes, name: str, max_pixels: int = MAX_PIXELS) -> ImageFile:
 
 
 def _held(image: ImageFile, data: bytes) -> int:
-    # Before the picture is loaded.
+    # Before the image is loaded.
     if isinstance(image, TiffImagePlugin.TiffImageFile):
         return tiff.orientation(image)
     if data.startswith(png.MAGIC):
@@ -247,7 +247,7 @@ def _pixels(image: ImageFile, channels: Channels) -> Picture:
     image.info.pop("transparency", None)  # or `convert` would warn that it is dropped
     if held and mode in ("P", "PA"):
         plain = Image.fromarray(tiff.colors(held))
-    elif mode == "La":  # its colours are multiplied by alpha
+    elif mode == "La":  # its colors are multiplied by alpha
         plain = image.convert("LA")
     elif mode not in ("L", "LA", "1", "RGB", "RGBA"):
         plain = image.convert("RGB")

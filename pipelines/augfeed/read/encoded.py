@@ -1,4 +1,4 @@
-"""What a source of encoded pictures has, and what a source is."""
+"""What a source of encoded images has, and what a source is."""
 
 from typing import Protocol, runtime_checkable
 
@@ -10,7 +10,7 @@ from augfeed.read.labels import Labels
 
 @runtime_checkable
 class EncodedSource(Protocol):
-    """Encoded pictures, one file each, such as a `FolderSource`."""
+    """Encoded images, one file each, such as a `FolderSource`."""
 
     @property
     def labels(self) -> Labels | None:
@@ -26,32 +26,32 @@ class EncodedSource(Protocol):
 
     @property
     def channels(self) -> Channels:
-        """The channels of a picture, 1 or 3."""
+        """The channels of an image, 1 or 3."""
 
     @property
     def name(self) -> str | None:
-        """A key of `augfeed.invariances.KNOWN`, if the data set is one of those."""
+        """A key of `augfeed.invariances.KNOWN`, if the dataset is one of those."""
 
     @property
     def sizes(self) -> tuple[int, int] | None:
-        """`(height, width)` if all pictures are known to have that size."""
+        """`(height, width)` if all images are known to have that size."""
 
     def __len__(self) -> int: ...
 
     def fingerprint(self) -> str:
-        """Return 64 hexadecimal digits that change when the data set does."""
+        """Return 64 hexadecimal digits that change when the dataset does."""
 
     def identity(self, i: int) -> str:
-        """Return a text that changes when the encoded picture `i` does, without reading it."""
+        """Return a text that changes when the encoded image `i` does, without reading it."""
 
     def image(self, i: int) -> Picture:
-        """Return picture `i`, uint8 `[h, w, C]`."""
+        """Return image `i`, uint8 `[h, w, C]`."""
 
     def read(self, i: int) -> bytes:
-        """Return the encoded picture `i`."""
+        """Return the encoded image `i`."""
 
     def path(self, i: int) -> str:
-        """Return a name for picture `i`, for messages."""
+        """Return a name for image `i`, for messages."""
 
 
 Source = ArraySource | EncodedSource

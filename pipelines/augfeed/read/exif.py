@@ -1,4 +1,4 @@
-"""How a picture was held: the EXIF orientation, and the array turned upright."""
+"""How an image was held: the EXIF orientation, and the array turned upright."""
 
 import re
 import struct
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 Picture = NDArray[np.uint8]
 UPRIGHT = 1
-# Orientations in which the first row, or column, of the upright picture is the last one stored.
+# Orientations in which the first row, or column, of the upright image is the last one stored.
 _FROM_BELOW, _FROM_RIGHT = (3, 4, 7, 8), (2, 3, 6, 7)
 _ORIENTATION = 0x0112
 _MARK = b"Exif\0\0"
@@ -58,14 +58,14 @@ def stated_by_xmp(text: bytes) -> int | None:
 
 
 def upright_size(size: tuple[int, int], held: int) -> tuple[int, int]:
-    """Return `(height, width)` after turning a picture held so upright."""
+    """Return `(height, width)` after turning an image held so upright."""
     return size if held < 5 else (size[1], size[0])
 
 
 def stored_box(
     box: tuple[int, int, int, int], size: tuple[int, int], held: int
 ) -> tuple[int, int, int, int]:
-    """Return where a box (top, left, height, width) of an upright picture of `size` is stored."""
+    """Return where a box (top, left, height, width) of an upright image of `size` is stored."""
     top, left, height, width = box
     if held in _FROM_BELOW:
         top = size[0] - top - height

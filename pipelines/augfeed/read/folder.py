@@ -1,4 +1,4 @@
-"""Pictures in files: a folder for every class."""
+"""Images in files: a folder for every class."""
 
 import hashlib
 import os
@@ -24,12 +24,12 @@ EXTENSIONS = (
 
 
 class FolderSource:
-    """Pictures in files, as `root/class/.../name.jpg`; the same order as torchvision's ImageFolder.
+    """Images in files, as `root/class/.../name.jpg`; the same order as torchvision's ImageFolder.
 
-    Classes and files are sorted by name; extensions may be in capitals. A folder that has pictures
+    Classes and files are sorted by name; extensions may be in capitals. A folder that has images
     and no folders in it is a source without labels. Hidden files and folders are left out, unlike
-    there; `skipped` says how many files were, by reason. `channels` is 3 for RGB or 1 for grey,
-    whatever the files have. Raises `InputError` for a folder that is missing or has no pictures,
+    there; `skipped` says how many files were, by reason. `channels` is 3 for RGB or 1 for gray,
+    whatever the files have. Raises `InputError` for a folder that is missing or has no images,
     for a class without any, and for a link that leads back up; `ReadError` for a folder that may
     not be listed. The files themselves are opened when they are read.
     """
@@ -61,13 +61,13 @@ class FolderSource:
         for name, count in zip(tree.classes, tree.counts, strict=True):
             if not count and tree.paths:
                 raise InputError(
-                    f"{str(folder / name)!r} has no pictures ({' '.join(endings)}): "
-                    f"a folder beside class folders is a class; remove it, or add pictures{left}"
+                    f"{str(folder / name)!r} has no images ({' '.join(endings)}): "
+                    f"a folder beside class folders is a class; remove it, or add images{left}"
                 )
         if not tree.paths:
             where = f"its {len(tree.classes)} class folders" if tree.classes else "it"
             raise InputError(
-                f"{os.fspath(root)!r} has no pictures: looked for {' '.join(endings)} in {where}"
+                f"{os.fspath(root)!r} has no images: looked for {' '.join(endings)} in {where}"
                 f"{left}; give the folder that holds a folder for every class"
             )
         labels = np.repeat(np.arange(len(tree.classes)), tree.counts) if tree.classes else None
@@ -87,7 +87,7 @@ class FolderSource:
         """Return a source over given files: pairs `(path, class number)` in their order."""
         pairs = list(samples)
         if not pairs:
-            raise InputError("samples is empty: give at least one picture")
+            raise InputError("samples is empty: give at least one image")
         self = cls.__new__(cls)
         paths = [os.fspath(path) for path, _ in pairs]
         self._set(_root_of(paths), paths, [label for _, label in pairs], classes, channels)
@@ -99,7 +99,7 @@ class FolderSource:
         """Return a source over given files, in their order, without labels."""
         paths = [os.fspath(path) for path in files]
         if not paths:
-            raise InputError("files is empty: give at least one picture")
+            raise InputError("files is empty: give at least one image")
         self = cls.__new__(cls)
         self._set(_root_of(paths), paths, None, None, channels)
         return self
@@ -113,7 +113,7 @@ class FolderSource:
         channels: Channels,
     ) -> None:
         if channels not in (1, 3):
-            raise InputError(f"channels={channels!r} is not 1 or 3: give 1 for grey, 3 for RGB")
+            raise InputError(f"channels={channels!r} is not 1 or 3: give 1 for gray, 3 for RGB")
         self.root, self._paths, self.channels = root, paths, channels
         self.classes = check_classes(classes)
         self.labels, self.num_classes = check_labels(labels, len(paths), self.classes)  # type: ignore[assignment]
@@ -130,7 +130,7 @@ class FolderSource:
     def path(self, i: int) -> str:
         """Return the path of file `i`."""
         if not 0 <= i < len(self):
-            raise InputError(f"i={i!r} is not in [0, {len(self)}): there is no such picture")
+            raise InputError(f"i={i!r} is not in [0, {len(self)}): there is no such image")
         return self._paths[i]
 
     def read(self, i: int) -> bytes:
@@ -152,7 +152,7 @@ class FolderSource:
         return f"{os.path.abspath(path)}\0{stat.st_size}\0{stat.st_mtime_ns}"
 
     def image(self, i: int) -> Picture:
-        """Return picture `i` whole, decoded, uint8 `[h, w, C]`; raise `ReadError` if it is not."""
+        """Return image `i` whole, decoded, uint8 `[h, w, C]`; raise `ReadError` if it is not."""
         return decode(self.read(i), self.path(i), self.channels)
 
     def fingerprint(self) -> str:

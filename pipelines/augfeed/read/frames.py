@@ -30,14 +30,14 @@ from augfeed.read.turbo import decode_frames
 from augfeed.read.unread import Taken, Unread, UnreadLog, candidates, no_substitute
 
 Indices = NDArray[np.int64]
-# A file whose header is read, a picture decoded before, or one that is kept on the device.
+# A file whose header is read, an image decoded before, or one that is kept on the device.
 Found = Encoded | NDArray[Any] | Kept
 
 
 class Frames:
     """Makes the frames of a source in the threads that ask for them.
 
-    `side` is the short side at which a cache keeps pictures; 0 without a cache. `size` is (height,
+    `side` is the short side at which a cache keeps images; 0 without a cache. `size` is (height,
     width) of a frame. `device` is where a cache of the kind "gpu" keeps them.
     """
 
@@ -63,7 +63,7 @@ class Frames:
 
     @property
     def on_device(self) -> DevicePictures:
-        """The pictures in the device's memory; only of a cache of the kind "gpu"."""
+        """The images in the device's memory; only of a cache of the kind "gpu"."""
         assert self._pictures is not None
         pictures = self._pictures.get()
         assert isinstance(pictures, DevicePictures)
@@ -80,7 +80,7 @@ class Frames:
         """Return the frames of some rows of a plan, `[len(rows), H, W, C]`, cut and resized.
 
         uint8, or float32 for a source of floats; in `out` if that is given. `taken` says whose
-        pictures they are, and is changed where a file cannot be read. Raises `ReadError` naming the
+        images they are, and is changed where a file cannot be read. Raises `ReadError` naming the
         file, if errors are to be raised or nothing can take the file's place.
         """
         source = self.source
@@ -102,7 +102,7 @@ class Frames:
     ) -> None:
         check_places(places, len(images))
         pad = self.fixed.pad_mode, self.fixed.pad_fill
-        if images.dtype == np.uint8 and len(places) and images[0].flags.c_contiguous:
+        if images.dtype == np.uint8:  # and C-contiguous, as those of all sources are
             table = np.empty((len(places), 4), np.int64)
             table[:, 0] = images.__array_interface__["data"][0] + places * images.strides[0]
             table[:, 1:3], table[:, 3] = images.shape[1:3], np.arange(len(places))
@@ -149,7 +149,7 @@ class Frames:
         sizes = np.array([_size(item) for item in found], np.int64).reshape(-1, 2)
         try:
             windows = plan.window.take(rows).at(sizes[:, 0], sizes[:, 1])
-        except InputError:  # a picture that is smaller than its crop: one by one, to name it
+        except InputError:  # an image that is smaller than its crop: one by one, to name it
             views = [self._view_at(source, Place(plan, row, sample, taken), found, k)
                      for k, (row, sample) in enumerate(zip(rows.tolist(), samples, strict=True))
                      ]  # fmt: skip
@@ -231,7 +231,7 @@ class Frames:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A row of a plan, to be filled with the picture of the sample that it was planned for, or of
+    """A row of a plan, to be filled with the image of the sample that it was planned for, or of
     another."""
 
     plan: Plan
@@ -241,15 +241,15 @@ class Place:
 
     @property
     def standing(self) -> int:
-        """The sample whose picture stands there."""
+        """The sample whose image stands there."""
         return int(self.taken.ids[self.row])
 
     def take(self, other: int) -> None:
-        """Note that the picture of another sample stands there."""
+        """Note that the image of another sample stands there."""
         self.taken.ids[self.row], self.taken.unread[self.row] = other, True
 
     def view(self, found: Found) -> View:
-        """Return what is shown of a picture in this row."""
+        """Return what is shown of an image in this row."""
         height, width = _size(found)
         one = np.array([self.row], np.int64)
         return views_of(self.plan.window.take(one).at([height], [width]))[0]
@@ -257,7 +257,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """Rows of a plan, the pictures that are to stand there, and what is shown of each."""
+    """Rows of a plan, the images that are to stand there, and what is shown of each."""
 
     plan: Plan
     rows: Indices
@@ -266,7 +266,7 @@ class Ready:
     windows: Windows
 
     def view(self, k: int) -> View:
-        """Return what is shown of one picture, as numbers."""
+        """Return what is shown of one image, as numbers."""
         return views_of(self.windows.take(np.array([k])))[0]
 
     def place(self, k: int) -> Place:
@@ -307,7 +307,7 @@ class _Later:
 
 
 def kept_size(size: tuple[int, int], side: int) -> tuple[int, int]:
-    """Return `(height, width)` at which a cache keeps a picture: a short side of `side`, or its
+    """Return `(height, width)` at which a cache keeps an image: a short side of `side`, or its
     own size if that is smaller."""
     return resized(Resize(side), size) if min(size) > side else size
 

@@ -1,4 +1,4 @@
-"""Data sets of Hugging Face: encoded pictures in the rows of an arrow table."""
+"""Datasets of Hugging Face: encoded images in the rows of an arrow table."""
 
 import copy
 import hashlib
@@ -16,19 +16,19 @@ from augfeed.read.indices import check_indices
 from augfeed.read.labels import Labels, check_classes, check_labels
 from augfeed.read.modes import mode_channels, picture_mode
 
-LOOKED_AT = 64  # pictures, to see whether all are of one size
+LOOKED_AT = 64  # images, to see whether all are of one size
 
 
 class HuggingFaceSource:
-    """The pictures of a `datasets.Dataset`, read from its table when they are asked for.
+    """The images of a `datasets.Dataset`, read from its table when they are asked for.
 
-    Of its columns exactly one holds pictures (`Image()`), and at most one more holds labels
+    Of its columns exactly one holds images (`Image()`), and at most one more holds labels
     (`ClassLabel`, or `Value` of integers); `columns` are their names, the second None without
     labels. Sample `i` is `data[i]`, with what `select`, `shuffle` and `train_test_split` did. The
-    channels are those of the first picture; a picture with others raises `ReadError` when it is
+    channels are those of the first image; an image with others raises `ReadError` when it is
     read, unless the feature is `Image(mode="RGB")`; so does one of another size, once `find_size`
     has found that of all. Raises `InputError` for other columns, for a
-    format or transform that was set, and for labels that are no classes.
+    format or transform that was set, and for labels that are not classes.
     """
 
     labels: Labels | None
@@ -39,9 +39,9 @@ class HuggingFaceSource:
     sizes: tuple[int, int] | None
 
     def __init__(self, data: Any) -> None:
-        """Check columns and format, take the labels and look at the first picture."""
+        """Check columns and format, take the labels and look at the first image."""
         if not len(data):
-            raise InputError("the data set is empty: give at least one picture")
+            raise InputError("the dataset is empty: give at least one image")
         _refuse_format(data)
         image, label = self.columns = _columns(data)
         self._mode: str | None = getattr(data.features[image], "mode", None)
@@ -62,17 +62,17 @@ class HuggingFaceSource:
         return len(self._rows)
 
     def __repr__(self) -> str:
-        return f"HuggingFaceSource({len(self)} pictures of {self.columns[0]!r})"
+        return f"HuggingFaceSource({len(self)} images of {self.columns[0]!r})"
 
     def __getstate__(self) -> dict[str, Any]:
-        # A table in files is pickled as their paths, a column of it with all its pictures.
+        # A table in files is pickled as their paths, a column of it with all its images.
         return {**self.__dict__, "_column": None}
 
     def pick(self, indices: Any) -> "HuggingFaceSource":
         """Return a source of some samples; sample `i` is sample `indices[i]` of this one.
 
         Classes stay those of the whole. Raises `InputError` or `InputTypeError` for indices that
-        are none, `ReadError` if the first picture cannot be read.
+        are none, `ReadError` if the first image cannot be read.
         """
         chosen = check_indices(indices, len(self))
         part = copy.copy(self)
@@ -83,48 +83,48 @@ class HuggingFaceSource:
         return part
 
     def path(self, i: int) -> str:
-        """Return the expression that gives picture `i`, for messages: `data[7]['image']`."""
+        """Return the expression that gives image `i`, for messages: `data[7]['image']`."""
         return f"data[{i if self._ids is None else self._ids[i]}][{self.columns[0]!r}]"
 
     def identity(self, i: int) -> str:
-        """Return a text that changes when picture `i` does: its table's fingerprint, its row."""
+        """Return a text that changes when image `i` does: its table's fingerprint, its row."""
         if not 0 <= i < len(self):
-            raise InputError(f"i={i!r} is not in [0, {len(self)}): there is no such picture")
+            raise InputError(f"i={i!r} is not in [0, {len(self)}): there is no such image")
         return f"{self._parent}\0{self.columns[0]}\0{self._rows[i]}"
 
     def read(self, i: int) -> bytes:
-        """Return the encoded picture `i`; raise `ReadError` if it cannot be read.
+        """Return the encoded image `i`; raise `ReadError` if it cannot be read.
 
-        So it is, too, if the picture has other channels, or another size, than the first.
+        So it is, too, if the image has other channels, or another size, than the first.
         """
         data = self._encoded(i)
         channels = self._channels(data, i)
         if self.sizes is not None and (size := picture_size(data, self.path(i))) != self.sizes:
             raise ReadError(
-                f"{self.path(i)}: is of {size} pixels (height, width), and the first picture of "
+                f"{self.path(i)}: is of {size} pixels (height, width), and the first image of "
                 f"{self.sizes}: give the policy a size, as random_resized_crop(size) does"
             )
         if channels != self.channels:
             raise ReadError(
-                f"{self.path(i)}: has {channels} channels, and the first picture has "
+                f"{self.path(i)}: has {channels} channels, and the first image has "
                 f"{self.channels}: make all alike with "
                 f"data.cast_column({self.columns[0]!r}, Image(mode='RGB'))"
             )
         return data
 
     def find_size(self) -> None:
-        """Set `sizes` to that of the first picture if some others, all over the data, have it."""
+        """Set `sizes` to that of the first image if some others, all over the data, have it."""
         some = np.unique(np.linspace(0, len(self) - 1, LOOKED_AT).astype(np.int64)).tolist()
         first = picture_size(self._encoded(0), self.path(0))
         if all(picture_size(self._encoded(i), self.path(i)) == first for i in some):
             self.sizes = first
 
     def image(self, i: int) -> Picture:
-        """Return picture `i` whole, decoded, uint8 `[h, w, C]`; raise `ReadError` if it is not."""
+        """Return image `i` whole, decoded, uint8 `[h, w, C]`; raise `ReadError` if it is not."""
         return decode(self.read(i), self.path(i), self.channels)
 
     def fingerprint(self) -> str:
-        """Return the SHA-256 of the data set's own fingerprint, 64 hexadecimal digits.
+        """Return the SHA-256 of the dataset's own fingerprint, 64 hexadecimal digits.
 
         For picked samples it covers which.
         """
@@ -134,21 +134,21 @@ class HuggingFaceSource:
         return digest.hexdigest()
 
     def _channels(self, data: bytes, i: int) -> Channels:
-        """Return the channels with which the data set itself hands out picture `i`."""
+        """Return the channels with which the dataset itself hands out image `i`."""
         mode = picture_mode(data, self.path(i))
         if mode.startswith("I;16") and self._mode is None:
             return 1
         if mode.startswith(("I", "F")):
-            # Where Pillow makes other pictures of wide values it clips them; `decode` scales them.
+            # Where Pillow makes other images of wide values it clips them; `decode` scales them.
             raise ReadError(
                 f"{self.path(i)}: is of mode {mode!r}, whose values would be clipped: save it with "
-                "8 bits, or as grey of 16 bits without Image(mode=...)"
+                "8 bits, or as gray of 16 bits without Image(mode=...)"
             )
         return mode_channels(mode) if self._mode is None else 3
 
     def _encoded(self, i: int) -> bytes:
         if not 0 <= i < len(self):
-            raise InputError(f"i={i!r} is not in [0, {len(self)}): there is no such picture")
+            raise InputError(f"i={i!r} is not in [0, {len(self)}): there is no such image")
         if self._column is None:
             self._column = self._table.column(self.columns[0])
         held = self._column[int(self._rows[i])].as_py() or {}
@@ -181,12 +181,12 @@ def _columns(data: Any) -> tuple[str, str | None]:
     others = [name for name in kinds if name not in images]
     if len(images) != 1 or len(others) > 1:
         raise InputError(
-            f"its columns {list(kinds)} are not one of pictures and at most one of labels; "
+            f"its columns {list(kinds)} are not one of images and at most one of labels; "
             "data.select_columns([...]) keeps those that are"
         )
     feature = data.features[images[0]]
     if not getattr(feature, "decode", True) or getattr(feature, "mode", None) not in (None, "RGB"):
-        raise InputError(f"its pictures are handed out as {feature}, not as they are or as RGB")
+        raise InputError(f"its images are handed out as {feature}, not as they are or as RGB")
     for name in others:
         kind, dtype = kinds[name], str(getattr(data.features[name], "dtype", ""))
         if kind not in ("ClassLabel", "Value") or not dtype.startswith(("int", "uint")):

@@ -33,7 +33,7 @@ def read_idx(path: Path) -> NDArray[Any]:
         raise ReadError(f"{path}: cannot be read ({error}): {cure}") from error
     if len(data) < 4 or data[:2] != b"\0\0" or data[2] not in _DTYPES or not data[3]:
         raise ReadError(
-            f"{path}: begins with {data[:4]!r}, which is no idx file (two zeros, a type, a rank): "
+            f"{path}: begins with {data[:4]!r}, which is not idx (two zeros, a type, a rank): "
             f"{cure}, or give an images file of MNIST's format"
         )
     dtype, rank = np.dtype(_DTYPES[data[2]]), data[3]
@@ -49,7 +49,7 @@ def read_idx(path: Path) -> NDArray[Any]:
 
 
 def idx_images(folder: Path, split: str) -> Path | None:
-    """Return the file of a split's pictures in a folder as MNIST comes in, or None without one.
+    """Return the file of a split's images in a folder as MNIST comes in, or None without one.
 
     Raises `InputError` for a split that is not "train" or "test".
     """
@@ -64,7 +64,7 @@ def idx_images(folder: Path, split: str) -> Path | None:
 
 
 def open_idx(images: Path) -> ArraySource:
-    """Return the pictures of an idx file with the labels of the file beside it."""
+    """Return the images of an idx file with the labels of the file beside it."""
     name = images.name.replace("images", "labels").replace("idx3", "idx1")
     found = [images.with_name(name), images.with_name(name.removesuffix(".gz")),
              images.with_name(name + ".gz")]  # fmt: skip
@@ -79,10 +79,10 @@ def open_idx(images: Path) -> ArraySource:
 
 
 def known_name(folder: Path) -> str | None:
-    """Return "fashion" or "mnist" if the name of a folder says that it holds that data set."""
+    """Return "fashion" or "mnist" if the name of a folder says that it holds that dataset."""
     folder = folder.resolve()
     name = (folder.parent if folder.name == "raw" else folder).name.lower()
     if "fashion" in name:
         return "fashion"
-    # EMNIST, KMNIST and others of such names are no digits.
+    # EMNIST, KMNIST and others of such names are not digits.
     return "mnist" if re.search(r"(?<![a-z])mnist", name) else None

@@ -1,4 +1,4 @@
-"""Indices into a data set, as they come in a `Subset`."""
+"""Indices into a dataset, as they come in a `Subset`."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from augfeed.errors import InputError, InputTypeError
 def check_indices(indices: Any, count: int) -> NDArray[np.int64]:
     """Return `indices` into `count` samples as int64 `[M]`, a copy; they may repeat.
 
-    They may be a list, a range, a tensor or an array. Raises `InputTypeError` if they are no whole
+    They may be a list, a range, a tensor or an array. Raises `InputTypeError` if they are not whole
     numbers in one row, `InputError` if there are none, or one is not in `[0, count)`.
     """
     if isinstance(indices, torch.Tensor):
@@ -25,7 +25,7 @@ def check_indices(indices: Any, count: int) -> NDArray[np.int64]:
         raise InputError("indices are empty: give at least one")
     if array.ndim != 1 or array.dtype.kind not in "iu":
         raise InputTypeError(
-            f"indices of dtype {array.dtype} and shape {array.shape} are no whole numbers in one "
+            f"indices of dtype {array.dtype} and shape {array.shape} are not whole numbers in one "
             "row: convert a mask with np.flatnonzero"
         )
     wrong = np.flatnonzero((array < 0) | (array >= count))

@@ -14,13 +14,13 @@ _PROGRESSIVE = frozenset((0xC2, 0xC6, 0xCA, 0xCE))
 _XMP = b"http://ns.adobe.com/xap/1.0/\0"
 _START_OF_SCAN = b"\xff\xda"
 _END_OF_IMAGE = b"\xff\xd9"
-# A block of 64 pixels takes a bit at least in each scan that it occurs in; a progressive picture
-# of one colour comes to 8 blocks a byte, where each byte holds eight of them.
+# A block of 64 pixels takes a bit at least in each scan that it occurs in; a progressive image
+# of one color comes to 8 blocks a byte, where each byte holds eight of them.
 _PIXELS_PER_BYTE = 512
 
 
 class Header(NamedTuple):
-    """What a JPEG declares: size as stored, number of colour components, EXIF orientation.
+    """What a JPEG declares: size as stored, number of color components, EXIF orientation.
 
     `unit` is how many pixels wide its smallest coded unit is, `scan` the place of the first scan in
     the file (0 without one), `interleaved` whether that holds all components.
@@ -44,7 +44,7 @@ class Header(NamedTuple):
         """Whether lines come one after the other, all components together, up to a proper end.
 
         Not of four components, which no decoder of lines turns into RGB.
-        Then some can be decoded, and what is left out needs no look: the end tells of a file that
+        Then some can be decoded, and what is left out needs no look: the end reports a file that
         was cut short.
         """
         plain = self.huffman and not self.progressive and self.interleaved

@@ -28,13 +28,13 @@ def check_classes(classes: Iterable[Any] | None) -> tuple[str, ...] | None:
 def check_labels(
     labels: Any, count: int, classes: tuple[str, ...] | None
 ) -> tuple[Labels | None, int | None]:
-    """Return labels for `count` pictures, and the number of classes.
+    """Return labels for `count` images, and the number of classes.
 
     Class numbers become int64 `[N]`; a column `[N, 1]` of them is one too. Shares from 0 to 1
     become float32 `[N, K]`, and so do flags (integers or booleans) of exactly one class in every
     row; other flags stand for any number of classes and become bool `[N, K]`. The number of
     classes is that of `classes`, else K, else the largest number + 1. A number below 0, such as -1
-    or -100 for a sample without a class, is no class: what makes shares of labels refuses it.
+    or -100 for a sample without a class, is not a class: what makes shares of labels refuses it.
     Raises `InputError` or `InputTypeError`.
     """
     if labels is None:
@@ -59,13 +59,13 @@ def _as_array(labels: Any) -> NDArray[Any]:
         raise InputTypeError(f"labels are ragged: {_KINDS}") from None
     if array.dtype.kind not in "iubf":
         raise InputTypeError(
-            f"labels of dtype {array.dtype} are no numbers: {_KINDS}; names become numbers by "
+            f"labels of dtype {array.dtype} are not numbers: {_KINDS}; names become numbers by "
             "classes, labels = np.unique(names, return_inverse=True)"
         )
     if array.ndim not in (1, 2):
         raise InputTypeError(
             f"labels of shape {array.shape} are not [N] or [N, K]: {_KINDS}; masks and points are "
-            "taken from a data set whose samples hold them"
+            "taken from a dataset whose samples hold them"
         )
     return array
 
@@ -75,7 +75,7 @@ def _numbers(
 ) -> tuple[NDArray[np.int64], int | None]:
     if array.dtype.kind == "f":
         raise InputTypeError(
-            f"labels of dtype {array.dtype} and shape {array.shape} are no class numbers: "
+            f"labels of dtype {array.dtype} and shape {array.shape} are not class numbers: "
             "convert them with .astype(np.int64), or give shares [N, K]"
         )
     highest = int(array.max())

@@ -1,4 +1,4 @@
-"""Wide grey values and floats as the 256 levels of a picture."""
+"""Wide gray values and floats as the 256 levels of an image."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-# A quarter of a level. Resizing, changes of colour space and float16 leave white that much above 1.
+# A quarter of a level. Resizing, changes of color space and float16 leave white that much above 1.
 SLACK = 2.0**-10
 
 

@@ -65,7 +65,7 @@ def kept(
     """Return what a scan finds, as JSON: from disk if `valid` agrees, else found and kept.
 
     Only a scan that takes `slow` seconds (default `SLOW`) is kept, if `valid` agrees with it too.
-    Where nothing can be written, nothing is kept; a file that is broken is made anew.
+    Where nothing can be written, nothing is kept; a file that is broken is made again.
     """
     path = _path(key)
     with suppress(OSError, ValueError, TypeError, KeyError, RecursionError):
@@ -81,7 +81,7 @@ def kept(
 
 
 def stamp(stat: os.stat_result) -> list[int]:
-    """Return what tells whether a folder is as it was: its times, in ns, of change and of status.
+    """Return what says whether a folder is as it was: its times, in ns, of change and of status.
 
     The second shows that the first was set back, as unpacking and copying do.
     """

@@ -1,4 +1,4 @@
-"""What lies in a tar shard: its members, made into samples of a picture and a label."""
+"""What lies in a tar shard: its members, made into samples of an image and a label."""
 
 import json
 import os
@@ -23,7 +23,7 @@ _KEYS = ("label", "cls", "class")  # of JSON
 
 
 class Member(NamedTuple):
-    """A sample of a shard: where its picture lies, its label (-1: none), its name in the shard."""
+    """A sample of a shard: where its image lies, its label (-1: none), its name in the shard."""
 
     offset: int
     size: int
@@ -35,8 +35,8 @@ class Member(NamedTuple):
 class Found:
     """What a shard holds.
 
-    `beside` counts the members of other endings in samples that have a picture, `skipped` what was
-    left out, by reason; `orphan` is the name of a label whose sample has no picture, or empty.
+    `beside` counts the members of other endings in samples that have an image, `skipped` what was
+    left out, by reason; `orphan` is the name of a label whose sample has no image, or empty.
     """
 
     members: list[Member]
@@ -47,7 +47,7 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """Which members of a sample hold its picture and its label, by their endings; None: the usual.
+    """Which members of a sample hold its image and its label, by their endings; None: the usual.
 
     `image` may name several, as "jpg;png": the first that a sample has. `label` may also be the
     name of a field of a `.json` member, or of one in another, as "meta.label".
@@ -58,7 +58,7 @@ class Keys:
 
     @property
     def images(self) -> list[str]:
-        """The endings of pictures, the first that a sample has."""
+        """The endings of images, the first that a sample has."""
         if self.image is None:
             return []
         return [ending.strip().lstrip(".").lower() for ending in self.image.split(";")]
@@ -83,7 +83,7 @@ class _Part(NamedTuple):
 
 
 def members_of(shard: str, keys: Keys) -> Found:
-    """Return the samples of a shard, in the order of their pictures.
+    """Return the samples of a shard, in the order of their images.
 
     Members of one key are one sample, wherever they lie; if a key's samples are repeated whole,
     each is one. Raises `ReadError` for a shard that is damaged or cut short, `InputError` for
@@ -101,7 +101,7 @@ def members_of(shard: str, keys: Keys) -> Found:
             return _found(samples, skipped)
     except tarfile.ReadError as error:
         cure = "fetch it again; a compressed shard must be unpacked first"
-        raise ReadError(f"{shard}: is no tar file, or is damaged ({error}): {cure}") from error
+        raise ReadError(f"{shard}: is not a tar file, or is damaged ({error}): {cure}") from error
     except OSError as error:
         raise ReadError.of(shard, error) from error
 
@@ -112,7 +112,7 @@ def _found(samples: "list[_Sample]", skipped: Counter[str]) -> Found:
         picture = sample.picture()
         if picture is None:
             endings = " ".join(sorted({f".{part.ending}" for part in sample.parts}))
-            skipped[f"without a picture ({endings})"] += 1
+            skipped[f"without an image ({endings})"] += 1
             orphan = orphan or sample.orphan()
             continue
         label, used = sample.label()
@@ -180,7 +180,7 @@ def _links(members: Iterable[tarfile.TarInfo]) -> bool:
 def _resolved(
     shard: str, member: tarfile.TarInfo, names: dict[str, tarfile.TarInfo]
 ) -> tarfile.TarInfo:
-    """Return the file that a link stands for; raise `InputError` for what is no file as it is."""
+    """Return the file that a link stands for; raise `InputError` for what is not a file."""
     found: tarfile.TarInfo | None = member
     for _ in range(LINKS):
         if found is None or not (found.islnk() or found.issym()):
@@ -218,7 +218,7 @@ def _apart(shard: str, key: str, parts: list[_Part], keys: Keys) -> list[list[_P
     )
 
 
-# Parts to a picture and a label
+# Parts to an image and a label
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,12 +230,12 @@ class _Sample:
     file: int
 
     def picture(self) -> _Part | None:
-        """Return the member that is the picture; raise `InputError` if it cannot be told."""
+        """Return the member that is the image; raise `InputError` if it cannot be determined."""
         known = [part for part in self.parts if part.shown]
         if self.keys.image is None:
             if len(known) > 1:
                 raise InputError(
-                    f"{self.shard}: {self.key!r} has two pictures, {known[0].name!r} and "
+                    f"{self.shard}: {self.key!r} has two images, {known[0].name!r} and "
                     f"{known[1].name!r}: choose with image_key={known[0].ending!r}, or give each "
                     "sample one"
                 )
@@ -247,7 +247,7 @@ class _Sample:
         if known:
             raise InputError(
                 f"{self.shard}: {self.key!r} has no member for image_key={self.keys.image!r}, but "
-                f"{[part.name for part in known]!r}: name the ending of each sample's picture, "
+                f"{[part.name for part in known]!r}: name the ending of each sample's image, "
                 f"such as image_key={f'{self.keys.image};{known[0].ending}'!r}"
             )
         return None
@@ -320,7 +320,7 @@ class _Sample:
         if _is_number(value):
             return int(value)
         raise InputError(
-            f"{self.shard}: {part.name!r} holds {self._read(part, SHOWN)!r}, which is no class "
+            f"{self.shard}: {part.name!r} holds {self._read(part, SHOWN)!r}, which is not a class "
             f"number: write a number from 0 to {HIGHEST}"
         )
 

@@ -1,4 +1,4 @@
-"""One encoded picture to a frame: of a JPEG what its window needs, at the scale that it needs."""
+"""One encoded image to a frame: of a JPEG what its window needs, at the scale that it needs."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ from augfeed.read.turbo import decode_window
 
 
 class Encoded:
-    """An encoded picture whose header has been read."""
+    """An encoded image whose header has been read."""
 
     __slots__ = ("channels", "data", "look", "max_pixels", "memory", "name")
 
@@ -43,11 +43,11 @@ class Encoded:
         return header
 
     def whole(self) -> Picture:
-        """Return the picture, uint8 `[h, w, C]`, upright; raise `ReadError` naming the file."""
+        """Return the image, uint8 `[h, w, C]`, upright; raise `ReadError` naming the file."""
         return decode(self.data, self.name, self.channels, self.memory, self.max_pixels)
 
     def show(self, view: View, out: NDArray[Any], pad: tuple[int, float] = (CONSTANT, 0.0)) -> None:
-        """Write what a window shows of the picture to `out`, uint8 `[H, W, C]`.
+        """Write what a window shows of the image to `out`, uint8 `[H, W, C]`.
 
         `pad` is the mode and fill of `resample`. Of a JPEG only what is shown is decoded where
         that can be, at 1/2, 1/4 or 1/8 of its size where that has the pixels that are shown.
@@ -68,7 +68,7 @@ class Encoded:
         return decoded_bytes(self.look.size, self.look.header, scale)
 
     def shrunk(self, size: Pair) -> Picture:
-        """Return the whole picture resized with antialiasing to `size`, uint8 `[h, w, C]`."""
+        """Return the whole image resized with antialiasing to `size`, uint8 `[h, w, C]`."""
         height, width = self.look.upright
         if (height, width) == size:
             return self.whole()
@@ -77,7 +77,7 @@ class Encoded:
         return out
 
     def _show_part(self, view: View, scale: int, out: NDArray[Any]) -> bool:
-        # Whether it worked: if not, the decoders of whole pictures judge the file.
+        # Whether it worked: if not, the decoders of whole images judge the file.
         header = self.look.header
         if header is None:
             return False
@@ -92,14 +92,14 @@ class Encoded:
         return True
 
     def _frame(self, scale: int) -> Four:
-        # A stored side that is no whole number of blocks is short at its end, which may come first
-        # in the upright picture.
+        # A stored side that is not a whole number of blocks is short at its end, which may come
+        # first in the upright image.
         height, width = self.look.upright
         short_y, short_x = shortened(self.look.held)
         return height, width, -height % scale * short_y, -width % scale * short_x
 
     def _part(self, header: Header, scale: int, window: Four) -> tuple[Picture, int, int] | None:
-        # A part of the upright picture with the window in it, and where its corner lies.
+        # A part of the upright image with the window in it, and where its corner lies.
         held, (height, width) = self.look.held, self.look.upright
         size = -(-height // scale), -(-width // scale)
         if window[2:] != size:

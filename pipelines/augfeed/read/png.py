@@ -38,7 +38,7 @@ def chunks(data: bytes) -> Iterator[Chunk]:
 
 
 def without_words(data: bytes) -> bytes:
-    """Return a PNG without its texts and its colour profile, which no pixel depends on.
+    """Return a PNG without its texts and its color profile, which no pixel depends on.
 
     Damaged ones stay. Raises `Unfit` for one of more than `MAX_UNPACKED` bytes when unpacked.
     """

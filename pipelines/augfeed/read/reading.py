@@ -15,12 +15,12 @@ Reader = Literal["auto", "dali", "cpu"]
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """How encoded pictures are read; without effect on arrays.
+    """How encoded images are read; without effect on arrays.
 
     `on_error`: a file that cannot be read or decoded is an error ("raise"), has its place taken by
     another sample, label included, that seed, epoch and sample number choose ("replace"), or is
     left out, so that its batch is smaller ("skip"). `cache`: "ram", "disk", "gpu" or a `Cache`
-    keeps decoded pictures. `max_pixels` is how many a file may declare. `reader` decodes JPEGs:
+    keeps decoded images. `max_pixels` is how many a file may declare. `reader` decodes JPEGs:
     "dali" is NVIDIA DALI, "cpu" libjpeg-turbo and Pillow, "auto" DALI where batches are made on an
     NVIDIA GPU and it is installed. `memory` is where pixels go, and may be shared; None is a
     pipeline's own. Raises `InputError`.

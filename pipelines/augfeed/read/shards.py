@@ -29,7 +29,7 @@ def is_shard(path: Any) -> bool:
 
 
 def shards_in(folder: Path) -> list[str]:
-    """Return the shards of a folder that has no folders and no pictures in it, sorted."""
+    """Return the shards of a folder that has no folders and no images in it, sorted."""
     try:
         with os.scandir(folder) as entries:
             found = [entry for entry in entries if not is_hidden(entry.name)]

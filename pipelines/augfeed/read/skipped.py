@@ -7,14 +7,14 @@ from collections.abc import Mapping
 
 LOG = logging.getLogger("augfeed")
 HIDDEN = "hidden"
-BESIDE = "pictures beside the class folders"
+BESIDE = "images beside the class folders"
 SHOWN = 6  # reasons that a text names
 # Folders and files that an operating system or a storage adds to those of people.
 _OF_SYSTEMS = frozenset(
     ("__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume Information", "lost+found")
 )
 _MAY_HIDE = re.compile("|".join((r"(?:^|/)\.", *map(re.escape, sorted(_OF_SYSTEMS)))))
-# Endings of what is often kept beside pictures and is none: no reason to warn.
+# Endings of what is often kept beside images and is none: no reason to warn.
 _NO_PICTURES = frozenset(
     (".csv", ".db", ".html", ".ini", ".json", ".jsonl", ".log", ".md", ".npy", ".npz", ".pdf",
      ".pkl", ".py", ".sh", ".tsv", ".txt", ".xml", ".yaml", ".yml")
@@ -55,7 +55,7 @@ def told(skipped: Mapping[str, int]) -> str:
 
 
 def tell(place: str, skipped: Mapping[str, int]) -> None:
-    """Log what was left out: a warning if there may be pictures among it, else for information."""
+    """Log what was left out: a warning if there may be images among it, else for information."""
     if not skipped:
         return
     quiet = {HIDDEN, *(by_ending(f"x{ending}") for ending in _NO_PICTURES)}

@@ -1,4 +1,4 @@
-"""Sources of samples, and how one is made of whatever holds pictures."""
+"""Sources of samples, and how one is made of whatever holds images."""
 
 import os
 import zipfile
@@ -33,7 +33,7 @@ _LABELS = {
 _KINDS = (
     "a path (a folder with a folder for every class, a folder of MNIST's idx files, an .npz file, "
     "a .tar shard or a pattern of them), a list of files or of pairs (file, class number), "
-    "arrays (images, or a tuple (images, labels)), a data set of torchvision without transforms "
+    "arrays (images, or a tuple (images, labels)), a dataset of torchvision without transforms "
     "(ImageFolder, MNIST, CIFAR10), a TensorDataset, a bunch of scikit-learn with images, or a "
     "source"
 )
@@ -54,7 +54,7 @@ def open_source(
 
     `data` is a path (image folder, folder of idx files, images file of idx, `.npz`), tar shards
     (a path, a pattern with `*` or braces, a folder of them, a list), a list of files or of pairs
-    `(file, class number)`, an array or tensor with `labels`, a tuple `(images, labels)`, a data set
+    `(file, class number)`, an array or tensor with `labels`, a tuple `(images, labels)`, a dataset
     of torchvision or scikit-learn, or a source. `classes` and `layout` go with arrays, `channels`
     with files, `split` ("train" or "test") with idx folders and `.npz`, `image_key` and `label_key`
     with shards: see `TarSource`. `~` in front of a path is the home folder. Raises `InputTypeError`
@@ -99,7 +99,7 @@ def _open(
     source = recognise(data, channels)
     if source is None:
         raise InputTypeError(
-            f"data of type {type(data).__name__!r} is no source of pictures: give {_KINDS}"
+            f"data of type {type(data).__name__!r} is not a source of images: give {_KINDS}"
         )
     return source
 
@@ -126,7 +126,7 @@ def _open_path(
         return _open_npz(path, layout, split)
     if "images" in path.name and "idx" in path.name:
         return open_idx(path)
-    raise InputError(f"{str(path)!r} is no file of many pictures: give {_KINDS}")
+    raise InputError(f"{str(path)!r} is not a file of many images: give {_KINDS}")
 
 
 def is_file_list(data: Any) -> bool:
@@ -176,7 +176,7 @@ def _open_npz(path: Path, layout: Layout | None, split: str) -> ArraySource:
             if images is None:
                 raise InputError(
                     f"{str(path)!r} has arrays {sorted(keys)} and none of {list(_IMAGES[split])}: "
-                    "name the pictures so"
+                    "name the images so"
                 )
             return ArraySource(file[images], file[labels] if labels else None, layout=layout)
     except InputError:

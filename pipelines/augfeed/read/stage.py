@@ -1,4 +1,4 @@
-"""Whether an engine can take the pictures of a source from memory as they are."""
+"""Whether an engine can take the images of a source from memory as they are."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from augfeed.read.sources import ArraySource, Source
 
 
 def resident_pictures(source: Source, policy: Policy) -> NDArray[Any] | None:
-    """Return the pictures `[N, h, w, C]` if an engine can take them from memory as they are.
+    """Return the images `[N, h, w, C]` if an engine can take them from memory as they are.
 
     So it is for arrays that a policy only cuts and pads by whole pixels; else None. Sample `i` is
     in row `source.rows(i)`.

@@ -17,7 +17,7 @@ from augfeed.read.labels import Labels
 
 
 class SubsetSource:
-    """Samples `indices` of a source of encoded pictures; sample `i` is the whole's `indices[i]`.
+    """Samples `indices` of a source of encoded images; sample `i` is the whole's `indices[i]`.
 
     `indices` is a list, range, tensor or array of whole numbers, which may repeat. Classes,
     channels, name and sizes are those of the whole. Raises `InputError` or `InputTypeError` for
@@ -54,29 +54,29 @@ class SubsetSource:
         return digest.hexdigest()
 
     def image(self, i: int) -> Picture:
-        """Return picture `i`, uint8 `[h, w, C]`; raise `ReadError` if it cannot be decoded."""
+        """Return image `i`, uint8 `[h, w, C]`; raise `ReadError` if it cannot be decoded."""
         return self.source.image(self._whole(i))
 
     def read(self, i: int) -> bytes:
-        """Return the encoded picture `i`; raise `ReadError` if it cannot be read."""
+        """Return the encoded image `i`; raise `ReadError` if it cannot be read."""
         return self.source.read(self._whole(i))
 
     def identity(self, i: int) -> str:
-        """Return the whole's identity of picture `i`."""
+        """Return the whole's identity of image `i`."""
         return self.source.identity(self._whole(i))
 
     def path(self, i: int) -> str:
-        """Return the whole's name for picture `i`."""
+        """Return the whole's name for image `i`."""
         return self.source.path(self._whole(i))
 
     def _whole(self, i: int) -> int:
         if not 0 <= i < len(self):
-            raise InputError(f"i={i!r} is not in [0, {len(self)}): there is no such picture")
+            raise InputError(f"i={i!r} is not in [0, {len(self)}): there is no such image")
         return int(self.indices[i])
 
 
 def subset(source: Source, indices: Any) -> Source:
-    """Return the source of some samples of another; pictures in memory are shared, not copied.
+    """Return the source of some samples of another; images in memory are shared, not copied.
 
     Raises `InputError` or `InputTypeError` for indices that are none.
     """

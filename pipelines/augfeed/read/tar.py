@@ -26,18 +26,18 @@ KEPT_FROM = 0.05  # seconds that a shard takes, from which its index is kept: th
 
 
 class TarSource:
-    """Pictures in tar shards: the members of a shard that have one key are one sample.
+    """Images in tar shards: the members of a shard that have one key are one sample.
 
     A key is a member's name up to the first dot after the last slash; what follows the last dot
-    says what it is: a picture, or its label (`cls`: a number as text; `json`: a number under
+    says what it is: an image, or its label (`cls`: a number as text; `json`: a number under
     "label", "cls" or "class"; where both are, `cls` counts). `image_key` and `label_key` choose
     among several by all that follows the key, such as "jpg" or "seg.png"; `image_key="jpg;png"`
     takes the first that a sample has, `label_key` may also name a field of the `json`, or one in
     another as "meta.label". Members may come in any order; hidden ones, as macOS adds them, are
     left out. Either all samples have a label or none. Shards are indexed once, and the index is
     kept on disk; a sample is then read by its number. `skipped` says how many members were left
-    out, by reason. Raises `InputError` for shards without pictures and for samples that are no pair
-    of a picture and a class number, `ReadError` for a shard that is damaged or cut short.
+    out, by reason. Raises `InputError` for shards without images and for samples that are not pair
+    of an image and a class number, `ReadError` for a shard that is damaged or cut short.
     """
 
     labels: NDArray[np.int64] | None
@@ -58,7 +58,7 @@ class TarSource:
     ) -> None:
         """Index the shards."""
         if channels not in (1, 3):
-            raise InputError(f"channels={channels!r} is not 1 or 3: give 1 for grey, 3 for RGB")
+            raise InputError(f"channels={channels!r} is not 1 or 3: give 1 for gray, 3 for RGB")
         keys = Keys(_text("image_key", image_key), _text("label_key", label_key))
         self.shards = tuple(expanded(shard) for shard in shards)
         self._stats = [_stat(shard) for shard in self.shards]
@@ -72,7 +72,7 @@ class TarSource:
         if not members:
             left = f" ({told(self.skipped)})" if self.skipped else ""
             raise InputError(
-                f"{self.shards[:3]!r} hold no pictures{left}: give shards of WebDataset's"
+                f"{self.shards[:3]!r} hold no images{left}: give shards of WebDataset's"
             )
         counts = [len(part.members) for part in found]
         self._shard: NDArray[np.int32] = np.repeat(np.arange(len(found), dtype=np.int32), counts)
@@ -99,14 +99,14 @@ class TarSource:
         for shard, part in zip(self.shards, found, strict=True):
             if part.orphan:
                 raise InputError(
-                    f"{shard}/{part.orphan} holds a label and its sample has no picture, while "
-                    f"{first} has no label: a picture and its label have one key, in one shard; "
+                    f"{shard}/{part.orphan} holds a label and its sample has no image, while "
+                    f"{first} has no label: an image and its label have one key, in one shard; "
                     "name them alike, or remove all labels"
                 )
         beside = sum((Counter(part.beside) for part in found), Counter[str]())
         if beside:
             LOG.warning(
-                "%s: pictures are read without labels; beside them are %s: label_key= names the "
+                "%s: images are read without labels; beside them are %s: label_key= names the "
                 "ending of the member, or the field of .json, that holds a class number",
                 self._title(), ", ".join(f"{count:,} {name}" for name, count in beside.items()),
             )  # fmt: skip
@@ -120,32 +120,32 @@ class TarSource:
         return len(self._offset)
 
     def __repr__(self) -> str:
-        return f"TarSource({len(self)} pictures in {len(self.shards)} shards)"
+        return f"TarSource({len(self)} images in {len(self.shards)} shards)"
 
     def path(self, i: int) -> str:
-        """Return the shard and the member of picture `i`: `shard.tar/key.jpg`."""
+        """Return the shard and the member of image `i`: `shard.tar/key.jpg`."""
         return f"{self.shards[self._shard[self._known(i)]]}/{self._names[i]}"
 
     def identity(self, i: int) -> str:
-        """Return a text that changes when picture `i` does."""
+        """Return a text that changes when image `i` does."""
         shard = int(self._shard[self._known(i)])
         size, mtime = self._stats[shard]
         path = os.path.abspath(self.shards[shard])
         return f"{path}\0{size}\0{mtime}\0{self._offset[i]}\0{self._size[i]}"
 
     def read(self, i: int) -> bytes:
-        """Return the encoded picture `i`; raise `ReadError` if it cannot be read."""
+        """Return the encoded image `i`; raise `ReadError` if it cannot be read."""
         shard, size = self.shards[self._shard[self._known(i)]], int(self._size[i])
         try:
             data = self._files.read(shard, size, int(self._offset[i]))
         except OSError as error:
             raise ReadError.of(shard, error) from error
         if len(data) != size:
-            raise ReadError(f"{self.path(i)}: the shard has become shorter: build the loader anew")
+            raise ReadError(f"{self.path(i)}: the shard has become shorter: build the loader again")
         return data
 
     def image(self, i: int) -> Picture:
-        """Return picture `i` whole, decoded, uint8 `[h, w, C]`; raise `ReadError` if it is not."""
+        """Return image `i` whole, decoded, uint8 `[h, w, C]`; raise `ReadError` if it is not."""
         return decode(self.read(i), self.path(i), self.channels)
 
     def fingerprint(self) -> str:
@@ -160,7 +160,7 @@ class TarSource:
 
     def _known(self, i: int) -> int:
         if not 0 <= i < len(self):
-            raise InputError(f"i={i!r} is not in [0, {len(self)}): there is no such picture")
+            raise InputError(f"i={i!r} is not in [0, {len(self)}): there is no such image")
         return i
 
 
@@ -210,7 +210,7 @@ def _text(name: str, value: Any) -> str | None:
     if value is None or (isinstance(value, str) and value):
         return value
     raise InputTypeError(
-        f"{name}={value!r} is no text: for shards it is the ending of a member, such as 'jpg'"
+        f"{name}={value!r} is not text: for shards it is the ending of a member, such as 'jpg'"
     )
 
 

@@ -65,7 +65,7 @@ def prepare(image: TiffImageFile) -> None:
 
 
 def gray(image: TiffImageFile) -> NDArray[np.uint8]:
-    """Return the grey picture in a loaded TIFF of wide samples, uint8 `[h, w]`, black at 0."""
+    """Return the gray image in a loaded TIFF of wide samples, uint8 `[h, w]`, black at 0."""
     values = np.array(image)
     inverted = _photometric(image) == _WHITE_IS_ZERO
     if values.dtype.kind == "f":
@@ -75,7 +75,7 @@ def gray(image: TiffImageFile) -> NDArray[np.uint8]:
 
 
 def colors(image: TiffImageFile) -> NDArray[np.uint8]:
-    """Return the picture in a loaded TIFF with a palette, uint8 `[h, w, 3]`.
+    """Return the image in a loaded TIFF with a palette, uint8 `[h, w, 3]`.
 
     Palettes have 16 bits; one without a larger value than 255 was written with 8.
     """
@@ -83,7 +83,7 @@ def colors(image: TiffImageFile) -> NDArray[np.uint8]:
     numbers = np.array(image.getchannel(0))
     count = len(table) // 3
     if int(numbers.max()) >= count:
-        raise ValueError(f"colour {int(numbers.max())} is not among the {count} of its palette")
+        raise ValueError(f"color {int(numbers.max())} is not among the {count} of its palette")
     wide = int(table.max()) > 255
     palette = (table >> 8 if wide else table).astype(np.uint8).reshape(3, count).T
     pixels: NDArray[np.uint8] = palette[numbers]

@@ -1,4 +1,4 @@
-"""The pictures of a folder with a folder for every class: found by one walk, which is kept."""
+"""The images of a folder with a folder for every class: found by one walk, which is kept."""
 
 import os
 from collections import Counter
@@ -16,7 +16,7 @@ ROOT = -1  # the class of the folder itself
 
 @dataclass(frozen=True, slots=True)
 class Tree:
-    """Pictures by class: `counts` says how many of `paths`, in their order, each class has.
+    """Images by class: `counts` says how many of `paths`, in their order, each class has.
 
     Without classes `counts` is empty. `skipped` says how many files and folders were left out, by
     reason.
@@ -37,7 +37,7 @@ class _Place:
 
 
 def pictures_in(folder: Path, endings: tuple[str, ...]) -> Tree:
-    """Return the pictures of a folder, sorted as torchvision's ImageFolder does.
+    """Return the images of a folder, sorted as torchvision's ImageFolder does.
 
     Hidden files and folders are left out. The listing of a large folder is kept on disk, as long as
     no folder in it has changed. Raises `ReadError` for a folder that may not be listed, and
@@ -91,7 +91,7 @@ def _walk(
 def _look(
     folder: Path, place: _Place, endings: tuple[str, ...], skipped: Counter[str]
 ) -> tuple[list[str], frozenset[tuple[int, int]], list[Any]]:
-    """Return the folders in a folder, where these lie, and what is kept of it: its pictures."""
+    """Return the folders in a folder, where these lie, and what is kept of it: its images."""
     path = os.path.join(folder, place.below)
     folders, files = [], []
     try:
@@ -99,7 +99,7 @@ def _look(
         if (inode := (stat.st_dev, stat.st_ino)) in place.above:
             raise InputError(
                 f"{path!r} is a link that leads back to a folder which it lies in, so that its "
-                "pictures would come again and again: remove the link"
+                "images would come again and again: remove the link"
             )
         with os.scandir(path) as entries:
             for entry in entries:
@@ -120,10 +120,10 @@ def _look(
 
 
 def _check_link(entry: os.DirEntry[str]) -> None:
-    # What a link to nothing stands for cannot be known: it may be a folder of pictures.
+    # What a link to nothing stands for cannot be known: it may be a folder of images.
     if entry.is_symlink() and not os.path.exists(entry.path):
         raise ReadError(
-            f"{entry.path}: is a link to {os.readlink(entry.path)!r}, where nothing is: mend or "
+            f"{entry.path}: is a link to {os.readlink(entry.path)!r}, where nothing is: fix or "
             "remove the link"
         )
 

@@ -1,9 +1,9 @@
 """A window of a JPEG, by libjpeg-turbo: what lies outside of it is decoded as little as can be.
 
-No Python package offers that: simplejpeg and PyTurboJPEG decode whole pictures. libjpeg-turbo does,
+No Python package offers that: simplejpeg and PyTurboJPEG decode whole images. libjpeg-turbo does,
 and Pillow brings one along; its functions are called here. Whether they are there, have the
 interface that is expected and yield the very pixels of a whole decode is tried once in a process,
-on pictures made for it. Where they do not, whole pictures are decoded; so they are where nobody has
+on images made for it. Where they do not, whole images are decoded; so they are where nobody has
 tried this (`_unknown_platform`), or where the environment variable `AUGFEED_JPEG_CROP` is 0.
 """
 
@@ -56,7 +56,7 @@ class Functions(NamedTuple):
 
 
 class Window(NamedTuple):
-    """Decoded lines, uint8 `[h, w, C]`, and which column of the picture is their first.
+    """Decoded lines, uint8 `[h, w, C]`, and which column of the image is their first.
 
     They stand in memory of the thread that decoded them, until it decodes the next.
     """
@@ -70,7 +70,7 @@ def decode_window(
 ) -> Window | None:
     """Return lines of a JPEG that hold a box, and a few columns more.
 
-    `box` is (top, left, height, width) in the picture as stored, made 1 / `scale` (1, 2, 4 or 8) as
+    `box` is (top, left, height, width) in the image as stored, made 1 / `scale` (1, 2, 4 or 8) as
     large, and lies inside it; the lines are those of the box. Pixels are those of a whole decode.
     None if only a whole decode can tell: the file is damaged, of a rare kind, or cut short, or the
     library lacks what it takes.
@@ -86,9 +86,9 @@ def decode_frames(
 ) -> list[bool]:
     """Write what windows show of JPEGs to some of `frames` `[N, H, W, C]`; return which are there.
 
-    `files` are the encoded pictures, their headers and the numbers of their frames; each window
-    lies inside its picture as stored, and the frame inside what is resized. A frame that is not
-    there afterwards is for `decode_window`, and the decoders of whole pictures.
+    `files` are the encoded images, their headers and the numbers of their frames; each window
+    lies inside its image as stored, and the frame inside what is resized. A frame that is not
+    there afterwards is for `decode_window`, and the decoders of whole images.
     """
     functions = _library.get()
     if functions is None:
@@ -188,7 +188,7 @@ class _Library:
             functions = _found()
             if _proven(functions):
                 return functions
-            self.reason = "Pillow's libjpeg decodes a window otherwise than a whole picture"
+            self.reason = "Pillow's libjpeg decodes a window otherwise than a whole image"
         except Exception as error:  # whatever another Pillow, Numba or LLVM raises
             self.reason = f"Pillow's libjpeg cannot be called ({error})"
         return None
@@ -238,7 +238,7 @@ def _address(library: ctypes.CDLL, name: str) -> int:
 
 
 def _trials() -> Iterator[bytes]:
-    # Blots of many colours: smoothing across columns, and from line to line, changes every pixel.
+    # Blots of many colors: smoothing across columns, and from line to line, changes every pixel.
     blots = np.frombuffer(bytes(k * k * 89 % 251 for k in range(13 * 17 * 3)), np.uint8)
     color = Image.fromarray(blots.reshape(13, 17, 3)).resize(_TRIED[::-1])
     for picture, options in (

@@ -12,7 +12,7 @@ from augfeed.philox import Stream, words
 from augfeed.plan.rows import samples_of
 
 LOG = logging.getLogger("augfeed")
-TRIES = 32  # samples tried in place of one; so many broken ones in a row are no accident
+TRIES = 32  # samples tried in place of one; so many broken ones in a row are not accident
 KEPT = 2  # epochs before the newest whose files are remembered
 SHOWN = 10  # files that a report names
 
@@ -30,9 +30,9 @@ class Unread:
 
 @dataclass(slots=True)
 class Taken:
-    """Whose pictures stand in the rows of a plan.
+    """Whose images stand in the rows of a plan.
 
-    `ids` int64 `[M]` are the samples; `unread` bool `[M]` tells which rows hold one that took the
+    `ids` int64 `[M]` are the samples; `unread` bool `[M]` says which rows hold one that took the
     place of another.
     """
 
@@ -54,7 +54,7 @@ class UnreadLog:
         self._lock = threading.Lock()
 
     def begin(self, epoch: int) -> None:
-        """Start an epoch anew; forget those long past."""
+        """Start an epoch again; forget those long past."""
         with self._lock:
             self._found.pop(epoch, None)
             for old in [held for held in self._found if held < epoch - KEPT]:
@@ -109,5 +109,5 @@ def no_substitute(name: str, reason: str, tried: int) -> ReadError:
     """Return the error for a file in whose place none of the samples tried could be read."""
     return ReadError(
         f"{reason}; nor could any of {tried} other samples be read in place of {name}: check "
-        "the data set"
+        "the dataset"
     )

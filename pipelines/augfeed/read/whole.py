@@ -1,4 +1,4 @@
-"""Frames made of many files at once on a device: by DALI, or from pictures kept in its memory."""
+"""Frames made of many files at once on a device: by DALI, or from images kept in its memory."""
 
 import os
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ Ids = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """A row of a batch of frames that the device is to make, of picture `k` of those found."""
+    """A row of a batch of frames that the device is to make, of image `k` of those found."""
 
     row: int
     ready: Ready
@@ -33,7 +33,7 @@ class Waiting:
 
     @property
     def found(self) -> Found:
-        """The picture."""
+        """The image."""
         return self.ready.found[self.k]
 
 
@@ -137,7 +137,7 @@ def reader_for(reading: Reading, source: Source, device: torch.device) -> str:
     if reading.reader == "dali":
         if reading.kept is not None:
             raise InputError(
-                "reader='dali' decodes what is shown of a picture, and a cache keeps whole ones: "
+                "reader='dali' decodes what is shown of an image, and a cache keeps whole ones: "
                 "leave out cache, or reader"
             )
         if device.type not in ("cpu", "cuda"):

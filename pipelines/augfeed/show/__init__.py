@@ -1,4 +1,4 @@
-"""Samples shown: what was decided, in words and numbers, and what came of it, in pictures."""
+"""Samples shown: what was decided, in words and numbers, and what came of it, in images."""
 
 from augfeed.show.explain import Explanation as Explanation
 from augfeed.show.explain import Partner as Partner

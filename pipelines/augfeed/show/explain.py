@@ -41,7 +41,7 @@ class Partner:
 class Explanation:
     """What was decided about a sample in an epoch: `steps` in the order they were carried out.
 
-    `label` is that of the data set, `shares` what became of it. `batch` is the sample itself.
+    `label` is that of the dataset, `shares` what became of it. `batch` is the sample itself.
     """
 
     index: int
@@ -123,7 +123,7 @@ def explain_sample(pipeline: Pipeline, index: int, epoch: int) -> Explanation:
 
 
 def label_of(source: Source, index: int) -> str:
-    """Return the label that a data set gives a sample, in words."""
+    """Return the label that a dataset gives a sample, in words."""
     if source.labels is None:
         return "no label"
     label = source.labels[index]
@@ -134,7 +134,7 @@ def label_of(source: Source, index: int) -> str:
 
 
 def source_size(source: Source, index: int) -> tuple[int, int]:
-    """Return `(height, width)` of a picture of a source."""
+    """Return `(height, width)` of an image of a source."""
     if isinstance(source, ArraySource):
         return source.sizes
     return picture_size(source.read(index), source.path(index))

@@ -1,4 +1,4 @@
-"""Grids of pictures with what belongs below them."""
+"""Grids of images with what belongs below them."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ CUT, PATCH, HOLE = "#ffd000", "#00c8ff", "#ff4d4d"
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """A picture, and the text below it: parts that lines are broken between."""
+    """An image, and the text below it: parts that lines are broken between."""
 
     picture: Image.Image
     parts: Sequence[str]
@@ -37,10 +37,10 @@ def preview(
 ) -> Image.Image:  # fmt: skip
     """Return a grid: each row a sample, first as it is, then as it comes in each epoch.
 
-    The label stands below each, with the share of every class in it. Pictures larger than they are
+    The label stands below each, with the share of every class in it. Images larger than they are
     shown are made smaller (`reduced`), with the labels of the large ones. `before` is called before
-    each picture is made; what it raises ends the preview. Raises `InputError` for a sample that is
-    not there, and for pictures that are too large to be made.
+    each image is made; what it raises ends the preview. Raises `InputError` for a sample that is
+    not there, and for images that are too large to be made.
     """
     if not indices or not epochs:
         raise InputError("indices and epochs must not be empty: give one of each at least")
@@ -72,7 +72,7 @@ def preview(
 def draw_sample(pipeline: Pipeline, explanation: Explanation) -> Image.Image:
     """Return a sample before and after, with its partner if it has one, and what was done outlined.
 
-    Yellow: what was cut from a picture; blue: CutMix's box; red: what was hidden.
+    Yellow: what was cut from an image; blue: CutMix's box; red: what was hidden.
     """
     plan = explanation.batch.plan
     heads, tiles = ["original"], [_cut_tile(pipeline, plan, 0)]
@@ -108,7 +108,7 @@ def _cut_tile(pipeline: Pipeline, plan: Plan, row: int) -> Tile:
 
 
 def draw_grid(title: str, heads: Sequence[str], rows: Sequence[Sequence[Tile]]) -> Image.Image:
-    """Return pictures in rows below a title, each column under its head, each text centred."""
+    """Return images in rows below a title, each column under its head, each text centered."""
     columns = list(zip(*rows, strict=True))
     widths = [max(tile.picture.width for tile in column) for column in columns]
     inner = max(sum(widths) + GAP * (len(widths) - 1), NARROWEST)

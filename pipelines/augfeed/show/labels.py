@@ -50,7 +50,7 @@ def shares_of(
     """Return the classes that one row of targets is about, the largest share first.
 
     Classes that only a label smoothing by `epsilon` gives a share come last, as one. None gives
-    nothing, and numbers that are no classes give themselves.
+    nothing, and numbers that are not classes give themselves.
     """
     if targets is None:
         return ()

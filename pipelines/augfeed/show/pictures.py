@@ -1,4 +1,4 @@
-"""Pictures for people: batches back to colours, small ones enlarged, regions outlined."""
+"""Images for people: batches back to colors, small ones enlarged, regions outlined."""
 
 from typing import Any
 
@@ -14,13 +14,13 @@ from augfeed.show.windows import Region
 
 Pixels = NDArray[np.uint8]
 BAND = 1 << 20  # pixels that are turned back at a time, of some 40 bytes each
-SMALL, LARGE = 144, 224  # sides that small pictures are enlarged to, and large ones reduced to
+SMALL, LARGE = 144, 224  # sides that small images are enlarged to, and large ones reduced to
 
 
 def to_pictures(images: torch.Tensor, policy: Policy) -> Pixels:
-    """Return a batch `[B, C, H, W]` as uint8 `[B, H, W, C]`, the policy's normalisation undone.
+    """Return a batch `[B, C, H, W]` as uint8 `[B, H, W, C]`, the policy's normalization undone.
 
-    Values that leave the range of colours, as noise does, are clamped.
+    Values that leave the range of colors, as noise does, are clamped.
     """
     images = images.detach().cpu()
     if images.dtype == torch.uint8:
@@ -38,15 +38,15 @@ def to_pictures(images: torch.Tensor, policy: Policy) -> Pixels:
 
 
 def original(source: Source, index: int) -> Pixels:
-    """Return picture `index` of a source as uint8 `[h, w, C]`."""
+    """Return image `index` of a source as uint8 `[h, w, C]`."""
     pixels: NDArray[Any] = source.image(index)
     return pixels if pixels.dtype == np.uint8 else np.rint(pixels * 255).astype(np.uint8)
 
 
 def display(pixels: Pixels) -> Image.Image:
-    """Return a picture `[h, w, C]` at a size that one sees well, in RGB.
+    """Return an image `[h, w, C]` at a size that one sees well, in RGB.
 
-    Small ones are enlarged by a whole factor, so that each pixel stays a square of one colour.
+    Small ones are enlarged by a whole factor, so that each pixel stays a square of one color.
     """
     image = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels).convert("RGB")
     side = max(image.size)
@@ -58,12 +58,12 @@ def display(pixels: Pixels) -> Image.Image:
 
 
 def outline(image: Image.Image, box: Region, scale: float, color: str) -> None:
-    """Draw the border of a region, given in the pixels of the picture before it was scaled."""
+    """Draw the border of a region, given in the pixels of the image before it was scaled."""
     top, left, bottom, right = (round(edge * scale) for edge in box)
     if bottom <= top or right <= left:
         return
     draw = ImageDraw.Draw(image)
-    # Just inside the region, and inside the picture, with an edge that shows on any colour.
+    # Just inside the region, and inside the image, with an edge that shows on any color.
     corners = max(left, 0), max(top, 0), min(right, image.width) - 1, min(bottom, image.height) - 1
     if corners[0] + 6 > corners[2] or corners[1] + 6 > corners[3]:
         draw.rectangle(corners, outline=color)

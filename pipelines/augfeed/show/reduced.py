@@ -1,4 +1,4 @@
-"""Policies whose pictures are larger than a person is shown them, made smaller."""
+"""Policies whose images are larger than a person is shown them, made smaller."""
 
 import math
 from collections.abc import Callable
@@ -10,16 +10,16 @@ from augfeed.pipeline import Pipeline
 from augfeed.policy import CenterCrop, Cutout, Policy, RandomCrop, RandomResizedCrop, Resize
 
 LONGEST = 448  # pixels of a side: twice what is shown
-MOST_PIXELS = 1 << 25  # of one picture, where it cannot be made smaller
+MOST_PIXELS = 1 << 25  # of one image, where it cannot be made smaller
 Sides = tuple[int, int]
 
 
 def reduced(pipeline: Pipeline) -> Pipeline:
-    """Return a pipeline of pictures with sides of at most 448 pixels that show what this one does.
+    """Return a pipeline of images with sides of at most 448 pixels that show what this one does.
 
     Its decisions are the same. Sizes in pixels (of resize, crops, their padding, cutout) become
     smaller by one factor; noise, and the kernels of Kornia's stages, stay as they are, so that they
-    look coarser. A crop of pictures of unknown size, without a resize before it, is made as it is;
+    look coarser. A crop of images of unknown size, without a resize before it, is made as it is;
     raises `InputError` if that has more than 2**25 pixels.
     """
     size, policy = pipeline.size, pipeline.policy
@@ -37,14 +37,14 @@ def reduced(pipeline: Pipeline) -> Pipeline:
             pass  # a side that rounds to what cannot be cut: as it is, then
     if math.prod(size) > MOST_PIXELS:
         raise InputError(
-            f"pictures of {size[0]} x {size[1]} pixels are above the {MOST_PIXELS:,} pixels that "
+            f"images of {size[0]} x {size[1]} pixels are above the {MOST_PIXELS:,} pixels that "
             "are made to be shown: give a smaller size, or resize before the crop"
         )
     return pipeline
 
 
 def _smaller(policy: Policy, factor: float, source: Sides | None) -> Policy | None:
-    # None: without a resize, what a crop shows of a picture depends on the picture's own size.
+    # None: without a resize, what a crop shows of an image depends on the image's own size.
     def least(side: int) -> int:
         return max(1, math.floor(side * factor))
 

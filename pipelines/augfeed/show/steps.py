@@ -53,7 +53,7 @@ class Step:
 def steps_before_mixing(plan: Plan, row: int, source: Sides, channels: int) -> Iterator[Step]:
     """Yield what happened to a row alone, in the order of execution.
 
-    `source` is `(height, width)` of its picture.
+    `source` is `(height, width)` of its image.
     """
     yield from _window_steps(plan, row, source)
     yield from _stage_steps(plan, row, channels)
@@ -63,7 +63,7 @@ def steps_before_mixing(plan: Plan, row: int, source: Sides, channels: int) -> I
 
 
 def steps_after_mixing(plan: Plan, row: int, channels: int, classes: int | None) -> Iterator[Step]:
-    """Yield what came after the mixing: occlusion, normalisation, noise, labels."""
+    """Yield what came after the mixing: occlusion, normalization, noise, labels."""
     for item in plan.policy.operations:
         if item.order >= Mixing.orders.stop:
             seen = _seen(plan, item, row, channels)
@@ -108,7 +108,7 @@ def _window_steps(plan: Plan, row: int, source: Sides) -> Iterator[Step]:
         applied = chosen(plan, row, getattr(item, "p", 1.0))
         yield from _step(item, Seen(values, applied, plan.size, 0))
     if not found:
-        done = f"the whole picture, {source[0]} x {source[1]}"
+        done = f"the whole image, {source[0]} x {source[1]}"
         yield Step("window", "whole", done, values={"source": list(source)})
 
 

@@ -1,4 +1,4 @@
-"""The part of a picture that a sample was cut from, as a region of the picture."""
+"""The part of an image that a sample was cut from, as a region of the image."""
 
 from augfeed.philox import Stream, uniforms, words
 from augfeed.plan import Plan, Windows
@@ -8,12 +8,12 @@ Sides = tuple[int, int]
 
 
 def window_of(plan: Plan, row: int, source: Sides) -> Windows:
-    """Return the window of one row, whose picture has `source` (height, width)."""
+    """Return the window of one row, whose image has `source` (height, width)."""
     return plan.window.take([row]).at(*source)
 
 
 def region(windows: Windows, size: Sides) -> Region:
-    """Return where the output comes from in the picture: top, left, bottom, right, in its pixels.
+    """Return where the output comes from in the image: top, left, bottom, right, in its pixels.
 
     It may reach outside, where there is padding.
     """

@@ -55,7 +55,7 @@ def decode_batch(body: Any) -> tuple[Batch, dict[str, str]]:
     except (KeyError, ValueError, RuntimeError) as error:
         if isinstance(error, WireError):
             raise
-        raise WireError(f"this body is no batch ({error}): ask a service for one") from None
+        raise WireError(f"this body is not a batch ({error}): ask a service for one") from None
     if images.ndim != 4 or ids.shape != (len(images),) or ids.dtype != torch.int64:
         raise WireError(
             f"images of shape {tuple(images.shape)} and ids of shape {tuple(ids.shape)} are no "

@@ -1,4 +1,4 @@
-"""What a plan of a service is about: a data set by name, a policy, and how batches are cut."""
+"""What a plan of a service is about: a dataset by name, a policy, and how batches are cut."""
 
 import hashlib
 import re
@@ -52,13 +52,13 @@ class Description(BaseModel):
     """All that the bytes of a plan's batches depend on, but for the machine and its versions.
 
     `id`, the hash of the canonical JSON, is the plan's name: any replica can check it, and none
-    needs to know what another one was told. In JSON, a `seed` above 2**53 - 1 is a text of digits.
+    needs to know what another one was sent. In JSON, a `seed` above 2**53 - 1 is a text of digits.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    dataset: Annotated[Name, Field(description="name of a data set that the service has mounted")]
-    policy: Annotated[Policy, Field(description="what is done to pictures and labels")]
+    dataset: Annotated[Name, Field(description="name of a dataset that the service has mounted")]
+    policy: Annotated[Policy, Field(description="what is done to images and labels")]
     seed: Seed = 0
     batch_size: Annotated[
         int,
@@ -88,7 +88,7 @@ class Description(BaseModel):
         except ValidationError as error:
             raise InputError(describe(error, cls)) from None
         except ValueError as error:
-            raise InputError(f"this text is no description: {error}") from None
+            raise InputError(f"this text is not a description: {error}") from None
 
     @model_validator(mode="after")
     def _has_name(self) -> Self:

@@ -88,7 +88,7 @@ def decode(body: Any) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
     header, begin = _header(view)
     metadata = header.pop("__metadata__", {})
     if not _is_text_by_text(metadata):
-        raise WireError("__metadata__ is no mapping of text to text: write it with safetensors")
+        raise WireError("__metadata__ is not a mapping of text to text: write it with safetensors")
     spans = sorted((_Span(name, entry) for name, entry in header.items()), key=_Span.place)
     at = 0
     for span in spans:
@@ -136,9 +136,9 @@ def _header(view: memoryview) -> tuple[dict[str, Any], int]:
             bytes(view[8 : 8 + length]).decode(), object_pairs_hook=_once, parse_constant=_refuse
         )
     except (ValueError, RecursionError) as error:
-        raise WireError(f"the header is no JSON ({error}): send safetensors") from None
+        raise WireError(f"the header is not JSON ({error}): send safetensors") from None
     if not isinstance(header, dict):
-        raise WireError("the header is no JSON object: send safetensors")
+        raise WireError("the header is not JSON object: send safetensors")
     return header, 8 + length
 
 
@@ -150,7 +150,7 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _refuse(name: str) -> Any:
-    raise ValueError(f"{name} is no number of JSON")
+    raise ValueError(f"{name} is not a number of JSON")
 
 
 def _is_text_by_text(metadata: Any) -> bool:
@@ -172,7 +172,7 @@ class _Span:
         if not isinstance(dtype, str) or dtype not in _DTYPES:
             raise WireError(f"{name!r} of dtype {dtype!r} is not read: use one of {[*_DTYPES]}")
         if not isinstance(shape, list) or len(shape) > 8 or not all(map(_is_count, shape)):
-            raise WireError(f"{name!r} has no shape of up to 8 lengths: mend it")
+            raise WireError(f"{name!r} has no shape of up to 8 lengths: fix it")
         if not isinstance(offsets, list) or len(offsets) != 2 or not all(map(_is_count, offsets)):
             raise WireError(f"{name!r} has no two data_offsets: write it with safetensors")
         self.name, self.shape, self.dtype = name, shape, _DTYPES[dtype]
@@ -180,7 +180,7 @@ class _Span:
         if math.prod(shape) * self.dtype.itemsize != self.end - self.begin:
             raise WireError(
                 f"{name!r} of shape {shape} and {dtype} does not take the "
-                f"{self.end - self.begin} bytes of its data_offsets: mend one of them"
+                f"{self.end - self.begin} bytes of its data_offsets: fix one of them"
             )
 
     def place(self) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""The CUDA engine's own parts: numbers, words, colours of padding, graphs; who is refused."""
+"""The CUDA engine's own parts: numbers, words, colors of padding, graphs; who is refused."""
 
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError
@@ -134,7 +134,7 @@ def test_odd_pictures_are_read_one_by_one_and_even_ones_in_groups() -> None:
     assert vec(28, 28, torch.float32, noisy=True) == 1  # 98 numbers a lane
 
 
-# Tiles of warped pictures
+# Tiles of warped images
 
 
 @pytest.mark.parametrize("channels", [1, 3])

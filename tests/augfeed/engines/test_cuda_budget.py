@@ -95,7 +95,7 @@ def test_bytes_are_those_that_must_move_and_what_is_read_again(
 ) -> None:
     pictures = SHAPE.values
     for name, row in rows.items():
-        # Of what a window has from outside of a picture nothing is read.
+        # Of what a window has from outside of an image nothing is read.
         table = row.read + row.written - row.moved
         assert table < row.moved / 100, name
         assert table >= 0 or "crop" in name

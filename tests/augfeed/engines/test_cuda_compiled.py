@@ -25,7 +25,7 @@ def whole(pytestconfig: pytest.Config) -> bool:
 
 @pytest.fixture(scope="module")
 def compiled(whole: bool) -> Rows:
-    """Compile the specialisations, in a process without the interpreter."""
+    """Compile the specializations, in a process without the interpreter."""
     environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
     environment["PYTHONPATH"] = os.pathsep.join([str(ROOT / "pipelines"), str(ROOT)])
     done = subprocess.run(

@@ -189,10 +189,10 @@ def test_bits_are_the_same_alone(engine: str, shape: Shape) -> None:
 @pytest.mark.parametrize(
     ("broken", "message"),
     [
-        (lambda images: images.copy_(images.clone() + 1), "changed the pictures"),
+        (lambda images: images.copy_(images.clone() + 1), "changed the images"),
         (lambda images: images.double(), "_to_copy"),
     ],
-    ids=["pictures are changed", "float64"],
+    ids=["images are changed", "float64"],
 )
 def test_no_engine_is_run_without_a_look_at_what_it_must_not_do(
     broken: Any, message: str, monkeypatch: pytest.MonkeyPatch
@@ -286,7 +286,7 @@ def test_partners_beyond_the_batch_do_not_come_out(engine: str) -> None:
 
 
 def test_values_stay_in_range(engine: str) -> None:
-    """Even where a perspective reaches its horizon, and by rules that repeat the picture."""
+    """Even where a perspective reaches its horizon, and by rules that repeat the image."""
     for case in ("perspective to the horizon", "jitter that clips", "scale far out, reflect"):
         for border in ((), CASES["perspective, reflect"][1:], CASES["perspective, edge"][1:]):
             operations = {type(item): item for item in (*CASES[case], *border)}
@@ -318,7 +318,7 @@ def test_places_without_a_picture_are_refused(engine: str, places: Any) -> None:
         torch.zeros(2, 3, 4, 4, dtype=torch.uint8),
         torch.zeros(2, 4, 4, 2, dtype=torch.uint8),
     ],
-    ids=["float64", "int64", "one picture", "channels first", "two channels"],
+    ids=["float64", "int64", "one image", "channels first", "two channels"],
 )
 def test_wrong_pictures_are_refused(engine: str, images: torch.Tensor) -> None:
     with pytest.raises(InputTypeError):
@@ -327,7 +327,7 @@ def test_wrong_pictures_are_refused(engine: str, images: torch.Tensor) -> None:
 
 def test_normalize_for_other_channels_is_refused(engine: str) -> None:
     plan = plan_of(Policy([STATISTICS]), Shape(1, 4, 4, 2))
-    with pytest.raises(InputError, match="for 3 channels and the pictures have 1"):
+    with pytest.raises(InputError, match="for 3 channels and the images have 1"):
         run(engine, plan, pictures(Shape(1, 4, 4, 2)))
 
 

@@ -258,7 +258,7 @@ def test_frames_are_made_of_what_a_window_shows(engine: str, window: str) -> Non
     kept = Policy([ColorJitter(contrast=(0.3, 0.6))])
     without = replace(plan, policy=kept, frames=nothing(shape.batch))
     wanted = run(engine, without, framed(plan, images, crop))
-    for row in np.flatnonzero(plan.frames.made):  # the others' padding is no whole level
+    for row in np.flatnonzero(plan.frames.made):  # the others' padding is not a whole level
         assert_agree(made[row : row + 1], wanted[row : row + 1], plan)
 
 

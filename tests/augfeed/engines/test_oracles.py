@@ -1,4 +1,4 @@
-"""Outside witnesses of geometry and colour: torch, Kornia's functions, formulas of the papers."""
+"""Outside witnesses of geometry and color: torch, Kornia's functions, formulas of the papers."""
 
 from typing import Any
 
@@ -37,7 +37,7 @@ KORNIA = 2e-4
 
 
 def planes(images: Tensor) -> Tensor:
-    """Return pictures `[N, H, W, C]` as float32 `[N, C, H, W]` in pixel space."""
+    """Return images `[N, H, W, C]` as float32 `[N, C, H, W]` in pixel space."""
     return images.permute(0, 3, 1, 2).float() / 255
 
 
@@ -219,11 +219,11 @@ def test_composed_warps_equal_kornia(engine: str, shape: Shape, mode: Any, fill:
     assert torch.allclose(run(engine, plan, images), wanted, rtol=0, atol=3 * KORNIA)
 
 
-# Colour
+# Color
 
 
 def colored(engine: str, operation: Any, *, low: float = 0.4, high: float = 0.6) -> Any:
-    """Return pictures with values in [low, high], what becomes of them, and what was drawn."""
+    """Return images with values in [low, high], what becomes of them, and what was drawn."""
     shape = Shape(3, 24, 31, 10)
     images = low + (high - low) * pictures(shape).float() / 255
     plan: Plan = plan_of(Policy([operation]), shape)
@@ -231,7 +231,7 @@ def colored(engine: str, operation: Any, *, low: float = 0.4, high: float = 0.6)
 
 
 def grey(x: Tensor) -> Tensor:
-    """Return torchvision's grey: weights with four, three and three digits."""
+    """Return torchvision's gray: weights with four, three and three digits."""
     return (0.2989 * x[:, 0] + 0.587 * x[:, 1] + 0.114 * x[:, 2])[:, None]
 
 
@@ -256,7 +256,7 @@ def test_contrast_after_brightness_equals_torchvision(engine: str) -> None:
     assert torch.allclose(made, factor * x + (1 - factor) * mean, atol=TORCHVISION)
 
 
-@pytest.mark.parametrize("window", ["cut from a larger picture", "constant padding"])
+@pytest.mark.parametrize("window", ["cut from a larger image", "constant padding"])
 def test_contrast_is_about_the_mean_of_the_frame(engine: str, window: str) -> None:
     """What the window shows, padding included, before anything is turned."""
     shape, jitter = Shape(3, 21, 26, 9), ColorJitter(contrast=0.9)

@@ -1,5 +1,5 @@
 """Kornia's own augmentation classes as witnesses: given the plan's decisions as their parameters,
-they make the same pictures."""
+they make the same images."""
 
 from typing import Any
 
@@ -43,7 +43,7 @@ def given(applied: NDArray[np.bool_], **more: NDArray[Any]) -> dict[str, Tensor]
 
 
 def done(engine: str, *operations: Any) -> tuple[Tensor, Tensor, Plan]:
-    """Return pictures `[N, C, H, W]`, what an engine makes of them, and the plan."""
+    """Return images `[N, C, H, W]`, what an engine makes of them, and the plan."""
     plan, images = plan_of(Policy(operations), SHAPE), pictures(SHAPE)
     return images.permute(0, 3, 1, 2).float() / 255, run(engine, plan, images), plan
 

@@ -72,7 +72,7 @@ def test_soft_label_equals_pixel_share(
     channels: int,
     seed: int,
 ) -> None:
-    """Every picture has one colour of its own: pixels are counted, and the label must say so."""
+    """Every image has one color of its own: pixels are counted, and the label must say so."""
     first, batch = window
     total = first + batch + 3
     rows = Rows.at(np.arange(first, first + batch), np.arange(total), mixing=True)
@@ -118,7 +118,7 @@ def test_drawn_lambda_is_kept_if_asked_for(engine: str) -> None:
 
 
 def mixed_by_hand(operations: tuple[Any, ...], mixer: Any, shape: Shape, engine: str) -> None:
-    """Check that mixing is the papers' formula on whole pictures as they are without it."""
+    """Check that mixing is the papers' formula on whole images as they are without it."""
     plan = plan_of(Policy([*operations, mixer]), shape)
     plain = run(engine, plan_of(Policy(operations), shape), pictures(shape))
     made, mixes = run(engine, plan, pictures(shape)), plan.mixes
@@ -214,7 +214,7 @@ LARGE = Shape(3, 211, 301, 2)
 
 
 def noise_of(engine: str, operation: Any, *more: Any, epoch: int = 0) -> Tensor:
-    """Return what an operation adds to pictures of middle grey."""
+    """Return what an operation adds to images of middle gray."""
     policy = Policy([operation, *more])
     plan = plan_of(policy, LARGE, epoch=epoch)
     images = torch.full((2, LARGE.height, LARGE.width, 3), 0.5)

@@ -100,7 +100,7 @@ def test_a_collate_function_sees_the_samples_of_its_batch_and_no_others() -> Non
 
 @pytest.mark.parametrize("hidden", [lambda s: [len(s)], lambda s: [torch.zeros(len(s), 9), 1]])
 def test_a_collate_function_that_hides_the_pictures_is_named(hidden: Any) -> None:
-    with pytest.raises(InputError, match="collate_fn hides the pictures"):
+    with pytest.raises(InputError, match="collate_fn hides the images"):
         batches(Samples(pair, chw), collate_fn=hidden)
 
 
@@ -125,7 +125,7 @@ def test_the_collate_function_shown_raises_instead_of_leaving_the_policy_out() -
 
 
 def test_a_sample_without_a_picture_is_described() -> None:
-    with pytest.raises(InputTypeError, match=r"has no picture: it is a tuple \(a str, a int\)"):
+    with pytest.raises(InputTypeError, match=r"has no image: it is a tuple \(a str, a int\)"):
         batches(Samples(lambda picture, label: ("x", label), chw))
 
 

@@ -1,4 +1,4 @@
-"""Ways to ask a data set for samples: keys, many at once, streams; and what goes wrong."""
+"""Ways to ask a dataset for samples: keys, many at once, streams; and what goes wrong."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -111,8 +111,8 @@ def test_whole_batches_without_channels_are_taken_where_the_key_says_so() -> Non
     ("form", "options", "message"),
     [
         (lambda x, y: (x, y), {"size": 6}, "use a batch size that is a multiple of 8"),
-        (lambda x, y: (x, x, y), {}, "the data set hides the pictures.* and say with image_key"),
-        (lambda x, y: list(zip(x, y, strict=True)), {}, "the data set hides the pictures"),
+        (lambda x, y: (x, x, y), {}, "the dataset hides the images.* and say with image_key"),
+        (lambda x, y: list(zip(x, y, strict=True)), {}, "the dataset hides the images"),
         (lambda x, y: (x, y), {"image_key": 1}, "image_key=1 leads to a Tensor"),
         (lambda x, y: (x, y), {"image_key": "x"}, "image_key='x' leads nowhere"),
         (lambda x, y: (x, y), {"label_key": "y"}, "label_key='y' leads nowhere"),
@@ -296,5 +296,5 @@ def test_the_sample_at_fault_is_named_as_the_sampler_names_it(size: int | None, 
     shown = repr(9 if key is None else key(9))
     if key:
         options = {"shuffle": None, "sampler": [key(i) for i in range(COUNT)]}
-    with pytest.raises(InputError, match=f"the picture of sample {shown} has"):
+    with pytest.raises(InputError, match=f"the image of sample {shown} has"):
         batches(Bright(pair, chw), size, PLAIN, **options)  # type: ignore[arg-type]

@@ -28,11 +28,11 @@ PIXELS = np.random.default_rng(4).integers(0, 256, (COUNT, SIDE, SIDE, 3), dtype
 LABELS = torch.arange(COUNT) % 5
 MIXED = "random_crop(12, padding=2) | hflip | mixup(0.4) | gaussian_noise(0.1)"
 PLAIN = "hflip(p=0.5) | normalize(0.5, 0.25)"
-Pair = namedtuple("Pair", "picture label")
+Pair = namedtuple("Pair", "image label")
 
 
 class Samples(Dataset[Any]):
-    """Pictures in some form, in samples of some form."""
+    """Images in some form, in samples of some form."""
 
     def __init__(self, form: Callable[[Any, int], Any], kind: Callable[[Any], Any]) -> None:
         self.form, self.kind, self.classes = form, kind, list("abcde")
@@ -205,7 +205,7 @@ def test_pictures_of_different_sizes_are_cut_to_one() -> None:
         batches(data, policy="hflip")
 
 
-# Iterable data sets
+# Iterable datasets
 
 
 class Stream(IterableDataset[Any]):
@@ -299,7 +299,7 @@ def test_all_tensors_of_a_batch_go_to_the_device() -> None:
     device = torch.device("meta")
     found = moved(batch, device)
     assert type(found["b"][0]) is Pair
-    assert {found["a"].device, found["b"][0].picture.device, found["b"][1][0].device} == {device}
+    assert {found["a"].device, found["b"][0].image.device, found["b"][1][0].device} == {device}
     assert (found["b"][0].label, found["b"][1][1], batch["a"].device.type) == ("x", 4, "cpu")  # type: ignore[attr-defined]
 
 

@@ -67,7 +67,7 @@ def test_a_number_of_no_sample_is_an_index_error_that_names_it(name: str, number
         batches(DATA[name], [0, number])
     if name in NATIVE:
         assert isinstance(caught.value, InputIndexError)
-        assert f"index {number}, and the data set has {COUNT} samples" in str(caught.value)
+        assert f"index {number}, and the dataset has {COUNT} samples" in str(caught.value)
 
 
 @pytest.mark.parametrize("item", ["a", None, 1.5, (0,), b"7"])

@@ -31,7 +31,7 @@ from tests.augfeed.test_torch_batches import same
 SMOOTHED = "label_smoothing(0.1)"
 ONE_HOT = torch.eye(5)[LABELS]
 
-# The same five classes in every way that a data set may say them.
+# The same five classes in every way that a dataset may say them.
 CLASSES: dict[str, Callable[[int], Any]] = {
     "int": int,
     "NumPy integer": np.int64,

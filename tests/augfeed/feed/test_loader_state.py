@@ -19,7 +19,7 @@ COUNT = 40
 
 
 class Samples(Dataset[Any]):
-    """Pictures that workers fetch."""
+    """Images that workers fetch."""
 
     def __len__(self) -> int:
         return COUNT

@@ -1,4 +1,4 @@
-"""Where pictures are in samples of the general lane, and what kinds of them there may be."""
+"""Where images are in samples of the general lane, and what kinds of them there may be."""
 
 from collections import OrderedDict, UserDict, namedtuple
 from collections.abc import Callable, Iterator, MutableMapping
@@ -32,7 +32,7 @@ from tests.augfeed.feed.test_general import (
 )
 
 CUT = "random_resized_crop(10) | cutmix(1.0) | normalize(0.5, 0.25)"
-Named = namedtuple("Named", "picture what")  # a second field that no name gives away
+Named = namedtuple("Named", "image what")  # a second field that no name gives away
 
 
 class Shared(MutableMapping[str, Any]):
@@ -158,14 +158,14 @@ def test_pil_images_of_every_mode_are_taken(mode: str) -> None:
         (lambda p: Image.fromarray(p[..., 0].astype(np.float32)), r"not in \[0, 1\]"),
         (lambda p: chw(p).float(), "divide by 255"),
         (lambda p: chw(p) / 0.0, "NaN"),
-        (lambda p: p.astype(np.int64), "has no picture.* of int64"),
-        (lambda p: p.astype(np.uint16), "has no picture.* of uint16"),
-        (lambda p: p > 9, "has no picture.* of bool"),
+        (lambda p: p.astype(np.int64), "has no image.* of int64"),
+        (lambda p: p.astype(np.uint16), "has no image.* of uint16"),
+        (lambda p: p > 9, "has no image.* of bool"),
         (lambda p: np.concatenate([p, p], 2), "1 or 3 channels"),
         (lambda p: chw(p)[None], "is a whole batch.*batch_size"),
         (lambda p: p[:0], "of shape"),
-        (lambda p: "photo.jpg", "has no picture: it is a tuple"),
-        (lambda p: None, "has no picture"),
+        (lambda p: "photo.jpg", "has no image: it is a tuple"),
+        (lambda p: None, "has no image"),
     ],
 )
 def test_what_is_no_picture_is_described(kind: Callable[[Any], Any], message: str) -> None:
@@ -175,7 +175,7 @@ def test_what_is_no_picture_is_described(kind: Callable[[Any], Any], message: st
 
 def test_a_grey_picture_of_floats_is_taken_where_the_key_says_so() -> None:
     data = Samples(pair, lambda pixels: pixels[..., 0] / 255)
-    with pytest.raises(InputTypeError, match="has no picture"):
+    with pytest.raises(InputTypeError, match="has no image"):
         batches(data)
     for images, _ in batches(data, image_key=0):
         assert images.shape[1:] == (1, SIDE, SIDE)
@@ -193,7 +193,7 @@ def test_a_mask_beside_the_picture_is_no_second_picture() -> None:
     [
         (lambda p, label: {"image": p, "depth": p, "label": label}, "image_key='image'"),
         (lambda p, label: ([p, p], label), r"image_key=\(0, 0\)"),
-        (lambda p, label: Named(p, p), "image_key='picture'"),
+        (lambda p, label: Named(p, p), "image_key='image'"),
     ],
 )
 def test_a_sample_with_two_pictures_asks_for_image_key(form: Any, message: str) -> None:
@@ -270,5 +270,5 @@ def test_samples_of_several_forms_are_named() -> None:
             picture, label = super().__getitem__(i)
             return (picture, label) if i != 5 else {"image": picture, "label": label}
 
-    with pytest.raises(InputError, match="picture of sample 5 is not where that of the first"):
+    with pytest.raises(InputError, match="image of sample 5 is not where that of the first"):
         batches(Changing(pair, chw), shuffle=False)

@@ -1,4 +1,4 @@
-"""Parts of a sample that belong to places in the picture: refused where the picture would move."""
+"""Parts of a sample that belong to places in the image: refused where the image would move."""
 
 from collections import namedtuple
 from collections.abc import Callable
@@ -122,7 +122,7 @@ def test_what_belongs_to_places_passes_where_nothing_moves_or_it_is_said_to_stay
 
 
 def alike(found: Any, other: Any, *, top: bool = True) -> bool:
-    # The same but for the picture, the first part.
+    # The same but for the image, the first part.
     if isinstance(other, dict):
         other, found = list(other.values()), [found[key] for key in other]
     if isinstance(other, list | tuple):

@@ -118,7 +118,7 @@ def test_any_window_equals_crop_resize_pad(data: st.DataObject, seed: int) -> No
     image = picture(source, data.draw(st.sampled_from([1, 3])), seed=seed)
     box = (top, left, height, width)
     expected = pillow(image, box, resized)
-    # NumPy pads what is there, so that a window wholly outside needs the picture moved into it.
+    # NumPy pads what is there, so that a window wholly outside needs the image moved into it.
     whole = padded(expected, (-100, -100), (240, 240), mode, fill)
     y, x = offset[0] + 100, offset[1] + 100
     expected = whole[y : y + size[0], x : x + size[1]]
@@ -161,7 +161,7 @@ def test_read_only_pictures_and_windows_from_arrays_are_taken() -> None:
 
 @pytest.mark.parametrize("box", [(-1, 0, 5, 5), (0, 0, 6, 5), (0, 3, 5, 3), (0, 0, 0, 5)])
 def test_a_box_outside_the_picture_is_refused(box: Box) -> None:
-    with pytest.raises(ValueError, match="not inside the picture"):
+    with pytest.raises(ValueError, match="not inside the image"):
         run(picture((5, 5), 3), box, (4, 4), (0, 0), CONSTANT, 0.0, (4, 4))
 
 

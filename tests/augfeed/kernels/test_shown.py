@@ -1,4 +1,4 @@
-"""Many pictures in one call: the pixels of one call for each."""
+"""Many images in one call: the pixels of one call for each."""
 
 from typing import Any
 
@@ -45,5 +45,5 @@ def test_pictures_at_once_are_those_one_by_one(pad: int, channels: int, data: An
 def test_a_box_outside_its_picture_is_refused() -> None:
     picture, frames = np.zeros((5, 6, 3), np.uint8), np.zeros((1, 4, 4, 3), np.uint8)
     box, resized = np.array([[0, 0, 6, 6]], np.int32), np.array([[4, 4]], np.int32)
-    with pytest.raises(ValueError, match="not inside the picture"):
+    with pytest.raises(ValueError, match="not inside the image"):
         show_pictures(table([picture], [0]), box, resized, 0 * resized, CONSTANT, 0.0, frames)

@@ -25,7 +25,7 @@ def test_cutout_hides_what_a_loop_over_the_pixels_hides(
             for x in range(width)
             if np.array_equal(hidden, square(y, x, cut, (height, width)))
         ]
-        assert centres, "there is a centre in the picture about which the box lies"
+        assert centres, "there is a center in the image about which the box lies"
 
 
 def test_cutout_centre_is_uniform_over_all_pixels() -> None:
@@ -125,7 +125,7 @@ def holes(operation: Cutout | RandomErasing, size: tuple[int, int], count: int) 
 
 
 def square(y: int, x: int, cut: tuple[int, int], size: tuple[int, int]) -> NDArray[np.bool_]:
-    # The paper's: from the centre half the side up, and the whole side down from there.
+    # The paper's: from the center half the side up, and the whole side down from there.
     rows, columns = np.arange(size[0])[:, None], np.arange(size[1])[None]
     top, left = y - cut[0] // 2, x - cut[1] // 2
     inside = (rows >= top) & (rows < top + cut[0]) & (columns >= left) & (columns < left + cut[1])

@@ -29,7 +29,7 @@ def test_flips_mirror_the_pixels() -> None:
 
 
 def test_positive_angle_turns_counter_clockwise() -> None:
-    # What stands above the centre moves to the left of it; y points down.
+    # What stands above the center moves to the left of it; y points down.
     matrix = plan(Rotate((90, 90))).inverse[0]
     moved = about(-5, 0)
     np.testing.assert_allclose(sources(matrix, moved[None])[0], about(0, -5), atol=1e-4)

@@ -108,7 +108,7 @@ def test_extreme_alpha_gives_lambdas_from_0_to_1(cls: Any, alpha: float) -> None
 
 
 def test_box_of_lambda_zero_covers_the_centre_quarter_at_least() -> None:
-    # With a tiny alpha the box is nothing or as large as the picture, clipped about its centre.
+    # With a tiny alpha the box is nothing or as large as the image, clipped about its center.
     mixes = mixes_of(CutMix(1e-9), 800, size=(20, 20))
     area = (mixes.patch[:, 2:] - mixes.patch[:, :2]).prod(axis=1)
     assert set(np.unique(area > 0)) == {False, True}

@@ -163,8 +163,8 @@ def test_random_crop_that_is_not_applied_cuts_the_middle() -> None:
 @pytest.mark.parametrize(
     ("operations", "message"),
     [
-        ([CenterCrop(11)], r"center_crop\(size=\(11, 11\)\) is larger than a picture of 10 x 30"),
-        ([RandomCrop((5, 31))], r"random_crop\(size=\(5, 31\)\) is larger than a picture of 10 x"),
+        ([CenterCrop(11)], r"center_crop\(size=\(11, 11\)\) is larger than an image of 10 x 30"),
+        ([RandomCrop((5, 31))], r"random_crop\(size=\(5, 31\)\) is larger than an image of 10 x"),
         ([RandomCrop(15, padding=2)], r"10 x 30 pixels with padding=2 on each side: use a smaller"),
         ([Resize(7), CenterCrop(8)], r"7 x 21 pixels after resizing 10 x 30: use a smaller size"),
     ],
@@ -182,7 +182,7 @@ def test_crop_of_the_whole_picture_is_allowed() -> None:
 def test_one_picture_of_a_batch_that_is_too_small_is_named() -> None:
     policy = Policy([CenterCrop(11)])
     plan = draw_plan(policy, Rows.of([0, 1]), seed=0, epoch=0, size=(11, 11))
-    with pytest.raises(InputError, match="picture of 5 x 99 pixels"):
+    with pytest.raises(InputError, match="image of 5 x 99 pixels"):
         plan.window.at([50, 5], [60, 99])
 
 

@@ -1,4 +1,4 @@
-"""Pictures in memory: layouts, types, labels."""
+"""Images in memory: layouts, types, labels."""
 
 import pickle
 from typing import Any

@@ -1,4 +1,4 @@
-"""The cache of decoded pictures: what is asked for, and the one in RAM."""
+"""The cache of decoded images: what is asked for, and the one in RAM."""
 
 import os
 import pickle
@@ -25,7 +25,7 @@ Pixels = NDArray[np.uint8]
 
 
 def picture(k: int, channels: int = 3) -> Pixels:
-    """Return a picture that only number `k` has, of a size of its own."""
+    """Return an image that only number `k` has, of a size of its own."""
     return np.random.default_rng(k).integers(0, 256, (3 + k % 7, 2 + k % 5, channels), np.uint8)
 
 
@@ -259,7 +259,7 @@ def test_threads_put_and_get_the_same_pictures_in_ram() -> None:
 
 
 def work_side_by_side(cache: Pictures) -> None:
-    """Have four threads put 200 pictures each, the same, and get them right after."""
+    """Have four threads put 200 images each, the same, and get them right after."""
     wrong: list[int] = []
 
     def work() -> None:

@@ -1,4 +1,4 @@
-"""Decoded pictures on disk when writers are killed, files damaged and disks full."""
+"""Decoded images on disk when writers are killed, files damaged and disks full."""
 
 import errno
 import logging
@@ -45,7 +45,7 @@ def killed(work: Callable[[], Any], when: Callable[[], Any] | None = None) -> No
 # Writers that are killed
 
 
-# A picture makes two writes, pixels and record; the first pack makes one before, of its header.
+# An image makes two writes, pixels and record; the first pack makes one before, of its header.
 @pytest.mark.parametrize("write", range(9))
 @pytest.mark.parametrize("share", [0.0, 0.5, 1.0], ids=["before", "within", "after"])
 def test_writer_killed_at_a_write_loses_that_picture_alone(
@@ -137,7 +137,7 @@ def test_damaged_files_never_give_a_wrong_picture(tmp_path: Path, seed: int) -> 
     kept = found(disk(tmp_path), range(10))
     assert len(kept) < 8 or seed // 2 % 5 == 4
     again = disk(tmp_path)
-    for k in range(8):  # what was found to be lost is kept anew
+    for k in range(8):  # what was found to be lost is kept again
         if again.get(str(k)) is None:
             again.put(str(k), picture(k))
     for cache in (again, disk(tmp_path)):

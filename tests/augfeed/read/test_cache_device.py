@@ -1,4 +1,4 @@
-"""Decoded pictures in a device's memory: cut and resized there as on the host."""
+"""Decoded images in a device's memory: cut and resized there as on the host."""
 
 import pickle
 from typing import Any
@@ -65,7 +65,7 @@ def windows_of(policy: Policy, photos: list[Pixels], epoch: int = 0) -> Windows:
         [Resize((10, 12))],
         [RandomCrop(SIZE)],
     ],
-    ids=["random resized crop", "resize, random crop", "resize, centre", "shrunk", "offset alone"],
+    ids=["random resized crop", "resize, random crop", "resize, center", "shrunk", "offset alone"],
 )
 def test_frames_are_those_of_the_host(operations: list[Any]) -> None:
     policy = Policy(operations)

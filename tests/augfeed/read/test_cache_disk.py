@@ -1,4 +1,4 @@
-"""Decoded pictures on disk: shared by processes, whatever happens to writers and files."""
+"""Decoded images on disk: shared by processes, whatever happens to writers and files."""
 
 import json
 import math
@@ -39,7 +39,7 @@ def fill(folder: Path, numbers: range) -> None:
 
 
 def found(cache: DiskPictures, numbers: range) -> list[int]:
-    """Return which pictures are kept; each must be what was put."""
+    """Return which images are kept; each must be what was put."""
     kept = []
     for k in numbers:
         view = cache.get(str(k))
@@ -139,7 +139,7 @@ def test_digests_that_share_a_half_are_told_apart() -> None:
         known.mark(row._replace(state=GOOD), BAD)
         assert known.find(digests[k]) is None
     assert known.find(b"same----" + b"x" * 8) is None
-    known.add(records[:1], 7)  # kept anew
+    known.add(records[:1], 7)  # kept again
     row = known.find(digests[0])
     assert row is not None and row.pack == 7
 
@@ -150,13 +150,13 @@ def test_digests_that_share_a_half_are_told_apart() -> None:
 def test_two_processes_see_what_the_other_writes(tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path\n"
-        "from tests.augfeed.read.test_cache_disk import disk, found, picture\n"
+        "from tests.augfeed.read.test_cache_disk import disk, found, image\n"
         "cache = disk(Path(sys.argv[1]))\n"
         "for line in sys.stdin:\n"
         "    first, last = map(int, line.split())\n"
         "    cache.refresh()\n"
         "    seen = found(cache, range(100))\n"
-        "    for k in range(first, last): cache.put(str(k), picture(k))\n"
+        "    for k in range(first, last): cache.put(str(k), image(k))\n"
         "    print(*seen, flush=True)\n"
     )
     root = Path(__file__).resolve().parents[3]

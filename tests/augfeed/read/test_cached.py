@@ -1,4 +1,4 @@
-"""The loader with a cache of decoded pictures: the same batches, cold and warm, and no decoding."""
+"""The loader with a cache of decoded images: the same batches, cold and warm, and no decoding."""
 
 import os
 import pickle

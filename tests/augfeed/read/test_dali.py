@@ -85,7 +85,7 @@ class Batch(NamedTuple):
 
 
 def views(size: Pair) -> Iterator[View]:
-    """Yield windows in pictures of at least 75 pixels a side, in turn."""
+    """Yield windows in images of at least 75 pixels a side, in turn."""
     height, width = size
     return cycle((
         View((0, 0, 75, 75), size, (0, 0)),
@@ -98,7 +98,7 @@ def views(size: Pair) -> Iterator[View]:
 
 
 def batch(size: Pair = SIZE, helds: Any = range(1, 9)) -> Batch:
-    """Return every encoding in every orientation, each with another window than its neighbours."""
+    """Return every encoding in every orientation, each with another window than its neighbors."""
     files = [jpeg(held=held, seed=held, **options) for held, options in product(helds, ENCODINGS)]
     return Batch.of(files, [view for view, _ in zip(views(size), files, strict=False)])
 

@@ -1,4 +1,4 @@
-"""`native_source`: what can be read in place of a data set, and why the rest cannot."""
+"""`native_source`: what can be read in place of a dataset, and why the rest cannot."""
 
 from collections import namedtuple
 from pathlib import Path
@@ -22,7 +22,7 @@ LABELS = torch.tensor([0, 1, 2, 2, 1, 0, 1])
 
 
 class Stored:
-    """A data set in memory as torchvision's are."""
+    """A dataset in memory as torchvision's are."""
 
     transform: Any = None
     target_transform: Any = None
@@ -261,7 +261,7 @@ def test_a_package_of_ones_own_called_datasets_is_no_library(root: Path) -> None
             picture, label = super().__getitem__(i)
             return picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT), label
 
-    assert reason(Flipped(root)).startswith("the picture of its sample 0 is not")
+    assert reason(Flipped(root)).startswith("the image of its sample 0 is not")
 
 
 @pytest.mark.parametrize("place", [0, 3, 6])
@@ -276,7 +276,7 @@ def test_a_sample_other_than_in_store_is_a_reason(place: int) -> None:
             return picture.flip(1) if i == place else picture, label
 
     data = Changed()
-    assert reason(data) == f"the picture of its sample {place} is not the one that it has in store"
+    assert reason(data) == f"the image of its sample {place} is not the one that it has in store"
     data.what = "label"
     assert reason(data) == f"the label of its sample {place} is not the one that it has in store"
 
@@ -284,12 +284,12 @@ def test_a_sample_other_than_in_store_is_a_reason(place: int) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda picture, label: [picture, label], "is no (picture, label) but a list"),
+        (lambda picture, label: [picture, label], "is not (image, label) but a list"),
         (lambda picture, label: {"image": picture}, "but a dict"),
-        (lambda picture, label: (picture, label, 0), "is no (picture, label) but a tuple"),
-        (lambda picture, label: picture.crop((0, 0, 2, 2)), "is no (picture, label) but a Image"),
-        (lambda picture, label: (picture.resize((9, 9)), label), "picture of its sample 0 is not"),
-        (lambda picture, label: (picture.convert("L"), label), "picture of its sample 0 is not"),
+        (lambda picture, label: (picture, label, 0), "is not (image, label) but a tuple"),
+        (lambda picture, label: picture.crop((0, 0, 2, 2)), "is not (image, label) but a Image"),
+        (lambda picture, label: (picture.resize((9, 9)), label), "image of its sample 0 is not"),
+        (lambda picture, label: (picture.convert("L"), label), "image of its sample 0 is not"),
         (lambda picture, label: (np.asarray(picture)[..., ::-1], label), "is not the one"),
         (lambda picture, label: (picture, str(label)), "label of its sample 0 is not"),
         (lambda picture, label: 1 // 0, "looking at its samples failed (ZeroDivisionError: "),
@@ -308,7 +308,7 @@ def test_a_length_other_than_that_of_the_store_is_a_reason() -> None:
         def __len__(self) -> int:
             return 3
 
-    assert reason(Half()) == "it has 3 samples, and 7 pictures in store"
+    assert reason(Half()) == "it has 3 samples, and 7 images in store"
 
 
 @pytest.mark.parametrize(
@@ -322,9 +322,9 @@ def test_a_length_other_than_that_of_the_store_is_a_reason() -> None:
         (TensorDataset(GRAY, LABELS.float()), "no class numbers"),
         (TensorDataset(GRAY, LABELS[:, None]), "the label of its sample 0"),
         (TensorDataset(GRAY.to("meta")), "not in CPU memory"),
-        (Stored(targets=list("abcabca")), "dtype <U1 are no numbers"),
+        (Stored(targets=list("abcabca")), "dtype <U1 are not numbers"),
         (Stored(targets=[[0], [1, 2], *[[0]] * 5]), "labels are ragged"),
-        (Unlabelled(targets=None), "is no (picture,) but a tuple"),
+        (Unlabelled(targets=None), "is not (image,) but a tuple"),
         (Subset(TensorDataset(GRAY), [0, -1]), "indices[1]=-1 is not in [0, 7)"),
         (Subset(TensorDataset(GRAY), [7]), "indices[0]=7 is not in [0, 7)"),
         (Subset(TensorDataset(GRAY), []), "indices are empty"),
@@ -338,7 +338,7 @@ def test_what_is_unsuitable_is_a_reason(data: Any, message: str) -> None:
 @pytest.mark.parametrize("data", [None, 5, [GRAY], {"images": GRAY}, object(), GRAY, GRAY.numpy()])
 def test_anything_else_is_a_reason(data: Any) -> None:
     name = type(data).__name__
-    assert reason(data) == f"{name} is no data set that augfeed knows how to read itself"
+    assert reason(data) == f"{name} is not a dataset that augfeed knows how to read itself"
 
 
 def test_whatever_a_data_set_raises_is_a_reason() -> None:

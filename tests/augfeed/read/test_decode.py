@@ -25,7 +25,7 @@ BAD = Path(os.environ.get("AUGFEED_BAD_IMAGES", ""))
 BAD_LIST = BAD / "expectations.json"
 # Files that Pillow decodes and we refuse, with the reason.
 STRICTER = {
-    "jpeg_declares_8000x8000.jpg": "most of its pixels are not in it: Pillow makes them grey"
+    "jpeg_declares_8000x8000.jpg": "most of its pixels are not in it: Pillow makes them gray"
 }
 TOO_LONG_FOR_A_TEST = {"png_large_10000x10000_1bit.png"}
 
@@ -209,8 +209,8 @@ def test_floats_out_of_range_are_an_error(values: list[float]) -> None:
     ("data", "message"),
     [
         (b"", "x: is empty"),
-        (b"<html>not found</html>", "x: is no picture in a format that is read"),
-        (bytes(4096), "x: is no picture"),
+        (b"<html>not found</html>", "x: is not an image in a format that is read"),
+        (bytes(4096), "x: is not an image"),
         (b"\xff\xd8\xff", "x: its JPEG header is cut short"),
         (b"\x89PNG\r\n\x1a\n", "x: has a broken PNG header"),
     ],

@@ -1,4 +1,4 @@
-"""Folders of pictures, with `os` and Pillow as witnesses."""
+"""Folders of images, with `os` and Pillow as witnesses."""
 
 import io
 import os
@@ -69,9 +69,9 @@ def test_other_extensions_can_be_asked_for(tmp_path: Path) -> None:
     [
         ((), "none", "'.*none' does not exist"),
         (("file.png",), "file.png", "is a file, not a folder"),
-        (("notes.txt",), "", r"has no pictures: looked for \.jpg .* in it"),
+        (("notes.txt",), "", r"has no images: looked for \.jpg .* in it"),
         (("a/notes.txt", "b/notes.txt"), "", "in its 2 class folders"),
-        (("a/0.png", "empty/notes.txt"), "", r"'.*empty' has no pictures \(\.jpg"),
+        (("a/0.png", "empty/notes.txt"), "", r"'.*empty' has no images \(\.jpg"),
     ],
 )
 def test_bad_folders_are_named(tmp_path: Path, names: Any, where: str, message: str) -> None:

@@ -1,4 +1,4 @@
-"""Frames of many pictures at once are those made one by one, wherever the pictures lie."""
+"""Frames of many images at once are those made one by one, wherever the images lie."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -24,9 +24,9 @@ BAD = Path(os.environ.get("AUGFEED_BAD_IMAGES", ""))
 BAD_LIST = BAD / "expectations.json"
 # What Pillow decodes and we refuse, with the reason.
 STRICTER = {
-    "jpeg_declares_8000x8000.jpg": "most of its pixels are not in it: Pillow makes them grey"
+    "jpeg_declares_8000x8000.jpg": "most of its pixels are not in it: Pillow makes them gray"
 }
-WHOLE = "resize([8, 8])"  # every pixel of a picture takes part
+WHOLE = "resize([8, 8])"  # every pixel of an image takes part
 NO_DALI = pytest.mark.skipif(available() is not None, reason=f"{available()}")
 READERS = ("cpu", pytest.param("dali", marks=NO_DALI))
 

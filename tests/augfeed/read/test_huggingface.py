@@ -1,4 +1,4 @@
-"""Data sets of Hugging Face: a look-alike, and the real ones where `datasets` is installed."""
+"""Datasets of Hugging Face: a look-alike, and the real ones where `datasets` is installed."""
 
 import io
 import pickle
@@ -200,7 +200,7 @@ def test_pictures_made_rgb_may_be_mixed() -> None:
 def test_a_broken_picture_is_named() -> None:
     data = Dataset({"image": Image()}, image=[*rows(FILES[0], b"\xff\xd8\xff", b"xx"), None])
     source = found(data).source
-    for i, message in enumerate(("JPEG header is malformed", "no picture in", "is missing"), 1):
+    for i, message in enumerate(("JPEG header is malformed", "no image in", "is missing"), 1):
         with pytest.raises(ReadError, match=rf"data\[{i}\]\['image'\]: .*{message}"):
             source.image(i)
 
@@ -209,15 +209,15 @@ def test_a_broken_picture_is_named() -> None:
     ("changes", "message"),
     [
         ({"features": {**CATS, "id": Value("int64")}}, "columns ['image', 'label', 'id'] are not"),
-        ({"features": {"image": Image(), "label": Image()}}, "are not one of pictures"),
-        ({"features": {"label": ClassLabel("a")}}, "are not one of pictures"),
+        ({"features": {"image": Image(), "label": Image()}}, "are not one of images"),
+        ({"features": {"label": ClassLabel("a")}}, "are not one of images"),
         ({"features": {**CATS, "image": Image(decode=False)}}, "are handed out as <"),
         ({"features": {**CATS, "image": Image("L")}}, "are handed out as <"),
         ({"features": {**CATS, "label": Value("string")}}, "holds no class numbers"),
         ({"features": {**CATS, "label": Value("float32")}}, "holds no class numbers"),
         ({"label": [0, None, 1, 0]}, "its column 'label' lacks 1 labels"),
-        ({"indices": []}, "the data set is empty"),
-        ({"image": rows(b"xx", *FILES[1:])}, "data[0]['image']: is no picture"),
+        ({"indices": []}, "the dataset is empty"),
+        ({"image": rows(b"xx", *FILES[1:])}, "data[0]['image']: is not an image"),
         ({"image": [{"bytes": None, "path": "https://a.b/c.png"}, *rows(*FILES[1:])]}, "not on"),
         ({"features": {**CATS, "image": Image("RGB")}, "image": rows(encoded("I;16"), *FILES[1:])},
          "mode 'I;16', whose values would be clipped"),
@@ -266,7 +266,7 @@ def real() -> Any:
 
 
 def same(data: Any, source: Any) -> None:
-    """Check a source against what the data set itself hands out."""
+    """Check a source against what the dataset itself hands out."""
     assert len(data) == len(source)
     for i in range(len(data)):
         picture, label = data[i]["image"], data[i]["label"]

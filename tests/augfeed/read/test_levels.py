@@ -18,7 +18,7 @@ from augfeed.read.decode import decode
 from augfeed.read.levels import SLACK, clamped, of_floats, of_integers
 
 SIDE = 9
-# The numbers next above 1, and what a resize or a change of colour space leaves.
+# The numbers next above 1, and what a resize or a change of color space leaves.
 ABOVE = {
     "float32": 1 + 2.0**-23, "float16": 1 + 2.0**-10, "bfloat16": 1 + 2.0**-7,
     "float64": 1 + 2.0**-52, "resized": 1 + 5e-7, "converted": 1 + 9e-4,
@@ -46,7 +46,7 @@ def stacked(batch: Any) -> Any:
 
 
 LANES: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
-    "own data set": lambda picture: loader([(picture, 0)] * 2),
+    "own dataset": lambda picture: loader([(picture, 0)] * 2),
     "own collate": lambda picture: loader([(picture, 0)] * 2, collate_fn=stacked),
     "arrays": lambda picture: loader((torch.stack([picture] * 2), torch.zeros(2).long())),
 }

@@ -191,7 +191,7 @@ def test_label_key_names_a_field_in_another(tmp_path: Path, facts: Any, expected
             TarSource([path], label_key=key)
 
 
-# What is no label
+# What is not a label
 
 
 @pytest.mark.parametrize(
@@ -206,7 +206,7 @@ def test_label_key_names_a_field_in_another(tmp_path: Path, facts: Any, expected
 )  # fmt: skip
 def test_what_is_no_class_number_is_shown(tmp_path: Path, ending: str, content: bytes) -> None:
     members = [("a.jpg", b""), (f"a.{ending}", content)]
-    with pytest.raises(InputError, match=rf"'a\.{ending}' holds b.* which is no class number"):
+    with pytest.raises(InputError, match=rf"'a\.{ending}' holds b.* which is not a class number"):
         TarSource([shard(tmp_path / "a.tar", members)])
 
 
@@ -248,13 +248,13 @@ def test_pictures_read_without_labels_beside_other_members_are_told(
 ) -> None:
     path = shard(tmp_path / "a.tar", [("a.jpg", b""), (f"a.{beside[0]}", beside[1])])
     assert labels(TarSource([path])) is None
-    assert f"pictures are read without labels; beside them are 1 .{beside[0]}" in caplog.text
+    assert f"images are read without labels; beside them are 1 .{beside[0]}" in caplog.text
     caplog.clear()
     assert labels(TarSource([shard(path, [("a.jpg", b""), ("b.jpg", b"")])])) is None
     assert not caplog.messages
 
 
-# Which picture
+# Which image
 
 
 def two_pictures(tmp_path: Path) -> Path:
@@ -271,7 +271,7 @@ def two_pictures(tmp_path: Path) -> Path:
 
 def test_of_two_pictures_one_is_chosen_by_its_ending(tmp_path: Path) -> None:
     path = two_pictures(tmp_path)
-    with pytest.raises(InputError, match=r"'0' has two pictures, .* image_key='seg\.png'"):
+    with pytest.raises(InputError, match=r"'0' has two images, .* image_key='seg\.png'"):
         TarSource([path])
     for key, size, ending in (("png", (6, 4), "PNG"), ("seg.png", (10, 8), "seg.png")):
         loader = augfeed.DataLoader(path, 2, policy="resize(2) | center_crop(2)", image_key=key)
@@ -297,7 +297,7 @@ def test_image_key_takes_the_first_that_a_sample_has(tmp_path: Path) -> None:
 def test_keys_of_shards_are_texts(tmp_path: Path, key: Any) -> None:
     path = two_pictures(tmp_path)
     for name in ("image_key", "label_key"):
-        with pytest.raises(InputTypeError, match=rf"{name}=.* is no text: for shards"):
+        with pytest.raises(InputTypeError, match=rf"{name}=.* is not text: for shards"):
             augfeed.open_source(path, **{name: key})
 
 
@@ -322,7 +322,7 @@ def test_an_index_is_kept_for_the_keys_that_it_was_made_with(
             assert names(TarSource([path], image_key=key))[0].lower() == f"0.{key}"
 
 
-# What is no member
+# What is not a member
 
 APPLE = b"\x00\x05\x16\x07\x00\x02\x00\x00Mac OS X        "
 
@@ -354,8 +354,8 @@ def test_samples_without_a_picture_are_counted_and_told(
     path = shard(tmp_path / "a.tar", members)
     with caplog.at_level(logging.WARNING, "augfeed"):
         loader = augfeed.DataLoader(path, 1, policy="resize(2) | center_crop(2)")
-    assert "1 without a picture (.cls .heic)" in loader.explain()
-    assert "1 without a picture (.txt)" in caplog.text
+    assert "1 without an image (.cls .heic)" in loader.explain()
+    assert "1 without an image (.txt)" in caplog.text
 
 
 @pytest.mark.parametrize("kind", [tarfile.LNKTYPE, tarfile.SYMTYPE])

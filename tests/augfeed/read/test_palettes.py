@@ -1,4 +1,4 @@
-"""GIF and lossless WebP: the colours that were written come out, of every kind of picture."""
+"""GIF and lossless WebP: the colors that were written come out, of every kind of image."""
 
 import io
 from typing import Any

@@ -1,4 +1,4 @@
-"""Encoded pictures to frames: decoded at the scale that a window needs."""
+"""Encoded images to frames: decoded at the scale that a window needs."""
 
 import io
 from pathlib import Path
@@ -47,7 +47,7 @@ def expected(whole: Pixels, view: View, size: tuple[int, int]) -> Pixels:
 
 @st.composite
 def views(draw: Any, height: int, width: int, smallest: int = 1) -> tuple[View, tuple[int, int]]:
-    """Windows in a picture, resized to more than half of their sides, and the output's size."""
+    """Windows in an image, resized to more than half of their sides, and the output's size."""
     box_h, box_w = draw(st.integers(smallest, height)), draw(st.integers(smallest, width))
     top, left = draw(st.integers(0, height - box_h)), draw(st.integers(0, width - box_w))
     resized = tuple(draw(st.sampled_from([side, side // 2 + 1, side + 3, 7])) for side in
@@ -72,7 +72,7 @@ def test_a_cut_has_the_pixels_of_the_whole_picture(held: int, data: Any) -> None
 @pytest.mark.parametrize("held", range(1, 9))
 @pytest.mark.parametrize("scale", [2, 4, 8])
 def test_a_smaller_scale_shows_the_same_place(scale: int, held: int) -> None:
-    # Sides that are no multiples of a block: the short one comes first in a turned picture.
+    # Sides that are not multiples of a block: the short one comes first in a turned image.
     encoded = Encoded(jpeg(PHOTO[:397, :603], held), "a.jpg", 3, Memory())
     whole = encoded.whole()
     height, width = whole.shape[:2]
@@ -196,5 +196,5 @@ def test_a_picture_is_shrunk_as_pillow_does_it() -> None:
 
 def test_the_wheels_of_pillow_bring_what_decodes_windows_alone() -> None:
     if not Path(PIL.__file__).parent.with_name("pillow.libs").is_dir():
-        pytest.skip("this Pillow is no wheel for Linux: it has the libjpeg of the system")
+        pytest.skip("this Pillow is not a wheel for Linux: it has the libjpeg of the system")
     assert why_not() is None

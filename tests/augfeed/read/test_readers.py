@@ -27,7 +27,7 @@ COUNT = 24
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Photographs in every orientation, large and small, and some that are no JPEGs."""
+    """Photographs in every orientation, large and small, and some that are not JPEGs."""
     root = tmp_path_factory.mktemp("photos")
     photo = load_sample_image("flower.jpg")
     for k in range(COUNT):
@@ -79,7 +79,7 @@ def test_dali_makes_what_fits_it(folder: Path, monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setattr(dali.DaliDecoder, "frames", counted)
     batches(loader(folder, "dali", policy="random_resized_crop(32)"))
-    assert 5 < sum(counts) < 20  # not those that are no JPEGs, nor those decoded smaller
+    assert 5 < sum(counts) < 20  # not those that are not JPEGs, nor those decoded smaller
 
 
 @pytest.fixture
@@ -121,7 +121,7 @@ def agree(root: Path, size: int, mean: float, worst: float) -> None:
 
 
 def broken(folder: Path, tmp_path: Path) -> Path:
-    """A copy of the pictures, some of them empty, cut in the header, cut in the scan."""
+    """A copy of the images, some of them empty, cut in the header, cut in the scan."""
     for path in folder.rglob("*.*"):
         data = path.read_bytes()
         k = int(path.stem)

@@ -1,4 +1,4 @@
-"""`open_source`: everything that stands for a data set, and what does not."""
+"""`open_source`: everything that stands for a dataset, and what does not."""
 
 import gzip
 import struct
@@ -43,7 +43,7 @@ def check(source: Any, name: str | None = None) -> None:
 
 
 class Stored:
-    """A data set in memory as torchvision's are."""
+    """A dataset in memory as torchvision's are."""
 
     transform: Any = None
     target_transform: Any = None
@@ -61,7 +61,7 @@ class FashionMNIST(Stored):
 
 
 class ImageFolder:
-    """Files as torchvision's data set of this name holds them."""
+    """Files as torchvision's dataset of this name holds them."""
 
     transform: Any = None
     loader: Any = None
@@ -158,8 +158,8 @@ def test_idx_types_are_read(tmp_path: Path, dtype: str) -> None:
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (b"", "begins with b'', which is no idx file"),
-        (b"\x89PNG\r\n", "which is no idx file"),
+        (b"", "begins with b'', which is not an idx file"),
+        (b"\x89PNG\r\n", "which is not an idx file"),
         (idx(IMAGES)[:-1], "has 225 bytes where its header .* says 226"),
         (idx(IMAGES) + b"\0", "has 227 bytes where"),
         (idx(IMAGES)[:9], "has 9 bytes where"),
@@ -251,7 +251,7 @@ def test_a_getitem_that_does_more_is_never_skipped() -> None:
     for cls in (Flipped, Relabelled):
         with pytest.raises(InputError, match=f"this {cls.__name__} hands out another first sample"):
             open_source(cls())
-    with pytest.raises(InputError, match=r"first sample of this Other is no \(picture, label\)"):
+    with pytest.raises(InputError, match=r"first sample of this Other is not an \(image, label\)"):
         open_source(Other())
 
 
@@ -301,7 +301,7 @@ def test_other_bunches_keep_their_values() -> None:
 @pytest.mark.parametrize("data", [None, 5, [IMAGES], {"images": IMAGES}, object(), (IMAGES,)])
 def test_anything_else_is_refused_with_a_list_of_what_is_taken(data: Any) -> None:
     name = type(data).__name__
-    with pytest.raises(InputTypeError, match=rf"type '{name}' is no source .*npz.*ImageFolder"):
+    with pytest.raises(InputTypeError, match=rf"type '{name}' is not a source .*npz.*ImageFolder"):
         open_source(data)
 
 
@@ -309,7 +309,7 @@ def test_paths_that_lead_nowhere_are_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"'.*none' does not exist"):
         open_source(tmp_path / "none")
     (tmp_path / "images.png").write_bytes(b"")
-    with pytest.raises(InputError, match="is no file of many pictures"):
+    with pytest.raises(InputError, match="is not a file of many images"):
         open_source(tmp_path / "images.png")
 
 

@@ -130,11 +130,11 @@ def test_labels_of_every_form(tmp_path: Path, label: tuple[str, bytes], expected
 @pytest.mark.parametrize(
     ("members", "message"),
     [
-        ([("a.png", b"1"), ("a.jpg", b"2")], "'a' has two pictures, 'a.png' and 'a.jpg'"),
-        ([("a.png", b"1"), ("a.cls", b"cat")], "'a.cls' holds b'cat', which is no class number"),
+        ([("a.png", b"1"), ("a.jpg", b"2")], "'a' has two images, 'a.png' and 'a.jpg'"),
+        ([("a.png", b"1"), ("a.cls", b"cat")], "'a.cls' holds b'cat', which is not a class number"),
         ([("a.png", b"1"), ("a.cls", b"-1")], "'a.cls' holds b'-1'"),
         ([("a.png", b"1"), ("a.cls", b"1"), ("b.png", b"2")], "b.png has no label"),
-        ([("a.txt", b"1")], "hold no pictures"),
+        ([("a.txt", b"1")], "hold no images"),
     ],
 )
 def test_what_is_no_sample_is_named(tmp_path: Path, members: Any, message: str) -> None:

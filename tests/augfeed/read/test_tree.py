@@ -144,7 +144,7 @@ def test_a_folder_that_may_not_be_listed_is_an_error_that_names_it(
     root = tree(tmp_path, ["cat/part1/x.jpg", "cat/part2/x.jpg", "dog/part1/deep/x.jpg"])
     scandir = os.scandir
 
-    def refusing(path: Any = ".") -> Any:  # whoever runs the tests may list everything
+    def refusing(path: Any = ".") -> Any:  # anyone who runs the tests may list everything
         if os.path.normpath(path) == str(root / what):
             raise PermissionError(13, "Permission denied", os.fspath(path))
         return scandir(path)
@@ -168,7 +168,7 @@ def test_files_of_other_endings_are_counted_and_told(
     source = loader.pipeline.source
     assert isinstance(source, FolderSource) and source.skipped == {reason: 3}
     assert caplog.messages == [f"{tmp_path}: left out: 3 {reason}"]
-    assert f"of the data set left out: 3 {reason}" in loader.explain()
+    assert f"of the dataset left out: 3 {reason}" in loader.explain()
     assert SubsetSource(source, [0]).skipped == source.skipped
 
 
@@ -185,12 +185,12 @@ def test_pictures_beside_class_folders_are_counted_and_told(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     tree(tmp_path, ["cat/x.jpg", "1.jpg", "2.png"])
-    assert FolderSource(tmp_path).skipped == {"pictures beside the class folders": 2}
-    assert "left out: 2 pictures beside the class folders" in caplog.text
+    assert FolderSource(tmp_path).skipped == {"images beside the class folders": 2}
+    assert "left out: 2 images beside the class folders" in caplog.text
 
 
 def test_an_error_for_no_pictures_says_what_is_there(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"no pictures: .*left out: 2 of ending '\.heic'"):
+    with pytest.raises(InputError, match=r"no images: .*left out: 2 of ending '\.heic'"):
         FolderSource(tree(tmp_path, ["cat/1.heic", "cat/2.HEIC"]))
 
 

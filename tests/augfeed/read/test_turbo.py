@@ -260,7 +260,7 @@ class _Nothing:
 
 
 def pictures(count: int) -> list[Encoded]:
-    """JPEGs of many sizes and kinds: grey, in every sampling, progressive, turned."""
+    """JPEGs of many sizes and kinds: gray, in every sampling, progressive, turned."""
     turned = Image.Exif()
     turned[0x0112] = 6
     files = [encoded(40 + 37 * k, 60 + 29 * k, SAMPLINGS[k % 6]) for k in range(count - 3)]
@@ -323,7 +323,7 @@ def test_a_window_larger_than_the_memory_kept_for_it_is_made_alone() -> None:
 
 def test_only_the_window_is_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
     def never(*_: object) -> None:
-        raise AssertionError("the whole picture was decoded")
+        raise AssertionError("the whole image was decoded")
 
     picture = Encoded(encoded(240, 320), "a.jpg", 3, Memory())
     monkeypatch.setattr("augfeed.read.picture.decode", never)

@@ -22,14 +22,14 @@ POLICY = "random_resized_crop(8) | hflip | normalize(0.5, 0.5)"
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Pictures of one colour each, so that a sample is known by its mean; some are broken."""
+    """Images of one color each, so that a sample is known by its mean; some are broken."""
     root = tmp_path_factory.mktemp("pictures")
     for k in range(COUNT):
         path = root / "abc"[k // 8] / f"{k:02}.png"
         path.parent.mkdir(exist_ok=True)
         Image.new("RGB", (20, 16), (k * 10, k * 10, k * 10)).save(path)
         if k in BROKEN:
-            # One is no picture by its header, one only when it is decoded.
+            # One is not an image by its header, one only when it is decoded.
             path.write_bytes(b"<html>" if k == 7 else path.read_bytes()[:-30])
     return root
 
@@ -53,7 +53,7 @@ def test_an_error_comes_in_its_place_and_the_next_batch_after_it(folder: Path) -
         iterator = iter(loaded(folder, num_workers=workers, shuffle=False))
         with pytest.raises(ReadError, match=r"03\.png: cannot be decoded"):
             next(iterator)
-        with pytest.raises(ReadError, match=r"07\.png: is no picture"):
+        with pytest.raises(ReadError, match=r"07\.png: is not an image"):
             next(iterator)
         assert samples(next(iterator)[0]) == [10, 11, 12, 13, 14]
 
@@ -172,7 +172,7 @@ def test_a_picture_smaller_than_its_crop_is_named_and_counts_as_broken(folder: P
 def test_nothing_is_replaced_for_ever(tmp_path: Path) -> None:
     for k in range(5):
         (tmp_path / f"{k}.png").write_bytes(b"broken")
-    with pytest.raises(ReadError, match=r"0\.png: is no picture.*nor could any of 32 other"):
+    with pytest.raises(ReadError, match=r"0\.png: is not an image.*nor could any of 32 other"):
         next(iter(loaded(tmp_path, on_error="replace", shuffle=False)))
 
 

@@ -45,7 +45,7 @@ def padded(policy: Policy) -> bool:
 
 
 def jobs() -> Iterator[Job]:
-    """Yield the operation table, presets, outputs, windows and kinds of pictures."""
+    """Yield the operation table, presets, outputs, windows and kinds of images."""
     for case in ("whole chain", "geometry, reflect", "cutmix, some", "all noise", "jitter, some"):
         for channels in (1, 3):
             spec = spec_of(policy_of(CASES[case], channels), channels=channels, side=1)

@@ -19,7 +19,7 @@ PIXELS = torch.from_numpy(
 
 
 class Pairs(Dataset[Any]):
-    """Samples of a data set that nothing is known of."""
+    """Samples of a dataset that nothing is known of."""
 
     classes = tuple("abcde")
 
@@ -31,12 +31,12 @@ class Pairs(Dataset[Any]):
 
 
 def data_of(lane: str) -> Any:
-    """Return a data set that takes a lane."""
+    """Return a dataset that takes a lane."""
     return Pairs() if lane == "general" else TensorDataset(PIXELS, torch.arange(COUNT) % 5)
 
 
 def made(lane: str, batch_size: int, **options: Any) -> list[list[Any]]:
-    """Return `[id, digest of the picture]` of an epoch, in order."""
+    """Return `[id, digest of the image]` of an epoch, in order."""
     given = {"shuffle": True, "policy": "hflip | mixup | gaussian_noise(0.1)", **options}
     state = given.pop("state", None)
     loader: DataLoader[Any] = DataLoader(data_of(lane), batch_size, **given)

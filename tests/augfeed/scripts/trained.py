@@ -21,7 +21,7 @@ def train_loader(lane: str, policy: str = POLICY, **options: Any) -> "DataLoader
 
 
 class Run(lightning.LightningModule):
-    """Writes down a number for every picture that it is given."""
+    """Writes down a number for every image that it is given."""
 
     def __init__(self, lane: str, *, hook: bool = False, stop: int | None = None) -> None:
         super().__init__()
@@ -54,7 +54,7 @@ class Run(lightning.LightningModule):
         assert batch[0].dtype == torch.float32
 
     def predict_step(self, batch: Any, step: int) -> torch.Tensor:
-        """Return the pictures' numbers."""
+        """Return the images' numbers."""
         numbers: torch.Tensor = batch[0].double().sum(dim=(1, 2, 3))
         return numbers
 

@@ -48,7 +48,7 @@ def build_model(
         model = make(**given)
     if not isinstance(model, nn.Module):
         raise InputError(f"model={name!r} made a {type(model).__name__}: name what makes a Module")
-    # Convolutions take half the time on pictures whose channels lie last in memory.
+    # Convolutions take half the time on images whose channels lie last in memory.
     return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
 

@@ -31,7 +31,7 @@ class Drops:
 
 
 class MLP(nn.Module):
-    """Two hidden layers of 256 units, for digits and other small pictures."""
+    """Two hidden layers of 256 units, for digits and other small images."""
 
     def __init__(self, shape: Shape, norm: Norm = "none", drops: Drops = Drops()) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Normalisation layers as one setting: over which axes a layer takes its mean and variance."""
+"""Normalization layers as one setting: over which axes a layer takes its mean and variance."""
 
 from typing import get_args
 
@@ -21,7 +21,7 @@ INSTANCE_NORMS = (nn.InstanceNorm1d, nn.InstanceNorm2d)
 def norm_2d(norm: Norm, channels: int) -> nn.Module:
     """Return the layer for maps `[N, C, H, W]`, with a learned scale and shift for each channel.
 
-    "batch" normalises over (N, H, W) (1502.03167), "instance" over (H, W) (1607.08022), "group"
+    "batch" normalizes over (N, H, W) (1502.03167), "instance" over (H, W) (1607.08022), "group"
     over (C/groups, H, W) with 32 groups or as many as divide C (1803.08494), "layer" over
     (C, H, W) (1607.06450); "none" does nothing.
     """
@@ -52,7 +52,7 @@ def norm_1d(norm: Norm, features: int) -> nn.Module:
             return nn.GroupNorm(_groups(features), features)
         case "instance":
             raise InputError(
-                "norm='instance' normalises over pixels, and vectors have none: use 'batch', "
+                "norm='instance' normalizes over pixels, and vectors have none: use 'batch', "
                 "'layer' or 'group', or a convolutional model"
             )
         case _:
@@ -61,12 +61,12 @@ def norm_1d(norm: Norm, features: int) -> nn.Module:
 
 def check_values(network: nn.Module, shape: tuple[int, int, int], count: int) -> None:
     """Raise `InputError` if a norm of the network gets one value to take mean and variance of, in
-    batches of `count` pictures `(channels, height, width)`."""
+    batches of `count` images `(channels, height, width)`."""
 
     def look(module: nn.Module, given: tuple[torch.Tensor, ...]) -> None:
         batch = isinstance(module, BATCH_NORMS)
         if given[0][0, 0].numel() * (count if batch else 1) < 2:
-            cure = "batch_size=2 or more, more pictures" if batch else "larger pictures"
+            cure = "batch_size=2 or more, more images" if batch else "larger images"
             raise InputError(
                 f"norm={'batch' if batch else 'instance'!r} takes a mean and a variance, and gets "
                 f"one value somewhere in batches of shape {(count, *shape)}: use {cure}, or "

@@ -17,13 +17,13 @@ from augfeed_trainer.train import score
 
 SHARES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 FOREST = "random forest"
-SMALLEST = 50  # pictures of a training part
+SMALLEST = 50  # images of a training part
 Tick = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """Accuracy on the test part after training on `count` pictures, for each seed."""
+    """Accuracy on the test part after training on `count` images, for each seed."""
 
     name: str
     share: float
@@ -43,7 +43,7 @@ def curve(
     """Return the points of all curves, smallest share first.
 
     A network has the recipe's epochs. On a small part those are few steps, so it is trained for
-    more of them there (`epochs_for`): the curve is to show what pictures are worth, and not that a
+    more of them there (`epochs_for`): the curve is to show what images are worth, and not that a
     network was stopped early.
     """
     points: list[Point] = []
@@ -61,7 +61,7 @@ def curve(
             sized = recipe.with_(epochs=epochs_for(recipe, len(data.train)))
             seeded = [sized.with_(seed=seed) for seed in range(seeds)]
             for _ in runs.all(seeded, lambda: True):
-                tick(f"{name}, {len(data.train):,} pictures", len(points), total)
+                tick(f"{name}, {len(data.train):,} images", len(points), total)
             found = tuple(_tested(runs, data, one, threads) for one in seeded)
             points.append(Point(name, share, len(data.train), found))
             tick(name, len(points), total)
@@ -70,7 +70,7 @@ def curve(
 
 
 def overtakes(points: Sequence[Point], name: str, other: str) -> int | None:
-    """Return the fewest training pictures from which on a curve lies above another, `None` if it
+    """Return the fewest training images from which on a curve lies above another, `None` if it
     does not at its end."""
     others = {point.count: point.mean for point in points if point.name == other}
     found = None
@@ -82,7 +82,7 @@ def overtakes(points: Sequence[Point], name: str, other: str) -> int | None:
 
 
 def epochs_for(recipe: Recipe, count: int, steps: int = 1500) -> int:
-    """Return the recipe's epochs or, if `count` pictures make them fewer steps than `steps`, as
+    """Return the recipe's epochs or, if `count` images make them fewer steps than `steps`, as
     many as come to those, but no more than four times the recipe's."""
     each = max(1, count // recipe.batch_size)
     return min(max(recipe.epochs, round(steps / each)), 4 * recipe.epochs)

@@ -35,7 +35,7 @@ class Where:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a run gave: accuracies on clean pictures, and what it cost."""
+    """What a run gave: accuracies on clean images, and what it cost."""
 
     train: float
     validation: float

@@ -33,7 +33,7 @@ class Study:
     def __post_init__(self) -> None:
         """Check all values."""
         if self.seeds < 2:
-            raise InputError(f"seeds={self.seeds!r}: give 2 or more, as one tells no spread")
+            raise InputError(f"seeds={self.seeds!r}: give 2 or more, as one says no spread")
         if self.minutes <= 0 or self.parallel < 1:
             raise InputError("minutes and parallel have to be positive: give a budget")
 

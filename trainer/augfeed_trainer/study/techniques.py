@@ -35,7 +35,7 @@ def techniques(
     base: Recipe, data: Data, size: tuple[int, int]
 ) -> tuple[list[Technique], list[Refused]]:
     """Return what is tried on some data, and what is not: it would make labels wrong, or has no
-    effect on the network. `size` is (height, width) of the network's pictures."""
+    effect on the network. `size` is (height, width) of the network's images."""
     tried: list[Technique] = []
     refused: list[Refused] = []
     for technique in _all(base, data, size):

@@ -19,10 +19,10 @@ from augfeed.plan.fixed import Fixed
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A plan and its pictures on the device, ready to be carried out any number of times.
+    """A plan and its images on the device, ready to be carried out any number of times.
 
     `images` `[N, h, w, C]` and `table` int32 lie on the device; the rest says what is to be made of
-    them. `means` is scratch for grey means, `scratch` for frames that are made before; None where
+    them. `means` is scratch for gray means, `scratch` for frames that are made before; None where
     no operation asks for them.
     """
 
@@ -86,7 +86,7 @@ class CudaEngine:
         offsets: NDArray[np.int32] | None = None,
         output: Output = Output(),  # noqa: B008  (frozen)
     ) -> Loaded:
-        """Return a plan and its pictures on the device: one copy of each, on the current stream."""
+        """Return a plan and its images on the device: one copy of each, on the current stream."""
         check_images(images, plan.count if places is None else 0)
         output.check(plan.policy)
         fixed = Fixed.of(plan.policy, images.shape[3])

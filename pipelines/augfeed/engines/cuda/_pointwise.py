@@ -1,4 +1,4 @@
-"""Pointwise colour operations of a pixel.
+"""Pointwise color operations of a pixel.
 
 Written by `python -m augfeed.ops.generate` from the declarations: do not edit.
 """

@@ -1,4 +1,4 @@
-"""Colour: all linear operations of a row as one matrix, then the pointwise ones."""
+"""Color: all linear operations of a row as one matrix, then the pointwise ones."""
 
 import triton
 import triton.language as tl
@@ -26,7 +26,7 @@ def finish_colors(
     table, sums, offsets, count, pixels, unit, ROW: tl.constexpr, COLOR: tl.constexpr,
     C: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """Write the offsets of the colour maps to `offsets`, float32 `[M, C]`, mean greys included.
+    """Write the offsets of the color maps to `offsets`, float32 `[M, C]`, mean grays included.
 
     `sums` is what `sum_frames` wrote for `count` rows; `unit` what a level of it is in [0, 1].
     """
@@ -36,7 +36,7 @@ def finish_colors(
     if C == 3:
         gray = RED * gray + GREEN * _total(sums, rows, mask, 1, C)
         gray = gray + BLUE * _total(sums, rows, mask, 2, C)
-    # Of 1 x 1 pictures Triton makes a constant, which has no `to`.
+    # Of 1 x 1 images Triton makes a constant, which has no `to`.
     mean = gray * (unit / tl.cast(pixels, tl.float32))
     maps = (table + HEAD + COLOR).to(tl.pointer_type(tl.float32), bitcast=True) + rows * ROW
     for c in tl.static_range(0, C):
@@ -47,7 +47,7 @@ def finish_colors(
 
 @triton.jit
 def load_look(row, offset, C: tl.constexpr, COLOR: tl.constexpr):
-    """Return the colour map of a row: a matrix by rows, then what is added to each channel.
+    """Return the color map of a row: a matrix by rows, then what is added to each channel.
 
     `offset` points at what is added, where that is not what the table says.
     """
@@ -69,7 +69,7 @@ def load_look(row, offset, C: tl.constexpr, COLOR: tl.constexpr):
 def load_scale(table, C: tl.constexpr, COLOR: tl.constexpr):
     """Return what takes a pixel's values to those of the batch: three factors, three summands.
 
-    Values that colour has changed are in [0, 1], others in the images' units.
+    Values that color has changed are in [0, 1], others in the images' units.
     """
     gain, low = table + (PLAIN_GAIN if COLOR < 0 else GAIN), table + LOW
     a, b = load_float(gain), load_float(low)
@@ -93,7 +93,7 @@ def colored(
     v0, v1, v2, row, look, C: tl.constexpr, COLOR: tl.constexpr, POINTS: tl.constexpr,
     USED: tl.constexpr,
 ):  # fmt: skip
-    """Return the colours of a pixel of a row, of its values in the images' units; see `scaled`."""
+    """Return the colors of a pixel of a row, of its values in the images' units; see `scaled`."""
     if COLOR < 0:
         return v0, v1, v2
     else:

@@ -78,7 +78,7 @@ def _write(frame, p, v0, v1, v2, mask, C: tl.constexpr):
 
 @triton.jit
 def _level(v, images):
-    # The nearest of 256 levels; what is no number is black.
+    # The nearest of 256 levels; what is not a number is black.
     if images.dtype.element_ty == tl.uint8:
         return v.to(tl.int32)
     else:

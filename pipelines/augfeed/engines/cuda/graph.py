@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 
 class Recorded:
-    """The pass of one pipeline, replayed for plan after plan over the same pictures.
+    """The pass of one pipeline, replayed for plan after plan over the same images.
 
     Made by `CudaEngine.record`. Between two replays nothing is allocated and nothing waits. `out`
-    is written anew by each of them: copy what is to be kept.
+    is written again by each of them: copy what is to be kept.
     """
 
     def __init__(self, loaded: "Loaded", plan: Plan) -> None:
@@ -69,7 +69,7 @@ class Recorded:
                 "drop_last=True, and apply for odd batches"
             )
         if offsets is not None and loaded.spec.pad < 0:
-            raise InputError("offsets were not given when the pass was recorded: record it anew")
+            raise InputError("offsets were not given when the pass was recorded: record it again")
 
 
 def pinned(words: int, device: torch.device) -> torch.Tensor:

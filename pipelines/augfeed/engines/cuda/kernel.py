@@ -1,7 +1,7 @@
-"""The one pass as a Triton kernel: pictures and a table of the plan in, the batch out.
+"""The one pass as a Triton kernel: images and a table of the plan in, the batch out.
 
 Fused multiply-adds stand where they are written and nowhere else (`enable_fp_fusion=False` at the
-launch), so that values do not depend on how the compiler sees the rest of a specialisation.
+launch), so that values do not depend on how the compiler sees the rest of a specialization.
 """
 
 import triton
@@ -96,12 +96,12 @@ def augment(
     are `frames`, which were made before for rows that ask for one, if `MADE` (`frame_words`);
     `table` see `augfeed.engines.cuda.table`, of which the capitals up to `POINTS` say where the
     parts of a row begin (-1: not there); `offsets` is what `finish_colors` wrote, if `MEAN`;
-    `factor` and `shift` see `places`. The grid is (rows, parts of a picture); the other capitals
+    `factor` and `shift` see `places`. The grid is (rows, parts of an image); the other capitals
     are those of `augfeed.engines.cuda.spec.Spec`.
     """
     r = tl.program_id(0)
     if MEAN:
-        # The pictures that were summed last lie in the cache.
+        # The images that were summed last lie in the cache.
         r = tl.num_programs(0) - 1 - r
     row = table + HEAD + r * ROW
     whole = (height, width, source_height, source_width)
@@ -166,7 +166,7 @@ def augment(
     if SALT >= 0:
         pepper, salt = tl.load(row + SALT), tl.load(row + SALT + 1)
         s0 = blocks_of(lane_pixels, 0, key, SALT_PIXELS, blocks, WARP < 0)
-    # The last program of a picture ends with it.
+    # The last program of an image ends with it.
     steps, top, left = STEPS, 0, 0
     if TILE > 0:
         across, tile = (width + TILE - 1) // TILE, tl.program_id(1) * STEPS
@@ -200,7 +200,7 @@ def augment(
         if MIX:
             mixes = mode != 0
         if CUTMIX & MIX:
-            # Of a patch the partner is read, of the rest the picture itself: never both.
+            # Of a patch the partner is read, of the rest the image itself: never both.
             cut = mode == CUTMIX
             pasted, touched, covered = _pasted(gy, gx, patch, VEC)
             own, own_group = mask & ((pasted & cut) == 0), group & ((covered & cut) == 0)
@@ -288,7 +288,7 @@ def sum_frames(
 ):  # fmt: skip
     """Write the sums of the frames of all rows, before any flip, to `sums`, int64 `[M, SUMS, C]`.
 
-    Of constant padding nothing is summed: the table's colour maps know of it.
+    Of constant padding nothing is summed: the table's color maps know of it.
     Bytes are summed as they are, floats in whole multiples of 2**-24: exact in any order.
     """
     r, part = tl.program_id(0), tl.program_id(1)

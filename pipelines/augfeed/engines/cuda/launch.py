@@ -21,7 +21,7 @@ FINISHED = 32  # rows that one program of `finish_colors` takes
 
 
 def means_for(rows: int, channels: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return scratch for the sums of the frames of some rows, and the offsets of their colours."""
+    """Return scratch for the sums of the frames of some rows, and the offsets of their colors."""
     sums = torch.empty((rows, SUMS, channels), dtype=torch.int64, device=device)
     return sums, torch.empty((rows, channels), dtype=torch.float32, device=device)
 
@@ -89,7 +89,7 @@ def options_of(spec: Spec) -> dict[str, Any]:
 
 
 def steps_of(spec: Spec, size: tuple[int, int]) -> int:
-    """Return how many steps a picture of the output takes, of all of its programs."""
+    """Return how many steps an image of the output takes, of all of its programs."""
     height, width = size
     if spec.tile:
         return -(-width // spec.tile) * -(-height // (spec.block // spec.tile))
@@ -100,7 +100,7 @@ def steps_of(spec: Spec, size: tuple[int, int]) -> int:
 
 
 def programs(spec: Spec, size: tuple[int, int]) -> int:
-    """Return how many programs a picture of the output is shared out to."""
+    """Return how many programs an image of the output is shared out to."""
     return -(-steps_of(spec, size) // spec.steps)
 
 

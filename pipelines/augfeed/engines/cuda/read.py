@@ -59,7 +59,7 @@ def in_box(gy, gx, box, VEC: tl.constexpr):
 
 @triton.jit
 def load_fills(table):
-    """Return what lies outside of pictures: by padding, and by the border rule."""
+    """Return what lies outside of images: by padding, and by the border rule."""
     return load_float(table + PAD_FILL), load_float(table + BORDER_FILL)
 
 
@@ -80,10 +80,10 @@ def load_frame(
     words, images, frame_words, frames, row, size, C: tl.constexpr, PAD: tl.constexpr,
     FLIP: tl.constexpr, MADE: tl.constexpr,
 ):  # fmt: skip
-    """Return the picture of a row, as words and as values, and how the frame lies in it.
+    """Return the image of a row, as words and as values, and how the frame lies in it.
 
     That is: its top, its left, whether it is mirrored along x, along y. `words` is of use only
-    where pictures begin at words. `MADE` is where a row names its frame among `frames`, -1 where
+    where images begin at words. `MADE` is where a row names its frame among `frames`, -1 where
     none are made before.
     """
     pitch = (size[2] * size[3] * C).to(tl.int64)
@@ -106,7 +106,7 @@ def load_frame(
 
 @triton.jit
 def _is_whole(top, left, size):
-    # Whether a frame has nothing from outside of a picture.
+    # Whether a frame has nothing from outside of an image.
     below = (top >= 0) & (left >= 0)
     return below & ((top + size[0] <= size[2]) & (left + size[1] <= size[3]))
 
@@ -116,8 +116,8 @@ def _padded(
     frame, at, gy, gx, group, count, size, fill, C: tl.constexpr, FLIP: tl.constexpr,
     VEC: tl.constexpr, ALIGNED: tl.constexpr,
 ):  # fmt: skip
-    # Groups of a frame in which a picture is a box, and the rest `fill`: what they have from beside
-    # a line of the picture is read and not used.
+    # Groups of a frame in which an image is a box, and the rest `fill`: what they have from beside
+    # a line of the image is read and not used.
     words, _, top, left, flip_x, flip_y = frame
     y0 = tl.where(flip_y, size[0] + top - size[2], -top)
     x0 = tl.where(flip_x, size[1] + left - size[3], -left)
@@ -141,7 +141,7 @@ def read_frame(
     """Return pixels of the frame of a row, moved by nothing but flips, in the images' units.
 
     `(gy, gx)` and `group` are the first pixels of the groups and whether they are wanted; `size` is
-    (output height, output width, pictures' height, pictures' width).
+    (output height, output width, images' height, images' width).
     """
     words, images, top, left, flip_x, flip_y = frame
     if VEC == 1:

@@ -55,7 +55,7 @@ class Report:
 def compile_augment(spec: Spec, dtype: torch.dtype, arch: int, *, divisible: bool = True) -> Report:
     """Return what `kernel.augment` becomes on compute capability `arch`, as 90 for 9.0.
 
-    `divisible`: the sides of pictures are multiples of 16, as those of 224 x 224 are.
+    `divisible`: the sides of images are multiples of 16, as those of 224 x 224 are.
     """
     return _report(_augment(spec, dtype, arch, divisible=divisible))
 

@@ -1,7 +1,7 @@
 """Pixels of one row of a plan, wherever it says they come from: direct, or warped.
 
 Values are float32 in the images' units. A function that returns a pixel returns three values; the
-second and third of a picture of one channel are the first again, and cost nothing.
+second and third of an image of one channel are the first again, and cost nothing.
 """
 
 import triton
@@ -44,10 +44,10 @@ def _pixel(images, at, mask, C: tl.constexpr):
 def direct(
     images, y, x, mask, top, left, flip_x, flip_y, size, fill, C: tl.constexpr, PAD: tl.constexpr
 ):
-    """Return pixels `(y, x)` of an output frame that lies at (top, left) of a picture.
+    """Return pixels `(y, x)` of an output frame that lies at (top, left) of an image.
 
-    `images` points at the picture; `size` is (output height, output width, picture's height,
-    picture's width). `PAD` is -1 where the frame is the whole picture.
+    `images` points at the image; `size` is (output height, output width, image's height,
+    image's width). `PAD` is -1 where the frame is the whole image.
     """
     sy = tl.where(flip_y, size[0] - 1 - y, y)
     sx = tl.where(flip_x, size[1] - 1 - x, x)
@@ -70,7 +70,7 @@ def _tap(
     images, y, x, mask, top, left, size, pad_fill, border_fill, C: tl.constexpr, PAD: tl.constexpr,
     BORDER: tl.constexpr,
 ):  # fmt: skip
-    # One neighbour of a source position in the frame: beyond it the border rule, then the padding.
+    # One neighbor of a source position in the frame: beyond it the border rule, then the padding.
     fy, fx = fold(y, size[0], BORDER), fold(x, size[1], BORDER)
     inside = (fy >= 0) & (fx >= 0)
     v0, v1, v2 = direct(
@@ -94,7 +94,7 @@ def _lerp(p00, p01, p10, p11, a, b):
 def load_matrix(row, WARP: tl.constexpr, PERSPECTIVE: tl.constexpr):
     """Return the inverse map of a row, by rows, and whether it is another than a flip.
 
-    The last row of what is no perspective is 0, 0 and 1.
+    The last row of what is not a perspective is 0, 0 and 1.
     """
     m = row + WARP
     wanted = tl.load(m) != 0

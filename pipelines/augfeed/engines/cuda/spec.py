@@ -1,4 +1,4 @@
-"""What a kernel is compiled for: the parts of a policy, and the form of pictures and batch."""
+"""What a kernel is compiled for: the parts of a policy, and the form of images and batch."""
 
 import math
 from dataclasses import dataclass
@@ -28,14 +28,14 @@ from augfeed.policy import (
 )
 
 STEPS = 4  # that a program takes with what it has loaded for its row
-SUMS = 4  # parts that the grey mean of a picture is summed in
+SUMS = 4  # parts that the gray mean of an image is summed in
 
 
 POINTS = tuple(cls for cls in OPERATIONS.values() if issubclass(cls, Pointwise))
 
 
 class Color(IntEnum):
-    """How much of colour a kernel does: scaling alone, a matrix, or pointwise operations too."""
+    """How much of color a kernel does: scaling alone, a matrix, or pointwise operations too."""
 
     PLAIN = 0
     MATRIX = 1
@@ -55,15 +55,15 @@ class Erase(IntEnum):
 class Spec:
     """The compile-time constants of the kernel.
 
-    `pad` is -1 where pictures are frames of the output's size; `pad` and `border` are modes of
-    `EDGES`. `parts` are the boxes, noises and pointwise colours of the policy, `points` the latter
+    `pad` is -1 where images are frames of the output's size; `pad` and `border` are modes of
+    `EDGES`. `parts` are the boxes, noises and pointwise colors of the policy, `points` the latter
     with a bit for each. `vec` pixels side by side are read and written together, 1 where lines do
-    not allow it; `wide` says whether the neighbours of a source position are read as words. `block`
+    not allow it; `wide` says whether the neighbors of a source position are read as words. `block`
     is the number of pixels of a step, `steps` that of a program. With `lanes` the steps are the
     eight lanes of the numbers for pixels; else they are tiles of `tile` pixels a line, or runs of
-    pixels where that is 0. `held` says whether colour maps are held over the steps, which takes
+    pixels where that is 0. `held` says whether color maps are held over the steps, which takes
     registers; `registers` is the most that a thread may have. `sum_block` and `sum_warps` are those
-    of the sums for grey means. `slots` are the codes that may stand in each slot of a row's steps
+    of the sums for gray means. `slots` are the codes that may stand in each slot of a row's steps
     on its frame, `reach` is how far their kernels reach.
     """
 
@@ -116,7 +116,7 @@ class Spec:
         cls, policy: Policy, size: tuple[int, int], images: torch.Tensor, output: Output,
         *, framed: bool,
     ) -> "Spec":  # fmt: skip
-        """Return the constants for pictures `[N, h, w, C]` that become a batch of a size.
+        """Return the constants for images `[N, h, w, C]` that become a batch of a size.
 
         They depend on what is the same for all batches of a pipeline, so that any two of them are
         made by the same machine code.
@@ -126,7 +126,7 @@ class Spec:
 
 
 class Form(NamedTuple):
-    """What a kernel is compiled for of pictures: `[h, w, C]`, whether they begin at a word of
+    """What a kernel is compiled for of images: `[h, w, C]`, whether they begin at a word of
     memory, and whether they are frames of the output's size."""
 
     picture: tuple[int, ...]
@@ -184,8 +184,8 @@ def _registers(
     made: bool,
 ) -> int | None:  # fmt: skip
     # As few as let three, four or five programs into a multiprocessor without spilling; left alone,
-    # ptxas takes more for two pictures with colours, and for sm_100 too few for a warp, or for two
-    # grey pictures.
+    # ptxas takes more for two images with colors, and for sm_100 too few for a warp, or for two
+    # gray images.
     if made and not lanes:  # images of two sizes
         return (184 if mix else 168) if warp else 128
     if lanes:
@@ -219,13 +219,13 @@ def _shape(
     pixels = height * width
     segment = -(-pixels // 8) if lanes else pixels
     # As many pixels a thread as make one store of 16 bytes, but four where each of them needs many
-    # registers: for the numbers of eight lanes, or the neighbours of a source position. A thread
+    # registers: for the numbers of eight lanes, or the neighbors of a source position. A thread
     # has one group of them, and a program four warps.
     narrow = output.dtype.itemsize < 4 and not (lanes or warp or output.channels_last)
     vec = 8 if narrow else 4
     while vec > 2 and (width % vec or segment % vec):
         vec //= 2
-    # What all pictures of a data set have in common, so that every batch takes the same way.
+    # What all images of a dataset have in common, so that every batch takes the same way.
     whole = math.prod(form.picture) % 4 == 0
     if made:  # and frames of the output's size are read as well
         whole = whole and pixels * form.picture[2] % 4 == 0
@@ -233,7 +233,7 @@ def _shape(
     vec = vec if vec > 2 and words else 1
     thread = max(vec, 4)
     block = max(32, min(128 * thread, _power(segment)))
-    # Of a small picture a warp sums what it can: four would have more to do to put theirs together.
+    # Of a small image a warp sums what it can: four would have more to do to put theirs together.
     sum_block = max(32 * vec, min(128 * thread, _power(-(-pixels // (2 * SUMS)))))
     while lanes and block > 128 and -(-segment // block) * block > -(-segment // 128) * 128:
         block //= 2  # a smaller one leaves less beyond the end

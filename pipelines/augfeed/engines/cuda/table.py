@@ -30,7 +30,7 @@ PAD_FILL, BORDER_FILL, CUTOUT_FILL, ERASE_FILL = 3, 4, 5, 6
 LOW, HIGH, GAIN, SIGMA_SCALE, PLAIN = 8, 11, 14, 17, 20  # three channels each
 HEAD = 24
 
-# Parts of a row: those that `fill_rows` writes, in its order; matrix, colours; pointwise colours;
+# Parts of a row: those that `fill_rows` writes, in its order; matrix, colors; pointwise colors;
 # steps on its frame.
 PLAIN_PARTS = ("base", "mixing", "patch", "id", *_table.WORDS)
 PARTS = (*PLAIN_PARTS, "matrix", "color", "points", "made")
@@ -118,7 +118,7 @@ def fill_table(
     if (first := layout.start("color")) >= 0:
         maps = _color_maps(plan, fixed, spec, scale)
         if spec.mean and spec.pad == 0 and fixed.pad_fill:
-            # What constant padding adds to a mean, whose sum is over the picture's own pixels.
+            # What constant padding adds to a mean, whose sum is over the image's own pixels.
             share = _padded(plan.size, sizes, *offsets.T)
             share = np.where(plan.frames.made, 0.0, share)  # these hold theirs
             maps[:, 9:12] += maps[:, 12:15] * (share * fixed.pad_fill)[:, None]
@@ -128,7 +128,7 @@ def fill_table(
 def _padded(
     size: tuple[int, int], sizes: tuple[int, ...], top: Any, left: Any
 ) -> NDArray[np.float64]:
-    # The share of a frame's pixels that lie outside of the picture.
+    # The share of a frame's pixels that lie outside of the image.
     height = np.clip(np.minimum(top + size[0], sizes[0]) - np.maximum(top, 0), 0, None)
     width = np.clip(np.minimum(left + size[1], sizes[1]) - np.maximum(left, 0), 0, None)
     share: NDArray[np.float64] = 1 - height * width / (size[0] * size[1])
@@ -152,7 +152,7 @@ def _color_maps(plan: Plan, fixed: Fixed, spec: Spec, scale: float) -> NDArray[n
     colors = neutral(len(plan.ids), COLORS)
     for name, column in plan.read(Linear):
         colors[name] = column
-    # Colours stay in [0, 1], which holds them for no more than an addition; then they are scaled.
+    # Colors stay in [0, 1], which holds them for no more than an addition; then they are scaled.
     statistics = np.stack([np.zeros_like(fixed.mean), np.ones_like(fixed.std)])
     maps = np.zeros((len(plan.ids), 16), np.float32)
     fill_color_maps(colors, scale, statistics, maps)

@@ -1,4 +1,4 @@
-"""Pixels of warped pictures, of bytes that are read as words: two neighbours of a line at once."""
+"""Pixels of warped images, of bytes that are read as words: two neighbors of a line at once."""
 
 import triton
 import triton.language as tl
@@ -23,7 +23,7 @@ def clearance(m, top, left, size, width: tl.constexpr, height: tl.constexpr, PAD
     """Return what the first pixel of a tile must come from, so that no border is near any.
 
     That is: the least and the most of its column, and of its row, for a map without perspective.
-    The last line of a picture is not inside: whole words are read, two of them too many.
+    The last line of an image is not inside: whole words are read, two of them too many.
     """
     u0, u1 = _clear(m[0], m[1], size[1], width - 1.0, height - 1.0)
     v0, v1 = _clear(m[3], m[4], size[0] - (1 if PAD < 0 else 0), width - 1.0, height - 1.0)
@@ -44,13 +44,13 @@ def is_clear(m, y, x, between):
 
 @triton.jit
 def _within(i0, i1, share):
-    # How much of two neighbours lies inside: -1 stands for outside.
+    # How much of two neighbors lies inside: -1 stands for outside.
     return tl.where(i0 >= 0, 1.0 - share, 0.0) + tl.where(i1 >= 0, share, 0.0)
 
 
 @triton.jit
 def _shares(i0, i1, share, low):
-    # What two neighbours on a side, at `share` between them, give of pixels `low` and `low + 1`.
+    # What two neighbors on a side, at `share` between them, give of pixels `low` and `low + 1`.
     near, far = 1.0 - share, share
     first = tl.where(i0 == low, near, 0.0) + tl.where(i1 == low, far, 0.0)
     second = tl.where(i0 == low + 1, near, 0.0) + tl.where(i1 == low + 1, far, 0.0)
@@ -96,7 +96,7 @@ def _pair_of_pixels(word, shift, more, first, second, third, C: tl.constexpr):
 
 @triton.jit
 def _wide_pixels(words, at, mask, C: tl.constexpr):
-    # Of pixels from byte `at` on, all of which lie in the picture.
+    # Of pixels from byte `at` on, all of which lie in the image.
     more = (at & 3) == 3
     return _pair_of_pixels(words + (at >> 2), at * 8, more, mask, mask, mask, C)
 
@@ -109,7 +109,7 @@ def _two(lines, p, q, left, right, line):
 
 @triton.jit
 def _blended(pixels, others, near, far, above, below, rest, C: tl.constexpr):
-    # Of two lines two pixels each, by their shares, and of what is no pixel.
+    # Of two lines two pixels each, by their shares, and of what is not a pixel.
     p0, p1, p2, q0, q1, q2 = pixels
     r0, r1, r2, s0, s1, s2 = others
     v0 = _two(_two(rest, p0, q0, near, far, above), r0, s0, near, far, below)
@@ -128,7 +128,7 @@ def _inside(i, length):
 
 @triton.jit
 def _within_memory(words, at, line, count, C: tl.constexpr):
-    # The same where an end of the picture, of `count` words, may lie between two pixels.
+    # The same where an end of the image, of `count` words, may lie between two pixels.
     k, more = at >> 2, (at & 3) == 3
     return _pair_of_pixels(words + k, at * 8, more, line & (k >= 0), line & (k < count - 1),
                            line & (k < count - 2), C)  # fmt: skip
@@ -136,8 +136,8 @@ def _within_memory(words, at, line, count, C: tl.constexpr):
 
 @triton.jit
 def _framed(words, sx, sy, a, b, mask, size, fill, C: tl.constexpr):
-    # Where all around a picture is one colour: what lies outside has no share, whatever is read
-    # for it, and must only not be beyond the picture's memory.
+    # Where all around an image is one color: what lies outside has no share, whatever is read
+    # for it, and must only not be beyond the image's memory.
     left, right = _inside(sx, size[1]), _inside(sx + 1, size[1])
     top, bottom = _inside(sy, size[0]), _inside(sy + 1, size[0])
     near, far = tl.where(left, 1.0 - a, 0.0), tl.where(right, a, 0.0)
@@ -195,7 +195,7 @@ def warped_words(
 ):  # fmt: skip
     """Return what `warped` does, of bytes that are read as words, two pixels of a line at once.
 
-    `words` points at the picture as int32. However borders fold, neighbours stay neighbours, or
+    `words` points at the image as int32. However borders fold, neighbors stay neighbors, or
     become one; so two pixels hold both, and each is weighed by the share that it has.
     """
     sx, sy, a, b = positions(matrix, y, x, PERSPECTIVE)

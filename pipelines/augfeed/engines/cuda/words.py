@@ -72,7 +72,7 @@ def _aligned(words, at, mask, COUNT: tl.constexpr):
 
 @triton.jit
 def _word(words, at, mask, count, BOUNDED: tl.constexpr):
-    # A word, 0 where it is not one of the picture's.
+    # A word, 0 where it is not one of the image's.
     if BOUNDED:
         mask = mask & (at.to(tl.uint32) < count)
     return tl.load(words + at, mask, 0)
@@ -81,7 +81,7 @@ def _word(words, at, mask, count, BOUNDED: tl.constexpr):
 @triton.jit
 def _unaligned(words, at, shift, mask, count, COUNT: tl.constexpr, BOUNDED: tl.constexpr):
     # `COUNT` words that begin `shift` bits above word `at`. The one behind them is read only where
-    # bytes of it are wanted: it may lie beyond the pictures.
+    # bytes of it are wanted: it may lie beyond the images.
     more = mask & (shift > 0)
     w0 = _word(words, at, mask, count, BOUNDED)
     w1 = _word(words, at + 1, mask if COUNT > 1 else more, count, BOUNDED)
@@ -126,7 +126,7 @@ def _byte(w, AT: tl.constexpr):
 
 @triton.jit
 def _channel(w, MIRROR: tl.constexpr, VEC: tl.constexpr, C: tl.constexpr, c: tl.constexpr):
-    # Channel `c` of a group's pixels, of which a mirrored picture has the first at the other end.
+    # Channel `c` of a group's pixels, of which a mirrored image has the first at the other end.
     FIRST: tl.constexpr = (VEC - 1) * C + c if MIRROR else c
     BY: tl.constexpr = -C if MIRROR else C
     if VEC == 4:
@@ -159,9 +159,9 @@ def read_groups(
 ):  # fmt: skip
     """Return three `[VEC G]` floats: the pixels of groups whose first byte is at `at`, int32 `[G]`.
 
-    `words` points at the picture as int32. `ALIGNED` says that every `at` is a multiple of 4 bytes
+    `words` points at the image as int32. `ALIGNED` says that every `at` is a multiple of 4 bytes
     (8 where a group has an even number of words), `BOUNDED` that groups may reach beyond the
-    picture's `count` words, uint32: what lies there is 0.
+    image's `count` words, uint32: what lies there is 0.
     """
     COUNT: tl.constexpr = VEC * C // 4
     if ALIGNED:

@@ -1,8 +1,8 @@
-"""Decoded pictures, kept so that later epochs need not decode: in RAM, on disk, on the device.
+"""Decoded images, kept so that later epochs need not decode: in RAM, on disk, on the device.
 
-Nothing is thrown out to make room: every epoch reads every picture once, and of what does not fit,
-the pictures that came first serve as many reads as any choice could; rules such as
-least-recently-used would throw out each picture just before it is read again.
+Nothing is thrown out to make room: every epoch reads every image once, and of what does not fit,
+the images that came first serve as many reads as any choice could; rules such as
+least-recently-used would throw out each image just before it is read again.
 """
 
 from augfeed.errors import InputError
@@ -14,11 +14,11 @@ from augfeed.read.cache.settings import default_side as default_side
 
 
 def open_cache(cache: Cache, *, side: int, channels: int, version: str) -> Pictures:
-    """Return the pictures of a cache in RAM or on disk, kept with a short side of `side` pixels.
+    """Return the images of a cache in RAM or on disk, kept with a short side of `side` pixels.
 
-    `version` names the reader and the libraries that decode: pictures on disk that were kept under
+    `version` names the reader and the libraries that decode: images on disk that were kept under
     another version, side or number of channels are not found. Raises `InputError` for "gpu", whose
-    pictures are a `device.DevicePictures`.
+    images are a `device.DevicePictures`.
     """
     from augfeed.read.cache.shared import SharedCache
 
@@ -37,6 +37,6 @@ def open_cache(cache: Cache, *, side: int, channels: int, version: str) -> Pictu
             return DiskPictures(cache.place(), Key(side, channels, version), cache.limit)
         case "gpu":
             raise InputError(
-                "cache='gpu' keeps pictures on a device: open it as "
+                "cache='gpu' keeps images on a device: open it as "
                 "augfeed.read.cache.device.DevicePictures(device, channels, limit)"
             )

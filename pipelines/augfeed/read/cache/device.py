@@ -1,4 +1,4 @@
-"""Decoded pictures in a device's memory, cut and resized there."""
+"""Decoded images in a device's memory, cut and resized there."""
 
 import threading
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ Flags = NDArray[np.bool_]
 
 
 class Slot(NamedTuple):
-    """Where a picture lies: the block, the first byte in it, height and width."""
+    """Where an image lies: the block, the first byte in it, height and width."""
 
     block: int
     at: int
@@ -30,14 +30,14 @@ class Slot(NamedTuple):
 
 
 class Kept(NamedTuple):
-    """A picture that is kept: what it is found by, and its (height, width)."""
+    """An image that is kept: what it is found by, and its (height, width)."""
 
     identity: str
     size: tuple[int, int]
 
 
 class DevicePictures:
-    """Pictures side by side in few blocks of a device's memory; of one process.
+    """Images side by side in few blocks of a device's memory; of one process.
 
     Batches are made of them by `frames`, on the device's current stream. Threads may use it side by
     side. A copy, in another process too, starts empty.
@@ -54,7 +54,7 @@ class DevicePictures:
         self._asked = limit
         self._kept: dict[str, Slot] = {}
         self._blocks: list[torch.Tensor] = []
-        self._reserved = self._used = self._bytes = 0  # of all blocks; of the last; of pictures
+        self._reserved = self._used = self._bytes = 0  # of all blocks; of the last; of images
         self._full = False
         self._stream: Any = None
         self._count = Count()
@@ -70,7 +70,7 @@ class DevicePictures:
         return DevicePictures, (self.device, self.channels, self._asked)
 
     def put(self, identity: str, picture: Picture) -> None:
-        """Keep a copy of a picture if it fits; raise `InputError` for another shape or type.
+        """Keep a copy of an image if it fits; raise `InputError` for another shape or type.
 
         It is there for all streams when this returns.
         """
@@ -113,7 +113,7 @@ class DevicePictures:
         return True
 
     def get(self, identity: str) -> Picture | None:
-        """Return a copy of a picture on the host, uint8 `[h, w, C]`, or None if it is not kept."""
+        """Return a copy of an image on the host, uint8 `[h, w, C]`, or None if it is not kept."""
         slot = self._kept.get(identity)
         if slot is None:
             return None
@@ -124,19 +124,19 @@ class DevicePictures:
         return copy
 
     def find(self, identity: str) -> Kept | None:
-        """Return what is kept of a picture, or None; it counts as a hit or a miss."""
+        """Return what is kept of an image, or None; it counts as a hit or a miss."""
         slot = self._kept.get(identity)
         self._count.add(slot is not None, slot is None)
         return None if slot is None else Kept(identity, (slot.height, slot.width))
 
     def holds(self, identities: Sequence[str]) -> Flags:
-        """Return which pictures are kept, bool `[N]`; they count as hits and misses."""
+        """Return which images are kept, bool `[N]`; they count as hits and misses."""
         kept = np.array([identity in self._kept for identity in identities], np.bool_)
         self._count.add(int(kept.sum()), int((~kept).sum()))
         return kept
 
     def sizes(self, identities: Sequence[str]) -> NDArray[np.int64]:
-        """Return (height, width) of pictures, `[N, 2]`; raise `InputError` if one is not kept."""
+        """Return (height, width) of images, `[N, 2]`; raise `InputError` if one is not kept."""
         return np.array([self._slot(i)[2:] for i in identities], np.int64).reshape(-1, 2)
 
     def _slot(self, identity: str) -> Slot:
@@ -148,11 +148,11 @@ class DevicePictures:
     def frames(
         self, identities: Sequence[str], windows: Windows, size: tuple[int, int]
     ) -> torch.Tensor:
-        """Return pictures cut and resized, uint8 `[N, height, width, C]` on the device.
+        """Return images cut and resized, uint8 `[N, height, width, C]` on the device.
 
-        `windows` are those of the pictures at their `sizes`; none may need padding (`fits`). The
+        `windows` are those of the images at their `sizes`; none may need padding (`fits`). The
         pixels are those of `kernels.resample.resample`. Nothing waits for the device. Raises
-        `InputError` for a picture that is not kept, or a window that is not inside it.
+        `InputError` for an image that is not kept, or a window that is not inside it.
         """
         slots = np.array([self._slot(i) for i in identities], np.int64).reshape(-1, 4)
         box = windows.box.astype(np.int64)
@@ -163,7 +163,7 @@ class DevicePictures:
             raise InputError(
                 f"the window of {identities[k]!r}, box={box[k].tolist()!r} resized to "
                 f"{windows.resized[k].tolist()!r} from {windows.offset[k].tolist()!r} on, does not "
-                f"hold {size!r} pixels within a picture of {slots[k, 2:].tolist()!r}: "
+                f"hold {size!r} pixels within an image of {slots[k, 2:].tolist()!r}: "
                 "give windows for which fits() is true, made for sizes()"
             )
         order = np.argsort(slots[:, 0], kind="stable")
@@ -177,7 +177,7 @@ class DevicePictures:
         return resize(batch, sources, self.channels, self.device)
 
     def refresh(self) -> None:
-        """Do nothing: no other process keeps pictures here."""
+        """Do nothing: no other process keeps images here."""
 
     def close(self) -> None:
         """Let go of the memory; batches that were made stay valid."""

@@ -1,4 +1,4 @@
-"""Decoded pictures on disk: shared by all processes that use the folder, now and later."""
+"""Decoded images on disk: shared by all processes that use the folder, now and later."""
 
 import hashlib
 import json
@@ -22,7 +22,7 @@ ABOUT = "about.json"
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """What tells apart pictures of one file that are kept in different ways."""
+    """What tells apart images of one file that are kept in different ways."""
 
     side: int
     channels: int
@@ -30,7 +30,7 @@ class Key:
 
     @property
     def name(self) -> str:
-        """The name of the folder of such pictures."""
+        """The name of the folder of such images."""
         digest = hashlib.blake2b(self.text.encode(), digest_size=8).hexdigest()
         return f"{self.side}px-{self.channels}ch-{digest}"
 
@@ -41,18 +41,18 @@ class Key:
 
 
 class DiskPictures:
-    """Pictures in packs in a folder, mapped into memory; every process writes packs of its own.
+    """Images in packs in a folder, mapped into memory; every process writes packs of its own.
 
-    Nothing is locked: see `pack`. A picture that several processes decode at a time may be kept
+    Nothing is locked: see `pack`. An image that several processes decode at a time may be kept
     more than once. The limit is for all that lies in the folder, whichever side and version it was
     kept at; several writers together may exceed it by what they write in a few seconds. Whatever is
-    wrong with the files, pictures are missed, and the reason is logged once; but a pack that
+    wrong with the files, images are missed, and the reason is logged once; but a pack that
     another program cuts short while its pixels are being read ends the process, as for every
-    file that is mapped into memory. A copy in another process opens the folder anew.
+    file that is mapped into memory. A copy in another process opens the folder again.
     """
 
     def __init__(self, folder: Path, key: Key, limit: int | None = None) -> None:
-        """Look for pictures. `limit` is in bytes; None is half of what is free, with those here."""
+        """Look for images. `limit` is in bytes; None is half of what is free, with those here."""
         self.folder, self.key, self._asked = folder, key, limit
         self._own = folder / key.name
         self._known = Known()
@@ -78,7 +78,7 @@ class DiskPictures:
         self._end_pack()
 
     def get(self, identity: str) -> Picture | None:
-        """Return a picture, read-only uint8 `[h, w, C]`, or None if it is not kept.
+        """Return an image, read-only uint8 `[h, w, C]`, or None if it is not kept.
 
         Its pixels are compared with their checksum when this process first takes it.
         """
@@ -109,7 +109,7 @@ class DiskPictures:
             if picture is not None and self._right(row, picture):
                 return picture
             self._known.mark(row, BAD)
-            self._tell("has lost pictures, or holds damaged ones, which are decoded again")
+            self._tell("has lost images, or holds damaged ones, which are decoded again")
         return None
 
     def _right(self, row: Row, picture: Picture) -> bool:
@@ -121,7 +121,7 @@ class DiskPictures:
         return right
 
     def put(self, identity: str, picture: Picture) -> None:
-        """Keep a copy of a picture if it fits; raise `InputError` for another shape or type."""
+        """Keep a copy of an image if it fits; raise `InputError` for another shape or type."""
         picture = checked(picture, self.key.channels)
         digest = digest_of(identity)
         if self._stopped or self._known.find(digest) is not None:
@@ -142,7 +142,7 @@ class DiskPictures:
             except OSError as error:
                 self._end_pack()
                 self._stopped = True
-                self._tell("cannot be written, so that further pictures are not kept", error)
+                self._tell("cannot be written, so that further images are not kept", error)
                 return
             self._used += picture.size
             number = self._number(writer.name)
@@ -229,10 +229,10 @@ class DiskPictures:
         if what not in self._told:
             self._told.add(what)
             reason = f" ({error})" if error is not None else ""
-            LOG.warning("the cache of pictures in %s %s%s", self._own, what, reason)
+            LOG.warning("the cache of images in %s %s%s", self._own, what, reason)
 
     def close(self) -> None:
-        """End this process's pack and let go of everything; pictures that are held stay valid."""
+        """End this process's pack and let go of everything; images that are held stay valid."""
         with self._lock:
             self._closed = self._stopped = True
             self._next = float("inf")

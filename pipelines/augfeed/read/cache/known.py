@@ -1,4 +1,4 @@
-"""What is known of the pictures in packs: an index in memory, 53 bytes a picture."""
+"""What is known of the images in packs: an index in memory, 53 bytes an image."""
 
 from typing import NamedTuple
 
@@ -8,13 +8,13 @@ from numpy.typing import NDArray
 from augfeed.read.cache.pack import RECORD, Extent, Records
 
 UNCHECKED, GOOD, BAD = 0, 1, 2
-FEW = 1024  # pictures that are not worth sorting
+FEW = 1024  # images that are not worth sorting
 _FIELDS = [(name, RECORD[name]) for name in ("digest", "offset", "height", "width", "crc")]
 _ROW = np.dtype([*_FIELDS, ("pack", "<u4"), ("state", "u1")])
 
 
 class Row(NamedTuple):
-    """A picture: where it lies, in which pack, and whether its pixels were found to be right."""
+    """An image: where it lies, in which pack, and whether its pixels were found to be right."""
 
     digest: bytes
     offset: int
@@ -73,7 +73,7 @@ class Known:
             at += 1
 
     def add(self, records: Records, pack: int, state: int = UNCHECKED) -> None:
-        """Add pictures of a pack; one that is there already stays too, in case it is damaged."""
+        """Add images of a pack; one that is there already stays too, in case it is damaged."""
         if len(self._recent) + len(records) <= max(FEW, len(self._sorted[1]) // 8):
             news = {
                 digest: Row(digest, offset, height, width, crc, pack, state)

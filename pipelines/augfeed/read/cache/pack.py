@@ -1,6 +1,6 @@
-"""Packs: files of pictures, one after the other, each with an index that says where they lie.
+"""Packs: files of images, one after the other, each with an index that says where they lie.
 
-A pack has one writer, which only appends: first a picture's pixels to `name.pack`, then a record of
+A pack has one writer, which only appends: first an image's pixels to `name.pack`, then a record of
 them to `name.index`. So a record never speaks of pixels that are not written, wherever its writer
 is killed; one that is written in part, or damaged, is known by its checksum. Nobody appends to a
 pack whose writer is gone. Pixels have a checksum of their own, as after a power cut a file may have
@@ -39,7 +39,7 @@ Records = NDArray[np.void]
 
 
 class Extent(NamedTuple):
-    """Where the pixels of a picture lie in a pack, and their checksum."""
+    """Where the pixels of an image lie in a pack, and their checksum."""
 
     offset: int
     height: int
@@ -64,7 +64,7 @@ def checks(records: Records) -> NDArray[np.uint32]:
 
 
 class Writer:
-    """Appends pictures to a pack of its own; one thread at a time, in the process that made it."""
+    """Appends images to a pack of its own; one thread at a time, in the process that made it."""
 
     def __init__(self, folder: Path) -> None:
         """Create an empty pack in a folder; raise `OSError` if that cannot be done."""
@@ -92,7 +92,7 @@ class Writer:
         return 0 in (os.fstat(self._pack).st_nlink, os.fstat(self._index).st_nlink)
 
     def append(self, digest: bytes, picture: Picture, crc: int) -> Records:
-        """Write a picture and then its record `[1]`, and return that.
+        """Write an image and then its record `[1]`, and return that.
 
         After an `OSError` nothing may be appended any more.
         """
@@ -142,7 +142,7 @@ class Pack:
         self._read = max(self._read, len(MAGIC)) + RECORD.itemsize
 
     def picture(self, extent: Extent, channels: int) -> Picture | None:
-        """Return a picture, read-only uint8 `[h, w, channels]`, or None if the pack is too short.
+        """Return an image, read-only uint8 `[h, w, channels]`, or None if the pack is too short.
 
         The pixels are not checked. Raises `OSError` if the pack cannot be opened.
         """
@@ -172,12 +172,12 @@ class Pack:
         return mapping
 
     def release(self) -> None:
-        """Let go of the mapping; pictures that are held keep it."""
+        """Let go of the mapping; images that are held keep it."""
         self._mapping = None
 
 
 def checksum(picture: Picture) -> int:
-    """Return the checksum of a picture's pixels."""
+    """Return the checksum of an image's pixels."""
     return zlib.crc32(picture.data.cast("B"))
 
 

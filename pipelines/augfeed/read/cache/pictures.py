@@ -1,4 +1,4 @@
-"""What a cache of decoded pictures has, and what all of them share."""
+"""What a cache of decoded images has, and what all of them share."""
 
 import os
 import threading
@@ -20,7 +20,7 @@ class Stats:
     """How a cache did in this process since it was opened, and what it holds.
 
     `hits` and `misses` count what was asked for, `pictures` and `bytes` what is kept: on disk all
-    that is known of what other processes keep. `full` tells that a picture was not kept for lack of
+    that is known of what other processes keep. `full` says that an image was not kept for lack of
     room.
     """
 
@@ -32,25 +32,25 @@ class Stats:
 
 
 class Pictures(Protocol):
-    """Decoded pictures by the identity of their file; threads may use one side by side."""
+    """Decoded images by the identity of their file; threads may use one side by side."""
 
     def get(self, identity: str) -> Picture | None:
-        """Return a picture, uint8 `[h, w, C]`, or None if it is not kept.
+        """Return an image, uint8 `[h, w, C]`, or None if it is not kept.
 
         It is a read-only view of the cache's own memory, valid as long as it is held.
         """
 
     def put(self, identity: str, picture: Picture) -> None:
-        """Keep a copy of a picture, uint8 `[h, w, C]`; nothing happens if there is no room.
+        """Keep a copy of an image, uint8 `[h, w, C]`; nothing happens if there is no room.
 
-        Raises `InputError` for pictures of another shape or type.
+        Raises `InputError` for images of another shape or type.
         """
 
     def refresh(self) -> None:
         """Look for what other processes have kept; to be called when an epoch begins."""
 
     def close(self) -> None:
-        """Let go of everything; pictures that are held stay valid."""
+        """Let go of everything; images that are held stay valid."""
 
     @property
     def stats(self) -> Stats:
@@ -70,18 +70,18 @@ class Count:
         self._lock = threading.Lock()
 
     def add(self, hits: int, misses: int = 0) -> None:
-        """Count some pictures that were asked for."""
+        """Count some images that were asked for."""
         with self._lock:
             self.hits += hits
             self.misses += misses
 
 
 def checked(picture: Any, channels: int) -> Picture:
-    """Return a picture, C-contiguous; raise `InputError` unless it is uint8 `[h, w, channels]`."""
+    """Return an image, C-contiguous; raise `InputError` unless it is uint8 `[h, w, channels]`."""
     array: Picture = np.asarray(picture)
     if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != channels or not array.size:
         raise InputError(
-            f"a picture of {array.dtype} and shape {array.shape!r} cannot be kept: "
+            f"an image of {array.dtype} and shape {array.shape!r} cannot be kept: "
             f"give uint8 of shape (height, width, {channels}), none of them 0"
         )
     return np.ascontiguousarray(array)

@@ -1,4 +1,4 @@
-"""Decoded pictures in the memory of this process and of those forked from it."""
+"""Decoded images in the memory of this process and of those forked from it."""
 
 import threading
 
@@ -11,9 +11,9 @@ BLOCK = 64 << 20  # bytes; few large blocks do not fragment the heap, and the sy
 
 
 class RamPictures:
-    """Pictures side by side in a few blocks of memory.
+    """Images side by side in a few blocks of memory.
 
-    A forked process sees the pictures there were, and keeps further ones for itself. A copy, in
+    A forked process sees the images there were, and keeps further ones for itself. A copy, in
     another process too, starts empty.
     """
 
@@ -29,7 +29,7 @@ class RamPictures:
         self._kept: dict[str, Picture] = {}
         self._coming: set[str] = set()
         self._block = np.empty(0, np.uint8)
-        self._used = self._bytes = 0  # of the block; of all pictures
+        self._used = self._bytes = 0  # of the block; of all images
         self._full = False
         self._count = Count()
         self._lock = threading.Lock()
@@ -41,13 +41,13 @@ class RamPictures:
         return RamPictures, (self.channels, self._asked)
 
     def get(self, identity: str) -> Picture | None:
-        """Return a picture, read-only uint8 `[h, w, C]`, or None if it is not kept."""
+        """Return an image, read-only uint8 `[h, w, C]`, or None if it is not kept."""
         found = self._kept.get(identity)
         self._count.add(found is not None, found is None)
         return found
 
     def put(self, identity: str, picture: Picture) -> None:
-        """Keep a copy of a picture if it fits; raise `InputError` for another shape or type."""
+        """Keep a copy of an image if it fits; raise `InputError` for another shape or type."""
         picture = checked(picture, self.channels)
         place = self._place(identity, picture.size)
         if place is None:
@@ -80,10 +80,10 @@ class RamPictures:
         return self.limit - self._bytes
 
     def refresh(self) -> None:
-        """Do nothing: no other process keeps pictures here."""
+        """Do nothing: no other process keeps images here."""
 
     def close(self) -> None:
-        """Let go of all pictures; those that are held stay valid."""
+        """Let go of all images; those that are held stay valid."""
         with self._lock:
             self._kept, self._block = {}, np.empty(0, np.uint8)
             self._used = self._bytes = 0

@@ -1,4 +1,4 @@
-"""Cutting and resizing pictures on any device: the pixels of `kernels.resample`, by torch.
+"""Cutting and resizing images on any device: the pixels of `kernels.resample`, by torch.
 
 As there: two passes, the horizontal one first, with Pillow's weights, each of which rounds. The
 tables of weights are made on the host and go over in one copy.
@@ -20,18 +20,18 @@ Ints = NDArray[np.int64]
 
 
 class Source(NamedTuple):
-    """Flat uint8 memory on the device, and the rows of a batch whose pictures lie in it."""
+    """Flat uint8 memory on the device, and the rows of a batch whose images lie in it."""
 
     memory: torch.Tensor
     rows: Ints
 
 
 class Batch(NamedTuple):
-    """What is cut of which picture: its first byte and its width `[N]`, and its window."""
+    """What is cut of which image: its first byte and its width `[N]`, and its window."""
 
     at: Ints
     widths: Ints
-    box: Ints  # [N, 4]: top, left, height, width; inside the picture
+    box: Ints  # [N, 4]: top, left, height, width; inside the image
     resized: NDArray[Any]  # [N, 2]
     offset: NDArray[Any]  # [N, 2]
     size: tuple[int, int]  # (height, width) of what comes out, inside what is resized
@@ -58,7 +58,7 @@ def resize(
     counts = end - first  # rows between the passes
     corner = batch.at + channels * ((batch.box[:, 0] + first) * batch.widths + batch.box[:, 1])
     chunks = list(_chunks(sources, counts, width))
-    begin = np.zeros(len(counts), np.int64)  # of a picture's rows in its chunk
+    begin = np.zeros(len(counts), np.int64)  # of an image's rows in its chunk
     for _, rows in chunks:
         begin[rows] = np.cumsum(counts[rows]) - counts[rows]
     order = np.concatenate([rows for _, rows in chunks])
@@ -98,7 +98,7 @@ def _side(batch: Batch, axis: int) -> Side:
 
 
 def _chunks(sources: list[Source], counts: Ints, width: int) -> Iterator[tuple[torch.Tensor, Ints]]:
-    # Parts of the batch whose pictures lie in one block and take no more than ROOM, or one picture.
+    # Parts of the batch whose images lie in one block and take no more than ROOM, or one image.
     for memory, rows in sources:
         start, pixels = 0, counts[rows] * width
         filled = 0
@@ -149,7 +149,7 @@ def _down(
     own: torch.Tensor,
     table: tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor],
 ) -> torch.Tensor:
-    # uint8 [pictures, height, width * C]
+    # uint8 [images, height, width * C]
     starts, weights, begins, lasts = table
     start, last = starts[own] + begins[own, None], lasts[own, None]
     total: Any = HALF

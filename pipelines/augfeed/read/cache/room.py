@@ -54,7 +54,7 @@ def _limits(proc: Path, cgroups: Path) -> Iterator[int]:
 
 def _number(path: Path) -> int | None:
     text = next(_lines(path), "")
-    return int(text) if text.isdigit() else None  # "max" is no limit
+    return int(text) if text.isdigit() else None  # "max" is not a limit
 
 
 def _lines(path: Path) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""What a user asks of a cache of decoded pictures."""
+"""What a user asks of a cache of decoded images."""
 
 import os
 from dataclasses import dataclass
@@ -16,11 +16,11 @@ LONGEST = 65535  # pixels of a side
 
 @dataclass(frozen=True, slots=True)
 class Cache:
-    """Where decoded pictures are kept, how large, and how many bytes of them.
+    """Where decoded images are kept, how large, and how many bytes of them.
 
     `kind` is "ram" (this process and those forked from it), "disk" (shared by all processes, and
     there in the next run) or "gpu" (the device's memory). `side` is the short side in pixels at
-    which pictures are kept, smaller ones as they are; None takes `default_side` of the policy.
+    which images are kept, smaller ones as they are; None takes `default_side` of the policy.
     `limit` is in bytes of pixels; None is half of what is available: of the machine's memory (or
     the container's), of the folder's file system (what the cache holds already counts as
     available), of the device's free memory. What does not fit is decoded in every epoch. `folder`
@@ -71,15 +71,15 @@ def cache_of(value: Any) -> Cache | None:
         return value
     if isinstance(value, str):
         return Cache(value)  # type: ignore[arg-type]  # checked there
-    raise InputTypeError(f"cache={value!r} is no cache: use one of {get_args(Kind)}, or a Cache")
+    raise InputTypeError(f"cache={value!r} is not a cache: use one of {get_args(Kind)}, or a Cache")
 
 
 def default_side(policy: Policy, source: tuple[int, int] | None = None) -> int:
-    """Return the short side, in pixels, at which pictures are kept for a policy.
+    """Return the short side, in pixels, at which images are kept for a policy.
 
     That of a `Resize(int)`, so that nothing is resized twice; without one, 8/7 of the short side
     of what comes out, rounded up to a multiple of 8: 256 for 224. `source` is the (height, width)
-    of the pictures, if all have one. Raises `PolicyError` if the output's size is not known.
+    of the images, if all have one. Raises `PolicyError` if the output's size is not known.
     """
     resize = policy.find(Resize)
     if resize is not None and isinstance(resize.size, int):
