@@ -11,7 +11,6 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from augfeed.errors import InputError
@@ -98,6 +97,8 @@ def normal_quantiles() -> NDArray[np.float32]:
     Pixel noise takes 16 bits a value and looks its normal number up here, so that every engine
     has the same one. The largest is 4.33.
     """
+    import torch
+
     middle = (torch.arange(65536, dtype=torch.float64) + 0.5) / 65536
     values: Any = torch.special.ndtri(middle).to(torch.float32).numpy()
     values.setflags(write=False)

@@ -141,7 +141,7 @@ def again(images: torch.Tensor, labels: torch.Tensor) -> Pair:
         (again, "twice"),
         (lambda x, y: (x.roll(1, 3), y), "off every mirrored shift"),
         (lambda x, y: (x + (x != 0) * 0.1, y), "off every mirrored shift"),
-        (lambda x, y: (torch.cat([0 * x[:, :, :1], x[:, :, 1:]], 2), y), "no square"),
+        (lambda x, y: (torch.cat([0 * x[:, :, :1], x[:, :, 1:]], 2), y), "not a square"),
     ],
 )
 def test_gate_stops(change: Change, message: str, job: Job) -> None:
@@ -157,7 +157,7 @@ def ones(*shape: Any, device: Any = None) -> torch.Tensor:
     [
         (torch, "rand", ones, "one flip for all"),
         (peer_resident, "PADDING", 3, "shift of the rows: 0 of"),
-        (peer_resident, "HOLE", 6, "no square of 8"),
+        (peer_resident, "HOLE", 6, "not a square of 8"),
         (torch, "randperm", lambda count, device: torch.arange(count), "order of the dataset"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",

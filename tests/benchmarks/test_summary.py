@@ -13,7 +13,7 @@ def test_a_ratio_is_that_of_the_medians_in_the_file() -> None:
     photos = read(RESULTS)["photos"]
     ratio = photos.row("augfeed").rate.median / photos.row("torchvision").rate.median
     line = next(
-        line for line in summary.budgets(RESULTS).splitlines() if "500 px" in line and "| " in line
+        line for line in summary.summary(RESULTS).splitlines() if "500 px" in line and "| " in line
     )
     assert f"| {ratio:.1f} x |" in line and f"{photos.row('augfeed').rate.median:,.0f}" in line
 

@@ -131,7 +131,7 @@ def test_a_state_goes_on_with_other_ranks_of_the_same_batch(running: Running) ->
         assert torch.equal(images, expected[3 + step][0])
     with pytest.raises(StateError, match="other data, policy, seed"):
         remote(running.url, seed=4).load_state_dict(loader.state_dict())
-    with pytest.raises(StateError, match="no state"):
+    with pytest.raises(StateError, match="not a state"):
         remote(running.url).load_state_dict({"epoch": 1})
 
 

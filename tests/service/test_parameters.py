@@ -163,8 +163,8 @@ def form(*parts: tuple[str, bytes]) -> tuple[bytes, str]:
         ("", [b'{"policy": "hflip", "seed": "1"}'], "seed='1'"),
         ("", [b'{"policy": "hflip", "seed": 1.0}'], "seed=1.0"),
         ("", [b'{"policy": "hflip", "seed": true}'], "seed=True"),
-        ("", [b'{"policy": "hflip", "seed": 01}'], "no JSON"),
-        ("", [b""], "no JSON"),
+        ("", [b'{"policy": "hflip", "seed": 01}'], "not JSON"),
+        ("", [b""], "not JSON"),
     ],
 )
 def test_the_field_of_a_form_has_the_same_rules(

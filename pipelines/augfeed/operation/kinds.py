@@ -6,16 +6,18 @@ normalization, noise, labels.
 """
 
 from collections.abc import Iterable
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 from augfeed.operation.declare import Column, Declaration
 from augfeed.operation.linear import Step
 from augfeed.operation.reference import Given
 from augfeed.operation.types import Sides
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Matrices = NDArray[np.float64]
 RANDOM = ("draw", "stream", "uniforms", "columns")
@@ -58,7 +60,7 @@ class Frame(Declaration):
     reads: ClassVar[tuple[Column, ...] | None]
 
     @staticmethod
-    def reference(values: Tensor, given: Given) -> Tensor:
+    def reference(values: "Tensor", given: Given) -> "Tensor":
         """Return float32 `[n, C, H, W]`, from 0 to 1, after the operation: its definition.
 
         Of `given` there are the columns of `reads`, and no mean.
@@ -154,7 +156,7 @@ class Linear(Declaration):
         """Whether a sample may need the mean gray of its frame."""
         return any(step.mean_unless for step in self.steps)
 
-    def reference(self, values: Tensor, given: Given) -> Tensor:
+    def reference(self, values: "Tensor", given: Given) -> "Tensor":
         """Return float32 `[n, C, H, W]`, from 0 to 1, after the operation: its definition."""
         raise NotImplementedError
 
@@ -179,7 +181,7 @@ class Pointwise(Declaration):
         """Return what becomes of a value from 0 to 1, by what is read of its sample."""
         raise NotImplementedError
 
-    def reference(self, values: Tensor, given: Given) -> Tensor:
+    def reference(self, values: "Tensor", given: Given) -> "Tensor":
         """Return float32 `[n, C, H, W]`, from 0 to 1, after the operation: its definition."""
         raise NotImplementedError
 

@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,37 +19,43 @@ class Given:
     """
 
     columns: Mapping[str, NDArray[Any]]
-    mean: Tensor
+    mean: "Tensor"
 
-    def column(self, name: str) -> Tensor:
+    def column(self, name: str) -> "Tensor":
         """Return a column as float32 `[n, 1, 1, 1]`, on the device of the images."""
         return self.tensor(self.columns[name])
 
-    def tensor(self, numbers: NDArray[Any]) -> Tensor:
+    def tensor(self, numbers: NDArray[Any]) -> "Tensor":
         """Return numbers `[n]` as float32 `[n, 1, 1, 1]`, on the device of the images."""
+        import torch
+
         column: Tensor = torch.from_numpy(np.ascontiguousarray(numbers.astype(np.float32)))
         moved: Tensor = column.to(self.mean.device).view(-1, 1, 1, 1)
         return moved
 
-    def blend(self, one: Tensor, other: Tensor | float, name: str) -> Tensor:
+    def blend(self, one: "Tensor", other: "Tensor | float", name: str) -> "Tensor":
         """Return `one` by the share that a column holds, and `other` by the rest."""
         share = self.columns[name].astype(np.float32)
         rest = self.tensor(np.float32(1) - share)
         return self.tensor(share) * one + rest * other
 
 
-def levels_of(values: Tensor) -> Tensor:
+def levels_of(values: "Tensor") -> "Tensor":
     """Return the nearest of 256 levels of values, int64; what is not a number is black."""
+    import torch
+
     whole: Tensor = (values * 255.0 + 0.5).floor().nan_to_num(0.0).clamp(0.0, 255.0)
     return whole.to(torch.int64)
 
 
-def correlated(values: Tensor, kernels: NDArray[np.float32], dim: int) -> Tensor:
+def correlated(values: "Tensor", kernels: NDArray[np.float32], dim: int) -> "Tensor":
     """Return `[n, C, H, W]`, along one dimension weighed by kernels `[n, taps]`, each its own.
 
     Sums of shifted images, one tap after another, not convolutions: those of a library add in an
     order that depends on the batch. Borders reflect without repeating the edge.
     """
+    import torch
+
     length, reach = values.shape[dim], kernels.shape[1] // 2
     at = np.arange(-reach, length + reach)
     if length > 1:
@@ -63,7 +70,7 @@ def correlated(values: Tensor, kernels: NDArray[np.float32], dim: int) -> Tensor
     return total
 
 
-def weighted(values: Tensor, weights: Any) -> Tensor:
+def weighted(values: "Tensor", weights: Any) -> "Tensor":
     """Return `[n, 1, H, W]`, the sum of three channels by their weights, from first to last."""
     first, second, third = values[:, 0:1], values[:, 1:2], values[:, 2:3]
     total: Tensor = first * weights[0] + second * weights[1] + third * weights[2]

@@ -2,12 +2,10 @@
 
 from collections.abc import Iterator
 from functools import partial
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
-import torch
 from pydantic import Field, ValidationInfo, field_validator
-from torch import Tensor
 
 from augfeed.constants import FROM_YIQ, LUMA, YIQ
 from augfeed.operation import (
@@ -34,6 +32,9 @@ from augfeed.operation.linear import Matrix, Scaled, Step
 from augfeed.operation.pixel import PI, cos, sin, where
 from augfeed.operation.reference import Given, weighted
 from augfeed.operation.words import bounds_text
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Factor = Annotated[float, Field(ge=0, le=100)]
 Turns = Annotated[float, Field(ge=-0.5, le=0.5)]
@@ -182,8 +183,10 @@ class ColorJitter(Linear):
         """Whether contrast may be about the mean."""
         return self.contrast != 0 and self.about == "mean"
 
-    def reference(self, values: Tensor, given: Given) -> Tensor:
+    def reference(self, values: "Tensor", given: Given) -> "Tensor":
         """Return colors after brightness, contrast, saturation and hue."""
+        import torch
+
         values = values * given.column("brightness")
         about = 0.5 if self.about == "half" else given.column("brightness") * given.mean
         values = given.blend(values, about, "contrast")

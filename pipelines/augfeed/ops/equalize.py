@@ -1,10 +1,7 @@
 """Make all levels of each channel about as frequent."""
 
 from collections.abc import Iterator
-from typing import Any, Literal
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Any, Literal
 
 from augfeed.operation import (
     Drawn,
@@ -31,6 +28,9 @@ from augfeed.operation.levels import (
     where,
 )
 from augfeed.operation.reference import Given, levels_of
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @operation
@@ -77,8 +77,10 @@ class Equalize(Statistics):
         return where(step > 0, minimum(made, 255), -1)
 
     @staticmethod
-    def reference(values: Tensor, given: Given) -> Tensor:
+    def reference(values: "Tensor", given: Given) -> "Tensor":
         """Return each plane by a table of its own, as torchvision writes it."""
+        import torch
+
         count, channels, height, width = values.shape
         planes = count * channels
         levels = levels_of(values).view(planes, height * width)

@@ -3,12 +3,11 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, field_validator
-from torch import Tensor
 
 from augfeed.errors import InputError
 from augfeed.operation import (
@@ -33,6 +32,9 @@ from augfeed.operation import (
 from augfeed.operation.effects import clamped, rounded_down
 from augfeed.operation.reference import Given, correlated
 from augfeed.operation.words import bounds_text
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 LARGEST_KERNEL = 255
 LARGEST_SIGMA = 1000.0
@@ -151,7 +153,7 @@ class GaussianBlur(Neighbourhood):
         return weights
 
     @staticmethod
-    def reference(values: Tensor, given: Given) -> Tensor:
+    def reference(values: "Tensor", given: Given) -> "Tensor":
         """Return images weighed along their lines, then along their columns."""
         sigma = given.columns["blur_sigma"].astype(np.float64)
         for dim, name in ((3, "blur_width"), (2, "blur_height")):

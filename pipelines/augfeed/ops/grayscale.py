@@ -1,9 +1,7 @@
 """Replace every channel by the gray of the pixel."""
 
 from collections.abc import Iterator
-from typing import Literal
-
-from torch import Tensor
+from typing import TYPE_CHECKING, Literal
 
 from augfeed.constants import LUMA
 from augfeed.operation import (
@@ -23,6 +21,9 @@ from augfeed.operation import (
 )
 from augfeed.operation.linear import Matrix, Step
 from augfeed.operation.reference import Given, weighted
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def _gray(gray: bool) -> Matrix:
@@ -55,7 +56,7 @@ class Grayscale(Linear):
         """Return which samples turn gray."""
         return Drawn({}, {"gray": applied})
 
-    def reference(self, values: Tensor, given: Given) -> Tensor:
+    def reference(self, values: "Tensor", given: Given) -> "Tensor":
         """Return the gray of each pixel in all channels."""
         return values if values.shape[1] == 1 else weighted(values, LUMA).expand_as(values)
 

@@ -1,9 +1,7 @@
 """Replace every value by what it lacks of white."""
 
 from collections.abc import Iterator
-from typing import Literal
-
-from torch import Tensor
+from typing import TYPE_CHECKING, Literal
 
 from augfeed.operation import (
     Drawn,
@@ -22,6 +20,9 @@ from augfeed.operation import (
 )
 from augfeed.operation.linear import Scaled, Step
 from augfeed.operation.reference import Given
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def _inverted(inverted: bool) -> Scaled:
@@ -53,7 +54,7 @@ class Invert(Linear):
         """Return which samples are inverted."""
         return Drawn({}, {"inverted": applied})
 
-    def reference(self, values: Tensor, given: Given) -> Tensor:
+    def reference(self, values: "Tensor", given: Given) -> "Tensor":
         """Return what values lack of 1."""
         return 1.0 - values
 

@@ -1,13 +1,11 @@
 """Keep the highest bits of each value."""
 
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from pydantic import Field
-from torch import Tensor
 
 from augfeed.operation import (
     Column,
@@ -26,6 +24,9 @@ from augfeed.operation import (
 )
 from augfeed.operation.pixel import floor, fma, where
 from augfeed.operation.reference import Given
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def _power(exponent: Any) -> NDArray[np.float32]:
@@ -75,8 +76,10 @@ class Posterize(Pointwise):
         level = floor(fma(value, 255.0, 0.5))
         return where(levels != 1.0, floor(level * part) * levels * (1.0 / 255.0), value)
 
-    def reference(self, values: Tensor, given: Given) -> Tensor:
+    def reference(self, values: "Tensor", given: Given) -> "Tensor":
         """Return values with their lowest bits off."""
+        import torch
+
         kept = (0xFF << (8 - given.columns["bits"].astype(np.int64))) & 0xFF
         mask = torch.from_numpy(kept).to(values.device).view(-1, 1, 1, 1)
         levels = (values * 255.0 + 0.5).floor().to(torch.int64)

@@ -1,12 +1,10 @@
 """Invert bright values."""
 
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
-import torch
 from pydantic import Field
-from torch import Tensor
 
 from augfeed.operation import (
     Column,
@@ -26,6 +24,9 @@ from augfeed.operation import (
 )
 from augfeed.operation.pixel import where
 from augfeed.operation.reference import Given
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @operation
@@ -61,8 +62,10 @@ class Solarize(Pointwise):
         """Return the value, or what it lacks of 1 from the threshold on."""
         return where(value >= threshold, 1.0 - value, value)
 
-    def reference(self, values: Tensor, given: Given) -> Tensor:
+    def reference(self, values: "Tensor", given: Given) -> "Tensor":
         """Return values below the threshold, and what others lack of 1."""
+        import torch
+
         return torch.where(values < given.column("threshold"), values, 1.0 - values)
 
     def explain(self, seen: Seen) -> Told:

@@ -13,7 +13,8 @@ from pydantic_core import from_json
 from augfeed.errors import PolicyError
 from augfeed.invariances import Invariances, invariances_of
 from augfeed.operation import Declaration, Geometry, Linear, Pointwise, Stage, pair
-from augfeed.operation.describe import describe, shown
+from augfeed.operation.describe import describe as in_words
+from augfeed.operation.describe import shown
 from augfeed.ops import _registry
 from augfeed.ops._registry import *  # noqa: F403  (whatever operations there are)
 from augfeed.ops._registry import ALL, Operation
@@ -99,7 +100,7 @@ class Policy(BaseModel):
         try:
             super().__init__(**data)
         except ValidationError as error:
-            raise PolicyError(describe(error, Policy)) from None
+            raise PolicyError(in_words(error, Policy)) from None
 
     @model_validator(mode="before")
     @classmethod

@@ -304,7 +304,7 @@ def test_values_stay_in_range(engine: str) -> None:
 @pytest.mark.parametrize("places", [None, np.array([0, 1, 2]), np.array([0, -1, 1])],
                          ids=["too few", "beyond", "negative"])  # fmt: skip
 def test_places_without_a_picture_are_refused(engine: str, places: Any) -> None:
-    with pytest.raises(InputError, match="pictures"):
+    with pytest.raises(InputError, match="images for all"):
         run(engine, plan_of(Policy(), Shape(3, 4, 4, 3)), pictures(Shape(3, 4, 4, 2)),
             places=places)  # fmt: skip
 

@@ -137,7 +137,7 @@ FORMS: dict[str, tuple[Callable[[Any, int], Any], Any, Any]] = {
         "image",
         "label",
     ),
-    "named tuple": (lambda picture, label: Pair(picture, label), "picture", "label"),
+    "named tuple": (lambda picture, label: Pair(picture, label), "image", "label"),
     "three": (lambda picture, label: (picture, label, "name"), 0, 1),
     "nested": (lambda p, label: {"inputs": (p, 1.5), "target": label}, ("inputs", 0), "target"),
 }

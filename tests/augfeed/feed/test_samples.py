@@ -206,7 +206,7 @@ def test_a_sample_that_is_no_container_is_named_with_those_that_are() -> None:
         batches(Samples(Record, chw))
 
 
-@pytest.mark.parametrize("key", [-2, 0, "picture", (0,)])
+@pytest.mark.parametrize("key", [-2, 0, "image", (0,)])
 def test_a_key_may_count_from_the_end_and_fields_have_numbers_too(key: Any) -> None:
     options = {"image_key": key, "label_key": -1}
     found = batches(Samples(Named, chw), **options)

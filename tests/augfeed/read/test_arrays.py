@@ -240,7 +240,7 @@ def test_the_fingerprint_of_a_part_depends_on_which_and_on_the_whole() -> None:
         ([0.0], InputTypeError, "dtype float64"),
         ([[0], [1]], InputTypeError, r"shape \(2, 1\)"),
         ([[0], [1, 2]], InputTypeError, "ragged"),
-        (["a"], InputTypeError, "no whole numbers"),
+        (["a"], InputTypeError, "not whole numbers"),
     ],
 )
 def test_bad_indices_are_named(indices: Any, kind: Any, message: str) -> None:

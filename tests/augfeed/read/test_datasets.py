@@ -319,7 +319,7 @@ def test_a_length_other_than_that_of_the_store_is_a_reason() -> None:
         (TensorDataset(GRAY / 100, LABELS), "not in [0, 1]"),
         (TensorDataset(torch.zeros(7, 10), LABELS), "are not [N, H, W]"),
         (TensorDataset(torch.zeros(7, 3, 5, 3), LABELS), "pass layout="),
-        (TensorDataset(GRAY, LABELS.float()), "no class numbers"),
+        (TensorDataset(GRAY, LABELS.float()), "not class numbers"),
         (TensorDataset(GRAY, LABELS[:, None]), "the label of its sample 0"),
         (TensorDataset(GRAY.to("meta")), "not in CPU memory"),
         (Stored(targets=list("abcabca")), "dtype <U1 are not numbers"),

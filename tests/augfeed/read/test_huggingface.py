@@ -200,7 +200,7 @@ def test_pictures_made_rgb_may_be_mixed() -> None:
 def test_a_broken_picture_is_named() -> None:
     data = Dataset({"image": Image()}, image=[*rows(FILES[0], b"\xff\xd8\xff", b"xx"), None])
     source = found(data).source
-    for i, message in enumerate(("JPEG header is malformed", "no image in", "is missing"), 1):
+    for i, message in enumerate(("JPEG header is malformed", "not an image in", "is missing"), 1):
         with pytest.raises(ReadError, match=rf"data\[{i}\]\['image'\]: .*{message}"):
             source.image(i)
 

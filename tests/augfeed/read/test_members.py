@@ -147,7 +147,7 @@ def test_labels_apart_from_all_pictures_are_an_error(
     paths = [shard(tmp_path / "a.tar", first + second)]
     if where == "two shards":
         paths = [shard(tmp_path / "a.tar", first), shard(tmp_path / "b.tar", second)]
-    with pytest.raises(InputError, match=rf"{labelled} holds a label and its sample has no pictu"):
+    with pytest.raises(InputError, match=rf"{labelled} holds a label and its sample has no image"):
         TarSource(paths)
 
 

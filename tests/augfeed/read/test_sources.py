@@ -158,8 +158,8 @@ def test_idx_types_are_read(tmp_path: Path, dtype: str) -> None:
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (b"", "begins with b'', which is not an idx file"),
-        (b"\x89PNG\r\n", "which is not an idx file"),
+        (b"", "begins with b'', which is not idx"),
+        (b"\x89PNG\r\n", "which is not idx"),
         (idx(IMAGES)[:-1], "has 225 bytes where its header .* says 226"),
         (idx(IMAGES) + b"\0", "has 227 bytes where"),
         (idx(IMAGES)[:9], "has 9 bytes where"),

@@ -97,7 +97,7 @@ def test_what_is_no_batch_is_refused(name: str) -> None:
     more, told = BROKEN[name]
     with pytest.raises(WireError):
         decode_batch(bytes(encode({**tensors(), **more}, {**METADATA, **told})))
-    with pytest.raises(WireError, match="no batch"):
+    with pytest.raises(WireError, match="not a batch"):
         decode_batch(bytes(encode({"ids": torch.zeros(2)}, METADATA)))
     assert isinstance(decode_batch(bytes(encode(tensors(), METADATA)))[0], Batch)
 
