@@ -323,7 +323,10 @@ class BoundedProtocol(HttpToolsProtocol):
             self._say(problem)
 
     def _say(self, problem: Problem) -> None:
-        self.transport.write(self._answer(problem))
+        text = self._answer(problem)
+        if self._reading == BODY and self.scope["method"] == "HEAD":
+            text = text.partition(b"\r\n\r\n")[0] + b"\r\n\r\n"
+        self.transport.write(text)
         self._linger()
 
     def _answer(self, problem: Problem) -> bytes:

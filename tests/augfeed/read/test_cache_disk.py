@@ -150,7 +150,7 @@ def test_digests_that_share_a_half_are_told_apart() -> None:
 def test_two_processes_see_what_the_other_writes(tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path\n"
-        "from tests.augfeed.read.test_cache_disk import disk, found, picture\n"
+        "from tests.augfeed.read.test_cache_disk import *\n"
         "cache = disk(Path(sys.argv[1]))\n"
         "for line in sys.stdin:\n"
         "    first, last = map(int, line.split())\n"

@@ -63,7 +63,7 @@ def jobs() -> Iterator[Job]:
             yield f"{preset.name}, {side}", spec, output.dtype, side % 16 == 0
     for case in ("frames, moved and mixed", "frames, recoloured"):
         yield case, spec_of(policy_of(CASES[case], 3)), torch.float32, True
-        for channels, side, dtype in ((1, 28, torch.uint8), (3, 37, torch.uint8),
+        for channels, side, dtype in ((1, 224, torch.uint8), (3, 37, torch.uint8),
                                       (3, 224, torch.float32)):  # fmt: skip
             spec = spec_of(policy_of(CASES[case], channels), channels=channels, side=side,
                            dtype=dtype)  # fmt: skip
