@@ -324,7 +324,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _say(self, problem: Problem) -> None:
         text = self._answer(problem)
-        if self._reading == BODY and self.scope["method"] == "HEAD":
+        if self._reading == BODY and self.scope.get("method") == "HEAD":
             text = text.partition(b"\r\n\r\n")[0] + b"\r\n\r\n"
         self.transport.write(text)
         self._linger()
