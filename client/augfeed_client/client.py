@@ -11,8 +11,8 @@ import torch
 from augfeed.batch import Batch
 from augfeed.errors import InputError
 from augfeed.integers import whole_number
+from augfeed.operation.describe import shown
 from augfeed.policy import Policy
-from augfeed.policy.describe import shown
 from augfeed.presets import resolve_policy
 from augfeed.wire import MEDIA_TYPE, Description, decode_batch, encode
 from augfeed_client.connection import Connection

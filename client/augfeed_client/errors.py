@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from augfeed.errors import AugfeedError
-from augfeed.policy.describe import shown
+from augfeed.operation.describe import shown
 
 TOLD = 8  # broken images that a message tells the reasons of
 

@@ -8,7 +8,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from augfeed import __version__
-from augfeed.policy.describe import shown
+from augfeed.operation.describe import shown
 from augfeed_service import routes_info, routes_kserve, routes_pull, routes_push, viewing
 from augfeed_service.edge import Edge, allowed_methods
 from augfeed_service.kserve_models import Statistics

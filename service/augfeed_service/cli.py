@@ -12,7 +12,7 @@ import typer
 from pydantic import ValidationError
 
 from augfeed.errors import AugfeedError, InputError
-from augfeed.policy.describe import describe, shown
+from augfeed.operation.describe import describe, shown
 from augfeed_service.logs import LOG, logging_to
 from augfeed_service.settings import Settings, unknown_variables
 

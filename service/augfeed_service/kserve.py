@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from augfeed.batch import Batch
-from augfeed.policy.describe import shown, suggest
+from augfeed.operation.describe import shown, suggest
 from augfeed.targets import Targets
 from augfeed.wire import encode
 from augfeed.wire.tensors import memory_of

@@ -9,7 +9,7 @@ from typing import Any
 from fastapi import Request
 from fastapi.dependencies.models import Dependant
 
-from augfeed.policy.describe import shown, suggest
+from augfeed.operation.describe import shown, suggest
 from augfeed_service.problems import Problem
 
 _NUMBER = re.compile(r"0|-?[1-9][0-9]{0,39}")

@@ -8,8 +8,8 @@ from typing import Any
 from augfeed import Order, Pipeline
 from augfeed.engines import Place
 from augfeed.errors import AugfeedError
+from augfeed.operation.types import pair
 from augfeed.policy import CenterCrop, Policy, RandomCrop, RandomResizedCrop, Resize
-from augfeed.policy.base import pair
 from augfeed.read.arrays import ArraySource
 from augfeed.read.cache.shared import SharedCache
 from augfeed.read.reading import Reading

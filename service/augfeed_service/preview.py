@@ -14,8 +14,8 @@ from fastapi import Request
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from augfeed import Pipeline
+from augfeed.operation.describe import describe
 from augfeed.policy import Policy
-from augfeed.policy.describe import describe
 from augfeed.read.arrays import ArraySource
 from augfeed.read.picture import Encoded
 from augfeed.read.reading import Reading

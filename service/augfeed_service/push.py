@@ -15,11 +15,11 @@ from augfeed.engines import DTYPES, Engine, Output
 from augfeed.errors import AugfeedError, InputError, PolicyError, ReadError
 from augfeed.executor import staged
 from augfeed.kernels.resample import resample
+from augfeed.operation.describe import describe
 from augfeed.plan import Rows, draw_plan
 from augfeed.plan.fixed import Fixed
 from augfeed.plan.rows import joined
 from augfeed.policy import CutMix, Mixup, Normalize, OneOf, Policy
-from augfeed.policy.describe import describe
 from augfeed.presets import resolve_policy
 from augfeed.read.frames import views_of
 from augfeed.read.picture import Encoded

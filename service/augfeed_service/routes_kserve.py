@@ -5,8 +5,8 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Request, Response
 
+from augfeed.operation.describe import shown
 from augfeed.policy import Policy
-from augfeed.policy.describe import shown
 from augfeed_service import kserve, kserve_models
 from augfeed_service.documents import answer, infer_body, problems
 from augfeed_service.kserve_models import VERSION, Clock, Statistics

@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from augfeed.errors import InputError
-from augfeed.policy.describe import suggest
+from augfeed.operation.describe import suggest
 
 PREFIX = "AUGFEED_"
 # Variables of the library and of its command, which are not settings of a service.

@@ -7,7 +7,7 @@ from importlib.resources import files
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 
-from augfeed.policy.describe import shown
+from augfeed.operation.describe import shown
 from augfeed_service.problems import Problem
 
 router = APIRouter(include_in_schema=False)

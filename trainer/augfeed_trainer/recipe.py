@@ -8,8 +8,8 @@ from pydantic_core import from_json
 
 from augfeed import resolve_policy
 from augfeed.errors import InputError
+from augfeed.operation.describe import describe
 from augfeed.policy import CutMix, Cutout, GaussianNoise, LabelSmoothing, Mixup, OneOf, Policy
-from augfeed.policy.describe import describe
 
 Norm = Literal["batch", "instance", "group", "layer", "none"]
 NETWORKS = ("mlp", "cnn", "resnet", "resnet18")  # the reference networks
