@@ -166,6 +166,7 @@ from lightning.pytorch import Callback
 from augfeed_trainer.data import open_data
 from augfeed_trainer.recipe import Recipe
 from augfeed_trainer.train import Run, train
+from tests.augfeed.scripts import leave
 
 devices, folder = int(sys.argv[1]), sys.argv[2]
 
@@ -180,6 +181,7 @@ recipe = Recipe(model="mlp", norm="layer", mixup=0.4, epochs=1, batch_size=64 //
 data = open_data("digits").few(0.4)
 train(recipe, data, Run(progress=False, num_workers=1, accelerator="cpu", devices=devices),
       callbacks=(Gradients(),))
+leave()
 """
 
 

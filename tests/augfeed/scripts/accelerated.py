@@ -7,6 +7,7 @@ import torch
 from accelerate import Accelerator
 
 from augfeed import DataLoader
+from tests.augfeed.scripts import leave
 from tests.augfeed.scripts.ranks import data_of
 
 
@@ -30,7 +31,7 @@ def main() -> None:
     if accelerator.is_main_process:
         print(json.dumps(found), flush=True)
     accelerator.wait_for_everyone()
-    accelerator.end_training()
+    leave()
 
 
 if __name__ == "__main__":

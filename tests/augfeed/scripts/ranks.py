@@ -11,6 +11,7 @@ import torch.distributed as dist
 from torch.utils.data import Dataset, DistributedSampler, TensorDataset
 
 from augfeed import DataLoader
+from tests.augfeed.scripts import leave
 
 COUNT = 101
 PIXELS = torch.from_numpy(
@@ -67,7 +68,7 @@ def main() -> None:
     dist.all_gather_object(gathered, own)
     if dist.get_rank() == 0:
         print(json.dumps(gathered), flush=True)
-    dist.destroy_process_group()
+    leave()
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import lightning
 import torch
 
 from augfeed import DataLoader
+from tests.augfeed.scripts import leave
 from tests.augfeed.scripts.ranks import data_of
 
 POLICY = "hflip | gaussian_noise(0.1) | normalize(0.5, 0.25)"
@@ -80,6 +81,7 @@ def main() -> None:
     validation: DataLoader[Any] = DataLoader(data_of(lane), 32, policy="normalize(0.5, 0.25)")
     run.fit(module, None if module.hook else train_loader(lane), validation)
     Path(folder, f"{module.global_rank}.json").write_text(json.dumps(module.seen))
+    leave()
 
 
 if __name__ == "__main__":
