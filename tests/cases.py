@@ -15,7 +15,7 @@ from augfeed.notation import parse_policy
 from augfeed.operation import Frame, Neighbourhood, Pointwise
 from augfeed.philox import normal_quantiles
 from augfeed.plan import Plan, Rows, draw_plan
-from augfeed.plan.fixed import Fixed
+from augfeed.plan.policy_constants import Fixed
 from augfeed.policy import OPERATIONS as KNOWN
 from augfeed.policy import (
     Border,

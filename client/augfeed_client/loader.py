@@ -13,11 +13,11 @@ import torch
 from augfeed.batch import Batch
 from augfeed.errors import InputError, StateError
 from augfeed.feed.shard import rank_and_world
-from augfeed.integers import whole_number
 from augfeed.policy import Normalize, Policy
 from augfeed.prefetch import Aside, Prefetcher, tensors_of
 from augfeed.presets import resolve_policy
 from augfeed.targets import Form
+from augfeed.whole_number import whole_number
 from augfeed.wire import Description, dtype_name, formed
 from augfeed_client.connection import Connection
 from augfeed_client.plan import PlanInfo, batch_request, register

@@ -11,7 +11,6 @@ import torch
 from numpy.typing import NDArray
 
 from augfeed.batch import Batch
-from augfeed.costs import Costs
 from augfeed.engines import Engine, Output, Place
 from augfeed.errors import InputError, InputTypeError
 from augfeed.executor import BatchWork, Driver, R, Task
@@ -20,20 +19,21 @@ from augfeed.executor.device import DeviceExecutor
 from augfeed.executor.inputs import BatchInputs
 from augfeed.invariances import ANY, Invariances
 from augfeed.labels import check_declared, check_numbers
-from augfeed.memory import Memory
+from augfeed.memory_pool import Memory
 from augfeed.philox import check_key
 from augfeed.plan import Plan, Rows, draw_plan
-from augfeed.plan.fixed import Fixed
+from augfeed.plan.policy_constants import Fixed
 from augfeed.policy import CutMix, Mixup, OneOf, Policy, Resize
 from augfeed.policy.check import check_policy
+from augfeed.read.device_frames import WholeFrames, reader_for
 from augfeed.read.frames import Frames
 from augfeed.read.huggingface import with_size
 from augfeed.read.order import Orders, batch_positions, steps_per_epoch
-from augfeed.read.reading import Reading
+from augfeed.read.read_config import Reading
+from augfeed.read.read_errors import Taken, UnreadLog
+from augfeed.read.resident import resident_pictures
 from augfeed.read.sources import Source, open_source
-from augfeed.read.stage import resident_pictures
-from augfeed.read.unread import Taken, UnreadLog
-from augfeed.read.whole import WholeFrames, reader_for
+from augfeed.stage_costs import Costs
 from augfeed.targets import AnyTargets, make_targets, softens
 
 Form = Literal["auto", "dense", "sparse"]

@@ -7,9 +7,9 @@ from functools import partial
 from prometheus_client import CollectorRegistry, Gauge, ProcessCollector
 
 from augfeed.errors import InputError
-from augfeed.memory import Memory
+from augfeed.memory_pool import Memory
+from augfeed.read.decode_memory import Room, use_room
 from augfeed.read.order import Orders
-from augfeed.read.room import Room, use_room
 from augfeed_service.settings import Settings
 
 RAISE = "start the service with more decode_bytes"

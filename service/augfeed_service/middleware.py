@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from augfeed_service.metrics import Metrics
 from augfeed_service.problems import Problem
-from augfeed_service.sending import SlowReader
+from augfeed_service.responses import SlowReader
 
 LOG = logging.getLogger("augfeed.access")
 ERRORS = logging.getLogger("augfeed.service")

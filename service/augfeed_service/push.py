@@ -17,19 +17,19 @@ from augfeed.executor import staged
 from augfeed.kernels.resample import resample
 from augfeed.operation.describe import describe
 from augfeed.plan import Rows, draw_plan
-from augfeed.plan.fixed import Fixed
-from augfeed.plan.rows import joined
+from augfeed.plan.batch_rows import joined
+from augfeed.plan.policy_constants import Fixed
 from augfeed.policy import CutMix, Mixup, Normalize, OneOf, Policy
 from augfeed.presets import resolve_policy
 from augfeed.read.frames import views_of
-from augfeed.read.picture import Encoded
+from augfeed.read.image_frame import Encoded
 from augfeed.targets import make_targets, softens
 from augfeed_service.images import Images, invalid
 from augfeed_service.limits import LONGEST_POLICY
+from augfeed_service.memory_cost import label_bytes, npz_bytes, staged_bytes
 from augfeed_service.metrics import Metrics
 from augfeed_service.plans import check_policy
 from augfeed_service.problems import Problem
-from augfeed_service.reckoning import label_bytes, npz_bytes, staged_bytes
 from augfeed_service.settings import Settings
 
 WAIT = 0.002  # seconds that a small request waits for others

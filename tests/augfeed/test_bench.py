@@ -22,7 +22,7 @@ from augfeed.bench.result import KernelResult, KernelRow, Shape, Spread, Timed
 from augfeed.bench.work import Pictures, Task, bytes_moved, offsets_of, sets_for
 from augfeed.cli import app
 from augfeed.engines import Output, engine_for
-from augfeed.memory import Memory
+from augfeed.memory_pool import Memory
 from augfeed.plan import draw_plan
 from augfeed.policy import OPERATIONS, GaussianNoise, LabelSmoothing, Policy
 

@@ -13,7 +13,7 @@ from augfeed.invariances import KNOWN, RULES, Invariances
 from augfeed.notation import parse_policy
 from augfeed.operation import Column, Drawn, Pointwise, Seen, Told, kind, operation
 from augfeed.operation.effects import Setting
-from augfeed.operation.foreign import _BLURS, _BY_PARAMETER, _FIXED, _FREE, _IN_PLACE, _LEFT
+from augfeed.operation.kornia_effects import _BLURS, _BY_PARAMETER, _FIXED, _FREE, _IN_PLACE, _LEFT
 from augfeed.operation.reference import Given
 from augfeed.pipeline import Pipeline
 from augfeed.policy import OPERATIONS, Policy, Solarize

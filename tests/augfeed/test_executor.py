@@ -17,11 +17,11 @@ from augfeed.errors import InputError
 from augfeed.executor import BatchWork, Driver
 from augfeed.executor.device import DeviceHandle
 from augfeed.executor.workers import WorkerExecutor
-from augfeed.memory import Memory
+from augfeed.memory_pool import Memory
 from augfeed.pipeline import Pipeline, Request
 from augfeed.plan import Plan, Rows, draw_plan
 from augfeed.presets import resolve_policy
-from augfeed.read.unread import Taken
+from augfeed.read.read_errors import Taken
 from augfeed.targets import AnyTargets
 
 COUNT, SEED = 150, 4

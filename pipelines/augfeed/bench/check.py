@@ -11,7 +11,7 @@ from augfeed.engines import Engine, Output, engine_for
 from augfeed.errors import CheckError, MissingExtraError
 from augfeed.operation import Pointwise
 from augfeed.plan import Plan, Rows, draw_plan
-from augfeed.plan.fixed import Fixed
+from augfeed.plan.policy_constants import Fixed
 from augfeed.policy import Policy
 
 ROWS = 8  # images that are compared: a whole mixing group

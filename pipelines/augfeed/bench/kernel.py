@@ -15,7 +15,7 @@ from augfeed.bench.result import Copy, KernelResult, KernelRow, Shape, Timed
 from augfeed.bench.work import Pictures, Task, bytes_moved, sets_for
 from augfeed.engines import DTYPES, Engine, Output, check_engine, engine_for, usable_device
 from augfeed.errors import InputError
-from augfeed.memory import Memory
+from augfeed.memory_pool import Memory
 from augfeed.notation import format_policy
 from augfeed.policy import Policy
 

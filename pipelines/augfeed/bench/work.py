@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from augfeed.bench.result import Shape
 from augfeed.engines import Engine, Output
-from augfeed.memory import Memory
+from augfeed.memory_pool import Memory
 from augfeed.plan import Plan, Rows, draw_plan
-from augfeed.plan.fixed import Fixed
+from augfeed.plan.policy_constants import Fixed
 from augfeed.policy import Policy, RandomCrop
 
 SEED = 20

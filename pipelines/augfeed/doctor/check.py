@@ -7,7 +7,7 @@ import numpy as np
 
 from augfeed.doctor.statistics import Measured
 from augfeed.plan import Plan, Rows, draw_plan
-from augfeed.plan.rows import Ids
+from augfeed.plan.batch_rows import Ids
 from augfeed.policy import Policy
 
 LEAST_P = 1e-4  # a lawful draw fails a check for one seed in 10,000

@@ -9,14 +9,14 @@ from numpy.typing import NDArray
 
 from augfeed.engines import Output, check_images, check_places
 from augfeed.kernels.augment import augment
+from augfeed.kernels.cast_output import BFLOAT16, FLOAT16, FLOAT32, UINT8, store
+from augfeed.kernels.compile_notice import install as install_notice
 from augfeed.kernels.frames import materialise
-from augfeed.kernels.notice import install as install_notice
-from augfeed.kernels.store import BFLOAT16, FLOAT16, FLOAT32, UINT8, store
 from augfeed.kernels.types import FIXED, ROW, neutral
-from augfeed.memory import Memory, writable
+from augfeed.memory_pool import Memory, writable
 from augfeed.philox import normal_quantiles
 from augfeed.plan import Plan
-from augfeed.plan.fixed import Fixed
+from augfeed.plan.policy_constants import Fixed
 
 install_notice()
 KINDS = {

@@ -23,7 +23,7 @@ from augfeed.operation import Linear, Pointwise
 from augfeed.operation.reference import Given, weighted
 from augfeed.philox import Stream, normal_quantiles
 from augfeed.plan import Plan
-from augfeed.plan.fixed import Fixed
+from augfeed.plan.policy_constants import Fixed
 
 try:
     from kornia.enhance import normalize

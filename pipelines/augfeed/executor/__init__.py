@@ -19,12 +19,12 @@ import torch
 from numpy.typing import NDArray
 
 from augfeed.batch import Batch
-from augfeed.costs import Costs
 from augfeed.plan import Plan, Rows, draw_plan
-from augfeed.plan.rows import joined
+from augfeed.plan.batch_rows import joined
 from augfeed.policy import Policy
-from augfeed.read.unread import Taken
-from augfeed.read.whole import Waiting
+from augfeed.read.device_frames import Waiting
+from augfeed.read.read_errors import Taken
+from augfeed.stage_costs import Costs
 from augfeed.targets import AnyTargets
 
 Indices = NDArray[np.int64]

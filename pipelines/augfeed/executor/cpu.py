@@ -13,9 +13,9 @@ from augfeed.engines import Engine, Output, engine_for
 from augfeed.engines.cpu import Job, allocate
 from augfeed.executor import Execution, FrameSet, Indices, Planned, Task
 from augfeed.executor.inputs import BatchInputs
-from augfeed.memory import Memory
+from augfeed.memory_pool import Memory
 from augfeed.plan import Rows
-from augfeed.plan.fixed import Fixed
+from augfeed.plan.policy_constants import Fixed
 from augfeed.targets import AnyTargets, Targets
 
 READ_ROWS = 32  # images that one task decodes

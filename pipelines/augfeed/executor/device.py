@@ -12,9 +12,9 @@ from augfeed.errors import InputError
 from augfeed.executor import Execution, FrameReader, FrameSet, Indices, Planned, Task, onto
 from augfeed.executor.cpu import READ_ROWS
 from augfeed.executor.inputs import BatchInputs
-from augfeed.memory import writable
+from augfeed.memory_pool import writable
 from augfeed.prefetch import Aside
-from augfeed.read.whole import Waiting
+from augfeed.read.device_frames import Waiting
 from augfeed.targets import AnyTargets
 
 SHARE = 0.25  # of a GPU's free memory that a dataset may take without being told to

@@ -7,17 +7,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from augfeed.costs import Costs
 from augfeed.engines import Output, check_places
 from augfeed.executor import Indices
-from augfeed.memory import Memory, writable
+from augfeed.memory_pool import Memory, writable
 from augfeed.plan import Plan
-from augfeed.plan.fixed import Fixed
+from augfeed.plan.policy_constants import Fixed
 from augfeed.read.arrays import ArraySource
+from augfeed.read.device_frames import Waiting, WholeFrames
 from augfeed.read.frames import Frames
+from augfeed.read.read_errors import Taken
 from augfeed.read.sources import Source
-from augfeed.read.unread import Taken
-from augfeed.read.whole import Waiting, WholeFrames
+from augfeed.stage_costs import Costs
 
 
 @dataclass(slots=True)

@@ -9,8 +9,8 @@ from augfeed.engines import Output
 from augfeed.executor import Execution, FrameSet, Indices, Planned
 from augfeed.executor.cpu import CpuRun
 from augfeed.executor.device import DeviceHandle, DeviceRun
-from augfeed.memory import Memory
-from augfeed.plan.fixed import Fixed
+from augfeed.memory_pool import Memory
+from augfeed.plan.policy_constants import Fixed
 
 SPREAD = 16 << 20  # bytes of a batch from which on several threads are worth their while
 

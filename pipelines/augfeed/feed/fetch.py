@@ -18,7 +18,7 @@ from torch.utils.data import (
 )
 
 from augfeed.errors import InputError, InputTypeError
-from augfeed.feed.collated import (
+from augfeed.feed.batch_fields import (
     check_cut,
     check_labels,
     find_frames,
@@ -26,8 +26,9 @@ from augfeed.feed.collated import (
     first_of,
     pixels_of_batch,
 )
-from augfeed.feed.cut import cut
-from augfeed.feed.samples import (
+from augfeed.feed.batch_requests import Ticket, iterable_ids
+from augfeed.feed.crop import cut
+from augfeed.feed.sample_fields import (
     Path,
     Where,
     describe,
@@ -41,9 +42,8 @@ from augfeed.feed.samples import (
     take,
 )
 from augfeed.feed.spatial import Still
-from augfeed.feed.tickets import Ticket, iterable_ids
 from augfeed.plan import GROUP, Rows
-from augfeed.plan.rows import samples_of
+from augfeed.plan.batch_rows import samples_of
 from augfeed.policy import Policy
 from augfeed.targets import softens
 

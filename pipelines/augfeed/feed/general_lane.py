@@ -11,11 +11,11 @@ from torch.utils.data import DataLoader as TorchLoader
 from torch.utils.data import IterableDataset, Sampler
 
 from augfeed.batch import Batch
-from augfeed.costs import Costs
 from augfeed.errors import InputTypeError
 from augfeed.executor import BatchWork, Driver
 from augfeed.executor.device import DeviceHandle
 from augfeed.executor.workers import WorkerExecutor
+from augfeed.feed.batch_requests import Ticket
 from augfeed.feed.fetch import (
     Fetched,
     Fetching,
@@ -27,16 +27,16 @@ from augfeed.feed.fetch import (
     cut,
 )
 from augfeed.feed.lanes import Given, Making, PassRequest
-from augfeed.feed.samples import moved, put, take
+from augfeed.feed.sample_fields import moved, put, take
 from augfeed.feed.spatial import Still
-from augfeed.feed.tickets import Ticket
 from augfeed.labels import Flags, check_declared
-from augfeed.memory import Memory
+from augfeed.memory_pool import Memory
 from augfeed.pipeline import Form
 from augfeed.plan import Plan, Rows
 from augfeed.policy import LabelSmoothing, Policy
+from augfeed.read.read_errors import Taken
 from augfeed.read.sources import Source
-from augfeed.read.unread import Taken
+from augfeed.stage_costs import Costs
 from augfeed.targets import AnyTargets, make_targets, softens
 
 

@@ -10,12 +10,12 @@ from torch.utils.data._utils.pin_memory import pin_memory
 
 from augfeed.batch import Batch
 from augfeed.feed.accelerate import GradientEnd
-from augfeed.feed.coming import batches_given, is_loose, reopened
+from augfeed.feed.batch_requests import Ticket
+from augfeed.feed.epoch_pass import Run
 from augfeed.feed.lanes import Given
 from augfeed.feed.loader_state import LoaderState
-from augfeed.feed.run import Run
+from augfeed.feed.next_pass import batches_given, is_loose, reopened
 from augfeed.feed.schedule import own_sampler, split_of
-from augfeed.feed.tickets import Ticket
 
 
 class Feed:

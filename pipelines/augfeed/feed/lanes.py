@@ -7,14 +7,14 @@ from typing import Any, NamedTuple, Protocol
 from torch.utils.data import DataLoader as TorchLoader
 
 from augfeed.batch import Batch
-from augfeed.costs import Costs
 from augfeed.engines import Output, Place
 from augfeed.feed.accelerate import accelerate_device
-from augfeed.feed.tickets import Ticket
+from augfeed.feed.batch_requests import Ticket
 from augfeed.pipeline import Form
 from augfeed.policy import Policy
-from augfeed.read.reading import Reading
+from augfeed.read.read_config import Reading
 from augfeed.read.sources import Source
+from augfeed.stage_costs import Costs
 
 
 class Given(NamedTuple):

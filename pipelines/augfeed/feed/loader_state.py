@@ -7,8 +7,8 @@ from typing import Any
 from torch.utils.data import DataLoader as TorchLoader
 from torch.utils.data import Sampler
 
+from augfeed.feed.epoch_pass import Run
 from augfeed.feed.lanes import Lane
-from augfeed.feed.run import Run
 from augfeed.feed.shard import Shard, rank_and_world
 from augfeed.feed.shuffle import innermost
 from augfeed.policy import Policy

@@ -8,17 +8,17 @@ from typing import Any
 from torch.utils.data import DataLoader as TorchLoader
 
 from augfeed.batch import Batch
-from augfeed.costs import Costs
 from augfeed.errors import ReadError
 from augfeed.executor import BatchGroup
+from augfeed.feed.batch_requests import Ticket
 from augfeed.feed.lanes import Given, Making, PassRequest
 from augfeed.feed.shuffle import foreseen
-from augfeed.feed.tickets import Ticket
 from augfeed.pipeline import Pipeline
 from augfeed.prefetch import Prefetcher
 from augfeed.read.datasets import Recognised
+from augfeed.read.read_errors import LOG
 from augfeed.read.sources import Source
-from augfeed.read.unread import LOG
+from augfeed.stage_costs import Costs
 
 GROUPS_AHEAD = 4  # of batches made together, which take a device's memory meanwhile
 

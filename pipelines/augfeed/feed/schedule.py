@@ -12,14 +12,7 @@ from torch.utils.data.distributed import DistributedSampler
 
 from augfeed.errors import InputError
 from augfeed.feed.accelerate import accelerate_device
-from augfeed.feed.choice import mixes
-from augfeed.feed.lanes import Given, PassRequest
-from augfeed.feed.loader_state import LoaderState
-from augfeed.feed.plain import rebatched
-from augfeed.feed.run import Run
-from augfeed.feed.shard import rank_and_world
-from augfeed.feed.shuffle import InOrder, Shuffle, drawn
-from augfeed.feed.tickets import (
+from augfeed.feed.batch_requests import (
     Pass,
     Split,
     Ticket,
@@ -28,7 +21,14 @@ from augfeed.feed.tickets import (
     known_tickets,
     stream_tickets,
 )
-from augfeed.plan.rows import repeated
+from augfeed.feed.epoch_pass import Run
+from augfeed.feed.lane_selection import mixes
+from augfeed.feed.lanes import Given, PassRequest
+from augfeed.feed.loader_state import LoaderState
+from augfeed.feed.shard import rank_and_world
+from augfeed.feed.shuffle import InOrder, Shuffle, drawn
+from augfeed.feed.torch_iterator import rebatched
+from augfeed.plan.batch_rows import repeated
 
 
 def own_order(

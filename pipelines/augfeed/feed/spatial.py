@@ -12,8 +12,8 @@ import torch
 from PIL import Image
 
 from augfeed.errors import InputError, InputTypeError
-from augfeed.feed.rows import are_places
-from augfeed.feed.samples import Path, describe, is_sequence
+from augfeed.feed.point_rows import are_places
+from augfeed.feed.sample_fields import Path, describe, is_sequence
 from augfeed.policy import Policy
 
 # Words of a name that tell of places in the image, in the singular: of lists of places, of boxes,

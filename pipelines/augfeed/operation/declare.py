@@ -15,7 +15,7 @@ from augfeed.errors import PolicyError
 from augfeed.operation.describe import describe
 from augfeed.operation.draws import Drawn, Flags, Uniforms
 from augfeed.operation.effects import Effect, Setting
-from augfeed.operation.types import Sides
+from augfeed.operation.parameter_types import Sides
 from augfeed.operation.words import Seen, Told
 
 CONFIG = ConfigDict(extra="forbid", allow_inf_nan=False)

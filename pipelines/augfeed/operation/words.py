@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from augfeed.operation.types import Sides
+from augfeed.operation.parameter_types import Sides
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,7 +76,7 @@ class Cutout(Box):
 
     def draw(self, u: Uniforms, applied: Flags, size: Sides) -> Drawn:
         """Return the boxes (top, left, bottom, right), empty where nothing is hidden."""
-        from augfeed.kernels.columns import fill_boxes
+        from augfeed.kernels.draw_columns import fill_boxes
 
         sides, cut = np.array(size), np.array(pair(self.size))
         if self.inside and (cut > sides).any():

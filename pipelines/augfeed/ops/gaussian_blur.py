@@ -179,7 +179,7 @@ def _kernels(sigma: NDArray[np.float64], sizes: NDArray[np.float32]) -> NDArray[
 
 
 def _left(sides: Sides, size: Sides, sigma: float) -> float:
-    # The share of a side that is wider than the kernel; see Kornia's blurs in `operation.foreign`.
+    # The share of a side that is wider than the kernel, as for Kornia's blurs.
     shares = [1 - min(taps, WIDTH * sigma) / (2 * side)
               for taps, side in zip(sides, size, strict=True)]  # fmt: skip
     return max(0.0, min(shares))

@@ -15,7 +15,7 @@ from pydantic_core import ArgsKwargs
 from augfeed.errors import MissingExtraError, PolicyError
 from augfeed.operation import Effect, Seen, Setting, Stage, Told, kind, operation
 from augfeed.operation.describe import shown, suggest
-from augfeed.operation.foreign import effects_of, moves
+from augfeed.operation.kornia_effects import effects_of, moves
 
 BIG = 2**63
 DEEPEST = 4  # lists within lists

@@ -109,7 +109,7 @@ class RandomErasing(Box):
 
     def draw(self, u: Uniforms, applied: Flags, size: Sides) -> Drawn:
         """Return the boxes (top, left, bottom, right): the first of ten tries that fits."""
-        from augfeed.kernels.columns import fill_erased
+        from augfeed.kernels.draw_columns import fill_erased
 
         drawn, (low, high) = u[4:].reshape(TRIES, 4, -1)[:, 1], self.ratio
         if self.aspect_law == "uniform":

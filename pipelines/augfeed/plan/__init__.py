@@ -11,11 +11,11 @@ from augfeed.constants import CUTMIX, MIXUP, NONE
 from augfeed.operation import Column, Frame, Geometry, Mixing
 from augfeed.philox import check_key
 from augfeed.plan._columns import Columns
+from augfeed.plan.batch_rows import GROUP, Ids, Rows
 from augfeed.plan.draws import DRAWN, Draws
 from augfeed.plan.frames import FrameSteps, steps_of
 from augfeed.plan.geometry import Decisions, compose, flipped
 from augfeed.plan.mixing import Mixes, draw_mixes, unmixed
-from augfeed.plan.rows import GROUP, Ids, Rows
 from augfeed.plan.windows import WindowDraws, Windows
 from augfeed.policy import OPERATIONS, Mixer, Policy
 

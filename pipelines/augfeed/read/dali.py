@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from torch.utils.dlpack import from_dlpack
 
 from augfeed.errors import InputError, MissingExtraError
-from augfeed.kernels.part import resample_part
+from augfeed.kernels.resample_box import resample_part
 from augfeed.plan.windows import Windows
-from augfeed.read.cache.pictures import on_fork
-from augfeed.read.cut import Pair, View, scale_for
+from augfeed.read.cache.image_cache import on_fork
+from augfeed.read.crop import Pair, View, scale_for
 from augfeed.read.decode import MAX_SCANS, Channels
 from augfeed.read.exif import upright
 from augfeed.read.jpeg import Header, scans

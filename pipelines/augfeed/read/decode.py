@@ -29,10 +29,10 @@ from PIL import __version__ as pillow_version
 from PIL.ImageFile import ImageFile
 
 from augfeed.errors import ReadError
-from augfeed.memory import Memory
-from augfeed.read import jpeg, levels, png, tiff
+from augfeed.memory_pool import Memory
+from augfeed.read import jpeg, png, tiff, to_uint8
+from augfeed.read.decode_memory import decoded_bytes, decoding
 from augfeed.read.exif import UPRIGHT, Picture, stated, stated_by_xmp, upright, upright_size
-from augfeed.read.room import decoded_bytes, decoding
 
 Channels = Literal[1, 3]
 MAX_PIXELS = 178_956_970  # declared by one file; Pillow's own limit
@@ -188,7 +188,7 @@ def _guard(name: str) -> Iterator[None]:
         yield
     except ReadError:
         raise
-    except levels.Unfit as error:  # the file is as its writer meant it
+    except to_uint8.Unfit as error:  # the file is as its writer meant it
         raise ReadError(f"{name}: {error}") from error
     except Exception as error:  # Pillow raises some dozen types on broken files
         raise ReadError(f"{name}: cannot be decoded ({error}): {_REMOVE}") from error
@@ -256,4 +256,4 @@ def _pixels(image: ImageFile, channels: Channels) -> Picture:
 
 
 def _gray(values: NDArray[Any]) -> Picture:
-    return levels.of_floats(values) if values.dtype.kind == "f" else levels.of_integers(values)
+    return to_uint8.of_floats(values) if values.dtype.kind == "f" else to_uint8.of_integers(values)

@@ -12,22 +12,22 @@ from numpy.typing import NDArray
 from augfeed.engines import check_places, indexed
 from augfeed.errors import InputError, ReadError
 from augfeed.kernels.resample import resample
-from augfeed.kernels.shown import show_pictures
-from augfeed.memory import Memory, writable
+from augfeed.kernels.resample_many import show_pictures
+from augfeed.memory_pool import Memory, writable
 from augfeed.plan import Plan, Windows
-from augfeed.plan.fixed import Fixed
-from augfeed.plan.rows import samples_of
+from augfeed.plan.batch_rows import samples_of
+from augfeed.plan.policy_constants import Fixed
 from augfeed.policy import Policy, Resize, resized
 from augfeed.read.arrays import ArraySource
 from augfeed.read.cache import Pictures, default_side, open_cache
 from augfeed.read.cache.device import DevicePictures, Kept
-from augfeed.read.cut import View
+from augfeed.read.crop import View
 from augfeed.read.decode import reader_version
-from augfeed.read.encoded import EncodedSource, Source
-from augfeed.read.picture import Encoded
-from augfeed.read.reading import Reading
-from augfeed.read.turbo import decode_frames
-from augfeed.read.unread import Taken, Unread, UnreadLog, candidates, no_substitute
+from augfeed.read.image_frame import Encoded
+from augfeed.read.jpeg_crop import decode_frames
+from augfeed.read.protocols import EncodedSource, Source
+from augfeed.read.read_config import Reading
+from augfeed.read.read_errors import Taken, Unread, UnreadLog, candidates, no_substitute
 
 Indices = NDArray[np.int64]
 # A file whose header is read, an image decoded before, or one that is kept on the device.

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from augfeed.kernels.markers import find_exif, read_markers
+from augfeed.kernels.jpeg_markers import find_exif, read_markers
 from augfeed.read.exif import UPRIGHT, stated, stated_by_xmp
 
 MAGIC = b"\xff\xd8\xff"

@@ -359,7 +359,7 @@ def test_copying_past_the_caches_changes_nothing(
 
 @pytest.mark.parametrize("offset", range(17))
 def test_stream_copy_writes_every_value_and_no_other(offset: int) -> None:
-    from augfeed.kernels.stream import stream_copy
+    from augfeed.kernels.nontemporal_copy import stream_copy
 
     source = np.arange(1.0, 80.0, dtype=np.float32)
     for count in (0, 1, 15, 16, 17, 63, 79):

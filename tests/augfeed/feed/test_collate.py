@@ -11,7 +11,7 @@ from torch.utils.data._utils.collate import collate, default_collate_fn_map
 
 from augfeed import DataLoader
 from augfeed.errors import InputError, InputTypeError
-from augfeed.feed.choice import GuardedCollate
+from augfeed.feed.lane_selection import GuardedCollate
 from tests.augfeed.feed.test_general import (
     COUNT,
     LABELS,

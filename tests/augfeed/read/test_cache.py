@@ -18,8 +18,8 @@ from augfeed.errors import InputError, InputTypeError, PolicyError
 from augfeed.policy import CenterCrop, RandomResizedCrop, Resize
 from augfeed.read.cache import Cache, Pictures, Stats, cache_of, default_side, open_cache
 from augfeed.read.cache import ram as ram_module
+from augfeed.read.cache.memory_limit import available_memory
 from augfeed.read.cache.ram import RamPictures
-from augfeed.read.cache.room import available_memory
 
 Pixels = NDArray[np.uint8]
 

@@ -16,8 +16,8 @@ import pytest
 from augfeed.errors import InputError
 from augfeed.read.cache import disk as disk_module
 from augfeed.read.cache.disk import DiskPictures, Key
-from augfeed.read.cache.known import BAD, GOOD, Known
-from augfeed.read.cache.pack import RECORD
+from augfeed.read.cache.pack_file import RECORD
+from augfeed.read.cache.pack_index import BAD, GOOD, Known
 from tests.augfeed.read.test_cache import in_child, picture, work_side_by_side
 from tests.waiting import HANG
 

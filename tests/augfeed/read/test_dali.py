@@ -20,7 +20,7 @@ from augfeed.errors import InputError
 from augfeed.kernels.resample import resample
 from augfeed.plan.windows import Windows
 from augfeed.read import dali
-from augfeed.read.cut import Pair, View
+from augfeed.read.crop import Pair, View
 from augfeed.read.dali import DaliDecoder, available, fits
 from augfeed.read.decode import Channels, decode
 from augfeed.read.exif import upright_size

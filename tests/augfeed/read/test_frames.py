@@ -12,17 +12,17 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from augfeed.kernels.resample import resample
-from augfeed.memory import Memory
+from augfeed.memory_pool import Memory
 from augfeed.plan import Rows, Windows, draw_plan
-from augfeed.plan.fixed import Fixed
+from augfeed.plan.policy_constants import Fixed
 from augfeed.policy import Policy
 from augfeed.presets import resolve_policy
 from augfeed.read import frames as reading
-from augfeed.read import turbo
+from augfeed.read import jpeg_crop
 from augfeed.read.frames import Frames, views_of, windows_of
-from augfeed.read.reading import Reading
+from augfeed.read.read_config import Reading
+from augfeed.read.read_errors import Taken, UnreadLog
 from augfeed.read.sources import ArraySource, Source, open_source
-from augfeed.read.unread import Taken, UnreadLog
 
 COUNT, ROWS = 9, np.array([7, 2, 5, 0])
 POLICIES = ["random_resized_crop(8)", "resize(10) | random_crop(8, padding=3, mode='reflect')"]
@@ -68,7 +68,7 @@ def test_frames_of_arrays_are_those_of_each_picture_alone(memory: str, policy: s
         np.testing.assert_array_equal(found[k], alone)
 
 
-@pytest.mark.skipif(turbo.why_not() is not None, reason="windows of JPEGs are not decoded alone")
+@pytest.mark.skipif(jpeg_crop.why_not() is not None, reason="JPEGs are decoded whole here")
 def test_no_row_is_looked_at_alone_where_all_can_be_made_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,17 +9,17 @@ import pytest
 from PIL import Image
 
 from augfeed.errors import InputError
-from augfeed.memory import Memory
+from augfeed.memory_pool import Memory
 from augfeed.notation import parse_policy
 from augfeed.plan import Plan, Rows, draw_plan
 from augfeed.read.arrays import ArraySource
-from augfeed.read.encoded import EncodedSource
 from augfeed.read.folder import FolderSource
 from augfeed.read.frames import Frames
-from augfeed.read.reading import Reading
-from augfeed.read.stage import resident_pictures
+from augfeed.read.protocols import EncodedSource
+from augfeed.read.read_config import Reading
+from augfeed.read.read_errors import Taken, UnreadLog
+from augfeed.read.resident import resident_pictures
 from augfeed.read.subset import SubsetSource, subset
-from augfeed.read.unread import Taken, UnreadLog
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (6, 5, 7, 3), np.uint8)
 

@@ -14,7 +14,7 @@ from augfeed.engines.cuda.scratch import Scratch
 from augfeed.engines.cuda.spec import Spec
 from augfeed.engines.cuda.table import Layout, fill_table
 from augfeed.plan import Plan
-from augfeed.plan.fixed import Fixed
+from augfeed.plan.policy_constants import Fixed
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from augfeed.engines.cuda.launch import launch
 from augfeed.engines.cuda.table import Layout, fill_table
 from augfeed.errors import InputError
 from augfeed.plan import Plan
-from augfeed.plan.fixed import Fixed
+from augfeed.plan.policy_constants import Fixed
 
 if TYPE_CHECKING:
     from augfeed.engines.cuda import Loaded

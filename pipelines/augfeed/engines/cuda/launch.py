@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from augfeed.engines.cuda import color, fields, kernel
+from augfeed.engines.cuda import color, kernel, table_layout
 from augfeed.engines.cuda.scratch import make_frames
 from augfeed.engines.cuda.spec import Spec
 from augfeed.engines.cuda.table import Layout
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from augfeed.engines.cuda import Loaded
 
 _LOCK = threading.Lock()  # Triton compiles and interprets one kernel at a time
-SUMS: int = fields.SUMS.value
+SUMS: int = table_layout.SUMS.value
 FINISHED = 32  # rows that one program of `finish_colors` takes
 
 

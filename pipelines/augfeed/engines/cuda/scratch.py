@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from augfeed.engines.cuda import frames, levels
+from augfeed.engines.cuda.frame_steps import slot_start
 from augfeed.engines.cuda.spec import Spec
-from augfeed.engines.cuda.steps import slot_start
 from augfeed.engines.cuda.table import Layout
 from augfeed.plan.frames import has_kernel
 

@@ -11,8 +11,8 @@ import torch
 from augfeed.constants import CUTMIX, EDGES, MIXUP
 from augfeed.engines import Output
 from augfeed.operation import Box, Geometry, Linear, Noise, Pointwise
-from augfeed.plan.fixed import Fixed
 from augfeed.plan.frames import longest_reach, slots_of
+from augfeed.plan.policy_constants import Fixed
 from augfeed.policy import (
     OPERATIONS,
     Border,

@@ -14,15 +14,15 @@ from numpy.typing import NDArray
 from augfeed.constants import CUTMIX
 from augfeed.engines import check_places
 from augfeed.engines.cuda import _pointwise
+from augfeed.engines.cuda.frame_steps import fill_steps, words_of_steps
 from augfeed.engines.cuda.spec import Color, Spec
-from augfeed.engines.cuda.steps import fill_steps, words_of_steps
 from augfeed.kernels import _table
 from augfeed.kernels._table import fill_rows
-from augfeed.kernels.colors import fill_color_maps
+from augfeed.kernels.color_matrices import fill_color_maps
 from augfeed.kernels.types import COLORS, neutral
 from augfeed.operation import Linear, Pointwise
 from augfeed.plan import Plan
-from augfeed.plan.fixed import Fixed
+from augfeed.plan.policy_constants import Fixed
 
 # Words of the head.
 SEED, EPOCH = 0, 2

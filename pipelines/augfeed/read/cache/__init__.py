@@ -6,8 +6,8 @@ least-recently-used would throw out each image just before it is read again.
 """
 
 from augfeed.errors import InputError
-from augfeed.read.cache.pictures import Pictures as Pictures
-from augfeed.read.cache.pictures import Stats as Stats
+from augfeed.read.cache.image_cache import Pictures as Pictures
+from augfeed.read.cache.image_cache import Stats as Stats
 from augfeed.read.cache.settings import Cache as Cache
 from augfeed.read.cache.settings import cache_of as cache_of
 from augfeed.read.cache.settings import default_side as default_side

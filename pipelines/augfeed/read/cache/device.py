@@ -10,11 +10,11 @@ import torch
 from numpy.typing import NDArray
 
 from augfeed.errors import InputError
-from augfeed.memory import writable
+from augfeed.memory_pool import writable
 from augfeed.plan.windows import Windows
-from augfeed.read.cache.pictures import Count, Picture, Stats, checked, on_fork
+from augfeed.read.cache.image_cache import Count, Picture, Stats, checked, on_fork
+from augfeed.read.cache.memory_limit import available_memory
 from augfeed.read.cache.resizing import Batch, Source, resize
-from augfeed.read.cache.room import available_memory
 
 SMALLEST = 64 << 20  # bytes of the first block; each further one doubles what there is
 Flags = NDArray[np.bool_]

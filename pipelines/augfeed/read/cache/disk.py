@@ -10,9 +10,9 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from augfeed.read.cache.known import BAD, GOOD, Known, Row
-from augfeed.read.cache.pack import INDEX, PACK, Pack, Writer, checksum, digest_of
-from augfeed.read.cache.pictures import Count, Picture, Stats, checked, on_fork
+from augfeed.read.cache.image_cache import Count, Picture, Stats, checked, on_fork
+from augfeed.read.cache.pack_file import INDEX, PACK, Pack, Writer, checksum, digest_of
+from augfeed.read.cache.pack_index import BAD, GOOD, Known, Row
 
 LOG = logging.getLogger("augfeed")
 LARGEST = 1 << 30  # bytes of a pack

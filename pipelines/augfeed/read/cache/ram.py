@@ -4,8 +4,8 @@ import threading
 
 import numpy as np
 
-from augfeed.read.cache.pictures import Count, Picture, Stats, checked, on_fork
-from augfeed.read.cache.room import available_memory
+from augfeed.read.cache.image_cache import Count, Picture, Stats, checked, on_fork
+from augfeed.read.cache.memory_limit import available_memory
 
 BLOCK = 64 << 20  # bytes; few large blocks do not fragment the heap, and the system backs them late
 

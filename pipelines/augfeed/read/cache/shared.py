@@ -5,9 +5,9 @@ import weakref
 from dataclasses import dataclass, field
 
 from augfeed.read.cache.disk import DiskPictures, Key
-from augfeed.read.cache.pictures import Pictures
+from augfeed.read.cache.image_cache import Pictures
+from augfeed.read.cache.memory_limit import available_memory
 from augfeed.read.cache.ram import RamPictures
-from augfeed.read.cache.room import available_memory
 from augfeed.read.cache.settings import Cache
 
 
