@@ -37,7 +37,8 @@ def page(classes: Iterable[type[Any]]) -> str:
 def _section(name: str, cls: type[Any]) -> str:
     text = PAPER.sub(r"[arXiv:\1](https://arxiv.org/abs/\1)", inspect.getdoc(cls) or "")
     fields = {key: field for key, field in cls.__dataclass_fields__.items() if key != "op"}
-    hints = get_type_hints(cls, include_extras=True)
+    names = {"Part": Any, "Member": Any}  # of operations, which their files do not know
+    hints = get_type_hints(cls, localns=names, include_extras=True)
     rows = [f"| `{key}` | {_default(field)} | {_what(hints[key])} |"
             for key, field in fields.items()]  # fmt: skip
     table = ["| parameter | default | |", "|---|---|---|", *rows, ""] if rows else []

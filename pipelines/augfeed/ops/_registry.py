@@ -8,6 +8,7 @@ from typing import Annotated
 from pydantic import Field
 
 from augfeed.operation import Declaration
+from augfeed.operation.declare import complete
 from augfeed.ops.border import Border
 from augfeed.ops.center_crop import CenterCrop
 from augfeed.ops.color_jitter import ColorJitter
@@ -28,15 +29,66 @@ from augfeed.ops.perspective import Perspective
 from augfeed.ops.posterize import Posterize
 from augfeed.ops.random_crop import RandomCrop
 from augfeed.ops.random_erasing import RandomErasing
+from augfeed.ops.random_order import RandomOrder
 from augfeed.ops.random_resized_crop import RandomResizedCrop
 from augfeed.ops.resize import Resize
 from augfeed.ops.rotate import Rotate
 from augfeed.ops.salt_and_pepper import SaltAndPepper
 from augfeed.ops.scale import Scale
+from augfeed.ops.sequence import Sequence
 from augfeed.ops.shear import Shear
 from augfeed.ops.solarize import Solarize
+from augfeed.ops.some_of import SomeOf
 from augfeed.ops.translate import Translate
 from augfeed.ops.vertical_flip import VerticalFlip
+
+# What may stand in a program, and what `one_of` takes besides.
+Part = Annotated[
+    Equalize
+    | GaussianBlur
+    | SomeOf
+    | Sequence
+    | RandomOrder
+    | HorizontalFlip
+    | VerticalFlip
+    | Rotate
+    | Translate
+    | Scale
+    | Shear
+    | Perspective
+    | ColorJitter
+    | Grayscale
+    | Invert
+    | Posterize
+    | Solarize
+    | OneOf,
+    Field(discriminator="op"),
+]
+Member = Annotated[
+    Equalize
+    | GaussianBlur
+    | SomeOf
+    | Sequence
+    | RandomOrder
+    | HorizontalFlip
+    | VerticalFlip
+    | Rotate
+    | Translate
+    | Scale
+    | Shear
+    | Perspective
+    | ColorJitter
+    | Grayscale
+    | Invert
+    | Posterize
+    | Solarize
+    | Mixup
+    | CutMix
+    | OneOf,
+    Field(discriminator="op"),
+]
+for _holder in (SomeOf, Sequence, RandomOrder, OneOf):
+    complete(_holder, Part=Part, Member=Member)
 
 Operation = Annotated[
     Resize
@@ -46,6 +98,9 @@ Operation = Annotated[
     | Kornia
     | Equalize
     | GaussianBlur
+    | SomeOf
+    | Sequence
+    | RandomOrder
     | HorizontalFlip
     | VerticalFlip
     | Rotate
@@ -78,6 +133,9 @@ ALL: tuple[type[Declaration], ...] = (
     Kornia,
     Equalize,
     GaussianBlur,
+    SomeOf,
+    Sequence,
+    RandomOrder,
     HorizontalFlip,
     VerticalFlip,
     Rotate,
@@ -122,13 +180,16 @@ __all__ = [
     "Posterize",
     "RandomCrop",
     "RandomErasing",
+    "RandomOrder",
     "RandomResizedCrop",
     "Resize",
     "Rotate",
     "SaltAndPepper",
     "Scale",
+    "Sequence",
     "Shear",
     "Solarize",
+    "SomeOf",
     "Translate",
     "VerticalFlip",
 ]
