@@ -71,6 +71,11 @@ def jobs() -> Iterator[Job]:
         for rule in ("constant", "edge", "reflect"):
             policy = policy_of(CASES[case], 3, RandomCrop(224, 9, mode=rule))
             yield f"{case}, {rule} padding", spec_of(policy), USUAL.dtype, True
+    for case in ("sequence of all kinds", "some of, nested"):
+        for channels, side, dtype in ((1, 37, torch.uint8), (3, 224, torch.float32)):
+            spec = spec_of(policy_of(CASES[case], channels), channels=channels, side=side,
+                           dtype=dtype)  # fmt: skip
+            yield f"{case}, {channels} x {side} of {dtype}", spec, USUAL.dtype, side % 16 == 0
     for case in ("whole chain", "geometry, reflect", "cutmix, some", "all noise"):
         policy = policy_of(CASES[case], 3)
         for output in OUTPUTS:
@@ -93,6 +98,7 @@ def compiled(task: tuple[Job, int]) -> dict[str, Any]:
         compile_augment,
         compile_finish,
         compile_for_ones,
+        compile_programs,
         compile_steps,
         compile_sums,
     )
@@ -107,6 +113,7 @@ def compiled(task: tuple[Job, int]) -> dict[str, Any]:
         found["sums"] = asdict(compile_sums(spec, arch, divisible=divisible))
         found["finish"] = asdict(compile_finish(spec, arch))
     found |= {part: asdict(made) for part, made in compile_steps(spec, arch).items()}
+    found |= {part: asdict(made) for part, made in compile_programs(spec, arch).items()}
     return found
 
 

@@ -139,7 +139,9 @@ def compile_programs(spec: Spec, arch: int) -> dict[str, Report]:
         "weigh_drawn_across": weighed,
         "weigh_drawn_down": weighed,
     }
-    found = {"cut_frames": ({**given, "rows": "i32", **_SIDES}, cut_constants(spec))}
+    found: dict[str, tuple[dict[str, str], dict[str, Any]]] = {}
+    if spec.program:
+        found["cut_frames"] = {**given, "rows": "i32", **_SIDES}, cut_constants(spec)
     for slot in range(len(spec.program)):
         found |= {name: (signatures[name], constant)
                   for name, constant in kernels_of(spec, slot).items()}  # fmt: skip
