@@ -12,7 +12,7 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from augfeed.engines.cuda import color, frames, kernel, program
+from augfeed.engines.cuda import color, frames, kernel, program, program_blur
 from augfeed.engines.cuda.launch import (
     constants,
     finish_constants,
@@ -145,9 +145,13 @@ def compile_programs(spec: Spec, arch: int) -> dict[str, Report]:
     for slot in range(len(spec.program)):
         found |= {name: (signatures[name], constant)
                   for name, constant in kernels_of(spec, slot).items()}  # fmt: skip
-    return {name: _report(_compiled(getattr(program, name), signature, constant, spec, arch,
+    return {name: _report(_compiled(_drawn_kernel(name), signature, constant, spec, arch,
                                     divisible=False))
             for name, (signature, constant) in found.items()}  # fmt: skip
+
+
+def _drawn_kernel(name: str) -> Any:
+    return getattr(program_blur if name.startswith("weigh") else program, name)
 
 
 _SIDES = {"height": "i32", "width": "i32", "source_height": "i32", "source_width": "i32"}
