@@ -34,7 +34,8 @@ from augfeed.whole_number import whole_number
 T_co = TypeVar("T_co", covariant=True, default=Any)
 OWN = (
     "policy", "seed", "device", "engine", "dtype", "channels_last", "targets", "split",
-    "invariances", "allow", "image_key", "label_key", "num_classes", "passive", "resident",
+    "invariances", "allow", "image_key", "label_key", "num_classes", "passive", "fields",
+    "resident",
     "on_error", "cache", "max_pixels", "reader",
 )  # fmt: skip
 
@@ -142,6 +143,7 @@ class DataLoader(torch.utils.data.DataLoader[T_co]):
         label_key: Any = None,
         num_classes: int | None = None,
         passive: Any = None,
+        fields: Any = None,
         resident: bool | None = None,
         on_error: OnError = "raise",
         cache: Any = None,
@@ -158,7 +160,7 @@ class DataLoader(torch.utils.data.DataLoader[T_co]):
         self.dtype, self.channels_last, self.targets = dtype, channels_last, targets
         self.split, self.invariances, self.allow = split, invariances, allow
         self.image_key, self.label_key, self.num_classes = image_key, label_key, num_classes
-        self.passive, self.resident, self.shard = passive, resident, shard
+        self.passive, self.fields, self.resident, self.shard = passive, fields, resident, shard
         self.on_error, self.cache, self.max_pixels = on_error, cache, max_pixels
         self.reader = reader
         reading = Reading(on_error, cache, max_pixels, reader)
@@ -174,7 +176,7 @@ class DataLoader(torch.utils.data.DataLoader[T_co]):
                 resident, reading,
             )  # fmt: skip
             options = lane_selection.LaneOptions(
-                split, image_key, label_key, passive, invariances, allow
+                split, image_key, label_key, passive, fields, invariances, allow
             )
             state.lane = lane_selection.lane_for(options, dataset, collate_fn, batch_size, making)
             items = dataset if state.lane.source is None else state.lane.source

@@ -28,6 +28,8 @@ from augfeed.feed.batch_fields import (
 )
 from augfeed.feed.batch_requests import BatchRequest, iterable_ids
 from augfeed.feed.crop import cut
+from augfeed.feed.field_moves import FieldMover, Fields, collated_with
+from augfeed.feed.fields import FieldOptions, check_followed
 from augfeed.feed.sample_fields import (
     FieldPaths,
     Path,
@@ -42,7 +44,7 @@ from augfeed.feed.sample_fields import (
     take,
 )
 from augfeed.feed.spatial import SpatialCheck
-from augfeed.plan import GROUP, BatchRows
+from augfeed.plan import GROUP, BatchRows, draw_plan
 from augfeed.plan.batch_rows import samples_of
 from augfeed.policy import Policy
 from augfeed.targets import softens
@@ -58,6 +60,14 @@ class Recipe:
     label_key: Any
     labelled: bool  # whether targets are made of the labels
     still: SpatialCheck = SpatialCheck()  # noqa: RUF009  (frozen)
+    fields: FieldOptions = FieldOptions()  # noqa: RUF009  (frozen)
+
+    def find(self, sample: Any) -> Fields:
+        """Return the fields of a sample that follow its image, which the policy must allow."""
+        found = self.fields.find(sample)
+        if found:
+            check_followed(self.policy, found)
+        return found
 
 
 @dataclass(slots=True)
@@ -177,14 +187,18 @@ def make_batch(samples: Sequence[Any], request: BatchRequest, recipe: Recipe) ->
     if recipe.collate is not None:
         # As torch does: it sees the one sample, and what it makes of it is the sample.
         samples = [recipe.collate(sample) for sample in samples]
-    where = locate(samples[0], recipe.image_key, recipe.label_key)
-    _, frames = _cut_of(samples, where, request, recipe)
-    if recipe.labelled and not is_alone(samples[0], where.image):
+    fields = recipe.find(samples[0])
+    where = locate(samples[0], recipe.image_key, recipe.label_key, fields)
+    _, frames, mover = _cut_of(samples, where, fields, request, recipe)
+    if recipe.labelled and not fields and not is_alone(samples[0], where.image):
         check_labels(samples[0], where.label)
     labels = _labels(samples, where, recipe, request)
-    rest = [put(sample, where.image, 0) for sample in samples[: request.rows.count]]
+    count = request.rows.count
+    moved = samples if mover is None else mover.all_moved(samples, count, tensors=True)
+    rest = [put(sample, where.image, 0) for sample in moved[:count]]
     if not request.single:
-        batch = _collated(rest, where.image)
+        # A sample that is nothing but its image leaves nothing to collate.
+        batch = collated_with(default_collate, rest, fields) if where.image else 0
     elif recipe.collate is not None:
         batch = rest[0]
     else:
@@ -192,15 +206,27 @@ def make_batch(samples: Sequence[Any], request: BatchRequest, recipe: Recipe) ->
     return Fetched(request, _emptied(batch, where, labels), where, frames, labels, 0.0)
 
 
-def _cut_of(samples: Sequence[Any], where: FieldPaths, request: BatchRequest, recipe: Recipe
-            ) -> tuple[list[Any], torch.Tensor]:  # fmt: skip
+def _cut_of(
+    samples: Sequence[Any], where: FieldPaths, fields: Fields, request: BatchRequest, recipe: Recipe
+) -> tuple[list[Any], torch.Tensor, FieldMover | None]:
     given = [_part(sample, where.image, k, request) for k, sample in enumerate(samples)]
     arrays = [pixels(picture, partial(_name, request, k))
               for k, picture in enumerate(given)]  # fmt: skip
     for k, (sample, array) in enumerate(zip(samples, arrays, strict=True)):
         recipe.still.check(sample, where.image, array.shape[:2], partial(_name, request, k),
-                           softened=where.label if recipe.labelled else None)  # fmt: skip
-    return given, cut(_alike(arrays, request), request, recipe.policy)
+                           softened=where.label if recipe.labelled else None,
+                           followed=fields)  # fmt: skip
+    frames = cut(_alike(arrays, request), request, recipe.policy)
+    if not fields:
+        return given, frames, None
+    plan = draw_plan(recipe.policy, request.rows, seed=request.seed, epoch=request.epoch,
+                     size=(frames.shape[1], frames.shape[2]))  # fmt: skip
+    sizes = np.array([array.shape[:2] for array in arrays], np.int64)
+    return given, frames, FieldMover(plan, sizes, fields, partial(_field_name, request))
+
+
+def _field_name(request: BatchRequest, k: int, path: Path) -> str:
+    return _name(request, k, f"part {path[0] if len(path) == 1 else path!r}")
 
 
 def _collated_by(
@@ -209,8 +235,11 @@ def _collated_by(
     request: BatchRequest,
     recipe: Recipe,
 ) -> Fetched:
-    where = _located(samples[0], recipe)
-    given, frames = _cut_of(samples, where, request, recipe)
+    fields = recipe.find(samples[0])
+    where = _located(samples[0], recipe, fields)
+    given, frames, mover = _cut_of(samples, where, fields, request, recipe)
+    if mover is not None:
+        samples = mover.all_moved(samples, len(samples), tensors=False)
     framed = [put(sample, where.image, like(frame.numpy(), picture))
               for sample, frame, picture in zip(samples, frames, given, strict=True)]  # fmt: skip
     count = request.rows.count
@@ -218,8 +247,8 @@ def _collated_by(
     return _from_parts(parts, where, request, recipe, frames)
 
 
-def _located(sample: Any, recipe: Recipe) -> FieldPaths:
-    where = locate(sample, recipe.image_key, None)
+def _located(sample: Any, recipe: Recipe, fields: Fields) -> FieldPaths:
+    where = locate(sample, recipe.image_key, None, fields)
     if recipe.label_key is None:
         return where
     try:
@@ -328,11 +357,6 @@ def _emptied(batch: Any, where: FieldPaths, labels: Any) -> Any:
     # What the main process puts in need not travel there.
     batch = put(batch, where.image, None)
     return batch if labels is None or where.label is None else put(batch, where.label, None)
-
-
-def _collated(rest: list[Any], path: Path) -> Any:
-    # A sample that is nothing but its image leaves nothing to collate.
-    return default_collate(rest) if path else 0
 
 
 def _converted(sample: Any, path: Path) -> Any:

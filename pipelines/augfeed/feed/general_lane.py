@@ -26,9 +26,10 @@ from augfeed.feed.fetch import (
     as_is,
     cut,
 )
+from augfeed.feed.fields import FieldOptions
 from augfeed.feed.lanes import AugmentConfig, Given, PassRequest
 from augfeed.feed.sample_fields import moved, put, take
-from augfeed.feed.spatial import SpatialCheck
+from augfeed.feed.spatial import SpatialCheck, passive_of
 from augfeed.labels import Flags, check_declared
 from augfeed.memory_pool import Memory
 from augfeed.pipeline import Form
@@ -184,10 +185,12 @@ class Workers:
 
 
 def recipe_for(
-    policy: Policy, collate: Any, keys: tuple[Any, Any], form: Form, *, passive: Any = None
-) -> Recipe:
+    policy: Policy, collate: Any, keys: tuple[Any, Any], form: Form, *, passive: Any = None,
+    fields: FieldOptions = FieldOptions(),  # noqa: B008  (frozen)
+) -> Recipe:  # fmt: skip
     """Return what workers need to know."""
     if collate is not None and not callable(collate):
         raise InputTypeError(f"collate_fn={collate!r} is not a function: give one, or None")
     labelled = softens(policy) or form != "auto"
-    return Recipe(policy, collate, *keys, labelled, SpatialCheck.under(policy, passive))
+    still = SpatialCheck.under(policy, (*passive_of(passive), *fields.passive))
+    return Recipe(policy, collate, *keys, labelled, still, fields)
