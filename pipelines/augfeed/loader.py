@@ -84,8 +84,12 @@ class DataLoader(torch.utils.data.DataLoader[T_co]):
         image_key: where the image is in a sample: a key, a position, or a path of these.
         label_key: where the label is.
         num_classes: width of soft targets, where the dataset does not say it.
-        passive: parts of a sample that stay as they are although pixels move (masks, boxes,
-            keypoints, further images); without it they are refused.
+        passive: parts of a sample that stay as they are although pixels move (further images, or
+            masks of texts).
+        fields: parts of a sample that follow its image, as `{"mask": "mask", "bbox":
+            augfeed.fields.Boxes(format="xywh")}`. Torchvision's `tv_tensors`, and masks and boxes
+            whose names and types leave no doubt, are recognized; others of which it seems are
+            refused.
         resident: whether a dataset in memory is kept in the memory of the device; None does so if
             it takes at most a quarter of what is free on an NVIDIA GPU.
         on_error: what is done about a file that cannot be read: `"raise"`, `"replace"` it by

@@ -53,14 +53,15 @@ class FieldOptions:
         stay = {keyed(sample, key, "fields") for key in self.passive}
         for path, part in parts_of(sample):
             if path not in found and path not in stay:
-                field = _known(sample, path, part)
-                if field is not None:
-                    found[path] = field
+                known = _known(sample, path, part)
+                if known is not None:
+                    found[path] = known
         return found
 
 
 def _known(sample: Any, path: Path, part: Any) -> Field | None:
-    kind = tv_kind(type(part))
+    cls: type = type(part)
+    kind = tv_kind(cls)
     if kind == "BoundingBoxes":
         form = str(getattr(part.format, "value", part.format)).lower()
         if form not in ("xyxy", "xywh", "cxcywh"):

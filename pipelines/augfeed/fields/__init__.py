@@ -1,8 +1,8 @@
 """Fields of a sample that follow its image: masks, boxes, keypoints, dense maps.
 
 A plan says for every output pixel where it comes from; `SpatialMap` is that map for one sample, and
-each kind of field follows it exactly. Coordinates: the edges of an image of width `W` are 0 and `W`,
-and the center of its first pixel is 0.5. Boxes are given in edges; keypoints in pixels, whose
+each kind of field follows it exactly. Coordinates: the edges of an image of width `W` are 0 and
+`W`, and the center of its first pixel is 0.5. Boxes are given in edges; keypoints in pixels, whose
 centers are whole numbers, as torchvision has both.
 """
 

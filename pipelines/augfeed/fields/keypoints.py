@@ -37,8 +37,8 @@ def move_keypoints(
         inside = front & (x >= -0.5) & (y >= -0.5) & (x < width - 0.5) & (y < height - 0.5)
         made[~inside, 2] = 0
         made[flat[:, 2] == 0] = 0
-    made = made.reshape(given.shape)
-    return _mirrored(made, where, field, name) if where.mirrored else made
+    shaped: NDArray[np.float64] = made.reshape(given.shape)
+    return _mirrored(shaped, where, field, name) if where.mirrored else shaped
 
 
 def _mirrored(

@@ -55,7 +55,8 @@ class SpatialMap:
         """
         matrix = np.linalg.inv(self.to_source)
         middle = self.to_source @ np.array([self.size[1] / 2, self.size[0] / 2, 1])
-        return matrix * np.sign(middle[2] or 1)
+        forward: Matrix = matrix * np.sign(middle[2] or 1)
+        return forward
 
     @property
     def mirrored(self) -> bool:
