@@ -1,7 +1,7 @@
 """What workers do: fetch the samples of a request, cut their images, collate the rest."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -11,10 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import (
     Dataset,
-    IterableDataset,
     default_collate,
     default_convert,
-    get_worker_info,
 )
 
 from augfeed.errors import InputError, InputTypeError
@@ -26,7 +24,7 @@ from augfeed.feed.batch_fields import (
     first_of,
     pixels_of_batch,
 )
-from augfeed.feed.batch_requests import BatchRequest, iterable_ids
+from augfeed.feed.batch_requests import BatchRequest
 from augfeed.feed.crop import cut
 from augfeed.feed.field_moves import FieldMover, Fields, collated_with
 from augfeed.feed.fields import FieldOptions, check_followed
@@ -44,10 +42,9 @@ from augfeed.feed.sample_fields import (
     take,
 )
 from augfeed.feed.spatial import SpatialCheck
-from augfeed.plan import GROUP, BatchRows, draw_plan
+from augfeed.plan import GROUP, draw_plan
 from augfeed.plan.batch_rows import samples_of
 from augfeed.policy import Policy
-from augfeed.targets import softens
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +61,7 @@ class Recipe:
 
     def find(self, sample: Any) -> Fields:
         """Return the fields of a sample that follow its image, which the policy must allow."""
-        found = self.fields.find(sample)
+        found = self.fields.find(sample, self.image_key, self.still)
         if found:
             check_followed(self.policy, found)
         return found
@@ -75,7 +72,8 @@ class Fetched:
     """A batch before augmentation: `frames` `[M, H, W, C]` for all rows of the request.
 
     `batch` is collated, the images at `where.image` and the labels at `where.label` yet to be put
-    in; `labels` are those of all rows; `seconds` is what fetching took.
+    in; `labels` are those of all rows; `seconds` is what fetching took. `listed` is the kind of
+    list in which images come one by one, as detection models take them.
     """
 
     request: BatchRequest
@@ -84,6 +82,7 @@ class Fetched:
     frames: torch.Tensor
     labels: Any
     seconds: float
+    listed: type[Any] | None = None
 
     def pin_memory(self, device: Any = None) -> "Fetched":
         """Return the batch with its frames in page-locked memory; torch's hook."""
@@ -118,66 +117,9 @@ class Fetching(Dataset[Fetched]):
         return make_batch(samples, request, self.recipe)
 
 
-class Streaming(IterableDataset[Any]):
-    """An iterable dataset whose samples come numbered, as `(pass, worker, count, sample)`."""
-
-    def __init__(self, dataset: Any) -> None:
-        """Wrap a dataset."""
-        self.dataset, self._passes = dataset, 0
-
-    def __iter__(self) -> Iterator[tuple[int, int, int, Any]]:
-        worker = get_worker_info()
-        number, passed = worker.id if worker else 0, self._passes
-        self._passes += 1
-        for count, sample in enumerate(self.dataset):
-            yield passed, number, count, sample
-
-
-@dataclass(frozen=True, slots=True)
-class Gather:
-    """The collate function for `Streaming`: numbered samples to a batch before augmentation."""
-
-    recipe: Recipe
-    seed: int
-    epoch: int
-    rank: int
-
-    def __call__(self, given: Any) -> Fetched:
-        """Return the batch of some numbered samples, or of one."""
-        begun = time.perf_counter()
-        single = isinstance(given, tuple)
-        numbered = [given] if single else given
-        passed, worker, first, _ = numbered[0]
-        ids = iterable_ids(self.rank, worker, first, len(numbered))
-        places = np.arange(len(ids), dtype=np.int64)
-        # Groups begin with each batch, and no two of an epoch have one name, which decides who is
-        # mixed with whom: there are fewer groups than samples.
-        groups = ids[0] + places // GROUP
-        rows = BatchRows(ids, groups, places % GROUP, len(ids), int(ids[0]))
-        request = BatchRequest(-1, self.epoch + passed, self.seed, None, rows, -1, single=single)
-        fetched = make_batch([item[3] for item in numbered], request, self.recipe)
-        fetched.seconds = time.perf_counter() - begun
-        return fetched
-
-
 def as_is(fetched: Any) -> Any:
     """Collate what is collated already."""
     return fetched
-
-
-class WorkerStart:
-    """Runs the caller's `worker_init_fn` where `get_worker_info().dataset` is the caller's own."""
-
-    def __init__(self, function: Callable[[int], None] | None) -> None:
-        """Take the caller's function, if there is one."""
-        self.function = function
-
-    def __call__(self, worker: int) -> None:
-        """Run in a worker, before it fetches anything."""
-        info: Any = get_worker_info()
-        object.__setattr__(info, "dataset", info.dataset.dataset)  # past its guard
-        if self.function is not None:
-            self.function(worker)
 
 
 def make_batch(samples: Sequence[Any], request: BatchRequest, recipe: Recipe) -> Fetched:
@@ -376,8 +318,10 @@ def _from_parts(
             labels.append(torch.as_tensor(take(part, found.label)))
         places.append(found)
     joined = torch.cat(labels) if labels else None
+    listed = isinstance(images := take(parts[0], places[0].image), list | tuple)
     batch = _emptied(parts[0], places[0], joined)
-    return Fetched(request, batch, places[0], torch.cat(frames), joined, 0.0)
+    return Fetched(request, batch, places[0], torch.cat(frames), joined, 0.0,
+                   type(images) if listed else None)  # fmt: skip
 
 
 def _found(part: Any, where: FieldPaths, count: int, recipe: Recipe, *, planes: bool
@@ -390,17 +334,3 @@ def _found(part: Any, where: FieldPaths, count: int, recipe: Recipe, *, planes: 
     if recipe.labelled and not (where.label is None and is_alone(part, image)):
         check_labels(part, label, "what collate_fn makes, ")
     return FieldPaths(image, label), tensor
-
-
-__all__ = [
-    "Fetched",
-    "Fetching",
-    "Gather",
-    "Recipe",
-    "Streaming",
-    "WorkerStart",
-    "as_is",
-    "cut",
-    "make_batch",
-    "softens",
-]

@@ -9,13 +9,17 @@ import torch
 from PIL import Image
 
 from augfeed.errors import InputError, InputTypeError
-from augfeed.feed.sample_fields import Path, is_sequence, keyed, parts_of, take
-from augfeed.feed.spatial import tv_kind
+from augfeed.feed.sample_fields import Path, is_picture, is_sequence, keyed, parts_of, take
+from augfeed.feed.spatial import SpatialCheck, tv_kind
 from augfeed.fields import Boxes, Field, Keypoints, Mask, Passive, field_of
+from augfeed.fields.kinds import FORMATS
 from augfeed.operation import Geometry, Mixing, Window
 from augfeed.policy import CutMix, Mixup, OneOf, Policy
 
+Size = tuple[int, ...]
 _NAMED = ("mask", "masks")
+_NAMED_LAST = tuple((name,) for name in _NAMED)
+_KINDS = ("Mask", "BoundingBoxes", "KeyPoints")
 _PALETTE = ("P", "1")  # modes of PIL images that hold numbers of classes, not grays
 _TV: dict[str, Field] = {"Mask": Mask(), "KeyPoints": Keypoints()}
 
@@ -43,28 +47,60 @@ class FieldOptions:
         """The keys of what stays as it is."""
         return tuple(key for key, field in self.given if isinstance(field, Passive))
 
-    def find(self, sample: Any) -> dict[Path, Field]:
+    def find(self, sample: Any, image_key: Any, still: SpatialCheck) -> dict[Path, Field]:
         """Return the fields of a sample by path: those given, torchvision's, and those whose name
-        and type leave no doubt."""
-        found: dict[Path, Field] = {}
-        for key, field in self.given:
-            if not isinstance(field, Passive):
-                found[keyed(sample, key, "fields")] = field
-        stay = {keyed(sample, key, "fields") for key in self.passive}
+        and type leave no doubt. Nothing has to follow where nothing moves."""
+        if not still.moving:
+            return {}
+        found: dict[Path, Field] = {
+                 keyed(sample, key, "fields"): field
+                 for key, field in self.given if not isinstance(field, Passive)}  # fmt: skip
+        image, size = _image(sample, image_key, found)
         for path, part in parts_of(sample):
-            if path not in found and path not in stay:
-                known = _known(sample, path, part)
+            if path not in found and path != image and not still.may_stay(sample, path):
+                known = _known(sample, path, part, size)
                 if known is not None:
                     found[path] = known
         return found
 
 
-def _known(sample: Any, path: Path, part: Any) -> Field | None:
+def _image(sample: Any, key: Any, fields: dict[Path, Field]) -> tuple[Path | None, Size | None]:
+    # Where the image of a sample is, and its (height, width), as far as that is clear.
+    if key is None:
+        paths = [
+            path
+            for path, part in parts_of(sample)
+            if path not in fields and path[-1:] not in _NAMED_LAST and _is_image(part)
+        ]
+    else:
+        paths = [keyed(sample, key, "image_key")]
+    if len(paths) != 1:
+        return None, None
+    part = take(sample, paths[0])
+    if isinstance(part, Image.Image):
+        return paths[0], (part.height, part.width)
+    shape = tuple(part.shape)
+    if len(shape) < 3:
+        return paths[0], shape if len(shape) == 2 else None
+    first = shape[0] in (1, 3) if isinstance(part, torch.Tensor) else shape[2] not in (1, 3)
+    return paths[0], shape[1:3] if first else shape[:2]
+
+
+def _is_image(part: Any) -> bool:
+    cls: type = type(part)
+    if tv_kind(cls) in _KINDS:
+        return False
+    if isinstance(part, Image.Image):
+        return part.mode not in _PALETTE
+    return is_picture(part) and part.ndim == 3
+
+
+def _known(sample: Any, path: Path, part: Any, size: Size | None) -> Field | None:
     cls: type = type(part)
     kind = tv_kind(cls)
     if kind == "BoundingBoxes":
         form = str(getattr(part.format, "value", part.format)).lower()
-        if form not in ("xyxy", "xywh", "cxcywh"):
+        if form not in FORMATS:
             raise InputError(
                 f"BoundingBoxes of format {form!r} cannot be moved: convert them to 'XYXY'"
             )
@@ -72,14 +108,28 @@ def _known(sample: Any, path: Path, part: Any) -> Field | None:
     if kind in _TV:
         return _TV[kind]
     name = path[-1] if path else None
-    if name in _NAMED and _is_labels(part):
-        return Mask()
     if name == "boxes" and _beside(sample, path, "labels") and _is_boxes(part):
         return Boxes()  # as torchvision's detection models take them
-    if isinstance(part, Image.Image) and part.mode in _PALETTE and len(path) == 1:
-        return Mask()  # as VOCSegmentation gives it
-    whole = _is_labels(part) and np.ndim(part) == 2 and str(part.dtype).endswith(("int64", "bool"))
-    return Mask() if whole and is_sequence(sample) and len(sample) == 2 and path == (1,) else None
+    if size is None or not _is_labels(part) or _size(part) != size:
+        return None
+    if name in _NAMED:
+        return Mask()
+    # As VOCSegmentation and others give them: an image and its classes.
+    alone = is_sequence(sample) and len(sample) == 2 and path == (1,)
+    return Mask() if alone and _is_classes(part) else None
+
+
+def _size(part: Any) -> Size:
+    if isinstance(part, Image.Image):
+        return part.height, part.width
+    return int(part.shape[-2]), int(part.shape[-1])
+
+
+def _is_classes(part: Any) -> bool:
+    # What is not a gray image, which may have to be blended.
+    if isinstance(part, Image.Image):
+        return part.mode in _PALETTE
+    return part.ndim == 2 and str(part.dtype).removeprefix("torch.") in ("int64", "int32", "bool")
 
 
 def _is_labels(part: Any) -> bool:

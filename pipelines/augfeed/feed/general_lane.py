@@ -16,20 +16,13 @@ from augfeed.executor import BatchWork, Driver
 from augfeed.executor.device import DeviceHandle
 from augfeed.executor.workers import WorkerExecutor
 from augfeed.feed.batch_requests import BatchRequest
-from augfeed.feed.fetch import (
-    Fetched,
-    Fetching,
-    Gather,
-    Recipe,
-    Streaming,
-    WorkerStart,
-    as_is,
-    cut,
-)
+from augfeed.feed.crop import cut
+from augfeed.feed.fetch import Fetched, Fetching, Recipe, as_is
 from augfeed.feed.fields import FieldOptions
 from augfeed.feed.lanes import AugmentConfig, Given, PassRequest
 from augfeed.feed.sample_fields import moved, put, take
 from augfeed.feed.spatial import SpatialCheck, passive_of
+from augfeed.feed.streaming import Gather, Streaming, WorkerStart
 from augfeed.labels import Flags, check_declared
 from augfeed.memory_pool import Memory
 from augfeed.pipeline import Form
@@ -125,7 +118,10 @@ class GeneralLane:
         elif where.label is not None:
             targets = take(batch, where.label)
             check_declared(targets, self.making.num_classes)
-        batch = put(batch, where.image, images[0] if request.single else images)
+        given = images[0] if request.single else images
+        if fetched.listed is not None:
+            given = fetched.listed(images)
+        batch = put(batch, where.image, given)
         ids = made.ids
         if request.end < 0:  # samples of an iterable dataset have all bits of an id
             ids = torch.from_numpy(request.rows.ids[: request.rows.count].copy())

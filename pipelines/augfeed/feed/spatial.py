@@ -109,10 +109,11 @@ class SpatialCheck:
         if not self.moving or _is_plain(sample, image):
             return
         for path, part, why in _found(sample, (), {image, *followed}, size):
-            if not self._may_stay(sample, path) and (path != softened or why != _LIKE_POINTS):
+            if not self.may_stay(sample, path) and (path != softened or why != _LIKE_POINTS):
                 raise InputError(self._message(path, part, why, name))
 
-    def _may_stay(self, sample: Any, path: Path) -> bool:
+    def may_stay(self, sample: Any, path: Path) -> bool:
+        """Return whether a part is said to stay as it is."""
         return any(
             (isinstance(field, str) and field in path)
             or _leads(sample, field if isinstance(field, tuple) else (field,), path)
@@ -125,9 +126,9 @@ class SpatialCheck:
         shown = repr(path[0] if len(path) == 1 else path)
         return (
             f"{name(f'part {shown}')} is {describe(part)}, {why}, and "
-            f"{' and '.join(map(repr, self.moving))} would move the image alone: say how it follows, "
-            f"with fields={{{field!r}: 'mask'}} (or 'boxes', 'keypoints', 'dense'), that it may stay "
-            f"as it is, with passive=[{field!r}], or leave out what moves pixels (or the part)"
+            f"{' and '.join(map(repr, self.moving))} would move the image alone: say how it "
+            f"follows, with fields={{{field!r}: 'mask'}} (or 'boxes', 'keypoints', 'dense'), or "
+            f"that it may stay as it is, with passive=[{field!r}], or leave out what moves pixels"
         )
 
 

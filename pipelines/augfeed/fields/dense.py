@@ -35,12 +35,12 @@ def move_dense(
         )
     flat = values.ndim == 2
     image = values[..., None] if flat else np.moveaxis(values, 0, -1)
-    outside = (where.indices() if indices is None else indices) < 0
+    shown = where.indices() if indices is None else indices
     out = np.empty((*where.size, image.shape[2]), np.float32)
-    bilinear(np.ascontiguousarray(image, np.float32), where.to_source.ravel(), field.fill, outside,
+    bilinear(np.ascontiguousarray(image, np.float32), where.to_source.ravel(), field.fill, shown,
              out)  # fmt: skip
     if field.vectors:
-        _turn(out, where, outside)
+        _turn(out, where, shown < 0)
     return out[..., 0] if flat else np.ascontiguousarray(np.moveaxis(out, -1, 0))
 
 

@@ -1,7 +1,5 @@
 """Where output pixels lie in their source image, for what must not be blended, and for floats."""
 
-from typing import Any
-
 import numpy as np
 from numba import njit
 
@@ -10,6 +8,7 @@ from augfeed.kernels import SOURCES, compiled
 from augfeed.kernels.types import Array, Floats, Ints
 
 _FAR = float(1 << 20)  # as the image's own coordinates are held
+_OFF = 0.501  # the most that a place is off the pixel that is nearest to it
 
 
 @njit(nogil=True)
@@ -86,23 +85,27 @@ def nearest_indices(inverse: Floats, window: Ints, border: int, padding: int, ou
 
 
 @compiled()
-def bilinear(image: Array, to_source: Floats, fill: float, outside: Any, out: Array) -> None:
+def bilinear(image: Array, to_source: Floats, fill: float, shown: Ints, out: Array) -> None:
     """Sample floats `[H, W, C]` at the source edges of output pixels; `out` is `[h, w, C]`.
 
-    `outside` bool `[h, w]` says which output pixels show no pixel of the image: they get `fill`.
+    `shown` int64 `[h, w]` is what `nearest_indices` finds: -1 gets `fill`, and a pixel that stands
+    for one beyond the border gives its own value.
     """
     _ = SOURCES
     height, width, channels = image.shape
     for y in range(out.shape[0]):
         for x in range(out.shape[1]):
-            if outside[y, x]:
+            near = shown[y, x]
+            if near < 0:
                 for c in range(channels):
                     out[y, x, c] = fill
                 continue
-            px, py = x + 0.5, y + 0.5
+            px, py, row, column = x + 0.5, y + 0.5, near // width, near % width
             z = to_source[6] * px + to_source[7] * py + to_source[8]
             u = (to_source[0] * px + to_source[1] * py + to_source[2]) / z - 0.5
             v = (to_source[3] * px + to_source[4] * py + to_source[5]) / z - 0.5
+            if abs(u - column) > _OFF or abs(v - row) > _OFF:
+                u, v = float(column), float(row)
             u, v = min(max(u, 0.0), width - 1.0), min(max(v, 0.0), height - 1.0)
             x0, y0 = int(u), int(v)
             x1, y1 = min(x0 + 1, width - 1), min(y0 + 1, height - 1)
