@@ -65,8 +65,7 @@ def batches(data: Any, policy: str, batch_size: int = 8, **options: Any) -> list
 
 @pytest.mark.parametrize("policy", POLICIES)
 def test_image_and_mask_show_the_same_pixel_at_every_place(policy: str) -> None:
-    options = {"fields": {"mask": "mask"}}
-    for batch in batches(Coordinates(), policy, **options):
+    for batch in batches(Coordinates(), policy, fields={"mask": "mask"}):
         x, y = batch["image"][:, 0] * 255, batch["image"][:, 1] * 255
         mask = batch["mask"]
         inside = inner(mask != 255)
