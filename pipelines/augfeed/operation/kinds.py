@@ -18,7 +18,7 @@ from augfeed.operation.parameter_types import Sides
 from augfeed.operation.program import Node, parts_of
 from augfeed.operation.program_effects import effects_of, moves_pixels
 from augfeed.operation.reference import Given
-from augfeed.operation.words import Seen, Told
+from augfeed.operation.words import SampleValues, Wording
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -154,10 +154,10 @@ class Program(Declaration):
         """Yield what any step that may be drawn may do to a label."""
         yield from effects_of(self.tree(), setting)
 
-    def explain(self, seen: Seen) -> Told:
+    def explain(self, seen: SampleValues) -> Wording:
         """Return how many steps were drawn."""
         count = int(seen.values.get("steps", 0))
-        return Told(f"{count} step{'s' if count != 1 else ''}", otherwise="no step")
+        return Wording(f"{count} step{'s' if count != 1 else ''}", otherwise="no step")
 
 
 class Geometry(Declaration):
@@ -280,6 +280,20 @@ def warps(operation: Declaration) -> bool:
     if operation.program is None:
         return isinstance(operation, Geometry) and operation.warps
     return any(_warping(part) for part, _ in parts_of(operation.program))
+
+
+def moves_by_matrix(operation: Declaration) -> bool:
+    """Return whether a plan says where an operation takes pixels from, by a matrix or a window.
+
+    Of a program, whether that holds for every step that moves any.
+    """
+    if operation.program is None:
+        return isinstance(operation, Window | Geometry | Mixing)
+    parts = [part for part, _ in parts_of(operation.program)]
+    candidates = [part[0].candidate for part in parts if isinstance(part, tuple)]
+    known = all(issubclass(item.step, Geometry) for item in candidates if item.moves)
+    others = (part for part in parts if not isinstance(part, tuple) and part.moves)
+    return known and all(isinstance(part, Geometry) for part in others)
 
 
 def _warping(part: Any) -> bool:
