@@ -99,8 +99,8 @@ class SpatialMap:
         # The first map reads the source, each of the others what the one before has made.
         from augfeed.kernels.nearest import nearest_indices
 
-        # Where each of them has one color outside, what all of them show is where they say together,
-        # so that roundings do not add up.
+        # Where each of them has one color outside, what all show is where they say together: so
+        # roundings do not add up.
         def nearest(matrix: Matrix, window: Indices) -> Indices:
             made = np.empty(self.size, np.int64)
             nearest_indices(matrix.ravel(), window, self.border, self.padding, made)
