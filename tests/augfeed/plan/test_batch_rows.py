@@ -29,6 +29,23 @@ def test_cut_off_members_of_a_group_stand_behind_the_count(count: int, data: st.
     assert (rows.groups * GROUP + rows.slots == rows.ids - 100).all()
 
 
+@settings(deadline=None)
+@given(count=st.integers(1, 60), data=st.data(), mixing=st.booleans())
+def test_positions_side_by_side_are_the_same_rows_either_way(
+    count: int, data: st.DataObject, mixing: bool
+) -> None:
+    order = np.arange(count) + 100
+    first = data.draw(st.integers(0, count - 1))
+    end = data.draw(st.integers(first + 1, count))
+    found = Rows.between(first, end, order, mixing=mixing)
+    wanted = Rows.at(np.arange(first, end), order, mixing=mixing)
+    assert (found.count, found.first) == (wanted.count, wanted.first)
+    for name in ("ids", "groups", "slots"):
+        assert getattr(found, name).dtype == np.int64
+        assert getattr(found, name).tolist() == getattr(wanted, name).tolist()
+    assert not np.shares_memory(found.ids, order)
+
+
 def test_without_mixing_nobody_is_added() -> None:
     rows = Rows.at(np.array([3, 9]), np.arange(40), mixing=False)
     assert rows.ids.tolist() == [3, 9]
