@@ -301,7 +301,7 @@ class Pipeline:
     def _targets(self, plan: Plan, taken: Taken) -> AnyTargets:
         labels = self.source.labels
         several = (labels is not None and labels.dtype.kind == "b") or None
-        given = None if labels is None else labels[taken.ids]
+        given = None if labels is None else torch.from_numpy(labels[taken.ids])
         return make_targets(given, plan, num_classes=self.num_classes, form=self.form,
                             several=several)  # fmt: skip
 

@@ -12,7 +12,7 @@ from augfeed.kernels.augment import augment
 from augfeed.kernels.cast_output import BFLOAT16, FLOAT16, FLOAT32, UINT8, store
 from augfeed.kernels.compile_notice import install as install_notice
 from augfeed.kernels.frames import materialise
-from augfeed.kernels.types import FIXED, ROW, neutral
+from augfeed.kernels.types import FIXED, ROW, copied, neutral
 from augfeed.memory_pool import Memory, writable
 from augfeed.philox import normal_quantiles
 from augfeed.plan import Plan
@@ -75,8 +75,16 @@ class Job:
     ) -> None:
         """Bring plan and constants into the form of the compiled loops."""
         self.memory = memory or Memory()
-        self.plan, self.fixed, self.output, self.rows = plan, fixed, output, _rows(plan)
+        self.plan, self.fixed, self.output = plan, fixed, output
         self.made = plan.frames.made
+        self._rows: NDArray[Any] | None = None
+
+    @property
+    def rows(self) -> NDArray[Any]:
+        """The rows of the plan, of `ROW`; parts of the batch share them."""
+        if self._rows is None:
+            self._rows = _rows(self.plan)
+        return self._rows
 
     def run(
         self,
@@ -88,7 +96,8 @@ class Job:
         offsets: NDArray[np.int32] | None = None,
     ) -> None:
         """Write rows `which` of the batch to `out`; see `augfeed.engines.Engine` for the rest."""
-        rows = self._placed(len(images), places, offsets)
+        alone = len(which) == self.plan.count
+        rows = self._placed(len(images), places, offsets, alone=alone)
         self._write(writable(images), rows, which, which, out)
 
     def run_each(
@@ -100,23 +109,26 @@ class Job:
         offsets: NDArray[np.int32] | None,
     ) -> None:
         """Write the rows, in their order, to arrays that hold one batch each."""
-        rows, images, first = self._placed(len(images), places, offsets), writable(images), 0
+        rows, first = self._placed(len(images), places, offsets, alone=True), 0
+        images = writable(images)
         for out in outs:
             slots = np.arange(len(out))
             self._write(images, rows, slots + first, slots, out)
             first += len(out)
 
     def _placed(
-        self, count: int, places: NDArray[np.int64] | None, offsets: NDArray[np.int32] | None
-    ) -> NDArray[Any]:
-        rows = self.rows
-        if places is not None or offsets is not None:
-            rows = rows.copy()
+        self, count: int, places: NDArray[np.int64] | None, offsets: NDArray[np.int32] | None, *,
+        alone: bool,
+    ) -> NDArray[Any]:  # fmt: skip
+        if places is None and offsets is None:
+            check_places(self.rows["place"], count)
+            return self.rows
+        rows = _rows(self.plan) if alone else copied(self.rows)
         if places is not None:
             rows["place"] = places
         if offsets is not None:
             rows["top"], rows["left"] = offsets[:, 0], offsets[:, 1]
-        check_places(rows["place"], count)
+        check_places(rows["place"] if places is None else places, count)
         return rows
 
     def _write(
@@ -147,7 +159,7 @@ class Job:
         if not len(needed):
             return images[:0], rows
         shape = (len(needed), *self.plan.size, images.shape[3])
-        frames, rows = self.memory.take(shape, images.dtype), rows.copy()
+        frames, rows = self.memory.take(shape, images.dtype), copied(rows)
         scale = 255.0 if images.dtype == np.uint8 else 1.0
         shared, _ = self._shared(scale, stream=False)
         materialise(images, rows, needed, steps.codes, steps.numbers, steps.taps(needed), shared,
@@ -190,19 +202,18 @@ class Job:
             fixed.border_mode, fixed.border_fill * scale, fixed.normalized, fixed.erase_noise,
             fixed.cutout_fill, fixed.erase_fill, stream,
         )  # fmt: skip
-        statistics = np.stack([fixed.mean, fixed.std, 0 * fixed.mean, 0 * fixed.std + 1,
-                               fixed.sigma_scale])  # fmt: skip
-        return shared, (statistics, normal_quantiles())
+        return shared, (fixed.statistics, normal_quantiles())
 
 
 def _rows(plan: Plan) -> NDArray[Any]:
     mixes, rows = plan.mixes, neutral(len(plan.ids), ROW)
-    rows["id"], rows["place"], rows["partner"] = plan.ids, np.arange(len(rows)), mixes.partner
-    rows["warped"], rows["mode"], rows["lam"] = plan.warped, mixes.mode, mixes.lam
+    rows["id"], rows["place"] = plan.ids, np.arange(len(rows))
     if plan.warped.any():
+        rows["warped"] = plan.warped
         for k in range(9):
             rows[f"m{k}"] = plan.inverse[:, k // 3, k % 3]
     if mixes.mode.any():
+        rows["mode"], rows["lam"], rows["partner"] = mixes.mode, mixes.lam, mixes.partner
         for k in range(4):
             rows[f"patch{k}"] = mixes.patch[:, k]
     for name, column in plan.read():

@@ -99,8 +99,7 @@ class CpuRun:
         self._job = Job(plan, fixed, output, memory)
         self._made = [allocate(count, fixed.channels, plan.size, output, memory)
                       for count in planned.counts]  # fmt: skip
-        self._targets: AnyTargets = None
-        self._labelled = False
+        self._targets: list[AnyTargets] = []
 
     def queue(self, work: Task) -> None:
         """Do it in this thread."""
@@ -117,21 +116,31 @@ class CpuRun:
         if len(outs) > 1:
             assert places is not None
             self._job.run_each(pixels, outs, places=places, offsets=offsets)
-            return
-        run = partial(self._job.run, pixels, out=outs[0], places=places, offsets=offsets)
-        if self.threads < 2:
-            run(frames.written)
-            return
-        spread(run, [part for part in np.array_split(frames.written, self.threads) if len(part)])
+        else:
+            run = partial(self._job.run, pixels, out=outs[0], places=places, offsets=offsets)
+            if self.threads < 2:
+                run(frames.written)
+            else:
+                parts = np.array_split(frames.written, self.threads)
+                spread(run, [part for part in parts if len(part)])
+
+    def label(self, frames: FrameSet) -> None:
+        """Make the targets, unless some frames may be yet to be read."""
+        if len(frames.written) == self.planned.rows.count:
+            self._label()
 
     def take(self, k: int) -> tuple[torch.Tensor, AnyTargets]:
         """Return images and targets of one batch."""
-        if not self._labelled:
-            self._targets, self._labelled = self.planned.targets(), True
-        images, targets = self._made[k][1], self._targets
-        if len(self._made) > 1 and targets is not None:
-            targets = own_memory(targets[self.planned.parts[k]])
-        return images, targets
+        if not self._targets:
+            self._label()
+        return self._made[k][1], self._targets[k]
+
+    def _label(self) -> None:
+        targets, counts = self.planned.targets(), self.planned.counts
+        if targets is None or len(counts) == 1:
+            self._targets = [targets] * len(counts)
+        else:
+            self._targets = [own_memory(targets[self.planned.part(k)]) for k in range(len(counts))]
 
 
 def spread(run: Callable[[Indices], None], parts: list[Indices]) -> None:

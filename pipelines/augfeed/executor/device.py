@@ -199,6 +199,7 @@ class DeviceRun:
     ) -> None:  # fmt: skip
         """Queue nothing yet; `inputs` know of frames that the device is to decode."""
         self.handle, self.planned, self.output, self.inputs = handle, planned, output, inputs
+        self._images: torch.Tensor | None = None
         self._made: tuple[torch.Tensor, AnyTargets] | None = None
         self._event: torch.cuda.Event | None = None
         self._taken: set[int] = set()  # streams that wait for it already
@@ -216,12 +217,16 @@ class DeviceRun:
         return frames.images.to(self.handle.device, non_blocking=True)
 
     def apply(self, frames: FrameSet, images: torch.Tensor) -> None:
-        """Queue the engine on images of a frame set, and the targets behind it."""
-        made = self.handle.engine.apply(
+        """Queue the engine on images of a frame set."""
+        self._images = self.handle.engine.apply(
             self.planned.plan, images, places=frames.places, offsets=frames.offsets,
             output=self.output,
         )  # fmt: skip
-        self._made = made, onto(self.planned.targets(), self.handle.device)
+
+    def label(self, frames: FrameSet) -> None:
+        """Queue the targets behind the engine."""
+        assert self._images is not None
+        self._made = self._images, onto(self.planned.targets(), self.handle.device)
 
     def take(self, k: int) -> tuple[torch.Tensor, AnyTargets]:
         """Return images and targets of one batch, for the current stream."""
@@ -230,7 +235,7 @@ class DeviceRun:
         images, targets = self._made
         if len(self.planned.counts) == 1:
             return images, targets
-        part = self.planned.parts[k]
+        part = self.planned.part(k)
         return images[part], None if targets is None else targets[part]
 
     def _hand_over(self) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 
 from augfeed.errors import InputIndexError, InputTypeError, StateError
 from augfeed.plan import GROUP, Rows
-from augfeed.plan.batch_rows import MAX_ID, SAMPLE_BITS, Ids
+from augfeed.plan.batch_rows import MAX_ID, SAMPLE_BITS, Ids, OrderedRows
 from augfeed.read.order import batch_range, steps_per_epoch
 
 Chunk = tuple[list[Any], bool, bool]  # indices, whether it is one alone, whether it comes out
@@ -96,13 +96,11 @@ def known_tickets(order: Ids, split: Split, made: Pass) -> Iterator[Ticket]:
         yield Ticket(step, made.epoch, made.seed, None, rows, end, begin=begin)
 
 
-def rows_of(
-    order: Ids, batch_size: int, step: int, *, rank: int, world: int, mixing: bool
-) -> Rows:
+def rows_of(order: Ids, batch_size: int, step: int, *, rank: int, world: int, mixing: bool) -> Rows:
     """Return the rows of one batch of one rank, of a step of the epoch."""
     first, end = batch_range(len(order), batch_size, step, rank=rank, world=world)
     if first < end <= len(order):
-        return Rows.between(first, end, order, mixing=mixing)
+        return OrderedRows.between(first, end, order, mixing=mixing)
     return Rows.at(np.arange(first, end, dtype=np.int64) % len(order), order, mixing=mixing)
 
 

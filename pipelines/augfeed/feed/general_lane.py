@@ -128,7 +128,7 @@ class GeneralLane:
         ids = made.ids
         if ticket.end < 0:  # samples of an iterable dataset have all bits of an id
             ids = torch.from_numpy(ticket.rows.ids[: ticket.rows.count].copy())
-        self.costs.add("fetch", fetched.seconds, len(ticket.rows))
+        self.costs.add("read", fetched.seconds, len(ticket.rows))
         return Given(batch, replace(made, targets=targets, ids=ids), ticket)
 
     def _augmented(self, fetched: Fetched) -> Batch:

@@ -85,9 +85,12 @@ class NativeLane:
 
     def _together(self, tickets: Iterator[Ticket], *, grouped: bool) -> Iterator[list[Ticket]]:
         # Batches that are made as one: of any number but one only for a dataset in memory.
+        sizes: dict[int, int] = {}
         for ticket in tickets:
-            group, error = [ticket], None
-            others = self.pipeline.together(ticket.rows.count) - 1 if grouped else 0
+            group, error, count = [ticket], None, ticket.rows.count
+            if count not in sizes:
+                sizes[count] = self.pipeline.together(count) if grouped else 1
+            others = sizes[count] - 1
             try:
                 for other in islice(tickets, others):
                     group.append(other)

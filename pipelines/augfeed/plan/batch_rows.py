@@ -39,7 +39,7 @@ class Rows:
         """Return rows for sample ids that mix among themselves, in groups from the first on."""
         ids = check_ids(ids)
         places = np.arange(len(ids), dtype=np.int64)
-        return cls._placed(ids, places, len(ids), 0)
+        return cls(*_placed(ids, places), len(ids))
 
     @classmethod
     def at(cls, positions: Ids, order: Ids, *, mixing: bool, first: int | None = None) -> "Rows":
@@ -57,25 +57,75 @@ class Rows:
             wanted = (cut[:, None] * GROUP + np.arange(GROUP)).ravel()
             outside = np.setdiff1d(wanted[wanted < len(order)], positions, assume_unique=False)
             positions = np.concatenate([positions, outside])
-        return cls._placed(order[positions], positions, count, start)
+        return cls(*_placed(order[positions], positions), count, start)
+
+
+class OrderedRows(Rows):
+    """The rows at positions side by side of an epoch's order, which are those of `Rows.at`.
+
+    They are positions of the order, one or more. Nothing is made before it is asked for, so that
+    batches which are made together become the rows of one at once.
+    """
+
+    __slots__ = ("_end", "_mixing", "_order")
 
     @classmethod
-    def between(cls, first: int, end: int, order: Ids, *, mixing: bool) -> "Rows":
-        """Return what `at` does for the positions from `first` to before `end`, in less time.
+    def between(cls, start: int, end: int, order: Ids, *, mixing: bool) -> "OrderedRows":
+        """Return the rows from a position to before another."""
+        made = cls.__new__(cls)
+        for name, value in (("first", start), ("count", end - start), ("_end", end),
+                            ("_order", order), ("_mixing", mixing)):  # fmt: skip
+            object.__setattr__(made, name, value)
+        return made
 
-        They have to be positions of `order`, and one or more.
-        """
-        lead, tail = first & -GROUP, min(-(-end // GROUP) * GROUP, len(order))
-        positions = np.arange(first, end, dtype=np.int64)
-        if not mixing or (lead == first and tail == end):
-            return cls._placed(order[first:end].copy(), positions, end - first, first)
-        outside = np.arange(lead, first), np.arange(end, tail)
-        positions = np.concatenate([positions, *outside])
-        return cls._placed(order[positions], positions, end - first, first)
+    def __len__(self) -> int:
+        lead, tail = self._cut_off
+        return self.count + self.first - lead + tail - self._end
 
-    @classmethod
-    def _placed(cls, ids: Ids, positions: Ids, count: int, first: int) -> "Rows":
-        return cls(ids, positions >> GROUP_BITS, positions & (GROUP - 1), count, first)
+    def __getattr__(self, name: str) -> Ids:
+        # Only called for what is not there yet.
+        if name not in ("ids", "groups", "slots"):
+            raise AttributeError(f"rows have no {name!r}")
+        order, start, end = self._order, self.first, self._end
+        positions = np.arange(start, end, dtype=np.int64)
+        if self.whole:
+            ids = order[start:end].copy()
+        else:
+            lead, tail = self._cut_off
+            outside = np.arange(lead, start), np.arange(end, tail)
+            positions = np.concatenate([positions, *outside])
+            ids = order[positions]
+        for field, values in zip(("ids", "groups", "slots"), _placed(ids, positions), strict=True):
+            object.__setattr__(self, field, values)
+        found: Ids = getattr(self, name)
+        return found
+
+    @property
+    def whole(self) -> bool:
+        """Whether all rows come out: no group is cut off whose members have to be partners."""
+        return len(self) == self.count
+
+    @property
+    def _cut_off(self) -> tuple[int, int]:
+        # The first position of the first group, and that behind the last.
+        if not self._mixing:
+            return self.first, self._end
+        return self.first & -GROUP, min(-(-self._end // GROUP) * GROUP, len(self._order))
+
+    def followed_by(self, other: Rows) -> "OrderedRows | None":
+        """Return both as one if the other's positions come next, None if they do not."""
+        if not isinstance(other, OrderedRows) or other.first != self._end:
+            return None
+        if other._order is not self._order or not (self.whole and other.whole):
+            return None
+        return self.between(self.first, other._end, self._order, mixing=self._mixing)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Rows, (self.ids, self.groups, self.slots, self.count, self.first)  # no whole epoch
+
+
+def _placed(ids: Ids, positions: Ids) -> tuple[Ids, Ids, Ids]:
+    return ids, positions >> GROUP_BITS, positions & (GROUP - 1)
 
 
 def joined(parts: Sequence[Rows]) -> Rows:
@@ -83,8 +133,9 @@ def joined(parts: Sequence[Rows]) -> Rows:
 
     A sample that is a partner in one batch and comes out in another stands there twice.
     """
-    if len(parts) == 1:
-        return parts[0]
+    one = _side_by_side(parts)
+    if one is not None:
+        return one
 
     def column(name: str) -> Ids:
         columns = [getattr(part, name) for part in parts]
@@ -94,6 +145,13 @@ def joined(parts: Sequence[Rows]) -> Rows:
 
     count = sum(part.count for part in parts)
     return Rows(column("ids"), column("groups"), column("slots"), count, parts[0].first)
+
+
+def _side_by_side(parts: Sequence[Rows]) -> Rows | None:
+    one: Rows | None = parts[0]
+    for part in parts[1:]:
+        one = one.followed_by(part) if isinstance(one, OrderedRows) else None
+    return one
 
 
 def _whole_groups(positions: Ids, length: int) -> bool:

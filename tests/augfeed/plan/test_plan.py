@@ -1,4 +1,6 @@
-from dataclasses import fields
+import pickle
+from copy import copy, deepcopy
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
@@ -9,10 +11,12 @@ from numpy.typing import NDArray
 
 from augfeed import philox
 from augfeed.errors import InputError
+from augfeed.notation import parse_policy
 from augfeed.philox import Stream
-from augfeed.plan import Plan, Rows, draw_plan
+from augfeed.plan import Columns, Plan, Rows, draw_plan
 from augfeed.plan.draws import DRAWN
 from augfeed.policy import (
+    OPERATIONS,
     ColorJitter,
     CutMix,
     Cutout,
@@ -301,3 +305,26 @@ def same(first: dict[str, NDArray[Any]], second: dict[str, NDArray[Any]]) -> Non
     assert first.keys() <= second.keys()
     for name, values in first.items():
         np.testing.assert_array_equal(values, second[name], err_msg=name)
+
+
+def test_columns_that_nothing_has_drawn_are_neutral() -> None:
+    columns = draw(parse_policy("hflip | solarize(0.4, p=0.0)"), Rows.of(np.arange(5))).columns
+    wanted = {column.name: column for cls in OPERATIONS.values() for column in cls.columns}
+    assert len(fields(Columns)) > 10
+    for field in fields(Columns):
+        column, found = wanted[field.name], getattr(columns, field.name)
+        assert found.shape == (5, *column.shape) and found.dtype == column.dtype
+        assert field.name == "flip_x" or (found == column.neutral).all()
+        assert getattr(columns, field.name) is found
+    with pytest.raises(AttributeError, match="no column 'flip_z'"):
+        _ = columns.flip_z  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    "copied", [copy, deepcopy, replace, lambda c: pickle.loads(pickle.dumps(c))]
+)
+def test_a_copy_of_columns_has_the_same_values(copied: Any) -> None:
+    columns = draw(parse_policy("hflip"), Rows.of(np.arange(50))).columns
+    made = copied(columns)
+    for field in fields(Columns):
+        assert np.array_equal(getattr(made, field.name), getattr(columns, field.name))
