@@ -27,7 +27,7 @@ from augfeed.feed.batch_fields import (
     pixels_of_batch,
 )
 from augfeed.feed.batch_requests import Ticket, iterable_ids
-from augfeed.feed.crop import cut
+from augfeed.feed.crop import cut, cut_stack
 from augfeed.feed.sample_fields import (
     Path,
     Where,
@@ -41,7 +41,8 @@ from augfeed.feed.sample_fields import (
     put,
     take,
 )
-from augfeed.feed.spatial import Still
+from augfeed.feed.spatial import Still, are_alike
+from augfeed.feed.stacked_samples import Columns, collated, column, columns_of, stacked
 from augfeed.plan import GROUP, Rows
 from augfeed.plan.batch_rows import samples_of
 from augfeed.policy import Policy
@@ -58,6 +59,7 @@ class Recipe:
     label_key: Any
     labelled: bool  # whether targets are made of the labels
     still: Still = Still()  # noqa: RUF009  (frozen)
+    uncut: bool = False  # whether images may be given out that the engine is yet to cut
 
 
 @dataclass(slots=True)
@@ -65,7 +67,8 @@ class Fetched:
     """A batch before augmentation: `frames` `[M, H, W, C]` for all rows of the ticket.
 
     `batch` is collated, the images at `where.image` and the labels at `where.label` yet to be put
-    in; `labels` are those of all rows; `seconds` is what fetching took.
+    in; `labels` are those of all rows; `seconds` is what fetching took. `uncut` says that frames
+    are images which the engine is yet to cut.
     """
 
     ticket: Ticket
@@ -74,6 +77,7 @@ class Fetched:
     frames: torch.Tensor
     labels: Any
     seconds: float
+    uncut: bool = False
 
     def pin_memory(self, device: Any = None) -> "Fetched":
         """Return the batch with its frames in page-locked memory; torch's hook."""
@@ -155,21 +159,6 @@ def as_is(fetched: Any) -> Any:
     return fetched
 
 
-class WorkerStart:
-    """Runs the caller's `worker_init_fn` where `get_worker_info().dataset` is the caller's own."""
-
-    def __init__(self, function: Callable[[int], None] | None) -> None:
-        """Take the caller's function, if there is one."""
-        self.function = function
-
-    def __call__(self, worker: int) -> None:
-        """Run in a worker, before it fetches anything."""
-        info: Any = get_worker_info()
-        object.__setattr__(info, "dataset", info.dataset.dataset)  # past its guard
-        if self.function is not None:
-            self.function(worker)
-
-
 def make_batch(samples: Sequence[Any], ticket: Ticket, recipe: Recipe) -> Fetched:
     """Return samples, those of all rows of a ticket, as a batch before augmentation."""
     if recipe.collate is not None and not ticket.single:
@@ -178,18 +167,46 @@ def make_batch(samples: Sequence[Any], ticket: Ticket, recipe: Recipe) -> Fetche
         # As torch does: it sees the one sample, and what it makes of it is the sample.
         samples = [recipe.collate(sample) for sample in samples]
     where = locate(samples[0], recipe.image_key, recipe.label_key)
-    _, frames = _cut_of(samples, where, ticket, recipe)
+    columns = columns_of(samples)
+    frames, uncut = _stack_cut(samples, columns, where, ticket, recipe) or (
+        _cut_of(samples, where, ticket, recipe)[1], False)  # fmt: skip
     if recipe.labelled and not is_alone(samples[0], where.image):
         check_labels(samples[0], where.label)
-    labels = _labels(samples, where, recipe, ticket)
+    labels = _labels(samples, columns, where, recipe, ticket)
+    return Fetched(ticket, _rest(samples, columns, where, recipe, ticket, labels), where, frames,
+                   labels, 0.0, uncut)  # fmt: skip
+
+
+def _rest(
+    samples: Sequence[Any], columns: Columns | None, where: Where, recipe: Recipe, ticket: Ticket,
+    labels: Any,
+) -> Any:  # fmt: skip
+    # The batch without its images, and without its labels where they are known.
+    if columns is not None and not ticket.single and len(where.image) == 1:
+        known = {where.image, where.label if labels is not None else None}
+        batch = collated(columns, samples[0], ticket.rows.count, known)
+        return _emptied(batch, where, labels)
     rest = [put(sample, where.image, 0) for sample in samples[: ticket.rows.count]]
     if not ticket.single:
-        batch = _collated(rest, where.image)
+        batch = default_collate(rest) if where.image else 0  # else nothing is left to collate
     elif recipe.collate is not None:
         batch = rest[0]
     else:
         batch = _converted(rest[0], where.image)
-    return Fetched(ticket, _emptied(batch, where, labels), where, frames, labels, 0.0)
+    return _emptied(batch, where, labels)
+
+
+def _stack_cut(
+    samples: Sequence[Any], columns: Columns | None, where: Where, ticket: Ticket, recipe: Recipe
+) -> tuple[torch.Tensor, bool] | None:
+    images = stacked(column(samples, columns, where.image))
+    if images is None:
+        return None
+    alike = not where.image or (columns is not None and are_alike(columns, where.image))
+    for k, sample in enumerate(samples[:1] if alike else samples):
+        recipe.still.check(sample, where.image, images.shape[1:3], partial(_name, ticket, k),
+                           softened=where.label if recipe.labelled else None)  # fmt: skip
+    return cut_stack(images, ticket, recipe.policy, uncut=recipe.uncut)
 
 
 def _cut_of(samples: Sequence[Any], where: Where, ticket: Ticket, recipe: Recipe
@@ -301,12 +318,16 @@ def _name(ticket: Ticket, k: int, what: str = "image") -> str:
     return f"the {what} of sample {(own if ticket.end < 0 else samples_of(own))[0]}"
 
 
-def _labels(samples: Sequence[Any], where: Where, recipe: Recipe, ticket: Ticket) -> Any:
+def _labels(
+    samples: Sequence[Any], columns: Columns | None, where: Where, recipe: Recipe, ticket: Ticket
+) -> Any:
     if not recipe.labelled or where.label is None:
         return None
-    given = [_part(sample, where.label, k, ticket, "label") for k, sample in enumerate(samples)]
+    given = column(samples, columns, where.label)
+    if given is None:
+        given = [_part(sample, where.label, k, ticket, "label") for k, sample in enumerate(samples)]
     try:
-        labels = default_collate(given)
+        labels = default_collate(list(given))
     except (TypeError, RuntimeError):
         labels = None
     if not isinstance(labels, torch.Tensor):
@@ -323,11 +344,6 @@ def _emptied(batch: Any, where: Where, labels: Any) -> Any:
     # What the main process puts in need not travel there.
     batch = put(batch, where.image, None)
     return batch if labels is None or where.label is None else put(batch, where.label, None)
-
-
-def _collated(rest: list[Any], path: Path) -> Any:
-    # A sample that is nothing but its image leaves nothing to collate.
-    return default_collate(rest) if path else 0
 
 
 def _converted(sample: Any, path: Path) -> Any:
@@ -369,7 +385,6 @@ __all__ = [
     "Gather",
     "Recipe",
     "Streaming",
-    "WorkerStart",
     "as_is",
     "cut",
     "make_batch",

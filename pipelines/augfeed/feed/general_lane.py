@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch.utils.data import DataLoader as TorchLoader
-from torch.utils.data import IterableDataset, Sampler
+from torch.utils.data import IterableDataset, Sampler, get_worker_info
 
 from augfeed.batch import Batch
 from augfeed.errors import InputTypeError
@@ -16,15 +16,14 @@ from augfeed.executor import BatchWork, Driver
 from augfeed.executor.device import DeviceHandle
 from augfeed.executor.workers import WorkerExecutor
 from augfeed.feed.batch_requests import Ticket
+from augfeed.feed.crop import cut, cut_stack
 from augfeed.feed.fetch import (
     Fetched,
     Fetching,
     Gather,
     Recipe,
     Streaming,
-    WorkerStart,
     as_is,
-    cut,
 )
 from augfeed.feed.lanes import Given, Making, PassRequest
 from augfeed.feed.sample_fields import moved, put, take
@@ -48,7 +47,9 @@ class GeneralLane:
     def __init__(self, making: Making, recipe: Recipe, reason: str) -> None:
         """Check what can be known without a sample."""
         making.check()
-        self.making, self.recipe, self.reason = making, recipe, reason
+        # On a GPU all samples are to come by one kernel, whatever their neighbors are.
+        uncut = making.place.engine_name == "cpu"
+        self.making, self.recipe, self.reason = making, replace(recipe, uncut=uncut), reason
         self.costs, self._memory = Costs(), Memory()
         self._inner: TorchLoader[Any] | None = None
         self._desk, self._warmed = _Desk(), False
@@ -90,7 +91,9 @@ class GeneralLane:
             size = self.making.policy.size((32, 32))
             rows = Rows.of(np.zeros(1, np.int64))
             ticket = Ticket(0, 0, 0, None, rows, 1)
-            cut([np.zeros((*size, 3), np.uint8)], ticket, self.making.policy)
+            image = np.zeros((*size, 3), np.uint8)
+            cut([image], ticket, self.making.policy)
+            cut_stack(image[None], ticket, self.making.policy)
             self._warmed = True
 
     def _build(self, loader: TorchLoader[Any], asked: PassRequest) -> TorchLoader[Any]:
@@ -135,8 +138,11 @@ class GeneralLane:
         making, frames = self.making, fetched.frames
         if self._device.place != making.place:  # Accelerate has set another one
             self._device = DeviceHandle(making.place)
-        executor = WorkerExecutor(frames, self._device, making.output, self._memory)
+        executor = WorkerExecutor(
+            frames, self._device, making.output, self._memory, uncut=fetched.uncut
+        )
         size = (frames.shape[1], frames.shape[2])
+        size = making.policy.size(size) if fetched.uncut else size
         label = partial(self._targets, fetched)
         driver = Driver(executor, making.policy, size, label, self.costs)
         return BatchWork(driver, [fetched.ticket]).run().take(0)
@@ -150,6 +156,21 @@ class GeneralLane:
             labels, plan, num_classes=told if making.num_classes is None else making.num_classes,
             form=making.form, several=self._flags.see(labels) if matters else None,
         )  # fmt: skip
+
+
+class WorkerStart:
+    """Runs the caller's `worker_init_fn` where `get_worker_info().dataset` is the caller's own."""
+
+    def __init__(self, function: Callable[[int], None] | None) -> None:
+        """Take the caller's function, if there is one."""
+        self.function = function
+
+    def __call__(self, worker: int) -> None:
+        """Run in a worker, before it fetches anything."""
+        info: Any = get_worker_info()
+        object.__setattr__(info, "dataset", info.dataset.dataset)  # past its guard
+        if self.function is not None:
+            self.function(worker)
 
 
 class _Desk(Sampler[Ticket]):
