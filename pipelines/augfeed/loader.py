@@ -14,28 +14,29 @@ from augfeed.engines import Output
 from augfeed.errors import InputError
 from augfeed.feed import generators, lane_selection, next_pass, schedule
 from augfeed.feed.batch_requests import first_step
-from augfeed.feed.epoch_pass import Run, run_of, state_of
+from augfeed.feed.epoch_pass import EpochPass, run_of, state_of
 from augfeed.feed.explain import explained
 from augfeed.feed.iterator import Feed
-from augfeed.feed.lanes import Making
+from augfeed.feed.lanes import AugmentConfig
 from augfeed.feed.loader_state import LoaderState
 from augfeed.feed.native_lane import NativeLane
 from augfeed.feed.shard import rank_and_world
-from augfeed.feed.torch_iterator import Course, counted
+from augfeed.feed.torch_iterator import ResumableSampler, counted
 from augfeed.invariances import Invariances
 from augfeed.philox import check_key
 from augfeed.pipeline import Form, Pipeline
 from augfeed.policy import Policy
 from augfeed.read.decode import MAX_PIXELS
 from augfeed.read.read_config import OnError, Reader, Reading
-from augfeed.read.read_errors import Unread
+from augfeed.read.read_errors import ReadFailure
 from augfeed.stage_costs import LoaderStats
 from augfeed.whole_number import whole_number
 
 T_co = TypeVar("T_co", covariant=True, default=Any)
 OWN = (
     "policy", "seed", "device", "engine", "dtype", "channels_last", "targets", "split",
-    "invariances", "allow", "image_key", "label_key", "num_classes", "passive", "resident",
+    "invariances", "allow", "image_key", "label_key", "num_classes", "passive", "fields",
+    "resident",
     "on_error", "cache", "max_pixels", "reader",
 )  # fmt: skip
 
@@ -84,8 +85,12 @@ class DataLoader(torch.utils.data.DataLoader[T_co]):
         image_key: where the image is in a sample: a key, a position, or a path of these.
         label_key: where the label is.
         num_classes: width of soft targets, where the dataset does not say it.
-        passive: parts of a sample that stay as they are although pixels move (masks, boxes,
-            keypoints, further images); without it they are refused.
+        passive: parts of a sample that stay as they are although pixels move (further images, or
+            masks of texts).
+        fields: parts of a sample that follow its image, as `{"mask": "mask", "bbox":
+            augfeed.fields.Boxes(format="xywh")}`. Torchvision's `tv_tensors`, and masks and boxes
+            whose names and types leave no doubt, are recognized; others of which it seems are
+            refused.
         resident: whether a dataset in memory is kept in the memory of the device; None does so if
             it takes at most a quarter of what is free on an NVIDIA GPU.
         on_error: what is done about a file that cannot be read: `"raise"`, `"replace"` it by
@@ -143,6 +148,7 @@ class DataLoader(torch.utils.data.DataLoader[T_co]):
         label_key: Any = None,
         num_classes: int | None = None,
         passive: Any = None,
+        fields: Any = None,
         resident: bool | None = None,
         on_error: OnError = "raise",
         cache: Any = None,
@@ -159,23 +165,23 @@ class DataLoader(torch.utils.data.DataLoader[T_co]):
         self.dtype, self.channels_last, self.targets = dtype, channels_last, targets
         self.split, self.invariances, self.allow = split, invariances, allow
         self.image_key, self.label_key, self.num_classes = image_key, label_key, num_classes
-        self.passive, self.resident, self.shard = passive, resident, shard
+        self.passive, self.fields, self.resident, self.shard = passive, fields, resident, shard
         self.on_error, self.cache, self.max_pixels = on_error, cache, max_pixels
         self.reader = reader
         reading = Reading(on_error, cache, max_pixels, reader)
-        self._opening: Course | None = None
+        self._opening: ResumableSampler | None = None
         self._state = state = LoaderState(lane_selection.policy_of(policy, dataset), seed, shard)
         state.bind(self)
         items = dataset
         if state.policy is not None:
             batched = batch_size is not None or batch_sampler is not None
             collate_fn = lane_selection.given_collate(collate_fn, batched=batched)
-            making = Making(
+            making = AugmentConfig(
                 state.policy, Output(dtype, channels_last), engine, device, targets, num_classes,
                 resident, reading,
             )  # fmt: skip
             options = lane_selection.LaneOptions(
-                split, image_key, label_key, passive, invariances, allow
+                split, image_key, label_key, passive, fields, invariances, allow
             )
             state.lane = lane_selection.lane_for(options, dataset, collate_fn, batch_size, making)
             items = dataset if state.lane.source is None else state.lane.source
@@ -251,7 +257,7 @@ class DataLoader(torch.utils.data.DataLoader[T_co]):
         return lane.pipeline
 
     @property
-    def unread(self) -> tuple[Unread, ...]:
+    def unread(self) -> tuple[ReadFailure, ...]:
         """The files that could not be read in the newest pass, and what took their places."""
         run, lane = self._state.run, self._state.lane
         if run is None or not isinstance(lane, NativeLane):
@@ -333,11 +339,11 @@ class DataLoader(torch.utils.data.DataLoader[T_co]):
 
     # How a pass begins
 
-    def _plain(self, run: Run) -> Any:
+    def _plain(self, run: EpochPass) -> Any:
         course = None
         if self._dataset_kind == 0:
             sampler, known = schedule.replayable(super()._index_sampler, run)
-            course = Course(sampler, run, batched=self._auto_collation, checked=not known)
+            course = ResumableSampler(sampler, run, batched=self._auto_collation, checked=not known)
             self._opening = course
             if self._iterator is not None and self.persistent_workers:
                 self._iterator._index_sampler = course
@@ -349,7 +355,7 @@ class DataLoader(torch.utils.data.DataLoader[T_co]):
             run.begin()
         return counted(iterator, run, course, loose=next_pass.is_loose(self._state))
 
-    def _augmented(self, run: Run) -> Feed:
+    def _augmented(self, run: EpochPass) -> Feed:
         state = self._state
         schedule.check_split(state)
         state.drawn = next_pass.draw(state)

@@ -19,8 +19,9 @@ from torch.utils.data._utils.collate import collate as collate_by
 from torch.utils.data._utils.collate import default_collate_fn_map
 
 from augfeed.errors import InputError, InputTypeError
+from augfeed.feed.fields import FieldOptions
 from augfeed.feed.general_lane import GeneralLane, recipe_for
-from augfeed.feed.lanes import Lane, Making
+from augfeed.feed.lanes import AugmentConfig, Lane
 from augfeed.feed.native_lane import NativeLane
 from augfeed.feed.spatial import passive_of
 from augfeed.invariances import ANY, Invariances
@@ -122,6 +123,7 @@ class LaneOptions:
     image_key: Any = None
     label_key: Any = None
     passive: Any = None
+    fields: Any = None
     invariances: Invariances | str | None = None
     allow: Sequence[str] = ()
 
@@ -132,7 +134,7 @@ class LaneOptions:
 
 
 def lane_for(
-    options: LaneOptions, dataset: Any, collate: Any, batch_size: int | None, making: Making
+    options: LaneOptions, dataset: Any, collate: Any, batch_size: int | None, making: AugmentConfig
 ) -> Lane:
     """Return the lane for a dataset; raise what would make every batch fail."""
     if isinstance(dataset, IterDataPipe | MapDataPipe):
@@ -141,6 +143,7 @@ def lane_for(
             "applied to: give the dataset inside it, or leave policy out"
         )
     passive_of(options.passive)
+    FieldOptions.of(options.fields)
     if making.num_classes is not None:
         making = replace(making, num_classes=whole_number("num_classes", making.num_classes, 1))
     found = _native(dataset, options, collate, batch_size, making)
@@ -157,7 +160,7 @@ def lane_for(
 
 
 def _native(
-    dataset: Any, options: LaneOptions, collate: Any, batch_size: int | None, making: Making
+    dataset: Any, options: LaneOptions, collate: Any, batch_size: int | None, making: AugmentConfig
 ) -> Recognised | str:
     if isinstance(dataset, IterableDataset):
         return "an iterable dataset cannot be asked for a sample by its number"
@@ -169,6 +172,8 @@ def _native(
         return "collate_fn is to see the samples"
     if batch_size is None:
         return "batch_size=None: samples come alone"
+    if options.fields:
+        return "fields say what follows the image"
     if options.keys != (None, None):
         return "image_key or label_key say where to look in a sample"
     found = native_source(dataset)
@@ -191,7 +196,7 @@ def _is_raw(dataset: Any) -> bool:
 
 
 def _general(
-    options: LaneOptions, dataset: Any, collate: Any, making: Making, reason: str
+    options: LaneOptions, dataset: Any, collate: Any, making: AugmentConfig, reason: str
 ) -> GeneralLane:
     if making.resident:
         raise InputError(
@@ -204,7 +209,10 @@ def _general(
             f"and here {reason}: leave them out, or give a folder, shards or a list of files"
         )
     making = replace(making, told_classes=classes_of(dataset))
-    recipe = recipe_for(making.policy, collate, options.keys, making.form, passive=options.passive)
+    fields = FieldOptions.of(options.fields)
+    recipe = recipe_for(
+        making.policy, collate, options.keys, making.form, passive=options.passive, fields=fields
+    )
     return GeneralLane(making, recipe, reason)
 
 

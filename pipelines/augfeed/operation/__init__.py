@@ -40,5 +40,5 @@ from augfeed.operation.parameter_types import ends as ends
 from augfeed.operation.parameter_types import interval as interval
 from augfeed.operation.parameter_types import ordered as ordered
 from augfeed.operation.parameter_types import pair as pair
-from augfeed.operation.words import Seen as Seen
-from augfeed.operation.words import Told as Told
+from augfeed.operation.words import SampleValues as SampleValues
+from augfeed.operation.words import Wording as Wording

@@ -18,11 +18,11 @@ from augfeed.operation import (
     Flags,
     Interval,
     Probability,
-    Seen,
+    SampleValues,
     Setting,
     Sides,
-    Told,
     Uniforms,
+    Wording,
     between,
     kind,
     operation,
@@ -122,6 +122,6 @@ class RandomErasing(Box):
         fill_erased(u, ratios, float(self.p), scale, size, boxes)
         return Drawn({"box": boxes}, {"erased": boxes})
 
-    def explain(self, seen: Seen) -> Told:
+    def explain(self, seen: SampleValues) -> Wording:
         """Return the box and its fill."""
         return hidden(self, seen, f"area share uniform in {bounds_text(self.scale)}")

@@ -17,7 +17,7 @@ SAMPLE_BITS = 36  # of an id; those above count how often an epoch has had the s
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
+class BatchRows:
     """The samples of a plan, one row each: the first `count` come out, the rest are partners only.
 
     `ids` int64 `[M]` name the samples; `groups` and `slots` int64 `[M]` say which mixing group a
@@ -35,14 +35,16 @@ class Rows:
         return len(self.ids)
 
     @classmethod
-    def of(cls, ids: Any) -> "Rows":
+    def of(cls, ids: Any) -> "BatchRows":
         """Return rows for sample ids that mix among themselves, in groups from the first on."""
         ids = check_ids(ids)
         places = np.arange(len(ids), dtype=np.int64)
         return cls(*_placed(ids, places), len(ids))
 
     @classmethod
-    def at(cls, positions: Ids, order: Ids, *, mixing: bool, first: int | None = None) -> "Rows":
+    def at(
+        cls, positions: Ids, order: Ids, *, mixing: bool, first: int | None = None
+    ) -> "BatchRows":
         """Return the rows at `positions` of an epoch's `order` of sample ids.
 
         Groups are consecutive positions of the order, wherever a batch begins or ends; with
@@ -60,8 +62,8 @@ class Rows:
         return cls(*_placed(order[positions], positions), count, start)
 
 
-class OrderedRows(Rows):
-    """The rows at positions side by side of an epoch's order, which are those of `Rows.at`.
+class OrderedRows(BatchRows):
+    """The rows at positions side by side of an epoch's order, which are those of `BatchRows.at`.
 
     They are positions of the order, one or more. Nothing is made before it is asked for, so that
     batches which are made together become the rows of one at once.
@@ -112,7 +114,7 @@ class OrderedRows(Rows):
             return self.first, self._end
         return self.first & -GROUP, min(-(-self._end // GROUP) * GROUP, len(self._order))
 
-    def followed_by(self, other: Rows) -> "OrderedRows | None":
+    def followed_by(self, other: BatchRows) -> "OrderedRows | None":
         """Return both as one if the other's positions come next, None if they do not."""
         if not isinstance(other, OrderedRows) or other.first != self._end:
             return None
@@ -121,14 +123,14 @@ class OrderedRows(Rows):
         return self.between(self.first, other._end, self._order, mixing=self._mixing)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Rows, (self.ids, self.groups, self.slots, self.count, self.first)  # no whole epoch
+        return BatchRows, (self.ids, self.groups, self.slots, self.count, self.first)
 
 
 def _placed(ids: Ids, positions: Ids) -> tuple[Ids, Ids, Ids]:
     return ids, positions >> GROUP_BITS, positions & (GROUP - 1)
 
 
-def joined(parts: Sequence[Rows]) -> Rows:
+def joined(parts: Sequence[BatchRows]) -> BatchRows:
     """Return the rows of consecutive batches as those of one: who comes out first, then the rest.
 
     A sample that is a partner in one batch and comes out in another stands there twice.
@@ -144,11 +146,11 @@ def joined(parts: Sequence[Rows]) -> Rows:
         return np.concatenate(own + rest)
 
     count = sum(part.count for part in parts)
-    return Rows(column("ids"), column("groups"), column("slots"), count, parts[0].first)
+    return BatchRows(column("ids"), column("groups"), column("slots"), count, parts[0].first)
 
 
-def _side_by_side(parts: Sequence[Rows]) -> Rows | None:
-    one: Rows | None = parts[0]
+def _side_by_side(parts: Sequence[BatchRows]) -> BatchRows | None:
+    one: BatchRows | None = parts[0]
     for part in parts[1:]:
         one = one.followed_by(part) if isinstance(one, OrderedRows) else None
     return one

@@ -21,7 +21,7 @@ from augfeed.policy import (
 
 
 @dataclass(frozen=True, slots=True)
-class Fixed:
+class PolicyConstants:
     """Constants of a policy for images of a number of channels.
 
     Modes are 0 constant, 1 edge, 2 reflect. Padding and border fill are in pixel space [0, 1];
@@ -44,13 +44,13 @@ class Fixed:
     statistics: NDArray[np.float32]  # [5, C] mean, std, zeros, ones, `sigma_scale`
 
     @classmethod
-    def of(cls, policy: Policy, channels: int) -> "Fixed":
+    def of(cls, policy: Policy, channels: int) -> "PolicyConstants":
         """Return the constants; raise `InputError` if the policy is for other channels."""
         return _fixed(policy, channels)
 
 
 @lru_cache(maxsize=64)  # asked for every batch
-def _fixed(policy: Policy, channels: int) -> Fixed:
+def _fixed(policy: Policy, channels: int) -> PolicyConstants:
     crop, border = policy.find(RandomCrop), policy.find(Border)
     normalize = policy.find(Normalize)
     cutout, erasing = policy.find(Cutout), policy.find(RandomErasing)
@@ -59,7 +59,7 @@ def _fixed(policy: Policy, channels: int) -> Fixed:
     std = _channels("std", normalize.std if normalize else 1.0, channels)
     fill: Any = erasing.fill if erasing else 0.0
     scale = np.float32(1) / std if noise and noise.space == "pixel" else np.ones_like(std)
-    return Fixed(
+    return PolicyConstants(
         channels,
         EDGES[crop.mode] if crop else 0,
         crop.fill if crop else 0.0,

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from augfeed.feed.batch_requests import Pass, Split, known_tickets
-from augfeed.plan import Rows
+from augfeed.plan import BatchRows
 from augfeed.read.order import batch_positions, epoch_order
 
 
@@ -20,14 +20,14 @@ def test_a_rank_is_asked_for_the_positions_of_its_batches(
     order = epoch_order(length, seed=3, epoch=1, shuffle=True)
     for rank in range(world):
         split = Split(batch_size, drop_last, rank, world)
-        tickets = list(known_tickets(order, split, Pass(0, 0, 0, mixing)))
-        assert len(tickets) == split.steps(length)
-        for step, ticket in enumerate(tickets):
+        requests = list(known_tickets(order, split, Pass(0, 0, 0, mixing)))
+        assert len(requests) == split.steps(length)
+        for step, request in enumerate(requests):
             positions = batch_positions(
                 length, batch_size=batch_size, step=step, rank=rank, world=world,
                 drop_last=drop_last,
             )  # fmt: skip
-            wanted = Rows.at(positions, order, mixing=mixing)
-            assert ticket.step == step
+            wanted = BatchRows.at(positions, order, mixing=mixing)
+            assert request.step == step
             for name in ("ids", "groups", "slots", "count", "first"):
-                assert np.array_equal(getattr(ticket.rows, name), getattr(wanted, name))
+                assert np.array_equal(getattr(request.rows, name), getattr(wanted, name))

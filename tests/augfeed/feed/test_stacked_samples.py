@@ -12,13 +12,13 @@ from torch.utils.data import default_collate
 
 from augfeed.errors import InputError, InputTypeError
 from augfeed.feed import fetch, stacked_samples
-from augfeed.feed.batch_requests import Ticket
+from augfeed.feed.batch_requests import BatchRequest
 from augfeed.feed.fetch import Fetched, Recipe, make_batch
 from augfeed.feed.sample_fields import channels_last
-from augfeed.feed.spatial import Still
+from augfeed.feed.spatial import SpatialCheck
 from augfeed.feed.stacked_samples import columns_of, stacked
 from augfeed.notation import parse_policy
-from augfeed.plan import Rows
+from augfeed.plan import BatchRows
 
 COUNT, SHOWN = 11, 9  # rows of a batch, of which some are partners only
 IMAGES: dict[str, Callable[[np.random.Generator], Any]] = {
@@ -63,19 +63,21 @@ POLICIES = ("", "random_crop(8) | hflip | cutmix(1.0)", "random_resized_crop(9) 
             "random_crop((12, 14), padding=2, mode='reflect')", "center_crop(7)")  # fmt: skip
 
 
-def ticket(seed: int) -> Ticket:
+def request(seed: int) -> BatchRequest:
     ids = np.arange(COUNT) + seed
-    rows = Rows(ids, ids // 8, ids % 8, SHOWN)
-    return Ticket(0, 3, seed, list(range(COUNT)), rows, SHOWN)
+    rows = BatchRows(ids, ids // 8, ids % 8, SHOWN)
+    return BatchRequest(0, 3, seed, list(range(COUNT)), rows, SHOWN)
 
 
 def recipe(policy: str, form: str = "tuple", **more: Any) -> Recipe:
     chosen = parse_policy(policy)
     keys = {"nested": (("input", "image"), "label")}.get(form, (None, None))
-    return Recipe(chosen, None, *keys, labelled="mix" in policy, still=Still.under(chosen, None))
+    return Recipe(
+        chosen, None, *keys, labelled="mix" in policy, still=SpatialCheck.under(chosen, None)
+    )
 
 
-def one_by_one(samples: list[Any], asked: Ticket, made: Recipe) -> Fetched:
+def one_by_one(samples: list[Any], asked: BatchRequest, made: Recipe) -> Fetched:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(fetch, "columns_of", lambda samples: None)
         patch.setattr(fetch, "stacked", lambda given: None)
@@ -109,11 +111,11 @@ def test_a_batch_is_the_same_by_columns_and_one_by_one(
     samples = [FORMS[form](IMAGES[image](random), LABELS[label](k), k) for k in range(COUNT)]
     if image == "sizes" and "crop" not in policy:
         return  # images of several sizes need a window
-    made, asked = recipe(policy, form), ticket(seed)
+    made, asked = recipe(policy, form), request(seed)
     if form == "more":
         made = Recipe(made.policy, None, 0, 2, made.labelled, made.still)
     found, wanted = make_batch(samples, asked, made), one_by_one(samples, asked, made)
-    assert (found.where, found.ticket) == (wanted.where, asked)
+    assert (found.where, found.request) == (wanted.where, asked)
     assert_equal(found.frames, wanted.frames)
     assert found.frames.is_contiguous()
     assert_equal(found.labels, wanted.labels)
@@ -130,8 +132,8 @@ def test_usual_images_are_stacked(image: str) -> None:
 
 def test_images_alone_are_stacked_too() -> None:
     samples = [IMAGES["array"](np.random.default_rng(k)) for k in range(COUNT)]
-    found = make_batch(samples, ticket(0), recipe("random_crop(8)"))
-    wanted = one_by_one(samples, ticket(0), recipe("random_crop(8)"))
+    found = make_batch(samples, request(0), recipe("random_crop(8)"))
+    wanted = one_by_one(samples, request(0), recipe("random_crop(8)"))
     assert_equal(found.frames, wanted.frames)
     assert_equal(found.batch, wanted.batch)
 
@@ -158,7 +160,7 @@ def test_the_sample_at_fault_is_named(
     samples = [(torch.full((3, 10, 12), 0.5), k % 5) for k in range(COUNT)]
     samples[odd] = (broken(), 0)
     with pytest.raises(error, match=words.format(odd)):
-        make_batch(samples, ticket(0), Recipe(parse_policy(""), None, 0, 1, labelled=False))
+        make_batch(samples, request(0), Recipe(parse_policy(""), None, 0, 1, labelled=False))
 
 
 @pytest.mark.parametrize("odd", [0, 4, COUNT - 1])
@@ -167,7 +169,7 @@ def test_a_part_that_would_be_left_behind_is_found_in_any_sample(odd: int, mask:
     samples = [{"image": np.zeros((10, 12, 3), np.uint8), "extra": 1} for _ in range(COUNT)]
     samples[odd]["extra"] = mask
     with pytest.raises(InputError, match=f"part 'extra' of sample {odd} is "):
-        make_batch(samples, ticket(0), recipe("hflip"))
+        make_batch(samples, request(0), recipe("hflip"))
 
 
 @pytest.mark.parametrize(
