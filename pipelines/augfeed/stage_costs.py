@@ -75,8 +75,11 @@ class Costs:
     def stats(self) -> LoaderStats:
         """Return all of it."""
         with self._lock:
-            took = {stage: seconds for stage, (seconds, _) in self.stages.items()}
-            return LoaderStats(*self._given, **took)
+            plan, read, augment, targets = (
+                self.stages.get(stage, (0.0, 0))[0]
+                for stage in ("plan", "read", "augment", "targets")
+            )
+            return LoaderStats(*self._given, plan, read, augment, targets)
 
     def __reduce__(self) -> tuple[type["Costs"], tuple[()]]:
         return Costs, ()  # a copy, in another process too, has cost nothing yet

@@ -109,12 +109,23 @@ class Job:
         offsets: NDArray[np.int32] | None,
     ) -> None:
         """Write the rows, in their order, to arrays that hold one batch each."""
-        rows, first = self._placed(len(images), places, offsets, alone=True), 0
-        images = writable(images)
+        rows, first = self.placed(len(images), places, offsets), 0
         for out in outs:
-            slots = np.arange(len(out))
-            self._write(images, rows, slots + first, slots, out)
+            self.run_part(images, rows, first, out)
             first += len(out)
+
+    def placed(
+        self, count: int, places: NDArray[np.int64] | None, offsets: NDArray[np.int32] | None
+    ) -> NDArray[Any]:
+        """Return the rows of the plan for `run_part`; `count` is the number of images."""
+        return self._placed(count, places, offsets, alone=True)
+
+    def run_part(
+        self, images: NDArray[Any], rows: NDArray[Any], first: int, out: NDArray[Any]
+    ) -> None:
+        """Write as many rows as `out` holds, from row `first` on."""
+        slots = np.arange(len(out))
+        self._write(writable(images), rows, slots + first, slots, out)
 
     def _placed(
         self, count: int, places: NDArray[np.int64] | None, offsets: NDArray[np.int32] | None, *,

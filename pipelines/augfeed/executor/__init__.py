@@ -155,7 +155,8 @@ class Executor(Protocol):
 class Driver:
     """What batches have in common that are made in one way; `size` is (height, width) of an image.
 
-    `skip` leaves samples out that could not be read.
+    `skip` leaves samples out that could not be read. `lazily` makes the images of each batch only
+    when it is taken, where a CPU takes them from memory; all else is made for all batches at once.
     """
 
     executor: Executor
@@ -164,6 +165,7 @@ class Driver:
     label: Labeller
     costs: Costs
     skip: bool = False
+    lazily: bool = False
 
 
 class BatchWork(Generic[R]):

@@ -5,9 +5,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from augfeed.engines import Engine, Output, engine_for
 from augfeed.engines.cpu import Job, allocate
@@ -20,6 +22,7 @@ from augfeed.targets import AnyTargets, Targets
 
 READ_ROWS = 32  # images that one task decodes
 CPU_ROWS, CPU_BYTES = 2048, 8 << 20  # of small batches that a CPU makes as one: caches hold them
+PLAN_ROWS = 8192  # of small batches that are planned as one, each made when it is asked for
 CPU_GROUPS = 8  # of an epoch, at least: threads share them, and the first should come soon
 
 
@@ -45,6 +48,10 @@ class CpuExecutor:
     def together(self, count: int, each: int) -> int:
         """Return how many batches of `count` images of `each` bytes are best made as one."""
         return cpu_together(count, each, len(self.inputs.source))
+
+    def planned_together(self, count: int) -> int:
+        """Return how many batches of `count` images are best planned as one, and made alone."""
+        return max(1, min(PLAN_ROWS, len(self.inputs.source) // CPU_GROUPS) // max(1, count))
 
     def start(self, planned: Planned) -> Execution:
         """Return what makes the frames of a plan, and what makes images of them."""
@@ -103,8 +110,11 @@ class CpuRun:
         plan = planned.plan
         self.planned, self.threads = planned, threads
         self._job = Job(plan, fixed, output, memory)
-        self._made = [allocate(count, fixed.channels, plan.size, output, memory)
-                      for count in planned.counts]  # fmt: skip
+        self._empty = partial(allocate, channels=fixed.channels, size=plan.size, output=output,
+                              memory=memory)  # fmt: skip
+        lazily = planned.driver.lazily
+        self._made = [] if lazily else [self._empty(count) for count in planned.counts]
+        self._left: tuple[NDArray[Any], NDArray[Any]] | None = None  # images and rows, if lazily
         self._targets: list[AnyTargets] = []
 
     def queue(self, work: Task) -> None:
@@ -119,7 +129,9 @@ class CpuRun:
         """Write what the engine makes of the images of a frame set."""
         pixels, outs = images.numpy(), [out for out, _ in self._made]
         places, offsets = frames.places, frames.offsets
-        if len(outs) > 1:
+        if self.planned.driver.lazily:
+            self._left = pixels, self._job.placed(len(pixels), places, offsets)
+        elif len(outs) > 1:
             assert places is not None
             self._job.run_each(pixels, outs, places=places, offsets=offsets)
         else:
@@ -139,7 +151,15 @@ class CpuRun:
         """Return images and targets of one batch."""
         if not self._targets:
             self._label()
-        return self._made[k][1], self._targets[k]
+        return self._made[k][1] if self._left is None else self._run(k), self._targets[k]
+
+    def _run(self, k: int) -> torch.Tensor:
+        assert self._left is not None
+        part, (images, rows) = self.planned.part(k), self._left
+        out, tensor = self._empty(part.stop - part.start)
+        with self.planned.driver.costs.of("augment", 0):  # its samples have been counted
+            self._job.run_part(images, rows, part.start, out)
+        return tensor
 
     def _label(self) -> None:
         targets, counts = self.planned.targets(), self.planned.counts
