@@ -20,6 +20,8 @@ COLUMNS: list[tuple[str, Any]] = [
     ("levels", np.float32),
     ("level_part", np.float32),
     ("threshold", np.float32),
+    ("gamma", np.float32),
+    ("gain", np.float32),
     ("cutout0", np.int64),
     ("cutout1", np.int64),
     ("cutout2", np.int64),
@@ -48,4 +50,5 @@ NEUTRAL: dict[str, float | bool] = {  # the others: 0
     "levels": 1,
     "level_part": 1,
     "threshold": 2,
+    "gain": 1,
 }

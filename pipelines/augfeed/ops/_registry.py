@@ -14,6 +14,7 @@ from augfeed.ops.color_jitter import ColorJitter
 from augfeed.ops.cutmix import CutMix
 from augfeed.ops.cutout import Cutout
 from augfeed.ops.equalize import Equalize
+from augfeed.ops.gamma import Gamma
 from augfeed.ops.gaussian_blur import GaussianBlur
 from augfeed.ops.gaussian_noise import GaussianNoise
 from augfeed.ops.grayscale import Grayscale
@@ -59,6 +60,7 @@ Operation = Annotated[
     | Invert
     | Posterize
     | Solarize
+    | Gamma
     | Mixup
     | CutMix
     | OneOf
@@ -91,6 +93,7 @@ ALL: tuple[type[Declaration], ...] = (
     Invert,
     Posterize,
     Solarize,
+    Gamma,
     Mixup,
     CutMix,
     OneOf,
@@ -108,6 +111,7 @@ __all__ = [
     "CutMix",
     "Cutout",
     "Equalize",
+    "Gamma",
     "GaussianBlur",
     "GaussianNoise",
     "Grayscale",

@@ -28,6 +28,8 @@ class Columns:
     inverted: NDArray[np.bool_]  # [M] invert
     bits: NDArray[np.uint8]  # [M] posterize
     threshold: NDArray[np.float32]  # [M] solarize
+    gamma: NDArray[np.float32]  # [M] gamma
+    gain: NDArray[np.float32]  # [M] gamma
     cutout: NDArray[np.int32]  # [M, 4] cutout
     erased: NDArray[np.int32]  # [M, 4] random_erasing
     sigma: NDArray[np.float32]  # [M] gaussian_noise
