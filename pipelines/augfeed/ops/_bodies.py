@@ -38,7 +38,9 @@ TRITON = Compiler(
     annotated=False,
 )
 # What takes or makes all levels at once stands in `kernels.levels` and `engines.cuda.levels`.
-OF_LEVELS = ("cumulative", "floor_divide", "highest", "lowest", "total")
+OF_LEVELS = (
+    "cumulative", "divide", "floor_divide", "highest", "lowest", "total", "truncate",
+)  # fmt: skip
 _VECTORS = {name: name for name in OF_LEVELS}
 NUMBA_TABLE = Compiler(
     "@njit(nogil=True)",

@@ -8,8 +8,11 @@ from typing import Annotated
 from pydantic import Field
 
 from augfeed.operation import Declaration
+from augfeed.ops.autocontrast import AutoContrast
 from augfeed.ops.border import Border
 from augfeed.ops.center_crop import CenterCrop
+from augfeed.ops.channel_drop import ChannelDrop
+from augfeed.ops.channel_shuffle import ChannelShuffle
 from augfeed.ops.color_jitter import ColorJitter
 from augfeed.ops.cutmix import CutMix
 from augfeed.ops.cutout import Cutout
@@ -36,6 +39,7 @@ from augfeed.ops.salt_and_pepper import SaltAndPepper
 from augfeed.ops.scale import Scale
 from augfeed.ops.shear import Shear
 from augfeed.ops.solarize import Solarize
+from augfeed.ops.solarize_add import SolarizeAdd
 from augfeed.ops.translate import Translate
 from augfeed.ops.vertical_flip import VerticalFlip
 
@@ -46,6 +50,7 @@ Operation = Annotated[
     | CenterCrop
     | Kornia
     | Equalize
+    | AutoContrast
     | GaussianBlur
     | HorizontalFlip
     | VerticalFlip
@@ -58,8 +63,11 @@ Operation = Annotated[
     | ColorJitter
     | Grayscale
     | Invert
+    | ChannelShuffle
+    | ChannelDrop
     | Posterize
     | Solarize
+    | SolarizeAdd
     | Gamma
     | Mixup
     | CutMix
@@ -79,6 +87,7 @@ ALL: tuple[type[Declaration], ...] = (
     CenterCrop,
     Kornia,
     Equalize,
+    AutoContrast,
     GaussianBlur,
     HorizontalFlip,
     VerticalFlip,
@@ -91,8 +100,11 @@ ALL: tuple[type[Declaration], ...] = (
     ColorJitter,
     Grayscale,
     Invert,
+    ChannelShuffle,
+    ChannelDrop,
     Posterize,
     Solarize,
+    SolarizeAdd,
     Gamma,
     Mixup,
     CutMix,
@@ -105,8 +117,11 @@ ALL: tuple[type[Declaration], ...] = (
     LabelSmoothing,
 )
 __all__ = [
+    "AutoContrast",
     "Border",
     "CenterCrop",
+    "ChannelDrop",
+    "ChannelShuffle",
     "ColorJitter",
     "CutMix",
     "Cutout",
@@ -133,6 +148,7 @@ __all__ = [
     "Scale",
     "Shear",
     "Solarize",
+    "SolarizeAdd",
     "Translate",
     "VerticalFlip",
 ]
