@@ -26,6 +26,7 @@ from augfeed.operation.kinds import Outside as Outside
 from augfeed.operation.kinds import Pointwise as Pointwise
 from augfeed.operation.kinds import Stage as Stage
 from augfeed.operation.kinds import Statistics as Statistics
+from augfeed.operation.kinds import Stencil as Stencil
 from augfeed.operation.kinds import Window as Window
 from augfeed.operation.kinds import flags as flags
 from augfeed.operation.types import Areas as Areas

@@ -115,6 +115,25 @@ class Neighbourhood(Frame):
         raise NotImplementedError
 
 
+class Stencil(Frame):
+    """Makes each pixel of the frame from the 3 x 3 about it; the outermost pixels stay."""
+
+    orders = range(275, 290)
+    needs = (*RANDOM, "reads", "reference", "stencil")
+
+    @staticmethod
+    def stencil(
+        nw: Any, n: Any, ne: Any, w: Any, own: Any, e: Any, sw: Any, s: Any, se: Any, top: Any,
+        *reads: Any,
+    ) -> Any:  # fmt: skip
+        """Return what becomes of `own` among its neighbors, named by where they lie.
+
+        Values are whole levels, and have to be, where `top` is 255, and go from 0 to 1 where it is
+        1. It is written with `augfeed.operation.pixel`.
+        """
+        raise NotImplementedError
+
+
 class Geometry(Declaration):
     """Moves pixels by a matrix; all of them become one, in the order given."""
 

@@ -37,6 +37,7 @@ from augfeed.ops.resize import Resize
 from augfeed.ops.rotate import Rotate
 from augfeed.ops.salt_and_pepper import SaltAndPepper
 from augfeed.ops.scale import Scale
+from augfeed.ops.sharpness import Sharpness
 from augfeed.ops.shear import Shear
 from augfeed.ops.solarize import Solarize
 from augfeed.ops.solarize_add import SolarizeAdd
@@ -52,6 +53,7 @@ Operation = Annotated[
     | Equalize
     | AutoContrast
     | GaussianBlur
+    | Sharpness
     | HorizontalFlip
     | VerticalFlip
     | Rotate
@@ -89,6 +91,7 @@ ALL: tuple[type[Declaration], ...] = (
     Equalize,
     AutoContrast,
     GaussianBlur,
+    Sharpness,
     HorizontalFlip,
     VerticalFlip,
     Rotate,
@@ -146,6 +149,7 @@ __all__ = [
     "Rotate",
     "SaltAndPepper",
     "Scale",
+    "Sharpness",
     "Shear",
     "Solarize",
     "SolarizeAdd",
