@@ -16,8 +16,10 @@ U = np.uint64
 
 
 @njit(nogil=True)
-def _sharpness_stencil(nw: Any, n: Any, ne: Any, w: Any, own: Any, e: Any, sw: Any, s: Any, se: Any, top: Any, factor: Any) -> Any:
-    total = nw + n + ne + w + e + sw + s + se + own * np.float32(5.0)
+def _sharpness_stencil(above: Any, line: Any, below: Any, top: Any, factor: Any) -> Any:
+    own = line[1]
+    beside = above[0] + above[1] + above[2] + line[0] + line[2]
+    total = beside + below[0] + below[1] + below[2] + own * np.float32(5.0)
     mean = total * np.float32(0.07692307692307693)
     smooth = np.floor(mean + np.float32(0.5)) if top > np.float32(1.0) else mean
     made = min(max(smooth + factor * (own - smooth), np.float32(0.0)), top)
@@ -44,4 +46,4 @@ def make_line(
         r0 = numbers[0]
         for k in range(count):
             i = channels + U(k)
-            made[i] = _sharpness_stencil(above[i - channels], above[i], above[i + channels], line[i - channels], line[i], line[i + channels], below[i - channels], below[i], below[i + channels], top, r0)
+            made[i] = _sharpness_stencil((above[i - channels], above[i], above[i + channels]), (line[i - channels], line[i], line[i + channels]), (below[i - channels], below[i], below[i + channels]), top, r0)

@@ -122,11 +122,8 @@ class Stencil(Frame):
     needs = (*RANDOM, "reads", "reference", "stencil")
 
     @staticmethod
-    def stencil(
-        nw: Any, n: Any, ne: Any, w: Any, own: Any, e: Any, sw: Any, s: Any, se: Any, top: Any,
-        *reads: Any,
-    ) -> Any:  # fmt: skip
-        """Return what becomes of `own` among its neighbors, named by where they lie.
+    def stencil(above: Any, line: Any, below: Any, top: Any, *reads: Any) -> Any:
+        """Return what becomes of `line[1]`, the middle of three pixels of each of three lines.
 
         Values are whole levels, and have to be, where `top` is 255, and go from 0 to 1 where it is
         1. It is written with `augfeed.operation.pixel`.

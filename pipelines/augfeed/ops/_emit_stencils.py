@@ -7,8 +7,6 @@ from augfeed.operation.kinds import frame_codes
 from augfeed.ops._bodies import NUMBA, TRITON, Written
 from augfeed.ops._emit import NOTE, OFF, Class
 
-NEIGHBORS = ("nw", "n", "ne", "w", "own", "e", "sw", "s", "se")
-
 
 def _stencils(classes: Iterable[Class], written: Written) -> Iterator[tuple[int, str, int]]:
     # Code, function, and number of reads.
@@ -22,8 +20,8 @@ def numba(classes: Iterable[Class]) -> str:
     written = Written(NUMBA)
     lines, wanted = [], ["False"]
     for code, name, reads in _stencils(classes, written):
-        given = [f"{line}[i{step}]" for line in ("above", "line", "below")
-                 for step in (" - channels", "", " + channels")]  # fmt: skip
+        given = [f"({line}[i - channels], {line}[i], {line}[i + channels])"
+                 for line in ("above", "line", "below")]  # fmt: skip
         given += ["top", *(f"r{k}" for k in range(reads))]
         wanted.append(f"code == {code}")
         lines.append(f"    if code == {code}:")
@@ -72,7 +70,13 @@ def triton(classes: Iterable[Class]) -> str:
     written = Written(TRITON)
     lines = []
     for code, name, reads in _stencils(classes, written):
-        given = [*NEIGHBORS, "top", *(f"load_float(numbers + {i})" for i in range(reads))]
+        given = [
+            "above",
+            "line",
+            "below",
+            "top",
+            *(f"load_float(numbers + {i})" for i in range(reads)),
+        ]
         lines += [f"    if CODE == {code}:", f"        made = {name}({', '.join(given)})"]
     return f'''"""Pixels made of the 3 x 3 about them, by the number of the operation.
 
@@ -88,13 +92,13 @@ from augfeed.engines.cuda.fields import load_float
 
 {chr(10).join(f"{text}{chr(10)}" for text in written.functions.values())}
 @triton.jit
-def make_pixel({", ".join(NEIGHBORS)}, top, numbers, CODE: tl.constexpr):
-    """Return what becomes of `own` among its neighbors, named by where they lie.
+def make_pixel(above, line, below, top, numbers, CODE: tl.constexpr):
+    """Return what becomes of `line[1]`, the middle of three pixels of each of three lines.
 
     `top` is the highest value that there is, `numbers` points to what the operation reads of a
     sample.
     """
-    made = own
+    made = line[1]
 {chr(10).join(lines)}
     return made
 '''

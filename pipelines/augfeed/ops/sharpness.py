@@ -82,12 +82,11 @@ class Sharpness(Stencil):
         return Drawn({"factor": factor}, {"sharpness": np.where(applied, factor, 1.0)})
 
     @staticmethod
-    def stencil(
-        nw: Any, n: Any, ne: Any, w: Any, own: Any, e: Any, sw: Any, s: Any, se: Any, top: Any,
-        factor: Any,
-    ) -> Any:  # fmt: skip
+    def stencil(above: Any, line: Any, below: Any, top: Any, factor: Any) -> Any:
         """Return the value at a factor of its distance from the smooth one."""
-        total = nw + n + ne + w + e + sw + s + se + own * 5.0
+        own = line[1]
+        beside = above[0] + above[1] + above[2] + line[0] + line[2]
+        total = beside + below[0] + below[1] + below[2] + own * 5.0
         mean = total * (1.0 / 13.0)
         smooth = where(top > 1.0, floor(mean + 0.5), mean)
         made = minimum(maximum(smooth + factor * (own - smooth), 0.0), top)

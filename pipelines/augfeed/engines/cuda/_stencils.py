@@ -12,8 +12,10 @@ from augfeed.engines.cuda.fields import load_float
 
 
 @triton.jit
-def _sharpness_stencil(nw, n, ne, w, own, e, sw, s, se, top, factor):
-    total = nw + n + ne + w + e + sw + s + se + own * 5.0
+def _sharpness_stencil(above, line, below, top, factor):
+    own = line[1]
+    beside = above[0] + above[1] + above[2] + line[0] + line[2]
+    total = beside + below[0] + below[1] + below[2] + own * 5.0
     mean = total * 0.07692307692307693
     smooth = tl.where(top > 1.0, tl.floor(mean + 0.5), mean)
     made = tl.minimum(tl.maximum(smooth + factor * (own - smooth), 0.0), top)
@@ -21,13 +23,13 @@ def _sharpness_stencil(nw, n, ne, w, own, e, sw, s, se, top, factor):
 
 
 @triton.jit
-def make_pixel(nw, n, ne, w, own, e, sw, s, se, top, numbers, CODE: tl.constexpr):
-    """Return what becomes of `own` among its neighbors, named by where they lie.
+def make_pixel(above, line, below, top, numbers, CODE: tl.constexpr):
+    """Return what becomes of `line[1]`, the middle of three pixels of each of three lines.
 
     `top` is the highest value that there is, `numbers` points to what the operation reads of a
     sample.
     """
-    made = own
+    made = line[1]
     if CODE == 4:
-        made = _sharpness_stencil(nw, n, ne, w, own, e, sw, s, se, top, load_float(numbers + 0))
+        made = _sharpness_stencil(above, line, below, top, load_float(numbers + 0))
     return made

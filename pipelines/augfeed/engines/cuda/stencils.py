@@ -49,12 +49,12 @@ def make_stencils(
         g0, g1, g2 = read_pixels(source, y + 1, x, inner, size, C, PAD)
         h0, h1, h2 = read_pixels(source, y + 1, x + 1, inner, size, C, PAD)
         numbers = row + MADE + NUMBERS
-        m0 = make_pixel(a0, b0, c0, d0, v0, e0, f0, g0, h0, top, numbers, CODE)
+        m0 = make_pixel((a0, b0, c0), (d0, v0, e0), (f0, g0, h0), top, numbers, CODE)
         here = sums + tl.program_id(0).to(tl.int64) * pitch + p
         tl.store(here, tl.where(inner, m0, v0), mask)
         if C == 3:
-            m1 = make_pixel(a1, b1, c1, d1, v1, e1, f1, g1, h1, top, numbers, CODE)
-            m2 = make_pixel(a2, b2, c2, d2, v2, e2, f2, g2, h2, top, numbers, CODE)
+            m1 = make_pixel((a1, b1, c1), (d1, v1, e1), (f1, g1, h1), top, numbers, CODE)
+            m2 = make_pixel((a2, b2, c2), (d2, v2, e2), (f2, g2, h2), top, numbers, CODE)
             tl.store(here + pixels, tl.where(inner, m1, v1), mask)
             tl.store(here + 2 * pixels, tl.where(inner, m2, v2), mask)
 
