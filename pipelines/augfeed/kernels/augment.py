@@ -18,8 +18,8 @@ from augfeed.kernels.noise import (
     pixel_numbers,
     salt_and_pepper,
 )
+from augfeed.kernels.nontemporal_copy import stream_copy
 from augfeed.kernels.sample import FAST, Edges, Frame, U, mean_color, sample_strip
-from augfeed.kernels.stream import stream_copy
 from augfeed.kernels.types import Array, Floats, Ints, Words
 from augfeed.philox import Stream
 

@@ -87,7 +87,7 @@ def triton(classes: Iterable[Class]) -> str:
 import triton
 import triton.language as tl
 
-from augfeed.engines.cuda.fields import load_float
+from augfeed.engines.cuda.table_layout import load_float
 
 
 {chr(10).join(f"{text}{chr(10)}" for text in written.functions.values())}

@@ -19,11 +19,11 @@ from augfeed.operation import (
     Flags,
     Interval,
     Probability,
-    Seen,
+    SampleValues,
     Setting,
     Sides,
-    Told,
     Uniforms,
+    Wording,
     between,
     kind,
     operation,
@@ -164,7 +164,7 @@ class RandomErasing(Box):
         return Drawn({"box": every}, {"erased": boxes[0], "erased_more": more})
 
     def _boxes(self, u: Uniforms, count: NDArray[np.float64], size: Sides) -> NDArray[np.int32]:
-        from augfeed.kernels.columns import fill_erased
+        from augfeed.kernels.draw_columns import fill_erased
 
         drawn, (low, high) = u[4:].reshape(TRIES, 4, -1)[:, 1], self.ratio
         if self.aspect_law == "uniform":
@@ -177,7 +177,7 @@ class RandomErasing(Box):
         fill_erased(u, ratios, float(self.p), scale, count, size, boxes)
         return boxes
 
-    def explain(self, seen: Seen) -> Told:
+    def explain(self, seen: SampleValues) -> Wording:
         """Return the boxes and their fill."""
         law = f"area share uniform in {bounds_text(self.scale)}"
         if self.counts[1] == 1:

@@ -13,12 +13,12 @@ from augfeed.operation import (
     Flags,
     Interval,
     Probability,
-    Seen,
+    SampleValues,
     Setting,
     Sides,
     Stencil,
-    Told,
     Uniforms,
+    Wording,
     between,
     ends,
     kind,
@@ -111,7 +111,7 @@ class Sharpness(Stencil):
         made = (smooth + given.column("sharpness") * (own - smooth)).clamp(0.0, unit)
         return made.floor() / unit if given.whole else made
 
-    def explain(self, seen: Seen) -> Told:
+    def explain(self, seen: SampleValues) -> Wording:
         """Return the factor."""
         law = f"uniform in {bounds_text(self.factor)}" if isinstance(self.factor, tuple) else ""
-        return Told(f"sharpness x {seen.values['factor']:.3g}", law)
+        return Wording(f"sharpness x {seen.values['factor']:.3g}", law)

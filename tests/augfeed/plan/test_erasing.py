@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from augfeed.errors import PolicyError
 from augfeed.notation import parse_policy
-from augfeed.plan import Plan, Rows, draw_plan
+from augfeed.plan import BatchRows, Plan, draw_plan
 from augfeed.policy import Policy, RandomErasing
 from tests.cases import ENGINES, Shape, pictures, plan_of, run
 
@@ -18,7 +18,7 @@ SIZE = (90, 100)
 
 def plan(count: Any, p: float = 1.0, samples: int = 4000, **options: Any) -> Plan:
     policy = Policy([RandomErasing(p, count=count, **options)])
-    return draw_plan(policy, Rows.of(np.arange(samples)), seed=3, epoch=1, size=SIZE)
+    return draw_plan(policy, BatchRows.of(np.arange(samples)), seed=3, epoch=1, size=SIZE)
 
 
 def areas(boxes: NDArray[np.int32]) -> NDArray[np.int64]:
@@ -69,7 +69,7 @@ def test_p_holds_for_all_boxes_together() -> None:
 def test_far_corners_of_large_images_fit_the_columns() -> None:
     policy = Policy([RandomErasing(1.0, count=4, scale=(1e-6, 1e-6))])
     size = (65535, 65535)
-    made = draw_plan(policy, Rows.of(np.arange(500)), seed=3, epoch=1, size=size).all_erased
+    made = draw_plan(policy, BatchRows.of(np.arange(500)), seed=3, epoch=1, size=size).all_erased
     assert made.max() > 60000 and made.min() >= 0
     assert (made[..., 2:] >= made[..., :2]).all()
 

@@ -13,6 +13,7 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
 from augfeed.engines.cuda import color, frames, kernel, spatial, stencils
+from augfeed.engines.cuda.frame_steps import slot_start
 from augfeed.engines.cuda.launch import (
     constants,
     finish_constants,
@@ -28,7 +29,6 @@ from augfeed.engines.cuda.scratch import (
     table_constants,
 )
 from augfeed.engines.cuda.spec import Spec
-from augfeed.engines.cuda.steps import slot_start
 from augfeed.errors import InputError
 from augfeed.plan.frames import has_kernel, has_table
 

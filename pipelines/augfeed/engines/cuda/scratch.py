@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from augfeed.engines.cuda import frames, levels
+from augfeed.engines.cuda.frame_steps import slot_start
 from augfeed.engines.cuda.spatial import floats_of, launch_spatial
 from augfeed.engines.cuda.spec import Spec
-from augfeed.engines.cuda.steps import slot_start
 from augfeed.engines.cuda.table import Layout
 from augfeed.plan.frames import has_kernel, has_table
 
 if TYPE_CHECKING:
-    from augfeed.engines.cuda import Loaded
+    from augfeed.engines.cuda import BoundPlan
 
 LEVELS: int = levels.LEVELS.value
 PARTS: int = frames.PARTS.value
@@ -89,7 +89,7 @@ def kernel_constants(spec: Spec, slot: int, code: int) -> dict[str, Any]:
             "KERNEL": slot_start(spec, slot), "BLOCK": KERNEL_BLOCK}  # fmt: skip
 
 
-def make_frames(loaded: "Loaded") -> None:
+def make_frames(loaded: "BoundPlan") -> None:
     """Launch the steps of a loaded plan on the current stream, slot after slot; nothing waits."""
     for slot, codes in enumerate(loaded.spec.slots):
         for code in codes:
@@ -97,7 +97,7 @@ def make_frames(loaded: "Loaded") -> None:
             run(loaded, slot, code)
 
 
-def _tabulate(loaded: "Loaded", slot: int, code: int) -> None:
+def _tabulate(loaded: "BoundPlan", slot: int, code: int) -> None:
     scratch, spec, (height, width) = loaded.scratch, loaded.spec, loaded.size
     assert scratch is not None
     given = (loaded.images, scratch.frames, loaded.table)
@@ -111,7 +111,7 @@ def _tabulate(loaded: "Loaded", slot: int, code: int) -> None:
     frames.look_up[grid](*given, scratch.tables, *sides, **read, **OPTIONS)
 
 
-def _weigh(loaded: "Loaded", slot: int, code: int) -> None:
+def _weigh(loaded: "BoundPlan", slot: int, code: int) -> None:
     scratch, spec, (height, width) = loaded.scratch, loaded.spec, loaded.size
     assert scratch is not None
     given = (scratch.frames, loaded.table, scratch.sums)
@@ -124,7 +124,7 @@ def _weigh(loaded: "Loaded", slot: int, code: int) -> None:
         frames.weigh_down[grid](*given, begin, height, width, **own, **OPTIONS)
 
 
-def _remake(loaded: "Loaded", slot: int, code: int) -> None:
+def _remake(loaded: "BoundPlan", slot: int, code: int) -> None:
     scratch, spec = loaded.scratch, loaded.spec
     assert scratch is not None
     own, most = step_constants(spec, slot, code), len(scratch.sums)

@@ -6,7 +6,7 @@ from augfeed.engines.cuda import stencils
 from augfeed.engines.cuda.spec import Spec
 
 if TYPE_CHECKING:
-    from augfeed.engines.cuda import Loaded
+    from augfeed.engines.cuda import BoundPlan
 
 BLOCK = 256  # pixels of a program
 OPTIONS: dict[str, Any] = {"num_warps": 4, "enable_fp_fusion": False}
@@ -18,7 +18,7 @@ def floats_of(spec: Spec, size: tuple[int, int]) -> int:
 
 
 def launch_spatial(
-    loaded: "Loaded", constants: dict[str, Any], numbers: int, begin: int, rows: int
+    loaded: "BoundPlan", constants: dict[str, Any], numbers: int, begin: int, rows: int
 ) -> None:
     """Launch a step for some rows: see `scratch.step_constants`; `numbers` is where its reads are.
 

@@ -4,7 +4,6 @@ import triton
 import triton.language as tl
 
 from augfeed.engines.cuda._stencils import make_pixel
-from augfeed.engines.cuda.fields import HEAD
 from augfeed.engines.cuda.frames import (
     frame_pitch,
     read_pixels,
@@ -12,6 +11,7 @@ from augfeed.engines.cuda.frames import (
     source_of,
     write_pixels,
 )
+from augfeed.engines.cuda.table_layout import HEAD
 
 
 @triton.jit(
