@@ -23,6 +23,7 @@ from augfeed.ops.gaussian_noise import GaussianNoise
 from augfeed.ops.grayscale import Grayscale
 from augfeed.ops.horizontal_flip import HorizontalFlip
 from augfeed.ops.invert import Invert
+from augfeed.ops.jpeg import Jpeg
 from augfeed.ops.kornia import Kornia
 from augfeed.ops.label_smoothing import LabelSmoothing
 from augfeed.ops.mixup import Mixup
@@ -54,6 +55,7 @@ Operation = Annotated[
     | AutoContrast
     | GaussianBlur
     | Sharpness
+    | Jpeg
     | HorizontalFlip
     | VerticalFlip
     | Rotate
@@ -92,6 +94,7 @@ ALL: tuple[type[Declaration], ...] = (
     AutoContrast,
     GaussianBlur,
     Sharpness,
+    Jpeg,
     HorizontalFlip,
     VerticalFlip,
     Rotate,
@@ -135,6 +138,7 @@ __all__ = [
     "Grayscale",
     "HorizontalFlip",
     "Invert",
+    "Jpeg",
     "Kornia",
     "LabelSmoothing",
     "Mixup",
