@@ -5,9 +5,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from augfeed.kernels.sample import U
-from augfeed.kernels.types import Array, Floats, Ints
-from augfeed.operation.jpeg import (
+from augfeed.jpeg_tables import (
     COLORS,
     COSINES,
     FROM_BLUE,
@@ -19,6 +17,8 @@ from augfeed.operation.jpeg import (
     TO_GRAY,
     TO_RED,
 )
+from augfeed.kernels.sample import U
+from augfeed.kernels.types import Array, Floats, Ints
 
 BACK = np.ascontiguousarray(COSINES.T)
 

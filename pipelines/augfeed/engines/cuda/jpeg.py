@@ -7,6 +7,7 @@ to whole blocks of 8 x 8, then both colors, halved and filled up likewise.
 import triton
 import triton.language as tl
 
+from augfeed import jpeg_tables as _jpeg
 from augfeed.engines.cuda.frames import (
     frame_pitch,
     level_of,
@@ -16,7 +17,6 @@ from augfeed.engines.cuda.frames import (
     write_pixels,
 )
 from augfeed.engines.cuda.table_layout import HEAD, load_float
-from augfeed.operation import jpeg as _jpeg
 
 TO_GRAY: tl.constexpr = tl.constexpr(_jpeg.TO_GRAY)
 TO_BLUE: tl.constexpr = tl.constexpr(_jpeg.TO_BLUE)

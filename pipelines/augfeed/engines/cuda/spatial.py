@@ -8,8 +8,8 @@ import torch
 
 from augfeed.engines.cuda import jpeg, stencils
 from augfeed.engines.cuda.spec import Spec
+from augfeed.jpeg_tables import COLORS, COSINES, GRAY
 from augfeed.operation import Blocks
-from augfeed.operation.jpeg import COLORS, COSINES, GRAY
 from augfeed.plan.frames import FRAMES
 
 if TYPE_CHECKING:
