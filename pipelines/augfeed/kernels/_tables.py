@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from augfeed.kernels.levels import cumulative, floor_divide, highest, lowest, total
+from augfeed.kernels.levels import cumulative, divide, floor_divide, highest, lowest, total, truncate
 from augfeed.kernels.types import Floats, Ints
 
 
@@ -24,9 +24,17 @@ def _equalize_table(counts: Any, level: Any) -> Any:
 
 
 @njit(nogil=True)
+def _autocontrast_table(counts: Any, level: Any) -> Any:
+    low, high = (lowest(counts > 0), highest(counts > 0))
+    scale = divide(255, np.maximum(high - low, 1))
+    made = truncate(level * scale - low * scale)
+    return np.where(high > low, np.minimum(np.maximum(made, 0), 255), -1)
+
+
+@njit(nogil=True)
 def makes_table(code: int) -> bool:
     """Return whether an operation is one of these."""
-    return False or code == 1
+    return False or code == 1 or code == 3
 
 
 @njit(nogil=True)
@@ -39,3 +47,5 @@ def make_table(code: int, counts: Ints, level: Ints, numbers: Floats, made: Ints
     made[:] = -1
     if code == 1:
         made[:] = _equalize_table(counts, level)
+    if code == 3:
+        made[:] = _autocontrast_table(counts, level)

@@ -9,6 +9,7 @@ from augfeed.kernels import SOURCES, compiled
 from augfeed.kernels._tables import make_table, makes_table
 from augfeed.kernels.levels import LEVELS
 from augfeed.kernels.sample import FAST, Edges, Frame, U, fold
+from augfeed.kernels.spatial_steps import is_spatial, run_spatial
 from augfeed.kernels.types import Array, Floats, Ints
 
 REFLECT = 2
@@ -284,6 +285,9 @@ def _compile(sources: int) -> Any:
                 code = codes[r, s]
                 if makes_table(code):
                     _tabulate(target, at, pixels, channels, fixed.scale, code, numbers[r, s], spare)
+                elif is_spatial(code):
+                    size = (height, width, channels)
+                    run_spatial(code, target, at, size, fixed.scale, numbers[r, s])
                 elif code:
                     size = (height, width, channels)
                     _correlate(target, at, size, fixed.scale, taps[k, s], places, wide, ring, sums)

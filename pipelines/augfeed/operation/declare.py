@@ -84,6 +84,11 @@ class Declaration:
         """The probability that a sample gets it."""
         return float(getattr(self, "p", 1.0))
 
+    @property
+    def drawn(self) -> int:
+        """How many uniforms it draws a sample: `uniforms`, or more by its parameters."""
+        return self.uniforms
+
     def effects(self, setting: Setting) -> Iterator[Effect]:
         """Yield what it may do to a label, each in the unit of a rule of `Invariances`."""
         raise NotImplementedError

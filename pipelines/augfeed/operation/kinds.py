@@ -115,6 +115,29 @@ class Neighbourhood(Frame):
         raise NotImplementedError
 
 
+class Stencil(Frame):
+    """Makes each pixel of the frame from the 3 x 3 about it; the outermost pixels stay."""
+
+    orders = range(275, 290)
+    needs = (*RANDOM, "reads", "reference", "stencil")
+
+    @staticmethod
+    def stencil(above: Any, line: Any, below: Any, top: Any, *reads: Any) -> Any:
+        """Return what becomes of `line[1]`, the middle of three pixels of each of three lines.
+
+        Values are whole levels, and have to be, where `top` is 255, and go from 0 to 1 where it is
+        1. It is written with `augfeed.operation.pixel`.
+        """
+        raise NotImplementedError
+
+
+class Blocks(Frame):
+    """Loses what blocks of 8 x 8 lose as a JPEG; `reads` is the quality, from 1 to 100."""
+
+    orders = range(275, 290)
+    needs = (*RANDOM, "reads", "reference")
+
+
 class Geometry(Declaration):
     """Moves pixels by a matrix; all of them become one, in the order given."""
 

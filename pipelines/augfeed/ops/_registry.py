@@ -8,17 +8,22 @@ from typing import Annotated
 from pydantic import Field
 
 from augfeed.operation import Declaration
+from augfeed.ops.autocontrast import AutoContrast
 from augfeed.ops.border import Border
 from augfeed.ops.center_crop import CenterCrop
+from augfeed.ops.channel_drop import ChannelDrop
+from augfeed.ops.channel_shuffle import ChannelShuffle
 from augfeed.ops.color_jitter import ColorJitter
 from augfeed.ops.cutmix import CutMix
 from augfeed.ops.cutout import Cutout
 from augfeed.ops.equalize import Equalize
+from augfeed.ops.gamma import Gamma
 from augfeed.ops.gaussian_blur import GaussianBlur
 from augfeed.ops.gaussian_noise import GaussianNoise
 from augfeed.ops.grayscale import Grayscale
 from augfeed.ops.horizontal_flip import HorizontalFlip
 from augfeed.ops.invert import Invert
+from augfeed.ops.jpeg import Jpeg
 from augfeed.ops.kornia import Kornia
 from augfeed.ops.label_smoothing import LabelSmoothing
 from augfeed.ops.mixup import Mixup
@@ -33,8 +38,10 @@ from augfeed.ops.resize import Resize
 from augfeed.ops.rotate import Rotate
 from augfeed.ops.salt_and_pepper import SaltAndPepper
 from augfeed.ops.scale import Scale
+from augfeed.ops.sharpness import Sharpness
 from augfeed.ops.shear import Shear
 from augfeed.ops.solarize import Solarize
+from augfeed.ops.solarize_add import SolarizeAdd
 from augfeed.ops.translate import Translate
 from augfeed.ops.vertical_flip import VerticalFlip
 
@@ -45,7 +52,10 @@ Operation = Annotated[
     | CenterCrop
     | Kornia
     | Equalize
+    | AutoContrast
     | GaussianBlur
+    | Sharpness
+    | Jpeg
     | HorizontalFlip
     | VerticalFlip
     | Rotate
@@ -57,8 +67,12 @@ Operation = Annotated[
     | ColorJitter
     | Grayscale
     | Invert
+    | ChannelShuffle
+    | ChannelDrop
     | Posterize
     | Solarize
+    | SolarizeAdd
+    | Gamma
     | Mixup
     | CutMix
     | OneOf
@@ -77,7 +91,10 @@ ALL: tuple[type[Declaration], ...] = (
     CenterCrop,
     Kornia,
     Equalize,
+    AutoContrast,
     GaussianBlur,
+    Sharpness,
+    Jpeg,
     HorizontalFlip,
     VerticalFlip,
     Rotate,
@@ -89,8 +106,12 @@ ALL: tuple[type[Declaration], ...] = (
     ColorJitter,
     Grayscale,
     Invert,
+    ChannelShuffle,
+    ChannelDrop,
     Posterize,
     Solarize,
+    SolarizeAdd,
+    Gamma,
     Mixup,
     CutMix,
     OneOf,
@@ -102,17 +123,22 @@ ALL: tuple[type[Declaration], ...] = (
     LabelSmoothing,
 )
 __all__ = [
+    "AutoContrast",
     "Border",
     "CenterCrop",
+    "ChannelDrop",
+    "ChannelShuffle",
     "ColorJitter",
     "CutMix",
     "Cutout",
     "Equalize",
+    "Gamma",
     "GaussianBlur",
     "GaussianNoise",
     "Grayscale",
     "HorizontalFlip",
     "Invert",
+    "Jpeg",
     "Kornia",
     "LabelSmoothing",
     "Mixup",
@@ -127,8 +153,10 @@ __all__ = [
     "Rotate",
     "SaltAndPepper",
     "Scale",
+    "Sharpness",
     "Shear",
     "Solarize",
+    "SolarizeAdd",
     "Translate",
     "VerticalFlip",
 ]

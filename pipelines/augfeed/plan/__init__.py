@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from augfeed.constants import CUTMIX, MIXUP, NONE
 from augfeed.operation import Column, Frame, Geometry, Mixing
+from augfeed.ops.random_erasing import boxes_of
 from augfeed.philox import check_key
 from augfeed.plan._columns import Columns
 from augfeed.plan.batch_rows import GROUP, BatchRows, Ids
@@ -85,8 +86,13 @@ class Plan:
 
     @property
     def erased(self) -> NDArray[np.int32]:
-        """Int32 `[M, 4]` top, left, bottom, right; empty where not applied."""
+        """Int32 `[M, 4]` top, left, bottom, right of the first box; empty where not applied."""
         return self.columns.erased
+
+    @property
+    def all_erased(self) -> NDArray[np.int32]:
+        """Int32 `[M, 4, 4]` of all boxes of random erasing; empty where there are fewer."""
+        return boxes_of(self.columns.erased, self.columns.erased_more)
 
     @property
     def sigma(self) -> NDArray[np.float32]:

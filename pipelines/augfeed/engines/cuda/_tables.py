@@ -9,7 +9,7 @@ import triton
 import triton.language as tl
 
 from augfeed.engines.cuda.table_layout import load_float
-from augfeed.engines.cuda.levels import LEVELS, cumulative, floor_divide, highest, lowest, total
+from augfeed.engines.cuda.levels import LEVELS, cumulative, divide, floor_divide, highest, lowest, total, truncate
 
 
 @triton.jit
@@ -22,6 +22,14 @@ def _equalize_table(counts, level):
 
 
 @triton.jit
+def _autocontrast_table(counts, level):
+    low, high = (lowest(counts > 0), highest(counts > 0))
+    scale = divide(255, tl.maximum(high - low, 1))
+    made = truncate(level * scale - low * scale)
+    return tl.where(high > low, tl.minimum(tl.maximum(made, 0), 255), -1)
+
+
+@triton.jit
 def make_table(counts, numbers, CODE: tl.constexpr):
     """Return what becomes of each level, int32 `[256]`, -1 where values stay as they are.
 
@@ -31,4 +39,6 @@ def make_table(counts, numbers, CODE: tl.constexpr):
     made = tl.full([LEVELS], -1, tl.int32)
     if CODE == 1:
         made = _equalize_table(counts, level)
+    if CODE == 3:
+        made = _autocontrast_table(counts, level)
     return made

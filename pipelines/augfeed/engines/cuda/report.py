@@ -12,7 +12,8 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from augfeed.engines.cuda import color, frames, kernel
+from augfeed.engines.cuda import color, frames, jpeg, kernel, spatial, stencils
+from augfeed.engines.cuda.frame_steps import slot_start
 from augfeed.engines.cuda.launch import (
     constants,
     finish_constants,
@@ -24,11 +25,13 @@ from augfeed.engines.cuda.scratch import (
     OPTIONS,
     kernel_constants,
     reading_constants,
+    step_constants,
     table_constants,
 )
 from augfeed.engines.cuda.spec import Spec
 from augfeed.errors import InputError
-from augfeed.plan.frames import has_kernel
+from augfeed.operation import Blocks
+from augfeed.plan.frames import FRAMES, has_kernel, has_table
 
 _POINTERS = {
     torch.float32: "*fp32", torch.float16: "*fp16", torch.bfloat16: "*bf16", torch.uint8: "*u8",
@@ -103,7 +106,9 @@ def compile_steps(spec: Spec, arch: int) -> dict[str, Report]:
     rest = {"begin": "i32", "height": "i32", "width": "i32"}
     found: dict[str, tuple[Any, dict[str, str], dict[str, Any]]] = {}
     for slot, code in ((slot, code) for slot, codes in enumerate(spec.slots) for code in codes):
-        if not has_kernel(code):
+        if not (has_kernel(code) or has_table(code)):
+            found |= _spatial_steps(spec, slot, code, given)
+        elif has_table(code):
             own, read = (each(spec, slot, code) for each in (table_constants, reading_constants))
             tables = {"table": "*i32", "counts": "*i32", "tables": "*i32"}
             found |= {
@@ -120,6 +125,27 @@ def compile_steps(spec: Spec, arch: int) -> dict[str, Report]:
                       "weigh_down": (frames.weigh_down, down, own)}  # fmt: skip
     return {name: _report(_compiled(function, signature, constant, spec, arch, divisible=False))
             for name, (function, signature, constant) in found.items()}  # fmt: skip
+
+
+def _spatial_steps(
+    spec: Spec, slot: int, code: int, given: dict[str, str]
+) -> dict[str, tuple[Any, dict[str, str], dict[str, Any]]]:
+    own, number = step_constants(spec, slot, code), {"NUMBERS": slot_start(spec, slot)}
+    write = {**own, "BLOCK": spatial.BLOCK}
+    read = {**write, "PAD": spec.pad}
+    rows, sides = {"begin": "i32", "pitch": "i32"}, {"height": "i32", "width": "i32"}
+    taken = {**given, "sums": "*fp32", **rows, **_SIDES}
+    put = {"frames": given["frames"], "table": "*i32", "sums": "*fp32", **rows, **sides}
+    if issubclass(FRAMES[code], Blocks):
+        blocks = {"table": "*i32", "sums": "*fp32", "numbers": "*i32", **rows, **sides}
+        return {
+            "fill_planes": (jpeg.fill_planes, taken, read),
+            "transform_planes": (jpeg.transform_planes, blocks,
+                                 {**own, **number, "MANY": spatial.MANY}),
+            "put_planes": (jpeg.put_planes, put, write),
+        }  # fmt: skip
+    return {"make_stencils": (stencils.make_stencils, taken, {**read, **number}),
+            "put_frames": (stencils.put_frames, put, write)}  # fmt: skip
 
 
 _SIDES = {"height": "i32", "width": "i32", "source_height": "i32", "source_width": "i32"}
@@ -172,6 +198,7 @@ def _compiled(
     options = options_of(spec)
     if function not in (kernel.augment, color.finish_colors):
         options = sum_options(spec) if function is kernel.sum_frames else OPTIONS
+        options = spatial.NARROW if function is jpeg.transform_planes else options
     return triton.compile(source, target=target, options=options)
 
 
