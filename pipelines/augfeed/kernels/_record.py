@@ -17,9 +17,15 @@ COLUMNS: list[tuple[str, Any]] = [
     ("about_half", np.bool_),
     ("gray", np.bool_),
     ("inverted", np.bool_),
+    ("permutation", np.int64),
+    ("dropped", np.int64),
     ("levels", np.float32),
     ("level_part", np.float32),
     ("threshold", np.float32),
+    ("addition", np.float32),
+    ("added_below", np.float32),
+    ("gamma", np.float32),
+    ("gain", np.float32),
     ("cutout0", np.int64),
     ("cutout1", np.int64),
     ("cutout2", np.int64),
@@ -40,6 +46,8 @@ LINEAR: list[tuple[str, Any]] = [
     ("about_half", np.bool_),
     ("gray", np.bool_),
     ("inverted", np.bool_),
+    ("permutation", np.int64),
+    ("dropped", np.int64),
 ]
 NEUTRAL: dict[str, float | bool] = {  # the others: 0
     "brightness": 1,
@@ -48,4 +56,5 @@ NEUTRAL: dict[str, float | bool] = {  # the others: 0
     "levels": 1,
     "level_part": 1,
     "threshold": 2,
+    "gain": 1,
 }

@@ -9,12 +9,16 @@ from pydantic import Field
 
 from augfeed.operation import Declaration
 from augfeed.operation.declare import complete
+from augfeed.ops.autocontrast import AutoContrast
 from augfeed.ops.border import Border
 from augfeed.ops.center_crop import CenterCrop
+from augfeed.ops.channel_drop import ChannelDrop
+from augfeed.ops.channel_shuffle import ChannelShuffle
 from augfeed.ops.color_jitter import ColorJitter
 from augfeed.ops.cutmix import CutMix
 from augfeed.ops.cutout import Cutout
 from augfeed.ops.equalize import Equalize
+from augfeed.ops.gamma import Gamma
 from augfeed.ops.gaussian_blur import GaussianBlur
 from augfeed.ops.gaussian_noise import GaussianNoise
 from augfeed.ops.grayscale import Grayscale
@@ -38,6 +42,7 @@ from augfeed.ops.scale import Scale
 from augfeed.ops.sequence import Sequence
 from augfeed.ops.shear import Shear
 from augfeed.ops.solarize import Solarize
+from augfeed.ops.solarize_add import SolarizeAdd
 from augfeed.ops.some_of import SomeOf
 from augfeed.ops.translate import Translate
 from augfeed.ops.vertical_flip import VerticalFlip
@@ -45,6 +50,7 @@ from augfeed.ops.vertical_flip import VerticalFlip
 # What may stand in a program, and what `one_of` takes besides.
 Part = Annotated[
     Equalize
+    | AutoContrast
     | GaussianBlur
     | SomeOf
     | Sequence
@@ -59,13 +65,18 @@ Part = Annotated[
     | ColorJitter
     | Grayscale
     | Invert
+    | ChannelShuffle
+    | ChannelDrop
     | Posterize
     | Solarize
+    | SolarizeAdd
+    | Gamma
     | OneOf,
     Field(discriminator="op"),
 ]
 Member = Annotated[
     Equalize
+    | AutoContrast
     | GaussianBlur
     | SomeOf
     | Sequence
@@ -80,8 +91,12 @@ Member = Annotated[
     | ColorJitter
     | Grayscale
     | Invert
+    | ChannelShuffle
+    | ChannelDrop
     | Posterize
     | Solarize
+    | SolarizeAdd
+    | Gamma
     | Mixup
     | CutMix
     | OneOf,
@@ -97,6 +112,7 @@ Operation = Annotated[
     | CenterCrop
     | Kornia
     | Equalize
+    | AutoContrast
     | GaussianBlur
     | SomeOf
     | Sequence
@@ -112,8 +128,12 @@ Operation = Annotated[
     | ColorJitter
     | Grayscale
     | Invert
+    | ChannelShuffle
+    | ChannelDrop
     | Posterize
     | Solarize
+    | SolarizeAdd
+    | Gamma
     | Mixup
     | CutMix
     | OneOf
@@ -132,6 +152,7 @@ ALL: tuple[type[Declaration], ...] = (
     CenterCrop,
     Kornia,
     Equalize,
+    AutoContrast,
     GaussianBlur,
     SomeOf,
     Sequence,
@@ -147,8 +168,12 @@ ALL: tuple[type[Declaration], ...] = (
     ColorJitter,
     Grayscale,
     Invert,
+    ChannelShuffle,
+    ChannelDrop,
     Posterize,
     Solarize,
+    SolarizeAdd,
+    Gamma,
     Mixup,
     CutMix,
     OneOf,
@@ -160,12 +185,16 @@ ALL: tuple[type[Declaration], ...] = (
     LabelSmoothing,
 )
 __all__ = [
+    "AutoContrast",
     "Border",
     "CenterCrop",
+    "ChannelDrop",
+    "ChannelShuffle",
     "ColorJitter",
     "CutMix",
     "Cutout",
     "Equalize",
+    "Gamma",
     "GaussianBlur",
     "GaussianNoise",
     "Grayscale",
@@ -189,6 +218,7 @@ __all__ = [
     "Sequence",
     "Shear",
     "Solarize",
+    "SolarizeAdd",
     "SomeOf",
     "Translate",
     "VerticalFlip",

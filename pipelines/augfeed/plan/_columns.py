@@ -14,6 +14,7 @@ class Columns:
     """What operations decided of every sample; neutral values where one is not applied."""
 
     equalized: NDArray[np.bool_]  # [M] equalize
+    stretched: NDArray[np.bool_]  # [M] autocontrast
     blur_sigma: NDArray[np.float32]  # [M] gaussian_blur
     blur_height: NDArray[np.float32]  # [M] gaussian_blur
     blur_width: NDArray[np.float32]  # [M] gaussian_blur
@@ -26,8 +27,14 @@ class Columns:
     about_half: NDArray[np.bool_]  # [M] color_jitter
     gray: NDArray[np.bool_]  # [M] grayscale
     inverted: NDArray[np.bool_]  # [M] invert
+    permutation: NDArray[np.uint8]  # [M] channel_shuffle
+    dropped: NDArray[np.uint8]  # [M] channel_drop
     bits: NDArray[np.uint8]  # [M] posterize
     threshold: NDArray[np.float32]  # [M] solarize
+    addition: NDArray[np.float32]  # [M] solarize_add
+    added_below: NDArray[np.float32]  # [M] solarize_add
+    gamma: NDArray[np.float32]  # [M] gamma
+    gain: NDArray[np.float32]  # [M] gamma
     cutout: NDArray[np.int32]  # [M, 4] cutout
     erased: NDArray[np.int32]  # [M, 4] random_erasing
     sigma: NDArray[np.float32]  # [M] gaussian_noise
