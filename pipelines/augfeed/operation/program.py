@@ -89,7 +89,8 @@ class Candidate:
     `[n, P]` in the order of what the step reads, or for `Geometry` inverse matrices `[n, 3, 3]`.
     `signed`: the magnitude is negated with a probability of one half. `words` says what a magnitude
     did; `effects(low, high, setting)` yields what magnitudes from `low` to `high` may do to labels,
-    the parameter of each named after the candidate. `moves`: whether pixels change places.
+    the parameter of each named after the candidate. `moves`: whether pixels change places;
+    `reach`: how far the kernel of a neighborhood reaches. Geometry of candidates is affine.
     """
 
     name: str
@@ -99,6 +100,7 @@ class Candidate:
     words: Callable[[float], str] = "{:g}".format
     effects: Callable[[float, float, Setting], Iterator[Effect]] = _no_effects
     moves: bool = False
+    reach: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +214,7 @@ def slots_of(node: Node) -> int:
         case Choice(children=children):
             return max(map(slots_of, children))
         case Some(children=children, most=most):
-            return sum(sorted(map(slots_of, children))[len(children) - most :])
+            return most * max(map(slots_of, children))
     return sum(map(slots_of, node.children))
 
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import zip_longest
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from augfeed.operation import Drawn, Geometry, Linear, Matrices
-from augfeed.operation.program import Candidate
+from augfeed.operation.program import Candidate, Choice, Graded, Node, Op, Some
 from augfeed.ops._registry import ALL
 from augfeed.ops._steps import LINEAR, MATRIX, NONE, step_codes
 from augfeed.plan._columns import Columns
@@ -202,6 +203,32 @@ def _compiled(
 
 
 @lru_cache(maxsize=64)  # asked for every batch
-def slots_of(policy: Policy) -> tuple[tuple[int, ...], ...]:
+def codes_of(policy: Policy) -> tuple[tuple[int, ...], ...]:
     """Return, for each slot of a policy's programs, the codes that may stand there."""
-    return ()
+    slots = [slot for item in policy.programs for slot in _codes(item.program)]
+    return tuple(tuple(sorted(slot)) for slot in slots)
+
+
+def most_numbers(codes: tuple[tuple[int, ...], ...]) -> int:
+    """Return how many numbers any step of some codes reads."""
+    return max((_numbers(code) for slot in codes for code in slot), default=0)
+
+
+def _codes(node: Node) -> list[set[int]]:
+    match node:
+        case Op(operation=operation):
+            return [{code_of(operation)}]
+        case Graded(entries=entries):
+            return _merged([
+                [{code_of(entry.candidate)} if entry.candidate else set() for entry in slots]
+                for slots in entries
+            ])  # fmt: skip
+        case Choice(children=children):
+            return _merged([_codes(child) for child in children])
+        case Some(children=children, most=most):
+            return _merged([_codes(child) for child in children]) * most
+    return [slot for child in node.children for slot in _codes(child)]
+
+
+def _merged(parts: list[list[set[int]]]) -> list[set[int]]:
+    return [set().union(*slots) for slots in zip_longest(*parts, fillvalue=set())]

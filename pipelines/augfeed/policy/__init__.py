@@ -16,6 +16,7 @@ from augfeed.operation import Declaration, Geometry, Linear, Pointwise, Program,
 from augfeed.operation.describe import describe as in_words
 from augfeed.operation.describe import shown
 from augfeed.operation.kinds import warps
+from augfeed.operation.program import parts_of
 from augfeed.ops import _registry
 from augfeed.ops._registry import *  # noqa: F403  (whatever operations there are)
 from augfeed.ops._registry import ALL, Operation
@@ -139,6 +140,16 @@ class Policy(BaseModel):
     def warps(self) -> bool:
         """Whether an operation, or a step of a program, moves pixels by more than flips."""
         return any(warps(item) for item in self.operations)
+
+    @cached_property
+    def parts(self) -> tuple[Any, ...]:
+        """The operations, those within programs too, without the programs themselves."""
+        found: list[Any] = []
+        for item in self.operations:
+            found += [item] if item.program is None else (
+                part for part, _ in parts_of(item.program) if not isinstance(part, tuple)
+            )  # fmt: skip
+        return tuple(found)
 
     @cached_property
     def programs(self) -> tuple[Any, ...]:

@@ -68,7 +68,8 @@ def _read(source, y, x, mask, size, C: tl.constexpr, PAD: tl.constexpr):
 
 
 @triton.jit
-def _write(frame, p, v0, v1, v2, mask, C: tl.constexpr):
+def write_pixels(frame, p, v0, v1, v2, mask, C: tl.constexpr):
+    """Store pixels `p` of a frame, of what its element type holds."""
     kind: tl.constexpr = frame.dtype.element_ty
     tl.store(frame + p * C, v0.to(kind), mask)
     if C == 3:
@@ -183,7 +184,7 @@ def look_up(
             v1 = _look_up(v1, own, 1, mask, images)
             v2 = _look_up(v2, own, 2, mask, images)
         frame = frames + r.to(tl.int64) * frame_pitch(height, width, C)
-        _write(frame, p, v0, v1, v2, mask, C)
+        write_pixels(frame, p, v0, v1, v2, mask, C)
 
 
 @triton.jit(do_not_specialize=["begin", "height", "width", "source_height", "source_width"])
@@ -228,7 +229,8 @@ def weigh_across(
 
 
 @triton.jit
-def _down(plane, y, x, height, width, weights, reach, mask):
+def weigh_column(plane, y, x, height, width, weights, reach, mask):
+    """Return values of a plane of floats weighed along their columns."""
     v = load_float(weights) * tl.load(plane + y * width + x, mask, 0.0)
     for j in range(1, reach + 1):
         a = tl.load(plane + fold(y - j, height, REFLECT) * width + x, mask, 0.0)
@@ -253,11 +255,13 @@ def weigh_down(
         y, x = p // width, p % width
         weights, reach = row + MADE + KERNEL + 2, tl.load(row + MADE + KERNEL)
         plane = sums + tl.program_id(0).to(tl.int64) * (C * pixels)
-        v0 = _down(plane, y, x, height, width, weights, reach, mask)
+        v0 = weigh_column(plane, y, x, height, width, weights, reach, mask)
         v1, v2 = v0, v0
         if C == 3:
-            v1 = _down(plane + pixels, y, x, height, width, weights, reach, mask)
-            v2 = _down(plane + 2 * pixels, y, x, height, width, weights, reach, mask)
+            v1 = weigh_column(plane + pixels, y, x, height, width, weights, reach, mask)
+            v2 = weigh_column(plane + 2 * pixels, y, x, height, width, weights, reach, mask)
         if frames.dtype.element_ty == tl.uint8:
             v0, v1, v2 = to_whole(v0), to_whole(v1), to_whole(v2)
-        _write(frames + r.to(tl.int64) * frame_pitch(height, width, C), p, v0, v1, v2, mask, C)
+        write_pixels(
+            frames + r.to(tl.int64) * frame_pitch(height, width, C), p, v0, v1, v2, mask, C
+        )
