@@ -171,7 +171,8 @@ LINES = {
 def test_no_operation_is_left_out_of_an_explanation(name: str) -> None:
     made = pipeline(LINES.get(name) or line_of(name))
     steps = explain_sample(made, 4, 2).steps
-    told = [step.operation for step in steps if step.operation != "whole"]
+    told = [step.operation for step in steps
+            if step.operation != "whole" and not step.stage.startswith("step ")]  # fmt: skip
     assert told == [operation.op for operation in made.policy.operations]
     assert name in told
 

@@ -176,7 +176,7 @@ class Drawer:
             for c, child in enumerate(children):
                 part = child.where((picked == c) & real, part)
             parts.append(part)
-        return joined(parts)
+        return joined(parts) if parts else empty(len(self.ids), 0)
 
 
 def _chosen(u: Uniforms, weights: tuple[float, ...]) -> NDArray[np.int64]:

@@ -126,7 +126,7 @@ def _program_steps(
     yield Step(Program.family, item.op, done if steps else "", p=item.p, applied=bool(steps),
                values=values)  # fmt: skip
     for k, step in enumerate(steps, 1):
-        yield Step(f"  step {k}", step.name, step.done, step.law, values=step.values)
+        yield Step(f"step {k}", step.name, step.done, step.law, values=step.values)
 
 
 def _stage_steps(plan: Plan, row: int, channels: int) -> Iterator[Step]:
