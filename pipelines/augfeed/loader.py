@@ -14,21 +14,21 @@ from augfeed.engines import Output
 from augfeed.errors import InputError
 from augfeed.feed import generators, lane_selection, next_pass, schedule
 from augfeed.feed.batch_requests import first_step
-from augfeed.feed.epoch_pass import Run, run_of, state_of
+from augfeed.feed.epoch_pass import EpochPass, run_of, state_of
 from augfeed.feed.explain import explained
 from augfeed.feed.iterator import Feed
-from augfeed.feed.lanes import Making
+from augfeed.feed.lanes import AugmentConfig
 from augfeed.feed.loader_state import LoaderState
 from augfeed.feed.native_lane import NativeLane
 from augfeed.feed.shard import rank_and_world
-from augfeed.feed.torch_iterator import Course, counted
+from augfeed.feed.torch_iterator import ResumableSampler, counted
 from augfeed.invariances import Invariances
 from augfeed.philox import check_key
 from augfeed.pipeline import Form, Pipeline
 from augfeed.policy import Policy
 from augfeed.read.decode import MAX_PIXELS
 from augfeed.read.read_config import OnError, Reader, Reading
-from augfeed.read.read_errors import Unread
+from augfeed.read.read_errors import ReadFailure
 from augfeed.whole_number import whole_number
 
 T_co = TypeVar("T_co", covariant=True, default=Any)
@@ -162,14 +162,14 @@ class DataLoader(torch.utils.data.DataLoader[T_co]):
         self.on_error, self.cache, self.max_pixels = on_error, cache, max_pixels
         self.reader = reader
         reading = Reading(on_error, cache, max_pixels, reader)
-        self._opening: Course | None = None
+        self._opening: ResumableSampler | None = None
         self._state = state = LoaderState(lane_selection.policy_of(policy, dataset), seed, shard)
         state.bind(self)
         items = dataset
         if state.policy is not None:
             batched = batch_size is not None or batch_sampler is not None
             collate_fn = lane_selection.given_collate(collate_fn, batched=batched)
-            making = Making(
+            making = AugmentConfig(
                 state.policy, Output(dtype, channels_last), engine, device, targets, num_classes,
                 resident, reading,
             )  # fmt: skip
@@ -250,7 +250,7 @@ class DataLoader(torch.utils.data.DataLoader[T_co]):
         return lane.pipeline
 
     @property
-    def unread(self) -> tuple[Unread, ...]:
+    def unread(self) -> tuple[ReadFailure, ...]:
         """The files that could not be read in the newest pass, and what took their places."""
         run, lane = self._state.run, self._state.lane
         if run is None or not isinstance(lane, NativeLane):
@@ -323,11 +323,11 @@ class DataLoader(torch.utils.data.DataLoader[T_co]):
 
     # How a pass begins
 
-    def _plain(self, run: Run) -> Any:
+    def _plain(self, run: EpochPass) -> Any:
         course = None
         if self._dataset_kind == 0:
             sampler, known = schedule.replayable(super()._index_sampler, run)
-            course = Course(sampler, run, batched=self._auto_collation, checked=not known)
+            course = ResumableSampler(sampler, run, batched=self._auto_collation, checked=not known)
             self._opening = course
             if self._iterator is not None and self.persistent_workers:
                 self._iterator._index_sampler = course
@@ -339,7 +339,7 @@ class DataLoader(torch.utils.data.DataLoader[T_co]):
             run.begin()
         return counted(iterator, run, course, loose=next_pass.is_loose(self._state))
 
-    def _augmented(self, run: Run) -> Feed:
+    def _augmented(self, run: EpochPass) -> Feed:
         state = self._state
         schedule.check_split(state)
         state.drawn = next_pass.draw(state)

@@ -12,7 +12,7 @@ from augfeed.operation.describe import shown
 from augfeed_service import docs_page, routes_info, routes_kserve, routes_pull, routes_push
 from augfeed_service.kserve_models import Statistics
 from augfeed_service.logs import Named
-from augfeed_service.middleware import Caught, Frame
+from augfeed_service.middleware import Caught, RequestLog
 from augfeed_service.parameters import check_parameters
 from augfeed_service.problems import Problem, is_kserve
 from augfeed_service.request_guard import Edge, allowed_methods
@@ -56,7 +56,7 @@ def make_app(
     app.add_middleware(Edge, service=service)
     app.add_middleware(Caught)  # of `Edge` itself
     app.add_middleware(Named)
-    app.add_middleware(Frame, metrics=service.metrics)
+    app.add_middleware(RequestLog, metrics=service.metrics)
     return app
 
 

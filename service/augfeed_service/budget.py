@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry, Gauge, ProcessCollector
 
 from augfeed.errors import InputError
 from augfeed.memory_pool import Memory
-from augfeed.read.decode_memory import Room, use_room
+from augfeed.read.decode_memory import DecodeMemory, use_room
 from augfeed.read.order import Orders
 from augfeed_service.settings import Settings
 
@@ -26,7 +26,7 @@ class Budget:
     def __init__(self, settings: Settings, registry: CollectorRegistry) -> None:
         """Take nothing yet; what is used is shown in `registry`."""
         self.settings, self.registry = settings, registry
-        self.room = Room(settings.decode_bytes, RAISE)
+        self.room = DecodeMemory(settings.decode_bytes, RAISE)
         self.memory = Memory(settings.idle_bytes)
         # Half is for making one: its keys, its numbers, and what they are sorted into.
         self.orders = Orders(settings.plan_bytes // 4)

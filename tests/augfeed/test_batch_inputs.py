@@ -15,7 +15,7 @@ from augfeed.errors import InputError
 from augfeed.executor.device import DeviceExecutor
 from augfeed.pipeline import Order, Pipeline
 from augfeed.plan import Plan
-from augfeed.prefetch import Aside, tensors_of
+from augfeed.prefetch import SideStream, tensors_of
 from augfeed.presets import resolve_policy
 from tests.cases import ENGINES
 
@@ -237,13 +237,13 @@ def test_frames_are_read_by_parts_and_queued_by_the_last(monkeypatch: pytest.Mon
     policy = resolve_policy("random_resized_crop(8) | mixup(0.3) | normalize(0.5, 0.5)")
     pipeline = Pipeline(data(), policy, order=Order(40, shuffle=True), place=place)
     queued: list[int] = []
-    run = Aside.run
+    run = SideStream.run
 
-    def counted(self: Aside, work: Any) -> Any:
+    def counted(self: SideStream, work: Any) -> Any:
         queued.append(1)
         return run(self, work)
 
-    monkeypatch.setattr(Aside, "run", counted)
+    monkeypatch.setattr(SideStream, "run", counted)
     work = pipeline.work(0, 0)
     assert len(work.tasks) > 1
     for task in reversed(work.tasks):
@@ -289,5 +289,5 @@ def test_work_aside_simply_runs_without_a_gpu() -> None:
     def work() -> Iterator[int]:
         return iter([3])
 
-    aside = pickle.loads(pickle.dumps(Aside(torch.device("cpu"))))
+    aside = pickle.loads(pickle.dumps(SideStream(torch.device("cpu"))))
     assert next(aside.take(aside.run(work))) == 3

@@ -18,7 +18,7 @@ from augfeed.errors import InputError
 from augfeed_client import Client, Connection, RemoteError, RemoteLoader
 from augfeed_client import replicas as replicas_module
 from augfeed_client.errors import Problem
-from augfeed_client.replica import Answer, Replica, Wish
+from augfeed_client.replica import Answer, HttpRequest, Replica
 from augfeed_client.replicas import ASKED, FIRST, Replicas, asked_pause
 from tests.client.fronts import Front, Scripted, answered
 from tests.service.servers import Running, described, serving
@@ -228,7 +228,7 @@ def test_a_key_is_never_shown(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     given = Connection(key=KEY, deadline=0.5)
     loader = loader_of("http://127.0.0.1:1", given)
-    wish = Wish("GET", "/", {"Authorization": f"Bearer {KEY}"}, KEY.encode(), 1.0, 1.0, 1)
+    wish = HttpRequest("GET", "/", {"Authorization": f"Bearer {KEY}"}, KEY.encode(), 1.0, 1.0, 1)
     shown = [
         repr(one) for one in (given, loader, loader._replicas, wish, Replica("http://x", given))
     ]

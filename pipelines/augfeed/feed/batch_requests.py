@@ -1,4 +1,4 @@
-"""Tickets: which samples a batch is made of, and under which numbers they are augmented."""
+"""Requests: which samples a batch is made of, and under which numbers they are augmented."""
 
 import hashlib
 import operator
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from augfeed.errors import InputIndexError, InputTypeError, StateError
-from augfeed.plan import GROUP, Rows
+from augfeed.plan import GROUP, BatchRows
 from augfeed.plan.batch_rows import MAX_ID, SAMPLE_BITS, Ids
 from augfeed.read.order import batch_positions, steps_per_epoch
 
@@ -25,7 +25,7 @@ WORKER_BITS, COUNT_BITS = 10, 28  # of the 48 bits that name a sample of an iter
 
 
 @dataclass(frozen=True, slots=True)
-class Ticket:
+class BatchRequest:
     """One batch to make: `index` is what the sampler gave for each of `rows`, partners included;
     None where the ids of the rows say it.
 
@@ -38,7 +38,7 @@ class Ticket:
     epoch: int
     seed: int
     index: Any
-    rows: Rows
+    rows: BatchRows
     end: int
     check: int | None = None
     single: bool = False
@@ -63,7 +63,7 @@ class Split:
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """What the tickets of one pass have in common: key of the draws, where to begin, mixing.
+    """What the requests of one pass have in common: key of the draws, where to begin, mixing.
 
     `length` is that of the dataset, if it has one; `numbered` says that only numbers name samples.
     """
@@ -78,8 +78,8 @@ class Pass:
     given: Ranges = ()
 
 
-def known_tickets(order: Ids, split: Split, made: Pass) -> Iterator[Ticket]:
-    """Yield the tickets of one rank for an order that is known as a whole.
+def known_tickets(order: Ids, split: Split, made: Pass) -> Iterator[BatchRequest]:
+    """Yield the requests of one rank for an order that is known as a whole.
 
     Raises `StateError` where the position to begin at lies between two batches.
     """
@@ -94,8 +94,8 @@ def known_tickets(order: Ids, split: Split, made: Pass) -> Iterator[Ticket]:
             len(order), batch_size=split.batch_size, step=step, rank=split.rank,
             world=split.world, drop_last=split.drop_last,
         )  # fmt: skip
-        rows = Rows.at(positions, order, mixing=made.mixing)
-        yield Ticket(step, made.epoch, made.seed, None, rows, end, begin=begin)
+        rows = BatchRows.at(positions, order, mixing=made.mixing)
+        yield BatchRequest(step, made.epoch, made.seed, None, rows, end, begin=begin)
 
 
 def first_step(position: int, together: int, steps: int) -> int:
@@ -124,8 +124,8 @@ def given_batches(batches: Iterable[Any], *, batched: bool) -> Iterator[Chunk]:
         yield (*listed(batch, batched=batched), True)
 
 
-def stream_tickets(chunks: Iterator[Chunk], made: Pass) -> Iterator[Ticket]:
-    """Yield tickets for indices that come from a sampler of which nothing is known.
+def stream_tickets(chunks: Iterator[Chunk], made: Pass) -> Iterator[BatchRequest]:
+    """Yield requests for indices that come from a sampler of which nothing is known.
 
     Mixing groups are runs of the indices as they come, so the sampler is asked for as much of the
     next batch as the last group of this one needs.
@@ -145,7 +145,9 @@ def stream_tickets(chunks: Iterator[Chunk], made: Pass) -> Iterator[Ticket]:
             if not was_given(position, end, made.given):
                 rows, index = _rows(own, before, stream if made.mixing else None, position)
                 whole = index[0] if single and len(index) == 1 else index
-                yield Ticket(step, made.epoch, made.seed, whole, rows, end, check, single, position)
+                yield BatchRequest(
+                    step, made.epoch, made.seed, whole, rows, end, check, single, position
+                )
         elif emitted:
             check_border(made.position, position, end)
         before = (before + own)[-GROUP:]
@@ -192,7 +194,7 @@ class _Stream:
 
 def _rows(
     own: list[Item], before: list[Item], stream: _Stream | None, position: int
-) -> tuple[Rows, list[Any]]:
+) -> tuple[BatchRows, list[Any]]:
     end = position + len(own)
     lead, tail = list[Item](), list[Item]()
     if stream is not None and own:  # partners
@@ -204,7 +206,7 @@ def _rows(
          *range(end, end + len(tail))], np.int64,
     )  # fmt: skip
     ids = np.array([number for _, number in items], np.int64)
-    rows = Rows(ids, positions // GROUP, positions % GROUP, len(own), position)
+    rows = BatchRows(ids, positions // GROUP, positions % GROUP, len(own), position)
     return rows, [index for index, _ in items]
 
 

@@ -8,20 +8,20 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import get_worker_info
 
-from augfeed.feed.batch_requests import Ticket
+from augfeed.feed.batch_requests import BatchRequest
 from augfeed.kernels.resample import resample
-from augfeed.plan.policy_constants import Fixed
+from augfeed.plan.policy_constants import PolicyConstants
 from augfeed.plan.windows import WindowDraws
 from augfeed.policy import Policy
 
 
-def cut(pictures: list[NDArray[Any]], ticket: Ticket, policy: Policy) -> torch.Tensor:
+def cut(pictures: list[NDArray[Any]], request: BatchRequest, policy: Policy) -> torch.Tensor:
     """Return frames `[M, H, W, C]`: each image cut and resized as its sample's draws say."""
     sizes = np.array([picture.shape[:2] for picture in pictures], np.int64)
     same = bool((sizes == sizes[0]).all())
     size = policy.size((int(sizes[0, 0]), int(sizes[0, 1])) if same else None)
-    fixed = Fixed.of(policy, pictures[0].shape[2])
-    draws = WindowDraws(policy, ticket.seed, ticket.epoch, ticket.rows.ids)
+    fixed = PolicyConstants.of(policy, pictures[0].shape[2])
+    draws = WindowDraws(policy, request.seed, request.epoch, request.rows.ids)
     windows = draws.at(sizes[:, 0], sizes[:, 1])
     frames = _empty((len(pictures), *size, pictures[0].shape[2]), pictures[0].dtype)
     out = frames.numpy()

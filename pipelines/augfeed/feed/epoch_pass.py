@@ -18,7 +18,7 @@ VERSION = 1
 
 
 @dataclass(slots=True)
-class Run:
+class EpochPass:
     """One pass: `seed` and `epoch` key its draws, `position` is where the next batch begins.
 
     `position` counts samples over all ranks (batches for an iterable dataset). `replay` knows what
@@ -79,7 +79,7 @@ class Run:
         return self.replay
 
 
-def state_of(run: Run, identity: dict[str, Any]) -> dict[str, Any]:
+def state_of(run: EpochPass, identity: dict[str, Any]) -> dict[str, Any]:
     """Return the state of a run that is not done, as JSON."""
     ahead = {"given": given} if (given := run.ahead) else {}
     return {
@@ -95,7 +95,7 @@ def state_of(run: Run, identity: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def run_of(state: Any, seed: int | None, identity: dict[str, Any]) -> Run:
+def run_of(state: Any, seed: int | None, identity: dict[str, Any]) -> EpochPass:
     """Return the run that a state describes, but for its generators.
 
     Raises `StateError` for a state of other data, policy or seed.
@@ -125,7 +125,7 @@ def run_of(state: Any, seed: int | None, identity: dict[str, Any]) -> Run:
         raise StateError(f"the state is broken: order={order!r} is not what an order comes from")
     token = order if isinstance(order, int) else None
     given = _ranges(state.get("given", []), position)
-    return Run(epoch, state["seed"], position, state["check"], token, given=given)
+    return EpochPass(epoch, state["seed"], position, state["check"], token, given=given)
 
 
 def _ranges(given: Any, position: int) -> Ranges:

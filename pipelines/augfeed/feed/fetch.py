@@ -1,4 +1,4 @@
-"""What workers do: fetch the samples of a ticket, cut their images, collate the rest."""
+"""What workers do: fetch the samples of a request, cut their images, collate the rest."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -26,11 +26,11 @@ from augfeed.feed.batch_fields import (
     first_of,
     pixels_of_batch,
 )
-from augfeed.feed.batch_requests import Ticket, iterable_ids
+from augfeed.feed.batch_requests import BatchRequest, iterable_ids
 from augfeed.feed.crop import cut
 from augfeed.feed.sample_fields import (
+    FieldPaths,
     Path,
-    Where,
     describe,
     is_alone,
     keyed,
@@ -41,8 +41,8 @@ from augfeed.feed.sample_fields import (
     put,
     take,
 )
-from augfeed.feed.spatial import Still
-from augfeed.plan import GROUP, Rows
+from augfeed.feed.spatial import SpatialCheck
+from augfeed.plan import GROUP, BatchRows
 from augfeed.plan.batch_rows import samples_of
 from augfeed.policy import Policy
 from augfeed.targets import softens
@@ -57,20 +57,20 @@ class Recipe:
     image_key: Any
     label_key: Any
     labelled: bool  # whether targets are made of the labels
-    still: Still = Still()  # noqa: RUF009  (frozen)
+    still: SpatialCheck = SpatialCheck()  # noqa: RUF009  (frozen)
 
 
 @dataclass(slots=True)
 class Fetched:
-    """A batch before augmentation: `frames` `[M, H, W, C]` for all rows of the ticket.
+    """A batch before augmentation: `frames` `[M, H, W, C]` for all rows of the request.
 
     `batch` is collated, the images at `where.image` and the labels at `where.label` yet to be put
     in; `labels` are those of all rows; `seconds` is what fetching took.
     """
 
-    ticket: Ticket
+    request: BatchRequest
     batch: Any
-    where: Where
+    where: FieldPaths
     frames: torch.Tensor
     labels: Any
     seconds: float
@@ -81,31 +81,31 @@ class Fetched:
 
 
 class Fetching(Dataset[Fetched]):
-    """A map-style dataset whose index is a ticket and whose sample is a whole batch."""
+    """A map-style dataset whose index is a request and whose sample is a whole batch."""
 
     def __init__(self, dataset: Any, recipe: Recipe, *, collated: bool) -> None:
         """Wrap a dataset; `collated` says whether it gives samples, not whole batches."""
         self.dataset, self.recipe, self.collated = dataset, recipe, collated
 
-    def __getitem__(self, ticket: Ticket) -> Fetched:
+    def __getitem__(self, request: BatchRequest) -> Fetched:
         begun = time.perf_counter()
-        fetched = self._fetch(ticket)
+        fetched = self._fetch(request)
         fetched.seconds = time.perf_counter() - begun
         # The index came from the main process and need not go back.
-        fetched.ticket = replace(ticket, index=None)
+        fetched.request = replace(request, index=None)
         return fetched
 
-    def _fetch(self, ticket: Ticket) -> Fetched:
-        index = samples_of(ticket.rows.ids).tolist() if ticket.index is None else ticket.index
-        if not self.collated and not ticket.single:
-            return whole_batch(self.dataset[index], ticket, self.recipe)
+    def _fetch(self, request: BatchRequest) -> Fetched:
+        index = samples_of(request.rows.ids).tolist() if request.index is None else request.index
+        if not self.collated and not request.single:
+            return whole_batch(self.dataset[index], request, self.recipe)
         if not isinstance(index, list):
             index = [index]
         if self.collated and getattr(self.dataset, "__getitems__", None):
             samples = _listed(self.dataset.__getitems__(index), index)
         else:
             samples = [self.dataset[i] for i in index]
-        return make_batch(samples, ticket, self.recipe)
+        return make_batch(samples, request, self.recipe)
 
 
 class Streaming(IterableDataset[Any]):
@@ -143,9 +143,9 @@ class Gather:
         # Groups begin with each batch, and no two of an epoch have one name, which decides who is
         # mixed with whom: there are fewer groups than samples.
         groups = ids[0] + places // GROUP
-        rows = Rows(ids, groups, places % GROUP, len(ids), int(ids[0]))
-        ticket = Ticket(-1, self.epoch + passed, self.seed, None, rows, -1, single=single)
-        fetched = make_batch([item[3] for item in numbered], ticket, self.recipe)
+        rows = BatchRows(ids, groups, places % GROUP, len(ids), int(ids[0]))
+        request = BatchRequest(-1, self.epoch + passed, self.seed, None, rows, -1, single=single)
+        fetched = make_batch([item[3] for item in numbered], request, self.recipe)
         fetched.seconds = time.perf_counter() - begun
         return fetched
 
@@ -170,52 +170,55 @@ class WorkerStart:
             self.function(worker)
 
 
-def make_batch(samples: Sequence[Any], ticket: Ticket, recipe: Recipe) -> Fetched:
-    """Return samples, those of all rows of a ticket, as a batch before augmentation."""
-    if recipe.collate is not None and not ticket.single:
-        return _collated_by(recipe.collate, samples, ticket, recipe)
+def make_batch(samples: Sequence[Any], request: BatchRequest, recipe: Recipe) -> Fetched:
+    """Return samples, those of all rows of a request, as a batch before augmentation."""
+    if recipe.collate is not None and not request.single:
+        return _collated_by(recipe.collate, samples, request, recipe)
     if recipe.collate is not None:
         # As torch does: it sees the one sample, and what it makes of it is the sample.
         samples = [recipe.collate(sample) for sample in samples]
     where = locate(samples[0], recipe.image_key, recipe.label_key)
-    _, frames = _cut_of(samples, where, ticket, recipe)
+    _, frames = _cut_of(samples, where, request, recipe)
     if recipe.labelled and not is_alone(samples[0], where.image):
         check_labels(samples[0], where.label)
-    labels = _labels(samples, where, recipe, ticket)
-    rest = [put(sample, where.image, 0) for sample in samples[: ticket.rows.count]]
-    if not ticket.single:
+    labels = _labels(samples, where, recipe, request)
+    rest = [put(sample, where.image, 0) for sample in samples[: request.rows.count]]
+    if not request.single:
         batch = _collated(rest, where.image)
     elif recipe.collate is not None:
         batch = rest[0]
     else:
         batch = _converted(rest[0], where.image)
-    return Fetched(ticket, _emptied(batch, where, labels), where, frames, labels, 0.0)
+    return Fetched(request, _emptied(batch, where, labels), where, frames, labels, 0.0)
 
 
-def _cut_of(samples: Sequence[Any], where: Where, ticket: Ticket, recipe: Recipe
+def _cut_of(samples: Sequence[Any], where: FieldPaths, request: BatchRequest, recipe: Recipe
             ) -> tuple[list[Any], torch.Tensor]:  # fmt: skip
-    given = [_part(sample, where.image, k, ticket) for k, sample in enumerate(samples)]
-    arrays = [pixels(picture, partial(_name, ticket, k))
+    given = [_part(sample, where.image, k, request) for k, sample in enumerate(samples)]
+    arrays = [pixels(picture, partial(_name, request, k))
               for k, picture in enumerate(given)]  # fmt: skip
     for k, (sample, array) in enumerate(zip(samples, arrays, strict=True)):
-        recipe.still.check(sample, where.image, array.shape[:2], partial(_name, ticket, k),
+        recipe.still.check(sample, where.image, array.shape[:2], partial(_name, request, k),
                            softened=where.label if recipe.labelled else None)  # fmt: skip
-    return given, cut(_alike(arrays, ticket), ticket, recipe.policy)
+    return given, cut(_alike(arrays, request), request, recipe.policy)
 
 
 def _collated_by(
-    collate: Callable[[list[Any]], Any], samples: Sequence[Any], ticket: Ticket, recipe: Recipe
+    collate: Callable[[list[Any]], Any],
+    samples: Sequence[Any],
+    request: BatchRequest,
+    recipe: Recipe,
 ) -> Fetched:
     where = _located(samples[0], recipe)
-    given, frames = _cut_of(samples, where, ticket, recipe)
+    given, frames = _cut_of(samples, where, request, recipe)
     framed = [put(sample, where.image, like(frame.numpy(), picture))
               for sample, frame, picture in zip(samples, frames, given, strict=True)]  # fmt: skip
-    count = ticket.rows.count
+    count = request.rows.count
     parts = [collate(part) for part in (framed[:count], framed[count:]) if part]
-    return _from_parts(parts, where, ticket, recipe, frames)
+    return _from_parts(parts, where, request, recipe, frames)
 
 
-def _located(sample: Any, recipe: Recipe) -> Where:
+def _located(sample: Any, recipe: Recipe) -> FieldPaths:
     where = locate(sample, recipe.image_key, None)
     if recipe.label_key is None:
         return where
@@ -225,9 +228,9 @@ def _located(sample: Any, recipe: Recipe) -> Where:
         return replace(where, label=None)  # it may be a key of what collate_fn makes
 
 
-def whole_batch(batch: Any, ticket: Ticket, recipe: Recipe) -> Fetched:
-    """Return a batch that the dataset made for the ticket's list of indices."""
-    count, total = ticket.rows.count, len(ticket.rows)
+def whole_batch(batch: Any, request: BatchRequest, recipe: Recipe) -> Fetched:
+    """Return a batch that the dataset made for the request's list of indices."""
+    count, total = request.rows.count, len(request.rows)
     if count != total:
         raise InputError(
             f"a dataset that gives whole batches cannot mix across their borders: use a batch "
@@ -244,15 +247,15 @@ def whole_batch(batch: Any, ticket: Ticket, recipe: Recipe) -> Fetched:
         )
     pictures = list(pixels_of_batch(tensor).numpy())
     first = first_of(batch, count)
-    recipe.still.check(first, image, pictures[0].shape[:2], partial(_name, ticket, 0))
+    recipe.still.check(first, image, pictures[0].shape[:2], partial(_name, request, 0))
     label = None if label_key is None else keyed(batch, label_key, "label_key")
     label = find_labels(batch, label, count, image)
     if recipe.labelled and not is_alone(batch, image):
         check_labels(batch, label)
-    frames = cut(pictures, ticket, recipe.policy)
+    frames = cut(pictures, request, recipe.policy)
     labels = None if label is None or not recipe.labelled else torch.as_tensor(take(batch, label))
-    where = Where(image, label)
-    return Fetched(ticket, _emptied(batch, where, labels), where, frames, labels, 0.0)
+    where = FieldPaths(image, label)
+    return Fetched(request, _emptied(batch, where, labels), where, frames, labels, 0.0)
 
 
 def _listed(samples: Any, index: list[Any]) -> Any:
@@ -268,22 +271,22 @@ def _listed(samples: Any, index: list[Any]) -> Any:
     return samples
 
 
-def _part(sample: Any, path: Path, k: int, ticket: Ticket, what: str = "image") -> Any:
+def _part(sample: Any, path: Path, k: int, request: BatchRequest, what: str = "image") -> Any:
     try:
         return take(sample, path)
     except (KeyError, IndexError, TypeError, AttributeError):
         raise InputError(
-            f"{_name(ticket, k, what)} is not where that of the first one of its batch is: the "
+            f"{_name(request, k, what)} is not where that of the first one of its batch is: the "
             f"sample is {describe(sample)}; give samples of one form"
         ) from None
 
 
-def _alike(arrays: list[NDArray[Any]], ticket: Ticket) -> list[NDArray[Any]]:
+def _alike(arrays: list[NDArray[Any]], request: BatchRequest) -> list[NDArray[Any]]:
     channels = [array.shape[2] for array in arrays]
     if len(set(channels)) > 1:
         odd = next(k for k, number in enumerate(channels) if number != channels[0])
         raise InputError(
-            f"{_name(ticket, odd)} has {channels[odd]} channels and {_name(ticket, 0)} "
+            f"{_name(request, odd)} has {channels[odd]} channels and {_name(request, 0)} "
             f"{channels[0]}: give images alike, as "
             "image.convert('RGB') does"
         )
@@ -293,18 +296,20 @@ def _alike(arrays: list[NDArray[Any]], ticket: Ticket) -> list[NDArray[Any]]:
     return arrays
 
 
-def _name(ticket: Ticket, k: int, what: str = "image") -> str:
-    index = ticket.index
+def _name(request: BatchRequest, k: int, what: str = "image") -> str:
+    index = request.index
     if index is not None:
         return f"the {what} of sample {index[k] if isinstance(index, list) else index!r}"
-    own = ticket.rows.ids[k : k + 1]
-    return f"the {what} of sample {(own if ticket.end < 0 else samples_of(own))[0]}"
+    own = request.rows.ids[k : k + 1]
+    return f"the {what} of sample {(own if request.end < 0 else samples_of(own))[0]}"
 
 
-def _labels(samples: Sequence[Any], where: Where, recipe: Recipe, ticket: Ticket) -> Any:
+def _labels(
+    samples: Sequence[Any], where: FieldPaths, recipe: Recipe, request: BatchRequest
+) -> Any:
     if not recipe.labelled or where.label is None:
         return None
-    given = [_part(sample, where.label, k, ticket, "label") for k, sample in enumerate(samples)]
+    given = [_part(sample, where.label, k, request, "label") for k, sample in enumerate(samples)]
     try:
         labels = default_collate(given)
     except (TypeError, RuntimeError):
@@ -312,14 +317,14 @@ def _labels(samples: Sequence[Any], where: Where, recipe: Recipe, ticket: Ticket
     if not isinstance(labels, torch.Tensor):
         odd = odd_one(given)
         raise InputTypeError(
-            f"{_name(ticket, odd, 'label')} is {describe(given[odd])} ({str(given[odd])[:40]!r}), "
+            f"{_name(request, odd, 'label')} is {describe(given[odd])} ({str(given[odd])[:40]!r}), "
             "and this policy, or targets=, makes soft targets of labels: give class numbers from "
             "0, or shares [K] as a tensor; or say with label_key where they are"
         )
     return labels
 
 
-def _emptied(batch: Any, where: Where, labels: Any) -> Any:
+def _emptied(batch: Any, where: FieldPaths, labels: Any) -> Any:
     # What the main process puts in need not travel there.
     batch = put(batch, where.image, None)
     return batch if labels is None or where.label is None else put(batch, where.label, None)
@@ -335,9 +340,9 @@ def _converted(sample: Any, path: Path) -> Any:
 
 
 def _from_parts(
-    parts: list[Any], where: Where, ticket: Ticket, recipe: Recipe, before: torch.Tensor
+    parts: list[Any], where: FieldPaths, request: BatchRequest, recipe: Recipe, before: torch.Tensor
 ) -> Fetched:
-    rows, frames, labels, places = ticket.rows, [], [], []
+    rows, frames, labels, places = request.rows, [], [], []
     counts = (rows.count, len(rows) - rows.count)
     for part, count in zip(parts, counts, strict=False):
         found, tensor = _found(part, where, count, recipe, planes=before.shape[3] == 1)
@@ -348,11 +353,11 @@ def _from_parts(
         places.append(found)
     joined = torch.cat(labels) if labels else None
     batch = _emptied(parts[0], places[0], joined)
-    return Fetched(ticket, batch, places[0], torch.cat(frames), joined, 0.0)
+    return Fetched(request, batch, places[0], torch.cat(frames), joined, 0.0)
 
 
-def _found(part: Any, where: Where, count: int, recipe: Recipe, *, planes: bool
-           ) -> tuple[Where, Any]:  # fmt: skip
+def _found(part: Any, where: FieldPaths, count: int, recipe: Recipe, *, planes: bool
+           ) -> tuple[FieldPaths, Any]:  # fmt: skip
     image, tensor = find_frames(part, where.image, count, maker="collate_fn", planes=planes)
     label, key = where.label, recipe.label_key
     if label is None and key is not None:
@@ -360,7 +365,7 @@ def _found(part: Any, where: Where, count: int, recipe: Recipe, *, planes: bool
     label = find_labels(part, label, count, image)
     if recipe.labelled and not (where.label is None and is_alone(part, image)):
         check_labels(part, label, "what collate_fn makes, ")
-    return Where(image, label), tensor
+    return FieldPaths(image, label), tensor
 
 
 __all__ = [

@@ -20,7 +20,7 @@ from torch.utils.data._utils.collate import default_collate_fn_map
 
 from augfeed.errors import InputError, InputTypeError
 from augfeed.feed.general_lane import GeneralLane, recipe_for
-from augfeed.feed.lanes import Lane, Making
+from augfeed.feed.lanes import AugmentConfig, Lane
 from augfeed.feed.native_lane import NativeLane
 from augfeed.feed.spatial import passive_of
 from augfeed.invariances import ANY, Invariances
@@ -132,7 +132,7 @@ class LaneOptions:
 
 
 def lane_for(
-    options: LaneOptions, dataset: Any, collate: Any, batch_size: int | None, making: Making
+    options: LaneOptions, dataset: Any, collate: Any, batch_size: int | None, making: AugmentConfig
 ) -> Lane:
     """Return the lane for a dataset; raise what would make every batch fail."""
     if isinstance(dataset, IterDataPipe | MapDataPipe):
@@ -157,7 +157,7 @@ def lane_for(
 
 
 def _native(
-    dataset: Any, options: LaneOptions, collate: Any, batch_size: int | None, making: Making
+    dataset: Any, options: LaneOptions, collate: Any, batch_size: int | None, making: AugmentConfig
 ) -> Recognised | str:
     if isinstance(dataset, IterableDataset):
         return "an iterable dataset cannot be asked for a sample by its number"
@@ -191,7 +191,7 @@ def _is_raw(dataset: Any) -> bool:
 
 
 def _general(
-    options: LaneOptions, dataset: Any, collate: Any, making: Making, reason: str
+    options: LaneOptions, dataset: Any, collate: Any, making: AugmentConfig, reason: str
 ) -> GeneralLane:
     if making.resident:
         raise InputError(

@@ -9,7 +9,7 @@ from torch.utils.data import RandomSampler, Sampler
 
 from augfeed.errors import StateError
 from augfeed.feed import generators
-from augfeed.feed.epoch_pass import Run, digest_of
+from augfeed.feed.epoch_pass import EpochPass, digest_of
 from augfeed.feed.lanes import Given
 from augfeed.feed.loader_state import LoaderState
 from augfeed.feed.native_lane import NativeLane
@@ -17,11 +17,11 @@ from augfeed.feed.schedule import opened, split_of, told_epoch
 from augfeed.feed.shuffle import Shuffle
 
 
-def standing(state: LoaderState) -> Run:
+def standing(state: LoaderState) -> EpochPass:
     """Return the run that the state of a loader reports; what it will draw is known then."""
-    run: Run | None = state.following or state.run
+    run: EpochPass | None = state.following or state.run
     if run is None or run.done:
-        run = Run(state.asked_epoch() if run is None else run.epoch + 1, state.seed)
+        run = EpochPass(state.asked_epoch() if run is None else run.epoch + 1, state.seed)
     if run is state.run:
         check_counted(state, run)
         _foresee(state, run)
@@ -30,7 +30,7 @@ def standing(state: LoaderState) -> Run:
     return run
 
 
-def _foresee(state: LoaderState, run: Run) -> None:
+def _foresee(state: LoaderState, run: EpochPass) -> None:
     # The order of a pass that has an iterator, before its first batch is asked for.
     sampler, own = state.sampler, split_of(state)
     if type(sampler) not in (RandomSampler, Shuffle) or getattr(sampler, "seed", None) is not None:
@@ -41,7 +41,7 @@ def _foresee(state: LoaderState, run: Run) -> None:
         run.token = replay.token
 
 
-def _ahead(state: LoaderState, run: Run) -> Run:
+def _ahead(state: LoaderState, run: EpochPass) -> EpochPass:
     # The run that the next iterator would begin, with what would be drawn for it.
     kept = workers_kept(state)
     number, states = generators.ahead_of(state.loader, kept=kept)
@@ -63,7 +63,7 @@ def is_loose(state: LoaderState) -> bool:
     return not loader.in_order and loader.num_workers > 1 and state.lane_name != "native"
 
 
-def check_counted(state: LoaderState, run: Run) -> None:
+def check_counted(state: LoaderState, run: EpochPass) -> None:
     """Raise `StateError` where a number of batches does not say which were given."""
     if run.position and state.iterates and is_loose(state):
         raise StateError(
@@ -73,7 +73,7 @@ def check_counted(state: LoaderState, run: Run) -> None:
         )
 
 
-def batches_given(state: LoaderState, run: Run) -> int:
+def batches_given(state: LoaderState, run: EpochPass) -> int:
     """Return how many batches were given before a pass begins, where their size is known."""
     split, size = split_of(state), getattr(state.loader.batch_sampler, "batch_size", None)
     whole = split.batch_size * split.world if split else size
@@ -82,26 +82,26 @@ def batches_given(state: LoaderState, run: Run) -> int:
     return (run.position + sum(end - begin for begin, end in run.given)) // whole
 
 
-def skipping(state: LoaderState, position: int) -> Run:
+def skipping(state: LoaderState, position: int) -> EpochPass:
     """Return the run that comes next, from a position on."""
-    run: Run = state.following or Run(state.asked_epoch(), state.seed)
+    run: EpochPass = state.following or EpochPass(state.asked_epoch(), state.seed)
     return replace(run, position=position, check=None, given=())
 
 
-def moved_on(state: LoaderState, epoch: int) -> Run:
+def moved_on(state: LoaderState, epoch: int) -> EpochPass:
     """Return the run of an epoch that is reported, perhaps after a state was loaded."""
-    run: Run | None = state.following
+    run: EpochPass | None = state.following
     begun = run is not None and bool(run.position or run.given)
     if run is not None and run.wanted and not begun:
         return replace(run, epoch=epoch)
     if run is not None and begun:  # what a pass has drawn from generators stays drawn
         generators.passed_by(state.loader, run.wanted)
-    return Run(epoch, state.seed)
+    return EpochPass(epoch, state.seed)
 
 
-def begun(state: LoaderState) -> Run:
+def begun(state: LoaderState) -> EpochPass:
     """Return the run of a pass that begins now, which is the newest one then."""
-    run = state.following or Run(state.asked_epoch(), state.seed)
+    run = state.following or EpochPass(state.asked_epoch(), state.seed)
     state.following = None
     state.epoch, state.seen = run.epoch + 1, getattr(state.sampler, "epoch", 0)
     run.generators = generators.Generators(generators.found_in(state.loader), run.wanted)
@@ -109,7 +109,7 @@ def begun(state: LoaderState) -> Run:
     return run
 
 
-def reopened(state: LoaderState, given: Iterator[Given], run: Run) -> Iterator[Given]:
+def reopened(state: LoaderState, given: Iterator[Given], run: EpochPass) -> Iterator[Given]:
     """Return the batches of a pass whose first is about to be asked for: of the epoch that the
     sampler was reported meanwhile, and `given` if it was reported none."""
     epoch = told_epoch(state)

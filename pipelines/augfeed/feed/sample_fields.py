@@ -20,14 +20,14 @@ _CONTAINERS = "a tuple, list, dict or named tuple"
 
 
 @dataclass(frozen=True, slots=True)
-class Where:
+class FieldPaths:
     """The paths to image and label in a sample: keys from the outside in, () for all of it."""
 
     image: Path
     label: Path | None
 
 
-def locate(sample: Any, image_key: Any, label_key: Any) -> Where:
+def locate(sample: Any, image_key: Any, label_key: Any) -> FieldPaths:
     """Return where image and label are: where the keys say, else where only one can be.
 
     Raises `InputError` if there is no image, or more than one, or if a key leads nowhere.
@@ -40,8 +40,8 @@ def locate(sample: Any, image_key: Any, label_key: Any) -> Where:
             f"the sample is {describe(sample)}"
         )
     if label_key is not None:
-        return Where(image, keyed(sample, label_key, "label_key"))
-    return Where(image, _guess_label(sample, image))
+        return FieldPaths(image, keyed(sample, label_key, "label_key"))
+    return FieldPaths(image, _guess_label(sample, image))
 
 
 def keyed(sample: Any, key: Any, name: str) -> Path:

@@ -81,7 +81,7 @@ def passive_of(given: Any) -> Passive:
 
 
 @dataclass(frozen=True, slots=True)
-class Still:
+class SpatialCheck:
     """Looks for parts that a policy would leave behind.
 
     `moving` are the operations that move pixels; without any, nothing is looked for. `passive`
@@ -92,7 +92,7 @@ class Still:
     passive: Passive = ()
 
     @classmethod
-    def under(cls, policy: Policy, passive: Any) -> "Still":
+    def under(cls, policy: Policy, passive: Any) -> "SpatialCheck":
         """Return the watch for a policy, and `passive=` as it was given."""
         return cls(policy.moving, passive_of(passive))
 
@@ -278,4 +278,4 @@ def _singular(word: str) -> str:
     return word
 
 
-__all__ = ["Passive", "Still", "passive_of"]
+__all__ = ["Passive", "SpatialCheck", "passive_of"]

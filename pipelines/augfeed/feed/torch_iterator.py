@@ -7,17 +7,17 @@ from typing import Any
 from torch.utils.data import BatchSampler
 
 from augfeed.feed.batch_requests import check_border, check_order, checksum, listed, was_given
-from augfeed.feed.epoch_pass import Run
+from augfeed.feed.epoch_pass import EpochPass
 
 
-class Course:
+class ResumableSampler:
     """The index sampler of one pass: passes on what torch's would give, from a position on.
 
     `records` holds `(position, position behind it, checksum)` for each batch of indices that is
     under way, by its number in the pass.
     """
 
-    def __init__(self, sampler: Any, run: Run, *, batched: bool, checked: bool) -> None:
+    def __init__(self, sampler: Any, run: EpochPass, *, batched: bool, checked: bool) -> None:
         """Wrap a sampler, or batch sampler; `checked` where nothing is known of its order."""
         self.sampler, self.run, self.batched, self.checked = sampler, run, batched, checked
         self.records: dict[int, tuple[int, int, int | None]] = {}
@@ -47,7 +47,7 @@ class Course:
             position = end
 
 
-def counted(iterator: Any, run: Run, course: Course | None, *, loose: bool) -> Any:
+def counted(iterator: Any, run: EpochPass, course: ResumableSampler | None, *, loose: bool) -> Any:
     """Make torch's iterator tell a run how far it is, and skip what a run without course skips.
 
     `loose` says that batches come as workers make them.
@@ -65,8 +65,8 @@ def _counting(kind: Any) -> Any:
     class Counting(kind):  # type: ignore[misc]
         """An iterator of torch's that says when it gave a batch."""
 
-        _augfeed_run: Run
-        _augfeed_course: Course | None
+        _augfeed_run: EpochPass
+        _augfeed_course: ResumableSampler | None
         _augfeed_skip: int
         _augfeed_loose: bool
         _augfeed_number: Any

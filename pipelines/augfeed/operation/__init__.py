@@ -27,6 +27,7 @@ from augfeed.operation.kinds import Pointwise as Pointwise
 from augfeed.operation.kinds import Program as Program
 from augfeed.operation.kinds import Stage as Stage
 from augfeed.operation.kinds import Statistics as Statistics
+from augfeed.operation.kinds import Stencil as Stencil
 from augfeed.operation.kinds import Window as Window
 from augfeed.operation.kinds import flags as flags
 from augfeed.operation.parameter_types import Areas as Areas
@@ -41,5 +42,5 @@ from augfeed.operation.parameter_types import ends as ends
 from augfeed.operation.parameter_types import interval as interval
 from augfeed.operation.parameter_types import ordered as ordered
 from augfeed.operation.parameter_types import pair as pair
-from augfeed.operation.words import Seen as Seen
-from augfeed.operation.words import Told as Told
+from augfeed.operation.words import SampleValues as SampleValues
+from augfeed.operation.words import Wording as Wording

@@ -16,7 +16,7 @@ from augfeed.operation.describe import describe
 from augfeed.operation.draws import Drawn, Flags, Uniforms
 from augfeed.operation.effects import Effect, Setting
 from augfeed.operation.parameter_types import Sides
-from augfeed.operation.words import Seen, Told
+from augfeed.operation.words import SampleValues, Wording
 
 CONFIG = ConfigDict(extra="forbid", allow_inf_nan=False)
 ARXIV = "https://arxiv.org/abs/"
@@ -93,11 +93,16 @@ class Declaration:
         """
         return None
 
+    @property
+    def drawn(self) -> int:
+        """How many uniforms it draws a sample: `uniforms`, or more by its parameters."""
+        return self.uniforms
+
     def effects(self, setting: Setting) -> Iterator[Effect]:
         """Yield what it may do to a label, each in the unit of a rule of `Invariances`."""
         raise NotImplementedError
 
-    def explain(self, seen: Seen) -> Told | None:
+    def explain(self, seen: SampleValues) -> Wording | None:
         """Return what it did to a sample, in words; None where there is nothing to say."""
         raise NotImplementedError
 

@@ -18,7 +18,7 @@ from augfeed.operation.parameter_types import Sides
 from augfeed.operation.program import Node, parts_of
 from augfeed.operation.program_effects import effects_of, moves_pixels
 from augfeed.operation.reference import Given
-from augfeed.operation.words import Seen, Told
+from augfeed.operation.words import SampleValues, Wording
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -154,10 +154,26 @@ class Program(Declaration):
         """Yield what any step that may be drawn may do to a label."""
         yield from effects_of(self.tree(), setting)
 
-    def explain(self, seen: Seen) -> Told:
+    def explain(self, seen: SampleValues) -> Wording:
         """Return how many steps were drawn."""
         count = int(seen.values.get("steps", 0))
-        return Told(f"{count} step{'s' if count != 1 else ''}", otherwise="no step")
+        return Wording(f"{count} step{'s' if count != 1 else ''}", otherwise="no step")
+
+
+class Stencil(Frame):
+    """Makes each pixel of the frame from the 3 x 3 about it; the outermost pixels stay."""
+
+    orders = range(275, 290)
+    needs = (*RANDOM, "reads", "reference", "stencil")
+
+    @staticmethod
+    def stencil(above: Any, line: Any, below: Any, top: Any, *reads: Any) -> Any:
+        """Return what becomes of `line[1]`, the middle of three pixels of each of three lines.
+
+        Values are whole levels, and have to be, where `top` is 255, and go from 0 to 1 where it is
+        1. It is written with `augfeed.operation.pixel`.
+        """
+        raise NotImplementedError
 
 
 class Geometry(Declaration):

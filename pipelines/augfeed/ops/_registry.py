@@ -40,6 +40,7 @@ from augfeed.ops.rotate import Rotate
 from augfeed.ops.salt_and_pepper import SaltAndPepper
 from augfeed.ops.scale import Scale
 from augfeed.ops.sequence import Sequence
+from augfeed.ops.sharpness import Sharpness
 from augfeed.ops.shear import Shear
 from augfeed.ops.solarize import Solarize
 from augfeed.ops.solarize_add import SolarizeAdd
@@ -52,6 +53,7 @@ Part = Annotated[
     Equalize
     | AutoContrast
     | GaussianBlur
+    | Sharpness
     | SomeOf
     | Sequence
     | RandomOrder
@@ -78,6 +80,7 @@ Member = Annotated[
     Equalize
     | AutoContrast
     | GaussianBlur
+    | Sharpness
     | SomeOf
     | Sequence
     | RandomOrder
@@ -114,6 +117,7 @@ Operation = Annotated[
     | Equalize
     | AutoContrast
     | GaussianBlur
+    | Sharpness
     | SomeOf
     | Sequence
     | RandomOrder
@@ -154,6 +158,7 @@ ALL: tuple[type[Declaration], ...] = (
     Equalize,
     AutoContrast,
     GaussianBlur,
+    Sharpness,
     SomeOf,
     Sequence,
     RandomOrder,
@@ -216,6 +221,7 @@ __all__ = [
     "SaltAndPepper",
     "Scale",
     "Sequence",
+    "Sharpness",
     "Shear",
     "Solarize",
     "SolarizeAdd",

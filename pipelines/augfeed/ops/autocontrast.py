@@ -10,12 +10,12 @@ from augfeed.operation import (
     Effect,
     Flags,
     Probability,
-    Seen,
+    SampleValues,
     Setting,
     Sides,
     Statistics,
-    Told,
     Uniforms,
+    Wording,
     flags,
     kind,
     operation,
@@ -84,6 +84,6 @@ class AutoContrast(Statistics):
         planes = values.flatten(0, 1).flatten(1)
         return torch.where(flat, planes, made.gather(1, levels)).view(values.shape)
 
-    def explain(self, seen: Seen) -> Told:
+    def explain(self, seen: SampleValues) -> Wording:
         """Return what was done to the levels."""
-        return Told("levels of each channel stretched from black to white")
+        return Wording("levels of each channel stretched from black to white")

@@ -8,10 +8,10 @@ from pydantic import Field
 from augfeed.operation import (
     Effect,
     Outside,
-    Seen,
+    SampleValues,
     Setting,
-    Told,
     Unit,
+    Wording,
     kind,
     operation,
 )
@@ -47,8 +47,8 @@ class Border(Outside):
         """Yield nothing: it only fills."""
         yield from ()
 
-    def explain(self, seen: Seen) -> Told | None:
+    def explain(self, seen: SampleValues) -> Wording | None:
         """Return the fill, of a sample that is warped."""
         if not seen.warped:
             return None
-        return Told(f"outside the image: {fill_text(self.mode, self.fill)}")
+        return Wording(f"outside the image: {fill_text(self.mode, self.fill)}")

@@ -13,11 +13,11 @@ from augfeed.operation import (
     Flags,
     Linear,
     Probability,
-    Seen,
+    SampleValues,
     Setting,
     Sides,
-    Told,
     Uniforms,
+    Wording,
     kind,
     operation,
 )
@@ -89,9 +89,9 @@ class ChannelDrop(Linear):
         kept = 1 - ((given.columns["dropped"][:, None] >> np.arange(3)) & 1)
         return values * torch.from_numpy(kept.astype(np.float32)).to(values.device)[..., None, None]
 
-    def explain(self, seen: Seen) -> Told:
+    def explain(self, seen: SampleValues) -> Wording:
         """Return the channels."""
         if seen.channels == 1:
-            return Told("one channel is kept")
+            return Wording("one channel is kept")
         names = [name for k, name in enumerate(NAMES) if seen.values["dropped"] >> k & 1]
-        return Told(f"{' and '.join(names)} made black", "each channel as likely")
+        return Wording(f"{' and '.join(names)} made black", "each channel as likely")

@@ -12,11 +12,11 @@ from augfeed.operation import (
     Flags,
     Linear,
     Probability,
-    Seen,
+    SampleValues,
     Setting,
     Sides,
-    Told,
     Uniforms,
+    Wording,
     kind,
     operation,
 )
@@ -93,9 +93,9 @@ class ChannelShuffle(Linear):
         taken = torch.from_numpy(order).to(values.device)[..., None, None].expand_as(values)
         return values.gather(1, taken)
 
-    def explain(self, seen: Seen) -> Told:
+    def explain(self, seen: SampleValues) -> Wording:
         """Return which channels came to be red, green and blue."""
         if seen.channels == 1:
-            return Told("one channel has no order")
+            return Wording("one channel has no order")
         names = ", ".join(NAMES[source] for source in ORDERS[seen.values["order"]])
-        return Told(f"channels in the order {names}", "each order as likely")
+        return Wording(f"channels in the order {names}", "each order as likely")

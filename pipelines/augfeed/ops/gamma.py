@@ -15,11 +15,11 @@ from augfeed.operation import (
     Interval,
     Pointwise,
     Probability,
-    Seen,
+    SampleValues,
     Setting,
     Sides,
-    Told,
     Uniforms,
+    Wording,
     between,
     ends,
     kind,
@@ -107,7 +107,7 @@ class Gamma(Pointwise):
         """Return powers of values, multiplied and clamped, as torchvision writes it."""
         return (given.column("gain") * values ** given.column("gamma")).clamp(0.0, 1.0)
 
-    def explain(self, seen: Seen) -> Told:
+    def explain(self, seen: SampleValues) -> Wording:
         """Return the exponent and the factor."""
         done, law = [], []
         for name, sign in (("gamma", ""), ("gain", "x ")):
@@ -116,7 +116,7 @@ class Gamma(Pointwise):
                 done.append(f"{name} {sign}{seen.values[name]:.3g}")
             if isinstance(value, tuple):
                 law.append(f"{name} uniform in {bounds_text(value)}")
-        return Told(", ".join(done), ", ".join(law))
+        return Wording(", ".join(done), ", ".join(law))
 
 
 def _milder(value: float | Interval, least: float) -> Any:

@@ -15,12 +15,12 @@ from augfeed.operation import (
     Interval,
     Pointwise,
     Probability,
-    Seen,
+    SampleValues,
     Setting,
     Sides,
-    Told,
     Uniforms,
     Unit,
+    Wording,
     between,
     ends,
     kind,
@@ -118,9 +118,9 @@ class SolarizeAdd(Pointwise):
         more = (values + given.column("addition")).clamp(0.0, 1.0)
         return torch.where(values >= given.column("added_below"), values, more)
 
-    def explain(self, seen: Seen) -> Told:
+    def explain(self, seen: SampleValues) -> Wording:
         """Return the addition and the threshold."""
         value = self.addition
         law = f"uniform in {bounds_text(value)}" if isinstance(value, tuple) else ""
         text = f"{seen.values['addition']:+.3g} to values below {self.threshold:g}"
-        return Told(text, law)
+        return Wording(text, law)

@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 
 from augfeed.constants import CUTMIX, MIXUP, NONE
 from augfeed.operation import Column, Frame, Geometry, Mixing
+from augfeed.ops.random_erasing import boxes_of
 from augfeed.philox import check_key
 from augfeed.plan._columns import Columns
-from augfeed.plan.batch_rows import GROUP, Ids, Rows
+from augfeed.plan.batch_rows import GROUP, BatchRows, Ids
 from augfeed.plan.draws import DRAWN, Draws
 from augfeed.plan.frames import FrameSteps, steps_of
 from augfeed.plan.geometry import Decisions, compose, flipped
@@ -92,8 +93,13 @@ class Plan:
 
     @property
     def erased(self) -> NDArray[np.int32]:
-        """Int32 `[M, 4]` top, left, bottom, right; empty where not applied."""
+        """Int32 `[M, 4]` top, left, bottom, right of the first box; empty where not applied."""
         return self.columns.erased
+
+    @property
+    def all_erased(self) -> NDArray[np.int32]:
+        """Int32 `[M, 4, 4]` of all boxes of random erasing; empty where there are fewer."""
+        return boxes_of(self.columns.erased, self.columns.erased_more)
 
     @property
     def sigma(self) -> NDArray[np.float32]:
@@ -111,7 +117,9 @@ class Plan:
         return self.columns.pepper
 
 
-def draw_plan(policy: Policy, rows: Rows, *, seed: int, epoch: int, size: tuple[int, int]) -> Plan:
+def draw_plan(
+    policy: Policy, rows: BatchRows, *, seed: int, epoch: int, size: tuple[int, int]
+) -> Plan:
     """Return the plan of some samples; a pure function of its arguments.
 
     `size` is `(height, width)` of the output. Raises `InputError` for a seed or an epoch out of
@@ -181,12 +189,12 @@ __all__ = [
     "GROUP",
     "MIXUP",
     "NONE",
+    "BatchRows",
     "Columns",
     "FrameSteps",
     "Mixes",
     "Plan",
     "Program",
-    "Rows",
     "WindowDraws",
     "Windows",
     "draw_plan",

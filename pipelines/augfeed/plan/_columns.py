@@ -18,6 +18,7 @@ class Columns:
     blur_sigma: NDArray[np.float32]  # [M] gaussian_blur
     blur_height: NDArray[np.float32]  # [M] gaussian_blur
     blur_width: NDArray[np.float32]  # [M] gaussian_blur
+    sharpness: NDArray[np.float32]  # [M] sharpness
     flip_x: NDArray[np.bool_]  # [M] horizontal_flip
     flip_y: NDArray[np.bool_]  # [M] vertical_flip
     brightness: NDArray[np.float32]  # [M] color_jitter
@@ -37,6 +38,7 @@ class Columns:
     gain: NDArray[np.float32]  # [M] gamma
     cutout: NDArray[np.int32]  # [M, 4] cutout
     erased: NDArray[np.int32]  # [M, 4] random_erasing
+    erased_more: NDArray[np.int32]  # [M, 6] random_erasing
     sigma: NDArray[np.float32]  # [M] gaussian_noise
     pepper: NDArray[np.uint32]  # [M] salt_and_pepper
     salt: NDArray[np.uint32]  # [M] salt_and_pepper

@@ -16,7 +16,7 @@ SAMPLE_BITS = 36  # of an id; those above count how often an epoch has had the s
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
+class BatchRows:
     """The samples of a plan, one row each: the first `count` come out, the rest are partners only.
 
     `ids` int64 `[M]` name the samples; `groups` and `slots` int64 `[M]` say which mixing group a
@@ -34,14 +34,16 @@ class Rows:
         return len(self.ids)
 
     @classmethod
-    def of(cls, ids: Any) -> "Rows":
+    def of(cls, ids: Any) -> "BatchRows":
         """Return rows for sample ids that mix among themselves, in groups from the first on."""
         ids = check_ids(ids)
         places = np.arange(len(ids), dtype=np.int64)
         return cls(ids, places // GROUP, places % GROUP, len(ids))
 
     @classmethod
-    def at(cls, positions: Ids, order: Ids, *, mixing: bool, first: int | None = None) -> "Rows":
+    def at(
+        cls, positions: Ids, order: Ids, *, mixing: bool, first: int | None = None
+    ) -> "BatchRows":
         """Return the rows at `positions` of an epoch's `order` of sample ids.
 
         Groups are consecutive positions of the order, wherever a batch begins or ends; with
@@ -59,7 +61,7 @@ class Rows:
         return cls(order[positions], positions // GROUP, positions % GROUP, count, start)
 
 
-def joined(parts: Sequence[Rows]) -> Rows:
+def joined(parts: Sequence[BatchRows]) -> BatchRows:
     """Return the rows of consecutive batches as those of one: who comes out first, then the rest.
 
     A sample that is a partner in one batch and comes out in another stands there twice.
@@ -74,7 +76,7 @@ def joined(parts: Sequence[Rows]) -> Rows:
         return np.concatenate(own + rest)
 
     count = sum(part.count for part in parts)
-    return Rows(column("ids"), column("groups"), column("slots"), count, parts[0].first)
+    return BatchRows(column("ids"), column("groups"), column("slots"), count, parts[0].first)
 
 
 def _whole_groups(positions: Ids, length: int) -> bool:

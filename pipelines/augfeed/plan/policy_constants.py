@@ -21,7 +21,7 @@ from augfeed.policy import (
 
 
 @dataclass(frozen=True, slots=True)
-class Fixed:
+class PolicyConstants:
     """Constants of a policy for images of a number of channels.
 
     Modes are 0 constant, 1 edge, 2 reflect. Padding and border fill are in pixel space [0, 1];
@@ -43,13 +43,13 @@ class Fixed:
     sigma_scale: NDArray[np.float32]
 
     @classmethod
-    def of(cls, policy: Policy, channels: int) -> "Fixed":
+    def of(cls, policy: Policy, channels: int) -> "PolicyConstants":
         """Return the constants; raise `InputError` if the policy is for other channels."""
         return _fixed(policy, channels)
 
 
 @lru_cache(maxsize=64)  # asked for every batch
-def _fixed(policy: Policy, channels: int) -> Fixed:
+def _fixed(policy: Policy, channels: int) -> PolicyConstants:
     crop, border = policy.find(RandomCrop), policy.find(Border)
     normalize = policy.find(Normalize)
     cutout, erasing = policy.find(Cutout), policy.find(RandomErasing)
@@ -57,7 +57,7 @@ def _fixed(policy: Policy, channels: int) -> Fixed:
     mean = _channels("mean", normalize.mean if normalize else 0.0, channels)
     std = _channels("std", normalize.std if normalize else 1.0, channels)
     fill: Any = erasing.fill if erasing else 0.0
-    return Fixed(
+    return PolicyConstants(
         channels,
         EDGES[crop.mode] if crop else 0,
         crop.fill if crop else 0.0,

@@ -22,7 +22,7 @@ SHOWN_AFTER = 1.0  # seconds from which its progress is shown
 SETTLED = 2_000_000_000  # ns that a folder must be old: within the clock's grain it may change
 
 
-class Shown:
+class ProgressBar:
     """Shows the progress of something that takes longer than a second, on a terminal."""
 
     def __init__(self, title: str, total: int | None = None) -> None:
@@ -32,7 +32,7 @@ class Shown:
         self._progress: Progress | None = None
         self._task: Any = None
 
-    def __enter__(self) -> "Shown":
+    def __enter__(self) -> "ProgressBar":
         return self
 
     def advance(self, count: int = 1) -> None:

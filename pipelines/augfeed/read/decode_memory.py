@@ -13,7 +13,7 @@ from augfeed.read.jpeg import Header
 LINES, SCANS, WHOLE = 6, 6, 16  # bytes a pixel
 
 
-class Room:
+class DecodeMemory:
     """So many bytes for decoding; a thread that finds none left waits for those before it."""
 
     def __init__(self, limit: int, cure: str) -> None:
@@ -49,14 +49,14 @@ class Room:
 
 
 class _Own(threading.local):
-    room: Room | None = None
+    room: DecodeMemory | None = None
     held = False
 
 
 _own = _Own()
 
 
-def use_room(room: Room | None) -> None:
+def use_room(room: DecodeMemory | None) -> None:
     """Have the calling thread decode within a room; None: without a bound, as at first."""
     _own.room = room
 

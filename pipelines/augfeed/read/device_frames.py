@@ -18,13 +18,13 @@ from augfeed.read.frames import Found, Frames, Ready
 from augfeed.read.image_frame import Encoded
 from augfeed.read.protocols import Source
 from augfeed.read.read_config import Reading
-from augfeed.read.read_errors import Taken
+from augfeed.read.read_errors import RowSources
 
 Ids = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
+class DeferredFrame:
     """A row of a batch of frames that the device is to make, of image `k` of those found."""
 
     row: int
@@ -37,7 +37,7 @@ class Waiting:
         return self.ready.found[self.k]
 
 
-class WholeFrames:
+class DeviceFrames:
     """Makes the frames of a source on a device as far as it can, and the others on the host."""
 
     def __init__(self, frames: Frames, device: torch.device, reader: str) -> None:
@@ -49,8 +49,8 @@ class WholeFrames:
             self.decoder = DaliDecoder(device, _threads(), frames.source.channels, size)
 
     def prepare(
-        self, plan: Plan, rows: Ids, taken: Taken, out: NDArray[np.uint8], first: int
-    ) -> list[Waiting]:
+        self, plan: Plan, rows: Ids, taken: RowSources, out: NDArray[np.uint8], first: int
+    ) -> list[DeferredFrame]:
         """Fill frames that the host makes, `out` uint8 `[len(rows), H, W, C]`; return the others.
 
         `first` is the number of the first of these rows in the batch. Any thread may do it.
@@ -59,7 +59,7 @@ class WholeFrames:
         inside = ready.windows.inside(self.size)
         for k in range(len(rows)):
             if inside[k] and self._makes(ready, k):
-                waiting.append(Waiting(first + k, ready, k))
+                waiting.append(DeferredFrame(first + k, ready, k))
             else:
                 self.frames.fill(ready, k, out[k])
         return waiting
@@ -72,7 +72,7 @@ class WholeFrames:
             return False
         return self.decoder.takes(found.look.header, found.data, ready.view(k))
 
-    def join(self, waiting: list[Waiting], host: torch.Tensor) -> torch.Tensor:
+    def join(self, waiting: list[DeferredFrame], host: torch.Tensor) -> torch.Tensor:
         """Return all frames on the device, those that waited and those that `host` holds.
 
         Raises `ReadError` naming a file that nobody can decode, if errors are to be raised.
@@ -93,19 +93,21 @@ class WholeFrames:
             frames.index_copy_(0, rows, pixels)
         return frames
 
-    def _from_memory(self, items: list[Waiting]) -> torch.Tensor:
+    def _from_memory(self, items: list[DeferredFrame]) -> torch.Tensor:
         names = [item.found.identity for item in items if isinstance(item.found, Kept)]
         return self.frames.on_device.frames(names, _windows(items), self.size)
 
     def _decoded(
-        self, items: list[Waiting], host: torch.Tensor
-    ) -> tuple[list[Waiting], torch.Tensor]:
+        self, items: list[DeferredFrame], host: torch.Tensor
+    ) -> tuple[list[DeferredFrame], torch.Tensor]:
         # A file that DALI refuses is for the host to judge, which knows what happens then.
         assert self.decoder is not None
         found: list[Any] = [item.found for item in items]
-        held = np.array([each.look.held for each in found], np.int64)
+        orientation = np.array([each.look.orientation for each in found], np.int64)
         sizes = np.array([each.look.upright for each in found], np.int64)
-        made = self.decoder.frames([each.data for each in found], _windows(items), held, sizes)
+        made = self.decoder.frames(
+            [each.data for each in found], _windows(items), orientation, sizes
+        )
         if not made.failed.size:
             return items, made.frames
         failed = set(made.failed.tolist())
@@ -114,7 +116,7 @@ class WholeFrames:
         well = [k for k in range(len(items)) if k not in failed]
         return [items[k] for k in well], made.frames[torch.tensor(well, dtype=torch.int64)]
 
-    def read(self, plan: Plan, rows: Ids, taken: Taken, memory: Memory) -> NDArray[np.uint8]:
+    def read(self, plan: Plan, rows: Ids, taken: RowSources, memory: Memory) -> NDArray[np.uint8]:
         """Return the frames of some rows of a plan on the host, `[len(rows), H, W, C]`."""
         shape = (len(rows), *plan.size, self.frames.source.channels)
         out = memory.take(shape, np.uint8)
@@ -153,7 +155,7 @@ def reader_for(reading: Reading, source: Source, device: torch.device) -> str:
     return reading.reader
 
 
-def _windows(items: list[Waiting]) -> Windows:
+def _windows(items: list[DeferredFrame]) -> Windows:
     parts = [item.ready.windows.take(np.array([item.k])) for item in items]
     return Windows(*(np.concatenate([getattr(part, name) for part in parts])
                      for name in ("box", "resized", "offset")))  # fmt: skip

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from augfeed.errors import InputError, ReadError
-from augfeed.read.cached_listing import Shown, kept, settled, stamp
+from augfeed.read.cached_listing import ProgressBar, kept, settled, stamp
 from augfeed.read.skipped_files import BESIDE, HIDDEN, by_ending, is_hidden
 
 BETWEEN = "/"  # names of files in what is kept: none has it
@@ -67,7 +67,7 @@ def _scan(folder: Path, endings: tuple[str, ...]) -> dict[str, Any]:
     if classes and first[3]:
         skipped[BESIDE], first[3] = first[3].count(BETWEEN) + 1, ""
     places = [first]
-    with Shown(f"listing {folder}", len(classes) or None) as shown:
+    with ProgressBar(f"listing {folder}", len(classes) or None) as shown:
         for k, name in enumerate(classes):
             places += _walk(folder, _Place(name, k, above), endings, skipped)
             shown.advance()

@@ -38,7 +38,7 @@ class Encoded:
     def in_lines(self) -> Header | None:
         """The header, if `decode_frames` may make frames of windows that need no padding."""
         header = self.look.header
-        if header is None or self.look.held != UPRIGHT or not header.runs_on(self.data):
+        if header is None or self.look.orientation != UPRIGHT or not header.runs_on(self.data):
             return None
         return header
 
@@ -95,23 +95,27 @@ class Encoded:
         # A stored side that is not a whole number of blocks is short at its end, which may come
         # first in the upright image.
         height, width = self.look.upright
-        short_y, short_x = shortened(self.look.held)
+        short_y, short_x = shortened(self.look.orientation)
         return height, width, -height % scale * short_y, -width % scale * short_x
 
     def _part(self, header: Header, scale: int, window: Four) -> tuple[Picture, int, int] | None:
         # A part of the upright image with the window in it, and where its corner lies.
-        held, (height, width) = self.look.held, self.look.upright
+        orientation, (height, width) = self.look.orientation, self.look.upright
         size = -(-height // scale), -(-width // scale)
         if window[2:] != size:
-            stored = stored_box(window, size, held)
+            stored = stored_box(window, size, orientation)
             cut = decode_window(self.data, header, stored, scale, self.channels)
             if cut is not None:
                 pixels, left = cut
-                if held == UPRIGHT:
+                if orientation == UPRIGHT:
                     return pixels, window[0], left
                 left = stored[1] - left
-                return upright(pixels[:, left : left + stored[3]], held), window[0], window[1]
+                return (
+                    upright(pixels[:, left : left + stored[3]], orientation),
+                    window[0],
+                    window[1],
+                )
         if scale == 1:
             return None
         picture = decode_jpeg(self.data, header, self.channels, self.memory, scale)
-        return None if picture is None else (upright(picture, held), 0, 0)
+        return None if picture is None else (upright(picture, orientation), 0, 0)

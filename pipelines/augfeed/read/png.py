@@ -73,8 +73,8 @@ def orientation(data: bytes) -> int:
                 raw = _text(data, chunk)
             elif key == _XMP:
                 xmp = _text(data, chunk)
-    held = stated(_from_hex(raw or b"") if block is None else block)
-    return held or stated_by_xmp(xmp) or UPRIGHT
+    orientation = stated(_from_hex(raw or b"") if block is None else block)
+    return orientation or stated_by_xmp(xmp) or UPRIGHT
 
 
 def _body(data: bytes, chunk: Chunk) -> bytes:

@@ -18,7 +18,7 @@ SHOWN = 10  # files that a report names
 
 
 @dataclass(frozen=True, slots=True)
-class Unread:
+class ReadFailure:
     """A file that could not be read in an epoch, and the sample that took its place."""
 
     epoch: int
@@ -29,7 +29,7 @@ class Unread:
 
 
 @dataclass(slots=True)
-class Taken:
+class RowSources:
     """Whose images stand in the rows of a plan.
 
     `ids` int64 `[M]` are the samples; `unread` bool `[M]` says which rows hold one that took the
@@ -40,17 +40,17 @@ class Taken:
     unread: NDArray[np.bool_]
 
     @classmethod
-    def of(cls, ids: NDArray[np.int64]) -> "Taken":
+    def of(cls, ids: NDArray[np.int64]) -> "RowSources":
         """Return the rows as planned, for the ids of a plan."""
         return cls(samples_of(ids), np.zeros(len(ids), np.bool_))
 
 
-class UnreadLog:
+class ReadFailureLog:
     """What could not be read, by epoch; threads may add to it side by side."""
 
     def __init__(self) -> None:
         """Start empty."""
-        self._found: dict[int, dict[int, Unread]] = {}
+        self._found: dict[int, dict[int, ReadFailure]] = {}
         self._lock = threading.Lock()
 
     def begin(self, epoch: int) -> None:
@@ -60,12 +60,12 @@ class UnreadLog:
             for old in [held for held in self._found if held < epoch - KEPT]:
                 del self._found[old]
 
-    def add(self, unread: Unread) -> None:
+    def add(self, unread: ReadFailure) -> None:
         """Note a file; a sample counts once an epoch, however often it was tried."""
         with self._lock:
             self._found.setdefault(unread.epoch, {})[unread.sample] = unread
 
-    def of(self, epoch: int) -> tuple[Unread, ...]:
+    def of(self, epoch: int) -> tuple[ReadFailure, ...]:
         """Return what could not be read in an epoch, by sample number."""
         with self._lock:
             found = self._found.get(epoch, {})
@@ -85,8 +85,8 @@ class UnreadLog:
             lines.append(f"  and {len(found) - SHOWN} more: see the loader's `unread`")
         return "\n".join(lines)
 
-    def __reduce__(self) -> tuple[type["UnreadLog"], tuple[()]]:
-        return UnreadLog, ()  # a copy, in another process too, has read nothing yet
+    def __reduce__(self) -> tuple[type["ReadFailureLog"], tuple[()]]:
+        return ReadFailureLog, ()  # a copy, in another process too, has read nothing yet
 
 
 def candidates(seed: int, epoch: int, id_: int, count: int) -> list[int]:

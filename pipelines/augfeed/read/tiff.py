@@ -43,7 +43,7 @@ def check(image: TiffImageFile) -> None:
 
 
 def orientation(image: TiffImageFile) -> int:
-    """Return how a TIFF that is not loaded yet is held, but for what Pillow turns as it loads.
+    """Return the orientation of a TIFF that is not loaded, but for what Pillow turns as it loads.
 
     It turns by the tag, and swaps the size when it opens. Without the tag it would turn by XMP, at
     a size that is not swapped: `prepare` keeps that from it.

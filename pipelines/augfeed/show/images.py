@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from augfeed.plan.policy_constants import Fixed
+from augfeed.plan.policy_constants import PolicyConstants
 from augfeed.policy import Policy
 from augfeed.read.sources import Source
 from augfeed.show.windows import Region
@@ -25,7 +25,7 @@ def to_pictures(images: torch.Tensor, policy: Policy) -> Pixels:
     images = images.detach().cpu()
     if images.dtype == torch.uint8:
         return np.ascontiguousarray(images.permute(0, 2, 3, 1).numpy())
-    fixed = Fixed.of(policy, images.shape[1])
+    fixed = PolicyConstants.of(policy, images.shape[1])
     mean, std = (torch.from_numpy(values)[:, None, None] for values in (fixed.mean, fixed.std))
     count, channels, height, width = images.shape
     result: Pixels = np.empty((count, height, width, channels), np.uint8)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from augfeed.operation import Seen
+from augfeed.operation import SampleValues
 from augfeed.operation.program import Candidate
 from augfeed.plan import Plan
 
@@ -38,5 +38,5 @@ def drawn_steps(plan: Plan, which: int, row: int, channels: int) -> Iterator[Dra
             assert made is not None
             values = {key: array[row].tolist() for key, array in made.values.items()}
             applied = bool(values.pop("applied"))
-            told = leaf.explain(Seen(values, applied, plan.size, channels))
+            told = leaf.explain(SampleValues(values, applied, plan.size, channels))
             yield DrawnStep(leaf.op, told.done, told.law, values)

@@ -85,9 +85,9 @@ def test_autocontrast_is_pillows_to_the_bit(engine: str, channels: int) -> None:
     rng = np.random.default_rng(0)
     pairs = [(0, 255), (0, 0), (255, 255), (7, 7), (254, 255), (0, 1), (10, 250), (100, 103)]
     pairs += [tuple(sorted(rng.integers(0, 256, 2))) for _ in range(12)]
-    images = []
+    images: list[NDArray[Any]] = []
     for low, high in pairs:
-        image = rng.integers(low, high + 1, (9, 30, channels))
+        image: NDArray[Any] = rng.integers(low, high + 1, (9, 30, channels))
         image[0, 0], image[0, 1] = low, high
         image.reshape(-1, channels)[2 : 2 + high - low + 1][:250] = np.arange(low, high + 1)[
             :250, None

@@ -13,7 +13,7 @@ from torch.utils.data import Dataset, IterableDataset, TensorDataset
 
 from augfeed import DataLoader
 from augfeed.errors import InputError, InputTypeError
-from augfeed.feed.spatial import Still, passive_of
+from augfeed.feed.spatial import SpatialCheck, passive_of
 from augfeed.notation import parse_policy
 from augfeed.policy import OPERATIONS
 
@@ -298,7 +298,7 @@ def test_what_names_no_field_is_refused_at_once(passive: Any) -> None:
 
 
 def test_nothing_is_looked_for_under_a_policy_that_moves_nothing() -> None:
-    still = Still.under(parse_policy(LIGHT), None)
+    still = SpatialCheck.under(parse_policy(LIGHT), None)
     assert still.moving == passive_of(None) == ()
     still.check(object(), (), (1, 1), str)  # not even at the sample
 

@@ -28,7 +28,7 @@ from augfeed.operation.program import (
 from augfeed.ops import _enhance
 from augfeed.ops._steps import MATRIX
 from augfeed.philox import draw
-from augfeed.plan import Plan, Rows, draw_plan
+from augfeed.plan import BatchRows, Plan, draw_plan
 from augfeed.plan.program import codes_of
 from augfeed.plan.program_draws import BLOCKS, FIRST_STREAM, Drawer
 from augfeed.policy import (
@@ -123,7 +123,7 @@ def pick(u: float, weights: Any) -> int:
 
 
 def plan_of(policy: Policy, count: int = 40, *, first: int = 0) -> Plan:
-    rows = Rows.of(np.arange(first, first + count))
+    rows = BatchRows.of(np.arange(first, first + count))
     return draw_plan(policy, rows, seed=7, epoch=2, size=SIZE)
 
 

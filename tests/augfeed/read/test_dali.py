@@ -65,10 +65,12 @@ class Batch(NamedTuple):
     @classmethod
     def of(cls, files: list[bytes], views: list[View]) -> "Batch":
         headers = [header for header in map(read_header, files) if header is not None]
-        sizes = [upright_size((header.height, header.width), header.held) for header in headers]
+        sizes = [
+            upright_size((header.height, header.width), header.orientation) for header in headers
+        ]
         parts = (np.array([view[i] for view in views], np.int32).reshape(-1, n)
                  for i, n in enumerate((4, 2, 2)))  # fmt: skip
-        held = np.array([header.held for header in headers], np.int64)
+        held = np.array([header.orientation for header in headers], np.int64)
         return cls(files, Windows(*parts), held, np.array(sizes, np.int64).reshape(-1, 2), views)
 
     def frames(self, decoder: DaliDecoder) -> Pixels:

@@ -13,7 +13,7 @@ from PIL import Image
 from augfeed.errors import ReadError
 from augfeed.memory_pool import Memory
 from augfeed.read.crop import View
-from augfeed.read.decode_memory import Room, decoded_bytes, decoding, use_room
+from augfeed.read.decode_memory import DecodeMemory, decoded_bytes, decoding, use_room
 from augfeed.read.image_frame import Encoded
 from tests.waiting import HANG, eventually
 
@@ -49,7 +49,7 @@ def decoded(data: bytes) -> Any:
 def test_threads_together_hold_no_more_than_the_room(
     name: str, read: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    room, most = Room(decoded_bytes((SIDE, SIDE), None), "raise the room"), 0
+    room, most = DecodeMemory(decoded_bytes((SIDE, SIDE), None), "raise the room"), 0
     lock, inside = threading.Lock(), 0
 
     def counted(function: Any) -> Any:
@@ -88,7 +88,7 @@ def test_threads_together_hold_no_more_than_the_room(
 @pytest.mark.parametrize("read", [shown, decoded])
 def test_an_image_larger_than_the_room_is_named_with_its_bytes(name: str, read: Any) -> None:
     def one() -> None:
-        use_room(Room(100, "raise decode_bytes"))
+        use_room(DecodeMemory(100, "raise decode_bytes"))
         with pytest.raises(ReadError, match=r"one: .* above 100: .* raise decode_bytes"):
             read(FILES[name])
 
@@ -99,7 +99,7 @@ def test_an_image_larger_than_the_room_is_named_with_its_bytes(name: str, read: 
 def test_pixels_are_the_same_within_a_room() -> None:
     for name in ("png", "webp", "jpeg", "progressive"):
         free = shown(FILES[name])
-        use_room(Room(1 << 20, ""))
+        use_room(DecodeMemory(1 << 20, ""))
         try:
             assert (shown(FILES[name]) == free).all()
         finally:
@@ -107,7 +107,7 @@ def test_pixels_are_the_same_within_a_room() -> None:
 
 
 def test_large_images_are_not_overtaken_for_ever() -> None:
-    room, order = Room(10, ""), []
+    room, order = DecodeMemory(10, ""), []
 
     def take(name: str, nbytes: int) -> None:
         with room.held(nbytes):
@@ -127,7 +127,7 @@ def test_large_images_are_not_overtaken_for_ever() -> None:
 
 
 def test_a_thread_that_holds_room_does_not_wait_for_more() -> None:
-    use_room(Room(10, ""))
+    use_room(DecodeMemory(10, ""))
     try:
         with decoding(8, "a"), decoding(8, "b"), pytest.raises(ReadError), decoding(11, "c"):
             pass

@@ -13,7 +13,7 @@ from PIL import Image
 
 import augfeed
 from augfeed.errors import InputError, ReadError
-from augfeed.read.read_errors import Unread, UnreadLog, candidates
+from augfeed.read.read_errors import ReadFailure, ReadFailureLog, candidates
 
 BROKEN = (3, 7, 20)  # sample numbers
 COUNT = 24
@@ -192,9 +192,9 @@ def test_substitutes_are_others_and_evenly_spread() -> None:
 
 
 def test_a_sample_is_counted_once_an_epoch() -> None:
-    log = UnreadLog()
+    log = ReadFailureLog()
     for epoch, sample in ((0, 5), (0, 2), (0, 5), (1, 5)):
-        log.add(Unread(epoch, sample, "p", f"p{sample}: broken", 0))
+        log.add(ReadFailure(epoch, sample, "p", f"p{sample}: broken", 0))
     assert [item.sample for item in log.of(0)] == [2, 5]
     assert log.report(2, skipped=False) == ""
     assert pickle.loads(pickle.dumps(log)).of(0) == ()

@@ -14,7 +14,7 @@ from augfeed.engines.cuda.spec import Spec
 from augfeed.engines.cuda.table import Layout
 
 if TYPE_CHECKING:
-    from augfeed.engines.cuda import Loaded
+    from augfeed.engines.cuda import BoundPlan
 
 _LOCK = threading.Lock()  # Triton compiles and interprets one kernel at a time
 SUMS: int = table_layout.SUMS.value
@@ -44,6 +44,7 @@ def constants(spec: Spec) -> dict[str, Any]:
         "ERASE": int(spec.erase), "LAST": spec.last,
         "VEC": spec.vec, "ALIGNED": spec.aligned, "WIDE": spec.wide, "TILE": spec.tile,
         "LANES": spec.lanes, "HELD": spec.held, "BLOCK": spec.block, "STEPS": spec.steps,
+        "MORE": spec.more,
     }  # fmt: skip
 
 
@@ -105,7 +106,7 @@ def programs(spec: Spec, size: tuple[int, int]) -> int:
     return -(-steps_of(spec, size) // spec.steps)
 
 
-def launch(loaded: "Loaded", out: torch.Tensor) -> None:
+def launch(loaded: "BoundPlan", out: torch.Tensor) -> None:
     """Launch the pass of a loaded plan into `out`, on the current stream; from any thread."""
     images = loaded.images
     device = torch.cuda.device(images.device) if images.is_cuda else nullcontext()
@@ -113,7 +114,7 @@ def launch(loaded: "Loaded", out: torch.Tensor) -> None:
         _launch(loaded, out)
 
 
-def _launch(loaded: "Loaded", out: torch.Tensor) -> None:
+def _launch(loaded: "BoundPlan", out: torch.Tensor) -> None:
     spec, images, (height, width) = loaded.spec, loaded.images, loaded.size
     frames = images if loaded.scratch is None else loaded.scratch.frames
     wide = spec.vec > 1 or spec.wide

@@ -24,7 +24,7 @@ from augfeed.kernels._tables import makes_table
 from augfeed.plan.frames import has_kernel
 
 if TYPE_CHECKING:
-    from augfeed.engines.cuda import Loaded
+    from augfeed.engines.cuda import BoundPlan
 
 LEVELS: int = levels.LEVELS.value
 PARTS: int = frames.PARTS.value
@@ -103,7 +103,7 @@ def kernels_of(spec: Spec, slot: int) -> dict[str, dict[str, Any]]:
     return found
 
 
-def run_programs(loaded: "Loaded") -> None:
+def run_programs(loaded: "BoundPlan") -> None:
     """Launch the programs of a loaded plan on the current stream; nothing waits."""
     spec, images, (height, width) = loaded.spec, loaded.images, loaded.size
     if loaded.programs is None or loaded.scratch is None:
@@ -118,7 +118,7 @@ def run_programs(loaded: "Loaded") -> None:
             _launch(loaded, name, own)
 
 
-def _launch(loaded: "Loaded", name: str, own: dict[str, Any]) -> None:
+def _launch(loaded: "BoundPlan", name: str, own: dict[str, Any]) -> None:
     scratch, (height, width) = loaded.programs, loaded.size
     assert scratch is not None and loaded.scratch is not None
     given = (loaded.images, loaded.scratch.frames, loaded.table)
@@ -144,7 +144,7 @@ def _launch(loaded: "Loaded", name: str, own: dict[str, Any]) -> None:
             _weigh(loaded, own)
 
 
-def _weigh(loaded: "Loaded", own: dict[str, Any]) -> None:
+def _weigh(loaded: "BoundPlan", own: dict[str, Any]) -> None:
     scratch, (height, width) = loaded.programs, loaded.size
     assert scratch is not None and loaded.scratch is not None
     given = (loaded.images, loaded.scratch.frames, loaded.table, scratch.sums)

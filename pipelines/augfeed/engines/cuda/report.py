@@ -12,7 +12,8 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from augfeed.engines.cuda import color, frames, kernel, program
+from augfeed.engines.cuda import color, frames, kernel, program, spatial, stencils
+from augfeed.engines.cuda.frame_steps import slot_start
 from augfeed.engines.cuda.launch import (
     constants,
     finish_constants,
@@ -25,11 +26,12 @@ from augfeed.engines.cuda.scratch import (
     OPTIONS,
     kernel_constants,
     reading_constants,
+    step_constants,
     table_constants,
 )
 from augfeed.engines.cuda.spec import Spec
 from augfeed.errors import InputError
-from augfeed.plan.frames import has_kernel
+from augfeed.plan.frames import has_kernel, has_table
 
 _POINTERS = {
     torch.float32: "*fp32", torch.float16: "*fp16", torch.bfloat16: "*bf16", torch.uint8: "*u8",
@@ -104,7 +106,9 @@ def compile_steps(spec: Spec, arch: int) -> dict[str, Report]:
     rest = {"begin": "i32", "height": "i32", "width": "i32"}
     found: dict[str, tuple[Any, dict[str, str], dict[str, Any]]] = {}
     for slot, code in ((slot, code) for slot, codes in enumerate(spec.slots) for code in codes):
-        if not has_kernel(code):
+        if not (has_kernel(code) or has_table(code)):
+            found |= _spatial_steps(spec, slot, code, given)
+        elif has_table(code):
             own, read = (each(spec, slot, code) for each in (table_constants, reading_constants))
             tables = {"table": "*i32", "counts": "*i32", "tables": "*i32"}
             found |= {
@@ -146,6 +150,19 @@ def compile_programs(spec: Spec, arch: int) -> dict[str, Report]:
     return {name: _report(_compiled(getattr(program, name), signature, constant, spec, arch,
                                     divisible=False))
             for name, (signature, constant) in found.items()}  # fmt: skip
+
+
+def _spatial_steps(
+    spec: Spec, slot: int, code: int, given: dict[str, str]
+) -> dict[str, tuple[Any, dict[str, str], dict[str, Any]]]:
+    own = {**step_constants(spec, slot, code), "BLOCK": spatial.BLOCK}
+    read = {**own, "NUMBERS": slot_start(spec, slot), "PAD": spec.pad}
+    rows = {"sums": "*fp32", "begin": "i32", "pitch": "i32"}
+    put = {name: given[name] for name in ("frames", "table")} | rows
+    return {
+        "make_stencils": (stencils.make_stencils, {**given, **rows, **_SIDES}, read),
+        "put_frames": (stencils.put_frames, {**put, "height": "i32", "width": "i32"}, own),
+    }
 
 
 _SIDES = {"height": "i32", "width": "i32", "source_height": "i32", "source_width": "i32"}

@@ -31,7 +31,7 @@ class Stats:
     full: bool
 
 
-class Pictures(Protocol):
+class ImageCache(Protocol):
     """Decoded images by the identity of their file; threads may use one side by side."""
 
     def get(self, identity: str) -> Picture | None:

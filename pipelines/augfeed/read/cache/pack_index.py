@@ -30,7 +30,7 @@ class Row(NamedTuple):
         return Extent(self.offset, self.height, self.width, self.crc)
 
 
-class Known:
+class PackIndex:
     """Rows by digest. One thread at a time adds; others may look meanwhile.
 
     Most rows lie in a sorted array; the newest are in a dictionary until they are worth sorting in.
