@@ -1,6 +1,8 @@
 """Programs for the portable engine: one step after another, as each one's own definition says."""
 
 from collections.abc import Callable
+from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -9,10 +11,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from augfeed.constants import LUMA
+from augfeed.operation import Frame
 from augfeed.operation.program import Candidate
 from augfeed.operation.reference import Given, weighted
 from augfeed.ops._steps import MATRIX
 from augfeed.plan import Plan, Program
+from augfeed.plan.program import columns_of
 
 Warp = Callable[[Tensor, NDArray[np.float32]], Tensor]
 
@@ -48,12 +52,15 @@ def programmed(plan: Plan, frames: Tensor, warp: Warp) -> Tensor:
 def _changed(
     program: Program, number: int, slot: int, rows: NDArray[np.int64], values: Tensor
 ) -> Tensor:
+    size = (values.shape[2], values.shape[3])
     leaf, drawn = program.leaves[number - 1], program.made[number - 1]
     columns: dict[str, Any]
     if isinstance(leaf, Candidate):
         step: Any = leaf.step
-        names = [column.name for column in step.read_columns()]
-        columns = dict(zip(names, program.value[rows, slot].T, strict=False))
+        numbers = leaf.numbers(program.slots.magnitude[rows, slot], size)
+        columns = columns_of(step, np.asarray(numbers, np.float64))
+        if not issubclass(step, Frame):  # whose definition needs no operation
+            step = SimpleNamespace(reference=partial(step.reference, None))
     else:
         assert drawn is not None
         step = leaf

@@ -84,9 +84,10 @@ def _no_effects(low: float, high: float, setting: Setting) -> Iterator[Effect]:
 class Candidate:
     """One step that a law may draw, whose numbers follow from a magnitude.
 
-    `step` is `Geometry`, `Linear`, or the class of a step on frames or of a pointwise operation.
+    `step` is `Geometry`, or the class of a step on frames, of a pointwise or a linear operation.
     `numbers(magnitudes, size)` takes float64 `[n]` and `(height, width)`, and returns float64
-    `[n, P]` in the order of what the step reads, or for `Geometry` inverse matrices `[n, 3, 3]`.
+    `[n, P]`: what a step on frames reads, the columns of a pointwise or linear operation, in their
+    order, or for `Geometry` inverse matrices `[n, 3, 3]`.
     `signed`: the magnitude is negated with a probability of one half. `words` says what a magnitude
     did; `effects(low, high, setting)` yields what magnitudes from `low` to `high` may do to labels,
     the parameter of each named after the candidate. `moves`: whether pixels change places;

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from augfeed.operation import Drawn, Geometry, Linear, Matrices
+from augfeed.operation import Drawn, Frame, Geometry, Linear, Matrices
 from augfeed.operation.program import Candidate, Choice, Graded, Node, Op, Some
 from augfeed.ops._registry import ALL
 from augfeed.ops._steps import LINEAR, MATRIX, NONE, step_codes
@@ -148,21 +148,32 @@ def numbers_of(
     leaf: Any, drawn: Drawn | None, slots: Slots, where: NDArray[np.bool_], size: tuple[int, int]
 ) -> NDArray[np.float64]:
     """Return what a step reads in the slots where it stands: `[n, P]`, or matrices `[n, 3, 3]`."""
-    if isinstance(leaf, Candidate):
-        return np.asarray(leaf.numbers(slots.magnitude[where], size), np.float64)
-    assert drawn is not None
     rows = np.nonzero(where)[0]
-    if isinstance(leaf, Geometry):
-        return leaf.inverse({key: values[rows] for key, values in drawn.values.items()}, size)
-    columns = SimpleNamespace(**{name: values[rows] for name, values in drawn.columns.items()})
-    if isinstance(leaf, Linear):
-        return _map(leaf, columns, len(rows))
+    if isinstance(leaf, Candidate):
+        cls, found = leaf.step, np.asarray(leaf.numbers(slots.magnitude[where], size), np.float64)
+        if issubclass(cls, Geometry):
+            return found
+        columns = SimpleNamespace(**columns_of(cls, found))
+    else:
+        assert drawn is not None
+        cls = type(leaf)
+        if isinstance(leaf, Geometry):
+            return leaf.inverse({key: values[rows] for key, values in drawn.values.items()}, size)
+        columns = SimpleNamespace(**{name: values[rows] for name, values in drawn.columns.items()})
+    if issubclass(cls, Linear):
+        return _map(cls, columns, len(rows))
     read = [column.of(columns) if column.of else getattr(columns, column.name)
-            for column in leaf.read_columns()]  # fmt: skip
+            for column in cls.read_columns()]  # fmt: skip
     return np.array(read, np.float64).reshape(len(read), len(rows)).T
 
 
-def _map(leaf: Linear, columns: Any, count: int) -> NDArray[np.float64]:
+def columns_of(cls: type[Any], numbers: NDArray[np.float64]) -> dict[str, NDArray[Any]]:
+    """Return the columns that the numbers of a candidate are, `[n]` each, by name."""
+    known = cls.read_columns() if issubclass(cls, Frame) else cls.columns
+    return {column.name: numbers[:, k].astype(column.dtype) for k, column in enumerate(known)}
+
+
+def _map(leaf: type[Linear], columns: Any, count: int) -> NDArray[np.float64]:
     # The maps of three channels, and of one, on values from 0 to 1.
     from augfeed.kernels.color_matrices import fill_color_maps
     from augfeed.kernels.types import COLORS, neutral
