@@ -9,6 +9,7 @@ from pydantic import Field
 
 from augfeed.operation import Declaration
 from augfeed.operation.declare import complete
+from augfeed.ops.auto_augment import AutoAugment
 from augfeed.ops.autocontrast import AutoContrast
 from augfeed.ops.border import Border
 from augfeed.ops.center_crop import CenterCrop
@@ -31,6 +32,7 @@ from augfeed.ops.normalize import Normalize
 from augfeed.ops.one_of import OneOf
 from augfeed.ops.perspective import Perspective
 from augfeed.ops.posterize import Posterize
+from augfeed.ops.rand_augment import RandAugment
 from augfeed.ops.random_crop import RandomCrop
 from augfeed.ops.random_erasing import RandomErasing
 from augfeed.ops.random_order import RandomOrder
@@ -45,7 +47,10 @@ from augfeed.ops.shear import Shear
 from augfeed.ops.solarize import Solarize
 from augfeed.ops.solarize_add import SolarizeAdd
 from augfeed.ops.some_of import SomeOf
+from augfeed.ops.three_augment import ThreeAugment
+from augfeed.ops.timm import Timm
 from augfeed.ops.translate import Translate
+from augfeed.ops.trivial_augment_wide import TrivialAugmentWide
 from augfeed.ops.vertical_flip import VerticalFlip
 
 # What may stand in a program, and what `one_of` takes besides.
@@ -57,6 +62,11 @@ Part = Annotated[
     | SomeOf
     | Sequence
     | RandomOrder
+    | RandAugment
+    | TrivialAugmentWide
+    | AutoAugment
+    | Timm
+    | ThreeAugment
     | HorizontalFlip
     | VerticalFlip
     | Rotate
@@ -84,6 +94,11 @@ Member = Annotated[
     | SomeOf
     | Sequence
     | RandomOrder
+    | RandAugment
+    | TrivialAugmentWide
+    | AutoAugment
+    | Timm
+    | ThreeAugment
     | HorizontalFlip
     | VerticalFlip
     | Rotate
@@ -121,6 +136,11 @@ Operation = Annotated[
     | SomeOf
     | Sequence
     | RandomOrder
+    | RandAugment
+    | TrivialAugmentWide
+    | AutoAugment
+    | Timm
+    | ThreeAugment
     | HorizontalFlip
     | VerticalFlip
     | Rotate
@@ -162,6 +182,11 @@ ALL: tuple[type[Declaration], ...] = (
     SomeOf,
     Sequence,
     RandomOrder,
+    RandAugment,
+    TrivialAugmentWide,
+    AutoAugment,
+    Timm,
+    ThreeAugment,
     HorizontalFlip,
     VerticalFlip,
     Rotate,
@@ -190,6 +215,7 @@ ALL: tuple[type[Declaration], ...] = (
     LabelSmoothing,
 )
 __all__ = [
+    "AutoAugment",
     "AutoContrast",
     "Border",
     "CenterCrop",
@@ -212,6 +238,7 @@ __all__ = [
     "OneOf",
     "Perspective",
     "Posterize",
+    "RandAugment",
     "RandomCrop",
     "RandomErasing",
     "RandomOrder",
@@ -226,6 +253,9 @@ __all__ = [
     "Solarize",
     "SolarizeAdd",
     "SomeOf",
+    "ThreeAugment",
+    "Timm",
     "Translate",
+    "TrivialAugmentWide",
     "VerticalFlip",
 ]

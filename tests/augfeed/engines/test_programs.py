@@ -23,7 +23,7 @@ from augfeed.operation.program import (
     shuffled,
 )
 from augfeed.ops import _enhance
-from augfeed.plan import Plan, Program, Rows, draw_plan
+from augfeed.plan import BatchRows, Plan, Program, draw_plan
 from augfeed.policy import Equalize, Invert, Policy, Posterize, Rotate, Sequence, Solarize
 from tests.cases import CASES, Shape, assert_agree, fitted, pictures, plan_of, policy_of, run, usual
 
@@ -100,7 +100,7 @@ def plan_by(
     """Return a plan whose programs are drawn from a tree; `p` sets policies apart."""
     monkeypatch.setattr(Sequence, "tree", lambda self: tree)
     policy = Policy([Sequence((Invert(1.0),), p=p), *more])
-    rows, size = Rows.of(np.arange(shape.batch)), (shape.height, shape.width)
+    rows, size = BatchRows.of(np.arange(shape.batch)), (shape.height, shape.width)
     plan = draw_plan(policy, rows, seed=3, epoch=1, size=size)
     assert plan.program is not None
     return plan, plan.program
@@ -184,7 +184,7 @@ def test_bits_of_a_program_are_the_same_in_any_batch(name: str, engine: str) -> 
     whole = run(engine, plan, images)
     size = (shape.height, shape.width)
     ids = np.arange(100, 100 + shape.batch)
-    rows = Rows(ids[1:3], np.arange(1, 3) // 8, np.arange(1, 3), 2)
+    rows = BatchRows(ids[1:3], np.arange(1, 3) // 8, np.arange(1, 3), 2)
     part = draw_plan(plan.policy, rows, seed=5, epoch=3, size=size)
     if policy.mixer is None:
         assert torch.equal(run(engine, part, images[1:3]), whole[1:3])
