@@ -154,14 +154,20 @@ OUTPUTS = [Output(dtype, last) for last in (False, True)
 CHAINS = ("whole chain", "mixed after all else", "all noise")
 PER_BATCH = {"mixup per batch", "cutmix per batch"}  # other numbers in another batch
 KEYED = ("cutmix", "one of", "erasing, noise", "gaussian noise", "salt and pepper, some")
+ROUNDED = (SMALL, Shape(1, 5, 7, 3))
 STORED_CASES = ("whole chain", "geometry", "flips, some", "cutmix", "all noise")
 TRIED_WINDOWS = covering({"window": WINDOWS, "shape": SHAPES, "operations": OPERATIONS})
 
 
 def tried(case: str, shape: Shape, engine: str) -> bool:
-    """Every case at the shape that shows most and at another; chains at every shape."""
-    shapes = (TELLING, chosen(case, [other for other in SHAPES if other != TELLING]))
-    return engine not in INTERPRETED or case in CHAINS or shape in shapes
+    """Every case at the shape that shows most; chains at every shape."""
+    return engine not in INTERPRETED or case in CHAINS or shape == TELLING
+
+
+def other_shape(case: str, engine: str) -> Shape:
+    """Return the shape that a case is tried at with images of floats."""
+    others = [other for other in SHAPES if other != TELLING]
+    return fitted(chosen(case, others), engine) if engine in INTERPRETED else USUAL
 
 
 def tried_window(window: str, shape: Shape, operations: str, engine: str) -> bool:
@@ -175,15 +181,26 @@ def tried_in_parts(case: str, engine: str) -> bool:
 
 
 def tried_as(case: str, output: Output, engine: str) -> bool:
-    """A chain in every output, and all that is stored in two, by turns: every output comes."""
-    turn = STORED_CASES.index(case) + OUTPUTS.index(output)
-    return engine not in INTERPRETED or case == CHAINS[0] or turn % 4 == 0
+    """Every case and every output, by turns."""
+    turn = OUTPUTS.index(output) % len(STORED_CASES) == STORED_CASES.index(case)
+    return engine not in INTERPRETED or turn
 
 
 def tried_output(shape: Shape, output: Output, engine: str) -> bool:
     """Every shape and every output, by turns."""
     turn = OUTPUTS[SHAPES.index(shape) % len(OUTPUTS)]
     return engine not in INTERPRETED or output == turn
+
+
+def tried_rounded(engine: str, shape: Shape, output: Output) -> bool:
+    """Every output, for one shape and for the other by turns."""
+    turn = ROUNDED[OUTPUTS.index(output) % len(ROUNDED)]
+    return engine not in INTERPRETED or shape == turn
+
+
+def tried_alone(engine: str, shape: Shape) -> bool:
+    """Every third shape: what a sample gets is the same code at all."""
+    return engine not in INTERPRETED or shape in SHAPES[::3]
 
 
 @dataclass(frozen=True)

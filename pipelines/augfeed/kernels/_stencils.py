@@ -33,6 +33,12 @@ def makes_stencil(code: int) -> bool:
 
 
 @njit(nogil=True)
+def makes_blocks(code: int) -> bool:
+    """Return whether an operation is one on blocks, as those of JPEG."""
+    return False or code == 5
+
+
+@njit(nogil=True)
 def make_line(
     code: int, above: Floats, line: Floats, below: Floats, channels: Any, count: int, top: Any,
     numbers: Floats, made: Floats,

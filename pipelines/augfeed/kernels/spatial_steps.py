@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from augfeed.kernels._stencils import make_line, makes_stencil
+from augfeed.kernels._stencils import make_line, makes_blocks, makes_stencil
+from augfeed.kernels.jpeg import run_jpeg
 from augfeed.kernels.sample import U
 from augfeed.kernels.types import Array, Floats
 
@@ -13,7 +14,7 @@ from augfeed.kernels.types import Array, Floats
 @njit(nogil=True)
 def is_spatial(code: int) -> bool:
     """Return whether `run_spatial` carries a step out."""
-    return makes_stencil(code)
+    return makes_stencil(code) or makes_blocks(code)
 
 
 @njit(nogil=True)
@@ -26,6 +27,8 @@ def run_spatial(
     """
     if makes_stencil(code):
         _stencil(code, out, at, size, scale, numbers)
+    elif makes_blocks(code):
+        run_jpeg(out, at, size, scale, numbers)
 
 
 @njit(nogil=True)

@@ -12,6 +12,7 @@ from augfeed.operation.draws import Uniforms as Uniforms
 from augfeed.operation.draws import between as between
 from augfeed.operation.effects import Effect as Effect
 from augfeed.operation.effects import Setting as Setting
+from augfeed.operation.kinds import Blocks as Blocks
 from augfeed.operation.kinds import Box as Box
 from augfeed.operation.kinds import Constants as Constants
 from augfeed.operation.kinds import Frame as Frame

@@ -176,6 +176,13 @@ class Stencil(Frame):
         raise NotImplementedError
 
 
+class Blocks(Frame):
+    """Loses what blocks of 8 x 8 lose as a JPEG; `reads` is the quality, from 1 to 100."""
+
+    orders = range(275, 290)
+    needs = (*RANDOM, "reads", "reference")
+
+
 class Geometry(Declaration):
     """Moves pixels by a matrix; all of them become one, in the order given."""
 

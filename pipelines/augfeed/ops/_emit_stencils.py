@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 
-from augfeed.operation import Stencil
+from augfeed.operation import Blocks, Frame, Stencil
 from augfeed.operation.kinds import frame_codes
 from augfeed.ops._bodies import NUMBA, TRITON, Written
 from augfeed.ops._emit import NOTE, OFF, Class
@@ -15,15 +15,19 @@ def _stencils(classes: Iterable[Class], written: Written) -> Iterator[tuple[int,
             yield code, written.add(cls.stencil, cls.json_name()), len(cls.read_columns())
 
 
+def _any_of(classes: Iterable[Class], kind: type[Frame]) -> str:
+    codes = (code for code, cls in frame_codes(classes).items() if issubclass(cls, kind))
+    return " or ".join(["False", *(f"code == {code}" for code in codes)])
+
+
 def numba(classes: Iterable[Class]) -> str:
     """Return the text of `kernels/_stencils.py`."""
-    written = Written(NUMBA)
-    lines, wanted = [], ["False"]
+    classes, written = tuple(classes), Written(NUMBA)
+    lines = []
     for code, name, reads in _stencils(classes, written):
         given = [f"({line}[i - channels], {line}[i], {line}[i + channels])"
                  for line in ("above", "line", "below")]  # fmt: skip
         given += ["top", *(f"r{k}" for k in range(reads))]
-        wanted.append(f"code == {code}")
         lines.append(f"    if code == {code}:")
         lines += [f"        r{k} = numbers[{k}]" for k in range(reads)]
         lines += ["        for k in range(count):", "            i = channels + U(k)",
@@ -48,7 +52,13 @@ U = np.uint64
 @njit(nogil=True)
 def makes_stencil(code: int) -> bool:
     """Return whether an operation is one of these."""
-    return {" or ".join(wanted)}
+    return {_any_of(classes, Stencil)}
+
+
+@njit(nogil=True)
+def makes_blocks(code: int) -> bool:
+    """Return whether an operation is one on blocks, as those of JPEG."""
+    return {_any_of(classes, Blocks)}
 
 
 @njit(nogil=True)

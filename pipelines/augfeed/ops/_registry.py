@@ -25,6 +25,7 @@ from augfeed.ops.gaussian_noise import GaussianNoise
 from augfeed.ops.grayscale import Grayscale
 from augfeed.ops.horizontal_flip import HorizontalFlip
 from augfeed.ops.invert import Invert
+from augfeed.ops.jpeg import Jpeg
 from augfeed.ops.kornia import Kornia
 from augfeed.ops.label_smoothing import LabelSmoothing
 from augfeed.ops.mixup import Mixup
@@ -59,6 +60,7 @@ Part = Annotated[
     | AutoContrast
     | GaussianBlur
     | Sharpness
+    | Jpeg
     | SomeOf
     | Sequence
     | RandomOrder
@@ -91,6 +93,7 @@ Member = Annotated[
     | AutoContrast
     | GaussianBlur
     | Sharpness
+    | Jpeg
     | SomeOf
     | Sequence
     | RandomOrder
@@ -133,6 +136,7 @@ Operation = Annotated[
     | AutoContrast
     | GaussianBlur
     | Sharpness
+    | Jpeg
     | SomeOf
     | Sequence
     | RandomOrder
@@ -179,6 +183,7 @@ ALL: tuple[type[Declaration], ...] = (
     AutoContrast,
     GaussianBlur,
     Sharpness,
+    Jpeg,
     SomeOf,
     Sequence,
     RandomOrder,
@@ -231,6 +236,7 @@ __all__ = [
     "Grayscale",
     "HorizontalFlip",
     "Invert",
+    "Jpeg",
     "Kornia",
     "LabelSmoothing",
     "Mixup",

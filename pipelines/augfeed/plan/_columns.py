@@ -19,6 +19,7 @@ class Columns:
     blur_height: NDArray[np.float32]  # [M] gaussian_blur
     blur_width: NDArray[np.float32]  # [M] gaussian_blur
     sharpness: NDArray[np.float32]  # [M] sharpness
+    jpeg_quality: NDArray[np.float32]  # [M] jpeg
     flip_x: NDArray[np.bool_]  # [M] horizontal_flip
     flip_y: NDArray[np.bool_]  # [M] vertical_flip
     brightness: NDArray[np.float32]  # [M] color_jitter

@@ -78,8 +78,8 @@ def write_pixels(frame, p, v0, v1, v2, mask, C: tl.constexpr):
 
 
 @triton.jit
-def _level(v, images):
-    # The nearest of 256 levels; what is not a number is black.
+def level_of(v, images):
+    """Return the nearest of 256 levels of values; what is not a number is black."""
     if images.dtype.element_ty == tl.uint8:
         return v.to(tl.int32)
     else:
@@ -91,7 +91,7 @@ def _level(v, images):
 @triton.jit
 def _histogram(v, mask, images):
     # What is not wanted is counted as 0, and taken off there.
-    counts = tl.histogram(tl.where(mask, _level(v, images), 0), LEVELS)
+    counts = tl.histogram(tl.where(mask, level_of(v, images), 0), LEVELS)
     beyond = tl.sum(tl.where(mask, 0, 1), 0)
     return counts - tl.where(tl.arange(0, LEVELS) == 0, beyond, 0)
 
@@ -155,7 +155,7 @@ def fill_tables(
 
 @triton.jit
 def _look_up(v, tables, c: tl.constexpr, mask, images):
-    made = tl.load(tables + c * LEVELS + _level(v, images), mask, 0)
+    made = tl.load(tables + c * LEVELS + level_of(v, images), mask, 0)
     if images.dtype.element_ty == tl.uint8:
         return tl.where(made < 0, v, made.to(tl.float32))
     else:

@@ -12,7 +12,7 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from augfeed.engines.cuda import color, frames, kernel, program, spatial, stencils
+from augfeed.engines.cuda import color, frames, jpeg, kernel, program, spatial, stencils
 from augfeed.engines.cuda.frame_steps import slot_start
 from augfeed.engines.cuda.launch import (
     constants,
@@ -31,7 +31,8 @@ from augfeed.engines.cuda.scratch import (
 )
 from augfeed.engines.cuda.spec import Spec
 from augfeed.errors import InputError
-from augfeed.plan.frames import has_kernel, has_table
+from augfeed.operation import Blocks
+from augfeed.plan.frames import FRAMES, has_kernel, has_table
 
 _POINTERS = {
     torch.float32: "*fp32", torch.float16: "*fp16", torch.bfloat16: "*bf16", torch.uint8: "*u8",
@@ -155,14 +156,22 @@ def compile_programs(spec: Spec, arch: int) -> dict[str, Report]:
 def _spatial_steps(
     spec: Spec, slot: int, code: int, given: dict[str, str]
 ) -> dict[str, tuple[Any, dict[str, str], dict[str, Any]]]:
-    own = {**step_constants(spec, slot, code), "BLOCK": spatial.BLOCK}
-    read = {**own, "NUMBERS": slot_start(spec, slot), "PAD": spec.pad}
-    rows = {"sums": "*fp32", "begin": "i32", "pitch": "i32"}
-    put = {name: given[name] for name in ("frames", "table")} | rows
-    return {
-        "make_stencils": (stencils.make_stencils, {**given, **rows, **_SIDES}, read),
-        "put_frames": (stencils.put_frames, {**put, "height": "i32", "width": "i32"}, own),
-    }
+    own, number = step_constants(spec, slot, code), {"NUMBERS": slot_start(spec, slot)}
+    write = {**own, "BLOCK": spatial.BLOCK}
+    read = {**write, "PAD": spec.pad}
+    rows, sides = {"begin": "i32", "pitch": "i32"}, {"height": "i32", "width": "i32"}
+    taken = {**given, "sums": "*fp32", **rows, **_SIDES}
+    put = {"frames": given["frames"], "table": "*i32", "sums": "*fp32", **rows, **sides}
+    if issubclass(FRAMES[code], Blocks):
+        blocks = {"table": "*i32", "sums": "*fp32", "numbers": "*i32", **rows, **sides}
+        return {
+            "fill_planes": (jpeg.fill_planes, taken, read),
+            "transform_planes": (jpeg.transform_planes, blocks,
+                                 {**own, **number, "MANY": spatial.MANY}),
+            "put_planes": (jpeg.put_planes, put, write),
+        }  # fmt: skip
+    return {"make_stencils": (stencils.make_stencils, taken, {**read, **number}),
+            "put_frames": (stencils.put_frames, put, write)}  # fmt: skip
 
 
 _SIDES = {"height": "i32", "width": "i32", "source_height": "i32", "source_width": "i32"}
@@ -215,6 +224,7 @@ def _compiled(
     options = options_of(spec)
     if function not in (kernel.augment, color.finish_colors):
         options = sum_options(spec) if function is kernel.sum_frames else OPTIONS
+        options = spatial.NARROW if function is jpeg.transform_planes else options
     return triton.compile(source, target=target, options=options)
 
 

@@ -8,7 +8,7 @@ import torch
 
 from augfeed.engines.cuda import frames, levels
 from augfeed.engines.cuda.frame_steps import slot_start
-from augfeed.engines.cuda.spatial import floats_of, launch_spatial
+from augfeed.engines.cuda.spatial import floats_of, launch_spatial, numbers_of
 from augfeed.engines.cuda.spec import Spec
 from augfeed.engines.cuda.table import Layout
 from augfeed.plan.frames import has_kernel, has_table
@@ -32,6 +32,7 @@ class Scratch:
     counts: torch.Tensor
     tables: torch.Tensor
     sums: torch.Tensor
+    numbers: torch.Tensor
 
     @classmethod
     def of(
@@ -57,6 +58,7 @@ class Scratch:
             empty(counted, PARTS, channels, LEVELS, dtype=torch.int32),
             empty(counted, channels, LEVELS, dtype=torch.int32),
             empty(weighed, floats_of(spec, size), dtype=torch.float32),
+            numbers_of(spec, device),
         )
 
 
@@ -133,4 +135,4 @@ def _remake(loaded: "BoundPlan", slot: int, code: int) -> None:
     own, most = step_constants(spec, slot, code), len(scratch.sums)
     for begin in range(0, loaded.rows, most):
         rows = min(most, loaded.rows - begin)
-        launch_spatial(loaded, own, slot_start(spec, slot), begin, rows)
+        launch_spatial(loaded, code, own, slot_start(spec, slot), begin, rows)
