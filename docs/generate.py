@@ -15,8 +15,9 @@ HEAD = """# Operations
 Each random operation takes `p`, the probability that a sample gets it. Values count from 0 to 1,
 whatever the element type. In text an operation is written by the name in brackets, as in
 `cutout(16, p=0.5)`; in Python it is the class in `augfeed.policy`. Operations run in the order of
-this page, whatever order a policy lists them in; geometry and Kornia stages keep the order in which
-they are listed.
+this page, whatever order a policy lists them in; geometry, programs and Kornia stages keep the
+order in which they are listed. [Programs](../concepts/programs.md) hold operations in any order, as
+often as wanted.
 
 This page is written by `python -m augfeed.ops.generate`.
 """

@@ -1,7 +1,8 @@
 """Pillow's ImageEnhance as steps of programs, on whole levels: a factor of 1 changes nothing.
 
 What is blended is `degenerate + factor * (value - degenerate)` in float32, cut off to a level as
-Pillow does. They are no operations of their own: `color_jitter` is, on values that are not rounded.
+Pillow does. None of them is an operation of its own: `color_jitter` is, on values that are not
+rounded.
 """
 
 from typing import TYPE_CHECKING, Any

@@ -12,17 +12,15 @@ from augfeed.constants import LUMA
 from augfeed.engines.cuda._tables import make_drawn_table
 from augfeed.engines.cuda.frames import (
     PARTS,
-    REFLECT,
     frame_pitch,
     to_whole,
-    weigh_column,
     write_pixels,
 )
 from augfeed.engines.cuda.levels import LEVELS
 from augfeed.engines.cuda.program_layout import COLOR as _COLOR
 from augfeed.engines.cuda.program_layout import LINEAR as _LINEAR
 from augfeed.engines.cuda.program_layout import SECOND as _SECOND
-from augfeed.engines.cuda.sample import CONSTANT, direct, fold, warped
+from augfeed.engines.cuda.sample import CONSTANT, direct, warped
 from augfeed.engines.cuda.table_layout import BORDER_FILL, HEAD, PAD_FILL, load_float
 
 COLOR: tl.constexpr = tl.constexpr(_COLOR)
@@ -34,8 +32,8 @@ BLUE: tl.constexpr = tl.constexpr(LUMA[2])
 
 
 @triton.jit
-def _frame_of(frames, r, rows, word, size, C: tl.constexpr):
-    # The frame that a step finds what is before it in.
+def frame_before(frames, r, rows, word, size, C: tl.constexpr):
+    """Return the frame that a step finds, in which all before it has been done."""
     own = r + tl.where((word & SECOND) != 0, rows, 0)
     return frames + own.to(tl.int64) * frame_pitch(size[0], size[1], C)
 
@@ -59,7 +57,8 @@ def _value(level, images):
 
 
 @triton.jit
-def _load(frame, p, mask, C: tl.constexpr):
+def load_pixels(frame, p, mask, C: tl.constexpr):
+    """Return pixels `p` of a frame, as its element type holds them."""
     v0 = tl.load(frame + p * C, mask, 0).to(tl.float32)
     v1, v2 = v0, v0
     if C == 3:
@@ -69,7 +68,8 @@ def _load(frame, p, mask, C: tl.constexpr):
 
 
 @triton.jit
-def _store(frame, p, l0, l1, l2, mask, images, C: tl.constexpr):
+def store_levels(frame, p, l0, l1, l2, mask, images, C: tl.constexpr):
+    """Store whole levels as pixels `p` of a frame."""
     write_pixels(frame, p, _value(l0, images), _value(l1, images), _value(l2, images), mask, C)
 
 
@@ -116,9 +116,9 @@ def cut_frames(
         mask = p < height * width
         v0, v1, v2 = direct(image, p // width, p % width, mask, top, left, (word & 1) != 0,
                             (word & 2) != 0, size, fill, C, PAD)  # fmt: skip
-        frame = _frame_of(frames, r, rows, word, whole, C)
-        _store(frame, p, _cut_level(v0, images), _cut_level(v1, images), _cut_level(v2, images),
-               mask, images, C)  # fmt: skip
+        frame = frame_before(frames, r, rows, word, whole, C)
+        l0, l1, l2 = _cut_level(v0, images), _cut_level(v1, images), _cut_level(v2, images)
+        store_levels(frame, p, l0, l1, l2, mask, images, C)
 
 
 @triton.jit
@@ -141,13 +141,13 @@ def count_drawn(
     word = tl.load(table + HEAD + r * ROW + START + 1 + SLOT)
     if (word & COUNTS) != 0:
         pixels = height * width
-        frame = _frame_of(frames, r, rows, word, (height, width), C)
+        frame = frame_before(frames, r, rows, word, (height, width), C)
         h0 = tl.zeros([LEVELS], tl.int32)
         h1, h2 = h0, h0
         for start in range(part * BLOCK, pixels, PARTS * BLOCK):
             p = start + tl.arange(0, BLOCK)
             mask = p < pixels
-            v0, v1, v2 = _load(frame, p, mask, C)
+            v0, v1, v2 = load_pixels(frame, p, mask, C)
             h0 += _histogram(v0, mask, images)
             if C == 3:
                 h1 += _histogram(v1, mask, images)
@@ -226,16 +226,16 @@ def look_up_drawn(
     r = tl.program_id(0)
     word = tl.load(table + HEAD + r * ROW + START + 1 + SLOT)
     if (word & TABLES) != 0:
-        frame = _frame_of(frames, r, rows, word, (height, width), C)
+        frame = frame_before(frames, r, rows, word, (height, width), C)
         p = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
         mask = p < height * width
-        v0, v1, v2 = _load(frame, p, mask, C)
+        v0, v1, v2 = load_pixels(frame, p, mask, C)
         own = tables + r * (C * LEVELS)
         l0 = _look_up(v0, own, 0, mask, images)
         l1, l2 = l0, l0
         if C == 3:
             l1, l2 = _look_up(v1, own, 1, mask, images), _look_up(v2, own, 2, mask, images)
-        _store(frame, p, l0, l1, l2, mask, images, C)
+        store_levels(frame, p, l0, l1, l2, mask, images, C)
 
 
 @triton.jit
@@ -289,10 +289,10 @@ def combine_drawn(
     word = tl.load(row + 1 + SLOT)
     code = word & 255
     if (code == LINEAR) | ((code == COLOR) & (C == 3)):
-        frame = _frame_of(frames, r, rows, word, (height, width), C)
+        frame = frame_before(frames, r, rows, word, (height, width), C)
         p = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
         mask = p < height * width
-        v0, v1, v2 = _load(frame, p, mask, C)
+        v0, v1, v2 = load_pixels(frame, p, mask, C)
         v0, v1, v2 = _level(v0, images), _level(v1, images), _level(v2, images)
         v0, v1, v2 = v0.to(tl.float32), v1.to(tl.float32), v2.to(tl.float32)
         numbers = row + NUMBERS
@@ -301,11 +301,12 @@ def combine_drawn(
             v0, v1, v2 = _linear(v0, v1, v2, numbers, mean, C)
         else:
             v0, v1, v2 = _colored(v0, v1, v2, load_float(numbers))
-        _store(frame, p, v0.to(tl.int32), v1.to(tl.int32), v2.to(tl.int32), mask, images, C)
+        store_levels(frame, p, v0.to(tl.int32), v1.to(tl.int32), v2.to(tl.int32), mask, images, C)
 
 
 @triton.jit
-def _sampled(v, images):
+def sampled_level(v, images):
+    """Return the nearest level of a value that a frame may hold between two levels."""
     if images.dtype.element_ty == tl.uint8:
         return to_whole(v).to(tl.int32)
     else:
@@ -324,8 +325,8 @@ def warp_drawn(
     word = tl.load(row + 1 + SLOT)
     if (word & 255) == MATRIX:
         size = (height, width, height, width)
-        source = _frame_of(frames, r, rows, word, size, C)
-        target = _frame_of(frames, r, rows, word ^ SECOND, size, C)
+        source = frame_before(frames, r, rows, word, size, C)
+        target = frame_before(frames, r, rows, word ^ SECOND, size, C)
         p = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
         mask = p < height * width
         m = row + NUMBERS
@@ -337,67 +338,5 @@ def warp_drawn(
         v0, v1, v2 = warped(source, matrix, p // width, p % width, mask, 0, 0, size, 0.0,
                             load_float(table + BORDER_FILL), C, -1, BORDER,
                             PERSPECTIVE)  # fmt: skip
-        _store(target, p, _sampled(v0, images), _sampled(v1, images), _sampled(v2, images), mask,
-               images, C)  # fmt: skip
-
-
-@triton.jit(do_not_specialize=["begin", "rows", "height", "width"])
-def weigh_drawn_across(
-    images, frames, table, sums, begin, rows, height, width, ROW: tl.constexpr,
-    START: tl.constexpr, SLOT: tl.constexpr, CODE: tl.constexpr, KERNEL: tl.constexpr,
-    REACH: tl.constexpr, C: tl.constexpr, BLOCK: tl.constexpr,
-):  # fmt: skip
-    """Write frames weighed along their lines to `sums`, float32 `[rows, C, height, width]`."""
-    r = begin + tl.program_id(0)
-    row = table + HEAD + r * ROW + START
-    word = tl.load(row + 1 + SLOT)
-    if (word & 255) == CODE:
-        frame, pixels = _frame_of(frames, r, rows, word, (height, width), C), height * width
-        p = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
-        mask = p < pixels
-        y, x = p // width, p % width
-        kernel = row + KERNEL
-        weights = kernel + 2 + (REACH + 1)
-        v0, v1, v2 = _load(frame, p, mask, C)
-        w = load_float(weights)
-        v0, v1, v2 = v0 * w, v1 * w, v2 * w
-        for j in range(1, tl.load(kernel + 1) + 1):
-            a0, a1, a2 = _load(frame, y * width + fold(x - j, width, REFLECT), mask, C)
-            b0, b1, b2 = _load(frame, y * width + fold(x + j, width, REFLECT), mask, C)
-            w = load_float(weights + j)
-            v0 = tl.fma(w, a0 + b0, v0)
-            v1 = tl.fma(w, a1 + b1, v1)
-            v2 = tl.fma(w, a2 + b2, v2)
-        here = sums + tl.program_id(0).to(tl.int64) * (C * pixels) + p
-        tl.store(here, v0, mask)
-        if C == 3:
-            tl.store(here + pixels, v1, mask)
-            tl.store(here + 2 * pixels, v2, mask)
-
-
-@triton.jit(do_not_specialize=["begin", "rows", "height", "width"])
-def weigh_drawn_down(
-    images, frames, table, sums, begin, rows, height, width, ROW: tl.constexpr,
-    START: tl.constexpr, SLOT: tl.constexpr, CODE: tl.constexpr, KERNEL: tl.constexpr,
-    C: tl.constexpr, BLOCK: tl.constexpr,
-):  # fmt: skip
-    """Write frames from what `weigh_drawn_across` made of them, as whole levels."""
-    r = begin + tl.program_id(0)
-    row = table + HEAD + r * ROW + START
-    word = tl.load(row + 1 + SLOT)
-    if (word & 255) == CODE:
-        pixels = height * width
-        p = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
-        mask = p < pixels
-        y, x = p // width, p % width
-        kernel = row + KERNEL
-        reach, weights = tl.load(kernel), kernel + 2
-        plane = sums + tl.program_id(0).to(tl.int64) * (C * pixels)
-        v0 = weigh_column(plane, y, x, height, width, weights, reach, mask)
-        v1, v2 = v0, v0
-        if C == 3:
-            v1 = weigh_column(plane + pixels, y, x, height, width, weights, reach, mask)
-            v2 = weigh_column(plane + 2 * pixels, y, x, height, width, weights, reach, mask)
-        frame = _frame_of(frames, r, rows, word, (height, width), C)
-        _store(frame, p, _sampled(v0, images), _sampled(v1, images), _sampled(v2, images), mask,
-               images, C)  # fmt: skip
+        l0, l1 = sampled_level(v0, images), sampled_level(v1, images)
+        store_levels(target, p, l0, l1, sampled_level(v2, images), mask, images, C)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from augfeed.engines.cuda import frames, levels, program
+from augfeed.engines.cuda import frames, levels, program, program_blur
 from augfeed.engines.cuda.program_layout import (
     COLOR,
     COUNTS,
@@ -152,5 +152,5 @@ def _weigh(loaded: "BoundPlan", own: dict[str, Any]) -> None:
     for begin in range(0, loaded.rows, most):
         grid = (min(most, loaded.rows - begin), -(-height * width // KERNEL_BLOCK))
         sides = (begin, loaded.rows, height, width)
-        program.weigh_drawn_across[grid](*given, *sides, **own, **OPTIONS)
-        program.weigh_drawn_down[grid](*given, *sides, **down, **OPTIONS)
+        program_blur.weigh_drawn_across[grid](*given, *sides, **own, **OPTIONS)
+        program_blur.weigh_drawn_down[grid](*given, *sides, **down, **OPTIONS)

@@ -12,7 +12,16 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from augfeed.engines.cuda import color, frames, jpeg, kernel, program, spatial, stencils
+from augfeed.engines.cuda import (
+    color,
+    frames,
+    jpeg,
+    kernel,
+    program,
+    program_blur,
+    spatial,
+    stencils,
+)
 from augfeed.engines.cuda.frame_steps import slot_start
 from augfeed.engines.cuda.launch import (
     constants,
@@ -144,11 +153,13 @@ def compile_programs(spec: Spec, arch: int) -> dict[str, Report]:
         "weigh_drawn_across": weighed,
         "weigh_drawn_down": weighed,
     }
-    found = {"cut_frames": ({**given, "rows": "i32", **_SIDES}, cut_constants(spec))}
+    found: dict[str, tuple[dict[str, str], dict[str, Any]]] = {}
+    if spec.program:
+        found["cut_frames"] = {**given, "rows": "i32", **_SIDES}, cut_constants(spec)
     for slot in range(len(spec.program)):
         found |= {name: (signatures[name], constant)
                   for name, constant in kernels_of(spec, slot).items()}  # fmt: skip
-    return {name: _report(_compiled(getattr(program, name), signature, constant, spec, arch,
+    return {name: _report(_compiled(_drawn_kernel(name), signature, constant, spec, arch,
                                     divisible=False))
             for name, (signature, constant) in found.items()}  # fmt: skip
 
@@ -172,6 +183,10 @@ def _spatial_steps(
         }  # fmt: skip
     return {"make_stencils": (stencils.make_stencils, taken, {**read, **number}),
             "put_frames": (stencils.put_frames, put, write)}  # fmt: skip
+
+
+def _drawn_kernel(name: str) -> Any:
+    return getattr(program_blur if name.startswith("weigh") else program, name)
 
 
 _SIDES = {"height": "i32", "width": "i32", "source_height": "i32", "source_width": "i32"}

@@ -179,7 +179,7 @@ def _spec(policy: Policy, size: tuple[int, int], form: Form, output: Output) -> 
         held=noises < 2,
         registers=_registers(
             mix=bool(mix), color=bool(color), warp=warp, lanes=lanes, noises=noises,
-            gray=channels == 1, made=made and not form.framed,
+            gray=channels == 1, made=made and not form.framed, drawn=bool(program),
         ),
         slots=slots_of(policy),
         reach=longest_reach(policy),
@@ -191,13 +191,15 @@ def _spec(policy: Policy, size: tuple[int, int], form: Form, output: Output) -> 
 
 def _registers(
     *, mix: bool, color: bool, warp: bool, lanes: bool, noises: int, gray: bool,
-    made: bool,
+    made: bool, drawn: bool,
 ) -> int | None:  # fmt: skip
     # As few as let three, four or five programs into a multiprocessor without spilling; left alone,
     # ptxas takes more for two images with colors, and for sm_100 too few for a warp, or for two
     # gray images.
     if made and not lanes:  # images of two sizes
         return (184 if mix else 168) if warp else 128
+    if drawn and warp and mix and not lanes:
+        return 184 if made else 144
     if lanes:
         return 168 if warp and mix and color and noises == 1 else None
     if not (warp or (mix and color)):
