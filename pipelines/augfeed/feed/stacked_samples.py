@@ -12,7 +12,7 @@ from augfeed.feed.sample_fields import Path, channels_at, channels_last
 from augfeed.memory_pool import Memory
 from augfeed.read.to_uint8 import SLACK, clamped
 
-Columns = Mapping[Any, Sequence[Any]]  # what all samples hold under a key, by key
+Columns = Mapping[Any, Any]  # a tuple or list, what all samples hold under a key, by key
 PLAIN = (tuple, list, dict)
 # Bytes of an image that takes longer to copy once more than to look at on its own.
 LARGE = 128 << 10
@@ -35,7 +35,7 @@ def columns_of(samples: Sequence[Any]) -> Columns | None:
         return None
 
 
-def column(samples: Sequence[Any], columns: Columns | None, path: Path) -> Sequence[Any] | None:
+def column(samples: Sequence[Any], columns: Columns | None, path: Path) -> Any:
     """Return the parts of samples at a path, None where columns do not say."""
     if not path:
         return samples

@@ -72,7 +72,7 @@ def _in_front(corners: NDArray[np.float64]) -> list[float]:
 def to_corners(
     boxes: NDArray[Any], format_: BoxFormat, size: tuple[int, int], *, normalized: bool, name: str
 ) -> Corners:
-    """Return boxes of a format as xyxy in pixels; raise `InputError` for what are no boxes."""
+    """Return boxes of a format as xyxy in pixels; raise `InputError` for other shapes."""
     given = np.asarray(boxes, np.float64)
     given = given.reshape(0, 4) if given.size == 0 else given
     if given.ndim != 2 or given.shape[1] != 4:

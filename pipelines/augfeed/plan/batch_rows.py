@@ -70,6 +70,9 @@ class OrderedRows(BatchRows):
     """
 
     __slots__ = ("_end", "_mixing", "_order")
+    _end: int
+    _mixing: bool
+    _order: Ids
 
     @classmethod
     def between(cls, start: int, end: int, order: Ids, *, mixing: bool) -> "OrderedRows":

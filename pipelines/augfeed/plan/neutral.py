@@ -22,6 +22,7 @@ class DrawnColumns(Columns):
     """What operations decided of every sample; a policy has few operations, and pays for those."""
 
     __slots__ = ("_count",)
+    _count: int
 
     @classmethod
     def of(cls, count: int, drawn: dict[str, NDArray[Any]]) -> "DrawnColumns":

@@ -71,7 +71,7 @@ def request(seed: int) -> BatchRequest:
 
 def recipe(policy: str, form: str = "tuple", **more: Any) -> Recipe:
     chosen = parse_policy(policy)
-    keys = {"nested": (("input", "image"), "label")}.get(form, (None, None))
+    keys: Any = {"nested": (("input", "image"), "label")}.get(form, (None, None))
     return Recipe(
         chosen, None, *keys, labelled="mix" in policy, still=SpatialCheck.under(chosen, None)
     )

@@ -72,7 +72,7 @@ def test_rows_of_an_order_travel_without_it() -> None:
     made = pickle.loads(sent)
     assert type(made) is BatchRows and made.ids.tolist() == [*range(3, 11), 0, 1, 2, *range(11, 16)]
     with pytest.raises(AttributeError, match="no 'names'"):
-        _ = rows.names  # type: ignore[attr-defined]
+        _ = rows.names
 
 
 def test_without_mixing_nobody_is_added() -> None:
