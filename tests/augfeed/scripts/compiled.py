@@ -74,6 +74,9 @@ def jobs(*, whole: bool) -> Iterator[Job]:
         yield f"{preset.name}, {side}", spec, output.dtype, side % 16 == 0
     for case, variant in combined(CHAINS[:2], [("output", OUTPUTS[0]), *VARIANTS]):
         yield variant_of(case, *variant)
+    for case, images in combined(("sequence of all kinds", "some of, nested"),
+                                 ((1, 37, torch.uint8), (3, 224, torch.float32))):  # fmt: skip
+        yield variant_of(case, "images", images)
     for case, variant in combined(CHAINS[2:], [*(("output", each) for each in OUTPUTS), *VARIANTS]):
         yield variant_of(case, *variant)
 
@@ -114,6 +117,7 @@ def compiled(task: tuple[Job, int]) -> dict[str, Any]:
         compile_augment,
         compile_finish,
         compile_for_ones,
+        compile_programs,
         compile_steps,
         compile_sums,
     )
@@ -128,6 +132,7 @@ def compiled(task: tuple[Job, int]) -> dict[str, Any]:
         found["sums"] = asdict(compile_sums(spec, arch, divisible=divisible))
         found["finish"] = asdict(compile_finish(spec, arch))
     found |= {part: asdict(made) for part, made in compile_steps(spec, arch).items()}
+    found |= {part: asdict(made) for part, made in compile_programs(spec, arch).items()}
     return found
 
 
