@@ -129,6 +129,7 @@ SHAPES = (
 )
 USUAL = SHAPES[-2]
 TELLING = SHAPES[6]  # shows most of what can be wrong: in color, odd, prime, not square, mixed
+FEW_PIXELS = [shape for shape in SHAPES if shape != TELLING and shape.height * shape.width < 300]
 SMALL = Shape(3, 12, 16, 4)  # for kernels that are interpreted: a second for some twenty rows
 
 # How much larger than the output the source is (or smaller, if padding makes up for it), and what
@@ -166,8 +167,7 @@ def tried(case: str, shape: Shape, engine: str) -> bool:
 
 def other_shape(case: str, engine: str) -> Shape:
     """Return the shape that a case is tried at with images of floats."""
-    others = [other for other in SHAPES if other != TELLING]
-    return fitted(chosen(case, others), engine) if engine in INTERPRETED else USUAL
+    return fitted(chosen(case, FEW_PIXELS), engine) if engine in INTERPRETED else USUAL
 
 
 def tried_window(window: str, shape: Shape, operations: str, engine: str) -> bool:
