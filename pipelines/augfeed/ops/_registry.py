@@ -16,6 +16,7 @@ from augfeed.ops.channel_shuffle import ChannelShuffle
 from augfeed.ops.color_jitter import ColorJitter
 from augfeed.ops.cutmix import CutMix
 from augfeed.ops.cutout import Cutout
+from augfeed.ops.elastic import Elastic
 from augfeed.ops.equalize import Equalize
 from augfeed.ops.gamma import Gamma
 from augfeed.ops.gaussian_blur import GaussianBlur
@@ -56,6 +57,7 @@ Operation = Annotated[
     | GaussianBlur
     | Sharpness
     | Jpeg
+    | Elastic
     | HorizontalFlip
     | VerticalFlip
     | Rotate
@@ -95,6 +97,7 @@ ALL: tuple[type[Declaration], ...] = (
     GaussianBlur,
     Sharpness,
     Jpeg,
+    Elastic,
     HorizontalFlip,
     VerticalFlip,
     Rotate,
@@ -131,6 +134,7 @@ __all__ = [
     "ColorJitter",
     "CutMix",
     "Cutout",
+    "Elastic",
     "Equalize",
     "Gamma",
     "GaussianBlur",
