@@ -200,8 +200,8 @@ WARP = Tolerance(1e-6, "a source coordinate is rounded in proportion to the imag
 FAR = Tolerance(3e-5, "coordinates twenty times as far out are rounded twenty times as much")
 THRESHOLD = Tolerance(2e-3, "share of the values that may lie on the other side of a threshold "
                       "(posterize, solarize), which rounding can move them across")  # fmt: skip
-LEVEL = Tolerance(3 * 1.6**2 / 255, "a blurred or moved byte may be rounded to the next level, which an "
-                  "inverse map stretches no further, and a jitter does by its factors")  # fmt: skip
+LEVEL = Tolerance(3 * 1.6**2 / 255, "a blurred or moved byte may be rounded to the next level, which "
+                  "an inverse map stretches no further, and a jitter does by its factors")  # fmt: skip
 STORED = {
     torch.float32: Tolerance(0.0, "what is computed is stored"),
     torch.float16: Tolerance(2.0**-10, "rounded to 11 bits, relative; the neighbor at worst"),
