@@ -34,7 +34,8 @@ from augfeed.whole_number import whole_number
 T_co = TypeVar("T_co", covariant=True, default=Any)
 OWN = (
     "policy", "seed", "device", "engine", "dtype", "channels_last", "targets", "split",
-    "invariances", "allow", "image_key", "label_key", "num_classes", "passive", "resident",
+    "invariances", "allow", "image_key", "label_key", "num_classes", "passive", "fields",
+    "resident",
     "on_error", "cache", "max_pixels", "reader",
 )  # fmt: skip
 
@@ -83,8 +84,12 @@ class DataLoader(torch.utils.data.DataLoader[T_co]):
         image_key: where the image is in a sample: a key, a position, or a path of these.
         label_key: where the label is.
         num_classes: width of soft targets, where the dataset does not say it.
-        passive: parts of a sample that stay as they are although pixels move (masks, boxes,
-            keypoints, further images); without it they are refused.
+        passive: parts of a sample that stay as they are although pixels move (further images, or
+            masks of texts).
+        fields: parts of a sample that follow its image, as `{"mask": "mask", "bbox":
+            augfeed.fields.Boxes(format="xywh")}`. Torchvision's `tv_tensors`, and masks and boxes
+            whose names and types leave no doubt, are recognized; others of which it seems are
+            refused.
         resident: whether a dataset in memory is kept in the memory of the device; None does so if
             it takes at most a quarter of what is free on an NVIDIA GPU.
         on_error: what is done about a file that cannot be read: `"raise"`, `"replace"` it by
@@ -142,6 +147,7 @@ class DataLoader(torch.utils.data.DataLoader[T_co]):
         label_key: Any = None,
         num_classes: int | None = None,
         passive: Any = None,
+        fields: Any = None,
         resident: bool | None = None,
         on_error: OnError = "raise",
         cache: Any = None,
@@ -158,7 +164,7 @@ class DataLoader(torch.utils.data.DataLoader[T_co]):
         self.dtype, self.channels_last, self.targets = dtype, channels_last, targets
         self.split, self.invariances, self.allow = split, invariances, allow
         self.image_key, self.label_key, self.num_classes = image_key, label_key, num_classes
-        self.passive, self.resident, self.shard = passive, resident, shard
+        self.passive, self.fields, self.resident, self.shard = passive, fields, resident, shard
         self.on_error, self.cache, self.max_pixels = on_error, cache, max_pixels
         self.reader = reader
         reading = Reading(on_error, cache, max_pixels, reader)
@@ -174,7 +180,7 @@ class DataLoader(torch.utils.data.DataLoader[T_co]):
                 resident, reading,
             )  # fmt: skip
             options = lane_selection.LaneOptions(
-                split, image_key, label_key, passive, invariances, allow
+                split, image_key, label_key, passive, fields, invariances, allow
             )
             state.lane = lane_selection.lane_for(options, dataset, collate_fn, batch_size, making)
             items = dataset if state.lane.source is None else state.lane.source

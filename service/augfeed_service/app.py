@@ -47,7 +47,7 @@ def make_app(
     )  # fmt: skip
     app.state.service = service
     app.state.statistics = Statistics()
-    for routes in (routes_pull, routes_push, routes_kserve, routes_info, docs_page):
+    for routes in (routes_pull, routes_info, routes_push, routes_kserve, docs_page):
         app.include_router(routes.router)
     app.add_exception_handler(Problem, _problem)
     app.add_exception_handler(RequestValidationError, _invalid)

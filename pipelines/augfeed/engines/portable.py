@@ -18,6 +18,7 @@ from torch import Tensor
 from augfeed.constants import CONSTANT, CUTMIX, EDGE, LUMA, MIXUP
 from augfeed.engines import Output, check_images, check_places
 from augfeed.engines.portable_frames import changed_frames
+from augfeed.engines.portable_program import programmed
 from augfeed.errors import MissingExtraError
 from augfeed.operation import Linear, Pointwise
 from augfeed.operation.reference import Given, weighted
@@ -66,6 +67,7 @@ class PortableEngine:
             offsets = np.zeros((rows, 2), np.int32)
         frames = _frames(plan.size, images.to(self.device), places, offsets, fixed)
         frames = changed_frames(plan, frames, whole=images.dtype == torch.uint8)
+        frames = programmed(plan, frames, lambda some, inverse: _warped(some, inverse, fixed))
         means = _grey_means(frames)
         values = _colored(plan, _moved(plan, fixed, frames), means)
         if fixed.normalized:

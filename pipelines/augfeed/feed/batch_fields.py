@@ -24,7 +24,7 @@ def find_frames(batch: Any, path: Path, count: int, *, maker: str, planes: bool
     They are looked for at `path`, then wherever only one thing could be them. `planes` allows for
     images without channels, of 3 dimensions. Raises `InputError`, which names the `maker`.
     """
-    found = _at(batch, path)
+    found = _stacked(_at(batch, path), count)
     if _is_frames(found, count) or (planes and _is_planes(found, count)):
         return path, found
     likely = [place for place, part in parts_of(batch) if _is_frames(part, count)]
@@ -100,6 +100,15 @@ def _at(batch: Any, path: Path) -> Any:
         return take(batch, path)
     except (KeyError, IndexError, TypeError, AttributeError):
         return None
+
+
+def _stacked(part: Any, count: int) -> Any:
+    # Images in a list, as `tuple(zip(*samples))` leaves them for detection models.
+    if not isinstance(part, list | tuple) or len(part) != count:
+        return part
+    if not all(isinstance(one, torch.Tensor) and one.ndim == 3 for one in part):
+        return part
+    return torch.stack(list(part)) if len({one.shape for one in part}) == 1 else part
 
 
 def _is_frames(part: Any, count: int) -> bool:

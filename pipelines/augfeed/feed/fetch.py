@@ -1,7 +1,7 @@
 """What workers do: fetch the samples of a request, cut their images, collate the rest."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -11,10 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import (
     Dataset,
-    IterableDataset,
     default_collate,
     default_convert,
-    get_worker_info,
 )
 
 from augfeed.errors import InputError, InputTypeError
@@ -26,8 +24,10 @@ from augfeed.feed.batch_fields import (
     first_of,
     pixels_of_batch,
 )
-from augfeed.feed.batch_requests import BatchRequest, iterable_ids
+from augfeed.feed.batch_requests import BatchRequest
 from augfeed.feed.crop import cut
+from augfeed.feed.field_moves import FieldMover, Fields, collated_with
+from augfeed.feed.fields import FieldOptions, check_followed
 from augfeed.feed.sample_fields import (
     FieldPaths,
     Path,
@@ -42,10 +42,9 @@ from augfeed.feed.sample_fields import (
     take,
 )
 from augfeed.feed.spatial import SpatialCheck
-from augfeed.plan import GROUP, BatchRows
+from augfeed.plan import GROUP, draw_plan
 from augfeed.plan.batch_rows import samples_of
 from augfeed.policy import Policy
-from augfeed.targets import softens
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +57,14 @@ class Recipe:
     label_key: Any
     labelled: bool  # whether targets are made of the labels
     still: SpatialCheck = SpatialCheck()  # noqa: RUF009  (frozen)
+    fields: FieldOptions = FieldOptions()  # noqa: RUF009  (frozen)
+
+    def find(self, sample: Any) -> Fields:
+        """Return the fields of a sample that follow its image, which the policy must allow."""
+        found = self.fields.find(sample, self.image_key, self.still)
+        if found:
+            check_followed(self.policy, found)
+        return found
 
 
 @dataclass(slots=True)
@@ -65,7 +72,8 @@ class Fetched:
     """A batch before augmentation: `frames` `[M, H, W, C]` for all rows of the request.
 
     `batch` is collated, the images at `where.image` and the labels at `where.label` yet to be put
-    in; `labels` are those of all rows; `seconds` is what fetching took.
+    in; `labels` are those of all rows; `seconds` is what fetching took. `listed` is the kind of
+    list in which images come one by one, as detection models take them.
     """
 
     request: BatchRequest
@@ -74,6 +82,7 @@ class Fetched:
     frames: torch.Tensor
     labels: Any
     seconds: float
+    listed: type[Any] | None = None
 
     def pin_memory(self, device: Any = None) -> "Fetched":
         """Return the batch with its frames in page-locked memory; torch's hook."""
@@ -108,66 +117,9 @@ class Fetching(Dataset[Fetched]):
         return make_batch(samples, request, self.recipe)
 
 
-class Streaming(IterableDataset[Any]):
-    """An iterable dataset whose samples come numbered, as `(pass, worker, count, sample)`."""
-
-    def __init__(self, dataset: Any) -> None:
-        """Wrap a dataset."""
-        self.dataset, self._passes = dataset, 0
-
-    def __iter__(self) -> Iterator[tuple[int, int, int, Any]]:
-        worker = get_worker_info()
-        number, passed = worker.id if worker else 0, self._passes
-        self._passes += 1
-        for count, sample in enumerate(self.dataset):
-            yield passed, number, count, sample
-
-
-@dataclass(frozen=True, slots=True)
-class Gather:
-    """The collate function for `Streaming`: numbered samples to a batch before augmentation."""
-
-    recipe: Recipe
-    seed: int
-    epoch: int
-    rank: int
-
-    def __call__(self, given: Any) -> Fetched:
-        """Return the batch of some numbered samples, or of one."""
-        begun = time.perf_counter()
-        single = isinstance(given, tuple)
-        numbered = [given] if single else given
-        passed, worker, first, _ = numbered[0]
-        ids = iterable_ids(self.rank, worker, first, len(numbered))
-        places = np.arange(len(ids), dtype=np.int64)
-        # Groups begin with each batch, and no two of an epoch have one name, which decides who is
-        # mixed with whom: there are fewer groups than samples.
-        groups = ids[0] + places // GROUP
-        rows = BatchRows(ids, groups, places % GROUP, len(ids), int(ids[0]))
-        request = BatchRequest(-1, self.epoch + passed, self.seed, None, rows, -1, single=single)
-        fetched = make_batch([item[3] for item in numbered], request, self.recipe)
-        fetched.seconds = time.perf_counter() - begun
-        return fetched
-
-
 def as_is(fetched: Any) -> Any:
     """Collate what is collated already."""
     return fetched
-
-
-class WorkerStart:
-    """Runs the caller's `worker_init_fn` where `get_worker_info().dataset` is the caller's own."""
-
-    def __init__(self, function: Callable[[int], None] | None) -> None:
-        """Take the caller's function, if there is one."""
-        self.function = function
-
-    def __call__(self, worker: int) -> None:
-        """Run in a worker, before it fetches anything."""
-        info: Any = get_worker_info()
-        object.__setattr__(info, "dataset", info.dataset.dataset)  # past its guard
-        if self.function is not None:
-            self.function(worker)
 
 
 def make_batch(samples: Sequence[Any], request: BatchRequest, recipe: Recipe) -> Fetched:
@@ -177,14 +129,18 @@ def make_batch(samples: Sequence[Any], request: BatchRequest, recipe: Recipe) ->
     if recipe.collate is not None:
         # As torch does: it sees the one sample, and what it makes of it is the sample.
         samples = [recipe.collate(sample) for sample in samples]
-    where = locate(samples[0], recipe.image_key, recipe.label_key)
-    _, frames = _cut_of(samples, where, request, recipe)
-    if recipe.labelled and not is_alone(samples[0], where.image):
+    fields = recipe.find(samples[0])
+    where = locate(samples[0], recipe.image_key, recipe.label_key, fields)
+    _, frames, mover = _cut_of(samples, where, fields, request, recipe)
+    if recipe.labelled and not fields and not is_alone(samples[0], where.image):
         check_labels(samples[0], where.label)
     labels = _labels(samples, where, recipe, request)
-    rest = [put(sample, where.image, 0) for sample in samples[: request.rows.count]]
+    count = request.rows.count
+    moved = samples if mover is None else mover.all_moved(samples, count, tensors=True)
+    rest = [put(sample, where.image, 0) for sample in moved[:count]]
     if not request.single:
-        batch = _collated(rest, where.image)
+        # A sample that is nothing but its image leaves nothing to collate.
+        batch = collated_with(default_collate, rest, fields) if where.image else 0
     elif recipe.collate is not None:
         batch = rest[0]
     else:
@@ -192,15 +148,27 @@ def make_batch(samples: Sequence[Any], request: BatchRequest, recipe: Recipe) ->
     return Fetched(request, _emptied(batch, where, labels), where, frames, labels, 0.0)
 
 
-def _cut_of(samples: Sequence[Any], where: FieldPaths, request: BatchRequest, recipe: Recipe
-            ) -> tuple[list[Any], torch.Tensor]:  # fmt: skip
+def _cut_of(
+    samples: Sequence[Any], where: FieldPaths, fields: Fields, request: BatchRequest, recipe: Recipe
+) -> tuple[list[Any], torch.Tensor, FieldMover | None]:
     given = [_part(sample, where.image, k, request) for k, sample in enumerate(samples)]
     arrays = [pixels(picture, partial(_name, request, k))
               for k, picture in enumerate(given)]  # fmt: skip
     for k, (sample, array) in enumerate(zip(samples, arrays, strict=True)):
         recipe.still.check(sample, where.image, array.shape[:2], partial(_name, request, k),
-                           softened=where.label if recipe.labelled else None)  # fmt: skip
-    return given, cut(_alike(arrays, request), request, recipe.policy)
+                           softened=where.label if recipe.labelled else None,
+                           followed=fields)  # fmt: skip
+    frames = cut(_alike(arrays, request), request, recipe.policy)
+    if not fields:
+        return given, frames, None
+    plan = draw_plan(recipe.policy, request.rows, seed=request.seed, epoch=request.epoch,
+                     size=(frames.shape[1], frames.shape[2]))  # fmt: skip
+    sizes = np.array([array.shape[:2] for array in arrays], np.int64)
+    return given, frames, FieldMover(plan, sizes, fields, partial(_field_name, request))
+
+
+def _field_name(request: BatchRequest, k: int, path: Path) -> str:
+    return _name(request, k, f"part {path[0] if len(path) == 1 else path!r}")
 
 
 def _collated_by(
@@ -209,8 +177,11 @@ def _collated_by(
     request: BatchRequest,
     recipe: Recipe,
 ) -> Fetched:
-    where = _located(samples[0], recipe)
-    given, frames = _cut_of(samples, where, request, recipe)
+    fields = recipe.find(samples[0])
+    where = _located(samples[0], recipe, fields)
+    given, frames, mover = _cut_of(samples, where, fields, request, recipe)
+    if mover is not None:
+        samples = mover.all_moved(samples, len(samples), tensors=False)
     framed = [put(sample, where.image, like(frame.numpy(), picture))
               for sample, frame, picture in zip(samples, frames, given, strict=True)]  # fmt: skip
     count = request.rows.count
@@ -218,8 +189,8 @@ def _collated_by(
     return _from_parts(parts, where, request, recipe, frames)
 
 
-def _located(sample: Any, recipe: Recipe) -> FieldPaths:
-    where = locate(sample, recipe.image_key, None)
+def _located(sample: Any, recipe: Recipe, fields: Fields) -> FieldPaths:
+    where = locate(sample, recipe.image_key, None, fields)
     if recipe.label_key is None:
         return where
     try:
@@ -330,11 +301,6 @@ def _emptied(batch: Any, where: FieldPaths, labels: Any) -> Any:
     return batch if labels is None or where.label is None else put(batch, where.label, None)
 
 
-def _collated(rest: list[Any], path: Path) -> Any:
-    # A sample that is nothing but its image leaves nothing to collate.
-    return default_collate(rest) if path else 0
-
-
 def _converted(sample: Any, path: Path) -> Any:
     return default_convert(sample) if path else 0  # type: ignore[no-untyped-call]
 
@@ -352,8 +318,10 @@ def _from_parts(
             labels.append(torch.as_tensor(take(part, found.label)))
         places.append(found)
     joined = torch.cat(labels) if labels else None
+    listed = isinstance(images := take(parts[0], places[0].image), list | tuple)
     batch = _emptied(parts[0], places[0], joined)
-    return Fetched(request, batch, places[0], torch.cat(frames), joined, 0.0)
+    return Fetched(request, batch, places[0], torch.cat(frames), joined, 0.0,
+                   type(images) if listed else None)  # fmt: skip
 
 
 def _found(part: Any, where: FieldPaths, count: int, recipe: Recipe, *, planes: bool
@@ -366,17 +334,3 @@ def _found(part: Any, where: FieldPaths, count: int, recipe: Recipe, *, planes: 
     if recipe.labelled and not (where.label is None and is_alone(part, image)):
         check_labels(part, label, "what collate_fn makes, ")
     return FieldPaths(image, label), tensor
-
-
-__all__ = [
-    "Fetched",
-    "Fetching",
-    "Gather",
-    "Recipe",
-    "Streaming",
-    "WorkerStart",
-    "as_is",
-    "cut",
-    "make_batch",
-    "softens",
-]

@@ -16,19 +16,13 @@ from augfeed.executor import BatchWork, Driver
 from augfeed.executor.device import DeviceHandle
 from augfeed.executor.workers import WorkerExecutor
 from augfeed.feed.batch_requests import BatchRequest
-from augfeed.feed.fetch import (
-    Fetched,
-    Fetching,
-    Gather,
-    Recipe,
-    Streaming,
-    WorkerStart,
-    as_is,
-    cut,
-)
+from augfeed.feed.crop import cut
+from augfeed.feed.fetch import Fetched, Fetching, Recipe, as_is
+from augfeed.feed.fields import FieldOptions
 from augfeed.feed.lanes import AugmentConfig, Given, PassRequest
 from augfeed.feed.sample_fields import moved, put, take
-from augfeed.feed.spatial import SpatialCheck
+from augfeed.feed.spatial import SpatialCheck, passive_of
+from augfeed.feed.streaming import Gather, Streaming, WorkerStart
 from augfeed.labels import Flags, check_declared
 from augfeed.memory_pool import Memory
 from augfeed.pipeline import Form
@@ -124,7 +118,10 @@ class GeneralLane:
         elif where.label is not None:
             targets = take(batch, where.label)
             check_declared(targets, self.making.num_classes)
-        batch = put(batch, where.image, images[0] if request.single else images)
+        given = images[0] if request.single else images
+        if fetched.listed is not None:
+            given = fetched.listed(images)
+        batch = put(batch, where.image, given)
         ids = made.ids
         if request.end < 0:  # samples of an iterable dataset have all bits of an id
             ids = torch.from_numpy(request.rows.ids[: request.rows.count].copy())
@@ -184,10 +181,12 @@ class Workers:
 
 
 def recipe_for(
-    policy: Policy, collate: Any, keys: tuple[Any, Any], form: Form, *, passive: Any = None
-) -> Recipe:
+    policy: Policy, collate: Any, keys: tuple[Any, Any], form: Form, *, passive: Any = None,
+    fields: FieldOptions = FieldOptions(),  # noqa: B008  (frozen)
+) -> Recipe:  # fmt: skip
     """Return what workers need to know."""
     if collate is not None and not callable(collate):
         raise InputTypeError(f"collate_fn={collate!r} is not a function: give one, or None")
     labelled = softens(policy) or form != "auto"
-    return Recipe(policy, collate, *keys, labelled, SpatialCheck.under(policy, passive))
+    still = SpatialCheck.under(policy, (*passive_of(passive), *fields.passive))
+    return Recipe(policy, collate, *keys, labelled, still, fields)

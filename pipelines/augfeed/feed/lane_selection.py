@@ -19,12 +19,13 @@ from torch.utils.data._utils.collate import collate as collate_by
 from torch.utils.data._utils.collate import default_collate_fn_map
 
 from augfeed.errors import InputError, InputTypeError
+from augfeed.feed.fields import FieldOptions
 from augfeed.feed.general_lane import GeneralLane, recipe_for
 from augfeed.feed.lanes import AugmentConfig, Lane
 from augfeed.feed.native_lane import NativeLane
 from augfeed.feed.spatial import passive_of
 from augfeed.invariances import ANY, Invariances
-from augfeed.policy import CutMix, Mixup, OneOf, Policy
+from augfeed.policy import Policy
 from augfeed.policy.check import check_policy
 from augfeed.presets import resolve_policy
 from augfeed.read.cache_dir import expanded
@@ -111,7 +112,7 @@ def wants_order(dataset: object, sampler: object, batch_sampler: object) -> bool
 
 def mixes(policy: Policy) -> bool:
     """Return whether samples have partners."""
-    return any(isinstance(item, Mixup | CutMix | OneOf) for item in policy.operations)
+    return policy.mixer is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +123,7 @@ class LaneOptions:
     image_key: Any = None
     label_key: Any = None
     passive: Any = None
+    fields: Any = None
     invariances: Invariances | str | None = None
     allow: Sequence[str] = ()
 
@@ -141,6 +143,7 @@ def lane_for(
             "applied to: give the dataset inside it, or leave policy out"
         )
     passive_of(options.passive)
+    FieldOptions.of(options.fields)
     if making.num_classes is not None:
         making = replace(making, num_classes=whole_number("num_classes", making.num_classes, 1))
     found = _native(dataset, options, collate, batch_size, making)
@@ -169,6 +172,8 @@ def _native(
         return "collate_fn is to see the samples"
     if batch_size is None:
         return "batch_size=None: samples come alone"
+    if options.fields:
+        return "fields say what follows the image"
     if options.keys != (None, None):
         return "image_key or label_key say where to look in a sample"
     found = native_source(dataset)
@@ -204,7 +209,10 @@ def _general(
             f"and here {reason}: leave them out, or give a folder, shards or a list of files"
         )
     making = replace(making, told_classes=classes_of(dataset))
-    recipe = recipe_for(making.policy, collate, options.keys, making.form, passive=options.passive)
+    fields = FieldOptions.of(options.fields)
+    recipe = recipe_for(
+        making.policy, collate, options.keys, making.form, passive=options.passive, fields=fields
+    )
     return GeneralLane(making, recipe, reason)
 
 

@@ -1,6 +1,6 @@
 """Where in a sample its image and its label are; how they are taken out and put back."""
 
-from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, MutableMapping, Sequence
 from copy import copy
 from dataclasses import dataclass
 from typing import Any
@@ -27,12 +27,15 @@ class FieldPaths:
     label: Path | None
 
 
-def locate(sample: Any, image_key: Any, label_key: Any) -> FieldPaths:
+def locate(
+    sample: Any, image_key: Any, label_key: Any, fields: Collection[Path] = ()
+) -> FieldPaths:
     """Return where image and label are: where the keys say, else where only one can be.
 
-    Raises `InputError` if there is no image, or more than one, or if a key leads nowhere.
+    `fields` are parts that are neither. Raises `InputError` if there is no image, or more than one,
+    or if a key leads nowhere.
     """
-    image = _guess(sample) if image_key is None else keyed(sample, image_key, "image_key")
+    image = _guess(sample, fields) if image_key is None else keyed(sample, image_key, "image_key")
     if not (is_picture(take(sample, image)) or _is_plane(take(sample, image))):
         raise InputTypeError(
             f"image_key={image_key!r} leads to {describe(take(sample, image))}, which is no "
@@ -41,7 +44,7 @@ def locate(sample: Any, image_key: Any, label_key: Any) -> FieldPaths:
         )
     if label_key is not None:
         return FieldPaths(image, keyed(sample, label_key, "label_key"))
-    return FieldPaths(image, _guess_label(sample, image))
+    return FieldPaths(image, _guess_label(sample, {image, *fields}))
 
 
 def keyed(sample: Any, key: Any, name: str) -> Path:
@@ -68,8 +71,8 @@ def _spelled(sample: Any, path: Path) -> Path:
     return tuple(spelled)
 
 
-def _guess(sample: Any) -> Path:
-    parts = list(parts_of(sample))
+def _guess(sample: Any, fields: Collection[Path]) -> Path:
+    parts = [(path, part) for path, part in parts_of(sample) if path not in fields]
     found = [path for path, part in parts if is_picture(part) and _rank(part) > 2]
     found = found or [path for path, part in parts if is_picture(part)]
     if len(found) == 1:
@@ -92,9 +95,9 @@ def _guess(sample: Any) -> Path:
     )
 
 
-def _guess_label(sample: Any, image: Path) -> Path | None:
-    rest = [(path, part) for path, part in parts_of(sample) if path != image]
-    if len(rest) == 1:
+def _guess_label(sample: Any, fields: Collection[Path]) -> Path | None:
+    rest = [(path, part) for path, part in parts_of(sample) if path not in fields]
+    if len(rest) == 1 and len(fields) == 1:
         return rest[0][0]
     named = [path for path, _ in rest if path[-1] in LABELS]
     likely = named or [path for path, part in rest if _is_class(part)]

@@ -39,6 +39,34 @@ def cumulative(values: Any) -> Any:
 
 
 @njit(nogil=True)
+def real(level: Any) -> Any:
+    """Return levels as float32."""
+    return level.astype(np.float32)
+
+
+@njit(nogil=True)
+def held(values: Any) -> Any:
+    """Return values as levels: cut off at 0, 255 and the level below."""
+    made = np.empty(values.size, np.int64)
+    for k in range(values.size):
+        made[k] = min(max(values[k], np.float32(0.0)), np.float32(255.0))
+    return made
+
+
+@njit(nogil=True)
+def whole_of(level: int) -> Any:
+    """Return a level as a value from 0 to 1, float32."""
+    return np.float32(level) / np.float32(255.0)
+
+
+@njit(nogil=True)
+def nearest(value: Any) -> int:
+    """Return the nearest level of a value from 0 to 1, halves to even."""
+    held = min(max(value * np.float32(255.0), np.float32(0.0)), np.float32(255.0))
+    return int(np.round(held))
+
+
+@njit(nogil=True)
 def highest(wanted: Any) -> int:
     """Return the highest level that is wanted, -1 if none is."""
     last = -1

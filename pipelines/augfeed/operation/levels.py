@@ -49,3 +49,13 @@ def highest(wanted: Any) -> Any:
 def lowest(wanted: Any) -> Any:
     """Return the lowest level that is wanted, 256 if none is."""
     return np.where(wanted, np.arange(LEVELS), LEVELS).min()
+
+
+def real(level: Any) -> Any:
+    """Return levels as float32."""
+    return level.astype(np.float32)
+
+
+def held(values: Any) -> Any:
+    """Return float32 values as levels: cut off at 0, 255 and the level below."""
+    return np.floor(np.clip(values, 0.0, 255.0)).astype(np.int64)

@@ -231,7 +231,8 @@ def weigh_across(
 
 
 @triton.jit
-def _down(plane, y, x, height, width, weights, reach, mask):
+def weigh_column(plane, y, x, height, width, weights, reach, mask):
+    """Return values of a plane of floats weighed along their columns."""
     v = load_float(weights) * tl.load(plane + y * width + x, mask, 0.0)
     for j in range(1, reach + 1):
         a = tl.load(plane + fold(y - j, height, REFLECT) * width + x, mask, 0.0)
@@ -256,11 +257,11 @@ def weigh_down(
         y, x = p // width, p % width
         weights, reach = row + MADE + KERNEL + 2, tl.load(row + MADE + KERNEL)
         plane = sums + tl.program_id(0).to(tl.int64) * (C * pixels)
-        v0 = _down(plane, y, x, height, width, weights, reach, mask)
+        v0 = weigh_column(plane, y, x, height, width, weights, reach, mask)
         v1, v2 = v0, v0
         if C == 3:
-            v1 = _down(plane + pixels, y, x, height, width, weights, reach, mask)
-            v2 = _down(plane + 2 * pixels, y, x, height, width, weights, reach, mask)
+            v1 = weigh_column(plane + pixels, y, x, height, width, weights, reach, mask)
+            v2 = weigh_column(plane + 2 * pixels, y, x, height, width, weights, reach, mask)
         if frames.dtype.element_ty == tl.uint8:
             v0, v1, v2 = to_whole(v0), to_whole(v1), to_whole(v2)
         write_pixels(

@@ -37,6 +37,31 @@ def cumulative(values):
 
 
 @triton.jit
+def real(level):
+    """Return levels as float32."""
+    return level.to(tl.float32)
+
+
+@triton.jit
+def held(values):
+    """Return values as levels: cut off at 0, 255 and the level below."""
+    return tl.minimum(tl.maximum(values, 0.0), 255.0).to(tl.int32)
+
+
+@triton.jit
+def whole_of(level):
+    """Return levels as values from 0 to 1."""
+    return tl.div_rn(level.to(tl.float32), 255.0)
+
+
+@triton.jit
+def nearest(value):
+    """Return the nearest level of values from 0 to 1, halves to even."""
+    held = tl.minimum(tl.maximum(value * 255.0, 0.0), 255.0)
+    return ((held + 12582912.0) - 12582912.0).to(tl.int32)
+
+
+@triton.jit
 def highest(wanted):
     """Return the highest level that is wanted, -1 if none is."""
     return tl.max(tl.where(wanted, tl.arange(0, LEVELS), -1), 0)

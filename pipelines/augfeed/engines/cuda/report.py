@@ -12,7 +12,17 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from augfeed.engines.cuda import color, elastic, frames, jpeg, kernel, spatial, stencils
+from augfeed.engines.cuda import (
+    color,
+    elastic,
+    frames,
+    jpeg,
+    kernel,
+    program,
+    program_blur,
+    spatial,
+    stencils,
+)
 from augfeed.engines.cuda.frame_steps import slot_start
 from augfeed.engines.cuda.launch import (
     constants,
@@ -21,6 +31,7 @@ from augfeed.engines.cuda.launch import (
     sum_constants,
     sum_options,
 )
+from augfeed.engines.cuda.program_launch import cut_constants, kernels_of
 from augfeed.engines.cuda.scratch import (
     OPTIONS,
     kernel_constants,
@@ -127,6 +138,33 @@ def compile_steps(spec: Spec, arch: int) -> dict[str, Report]:
             for name, (function, signature, constant) in found.items()}  # fmt: skip
 
 
+def compile_programs(spec: Spec, arch: int) -> dict[str, Report]:
+    """Return what the kernels become that carry out programs, by name, at their largest slot."""
+    images = "*fp32" if spec.float_in else "*u8"
+    given = {"images": images, "frames": images, "table": "*i32"}
+    own = {"rows": "i32", "height": "i32", "width": "i32"}
+    tables = {"counts": "*i32", "tables": "*i32", "means": "*fp32"}
+    weighed = {**given, "sums": "*fp32", "begin": "i32", **own}
+    signatures: dict[str, dict[str, str]] = {
+        "count_drawn": {**given, "counts": "*i32", **own},
+        "fill_drawn": {"table": "*i32", **tables, "pixels": "i32"},
+        "look_up_drawn": {**given, "tables": "*i32", **own},
+        "combine_drawn": {**given, "means": "*fp32", **own},
+        "warp_drawn": {**given, **own},
+        "weigh_drawn_across": weighed,
+        "weigh_drawn_down": weighed,
+    }
+    found: dict[str, tuple[dict[str, str], dict[str, Any]]] = {}
+    if spec.program:
+        found["cut_frames"] = {**given, "rows": "i32", **_SIDES}, cut_constants(spec)
+    for slot in range(len(spec.program)):
+        found |= {name: (signatures[name], constant)
+                  for name, constant in kernels_of(spec, slot).items()}  # fmt: skip
+    return {name: _report(_compiled(_drawn_kernel(name), signature, constant, spec, arch,
+                                    divisible=False))
+            for name, (signature, constant) in found.items()}  # fmt: skip
+
+
 def _spatial_steps(
     spec: Spec, slot: int, code: int, given: dict[str, str]
 ) -> dict[str, tuple[Any, dict[str, str], dict[str, Any]]]:
@@ -156,6 +194,10 @@ def _spatial_steps(
         }
     return {"make_stencils": (stencils.make_stencils, taken, {**read, **number}),
             "put_frames": (stencils.put_frames, put, write)}  # fmt: skip
+
+
+def _drawn_kernel(name: str) -> Any:
+    return getattr(program_blur if name.startswith("weigh") else program, name)
 
 
 _SIDES = {"height": "i32", "width": "i32", "source_height": "i32", "source_width": "i32"}

@@ -38,8 +38,11 @@ class Scratch:
     def of(
         cls, spec: Spec, rows: int, size: tuple[int, int], images: torch.Tensor
     ) -> "Scratch | None":
-        """Return memory for the frames of some rows; None where a policy has no steps on them."""
-        if not spec.slots:
+        """Return memory for the frames of some rows; None where a policy has no steps on them.
+
+        Rows that have a program have two frames.
+        """
+        if not spec.slots and not spec.program:
             return None
         (height, width), channels, device = size, spec.channels, images.device
         tables = {has_table(code) for slot in spec.slots for code in slot}
@@ -51,7 +54,7 @@ class Scratch:
             return torch.empty(shape, dtype=dtype, device=device)
 
         return cls(
-            empty(rows, pitch, dtype=images.dtype),
+            empty(2 * rows if spec.program else rows, pitch, dtype=images.dtype),
             empty(counted, PARTS, channels, LEVELS, dtype=torch.int32),
             empty(counted, channels, LEVELS, dtype=torch.int32),
             empty(weighed, floats_of(spec, size), dtype=torch.float32),
