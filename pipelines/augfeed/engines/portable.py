@@ -224,11 +224,16 @@ def _occluded(plan: Plan, fixed: PolicyConstants, values: Tensor) -> Tensor:
                 if fixed.normalized
                 else (numbers.to(torch.float32) + 0.5) / 65536.0
             )
-        return torch.where(_inside(plan.erased[rows], some), fill, some)
+        inside = _inside(plan.erased[rows], some)
+        for k in range(1, every.shape[1]):
+            if every[rows, k].any():
+                inside = inside | _inside(every[rows, k], some)
+        return torch.where(inside, fill, some)
 
-    for boxes, hide in ((plan.cutout, cut), (plan.erased, erased)):
-        top, left, bottom, right = boxes[: plan.count].T
-        values = _change(values, (bottom > top) & (right > left), hide)
+    every = plan.all_erased
+    for boxes, hide in ((plan.cutout[:, None], cut), (every, erased)):
+        top, left, bottom, right = boxes[: plan.count].transpose(2, 0, 1)
+        values = _change(values, ((bottom > top) & (right > left)).any(axis=1), hide)
     return values
 
 

@@ -65,7 +65,7 @@ def _changed(
         assert drawn is not None
         step = leaf
         columns = {name: column[rows] for name, column in drawn.columns.items()}
-    made: Tensor = step.reference(values, Given(columns, _means(values)))
+    made: Tensor = step.reference(values, Given(columns, _means(values), whole=True))
     return made
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from augfeed.kernels.levels import LEVELS, nearest, whole_of, cumulative, floor_divide, held, highest, lowest, real, total
+from augfeed.kernels.levels import LEVELS, nearest, whole_of, cumulative, divide, floor_divide, held, highest, lowest, real, total, truncate
 from augfeed.kernels.types import Floats, Ints
 
 
@@ -26,12 +26,31 @@ def _solarize_pixel(value: Any, threshold: Any) -> Any:
 
 
 @njit(nogil=True)
+def _gamma_pixel(value: Any, gamma: Any, gain: Any) -> Any:
+    power = np.exp2(gamma * np.log2(value if value > np.float32(0.0) else np.float32(1.0)))
+    return (min(gain * power, np.float32(1.0)) if value > np.float32(0.0) else np.float32(0.0)) if gamma > np.float32(0.0) else value
+
+
+@njit(nogil=True)
+def _solarize_add_pixel(value: Any, addition: Any, threshold: Any) -> Any:
+    return min(max(value + addition, np.float32(0.0)), np.float32(1.0)) if value < threshold else value
+
+
+@njit(nogil=True)
 def _equalize_table(counts: Any, level: Any) -> Any:
     last = total(np.where(level == highest(counts > 0), counts, 0))
     step = floor_divide(total(counts) - last, 255)
     below = cumulative(counts) - counts
     made = floor_divide(below + floor_divide(step, 2), np.maximum(step, 1))
     return np.where(step > 0, np.minimum(made, 255), -1)
+
+
+@njit(nogil=True)
+def _autocontrast_table(counts: Any, level: Any) -> Any:
+    low, high = (lowest(counts > 0), highest(counts > 0))
+    scale = divide(255, np.maximum(high - low, 1))
+    made = truncate(level * scale - low * scale)
+    return np.where(high > low, np.minimum(np.maximum(made, 0), 255), -1)
 
 
 @njit(nogil=True)
@@ -47,13 +66,13 @@ def _contrast_table(counts: Any, level: Any, gray: Any, factor: Any) -> Any:
 @njit(nogil=True)
 def makes_table(code: int) -> bool:
     """Return whether a step is one of these."""
-    return False or code == 1 or code == 64 or code == 65 or code == 128 or code == 129
+    return False or code == 1 or code == 3 or code == 64 or code == 65 or code == 66 or code == 67 or code == 128 or code == 129
 
 
 @njit(nogil=True)
 def needs_counts(code: int) -> bool:
     """Return whether a table depends on the histogram, or on the mean gray."""
-    return False or code == 1 or code == 129
+    return False or code == 1 or code == 3 or code == 129
 
 
 @njit(nogil=True)
@@ -68,12 +87,20 @@ def make_table(
     made[:] = -1
     if code == 1:
         made[:] = _equalize_table(counts, level)
+    if code == 3:
+        made[:] = _autocontrast_table(counts, level)
     if code == 64:
         for k in range(LEVELS):
             made[k] = nearest(_posterize_pixel(whole_of(k), numbers[0], numbers[1]))
     if code == 65:
         for k in range(LEVELS):
             made[k] = nearest(_solarize_pixel(whole_of(k), numbers[0]))
+    if code == 66:
+        for k in range(LEVELS):
+            made[k] = nearest(_gamma_pixel(whole_of(k), numbers[0], numbers[1]))
+    if code == 67:
+        for k in range(LEVELS):
+            made[k] = nearest(_solarize_add_pixel(whole_of(k), numbers[0], numbers[1]))
     if code == 128:
         made[:] = _brightness_table(counts, level, numbers[0])
     if code == 129:

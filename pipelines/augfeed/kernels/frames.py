@@ -9,6 +9,7 @@ from augfeed.kernels import SOURCES, compiled
 from augfeed.kernels._tables import make_table, makes_table
 from augfeed.kernels.levels import LEVELS
 from augfeed.kernels.sample import FAST, Edges, Frame, U, fold
+from augfeed.kernels.spatial_steps import is_spatial, run_spatial
 from augfeed.kernels.types import Array, Floats, Ints
 
 REFLECT = 2
@@ -293,6 +294,8 @@ def change_frame(
         code = codes[s]
         if makes_table(code):
             _tabulate(target, at, pixels, channels, scale, code, numbers[s], spare)
+        elif is_spatial(code):
+            run_spatial(code, target, at, size, scale, numbers[s])
         elif code:
             correlate(target, at, size, scale, taps[s], kernels.places, kernels.wide, kernels.ring,
                       kernels.sums)  # fmt: skip

@@ -15,6 +15,18 @@ def floor_divide(value: Any, by: Any) -> Any:
 
 
 @njit(nogil=True)
+def divide(value: Any, by: Any) -> Any:
+    """Return a quotient in float64."""
+    return value / by
+
+
+@njit(nogil=True)
+def truncate(values: Any) -> Any:
+    """Return numbers without what follows the point."""
+    return values.astype(np.int64)
+
+
+@njit(nogil=True)
 def total(values: Any) -> Any:
     """Return the sum over all levels."""
     return values.sum()

@@ -22,6 +22,7 @@ from augfeed.kernels.frames import (
 )
 from augfeed.kernels.levels import LEVELS
 from augfeed.kernels.sample import Edges, Frame, U, positions, warp_line
+from augfeed.kernels.spatial_steps import is_spatial, run_spatial
 from augfeed.kernels.types import Array, Floats, Ints
 
 MATRIX, LINEAR, COLOR = 200, 201, 130  # see `augfeed.ops._steps`
@@ -246,6 +247,8 @@ def run_program(
                 _colour(frame, at, pixels, own[0])
             elif code == MATRIX:
                 _warp(frame, at, size, own, edges, lines)
+            elif is_spatial(code):
+                run_spatial(code, frame, at, size, 255.0, own)
             else:
                 correlate(frame, at, size, 255.0, taps[s], kernels.places, kernels.wide,
                           kernels.ring, kernels.sums)  # fmt: skip

@@ -93,6 +93,11 @@ class Declaration:
         """
         return None
 
+    @property
+    def drawn(self) -> int:
+        """How many uniforms it draws a sample: `uniforms`, or more by its parameters."""
+        return self.uniforms
+
     def effects(self, setting: Setting) -> Iterator[Effect]:
         """Yield what it may do to a label, each in the unit of a rule of `Invariances`."""
         raise NotImplementedError

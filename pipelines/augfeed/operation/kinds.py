@@ -160,6 +160,40 @@ class Program(Declaration):
         return Wording(f"{count} step{'s' if count != 1 else ''}", otherwise="no step")
 
 
+class Stencil(Frame):
+    """Makes each pixel of the frame from the 3 x 3 about it; the outermost pixels stay."""
+
+    orders = range(275, 290)
+    needs = (*RANDOM, "reads", "reference", "stencil")
+
+    @staticmethod
+    def stencil(above: Any, line: Any, below: Any, top: Any, *reads: Any) -> Any:
+        """Return what becomes of `line[1]`, the middle of three pixels of each of three lines.
+
+        Values are whole levels, and have to be, where `top` is 255, and go from 0 to 1 where it is
+        1. It is written with `augfeed.operation.pixel`.
+        """
+        raise NotImplementedError
+
+
+class Blocks(Frame):
+    """Loses what blocks of 8 x 8 lose as a JPEG; `reads` is the quality, from 1 to 100."""
+
+    orders = range(275, 290)
+    needs = (*RANDOM, "reads", "reference")
+
+
+class Displacement(Frame):
+    """Moves each pixel of the frame by a smooth field of random numbers.
+
+    `reads` are the strength and the standard deviation in pixels, the fill outside, and two whole
+    numbers below 2**24, the key of the numbers: see `augfeed.operation.elastic`.
+    """
+
+    orders = range(275, 290)
+    needs = (*RANDOM, "reads", "reference")
+
+
 class Geometry(Declaration):
     """Moves pixels by a matrix; all of them become one, in the order given."""
 

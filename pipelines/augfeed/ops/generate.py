@@ -21,7 +21,7 @@ from augfeed.operation import (
     Pointwise,
     Program,
 )
-from augfeed.ops import _emit, _emit_tables
+from augfeed.ops import _emit, _emit_stencils, _emit_tables
 from augfeed.ops._emit import NOTE, dtype_text
 
 PACKAGE = Path(ops.__file__).resolve().parents[1]
@@ -171,8 +171,10 @@ def outputs() -> dict[Path, str]:
         PACKAGE / "kernels" / "_linear.py": _emit.linear(classes),
         PACKAGE / "kernels" / "_pointwise.py": _emit.pointwise(classes),
         PACKAGE / "kernels" / "_table.py": _emit.table(classes),
+        PACKAGE / "kernels" / "_stencils.py": _emit_stencils.numba(classes),
         PACKAGE / "kernels" / "_tables.py": _emit_tables.numba(classes),
         PACKAGE / "engines" / "cuda" / "_pointwise.py": _emit.triton_pointwise(classes),
+        PACKAGE / "engines" / "cuda" / "_stencils.py": _emit_stencils.triton(classes),
         PACKAGE / "engines" / "cuda" / "_tables.py": _emit_tables.triton(classes),
     }
     return made | _pages(classes)

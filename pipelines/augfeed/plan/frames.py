@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from augfeed.operation import Frame, Neighbourhood
+from augfeed.operation import Frame, Neighbourhood, Statistics
 from augfeed.operation.kinds import frame_codes
 from augfeed.operation.program import parts_of
 from augfeed.ops._registry import ALL
@@ -22,8 +22,13 @@ CODES = {cls: code for code, cls in FRAMES.items()}
 
 
 def has_kernel(code: int) -> bool:
-    """Return whether a step weighs the neighbors of each pixel; else it looks levels up."""
+    """Return whether a step weighs the neighbors of each pixel by taps."""
     return code in FRAMES and issubclass(FRAMES[code], Neighbourhood)
+
+
+def has_table(code: int) -> bool:
+    """Return whether a step looks levels up."""
+    return code != NONE and issubclass(FRAMES[code], Statistics)
 
 
 @dataclass(frozen=True, slots=True)

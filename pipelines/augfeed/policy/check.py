@@ -39,14 +39,18 @@ class Finding:
     worst: float | bool | None = None
     passing: Any = None
     part: str = ""  # of a program, which the parameter is of
+    omission: str = ""  # the argument that leaves that part out
 
     @property
     def cure(self) -> str:
         """What to change so that the rule is kept."""
         if self.parameter == TOGETHER:
             return "use fewer of them, or weaker ones"
-        if self.passing is not None:
-            return f"{self.parameter}={self.passing!r} passes"
+        cures = [] if self.passing is None else [f"{self.parameter}={self.passing!r} passes"]
+        if self.omission:
+            cures.append(f"{self.omission} leaves it out")
+        if cures:
+            return ", or ".join(cures)
         if self.rule == "min_crop":
             return "use a larger size, less padding, or a resize before it"
         if self.part:
@@ -110,6 +114,8 @@ def _together(
     # A sample may get several steps, each within a rule, that break it together.
     tree = Series(tuple(item.program or Op(item) for item in policy.operations))
     for rule in (*ADDED, *MULTIPLIED):
+        if getattr(rules, rule) == Invariances.model_fields[rule].default:
+            continue  # it allows all
         broken = any(item.rule == rule and item.ok is False for item in alone)
         worst, effect = together(tree, rule, setting), None
         parts = {item.operation for item in alone if item.rule == rule}
@@ -145,6 +151,7 @@ def _held(operation: Any, effect: Effect, rules: Invariances) -> Finding:
         operation.op, parameter, effect.value, effect.rule, bound,
         effect.never or (_keeps(effect, bound=bound) if not destroys else False), effect.worst,
         None if passing is None else passing(wanted), _part(operation, effect),
+        effect.omission,
     )  # fmt: skip
 
 

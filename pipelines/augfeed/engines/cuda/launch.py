@@ -44,6 +44,7 @@ def constants(spec: Spec) -> dict[str, Any]:
         "ERASE": int(spec.erase), "LAST": spec.last,
         "VEC": spec.vec, "ALIGNED": spec.aligned, "WIDE": spec.wide, "TILE": spec.tile,
         "LANES": spec.lanes, "HELD": spec.held, "BLOCK": spec.block, "STEPS": spec.steps,
+        "MORE": spec.more,
     }  # fmt: skip
 
 

@@ -13,6 +13,18 @@ def floor_divide(value, by):
 
 
 @triton.jit
+def divide(value, by):
+    """Return a quotient in float64."""
+    return value / by.to(tl.float64)
+
+
+@triton.jit
+def truncate(values):
+    """Return numbers without what follows the point."""
+    return values.to(tl.int32)
+
+
+@triton.jit
 def total(values):
     """Return the sum over all levels."""
     return tl.sum(values, 0)

@@ -12,7 +12,18 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from augfeed.engines.cuda import color, frames, kernel, program, program_blur
+from augfeed.engines.cuda import (
+    color,
+    elastic,
+    frames,
+    jpeg,
+    kernel,
+    program,
+    program_blur,
+    spatial,
+    stencils,
+)
+from augfeed.engines.cuda.frame_steps import slot_start
 from augfeed.engines.cuda.launch import (
     constants,
     finish_constants,
@@ -25,11 +36,13 @@ from augfeed.engines.cuda.scratch import (
     OPTIONS,
     kernel_constants,
     reading_constants,
+    step_constants,
     table_constants,
 )
 from augfeed.engines.cuda.spec import Spec
 from augfeed.errors import InputError
-from augfeed.plan.frames import has_kernel
+from augfeed.operation import Blocks, Displacement
+from augfeed.plan.frames import FRAMES, has_kernel, has_table
 
 _POINTERS = {
     torch.float32: "*fp32", torch.float16: "*fp16", torch.bfloat16: "*bf16", torch.uint8: "*u8",
@@ -104,7 +117,9 @@ def compile_steps(spec: Spec, arch: int) -> dict[str, Report]:
     rest = {"begin": "i32", "height": "i32", "width": "i32"}
     found: dict[str, tuple[Any, dict[str, str], dict[str, Any]]] = {}
     for slot, code in ((slot, code) for slot, codes in enumerate(spec.slots) for code in codes):
-        if not has_kernel(code):
+        if not (has_kernel(code) or has_table(code)):
+            found |= _spatial_steps(spec, slot, code, given)
+        elif has_table(code):
             own, read = (each(spec, slot, code) for each in (table_constants, reading_constants))
             tables = {"table": "*i32", "counts": "*i32", "tables": "*i32"}
             found |= {
@@ -148,6 +163,37 @@ def compile_programs(spec: Spec, arch: int) -> dict[str, Report]:
     return {name: _report(_compiled(_drawn_kernel(name), signature, constant, spec, arch,
                                     divisible=False))
             for name, (signature, constant) in found.items()}  # fmt: skip
+
+
+def _spatial_steps(
+    spec: Spec, slot: int, code: int, given: dict[str, str]
+) -> dict[str, tuple[Any, dict[str, str], dict[str, Any]]]:
+    own, number = step_constants(spec, slot, code), {"NUMBERS": slot_start(spec, slot)}
+    write = {**own, "BLOCK": spatial.BLOCK}
+    read = {**write, "PAD": spec.pad}
+    rows, sides = {"begin": "i32", "pitch": "i32"}, {"height": "i32", "width": "i32"}
+    taken = {**given, "sums": "*fp32", **rows, **_SIDES}
+    put = {"frames": given["frames"], "table": "*i32", "sums": "*fp32", **rows, **sides}
+    if issubclass(FRAMES[code], Blocks):
+        blocks = {"table": "*i32", "sums": "*fp32", "numbers": "*i32", **rows, **sides}
+        return {
+            "fill_planes": (jpeg.fill_planes, taken, read),
+            "transform_planes": (jpeg.transform_planes, blocks,
+                                 {**own, **number, "MANY": spatial.MANY}),
+            "put_planes": (jpeg.put_planes, put, write),
+        }  # fmt: skip
+    if issubclass(FRAMES[code], Displacement):
+        field = {"table": "*i32", "sums": "*fp32", **rows, **sides}
+        smooth = {**write, **number}
+        return {
+            "fill_fields": (elastic.fill_fields, field, smooth),
+            "smooth_fields": (elastic.smooth_fields, field, {**smooth, "DOWN": 0}),
+            "smooth_fields down": (elastic.smooth_fields, field, {**smooth, "DOWN": 1}),
+            "displace": (elastic.displace, taken, {**read, **number}),
+            "put_frames": (stencils.put_frames, put, write),
+        }
+    return {"make_stencils": (stencils.make_stencils, taken, {**read, **number}),
+            "put_frames": (stencils.put_frames, put, write)}  # fmt: skip
 
 
 def _drawn_kernel(name: str) -> Any:
@@ -204,6 +250,7 @@ def _compiled(
     options = options_of(spec)
     if function not in (kernel.augment, color.finish_colors):
         options = sum_options(spec) if function is kernel.sum_frames else OPTIONS
+        options = spatial.NARROW if function is jpeg.transform_planes else options
     return triton.compile(source, target=target, options=options)
 
 

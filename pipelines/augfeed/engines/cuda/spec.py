@@ -58,7 +58,8 @@ class Spec:
 
     `pad` is -1 where images are frames of the output's size; `pad` and `border` are modes of
     `EDGES`. `parts` are the boxes, noises and pointwise colors of the policy, `points` the latter
-    with a bit for each. `vec` pixels side by side are read and written together, 1 where lines do
+    with a bit for each; `more` boxes are erased at most beside the first.
+    `vec` pixels side by side are read and written together, 1 where lines do
     not allow it; `wide` says whether the neighbors of a source position are read as words. `block`
     is the number of pixels of a step, `steps` that of a program. With `lanes` the steps are the
     eight lanes of the numbers for pixels; else they are tiles of `tile` pixels a line, or runs of
@@ -82,6 +83,7 @@ class Spec:
     parts: tuple[str, ...]
     points: int
     erase: Erase
+    more: int
     last: bool
     vec: int
     aligned: bool
@@ -172,6 +174,7 @@ def _spec(policy: Policy, size: tuple[int, int], form: Form, output: Output) -> 
         parts=tuple(item.op for item in items if isinstance(item, Box | Noise | Pointwise)),
         points=points,
         erase=erase,
+        more=erasing.counts[1] - 1 if erasing else 0,
         last=output.channels_last and channels > 1,
         held=noises < 2,
         registers=_registers(
