@@ -59,7 +59,7 @@ def test_every_specialisation_compiles_and_some_for_every_architecture(
 
 def test_nothing_spills_and_no_array_lies_in_local_memory(compiled: BatchRows) -> None:
     names = ("augment", "sums", "finish", "count_levels", "fill_tables", "look_up", "weigh_across",
-             "weigh_down", "cut_frames", "count_drawn", "fill_drawn", "look_up_drawn",
+             "weigh_down", "cut_frames", "bring_back", "count_drawn", "fill_drawn", "look_up_drawn",
              "combine_drawn", "warp_drawn", "weigh_drawn_across",
              "weigh_drawn_down")  # fmt: skip
     kernels = [(named(row), row[name]) for row in compiled for name in names if name in row]
