@@ -97,6 +97,6 @@ def test_what_cannot_be_measured_is_named(name: str, value: float) -> None:
         Asked(arrays(), presets.fashion(12), **given)  # type: ignore[arg-type]
 
 
-def test_a_file_that_cannot_be_written_is_told_before(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_written_is_reported_before(tmp_path: Path) -> None:
     done = run("--data", "digits", "--json", tmp_path / "none" / "out.json")
     assert done.exit_code == 2 and "make it first" in " ".join(done.output.split())
