@@ -156,7 +156,7 @@ def test_two_processes_see_what_the_other_writes(tmp_path: Path) -> None:
         "    first, last = map(int, line.split())\n"
         "    cache.refresh()\n"
         "    seen = found(cache, range(100))\n"
-        "    for k in range(first, last): cache.put(str(k), picture(k))\n"
+        "    for k in range(first, last): cache.put(str(k), make_image(k))\n"
         "    print(*seen, flush=True)\n"
     )
     root = Path(__file__).resolve().parents[3]
