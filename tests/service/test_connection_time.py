@@ -115,7 +115,8 @@ def test_a_connection_that_closes_does_so_in_one_time() -> None:
         wire.pipe.held = 100
         wire.protocol.close_idle()
         await wire.clock.pass_time(SEND_SECONDS - 1)
-        wire.protocol.close_idle()
+        wire.protocol.close_idle()  # the head's time and the keep-alive's are over
+        assert len(wire.clock.waiting) == 1
         await wire.clock.pass_time(2)
         assert wire.pipe.said == ["closed", "aborted"]
 
