@@ -44,6 +44,18 @@ def test_who_says_nothing_is_not_answered() -> None:
     played(play)
 
 
+def test_a_head_that_was_refused_is_not_late_as_well() -> None:
+    async def play(wire: Wire) -> None:
+        await wire.feed(GET[:-1])
+        await wire.clock.pass_time(HEAD_SECONDS - 1)
+        await wire.feed(b"nonsense")
+        assert wire.statuses == [400]
+        await wire.clock.pass_time(2)
+        assert wire.statuses == [400] and wire.pipe.said == ["end"] and wire.refused == 1
+
+    played(play)
+
+
 def test_a_body_and_an_answer_are_not_a_head_that_is_late() -> None:
     async def play(wire: Wire) -> None:
         await wire.clock.pass_time(HEAD_SECONDS - 1)
