@@ -1,4 +1,4 @@
-"""What an image loses as a JPEG, in whole numbers of torch: the definition of `augfeed.ops.jpeg`."""
+"""What an image loses as a JPEG, in whole numbers of torch: the law of `augfeed.ops.jpeg`."""
 
 from typing import TYPE_CHECKING, Any
 
