@@ -143,11 +143,11 @@ class Policy(BaseModel):
 
     @cached_property
     def parts(self) -> tuple[Any, ...]:
-        """The operations, those within programs too, without the programs themselves."""
+        """The operations, those that a program may draw too, without the programs themselves."""
         found: list[Any] = []
         for item in self.operations:
             found += [item] if item.program is None else (
-                part for part, _ in parts_of(item.program) if not isinstance(part, tuple)
+                part for part, p in parts_of(item.program) if p and not isinstance(part, tuple)
             )  # fmt: skip
         return tuple(found)
 
