@@ -118,7 +118,7 @@ def test_alone_a_request_fits_or_never_will(own: Running, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [*requests()])
-def test_beside_others_a_request_that_fits_alone_is_told_to_wait(own: Running, name: str) -> None:
+def test_beside_others_a_request_that_fits_alone_is_asked_to_wait(own: Running, name: str) -> None:
     for least in map(int, BOUNDS):
         bound(own, least)
         if send(own, name).status == 200:
