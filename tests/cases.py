@@ -129,6 +129,7 @@ SHAPES = (
 )
 USUAL = SHAPES[-2]
 TELLING = SHAPES[6]  # shows most of what can be wrong: in color, odd, prime, not square, mixed
+FEW_PIXELS = [shape for shape in SHAPES if shape != TELLING and shape.height * shape.width < 300]
 SMALL = Shape(3, 12, 16, 4)  # for kernels that are interpreted: a second for some twenty rows
 
 # How much larger than the output the source is (or smaller, if padding makes up for it), and what
@@ -166,8 +167,7 @@ def tried(case: str, shape: Shape, engine: str) -> bool:
 
 def other_shape(case: str, engine: str) -> Shape:
     """Return the shape that a case is tried at with images of floats."""
-    others = [other for other in SHAPES if other != TELLING]
-    return fitted(chosen(case, others), engine) if engine in INTERPRETED else USUAL
+    return fitted(chosen(case, FEW_PIXELS), engine) if engine in INTERPRETED else USUAL
 
 
 def tried_window(window: str, shape: Shape, operations: str, engine: str) -> bool:
@@ -264,7 +264,7 @@ def _fitting(policy: Policy, shape: Shape) -> Policy:
     return policy if made == [*policy.operations] else Policy(made)
 
 
-def pictures(shape: Shape, *, larger: tuple[int, int] = (0, 0)) -> torch.Tensor:
+def make_images(shape: Shape, *, larger: tuple[int, int] = (0, 0)) -> torch.Tensor:
     """Return uint8 `[N, H, W, C]`, the same every time: noise and smooth images by turns."""
     height, width = shape.height + larger[0], shape.width + larger[1]
     size = (shape.batch, height, width, shape.channels)
@@ -280,7 +280,7 @@ def pictures(shape: Shape, *, larger: tuple[int, int] = (0, 0)) -> torch.Tensor:
 def window_of(name: str, shape: Shape) -> tuple[RandomCrop, torch.Tensor]:
     """Return a crop of the table for a shape, and the images that it cuts."""
     larger, options = WINDOWS[name]
-    return RandomCrop((shape.height, shape.width), **options), pictures(shape, larger=larger)
+    return RandomCrop((shape.height, shape.width), **options), make_images(shape, larger=larger)
 
 
 def usual(engine: str) -> Shape:

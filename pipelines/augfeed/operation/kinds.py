@@ -316,6 +316,20 @@ def warps(operation: Declaration) -> bool:
     return any(_warping(part) for part, _ in parts_of(operation.program))
 
 
+def moves_by_matrix(operation: Declaration) -> bool:
+    """Return whether a plan says where an operation takes pixels from, by a matrix or a window.
+
+    Of a program, whether that holds for every step that moves any.
+    """
+    if operation.program is None:
+        return isinstance(operation, Window | Geometry | Mixing)
+    parts = [part for part, _ in parts_of(operation.program)]
+    candidates = [part[0].candidate for part in parts if isinstance(part, tuple)]
+    known = all(issubclass(item.step, Geometry) for item in candidates if item.moves)
+    others = (part for part in parts if not isinstance(part, tuple) and part.moves)
+    return known and all(isinstance(part, Geometry) for part in others)
+
+
 def _warping(part: Any) -> bool:
     if isinstance(part, tuple):
         return issubclass(part[0].candidate.step, Geometry)

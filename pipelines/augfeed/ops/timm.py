@@ -57,7 +57,14 @@ class Timm(Program):
     and draws bilinear or bicubic filters: `border` says so for a policy.
     """
 
-    line: Annotated[str, Field(max_length=200, description="timm's line, as rand-m9-mstd0.5-inc1")]
+    line: Annotated[
+        str,
+        Field(
+            max_length=200,
+            description="timm's line, as rand-m9-mstd0.5-inc1",
+            examples=["rand-m9-mstd0.5-inc1", "rand-m7-n3-tweights", "original-mstd0.5", "3a"],
+        ),
+    ]
     exact: Annotated[bool, Field(description="whether posterize may keep 0 bits: black")] = False
     p: Probability = 1.0
     op: Literal["timm"] = kind("timm")
