@@ -107,8 +107,8 @@ def test_every_operation_shows_effects_of_its_own_parameters_under_rules_that_th
             named = effect.parameter if made.program is None else effect.parameter.split(".")[0]
             known = parameters if made.program is None else {*OPERATIONS, *steps_of(made)}
             assert named in known or name == "kornia"
-    for known in KNOWN.values():
-        findings(policy, known, source=(16, 16))
+    for rules in KNOWN.values():
+        findings(policy, rules, source=(16, 16))
 
 
 @pytest.mark.parametrize("name", OPERATIONS)

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from augfeed.wire import MEDIA_TYPE, encode
-from augfeed_service.reckoning import preview_bytes
+from augfeed_service.memory_cost import preview_bytes
 from tests.service.servers import Reply, Running, serving
 from tests.service.test_limits import form
 from tests.waiting import eventually
