@@ -7,15 +7,7 @@ smoothed along lines, and the next ones what the frame becomes. See `cuda.frames
 import triton
 import triton.language as tl
 
-from augfeed.engines.cuda.frames import (
-    REFLECT,
-    frames_of,
-    in_levels,
-    read_pixels,
-    size_of,
-    source_of,
-    to_whole,
-)
+from augfeed.engines.cuda.frames import REFLECT, read_pixels, size_of, source_of, to_whole
 from augfeed.engines.cuda.noise import blocks_of, number
 from augfeed.engines.cuda.sample import fold
 from augfeed.engines.cuda.table_layout import HEAD, load_float
@@ -24,9 +16,9 @@ from augfeed.philox import Stream
 ELASTIC_PIXELS: tl.constexpr = tl.constexpr(int(Stream.ELASTIC_PIXELS))
 
 
-@triton.jit(do_not_specialize=["begin", "rows", "pitch", "height", "width"])
+@triton.jit(do_not_specialize=["begin", "pitch", "height", "width"])
 def fill_fields(
-    table, sums, begin, rows, pitch, height, width, ROW: tl.constexpr, MADE: tl.constexpr,
+    table, sums, begin, pitch, height, width, ROW: tl.constexpr, MADE: tl.constexpr,
     SLOT: tl.constexpr, CODE: tl.constexpr, NUMBERS: tl.constexpr, C: tl.constexpr,
     BLOCK: tl.constexpr,
 ):  # fmt: skip
@@ -49,9 +41,9 @@ def fill_fields(
         tl.store(plane + p, v, p < pixels)
 
 
-@triton.jit(do_not_specialize=["begin", "rows", "pitch", "height", "width"])
+@triton.jit(do_not_specialize=["begin", "pitch", "height", "width"])
 def smooth_fields(
-    table, sums, begin, rows, pitch, height, width, ROW: tl.constexpr, MADE: tl.constexpr,
+    table, sums, begin, pitch, height, width, ROW: tl.constexpr, MADE: tl.constexpr,
     SLOT: tl.constexpr, CODE: tl.constexpr, NUMBERS: tl.constexpr, C: tl.constexpr,
     DOWN: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
@@ -84,33 +76,28 @@ def smooth_fields(
 
 
 @triton.jit
-def _corner(
-    source, y, x, mask, size, fill, images, WHOLE: tl.constexpr, C: tl.constexpr, PAD: tl.constexpr
-):
+def _corner(source, y, x, mask, size, fill, C: tl.constexpr, PAD: tl.constexpr):
     inside = (y >= 0) & (x >= 0) & (y < size[0]) & (x < size[1])
     v0, v1, v2 = read_pixels(source, y, x, mask & inside, size, C, PAD)
-    v0, v1 = in_levels(v0, images, WHOLE), in_levels(v1, images, WHOLE)
-    v2 = in_levels(v2, images, WHOLE)
     return tl.where(inside, v0, fill), tl.where(inside, v1, fill), tl.where(inside, v2, fill)
 
 
 @triton.jit
-def _between(a, b, d, e, right, low, images, WHOLE: tl.constexpr):
+def _between(a, b, d, e, right, low, images):
     upper, lower = a + right * (b - a), d + right * (e - d)
     made = upper + low * (lower - upper)
-    if WHOLE or images.dtype.element_ty == tl.uint8:
+    if images.dtype.element_ty == tl.uint8:
         made = to_whole(made)
     return made
 
 
 @triton.jit(
-    do_not_specialize=["begin", "rows", "pitch", "height", "width", "source_height", "source_width"]
+    do_not_specialize=["begin", "pitch", "height", "width", "source_height", "source_width"]
 )
 def displace(
-    images, frames, table, sums, begin, rows, pitch, height, width, source_height, source_width,
+    images, frames, table, sums, begin, pitch, height, width, source_height, source_width,
     ROW: tl.constexpr, MADE: tl.constexpr, SLOT: tl.constexpr, CODE: tl.constexpr,
-    NUMBERS: tl.constexpr, WHOLE: tl.constexpr, C: tl.constexpr, PAD: tl.constexpr,
-    BLOCK: tl.constexpr,
+    NUMBERS: tl.constexpr, C: tl.constexpr, PAD: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     """Write what frames become under their fields to the planes behind these."""
     r = begin + tl.program_id(0)
@@ -118,7 +105,6 @@ def displace(
     code = tl.load(row + MADE + 1 + SLOT)
     if (code & 255) == CODE:
         whole = (height, width, source_height, source_width)
-        frames = frames_of(frames, code, rows, height, width, C)
         source = source_of(images, frames, table, row, r, code, whole, C, PAD)
         size, pixels = size_of(code, whole, PAD), height * width
         p = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
@@ -134,18 +120,14 @@ def displace(
         right, low = at_x - left, at_y - top
         u, v = left.to(tl.int32), top.to(tl.int32)
         fill = load_float(row + MADE + NUMBERS + 2)
-        if WHOLE or images.dtype.element_ty == tl.uint8:
+        if images.dtype.element_ty == tl.uint8:
             fill *= 255.0
-        a = _corner(source, v, u, mask, size, fill, images, WHOLE, C, PAD)
-        b = _corner(source, v, u + 1, mask, size, fill, images, WHOLE, C, PAD)
-        d = _corner(source, v + 1, u, mask, size, fill, images, WHOLE, C, PAD)
-        e = _corner(source, v + 1, u + 1, mask, size, fill, images, WHOLE, C, PAD)
+        a = _corner(source, v, u, mask, size, fill, C, PAD)
+        b = _corner(source, v, u + 1, mask, size, fill, C, PAD)
+        d = _corner(source, v + 1, u, mask, size, fill, C, PAD)
+        e = _corner(source, v + 1, u + 1, mask, size, fill, C, PAD)
         here = planes + 4 * pixels + p
-        tl.store(here, _between(a[0], b[0], d[0], e[0], right, low, images, WHOLE), mask)
+        tl.store(here, _between(a[0], b[0], d[0], e[0], right, low, images), mask)
         if C == 3:
-            tl.store(
-                here + pixels, _between(a[1], b[1], d[1], e[1], right, low, images, WHOLE), mask
-            )
-            tl.store(
-                here + 2 * pixels, _between(a[2], b[2], d[2], e[2], right, low, images, WHOLE), mask
-            )
+            tl.store(here + pixels, _between(a[1], b[1], d[1], e[1], right, low, images), mask)
+            tl.store(here + 2 * pixels, _between(a[2], b[2], d[2], e[2], right, low, images), mask)

@@ -8,8 +8,6 @@ from augfeed.plan.frames import FRAMES, FrameSteps, has_kernel
 
 # Of a code: that its frame has not been made yet, so that the step reads the image.
 FIRST = 256
-# Of a code in a program: that the step finds the second frame of its row.
-SECOND = 1024
 
 
 def words_of_steps(spec: Spec) -> int:

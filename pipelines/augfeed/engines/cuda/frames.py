@@ -15,7 +15,6 @@ from augfeed.engines.cuda.sample import CONSTANT, direct, fold
 from augfeed.engines.cuda.table_layout import HEAD, PAD_FILL, load_float
 
 FIRST: tl.constexpr = tl.constexpr(_steps.FIRST)
-SECOND: tl.constexpr = tl.constexpr(_steps.SECOND)
 PARTS: tl.constexpr = tl.constexpr(4)  # that the histogram of a frame is counted in
 REFLECT: tl.constexpr = tl.constexpr(2)
 
@@ -30,32 +29,6 @@ def to_whole(v):
 def frame_pitch(height, width, C: tl.constexpr):
     """Return how many values apart frames lie: whole groups of 16."""
     return tl.cast((height * width * C + 15) // 16 * 16, tl.int64)
-
-
-@triton.jit
-def frames_of(frames, code, rows, height, width, C: tl.constexpr):
-    """Return where the frames begin that a step is about: the first of all rows, or the second.
-
-    Only slots of programs have the latter, as many frames behind as there are `rows`.
-    """
-    pitch = frame_pitch(height, width, C)
-    return frames + tl.where((code & SECOND) != 0, rows, 0).to(tl.int64) * pitch
-
-
-@triton.jit
-def in_levels(v, images, WHOLE: tl.constexpr):
-    """Return values as whole levels, where frames are `WHOLE`; else as they are."""
-    if WHOLE and images.dtype.element_ty != tl.uint8:
-        v = to_whole(v * 255.0)
-    return v
-
-
-@triton.jit
-def of_levels(v, frames, WHOLE: tl.constexpr):
-    """Return what frames hold for whole levels, where they are `WHOLE`; else values as they are."""
-    if WHOLE and frames.dtype.element_ty != tl.uint8:
-        v = tl.div_rn(v, 255.0)
-    return v
 
 
 @triton.jit

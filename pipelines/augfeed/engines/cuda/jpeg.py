@@ -10,7 +10,6 @@ import triton.language as tl
 from augfeed import jpeg_tables as _jpeg
 from augfeed.engines.cuda.frames import (
     frame_pitch,
-    frames_of,
     level_of,
     read_pixels,
     size_of,
@@ -47,10 +46,10 @@ def _color(levels, weights: tl.constexpr):
 
 
 @triton.jit(
-    do_not_specialize=["begin", "rows", "pitch", "height", "width", "source_height", "source_width"]
+    do_not_specialize=["begin", "pitch", "height", "width", "source_height", "source_width"]
 )
 def fill_planes(
-    images, frames, table, sums, begin, rows, pitch, height, width, source_height, source_width,
+    images, frames, table, sums, begin, pitch, height, width, source_height, source_width,
     ROW: tl.constexpr, MADE: tl.constexpr, SLOT: tl.constexpr, CODE: tl.constexpr,
     C: tl.constexpr, PAD: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
@@ -63,7 +62,6 @@ def fill_planes(
     code = tl.load(row + MADE + 1 + SLOT)
     if (code & 255) == CODE:
         whole = (height, width, source_height, source_width)
-        frames = frames_of(frames, code, rows, height, width, C)
         source = source_of(images, frames, table, row, r, code, whole, C, PAD)
         size, part = size_of(code, whole, PAD), tl.program_id(1)
         planes = sums + tl.program_id(0).to(tl.int64) * pitch
@@ -110,9 +108,9 @@ def _right(block, matrix, BITS: tl.constexpr):
     return (total + (1 << (BITS - 1))) >> BITS
 
 
-@triton.jit(do_not_specialize=["begin", "rows", "pitch", "height", "width"])
+@triton.jit(do_not_specialize=["begin", "pitch", "height", "width"])
 def transform_planes(
-    table, sums, numbers, begin, rows, pitch, height, width, ROW: tl.constexpr, MADE: tl.constexpr,
+    table, sums, numbers, begin, pitch, height, width, ROW: tl.constexpr, MADE: tl.constexpr,
     SLOT: tl.constexpr, CODE: tl.constexpr, NUMBERS: tl.constexpr, C: tl.constexpr,
     MANY: tl.constexpr,
 ):  # fmt: skip
@@ -175,19 +173,18 @@ def _value(level, frames):
     if frames.dtype.element_ty == tl.uint8:
         return level
     else:
-        return tl.div_rn(level, 255.0)
+        return level * (1.0 / 255.0)
 
 
-@triton.jit(do_not_specialize=["begin", "rows", "pitch", "height", "width"])
+@triton.jit(do_not_specialize=["begin", "pitch", "height", "width"])
 def put_planes(
-    frames, table, sums, begin, rows, pitch, height, width, ROW: tl.constexpr, MADE: tl.constexpr,
+    frames, table, sums, begin, pitch, height, width, ROW: tl.constexpr, MADE: tl.constexpr,
     SLOT: tl.constexpr, CODE: tl.constexpr, C: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     """Write frames from their planes. The grid is (rows, blocks)."""
     r = begin + tl.program_id(0)
     row = table + HEAD + r * ROW
-    code = tl.load(row + MADE + 1 + SLOT)
-    if (code & 255) == CODE:
+    if (tl.load(row + MADE + 1 + SLOT) & 255) == CODE:
         planes = sums + tl.program_id(0).to(tl.int64) * pitch
         p = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
         mask = p < height * width
@@ -203,6 +200,5 @@ def put_planes(
             v0 = gray + ((FROM_RED * red + 32768) >> 16)
             v1 = gray + ((GREEN_BLUE * blue + GREEN_RED * red + 32768) >> 16)
             v2 = gray + ((FROM_BLUE * blue + 32768) >> 16)
-        frame = frames_of(frames, code, rows, height, width, C)
-        frame += r.to(tl.int64) * frame_pitch(height, width, C)
+        frame = frames + r.to(tl.int64) * frame_pitch(height, width, C)
         write_pixels(frame, p, _value(v0, frames), _value(v1, frames), _value(v2, frames), mask, C)

@@ -18,7 +18,6 @@ from augfeed.engines.cuda.program_layout import (
     program_start,
 )
 from augfeed.engines.cuda.scratch import BLOCK, KERNEL_BLOCK, OPTIONS, rows_at_once
-from augfeed.engines.cuda.spatial import Launch, floats_of, is_spatial, numbers_of
 from augfeed.engines.cuda.spec import Spec
 from augfeed.engines.cuda.table import Layout
 from augfeed.kernels._tables import makes_table
@@ -40,7 +39,6 @@ class ProgramScratch:
     tables: torch.Tensor
     means: torch.Tensor
     sums: torch.Tensor
-    numbers: torch.Tensor
 
     @classmethod
     def of(
@@ -49,10 +47,9 @@ class ProgramScratch:
         """Return memory for the programs of some rows; None where a policy has none."""
         if not spec.program:
             return None
-        channels = spec.channels
+        (height, width), channels = size, spec.channels
         codes = {code for slot in spec.program for code in slot}
-        remade = any(has_kernel(code) or is_spatial(code) for code in codes)
-        weighed = min(rows, rows_at_once(spec, size)) if remade else 0
+        weighed = min(rows, rows_at_once(spec, size)) if any(map(has_kernel, codes)) else 0
 
         def empty(*shape: int, dtype: torch.dtype) -> torch.Tensor:
             return torch.empty(shape, dtype=dtype, device=device)
@@ -61,8 +58,7 @@ class ProgramScratch:
             empty(rows, PARTS, channels, LEVELS, dtype=torch.int32),
             empty(rows, channels, LEVELS, dtype=torch.int32),
             empty(rows, dtype=torch.float32),
-            empty(weighed, floats_of(channels, spec.program, size), dtype=torch.float32),
-            numbers_of(spec.program, device),
+            empty(weighed, channels, height, width, dtype=torch.float32),
         )
 
 
@@ -120,8 +116,6 @@ def run_programs(loaded: "BoundPlan") -> None:
     for slot in range(len(spec.program)):
         for name, own in kernels_of(spec, slot).items():
             _launch(loaded, name, own)
-        for code in filter(is_spatial, spec.program[slot]):
-            _remake(loaded, slot, code)
 
 
 def _launch(loaded: "BoundPlan", name: str, own: dict[str, Any]) -> None:
@@ -148,23 +142,6 @@ def _launch(loaded: "BoundPlan", name: str, own: dict[str, Any]) -> None:
             program.warp_drawn[whole](*given, *sides, **own, **OPTIONS)
         case "weigh_drawn_across":
             _weigh(loaded, own)
-
-
-@cache
-def spatial_constants(spec: Spec, slot: int, code: int) -> dict[str, Any]:
-    """Return the compile-time arguments that all kernels of a step have: see `spatial.Launch`."""
-    layout = Layout.of(spec)
-    return {"ROW": layout.width, "MADE": layout.start("program"), "SLOT": slot, "CODE": code,
-            "C": spec.channels}  # fmt: skip
-
-
-def _remake(loaded: "BoundPlan", slot: int, code: int) -> None:
-    scratch, spec = loaded.programs, loaded.spec
-    assert scratch is not None
-    own, most = spatial_constants(spec, slot, code), len(scratch.sums)
-    for begin in range(0, loaded.rows, most):
-        scratched = (scratch.sums, scratch.numbers, begin, min(most, loaded.rows - begin))
-        Launch(loaded, own, program_start(spec, slot), *scratched, whole=True).run(code)
 
 
 def _weigh(loaded: "BoundPlan", own: dict[str, Any]) -> None:

@@ -3,7 +3,6 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from augfeed.engines.cuda.frame_steps import SECOND as SECOND
 from augfeed.engines.cuda.spec import Spec
 from augfeed.kernels._tables import makes_table, needs_counts
 from augfeed.ops import _enhance
@@ -16,7 +15,7 @@ from augfeed.plan.program import CODES
 COLOR = CODES[_enhance.Color]
 # Bits of a slot's word, above the code of its step: it asks for a histogram, it looks levels up,
 # the second frame of the row is what it finds. The first word has flips in its lowest bits.
-COUNTS, TABLES = 256, 512
+COUNTS, TABLES, SECOND = 256, 512, 1024
 
 
 def words_of_programs(spec: Spec) -> int:

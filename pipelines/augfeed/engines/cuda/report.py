@@ -169,9 +169,9 @@ def _spatial_steps(
     spec: Spec, slot: int, code: int, given: dict[str, str]
 ) -> dict[str, tuple[Any, dict[str, str], dict[str, Any]]]:
     own, number = step_constants(spec, slot, code), {"NUMBERS": slot_start(spec, slot)}
-    write, levels = {**own, "BLOCK": spatial.BLOCK}, {"WHOLE": False}
+    write = {**own, "BLOCK": spatial.BLOCK}
     read = {**write, "PAD": spec.pad}
-    rows, sides = {"begin": "i32", "rows": "i32", "pitch": "i32"}, {"height": "i32", "width": "i32"}
+    rows, sides = {"begin": "i32", "pitch": "i32"}, {"height": "i32", "width": "i32"}
     taken = {**given, "sums": "*fp32", **rows, **_SIDES}
     put = {"frames": given["frames"], "table": "*i32", "sums": "*fp32", **rows, **sides}
     if issubclass(FRAMES[code], Blocks):
@@ -189,11 +189,11 @@ def _spatial_steps(
             "fill_fields": (elastic.fill_fields, field, smooth),
             "smooth_fields": (elastic.smooth_fields, field, {**smooth, "DOWN": 0}),
             "smooth_fields down": (elastic.smooth_fields, field, {**smooth, "DOWN": 1}),
-            "displace": (elastic.displace, taken, {**read, **number, **levels}),
-            "put_frames": (stencils.put_frames, put, {**write, **levels}),
+            "displace": (elastic.displace, taken, {**read, **number}),
+            "put_frames": (stencils.put_frames, put, write),
         }
-    return {"make_stencils": (stencils.make_stencils, taken, {**read, **number, **levels}),
-            "put_frames": (stencils.put_frames, put, {**write, **levels})}  # fmt: skip
+    return {"make_stencils": (stencils.make_stencils, taken, {**read, **number}),
+            "put_frames": (stencils.put_frames, put, write)}  # fmt: skip
 
 
 def _drawn_kernel(name: str) -> Any:

@@ -57,14 +57,14 @@ class Scratch:
             empty(2 * rows if spec.program else rows, pitch, dtype=images.dtype),
             empty(counted, PARTS, channels, LEVELS, dtype=torch.int32),
             empty(counted, channels, LEVELS, dtype=torch.int32),
-            empty(weighed, floats_of(spec.channels, spec.slots, size), dtype=torch.float32),
-            numbers_of(spec.slots, device),
+            empty(weighed, floats_of(spec, size), dtype=torch.float32),
+            numbers_of(spec, device),
         )
 
 
 def rows_at_once(spec: Spec, size: tuple[int, int]) -> int:
     """Return how many rows are weighed, or made of their own pixels, by one launch."""
-    return max(1, KERNEL_BYTES // (4 * floats_of(spec.channels, spec.slots + spec.program, size)))
+    return max(1, KERNEL_BYTES // (4 * floats_of(spec, size)))
 
 
 @cache
@@ -134,5 +134,5 @@ def _remake(loaded: "BoundPlan", slot: int, code: int) -> None:
     assert scratch is not None
     own, most = step_constants(spec, slot, code), len(scratch.sums)
     for begin in range(0, loaded.rows, most):
-        scratched = (scratch.sums, scratch.numbers, begin, min(most, loaded.rows - begin))
-        Launch(loaded, own, slot_start(spec, slot), *scratched).run(code)
+        rows = min(most, loaded.rows - begin)
+        Launch(loaded, own, slot_start(spec, slot), begin, rows).run(code)

@@ -8,14 +8,15 @@ import numpy as np
 import torch
 
 from augfeed.engines.cuda import elastic, jpeg, stencils
+from augfeed.engines.cuda.spec import Spec
 from augfeed.jpeg_tables import COLORS, COSINES, GRAY
-from augfeed.operation import Blocks, Displacement, Frame, Stencil
+from augfeed.operation import Blocks, Displacement
 from augfeed.plan.frames import FRAMES
 
 if TYPE_CHECKING:
     from augfeed.engines.cuda import BoundPlan
+    from augfeed.engines.cuda.scratch import Scratch
 
-Slots = tuple[tuple[int, ...], ...]
 BLOCK = 256  # pixels of a program
 FIELDS = 4  # planes of a row that the field of a displacement needs
 MANY = 4  # blocks of 8 x 8 of a program
@@ -23,30 +24,22 @@ OPTIONS: dict[str, Any] = {"num_warps": 4, "enable_fp_fusion": False}
 NARROW: dict[str, Any] = {"num_warps": 1, "enable_fp_fusion": False}
 
 
-def is_spatial(code: int) -> bool:
-    """Return whether a step is one of these, by its number."""
-    return code in FRAMES and issubclass(FRAMES[code], Stencil | Blocks | Displacement)
-
-
-def floats_of(channels: int, slots: Slots, size: tuple[int, int]) -> int:
-    """Return how many floats of scratch a row needs for the steps of some slots."""
-    pixels = channels * size[0] * size[1]
+def floats_of(spec: Spec, size: tuple[int, int]) -> int:
+    """Return how many floats of scratch a row needs for the steps of a policy."""
+    kinds = {FRAMES[code] for slot in spec.slots for code in slot}
+    pixels = spec.channels * size[0] * size[1]
     floats = [pixels]
-    if _any(slots, Blocks):
-        floats.append(sum(_planes(channels, size)))
-    if _any(slots, Displacement):
+    if any(issubclass(cls, Blocks) for cls in kinds):
+        floats.append(sum(_planes(spec.channels, size)))
+    if any(issubclass(cls, Displacement) for cls in kinds):
         floats.append(FIELDS * size[0] * size[1] + pixels)
     return max(floats)
 
 
-def numbers_of(slots: Slots, device: torch.device) -> torch.Tensor:
-    """Return the whole numbers that the steps of some slots need on a device, int32."""
-    return _jpeg_numbers(device) if _any(slots, Blocks) else _none(device)
-
-
-def _any(slots: Slots, kind: type[Frame]) -> bool:
-    codes = {code for slot in slots for code in slot}
-    return any(issubclass(FRAMES[code], kind) for code in codes if code in FRAMES)
+def numbers_of(spec: Spec, device: torch.device) -> torch.Tensor:
+    """Return the whole numbers that the steps of a policy need on a device, int32."""
+    kinds = {FRAMES[code] for slot in spec.slots for code in slot}
+    return _jpeg_numbers(device) if any(issubclass(cls, Blocks) for cls in kinds) else _none(device)
 
 
 @cache
@@ -67,36 +60,36 @@ def _planes(channels: int, size: tuple[int, int]) -> list[int]:
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """Steps of some rows, those from `begin` on.
+    """A step of some rows: see `scratch.step_constants`; `numbers` is where its reads are.
 
-    `constants` are the compile-time arguments that all kernels of a step have, `numbers` is where
-    its reads begin. `sums` and `tables` are scratch and what `numbers_of` gave. `whole` is for
-    programs: frames are whole levels, and steps find no images.
+    What it makes stands in the scratch of these rows, before it becomes their frames.
     """
 
     loaded: "BoundPlan"
     constants: dict[str, Any]
     numbers: int
-    sums: torch.Tensor
-    tables: torch.Tensor
     begin: int
     rows: int
-    whole: bool = False
 
     def run(self, code: int) -> None:
-        """Launch the kernels of a step on the current stream; nothing waits."""
+        """Launch the kernels of the step on the current stream; nothing waits."""
         cls = FRAMES[code]
         if issubclass(cls, Blocks):
             self._blocks()
         elif issubclass(cls, Displacement):
             self._displacement()
         else:
-            stencils.make_stencils[self._grid](*self._read, WHOLE=self.whole, **self._reading)
+            stencils.make_stencils[self._grid](*self._read, **self._reading, **self._numbers)
             self._put(0)
 
     @property
-    def _place(self) -> tuple[int, int, int, int, int]:
-        return (self.begin, self.loaded.rows, self.sums.shape[1], *self.loaded.size)
+    def _scratch(self) -> "Scratch":
+        assert self.loaded.scratch is not None
+        return self.loaded.scratch
+
+    @property
+    def _place(self) -> tuple[int, int, int, int]:
+        return (self.begin, self._scratch.sums.shape[1], *self.loaded.size)
 
     @property
     def _grid(self) -> tuple[int, int]:
@@ -104,50 +97,48 @@ class Launch:
         return self.rows, -(-height * width // BLOCK)
 
     @property
-    def _frames(self) -> torch.Tensor:
-        assert self.loaded.scratch is not None
-        return self.loaded.scratch.frames
-
-    @property
     def _read(self) -> tuple[Any, ...]:
-        loaded = self.loaded
-        sides = loaded.size if self.whole else loaded.images.shape[1:3]
-        return (loaded.images, self._frames, loaded.table, self.sums, *self._place, *sides)
+        loaded, scratch = self.loaded, self._scratch
+        return (loaded.images, scratch.frames, loaded.table, scratch.sums, *self._place,
+                *loaded.images.shape[1:3])  # fmt: skip
 
     @property
     def _reading(self) -> dict[str, Any]:
-        pad = -1 if self.whole else self.loaded.spec.pad
-        return {**self._writing, "NUMBERS": self.numbers, "PAD": pad}
+        return {**self._writing, "PAD": self.loaded.spec.pad}
 
     @property
     def _writing(self) -> dict[str, Any]:
         return {**self.constants, "BLOCK": BLOCK, **OPTIONS}
 
+    @property
+    def _numbers(self) -> dict[str, int]:
+        return {"NUMBERS": self.numbers}
+
     def _put(self, first: int) -> None:
         # Frames from planes that begin so many floats behind the start of a row.
-        planes = self.sums.view(-1)[first:]
-        stencils.put_frames[self._grid](self._frames, self.loaded.table, planes, *self._place,
-                                        WHOLE=self.whole, **self._writing)  # fmt: skip
+        scratch = self._scratch
+        planes = scratch.sums.view(-1)[first:]
+        stencils.put_frames[self._grid](scratch.frames, self.loaded.table, planes, *self._place,
+                                        **self._writing)  # fmt: skip
 
     def _blocks(self) -> None:
-        sizes, reading = _planes(self.loaded.spec.channels, self.loaded.size), self._reading
-        del reading["NUMBERS"]
+        loaded, scratch = self.loaded, self._scratch
+        sizes = _planes(loaded.spec.channels, loaded.size)
         parts = sum(-(-count // BLOCK) for count in sizes[:2])
-        jpeg.fill_planes[(self.rows, parts)](*self._read, **reading)
+        jpeg.fill_planes[(self.rows, parts)](*self._read, **self._reading)
         parts = sum(-(-count // (64 * MANY)) for count in sizes)
         jpeg.transform_planes[(self.rows, parts)](
-            self.loaded.table, self.sums, self.tables, *self._place, **self.constants,
-            NUMBERS=self.numbers, MANY=MANY, **NARROW,
+            loaded.table, scratch.sums, scratch.numbers, *self._place, **self.constants,
+            **self._numbers, MANY=MANY, **NARROW,
         )  # fmt: skip
-        jpeg.put_planes[self._grid](self._frames, self.loaded.table, self.sums, *self._place,
+        jpeg.put_planes[self._grid](scratch.frames, loaded.table, scratch.sums, *self._place,
                                     **self._writing)  # fmt: skip
 
     def _displacement(self) -> None:
-        grid, given = (*self._grid, 2), (self.loaded.table, self.sums, *self._place)
-        fields = {**self._writing, "NUMBERS": self.numbers}
-        elastic.fill_fields[grid](*given, **fields)
+        grid, given = (*self._grid, 2), (self.loaded.table, self._scratch.sums, *self._place)
+        elastic.fill_fields[grid](*given, **self._writing, **self._numbers)
         for down in (0, 1):
-            elastic.smooth_fields[grid](*given, DOWN=down, **fields)
-        elastic.displace[self._grid](*self._read, WHOLE=self.whole, **self._reading)
+            elastic.smooth_fields[grid](*given, DOWN=down, **self._writing, **self._numbers)
+        elastic.displace[self._grid](*self._read, **self._reading, **self._numbers)
         height, width = self.loaded.size
         self._put(FIELDS * height * width)

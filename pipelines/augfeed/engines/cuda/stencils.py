@@ -6,9 +6,6 @@ import triton.language as tl
 from augfeed.engines.cuda._stencils import make_pixel
 from augfeed.engines.cuda.frames import (
     frame_pitch,
-    frames_of,
-    in_levels,
-    of_levels,
     read_pixels,
     size_of,
     source_of,
@@ -17,23 +14,13 @@ from augfeed.engines.cuda.frames import (
 from augfeed.engines.cuda.table_layout import HEAD
 
 
-@triton.jit
-def _levels(
-    source, y, x, mask, size, images, WHOLE: tl.constexpr, C: tl.constexpr, PAD: tl.constexpr
-):
-    v0, v1, v2 = read_pixels(source, y, x, mask, size, C, PAD)
-    v0, v1 = in_levels(v0, images, WHOLE), in_levels(v1, images, WHOLE)
-    return v0, v1, in_levels(v2, images, WHOLE)
-
-
 @triton.jit(
-    do_not_specialize=["begin", "rows", "pitch", "height", "width", "source_height", "source_width"]
+    do_not_specialize=["begin", "pitch", "height", "width", "source_height", "source_width"]
 )
 def make_stencils(
-    images, frames, table, sums, begin, rows, pitch, height, width, source_height, source_width,
+    images, frames, table, sums, begin, pitch, height, width, source_height, source_width,
     ROW: tl.constexpr, MADE: tl.constexpr, SLOT: tl.constexpr, CODE: tl.constexpr,
-    NUMBERS: tl.constexpr, WHOLE: tl.constexpr, C: tl.constexpr, PAD: tl.constexpr,
-    BLOCK: tl.constexpr,
+    NUMBERS: tl.constexpr, C: tl.constexpr, PAD: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     """Write frames, each pixel made of those about it, to `sums`, float32 `[rows, C, H * W]`.
 
@@ -45,23 +32,22 @@ def make_stencils(
     code = tl.load(row + MADE + 1 + SLOT)
     if (code & 255) == CODE:
         whole = (height, width, source_height, source_width)
-        frames = frames_of(frames, code, rows, height, width, C)
         source = source_of(images, frames, table, row, r, code, whole, C, PAD)
         size, pixels = size_of(code, whole, PAD), height * width
         p = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
         mask = p < pixels
         y, x = p // width, p % width
-        top = 255.0 if WHOLE or images.dtype.element_ty == tl.uint8 else 1.0
-        v0, v1, v2 = _levels(source, y, x, mask, size, images, WHOLE, C, PAD)
+        top = 255.0 if images.dtype.element_ty == tl.uint8 else 1.0
+        v0, v1, v2 = read_pixels(source, y, x, mask, size, C, PAD)
         inner = mask & (y > 0) & (x > 0) & (y < height - 1) & (x < width - 1)
-        a0, a1, a2 = _levels(source, y - 1, x - 1, inner, size, images, WHOLE, C, PAD)
-        b0, b1, b2 = _levels(source, y - 1, x, inner, size, images, WHOLE, C, PAD)
-        c0, c1, c2 = _levels(source, y - 1, x + 1, inner, size, images, WHOLE, C, PAD)
-        d0, d1, d2 = _levels(source, y, x - 1, inner, size, images, WHOLE, C, PAD)
-        e0, e1, e2 = _levels(source, y, x + 1, inner, size, images, WHOLE, C, PAD)
-        f0, f1, f2 = _levels(source, y + 1, x - 1, inner, size, images, WHOLE, C, PAD)
-        g0, g1, g2 = _levels(source, y + 1, x, inner, size, images, WHOLE, C, PAD)
-        h0, h1, h2 = _levels(source, y + 1, x + 1, inner, size, images, WHOLE, C, PAD)
+        a0, a1, a2 = read_pixels(source, y - 1, x - 1, inner, size, C, PAD)
+        b0, b1, b2 = read_pixels(source, y - 1, x, inner, size, C, PAD)
+        c0, c1, c2 = read_pixels(source, y - 1, x + 1, inner, size, C, PAD)
+        d0, d1, d2 = read_pixels(source, y, x - 1, inner, size, C, PAD)
+        e0, e1, e2 = read_pixels(source, y, x + 1, inner, size, C, PAD)
+        f0, f1, f2 = read_pixels(source, y + 1, x - 1, inner, size, C, PAD)
+        g0, g1, g2 = read_pixels(source, y + 1, x, inner, size, C, PAD)
+        h0, h1, h2 = read_pixels(source, y + 1, x + 1, inner, size, C, PAD)
         numbers = row + MADE + NUMBERS
         m0 = make_pixel((a0, b0, c0), (d0, v0, e0), (f0, g0, h0), top, numbers, CODE)
         here = sums + tl.program_id(0).to(tl.int64) * pitch + p
@@ -73,17 +59,15 @@ def make_stencils(
             tl.store(here + 2 * pixels, tl.where(inner, m2, v2), mask)
 
 
-@triton.jit(do_not_specialize=["begin", "rows", "pitch", "height", "width"])
+@triton.jit(do_not_specialize=["begin", "pitch", "height", "width"])
 def put_frames(
-    frames, table, sums, begin, rows, pitch, height, width, ROW: tl.constexpr, MADE: tl.constexpr,
-    SLOT: tl.constexpr, CODE: tl.constexpr, WHOLE: tl.constexpr, C: tl.constexpr,
-    BLOCK: tl.constexpr,
+    frames, table, sums, begin, pitch, height, width, ROW: tl.constexpr, MADE: tl.constexpr,
+    SLOT: tl.constexpr, CODE: tl.constexpr, C: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     """Write frames from planes that a step made of them, float32 `[rows, C, H * W]`."""
     r = begin + tl.program_id(0)
     row = table + HEAD + r * ROW
-    code = tl.load(row + MADE + 1 + SLOT)
-    if (code & 255) == CODE:
+    if (tl.load(row + MADE + 1 + SLOT) & 255) == CODE:
         pixels = height * width
         p = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
         mask = p < pixels
@@ -93,7 +77,5 @@ def put_frames(
         if C == 3:
             v1 = tl.load(plane + pixels, mask, 0.0)
             v2 = tl.load(plane + 2 * pixels, mask, 0.0)
-        frame = frames_of(frames, code, rows, height, width, C)
-        frame += r.to(tl.int64) * frame_pitch(height, width, C)
-        v0, v1 = of_levels(v0, frames, WHOLE), of_levels(v1, frames, WHOLE)
-        write_pixels(frame, p, v0, v1, of_levels(v2, frames, WHOLE), mask, C)
+        frame = frames + r.to(tl.int64) * frame_pitch(height, width, C)
+        write_pixels(frame, p, v0, v1, v2, mask, C)
