@@ -218,7 +218,8 @@ FAR = Tolerance(3e-5, "coordinates twenty times as far out are rounded twenty ti
 THRESHOLD = Tolerance(2e-3, "share of the values that may lie on the other side of a threshold "
                       "(posterize, solarize), which rounding can move them across")  # fmt: skip
 LEVEL = Tolerance(3 * 1.6**2 / 255, "a blurred or moved byte may be rounded to the next level, "
-                  "which an inverse map stretches no further, and a jitter does by its factors")  # fmt: skip
+                  "which an inverse map stretches no further, and a jitter does by its "
+                  "factors")  # fmt: skip
 PROGRAM = Tolerance(0.02, "share of the values that may differ, by any number of levels: where a "
                     "step of a program is rounded to the next level, later ones multiply it, and "
                     "a table from a histogram may shift all values of a level")  # fmt: skip
