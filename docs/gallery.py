@@ -26,7 +26,8 @@ Pixels = NDArray[np.uint8]
 # Five lines for each operation, from mild to strong, or five draws of one.
 FIVE: dict[str, tuple[str, ...]] = {
     "random_resized_crop": tuple(
-        f"random_resized_crop(96, scale=[{share}, {share}])" for share in (0.8, 0.5, 0.3, 0.15, 0.08)
+        f"random_resized_crop(96, scale=[{share}, {share}])"
+        for share in (0.8, 0.5, 0.3, 0.15, 0.08)
     ),
     "random_crop": tuple(f"random_crop(96, padding={pad})" for pad in (0, 4, 12, 24, 48)),
     "center_crop": tuple(f"center_crop({side})" for side in (96, 80, 64, 48, 32)),
