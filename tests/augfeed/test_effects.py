@@ -14,6 +14,7 @@ from augfeed.notation import parse_policy
 from augfeed.operation import Column, Drawn, Pointwise, SampleValues, Wording, kind, operation
 from augfeed.operation.effects import Setting
 from augfeed.operation.kornia_effects import _BLURS, _BY_PARAMETER, _FIXED, _FREE, _IN_PLACE, _LEFT
+from augfeed.operation.program import parts_of
 from augfeed.operation.reference import Given
 from augfeed.pipeline import Pipeline
 from augfeed.policy import OPERATIONS, Policy, Solarize
@@ -87,6 +88,12 @@ def test_an_operation_stands_where_its_kind_does() -> None:
         operation(int)  # type: ignore[type-var]
 
 
+def steps_of(made: Any) -> set[str]:
+    """The names of the steps that a law draws, and of its own parameters."""
+    parts = (part for part, _ in parts_of(made.program) if isinstance(part, tuple))
+    return {entry.candidate.name for entry, _ in parts} | {item.name for item in fields(made)}
+
+
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_every_operation_shows_effects_of_its_own_parameters_under_rules_that_there_are(
     name: str,
@@ -98,10 +105,10 @@ def test_every_operation_shows_effects_of_its_own_parameters_under_rules_that_th
         for effect in made.effects(Setting(policy, size)):
             assert effect.rule in RULES
             named = effect.parameter if made.program is None else effect.parameter.split(".")[0]
-            known = parameters if made.program is None else OPERATIONS
+            known = parameters if made.program is None else {*OPERATIONS, *steps_of(made)}
             assert named in known or name == "kornia"
-    for known in KNOWN.values():
-        findings(policy, known, source=(16, 16))
+    for rules in KNOWN.values():
+        findings(policy, rules, source=(16, 16))
 
 
 @pytest.mark.parametrize("name", OPERATIONS)

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from augfeed import __version__
+from augfeed_service import reload as reload_module
 from augfeed_service.auth import line_of
 from augfeed_service.reload import Reload
 from tests.service.raw import head, line
@@ -230,3 +231,30 @@ def test_what_cannot_be_read_anew_stays_as_it_was(
             assert "keys" in caplog.text and "photos" in caplog.text
             caplog.clear()
             assert running.ask("GET", "/v1/datasets", **key).body == before.body
+
+
+def test_reading_anew_waits_for_no_batch_and_for_what_is_read_already(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, most, go, mount = 0, 0, threading.Event(), reload_module.mount
+
+    def counted(*given: Any) -> Any:
+        nonlocal begun, most
+        begun += 1
+        most = max(most, begun)
+        made = mount(*given)
+        begun -= 1
+        return made
+
+    async def thrice(running: Running) -> None:
+        reload = Reload(running.service)
+        await asyncio.gather(*(reload.run() for _ in range(3)))
+
+    monkeypatch.setattr(reload_module, "mount", counted)
+    with serving(datasets={"photos": folder}, threads=1) as running:
+        running.service.pool.submit(go.wait, HANG)  # the only thread that makes batches
+        try:
+            asyncio.run(asyncio.wait_for(thrice(running), HANG / 2))
+        finally:
+            go.set()
+    assert (begun, most) == (0, 1)

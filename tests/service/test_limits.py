@@ -145,6 +145,18 @@ def test_pixels_of_files_count_together_before_any_is_decoded(data: Data) -> Non
             assert running.ask("POST", PUSH, body, Content_Type=kind).status == status
 
 
+def test_images_of_a_dataset_have_no_more_pixels_than_others(data: Data) -> None:
+    with serving(datasets=data, max_pixels=100 * 100) as running:  # theirs are 90 x 120
+        shown = json.dumps({"dataset": "photos", "policy": "random_resized_crop(8)"})
+        answer = running.ask("POST", "/v1/preview", shown, Content_Type="application/json")
+        assert answer.status == 422 and "max_pixels" in answer.detail, answer.detail
+        assert str(data["photos"]) not in answer.detail
+        root = running.register(described("photos", "random_resized_crop(8)", batch_size=4))
+        answer = running.ask("GET", f"{root}/0/batches/0")
+        assert (answer.status, answer.problem) == (500, "unreadable")
+        assert str(data["photos"]) not in answer.detail
+
+
 def test_readers_that_stop_hold_no_more_than_the_limit_and_are_cut_off(data: Data) -> None:
     limits: dict[str, Any] = {"inflight_bytes": 30 << 20, "max_batch_bytes": 30 << 20,
                               "cache_bytes": 0, "send_seconds": 1.5, "look_ahead": 0}  # fmt: skip

@@ -46,7 +46,8 @@ def inside(matrix: list[float]) -> NDArray[np.bool_]:
     a, b, c, d, e, f = matrix
     from_x, from_y = a * x + b * y + c, d * x + e * y + f
     within = (from_x > 1) & (from_x < SIDE - 1) & (from_y > 1) & (from_y < SIDE - 1)
-    return within[..., None]
+    shown: NDArray[np.bool_] = within[..., None]
+    return shown
 
 
 def turned(degrees: float) -> list[float]:
