@@ -26,7 +26,7 @@ Pixels = NDArray[np.uint8]
 # Five lines for each operation, from mild to strong, or five draws of one.
 FIVE: dict[str, tuple[str, ...]] = {
     "random_resized_crop": tuple(
-        f"random_resized_crop(96, scale=[{share}, {share}])" for share in (0.8, 0.5, 0.3, 0.15, 0.08)
+        f"random_resized_crop(96, scale=[{part}, {part}])" for part in (0.8, 0.5, 0.3, 0.15, 0.08)
     ),
     "random_crop": tuple(f"random_crop(96, padding={pad})" for pad in (0, 4, 12, 24, 48)),
     "center_crop": tuple(f"center_crop({side})" for side in (96, 80, 64, 48, 32)),
@@ -89,8 +89,9 @@ UNSEEN = {
 }
 HEAD = """# Operations in images
 
-Each row is one operation, from mild to strong, or five draws where it has no strength. The images are made by the library
-itself, of one painted scene of 128 x 112 pixels; [Operations](operations.md) says what each of them does.
+Each row is one operation, from mild to strong, or five draws where it has no strength. The images
+are made by the library itself, of one painted scene of 128 x 112 pixels;
+[Operations](operations.md) says what each of them does.
 
 This page is written by `python -m docs.gallery`.
 
@@ -101,7 +102,7 @@ This page is written by `python -m docs.gallery`.
 def scene() -> Image.Image:
     """Return a house in front of hills, with every color, edges, a gradient and fine texture."""
     scale = 4
-    y, x = np.mgrid[: HIGH * scale, : WIDE * scale]
+    y = np.mgrid[: HIGH * scale, : WIDE * scale][0]
     sky = np.stack([90 + 110 * y / y.max(), 150 + 70 * y / y.max(), 235 - 15 * y / y.max()], axis=2)
     image = Image.fromarray(sky.astype(np.uint8))
     draw = ImageDraw.Draw(image)
@@ -122,7 +123,8 @@ def scene() -> Image.Image:
     for k in range(9):
         draw.line(at(2 + 14 * k, 112, 6 + 14 * k, 100), fill=(190, 214, 70), width=scale)
     image = image.resize((WIDE, HIGH), Image.Resampling.LANCZOS)
-    grain = np.random.default_rng(0).normal(0, 3, (HIGH, WIDE, 1))
+    y, x = np.mgrid[:HIGH, :WIDE][..., None]
+    grain = 10 * (np.sin(12.9898 * x + 78.233 * y) * 43758.5453 % 1) - 5
     return Image.fromarray(np.clip(np.asarray(image) + grain, 0, 255).astype(np.uint8))
 
 
