@@ -36,6 +36,7 @@ FIVE: dict[str, tuple[str, ...]] = {
     "gaussian_blur": tuple(f"gaussian_blur(23, {sigma})" for sigma in (0.5, 1.0, 1.5, 2.5, 5.0)),
     "sharpness": tuple(f"sharpness({factor}, p=1.0)" for factor in (0.0, 0.5, 2.0, 4.0, 8.0)),
     "jpeg": tuple(f"jpeg({quality}, p=1.0)" for quality in (80, 40, 20, 10, 3)),
+    "elastic": tuple(f"elastic({alpha}, p=1.0)" for alpha in (50, 100, 200, 400, 800)),
     "some_of": ("some_of([rotate(30), invert(1.0), equalize(1.0), grayscale(1.0)], 2)",) * 5,
     "sequence": ("sequence([rotate(30), posterize(3, p=1.0), rotate(30)])",) * 5,
     "random_order": ("random_order([solarize(0.5, p=1.0), rotate(30), posterize(2, p=1.0)])",) * 5,

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch._compile import _disable_dynamo
 
 from augfeed.engines import Engine, Output, engine_for
 from augfeed.errors import InputError, InputTypeError
@@ -90,6 +91,7 @@ class Augment(torch.nn.Module):
         """Take what `get_extra_state` gave."""
         self.epoch, self.count = state["epoch"], state["count"]
 
+    @_disable_dynamo  # as `torch.compiler.disable`, which would import the compiler with this file
     @torch.no_grad()
     def forward(
         self,
@@ -204,10 +206,6 @@ class Augment(torch.nn.Module):
 
     def _targets(self, labels: Any, plan: Plan) -> AnyTargets:
         return make_targets(labels, plan, num_classes=self.num_classes, form=self.form)
-
-
-# As `torch.compiler.disable` marks a function, without the second that importing it takes.
-Augment.forward._torchdynamo_disable = True  # type: ignore[attr-defined]
 
 
 def _pixels(images: torch.Tensor) -> torch.Tensor:

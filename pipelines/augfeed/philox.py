@@ -34,6 +34,7 @@ class Stream(IntEnum):
     REPLACE = 25
     KORNIA = 26
     SPLIT = 27
+    ELASTIC_PIXELS = 48
 
 
 def check_key(seed: int, epoch: int) -> None:

@@ -241,7 +241,7 @@ def test_a_short_name_stands_for_an_operation(short: str, name: str) -> None:
         (
             "random_order([one_of([cutmix])])",
             "random_order([one_of([cutmix])])",
-            "'one_of' of 'cutmix' mixes samples",
+            "'one_of' of mixing operations mixes samples",
         ),
         (
             "one_of([mixup, hflip])",

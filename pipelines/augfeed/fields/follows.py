@@ -27,5 +27,5 @@ def check_unmixed(policy: Policy, shown: str) -> None:
 def blends(policy: Policy) -> bool:
     """Return whether a policy has Mixup, alone or as a choice."""
     mixer = policy.mixer
-    items = mixer.operations if isinstance(mixer, OneOf) else (mixer,)
+    items = mixer.mixers if isinstance(mixer, OneOf) else (mixer,)
     return any(isinstance(item, Mixup) for item in items)

@@ -24,8 +24,8 @@ def _mirrored(frame: Array, size: tuple[int, int, int], flips: Any, out: Array) 
     height, width, channels = size
     values = width * channels
     for y in range(height):
-        at = U((height - 1 - y if flips[1] else y) * values)
-        to = U(y * values)
+        line = height - 1 - y if flips[1] else y
+        at, to = U(line * values), U(y * values)
         if not flips[0]:
             for i in range(values):
                 out[to + U(i)] = frame[at + U(i)]

@@ -183,6 +183,17 @@ class Blocks(Frame):
     needs = (*RANDOM, "reads", "reference")
 
 
+class Displacement(Frame):
+    """Moves each pixel of the frame by a smooth field of random numbers.
+
+    `reads` are the strength and the standard deviation in pixels, the fill outside, and two whole
+    numbers below 2**24, the key of the numbers: see `augfeed.operation.elastic`.
+    """
+
+    orders = range(275, 290)
+    needs = (*RANDOM, "reads", "reference")
+
+
 class Geometry(Declaration):
     """Moves pixels by a matrix; all of them become one, in the order given."""
 

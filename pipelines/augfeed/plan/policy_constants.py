@@ -41,6 +41,7 @@ class PolicyConstants:
     erase_fill: float
     erase_noise: bool
     sigma_scale: NDArray[np.float32]
+    statistics: NDArray[np.float32]  # [5, C] mean, std, zeros, ones, `sigma_scale`
 
     @classmethod
     def of(cls, policy: Policy, channels: int) -> "PolicyConstants":
@@ -57,6 +58,7 @@ def _fixed(policy: Policy, channels: int) -> PolicyConstants:
     mean = _channels("mean", normalize.mean if normalize else 0.0, channels)
     std = _channels("std", normalize.std if normalize else 1.0, channels)
     fill: Any = erasing.fill if erasing else 0.0
+    scale = np.float32(1) / std if noise and noise.space == "pixel" else np.ones_like(std)
     return PolicyConstants(
         channels,
         EDGES[crop.mode] if crop else 0,
@@ -69,7 +71,8 @@ def _fixed(policy: Policy, channels: int) -> PolicyConstants:
         cutout.fill if cutout else 0.0,
         0.0 if isinstance(fill, str) else float(fill),
         fill == "noise",
-        np.float32(1) / std if noise and noise.space == "pixel" else np.ones(channels, np.float32),
+        scale,
+        np.stack([mean, std, np.zeros_like(mean), np.ones_like(std), scale]),
     )
 
 

@@ -166,7 +166,7 @@ class Policy(BaseModel):
     def per_batch(self) -> bool:
         """Whether a whole batch shares draws, so that no other can be made along with it."""
         mixer = self.mixer
-        mixers = mixer.operations if isinstance(mixer, OneOf) else (mixer,)
+        mixers = mixer.mixers if isinstance(mixer, OneOf) else (mixer,)
         return any(item is not None and item.per == "batch" for item in mixers)
 
     @cached_property

@@ -77,13 +77,8 @@ def test_image_and_mask_show_the_same_pixel_at_every_place(policy: str) -> None:
         assert inside.float().mean() > 0.15
         # A blend is half a pixel off at most, and in a smaller image half a source pixel more.
         # A program that samples again rounds the values of the image to whole numbers between.
-        far = (
-            2.6
-            if "translate(0.2), rotate" in policy
-            else 1.6
-            if "perspective" in policy or "resize" in policy or "scale" in policy
-            else 1.1
-        )
+        wide = any(name in policy for name in ("perspective", "resize", "scale"))
+        far = 2.6 if "translate(0.2), rotate" in policy else 1.6 if wide else 1.1
         assert ((x - mask % 1000).abs()[inside] <= far).all()
         assert ((y - mask // 1000).abs()[inside] <= far).all()
 

@@ -8,7 +8,7 @@ import torch
 
 from augfeed.engines.cuda import frames, levels
 from augfeed.engines.cuda.frame_steps import slot_start
-from augfeed.engines.cuda.spatial import floats_of, launch_spatial, numbers_of
+from augfeed.engines.cuda.spatial import Launch, floats_of, numbers_of
 from augfeed.engines.cuda.spec import Spec
 from augfeed.engines.cuda.table import Layout
 from augfeed.plan.frames import has_kernel, has_table
@@ -135,4 +135,4 @@ def _remake(loaded: "BoundPlan", slot: int, code: int) -> None:
     own, most = step_constants(spec, slot, code), len(scratch.sums)
     for begin in range(0, loaded.rows, most):
         rows = min(most, loaded.rows - begin)
-        launch_spatial(loaded, code, own, slot_start(spec, slot), begin, rows)
+        Launch(loaded, own, slot_start(spec, slot), begin, rows).run(code)
