@@ -26,8 +26,7 @@ Pixels = NDArray[np.uint8]
 # Five lines for each operation, from mild to strong, or five draws of one.
 FIVE: dict[str, tuple[str, ...]] = {
     "random_resized_crop": tuple(
-        f"random_resized_crop(96, scale=[{share}, {share}])"
-        for share in (0.8, 0.5, 0.3, 0.15, 0.08)
+        f"random_resized_crop(96, scale=[{part}, {part}])" for part in (0.8, 0.5, 0.3, 0.15, 0.08)
     ),
     "random_crop": tuple(f"random_crop(96, padding={pad})" for pad in (0, 4, 12, 24, 48)),
     "center_crop": tuple(f"center_crop({side})" for side in (96, 80, 64, 48, 32)),
@@ -37,6 +36,7 @@ FIVE: dict[str, tuple[str, ...]] = {
     "gaussian_blur": tuple(f"gaussian_blur(23, {sigma})" for sigma in (0.5, 1.0, 1.5, 2.5, 5.0)),
     "sharpness": tuple(f"sharpness({factor}, p=1.0)" for factor in (0.0, 0.5, 2.0, 4.0, 8.0)),
     "jpeg": tuple(f"jpeg({quality}, p=1.0)" for quality in (80, 40, 20, 10, 3)),
+    "elastic": tuple(f"elastic({alpha}, p=1.0)" for alpha in (50, 100, 200, 400, 800)),
     "some_of": ("some_of([rotate(30), invert(1.0), equalize(1.0), grayscale(1.0)], 2)",) * 5,
     "sequence": ("sequence([rotate(30), posterize(3, p=1.0), rotate(30)])",) * 5,
     "random_order": ("random_order([solarize(0.5, p=1.0), rotate(30), posterize(2, p=1.0)])",) * 5,
@@ -90,8 +90,9 @@ UNSEEN = {
 }
 HEAD = """# Operations in images
 
-Each row is one operation, from mild to strong, or five draws where it has no strength. The images are made by the library
-itself, of one painted scene of 128 x 112 pixels; [Operations](operations.md) says what each of them does.
+Each row is one operation, from mild to strong, or five draws where it has no strength. The images
+are made by the library itself, of one painted scene of 128 x 112 pixels;
+[Operations](operations.md) says what each of them does.
 
 This page is written by `python -m docs.gallery`.
 
@@ -102,7 +103,7 @@ This page is written by `python -m docs.gallery`.
 def scene() -> Image.Image:
     """Return a house in front of hills, with every color, edges, a gradient and fine texture."""
     scale = 4
-    y, x = np.mgrid[: HIGH * scale, : WIDE * scale]
+    y = np.mgrid[: HIGH * scale, : WIDE * scale][0]
     sky = np.stack([90 + 110 * y / y.max(), 150 + 70 * y / y.max(), 235 - 15 * y / y.max()], axis=2)
     image = Image.fromarray(sky.astype(np.uint8))
     draw = ImageDraw.Draw(image)
@@ -123,7 +124,8 @@ def scene() -> Image.Image:
     for k in range(9):
         draw.line(at(2 + 14 * k, 112, 6 + 14 * k, 100), fill=(190, 214, 70), width=scale)
     image = image.resize((WIDE, HIGH), Image.Resampling.LANCZOS)
-    grain = np.random.default_rng(0).normal(0, 3, (HIGH, WIDE, 1))
+    y, x = np.mgrid[:HIGH, :WIDE][..., None]
+    grain = 10 * (np.sin(12.9898 * x + 78.233 * y) * 43758.5453 % 1) - 5
     return Image.fromarray(np.clip(np.asarray(image) + grain, 0, 255).astype(np.uint8))
 
 
