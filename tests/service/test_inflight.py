@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from augfeed_service.reckoning import preview_bytes
 from PIL import Image
 
 from augfeed.wire import MEDIA_TYPE, encode
-from augfeed_service.reckoning import preview_bytes
 from tests.service.servers import Reply, Running, serving
 from tests.service.test_limits import form
 from tests.waiting import eventually

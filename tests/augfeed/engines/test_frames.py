@@ -294,7 +294,7 @@ def test_engines_agree_on_every_step_on_frames_of_windows(
 @pytest.mark.parametrize("other", ENGINES[1:])
 def test_engines_agree_on_all_steps_on_frames_one_after_another(other: str) -> None:
     shape = Shape(3, 14, 12, 4)
-    plan, images = plan_of(Policy(EVERY), shape), pictures(shape)
+    plan, images = plan_of(Policy(EVERY), shape), make_images(shape)
     gap = (run("cpu", plan, images) - run(other, plan, images)).abs()
     assert (gap > 1.5 / 255).float().mean() < 0.02  # a level that is rounded otherwise goes on
 

@@ -6,7 +6,7 @@ import torch
 from augfeed.engines import Output
 from augfeed.notation import parse_policy
 from augfeed.policy import Jpeg, Policy, Sharpness
-from tests.cases import ENGINES, Shape, pictures, plan_of, run
+from tests.cases import ENGINES, Shape, make_images, plan_of, run
 
 BYTES = Output(torch.uint8)
 SHAPE = Shape(3, 12, 14, 4)
@@ -27,7 +27,7 @@ LINES = (
 @pytest.mark.parametrize("other", ENGINES[1:])
 def test_engines_agree_on_programs_of_these_steps(line: str, other: str, channels: int) -> None:
     shape = SHAPE._replace(channels=channels)
-    plan, images = plan_of(parse_policy(line), shape), pictures(shape)
+    plan, images = plan_of(parse_policy(line), shape), make_images(shape)
     for given in (images, images.float() / 255):
         gap = (run("cpu", plan, given) - run(other, plan, given)).abs()
         assert (gap > 1e-5).float().mean() < 0.01  # a level that is rounded otherwise goes on
@@ -35,7 +35,7 @@ def test_engines_agree_on_programs_of_these_steps(line: str, other: str, channel
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_a_step_in_a_program_is_what_it_is_outside(engine: str) -> None:
-    images = pictures(SHAPE)
+    images = make_images(SHAPE)
     for item in (Sharpness(1.9, p=1.0), Jpeg(40, p=1.0)):
         alone = run(engine, plan_of(Policy([item]), SHAPE), images, output=BYTES)
         line = f"sequence([{item.op}({1.9 if item.op == 'sharpness' else 40}, p=1.0)])"
