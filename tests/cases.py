@@ -268,7 +268,7 @@ def _fitting(policy: Policy, shape: Shape) -> Policy:
     return policy if made == [*policy.operations] else Policy(made)
 
 
-def pictures(shape: Shape, *, larger: tuple[int, int] = (0, 0)) -> torch.Tensor:
+def make_images(shape: Shape, *, larger: tuple[int, int] = (0, 0)) -> torch.Tensor:
     """Return uint8 `[N, H, W, C]`, the same every time: noise and smooth images by turns."""
     height, width = shape.height + larger[0], shape.width + larger[1]
     size = (shape.batch, height, width, shape.channels)
@@ -284,7 +284,7 @@ def pictures(shape: Shape, *, larger: tuple[int, int] = (0, 0)) -> torch.Tensor:
 def window_of(name: str, shape: Shape) -> tuple[RandomCrop, torch.Tensor]:
     """Return a crop of the table for a shape, and the images that it cuts."""
     larger, options = WINDOWS[name]
-    return RandomCrop((shape.height, shape.width), **options), pictures(shape, larger=larger)
+    return RandomCrop((shape.height, shape.width), **options), make_images(shape, larger=larger)
 
 
 def usual(engine: str) -> Shape:

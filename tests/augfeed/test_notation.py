@@ -13,6 +13,7 @@ from augfeed.notation import ALIASES, LONGEST, format_policy, parse_policy
 from augfeed.ops.generate import in_programs
 from augfeed.policy import (
     OPERATIONS,
+    AutoAugment,
     Border,
     CenterCrop,
     ColorJitter,
@@ -25,6 +26,7 @@ from augfeed.policy import (
     Normalize,
     OneOf,
     Policy,
+    RandAugment,
     RandomCrop,
     RandomErasing,
     RandomOrder,
@@ -53,6 +55,8 @@ def values(schema: dict[str, Any], definitions: dict[str, Any]) -> st.SearchStra
             return st.one_of([values(branch, definitions) for branch in branches])
         case {"enum": names}:
             return st.sampled_from(names)
+        case {"type": "string", "examples": examples}:
+            return st.sampled_from(examples)
         case {"type": "boolean"}:
             return st.booleans()
         case {"type": "integer", "not": {"multipleOf": 2}, "minimum": low, "maximum": high}:
@@ -91,6 +95,13 @@ def operations(draw: st.DrawFn, title: str, definitions: dict[str, Any] | None =
     if cls is Normalize and isinstance(given["mean"], tuple) and isinstance(given["std"], tuple):
         channels = min(len(given["mean"]), len(given["std"]))
         given |= {"mean": given["mean"][:channels], "std": given["std"][:channels]}
+    if cls is RandAugment:
+        given["magnitude"] = min(given.get("magnitude", 9), given.get("bins", 31) - 1)
+    if cls is AutoAugment and given.get("flavor") == "timm":
+        given["policy"] = "imagenet"
+    for name in ("quality", "count"):
+        if isinstance(given.get(name), tuple):
+            given[name] = (*sorted(given[name]),)
     return cls(**given)
 
 

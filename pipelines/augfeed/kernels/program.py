@@ -154,10 +154,10 @@ def _warp(
                   stride)  # fmt: skip
         if channels == 3:
             for x in range(width):
-                i, to = U(x), at + U(3 * x)
-                frame[to] = (planes[i] + ROUNDER) - ROUNDER
-                frame[to + U(1)] = (planes[stride + i] + ROUNDER) - ROUNDER
-                frame[to + U(2)] = (planes[stride + stride + i] + ROUNDER) - ROUNDER
+                p, to = U(x), at + U(3 * x)
+                frame[to] = (planes[p] + ROUNDER) - ROUNDER
+                frame[to + U(1)] = (planes[stride + p] + ROUNDER) - ROUNDER
+                frame[to + U(2)] = (planes[stride + stride + p] + ROUNDER) - ROUNDER
         else:
             for k in range(values):
                 frame[at + U(k)] = (planes[U(k)] + ROUNDER) - ROUNDER

@@ -61,7 +61,9 @@ def test_nothing_spills_and_no_array_lies_in_local_memory(compiled: BatchRows) -
     names = ("augment", "sums", "finish", "count_levels", "fill_tables", "look_up", "weigh_across",
              "weigh_down", "cut_frames", "bring_back", "count_drawn", "fill_drawn", "look_up_drawn",
              "combine_drawn", "warp_drawn", "weigh_drawn_across",
-             "weigh_drawn_down")  # fmt: skip
+             "weigh_drawn_down", "make_stencils", "put_frames", "fill_planes",
+             "transform_planes", "put_planes", "fill_fields", "smooth_fields", "displace",
+             "make_stencils drawn", "put_frames drawn")  # fmt: skip
     kernels = [(named(row), row[name]) for row in compiled for name in names if name in row]
     assert {name for row in compiled for name in row} > {*names}
     assert not [name for name, kernel in kernels if kernel["stack"] or kernel["local"]]
