@@ -75,6 +75,7 @@ class Launch:
     numbers: int
     begin: int
     rows: int
+    levels: bool = False  # whether frames are whole levels where they are floats
 
     def run(self, code: int) -> None:
         """Launch the kernels of the step on the current stream; nothing waits."""
@@ -84,7 +85,9 @@ class Launch:
         elif issubclass(cls, Displacement):
             self._displacement()
         else:
-            stencils.make_stencils[self._grid](*self._read, **self._reading, **self._numbers)
+            whole = self.levels and self.loaded.spec.float_in
+            stencils.make_stencils[self._grid](*self._read, **self._reading, **self._numbers,
+                                               WHOLE=whole)  # fmt: skip
             self._put(0)
 
     @property
