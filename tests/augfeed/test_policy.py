@@ -11,6 +11,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 import augfeed.policy
 from augfeed.errors import PolicyError
 from augfeed.invariances import KNOWN, Invariances
+from augfeed.notation import parse_policy
 from augfeed.policy import (
     OPERATIONS,
     STAGES,
@@ -36,6 +37,7 @@ from augfeed.policy import (
     Shear,
     Translate,
 )
+from tests.cases import line_of
 
 untyped: Any = augfeed.policy  # for arguments that a type checker would refuse
 
@@ -282,6 +284,17 @@ def test_the_digest_is_the_same_in_every_process() -> None:
     assert Policy([Rotate(10), Normalize(0.5, 0.2)]).digest == (
         "41a499ff6c436b439a28d74d4d37ddb18a88a170e6d24fc04446fabfa5061451"
     )
+
+
+@pytest.mark.parametrize("name", [name for name, cls in OPERATIONS.items() if cls.later])
+def test_what_was_added_later_is_left_out_of_json_at_its_default(name: str) -> None:
+    cls = OPERATIONS[name]
+    item = parse_policy(line_of(name)).operations[0]
+    written = json.loads(Policy([item]).to_json())["operations"][0]
+    assert set(written) == set(cls.__pydantic_fields__) - set(cls.later)
+    for mode in ("validation", "serialization"):  # and the schema knows every parameter
+        schema = Policy.model_json_schema(mode=mode)["$defs"][cls.__name__]  # type: ignore[arg-type]
+        assert set(schema["properties"]) == set(cls.__pydantic_fields__)
 
 
 def test_invariances_may_be_given_by_name() -> None:

@@ -43,8 +43,11 @@ class Draws:
 
     def applied(self, operation: Any) -> NDArray[np.bool_]:
         """Return bool `[N]`: which samples get the operation."""
-        result: NDArray[np.bool_] = self.of(operation)[0] < operation.p
-        return result
+        u = self.of(operation)[0]
+        if operation.alternates:
+            u = draw(self.seed, 0, self.ids, [(DRAWN[type(operation)][0], 0, 1)])[0]
+        result: NDArray[np.bool_] = u < operation.p
+        return ~result if operation.alternates and self.epoch % 2 else result
 
 
 __all__ = ["DRAWN", "TRIES", "Draws", "Uniforms", "between", "index"]
