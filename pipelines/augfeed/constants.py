@@ -13,3 +13,9 @@ NONE, MIXUP, CUTMIX = 0, 1, 2  # modes of mixing; the kernel has a bit for each
 
 CONSTANT, EDGE, REFLECT = 0, 1, 2  # what lies outside an image
 EDGES = {"constant": CONSTANT, "edge": EDGE, "reflect": REFLECT}
+
+NEAREST, BILINEAR, BICUBIC = 0, 1, 2  # filters
+FILTERS = {"nearest": NEAREST, "bilinear": BILINEAR, "bicubic": BICUBIC}
+FILTER_NAMES = tuple(FILTERS)
+# The parameter of the cubic filter where images are resized, and where their pixels move: Pillow's.
+RESIZE_CUBIC, WARP_CUBIC = -0.5, -1.0

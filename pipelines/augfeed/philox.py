@@ -34,6 +34,7 @@ class Stream(IntEnum):
     REPLACE = 25
     KORNIA = 26
     SPLIT = 27
+    FILTER = 40
 
 
 def check_key(seed: int, epoch: int) -> None:

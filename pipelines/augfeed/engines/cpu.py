@@ -186,8 +186,9 @@ class Job:
         fixed, plan = self.fixed, self.plan
         shared = np.zeros(1, FIXED)
         shared[0] = (
-            plan.seed, plan.epoch, scale, fixed.pad_mode, fixed.pad_fill * scale,
-            fixed.border_mode, fixed.border_fill * scale, fixed.normalized, fixed.erase_noise,
+            plan.seed, plan.epoch, scale, fixed.pad_mode, *_three(fixed.pad_fill * scale),
+            fixed.border_mode, *_three(fixed.border_fill * scale), fixed.normalized,
+            fixed.erase_noise,
             fixed.cutout_fill, fixed.erase_fill, stream,
         )  # fmt: skip
         statistics = np.stack([fixed.mean, fixed.std, 0 * fixed.mean, 0 * fixed.std + 1,
@@ -195,9 +196,14 @@ class Job:
         return shared, (statistics, normal_quantiles())
 
 
+def _three(fill: NDArray[np.float64]) -> list[float]:
+    return [float(value) for value in np.resize(fill, 3)]
+
+
 def _rows(plan: Plan) -> NDArray[Any]:
     mixes, rows = plan.mixes, neutral(len(plan.ids), ROW)
     rows["id"], rows["place"], rows["partner"] = plan.ids, np.arange(len(rows)), mixes.partner
+    rows["filter"] = plan.filters
     rows["warped"], rows["mode"], rows["lam"] = plan.warped, mixes.mode, mixes.lam
     if plan.warped.any():
         for k in range(9):

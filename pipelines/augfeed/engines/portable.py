@@ -27,8 +27,9 @@ from augfeed.plan.fixed import Fixed
 
 try:
     from kornia.enhance import normalize
-    from kornia.geometry import create_meshgrid
-    from kornia.geometry.transform import hflip, remap, vflip
+    from kornia.geometry.transform import hflip, vflip
+
+    from augfeed.engines.portable_warp import warped
 except ImportError as error:
     raise MissingExtraError("Kornia >= 0.8.3 (for engine='portable')", "kornia") from error
 
@@ -101,7 +102,8 @@ def _frames(
     if images.dtype == torch.uint8:
         frames = frames / 255.0
     if fixed.pad_mode == CONSTANT and outside.any():
-        frames = torch.where(_tensor(outside[:, None], images.device), fixed.pad_fill, frames)
+        fill = _tensor(fixed.pad_fill.astype(np.float32), images.device).view(1, -1, 1, 1)
+        frames = torch.where(_tensor(outside[:, None], images.device), fill, frames)
     return frames
 
 
@@ -133,38 +135,11 @@ def _grey(values: Tensor) -> Tensor:
 def _moved(plan: Plan, fixed: Fixed, frames: Tensor) -> Tensor:
     frames = _change(frames, plan.flip_x & ~plan.warped, lambda some, _: hflip(some))
     frames = _change(frames, plan.flip_y & ~plan.warped, lambda some, _: vflip(some))
-    return _change(frames, plan.warped, lambda some, rows: _warped(some, plan.inverse[rows], fixed))
 
+    def warp(some: Tensor, rows: NDArray[np.int64]) -> Tensor:
+        return warped(some, plan.inverse[rows], plan.filters[rows], fixed)
 
-def _warped(frames: Tensor, inverse: NDArray[np.float32], fixed: Fixed) -> Tensor:
-    height, width = frames.shape[2:]
-    grid = create_meshgrid(height, width, False, frames.device, torch.float32)
-    x, y = grid[..., 0], grid[..., 1]
-    matrix = _tensor(inverse, frames.device)[..., None, None]
-    at_x, at_y, at_z = (
-        matrix[:, k, 0] * x + matrix[:, k, 1] * y + matrix[:, k, 2] for k in range(3)
-    )
-    at_x = _within(at_x / at_z, width, fixed.border_mode)
-    at_y = _within(at_y / at_z, height, fixed.border_mode)
-    if fixed.border_mode == CONSTANT:
-        # A ring of the fill: beyond it nothing but the fill has weight, so `_within` stops there.
-        frames = torch.nn.functional.pad(frames, (1, 1, 1, 1), value=fixed.border_fill)
-        at_x, at_y = at_x + 1.0, at_y + 1.0
-    # Coordinates lie inside already; "reflection" for those that rounding moves out, because some
-    # devices have no "border" (Apple's before torch 2.13).
-    return remap(frames, at_x, at_y, padding_mode="reflection", align_corners=True)
-
-
-def _within(at: Tensor, length: int, mode: int) -> Tensor:
-    # The coordinate that reads the same value by the border rule, at most one pixel outside. NaN,
-    # at the horizon of a perspective, reads the first pixel.
-    if mode == CONSTANT:
-        return at.nan_to_num(nan=-1.0).clamp(-1.0, length)
-    if mode != EDGE and length > 1:
-        period = 2.0 * (length - 1)
-        at = at - (at / period).floor() * period
-        at = torch.minimum(at, period - at)
-    return at.nan_to_num().clamp(0.0, length - 1.0)
+    return _change(frames, plan.warped, warp)
 
 
 def _colored(plan: Plan, values: Tensor, means: Tensor) -> Tensor:

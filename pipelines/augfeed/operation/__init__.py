@@ -30,6 +30,8 @@ from augfeed.operation.kinds import Window as Window
 from augfeed.operation.kinds import flags as flags
 from augfeed.operation.types import Areas as Areas
 from augfeed.operation.types import Aspects as Aspects
+from augfeed.operation.types import Fill as Fill
+from augfeed.operation.types import Interpolation as Interpolation
 from augfeed.operation.types import Interval as Interval
 from augfeed.operation.types import Probability as Probability
 from augfeed.operation.types import Side as Side

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from augfeed.operation.declare import Column, Declaration
 from augfeed.operation.linear import Step
 from augfeed.operation.reference import Given
-from augfeed.operation.types import Sides
+from augfeed.operation.types import Interpolation, Sides
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -124,6 +124,18 @@ class Geometry(Declaration):
     needs = ("draw", "stream", "uniforms", "inverse")
     as_given = True
     warps: ClassVar[bool] = True  # False for flips, which need no interpolation
+    interpolation: Interpolation = "bilinear"  # of all that warp, one in a policy
+
+    def check_policy(self, policy: Any) -> None:
+        """Refuse two interpolations: pixels move once, by all matrices together."""
+        for item in policy.operations if self.warps else ():
+            other = item.interpolation if isinstance(item, Geometry) and item.warps else None
+            if other not in (None, self.interpolation):
+                raise ValueError(
+                    f"{self.op}(interpolation={self.interpolation!r}) and {item.op}"
+                    f"(interpolation={other!r}) move pixels together, once: give both the same "
+                    "interpolation"
+                )
 
     def inverse(self, values: dict[str, NDArray[Any]], size: Sides) -> Matrices:
         """Return float64 `[N, 3, 3]`: the source of each output pixel, for what was drawn.

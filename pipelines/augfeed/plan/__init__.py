@@ -12,6 +12,7 @@ from augfeed.operation import Column, Frame, Geometry, Mixing
 from augfeed.philox import check_key
 from augfeed.plan._columns import Columns
 from augfeed.plan.draws import DRAWN, Draws
+from augfeed.plan.filters import moved_by
 from augfeed.plan.frames import FrameSteps, steps_of
 from augfeed.plan.geometry import Decisions, compose, flipped
 from augfeed.plan.mixing import Mixes, draw_mixes, unmixed
@@ -44,6 +45,7 @@ class Plan:
     window: WindowDraws
     frames: FrameSteps  # what is done to the frame before its pixels move
     warped: NDArray[np.bool_]  # whether anything but flips moves the pixels
+    filters: NDArray[np.int32]  # [M] by which they move, of `augfeed.constants`
     inverse: NDArray[np.float32]  # [M, 3, 3] output pixel (x, y, 1) -> source pixel, flips included
     columns: Columns
     mixes: Mixes
@@ -118,7 +120,7 @@ def draw_plan(policy: Policy, rows: Rows, *, seed: int, epoch: int, size: tuple[
     return Plan(
         policy, seed, epoch, rows.ids, rows.count, size,
         WindowDraws(policy, seed, epoch, rows.ids), steps_of(policy, columns),
-        warped, inverse, columns,
+        warped, moved_by(policy, seed, epoch, rows.ids), inverse, columns,
         draw_mixes(mixer, draws, rows, size) if mixer else unmixed(len(rows)), decisions,
     )  # fmt: skip
 

@@ -10,6 +10,7 @@ from augfeed.errors import InputError
 from augfeed.operation.types import pair
 from augfeed.philox import Stream, draw
 from augfeed.plan.draws import TRIES, between
+from augfeed.plan.filters import WINDOW, filters_of
 from augfeed.plan.rows import Ids
 from augfeed.policy import (
     CenterCrop,
@@ -29,17 +30,24 @@ class Windows:
     """What is cut of every image: box, then resize, then offset; all in whole pixels.
 
     `box` int32 `[N, 4]` is (top, left, height, width) in the source, always inside it; it is
-    resized with antialiasing to `resized` int32 `[N, 2]`; output pixel (y, x) is pixel
-    `(offset[0] + y, offset[1] + x)` of that, and outside it the padding rule holds.
+    resized to `resized` int32 `[N, 2]` by a filter of `augfeed.constants`, `filters` int32 `[N]`;
+    output pixel (y, x) is pixel `(offset[0] + y, offset[1] + x)` of that, and outside it the
+    padding rule holds.
     """
 
     box: Pixels
     resized: Pixels
     offset: Pixels
+    filters: Pixels
+
+    @property
+    def parts(self) -> tuple[Pixels, Pixels, Pixels, Pixels]:
+        """Box, resized, offset and filters, in this order."""
+        return self.box, self.resized, self.offset, self.filters
 
     def take(self, rows: Ids) -> "Windows":
         """Return the windows of some rows."""
-        return Windows(self.box[rows], self.resized[rows], self.offset[rows])
+        return Windows(self.box[rows], self.resized[rows], self.offset[rows], self.filters[rows])
 
     def inside(self, size: tuple[int, int]) -> NDArray[np.bool_]:
         """Return bool `[N]`: whether an output of `size` (height, width) needs no padding."""
@@ -94,11 +102,15 @@ class WindowDraws:
             offset = np.round((sizes - size) / 2).astype(np.int64)
         box = self._every(np.concatenate([np.zeros_like(sources), sources], axis=1))
         if not isinstance(window, RandomCrop):
-            return Windows(box, self._every(sizes), self._every(offset))
+            return Windows(box, self._every(sizes), self._every(offset), self._filters(resize))
         drawn = np.empty((len(self.ids), 2), np.int32)
         u = draw(self.seed, self.epoch, self.ids, [(Stream.CROP, 0, 4)])
         fill_offsets(u, window.p, room, padding, offset, drawn)
-        return Windows(box, self._every(sizes), drawn)
+        return Windows(box, self._every(sizes), drawn, self._filters(resize))
+
+    def _filters(self, resizing: Resize | RandomResizedCrop | None) -> Pixels:
+        wanted = resizing.interpolation if resizing else "bilinear"
+        return filters_of(wanted, self.seed, self.epoch, self.ids, WINDOW)
 
     def _every(self, values: Ids) -> Pixels:
         # One row for each sample, where one row stood for all.
@@ -117,7 +129,7 @@ class WindowDraws:
         fill_resized_crops(u, ratios, window.p, window.scale, window.ratio, sizes, box)
         size = np.empty((count, 2), np.int32)
         size[:] = pair(window.size)
-        return Windows(box, size, np.zeros_like(size))
+        return Windows(box, size, np.zeros_like(size), self._filters(window))
 
 
 def _resized(resize: Resize | None, sources: Ids) -> Ids:

@@ -8,9 +8,10 @@ from typing import Any, NamedTuple
 
 import torch
 
-from augfeed.constants import CUTMIX, EDGES, MIXUP
+from augfeed.constants import BICUBIC, BILINEAR, CUTMIX, EDGES, FILTERS, MIXUP
 from augfeed.engines import Output
 from augfeed.operation import Box, Geometry, Linear, Noise, Pointwise
+from augfeed.plan.filters import interpolation_of
 from augfeed.plan.fixed import Fixed
 from augfeed.plan.frames import longest_reach, slots_of
 from augfeed.policy import (
@@ -56,12 +57,13 @@ class Spec:
     """The compile-time constants of the kernel.
 
     `pad` is -1 where images are frames of the output's size; `pad` and `border` are modes of
-    `EDGES`. `parts` are the boxes, noises and pointwise colors of the policy, `points` the latter
-    with a bit for each. `vec` pixels side by side are read and written together, 1 where lines do
-    not allow it; `wide` says whether the neighbors of a source position are read as words. `block`
-    is the number of pixels of a step, `steps` that of a program. With `lanes` the steps are the
-    eight lanes of the numbers for pixels; else they are tiles of `tile` pixels a line, or runs of
-    pixels where that is 0. `held` says whether color maps are held over the steps, which takes
+    `EDGES`, `each` whether their fills differ by channel; `filters` has a bit for each filter that
+    may move pixels. `parts` are the boxes, noises and pointwise colors of the policy, `points` the
+    latter with a bit for each. `vec` pixels side by side are read and written together, 1 where
+    lines do not allow it; `wide` says whether the neighbors of a source position are read as words.
+    `block` is the number of pixels of a step, `steps` that of a program. With `lanes` the steps are
+    the eight lanes of the numbers for pixels; else they are tiles of `tile` pixels a line, or runs
+    of pixels where that is 0. `held` says whether color maps are held over the steps, which takes
     registers; `registers` is the most that a thread may have. `sum_block` and `sum_warps` are those
     of the sums for gray means. `slots` are the codes that may stand in each slot of a row's steps
     on its frame, `reach` is how far their kernels reach.
@@ -74,6 +76,8 @@ class Spec:
     warp: bool
     border: int
     perspective: bool
+    filters: int
+    each: bool
     color: Color
     mean: bool
     mix: int
@@ -146,6 +150,7 @@ def _spec(policy: Policy, size: tuple[int, int], form: Form, output: Output) -> 
     noises = sum(isinstance(item, Noise) for item in items) + (erase > Erase.CONSTANT)
     lanes = noises > 0
     warp = any(isinstance(item, Geometry) and item.warps for item in items)
+    filters = _filters(policy)
     mix, color = _mixing(policy), Color.PLAIN
     linear = [item for item in items if isinstance(item, Linear)]
     if any(channels == 3 or not step.rgb for item in linear for step in item.steps):
@@ -161,6 +166,8 @@ def _spec(policy: Policy, size: tuple[int, int], form: Form, output: Output) -> 
         warp=warp,
         border=EDGES[border.mode] if border else 0,
         perspective=has(Perspective) is not None,
+        filters=filters,
+        each=any((fill != fill[0]).any() for fill in (fixed.pad_fill, fixed.border_fill)),
         color=color,
         mean=any(item.needs_mean for item in linear),
         mix=mix,
@@ -175,7 +182,8 @@ def _spec(policy: Policy, size: tuple[int, int], form: Form, output: Output) -> 
         ),
         slots=slots_of(policy),
         reach=longest_reach(policy),
-        **_shape(size, form, output, lanes=lanes, warp=warp, made=bool(slots_of(policy))),
+        **_shape(size, form, output, lanes=lanes, warp=warp, made=bool(slots_of(policy)),
+                 neighbors=bool(filters >> BILINEAR & 1)),
     )  # fmt: skip
 
 
@@ -195,6 +203,13 @@ def _registers(
     return 128 if warp else 96
 
 
+def _filters(policy: Policy) -> int:
+    wanted = interpolation_of(policy)
+    if wanted == "random":
+        return 1 << BILINEAR | 1 << BICUBIC
+    return 1 << FILTERS[wanted]
+
+
 def _mixing(policy: Policy) -> int:
     mixer = policy.find(OneOf)
     parts = mixer.operations if mixer else policy.operations
@@ -212,7 +227,14 @@ def _erasing(erasing: RandomErasing | None, fixed: Fixed) -> Erase:
 
 
 def _shape(
-    size: tuple[int, int], form: Form, output: Output, *, lanes: bool, warp: bool, made: bool
+    size: tuple[int, int],
+    form: Form,
+    output: Output,
+    *,
+    lanes: bool,
+    warp: bool,
+    made: bool,
+    neighbors: bool,
 ) -> dict[str, Any]:
     # How pixels are spread over programs and threads.
     height, width = size
@@ -242,7 +264,7 @@ def _shape(
         "vec": vec,
         "aligned": form.framed,
         # A line has the words of two pixels.
-        "wide": words and warp and form.picture[1] >= 8 and (width >= 8 or not made),
+        "wide": words and warp and neighbors and form.picture[1] >= 8 and (width >= 8 or not made),
         "lanes": lanes,
         "tile": tile,
         "block": block,
