@@ -15,8 +15,8 @@ from augfeed.engines import Engine, Output, engine_for, why_not_cuda
 from augfeed.notation import parse_policy
 from augfeed.operation import Frame, Neighbourhood, Pointwise
 from augfeed.philox import normal_quantiles
-from augfeed.plan import Plan, Rows, draw_plan
-from augfeed.plan.fixed import Fixed
+from augfeed.plan import BatchRows, Plan, draw_plan
+from augfeed.plan.policy_constants import PolicyConstants
 from augfeed.policy import OPERATIONS as KNOWN
 from augfeed.policy import (
     Border,
@@ -235,7 +235,7 @@ def _cut(fill: Any, channels: int) -> Any:
 def plan_of(policy: Policy, shape: Shape, *, seed: int = 5, epoch: int = 3) -> Plan:
     """Return the plan of samples 100, 101, ..., for a shape."""
     policy = _fitting(policy, shape)
-    rows = Rows.of(np.arange(100, 100 + shape.batch))
+    rows = BatchRows.of(np.arange(100, 100 + shape.batch))
     return draw_plan(policy, rows, seed=seed, epoch=epoch, size=(shape.height, shape.width))
 
 
@@ -314,7 +314,7 @@ def allowed(plan: Plan, channels: int) -> float:
         pixel += WARP.value * sum(plan.size)
         scale = plan.policy.find(Scale)
         pixel += FAR.value if scale and scale.factor[0] < 0.5 else 0.0
-    return pixel / float(Fixed.of(plan.policy, channels).std.min())
+    return pixel / float(PolicyConstants.of(plan.policy, channels).std.min())
 
 
 def threshold_step(plan: Plan) -> float:
@@ -338,5 +338,7 @@ def assert_agree(one: torch.Tensor, other: torch.Tensor, plan: Plan) -> None:
     far, share = int((excess > 0).sum()), THRESHOLD.value if threshold_step(plan) else 0.0
     assert not torch.isnan(gap).any()
     assert far <= np.ceil(share * one.numel()), f"{far} values differ, by up to {gap.max()}"
-    step = threshold_step(plan) * unit / float(Fixed.of(plan.policy, one.shape[1]).std.min())
+    step = (
+        threshold_step(plan) * unit / float(PolicyConstants.of(plan.policy, one.shape[1]).std.min())
+    )
     assert float(excess.max()) <= step

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from augfeed.errors import InputError
-from augfeed.integers import whole_number
+from augfeed.whole_number import whole_number
 
 
 class Stream(IntEnum):

@@ -9,7 +9,7 @@ from augfeed.errors import PolicyError
 from augfeed.invariances import invariances_of
 from augfeed.notation import ALIASES, Call, parse_calls, parse_policy
 from augfeed.operation.describe import shown, suggest
-from augfeed.operation.types import pair
+from augfeed.operation.parameter_types import pair
 from augfeed.policy import (
     OPERATIONS,
     CenterCrop,

@@ -28,8 +28,8 @@ from augfeed.show import (
     to_pictures,
 )
 from augfeed.show.grid import wrap
+from augfeed.show.images import SMALL, display, original
 from augfeed.show.labels import share_parts, shares_of
-from augfeed.show.pictures import SMALL, display, original
 from augfeed.targets import Targets
 from tests.cases import line_of
 from tests.waiting import eventually

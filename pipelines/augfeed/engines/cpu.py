@@ -9,14 +9,14 @@ from numpy.typing import NDArray
 
 from augfeed.engines import Output, check_images, check_places
 from augfeed.kernels.augment import augment
+from augfeed.kernels.cast_output import BFLOAT16, FLOAT16, FLOAT32, UINT8, store
+from augfeed.kernels.compile_notice import install as install_notice
 from augfeed.kernels.frames import materialise
-from augfeed.kernels.notice import install as install_notice
-from augfeed.kernels.store import BFLOAT16, FLOAT16, FLOAT32, UINT8, store
 from augfeed.kernels.types import FIXED, ROW, neutral
-from augfeed.memory import Memory, writable
+from augfeed.memory_pool import Memory, writable
 from augfeed.philox import normal_quantiles
 from augfeed.plan import Plan
-from augfeed.plan.fixed import Fixed
+from augfeed.plan.policy_constants import PolicyConstants
 
 install_notice()
 KINDS = {
@@ -51,7 +51,7 @@ class CpuEngine:
         output.check(plan.policy)
         pixels = np.ascontiguousarray(images.numpy())
         out, batch = allocate(plan.count, pixels.shape[3], plan.size, output)
-        job = Job(plan, Fixed.of(plan.policy, pixels.shape[3]), output)
+        job = Job(plan, PolicyConstants.of(plan.policy, pixels.shape[3]), output)
         job.run(pixels, np.arange(plan.count), out, places=places, offsets=offsets)
         return batch
 
@@ -71,7 +71,7 @@ class Job:
     """One plan, ready to be carried out row by row, in any thread."""
 
     def __init__(
-        self, plan: Plan, fixed: Fixed, output: Output, memory: Memory | None = None
+        self, plan: Plan, fixed: PolicyConstants, output: Output, memory: Memory | None = None
     ) -> None:
         """Bring plan and constants into the form of the compiled loops."""
         self.memory = memory or Memory()

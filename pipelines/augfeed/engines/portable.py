@@ -15,21 +15,21 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from augfeed.constants import CONSTANT, CUTMIX, EDGE, LUMA, MIXUP
+from augfeed.constants import BICUBIC, BILINEAR, CONSTANT, CUTMIX, EDGE, LUMA, MIXUP
 from augfeed.engines import Output, check_images, check_places
 from augfeed.engines.portable_frames import changed_frames
+from augfeed.engines.portable_warp import Places, bicubic, nearest, ringed
 from augfeed.errors import MissingExtraError
 from augfeed.operation import Linear, Pointwise
 from augfeed.operation.reference import Given, weighted
 from augfeed.philox import Stream, normal_quantiles
 from augfeed.plan import Plan
-from augfeed.plan.fixed import Fixed
+from augfeed.plan.policy_constants import PolicyConstants
 
 try:
     from kornia.enhance import normalize
-    from kornia.geometry.transform import hflip, vflip
-
-    from augfeed.engines.portable_warp import warped
+    from kornia.geometry import create_meshgrid
+    from kornia.geometry.transform import hflip, remap, vflip
 except ImportError as error:
     raise MissingExtraError("Kornia >= 0.8.3 (for engine='portable')", "kornia") from error
 
@@ -59,7 +59,7 @@ class PortableEngine:
         rows = len(plan.ids)
         check_images(images, rows)
         output.check(plan.policy)
-        fixed = Fixed.of(plan.policy, images.shape[-1])
+        fixed = PolicyConstants.of(plan.policy, images.shape[-1])
         if places is None:
             places = np.arange(rows)
         check_places(places, len(images))
@@ -81,7 +81,7 @@ def _frames(
     images: Tensor,
     places: NDArray[np.int64],
     offsets: NDArray[np.int32],
-    fixed: Fixed,
+    fixed: PolicyConstants,
 ) -> Tensor:
     # [M, C, H, W], float32 in pixel space: what the policy's output frame shows of each image.
     lines, columns = (
@@ -132,14 +132,65 @@ def _grey(values: Tensor) -> Tensor:
     return weighted(values, LUMA)
 
 
-def _moved(plan: Plan, fixed: Fixed, frames: Tensor) -> Tensor:
+def _moved(plan: Plan, fixed: PolicyConstants, frames: Tensor) -> Tensor:
     frames = _change(frames, plan.flip_x & ~plan.warped, lambda some, _: hflip(some))
     frames = _change(frames, plan.flip_y & ~plan.warped, lambda some, _: vflip(some))
 
     def warp(some: Tensor, rows: NDArray[np.int64]) -> Tensor:
-        return warped(some, plan.inverse[rows], plan.filters[rows], fixed)
+        return _warped(some, plan.inverse[rows], plan.filters[rows], fixed)
 
     return _change(frames, plan.warped, warp)
+
+
+def _warped(
+    frames: Tensor, inverse: NDArray[np.float32], filters: NDArray[np.int32], fixed: PolicyConstants
+) -> Tensor:
+    if len(kinds := np.unique(filters)) == 1:
+        make = _bilinear if kinds[0] == BILINEAR else bicubic if kinds[0] == BICUBIC else nearest
+        return make(frames, _places(frames, inverse), fixed)
+    made = torch.empty_like(frames)
+    for kind in kinds:
+        rows = np.flatnonzero(filters == kind)
+        where = torch.from_numpy(rows).to(frames.device)
+        made[where] = _warped(frames[where], inverse[rows], filters[rows], fixed)
+    return made
+
+
+def _places(frames: Tensor, inverse: NDArray[np.float32]) -> Places:
+    height, width = frames.shape[2:]
+    grid = create_meshgrid(height, width, False, frames.device, torch.float32)
+    x, y = grid[..., 0], grid[..., 1]
+    matrix = _tensor(inverse, frames.device)[..., None, None]
+    at_x, at_y, at_z = (
+        matrix[:, k, 0] * x + matrix[:, k, 1] * y + matrix[:, k, 2] for k in range(3)
+    )
+    return at_x, at_y, at_z
+
+
+def _bilinear(frames: Tensor, places: Places, fixed: PolicyConstants) -> Tensor:
+    height, width = frames.shape[2:]
+    at_x, at_y, at_z = places
+    at_x = _within(at_x / at_z, width, fixed.border_mode)
+    at_y = _within(at_y / at_z, height, fixed.border_mode)
+    if fixed.border_mode == CONSTANT:
+        # A ring of the fill: beyond it nothing but the fill has weight, so `_within` stops there.
+        frames = ringed(frames, fixed)
+        at_x, at_y = at_x + 1.0, at_y + 1.0
+    # Coordinates lie inside already; "reflection" for those that rounding moves out, because some
+    # devices have no "border" (Apple's before torch 2.13).
+    return remap(frames, at_x, at_y, padding_mode="reflection", align_corners=True)
+
+
+def _within(at: Tensor, length: int, mode: int) -> Tensor:
+    # The coordinate that reads the same value by the border rule, at most one pixel outside. NaN,
+    # at the horizon of a perspective, reads the first pixel.
+    if mode == CONSTANT:
+        return at.nan_to_num(nan=-1.0).clamp(-1.0, length)
+    if mode != EDGE and length > 1:
+        period = 2.0 * (length - 1)
+        at = at - (at / period).floor() * period
+        at = torch.minimum(at, period - at)
+    return at.nan_to_num().clamp(0.0, length - 1.0)
 
 
 def _colored(plan: Plan, values: Tensor, means: Tensor) -> Tensor:
@@ -184,7 +235,7 @@ def _mixed(plan: Plan, values: Tensor) -> Tensor:
     return _change(_change(own.clone(), mode == MIXUP, blended), mode == CUTMIX, patched)
 
 
-def _occluded(plan: Plan, fixed: Fixed, values: Tensor) -> Tensor:
+def _occluded(plan: Plan, fixed: PolicyConstants, values: Tensor) -> Tensor:
     def cut(some: Tensor, rows: NDArray[np.int64]) -> Tensor:
         return torch.where(_inside(plan.cutout[rows], some), fixed.cutout_fill, some)
 
@@ -205,7 +256,7 @@ def _occluded(plan: Plan, fixed: Fixed, values: Tensor) -> Tensor:
     return values
 
 
-def _noised(plan: Plan, fixed: Fixed, values: Tensor) -> Tensor:
+def _noised(plan: Plan, fixed: PolicyConstants, values: Tensor) -> Tensor:
     scale, black, white = (
         _tensor(part, values.device).view(-1, 1, 1)
         for part in (

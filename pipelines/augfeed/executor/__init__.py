@@ -19,24 +19,24 @@ import torch
 from numpy.typing import NDArray
 
 from augfeed.batch import Batch
-from augfeed.costs import Costs
-from augfeed.plan import Plan, Rows, draw_plan
-from augfeed.plan.rows import joined
+from augfeed.plan import BatchRows, Plan, draw_plan
+from augfeed.plan.batch_rows import joined
 from augfeed.policy import Policy
-from augfeed.read.unread import Taken
-from augfeed.read.whole import Waiting
+from augfeed.read.device_frames import DeferredFrame
+from augfeed.read.read_errors import RowSources
+from augfeed.stage_costs import Costs
 from augfeed.targets import AnyTargets
 
 Indices = NDArray[np.int64]
 Task = Callable[[], None]
-Labeller = Callable[[Plan, Taken], AnyTargets]
+Labeller = Callable[[Plan, RowSources], AnyTargets]
 
 
-class BatchRequest(Protocol):
+class BatchKey(Protocol):
     """A batch that is asked for: its rows, its number in the epoch, and what keys its draws."""
 
     @property
-    def rows(self) -> Rows:
+    def rows(self) -> BatchRows:
         """The samples."""
         ...
 
@@ -56,7 +56,7 @@ class BatchRequest(Protocol):
         ...
 
 
-R = TypeVar("R", bound=BatchRequest)
+R = TypeVar("R", bound=BatchKey)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +64,9 @@ class Planned:
     """Batches whose plan is drawn, as one: their rows, and how many come out in each batch."""
 
     plan: Plan
-    rows: Rows
+    rows: BatchRows
     counts: list[int]
-    taken: Taken
+    taken: RowSources
     label: Labeller
 
     def targets(self) -> AnyTargets:
@@ -95,7 +95,7 @@ class FrameSet:
     rows: Indices | None = None
     places: Indices | None = None
     offsets: NDArray[np.int32] | None = None
-    waiting: list[Waiting] = field(default_factory=list)
+    waiting: list[DeferredFrame] = field(default_factory=list)
 
 
 class FrameReader(Protocol):
@@ -200,7 +200,7 @@ class BatchWork(Generic[R]):
         driver, first = self.driver, self.requests[0]
         plan = draw_plan(driver.policy, rows, seed=first.seed, epoch=first.epoch, size=driver.size)
         counts = [request.rows.count for request in self.requests]
-        self._planned = Planned(plan, rows, counts, Taken.of(plan.ids), driver.label)
+        self._planned = Planned(plan, rows, counts, RowSources.of(plan.ids), driver.label)
         self._execution = driver.executor.start(self._planned)
 
     def _run(self, part: Indices) -> None:

@@ -13,9 +13,9 @@ from augfeed.engines import Engine, Output, engine_for
 from augfeed.engines.cpu import Job, allocate
 from augfeed.executor import Execution, FrameSet, Indices, Planned, Task
 from augfeed.executor.inputs import BatchInputs
-from augfeed.memory import Memory
-from augfeed.plan import Rows
-from augfeed.plan.fixed import Fixed
+from augfeed.memory_pool import Memory
+from augfeed.plan import BatchRows
+from augfeed.plan.policy_constants import PolicyConstants
 from augfeed.targets import AnyTargets, Targets
 
 READ_ROWS = 32  # images that one task decodes
@@ -76,7 +76,7 @@ class HostFrames:
         return FrameSet(torch.from_numpy(frames), part, needed, places)
 
 
-def by_groups(rows: Rows) -> list[Indices]:
+def by_groups(rows: BatchRows) -> list[Indices]:
     """Return the rows that come out in parts of some 32; mixing groups stay whole, so that no
     partner is read twice."""
     starts = np.flatnonzero(np.diff(rows.groups[: rows.count], prepend=-1))
@@ -91,7 +91,13 @@ class CpuRun:
     """Images of a plan by Numba's loops, in the threads that ask for them."""
 
     def __init__(
-        self, planned: Planned, fixed: Fixed, output: Output, memory: Memory, *, threads: int = 1
+        self,
+        planned: Planned,
+        fixed: PolicyConstants,
+        output: Output,
+        memory: Memory,
+        *,
+        threads: int = 1,
     ) -> None:
         """Take memory for the batches; `threads` share the rows of each frame set."""
         plan = planned.plan

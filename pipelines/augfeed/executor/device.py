@@ -12,9 +12,9 @@ from augfeed.errors import InputError
 from augfeed.executor import Execution, FrameReader, FrameSet, Indices, Planned, Task, onto
 from augfeed.executor.cpu import READ_ROWS
 from augfeed.executor.inputs import BatchInputs
-from augfeed.memory import writable
-from augfeed.prefetch import Aside
-from augfeed.read.whole import Waiting
+from augfeed.memory_pool import writable
+from augfeed.prefetch import SideStream
+from augfeed.read.device_frames import DeferredFrame
 from augfeed.targets import AnyTargets
 
 SHARE = 0.25  # of a GPU's free memory that a dataset may take without being told to
@@ -35,7 +35,7 @@ class DeviceHandle:
         self.place = place
         self._lock = threading.Lock()
         self._device: torch.device | None = None
-        self._aside: Aside | None = None
+        self._aside: SideStream | None = None
         self._engine: Engine | None = None
 
     def __reduce__(self) -> tuple[type["DeviceHandle"], tuple[Place]]:
@@ -61,11 +61,11 @@ class DeviceHandle:
         return self._engine
 
     @property
-    def aside(self) -> Aside:
+    def side_stream(self) -> SideStream:
         """The stream that batches are made on."""
         device = self.device
         with self._lock:
-            self._aside = self._aside or Aside(device)
+            self._aside = self._aside or SideStream(device)
             return self._aside
 
 
@@ -172,7 +172,7 @@ class BufferedFrames:
         count = len(planned.plan.ids)
         self.parts = np.array_split(np.arange(count), max(1, -(-count // READ_ROWS)))
         self._buffer = inputs.buffer(planned.plan, pinned=pinned)
-        self._left, self._waiting = _Countdown(len(self.parts)), list[Waiting]()
+        self._left, self._waiting = _Countdown(len(self.parts)), list[DeferredFrame]()
 
     def read(self, part: Indices) -> FrameSet | None:
         """Read some rows; the task that ends last gets the frames of all."""
@@ -205,7 +205,7 @@ class DeviceRun:
 
     def queue(self, work: Task) -> None:
         """Do it on the side stream."""
-        _, self._event = self.handle.aside.run(work)
+        _, self._event = self.handle.side_stream.run(work)
 
     def load(self, frames: FrameSet) -> torch.Tensor:
         """Return the images of a frame set on the device."""
@@ -240,7 +240,7 @@ class DeviceRun:
         stream = torch.cuda.current_stream(self.handle.device).cuda_stream
         if stream not in self._taken:
             self._taken.add(stream)
-            self.handle.aside.take((self._made, self._event))
+            self.handle.side_stream.take((self._made, self._event))
 
 
 def _free(device: torch.device) -> int:

@@ -9,8 +9,8 @@ from augfeed.engines import Output
 from augfeed.executor import Execution, FrameSet, Indices, Planned
 from augfeed.executor.cpu import CpuRun
 from augfeed.executor.device import DeviceHandle, DeviceRun
-from augfeed.memory import Memory
-from augfeed.plan.fixed import Fixed
+from augfeed.memory_pool import Memory
+from augfeed.plan.policy_constants import PolicyConstants
 
 SPREAD = 16 << 20  # bytes of a batch from which on several threads are worth their while
 
@@ -33,7 +33,7 @@ class WorkerExecutor:
         plan, channels = planned.plan, self.frames.shape[3]
         size = plan.count * channels * math.prod(plan.size) * self.output.dtype.itemsize
         threads = torch.get_num_threads() if size >= SPREAD else 1
-        fixed = Fixed.of(plan.policy, channels)
+        fixed = PolicyConstants.of(plan.policy, channels)
         run = CpuRun(planned, fixed, self.output, self.memory, threads=threads)
         return Execution(frames, run)
 

@@ -9,7 +9,7 @@ from augfeed.feed.loader_state import LoaderState
 from augfeed.feed.native_lane import NativeLane
 from augfeed.feed.schedule import split_of
 from augfeed.pipeline import Pipeline
-from augfeed.read.skipped import told
+from augfeed.read.skipped_files import told
 
 # What torch's loader does with worker processes, and the native lane has none.
 _OF_WORKERS = {

@@ -10,18 +10,18 @@ from torch.utils.data._utils.pin_memory import pin_memory
 
 from augfeed.batch import Batch
 from augfeed.feed.accelerate import GradientEnd
-from augfeed.feed.coming import batches_given, is_loose, reopened
+from augfeed.feed.batch_requests import BatchRequest
+from augfeed.feed.epoch_pass import EpochPass
 from augfeed.feed.lanes import Given
 from augfeed.feed.loader_state import LoaderState
-from augfeed.feed.run import Run
+from augfeed.feed.next_pass import batches_given, is_loose, reopened
 from augfeed.feed.schedule import own_sampler, split_of
-from augfeed.feed.tickets import Ticket
 
 
 class Feed:
     """One pass over an epoch; of a general lane it shows the members of torch's iterator."""
 
-    def __init__(self, given: Iterator[Given], run: Run, state: LoaderState) -> None:
+    def __init__(self, given: Iterator[Given], run: EpochPass, state: LoaderState) -> None:
         """Take the lane's batches; the loader, and its state, are not held on to."""
         self._given, self._run = given, run
         self._length = _length(state.loader)
@@ -82,7 +82,7 @@ class Feed:
                 self._ended(self._run.epoch)
                 self._ended = None
             raise
-        self._count(given.ticket)
+        self._count(given.request)
         if self._end and self._step == self._length:
             self._end.last()
         if self._pin and not given.batch.images.is_cuda:
@@ -90,15 +90,15 @@ class Feed:
             return given._replace(output=pinned(given.output))
         return given
 
-    def _count(self, ticket: Ticket) -> None:
+    def _count(self, request: BatchRequest) -> None:
         run = self._run
-        if self._loose and ticket.end >= 0:
+        if self._loose and request.end >= 0:
             self._step += 1
-            run.gave(ticket.begin, ticket.end, ticket.check)
+            run.gave(request.begin, request.end, request.check)
             return
-        self._step = ticket.step + 1 if ticket.step >= 0 else self._step + 1
-        run.position = ticket.end if ticket.end >= 0 else run.position + 1
-        run.check = ticket.check
+        self._step = request.step + 1 if request.step >= 0 else self._step + 1
+        run.position = request.end if request.end >= 0 else run.position + 1
+        run.check = request.check
 
     def _finish(self) -> None:
         if self._end is not None:

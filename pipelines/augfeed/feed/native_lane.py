@@ -8,17 +8,17 @@ from typing import Any
 from torch.utils.data import DataLoader as TorchLoader
 
 from augfeed.batch import Batch
-from augfeed.costs import Costs
 from augfeed.errors import ReadError
 from augfeed.executor import BatchGroup
-from augfeed.feed.lanes import Given, Making, PassRequest
+from augfeed.feed.batch_requests import BatchRequest
+from augfeed.feed.lanes import AugmentConfig, Given, PassRequest
 from augfeed.feed.shuffle import foreseen
-from augfeed.feed.tickets import Ticket
 from augfeed.pipeline import Pipeline
 from augfeed.prefetch import Prefetcher
 from augfeed.read.datasets import Recognised
+from augfeed.read.read_errors import LOG
 from augfeed.read.sources import Source
-from augfeed.read.unread import LOG
+from augfeed.stage_costs import Costs
 
 GROUPS_AHEAD = 4  # of batches made together, which take a device's memory meanwhile
 
@@ -28,7 +28,7 @@ class NativeLane:
 
     name = "native"
 
-    def __init__(self, making: Making, recognised: Recognised, reason: str) -> None:
+    def __init__(self, making: AugmentConfig, recognised: Recognised, reason: str) -> None:
         """Build the pipeline, which checks that policy, data and output fit each other."""
         self.recognised, self.reason = recognised, reason
         self.making, self.pipeline = making, self._build(making, recognised)
@@ -39,7 +39,7 @@ class NativeLane:
         return self.pipeline.costs
 
     @staticmethod
-    def _build(making: Making, recognised: Recognised) -> Pipeline:
+    def _build(making: AugmentConfig, recognised: Recognised) -> Pipeline:
         pipeline = Pipeline(
             recognised.source, making.policy, output=making.output, targets=making.form,
             place=making.place, reading=making.reading,
@@ -58,7 +58,7 @@ class NativeLane:
         return self._report
 
     def open(self, loader: TorchLoader[Any], asked: PassRequest) -> "Threads":
-        """Return the batches of the tickets of a pass."""
+        """Return the batches of the requests of a pass."""
         if self.pipeline.device != self.making.place.known:
             self.pipeline = self._build(self.making, self.recognised)
         pipeline, threads = self.pipeline, loader.num_workers
@@ -74,7 +74,7 @@ class NativeLane:
         grouped = pipeline.together(1) > 1 and ahead_at_will
         if grouped:
             ahead = min(ahead, max(GROUPS_AHEAD, threads + 1))
-        works = map(pipeline.works_of, self._together(asked.tickets(), grouped=grouped))
+        works = map(pipeline.works_of, self._together(asked.requests(), grouped=grouped))
         prefetcher = Prefetcher(works, threads=threads, ahead=ahead)
         return Threads(prefetcher, self._output, alone=asked.world == 1)
 
@@ -83,13 +83,15 @@ class NativeLane:
         if report := self.pipeline.log.report(epoch, skipped=skipped):
             LOG.warning(report)
 
-    def _together(self, tickets: Iterator[Ticket], *, grouped: bool) -> Iterator[list[Ticket]]:
+    def _together(
+        self, requests: Iterator[BatchRequest], *, grouped: bool
+    ) -> Iterator[list[BatchRequest]]:
         # Batches that are made as one: of any number but one only for a dataset in memory.
-        for ticket in tickets:
-            group, error = [ticket], None
-            others = self.pipeline.together(ticket.rows.count) - 1 if grouped else 0
+        for request in requests:
+            group, error = [request], None
+            others = self.pipeline.together(request.rows.count) - 1 if grouped else 0
             try:
-                for other in islice(tickets, others):
+                for other in islice(requests, others):
                     group.append(other)
             except Exception as caught:  # of a sampler: the batches before it come first
                 error = caught
@@ -114,12 +116,16 @@ class Threads:
     """Batches from our own threads."""
 
     def __init__(
-        self, works: Prefetcher[BatchGroup[Ticket]], form: Callable[[Batch], Any], *, alone: bool
+        self,
+        works: Prefetcher[BatchGroup[BatchRequest]],
+        form: Callable[[Batch], Any],
+        *,
+        alone: bool,
     ) -> None:
         """Take the prefetcher, whose pieces are one batch or more, and what brings a batch into the
         form of the dataset; `alone` without other ranks."""
         self._works, self._form, self._alone = works, form, alone
-        self._left = deque[tuple[BatchGroup[Ticket], int]]()
+        self._left = deque[tuple[BatchGroup[BatchRequest], int]]()
 
     def __iter__(self) -> "Threads":
         return self
@@ -130,12 +136,12 @@ class Threads:
                 group = next(self._works)
                 self._left.extend((group, k) for k in range(len(group)))
             group, k = self._left.popleft()
-            batch, ticket = group.take(k), group.requests[k]
+            batch, request = group.take(k), group.requests[k]
             if len(batch):
-                return Given(self._form(batch), batch, ticket)
+                return Given(self._form(batch), batch, request)
             if not self._alone:
                 # The other ranks have a batch here, and would wait for this one for ever.
                 raise ReadError(
-                    f"batch {ticket.step} has no image that can be read, and on_error='skip' "
+                    f"batch {request.step} has no image that can be read, and on_error='skip' "
                     "leaves nothing of it: use on_error='replace' with several ranks"
                 )

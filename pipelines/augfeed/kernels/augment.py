@@ -18,9 +18,9 @@ from augfeed.kernels.noise import (
     pixel_numbers,
     salt_and_pepper,
 )
+from augfeed.kernels.nontemporal_copy import stream_copy
 from augfeed.kernels.place import FAST, Edges, Frame, U, edges_of
 from augfeed.kernels.sample import mean_color, sample_strip
-from augfeed.kernels.stream import stream_copy
 from augfeed.kernels.types import Array, Floats, Ints, Words
 from augfeed.philox import Stream
 

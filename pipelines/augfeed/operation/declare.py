@@ -15,8 +15,8 @@ from augfeed.errors import PolicyError
 from augfeed.operation.describe import describe
 from augfeed.operation.draws import Drawn, Flags, Uniforms
 from augfeed.operation.effects import Effect, Setting
-from augfeed.operation.types import Sides
-from augfeed.operation.words import Seen, Told
+from augfeed.operation.parameter_types import Sides
+from augfeed.operation.words import SampleValues, Wording
 
 CONFIG = ConfigDict(extra="forbid", allow_inf_nan=False)
 ARXIV = "https://arxiv.org/abs/"
@@ -99,7 +99,7 @@ class Declaration:
         """Yield what it may do to a label, each in the unit of a rule of `Invariances`."""
         raise NotImplementedError
 
-    def explain(self, seen: Seen) -> Told | None:
+    def explain(self, seen: SampleValues) -> Wording | None:
         """Return what it did to a sample, in words; None where there is nothing to say."""
         raise NotImplementedError
 

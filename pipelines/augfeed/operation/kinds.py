@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from augfeed.operation.declare import Column, Declaration
 from augfeed.operation.linear import Step
+from augfeed.operation.parameter_types import Interpolation, Sides
 from augfeed.operation.reference import Given
-from augfeed.operation.types import Interpolation, Sides
 
 if TYPE_CHECKING:
     from torch import Tensor

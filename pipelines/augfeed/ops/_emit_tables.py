@@ -72,7 +72,7 @@ def triton(classes: Iterable[Class]) -> str:
 import triton
 import triton.language as tl
 
-from augfeed.engines.cuda.fields import load_float
+from augfeed.engines.cuda.table_layout import load_float
 from augfeed.engines.cuda.levels import LEVELS, {", ".join(OF_LEVELS)}
 
 

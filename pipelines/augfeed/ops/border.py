@@ -10,9 +10,9 @@ from augfeed.operation import (
     Fill,
     Geometry,
     Outside,
-    Seen,
+    SampleValues,
     Setting,
-    Told,
+    Wording,
     kind,
     operation,
 )
@@ -55,8 +55,8 @@ class Border(Outside):
         """Yield nothing: it only fills."""
         yield from ()
 
-    def explain(self, seen: Seen) -> Told | None:
+    def explain(self, seen: SampleValues) -> Wording | None:
         """Return the fill, of a sample that is warped."""
         if not seen.warped:
             return None
-        return Told(f"outside the image: {fill_text(self.mode, self.fill)}")
+        return Wording(f"outside the image: {fill_text(self.mode, self.fill)}")

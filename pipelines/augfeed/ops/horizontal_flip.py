@@ -13,11 +13,11 @@ from augfeed.operation import (
     Geometry,
     Matrices,
     Probability,
-    Seen,
+    SampleValues,
     Setting,
     Sides,
-    Told,
     Uniforms,
+    Wording,
     flags,
     kind,
     operation,
@@ -81,7 +81,7 @@ class HorizontalFlip(Geometry):
         matrices[:, 0, 0], matrices[:, 0, 2] = -1.0, size[1] - 1.0
         return matrices
 
-    def explain(self, seen: Seen) -> Told:
+    def explain(self, seen: SampleValues) -> Wording:
         """Return that it was mirrored."""
         law = "in every other epoch" if self.alternates else ""
-        return Told("mirrored left and right", law)
+        return Wording("mirrored left and right", law)

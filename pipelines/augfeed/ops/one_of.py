@@ -10,9 +10,9 @@ from augfeed.operation import (
     Effect,
     Mixing,
     Probability,
-    Seen,
+    SampleValues,
     Setting,
-    Told,
+    Wording,
     kind,
     operation,
 )
@@ -70,10 +70,10 @@ class OneOf(Mixing):
                                                                 strict=True))  # fmt: skip
         yield Effect("mixing", "p", self.p, bool(self.p * mixes))
 
-    def explain(self, seen: Seen) -> Told:
+    def explain(self, seen: SampleValues) -> Wording:
         """Return what was chosen, and what it did."""
         if not seen.applied:
-            told = Told("", otherwise=seen.values["alone"], values={"share": 1.0})
+            told = Wording("", otherwise=seen.values["alone"], values={"share": 1.0})
             return replace(told, law=self._chances())
         chosen = next(item for item in self.operations if item.op == seen.values["mixed"]["mode"])
         told = chosen.explain(seen)

@@ -18,11 +18,11 @@ from augfeed.operation import (
     Flags,
     Interval,
     Probability,
-    Seen,
+    SampleValues,
     Setting,
     Sides,
-    Told,
     Uniforms,
+    Wording,
     between,
     kind,
     operation,
@@ -109,7 +109,7 @@ class RandomErasing(Box):
 
     def draw(self, u: Uniforms, applied: Flags, size: Sides) -> Drawn:
         """Return the boxes (top, left, bottom, right): the first of ten tries that fits."""
-        from augfeed.kernels.columns import fill_erased
+        from augfeed.kernels.draw_columns import fill_erased
 
         drawn, (low, high) = u[4:].reshape(TRIES, 4, -1)[:, 1], self.ratio
         if self.aspect_law == "uniform":
@@ -122,6 +122,6 @@ class RandomErasing(Box):
         fill_erased(u, ratios, float(self.p), scale, size, boxes)
         return Drawn({"box": boxes}, {"erased": boxes})
 
-    def explain(self, seen: Seen) -> Told:
+    def explain(self, seen: SampleValues) -> Wording:
         """Return the box and its fill."""
         return hidden(self, seen, f"area share uniform in {bounds_text(self.scale)}")

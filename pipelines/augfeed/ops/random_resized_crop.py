@@ -14,11 +14,11 @@ from augfeed.operation import (
     Interpolation,
     Interval,
     Probability,
-    Seen,
+    SampleValues,
     Setting,
     Size,
-    Told,
     Window,
+    Wording,
     kind,
     operation,
     ordered,
@@ -90,7 +90,7 @@ class RandomResizedCrop(Window):
         yield content("scale", self.scale, self.scale, float, passing, p=self.p)
         yield from one_pixel(self.size, pair(self.size), setting)
 
-    def explain(self, seen: Seen) -> Told:
+    def explain(self, seen: SampleValues) -> Wording:
         """Return the box that was cut, and its size afterwards."""
         source, resized = seen.values["source"], sides_text(seen.values["resized"])
         kind = seen.values["interpolation"]
@@ -105,4 +105,4 @@ class RandomResizedCrop(Window):
         law = f"area share uniform in {area}, width / height log-uniform in {ratio}"
         values = {"source": source, "box": box, "share": share, "resized": seen.values["resized"],
                   "interpolation": kind}  # fmt: skip
-        return Told(done, law, whole, values)
+        return Wording(done, law, whole, values)

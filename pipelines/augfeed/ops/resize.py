@@ -6,11 +6,11 @@ from typing import Literal
 from augfeed.operation import (
     Effect,
     Interpolation,
-    Seen,
+    SampleValues,
     Setting,
     Size,
-    Told,
     Window,
+    Wording,
     kind,
     operation,
 )
@@ -42,10 +42,10 @@ class Resize(Window):
         size = setting.size if isinstance(self.size, int) else self.size
         yield from one_pixel(self.size, size, setting)
 
-    def explain(self, seen: Seen) -> Told:
+    def explain(self, seen: SampleValues) -> Wording:
         """Return the sizes before and after."""
         source, resized = seen.values["source"], seen.values["resized"]
         done = f"the whole image, {sides_text(source)}, resized to {sides_text(resized)}"
         kind = seen.values["interpolation"]
         values = {"source": source, "resized": resized, "interpolation": kind}
-        return Told(done + filter_text(kind), values=values)
+        return Wording(done + filter_text(kind), values=values)

@@ -14,12 +14,12 @@ from augfeed.operation import (
     Interpolation,
     Matrices,
     Probability,
-    Seen,
+    SampleValues,
     Setting,
     Sides,
-    Told,
     Uniforms,
     Unit,
+    Wording,
     between,
     kind,
     operation,
@@ -66,13 +66,13 @@ class Translate(Geometry):
         matrices[:, 0, 2], matrices[:, 1, 2] = -values["x"] * size[1], -values["y"] * size[0]
         return matrices
 
-    def explain(self, seen: Seen) -> Told:
+    def explain(self, seen: SampleValues) -> Wording:
         """Return the shifts in pixels."""
         x, y = seen.values["x"] * seen.size[1], seen.values["y"] * seen.size[0]
         across = f"{abs(x):.1f} pixels {'right' if x >= 0 else 'left'}"
         along = f"{abs(y):.1f} {'down' if y >= 0 else 'up'}"
         law = f"uniform, up to {self.x:g} of the width and {self.y:g} of the height"
-        return Told(f"moved {across} and {along}", law)
+        return Wording(f"moved {across} and {along}", law)
 
 
 def _shift_left(name: str, most: float, p: float) -> Effect:

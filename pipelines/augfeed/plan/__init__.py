@@ -11,12 +11,12 @@ from augfeed.constants import CUTMIX, MIXUP, NONE
 from augfeed.operation import Column, Frame, Geometry, Mixing
 from augfeed.philox import check_key
 from augfeed.plan._columns import Columns
+from augfeed.plan.batch_rows import GROUP, BatchRows, Ids
 from augfeed.plan.draws import DRAWN, Draws
 from augfeed.plan.filters import moved_by
 from augfeed.plan.frames import FrameSteps, steps_of
 from augfeed.plan.geometry import Decisions, compose, flipped
 from augfeed.plan.mixing import Mixes, draw_mixes, unmixed
-from augfeed.plan.rows import GROUP, Ids, Rows
 from augfeed.plan.windows import WindowDraws, Windows
 from augfeed.policy import OPERATIONS, Mixer, Policy
 
@@ -106,7 +106,9 @@ class Plan:
         return self.columns.pepper
 
 
-def draw_plan(policy: Policy, rows: Rows, *, seed: int, epoch: int, size: tuple[int, int]) -> Plan:
+def draw_plan(
+    policy: Policy, rows: BatchRows, *, seed: int, epoch: int, size: tuple[int, int]
+) -> Plan:
     """Return the plan of some samples; a pure function of its arguments.
 
     `size` is `(height, width)` of the output. Raises `InputError` for a seed or an epoch out of
@@ -172,11 +174,11 @@ __all__ = [
     "GROUP",
     "MIXUP",
     "NONE",
+    "BatchRows",
     "Columns",
     "FrameSteps",
     "Mixes",
     "Plan",
-    "Rows",
     "WindowDraws",
     "Windows",
     "draw_plan",

@@ -9,7 +9,7 @@ from augfeed.operation import TRIES, Uniforms, Window, between
 from augfeed.operation.draws import index
 from augfeed.ops._registry import ALL
 from augfeed.philox import draw
-from augfeed.plan.rows import Ids
+from augfeed.plan.batch_rows import Ids
 from augfeed.policy import Policy
 
 # An operation's stream and how many uniforms it draws; windows are drawn when sizes are known.

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from augfeed.constants import BICUBIC, BILINEAR, FILTERS
 from augfeed.operation import Geometry
 from augfeed.philox import Stream, draw
-from augfeed.plan.rows import Ids
+from augfeed.plan.batch_rows import Ids
 from augfeed.policy import Policy
 
 # Which of a sample's draws is for what.

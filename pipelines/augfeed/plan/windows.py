@@ -7,11 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from augfeed.errors import InputError
-from augfeed.operation.types import pair
+from augfeed.operation.parameter_types import pair
 from augfeed.philox import Stream, draw
+from augfeed.plan.batch_rows import Ids
 from augfeed.plan.draws import TRIES, between
 from augfeed.plan.filters import WINDOW, filters_of
-from augfeed.plan.rows import Ids
 from augfeed.policy import (
     CenterCrop,
     Policy,
@@ -87,7 +87,7 @@ class WindowDraws:
         return WindowDraws(self.policy, self.seed, self.epoch, self.ids[rows])
 
     def _crop(self, window: RandomCrop | CenterCrop | None, sources: Ids) -> Windows:
-        from augfeed.kernels.columns import fill_offsets
+        from augfeed.kernels.draw_columns import fill_offsets
 
         resize = self.policy.find(Resize)
         sizes = _resized(resize, sources)
@@ -118,7 +118,7 @@ class WindowDraws:
         return rows if len(rows) == len(self.ids) else rows.repeat(len(self.ids), axis=0)
 
     def _resized_crop(self, window: RandomResizedCrop, sizes: Ids) -> Windows:
-        from augfeed.kernels.columns import fill_resized_crops
+        from augfeed.kernels.draw_columns import fill_resized_crops
 
         count = len(self.ids)
         u = draw(self.seed, self.epoch, self.ids, [(Stream.CROP, 0, 4 * (TRIES + 1))])

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from augfeed.errors import InputError
-from augfeed.integers import whole_number
 from augfeed.philox import Stream, check_key
+from augfeed.whole_number import whole_number
 
 Positions = NDArray[np.int64]
 
@@ -24,7 +24,7 @@ def epoch_order(length: int, *, seed: int, epoch: int, shuffle: bool) -> Positio
     ids = np.arange(length, dtype=np.int64)
     if not shuffle:
         return ids
-    from augfeed.kernels.order import fill_keys, fill_order
+    from augfeed.kernels.sort_keys import fill_keys, fill_order
 
     keys, order = np.empty(length, np.uint64), np.empty(length, np.int64)
     fill_keys(np.uint64(seed), epoch, int(Stream.ORDER), ids, keys)

@@ -10,10 +10,10 @@ from augfeed.errors import InputError
 from augfeed.notation import format_policy
 from augfeed.pipeline import Pipeline
 from augfeed.plan import Plan
+from augfeed.show.downsized import reduced
 from augfeed.show.explain import Explanation, label_of, source_size
+from augfeed.show.images import display, original, outline, to_pictures
 from augfeed.show.labels import batch_shares, share_parts, targets_shares
-from augfeed.show.pictures import display, original, outline, to_pictures
-from augfeed.show.reduced import reduced
 from augfeed.show.windows import region, window_of
 
 GAP, MARGIN, LINE = 10, 16, 17

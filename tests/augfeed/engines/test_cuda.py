@@ -19,7 +19,7 @@ from augfeed.engines.cuda.table import Layout
 from augfeed.engines.portable import philox
 from augfeed.errors import InputError
 from augfeed.philox import Stream, normal_quantiles
-from augfeed.plan import Rows, draw_plan
+from augfeed.plan import BatchRows, draw_plan
 from augfeed.policy import (
     Border,
     ColorJitter,
@@ -218,7 +218,7 @@ def test_a_recorded_pass_refuses_what_it_was_not_recorded_for() -> None:
 
 
 def test_no_rows_make_an_empty_batch() -> None:
-    plan = draw_plan(Policy([STATISTICS]), Rows.of([]), seed=0, epoch=0, size=(8, 8))
+    plan = draw_plan(Policy([STATISTICS]), BatchRows.of([]), seed=0, epoch=0, size=(8, 8))
     made = run("cuda", plan, pictures(Shape(3, 8, 8, 2)))
     assert made.shape == (0, 3, 8, 8)
 

@@ -8,7 +8,7 @@ import torch
 
 from augfeed.engines import Output, engine_for
 from augfeed.errors import InputError, InputTypeError
-from augfeed.plan import Plan, Rows, draw_plan
+from augfeed.plan import BatchRows, Plan, draw_plan
 from augfeed.policy import (
     Border,
     ColorJitter,
@@ -160,7 +160,7 @@ def test_bits_are_the_same_in_any_batch(case: str, engine: str) -> None:
     order = np.random.default_rng(4).permutation(shape.batch)
 
     def batch(first: int, last: int) -> torch.Tensor:
-        rows = Rows.at(np.arange(first, last), order, mixing=True)
+        rows = BatchRows.at(np.arange(first, last), order, mixing=True)
         plan = draw_plan(policy, rows, seed=2**64 - 3, epoch=2**32 - 1, size=shape[1:3])
         return run(engine, plan, images, places=plan.ids)
 
@@ -178,7 +178,7 @@ def test_bits_are_the_same_alone(engine: str, shape: Shape) -> None:
     size = shape[1:3]
 
     def batch(ids: Any) -> torch.Tensor:
-        plan = draw_plan(policy, Rows.of(ids), seed=1, epoch=0, size=size)
+        plan = draw_plan(policy, BatchRows.of(ids), seed=1, epoch=0, size=size)
         return run(engine, plan, images, places=plan.ids)
 
     whole = batch(np.arange(shape.batch))
@@ -197,12 +197,12 @@ def test_bits_are_the_same_alone(engine: str, shape: Shape) -> None:
 def test_no_engine_is_run_without_a_look_at_what_it_must_not_do(
     broken: Any, message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Broken:
+    class ReplicaError:
         def apply(self, plan: Plan, images: torch.Tensor, **_: Any) -> torch.Tensor:
             made: torch.Tensor = broken(images)
             return made
 
-    monkeypatch.setattr("tests.cases.engine_for", lambda *_: Broken())
+    monkeypatch.setattr("tests.cases.engine_for", lambda *_: ReplicaError())
     with pytest.raises(AssertionError, match=message):
         run("portable", plan_of(Policy(), USUAL), pictures(USUAL))
 
@@ -225,7 +225,7 @@ def test_ids_need_all_of_their_48_bits(engine: str) -> None:
     policy, images = Policy([GaussianNoise(0.3)]), pictures(USUAL)[:1]
     made = []
     for name in (5, 5 + 2**32, 5 + 2**47):
-        plan = draw_plan(policy, Rows.of([name]), seed=0, epoch=0, size=(32, 32))
+        plan = draw_plan(policy, BatchRows.of([name]), seed=0, epoch=0, size=(32, 32))
         made.append(run(engine, plan, images))
     assert not torch.equal(made[0], made[1]) and not torch.equal(made[1], made[2])
 
@@ -278,7 +278,7 @@ def test_pictures_need_not_be_contiguous(engine: str) -> None:
 
 
 def test_partners_beyond_the_batch_do_not_come_out(engine: str) -> None:
-    rows = Rows.at(np.arange(3, 6), np.arange(16), mixing=True)
+    rows = BatchRows.at(np.arange(3, 6), np.arange(16), mixing=True)
     plan = draw_plan(policy_of(CASES["cutmix"], 3), rows, seed=1, epoch=0, size=(32, 32))
     images = pictures(Shape(3, 32, 32, 16))
     assert len(plan.ids) == 8
@@ -359,7 +359,7 @@ def test_copying_past_the_caches_changes_nothing(
 
 @pytest.mark.parametrize("offset", range(17))
 def test_stream_copy_writes_every_value_and_no_other(offset: int) -> None:
-    from augfeed.kernels.stream import stream_copy
+    from augfeed.kernels.nontemporal_copy import stream_copy
 
     source = np.arange(1.0, 80.0, dtype=np.float32)
     for count in (0, 1, 15, 16, 17, 63, 79):

@@ -14,7 +14,7 @@ from augfeed.engines import Output
 from augfeed.engines import cpu as cpu_engine
 from augfeed.errors import InputError
 from augfeed.kernels.frames import materialise
-from augfeed.plan import FrameSteps, Plan, Rows, draw_plan
+from augfeed.plan import BatchRows, FrameSteps, Plan, draw_plan
 from augfeed.plan.frames import CODES
 from augfeed.policy import (
     Border,
@@ -179,7 +179,7 @@ def test_a_kernel_that_reflects_more_than_the_image_is_refused(
     with pytest.raises(
         InputError, match=rf"kernel_size=.* does not fit into images of {size[0]} x"
     ):
-        draw_plan(Policy([GaussianBlur(kernel)]), Rows.of([0]), seed=0, epoch=0, size=size)
+        draw_plan(Policy([GaussianBlur(kernel)]), BatchRows.of([0]), seed=0, epoch=0, size=size)
 
 
 def test_the_largest_kernel_that_fits_is_not_refused(engine: str) -> None:

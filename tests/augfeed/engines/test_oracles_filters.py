@@ -7,7 +7,7 @@ from PIL import Image
 
 from augfeed.errors import InputError, PolicyError
 from augfeed.notation import parse_policy
-from augfeed.plan import Plan, Rows, draw_plan
+from augfeed.plan import BatchRows, Plan, draw_plan
 from augfeed.policy import Border, Policy, RandomCrop, Rotate
 from tests.cases import ENGINES, Shape, offsets_of, pictures, plan_of, run
 
@@ -21,7 +21,7 @@ MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 
 
 def moved(line: str) -> Plan:
-    rows = Rows.of(np.arange(SHAPE.batch))
+    rows = BatchRows.of(np.arange(SHAPE.batch))
     return draw_plan(parse_policy(line), rows, seed=1, epoch=2, size=(SHAPE.height, SHAPE.width))
 
 

@@ -12,7 +12,7 @@ from scipy import stats
 from torch import Tensor
 
 from augfeed.philox import Stream, normal_quantiles, words
-from augfeed.plan import CUTMIX, MIXUP, NONE, Plan, Rows, draw_plan
+from augfeed.plan import CUTMIX, MIXUP, NONE, BatchRows, Plan, draw_plan
 from augfeed.policy import (
     CutMix,
     Cutout,
@@ -75,7 +75,7 @@ def test_soft_label_equals_pixel_share(
     """Every image has one color of its own: pixels are counted, and the label must say so."""
     first, batch = window
     total = first + batch + 3
-    rows = Rows.at(np.arange(first, first + batch), np.arange(total), mixing=True)
+    rows = BatchRows.at(np.arange(first, first + batch), np.arange(total), mixing=True)
     plan = draw_plan(Policy([MIXERS[mixer]]), rows, seed=seed, epoch=0, size=size)
     colors = np.arange(1, total + 1, dtype=np.float32) / (total + 1)
     images = torch.from_numpy(colors).view(-1, 1, 1, 1).expand(-1, *size, channels).contiguous()

@@ -8,14 +8,14 @@ from numpy.typing import NDArray
 
 from augfeed.errors import PolicyError
 from augfeed.notation import format_policy, parse_policy
-from augfeed.plan import Rows, draw_plan
+from augfeed.plan import BatchRows, draw_plan
 from augfeed.policy import HorizontalFlip, Policy, Rotate
 
 ALTERNATE = 'horizontal_flip(mode="alternate")'
 
 
 def flipped(line: str, ids: list[int], seed: int, epoch: int) -> NDArray[np.bool_]:
-    rows = Rows.of(np.array(ids, np.int64))
+    rows = BatchRows.of(np.array(ids, np.int64))
     return draw_plan(parse_policy(line), rows, seed=seed, epoch=epoch, size=(4, 6)).flip_x
 
 
@@ -50,7 +50,7 @@ def test_a_share_other_than_half_does_not_alternate(p: float) -> None:
 
 
 def test_what_other_operations_draw_does_not_alternate() -> None:
-    rows = Rows.of(np.arange(100))
+    rows = BatchRows.of(np.arange(100))
     plans = [
         draw_plan(Policy([HorizontalFlip(mode=mode), Rotate(20, p=0.5)]), rows, seed=3, epoch=5,
                   size=(8, 8))

@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from augfeed.notation import parse_policy
-from augfeed.plan import Rows, draw_plan
+from augfeed.plan import BatchRows, draw_plan
 from augfeed.read.order import epoch_order
 
 SIZE = (32, 30)
@@ -44,7 +44,7 @@ def test_a_seed_means_the_steps_on_frames_that_it_meant() -> None:
     policy = parse_policy("equalize(0.3) | gaussian_blur((5, 3), (0.25, 2.0), p=0.6)")
     columns: list[NDArray[Any]] = []
     for seed, epoch in KEYS:
-        rows = Rows.of(np.arange(1000))
+        rows = BatchRows.of(np.arange(1000))
         frames = draw_plan(policy, rows, seed=seed, epoch=epoch, size=SIZE).frames
         columns += [frames.codes, frames.numbers]
     assert digest(columns) == FRAMES
@@ -62,7 +62,9 @@ def digest_of_plans(policy: str) -> str:
         ids = np.arange(count) * 0x5DEECE66D % 2**48
         ids[-1] = 2**48 - 1
         for seed, epoch in KEYS:
-            plan = draw_plan(parse_policy(policy), Rows.of(ids), seed=seed, epoch=epoch, size=SIZE)
+            plan = draw_plan(
+                parse_policy(policy), BatchRows.of(ids), seed=seed, epoch=epoch, size=SIZE
+            )
             columns += [plan.flip_x, plan.flip_y, plan.inverse, plan.cutout, plan.erased]
             columns += [plan.sigma, plan.salt, plan.pepper]
             columns += [getattr(plan.columns, name) for name in COLORS]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from augfeed import philox
 from augfeed.errors import InputError
 from augfeed.philox import Stream
-from augfeed.plan import Plan, Rows, draw_plan
+from augfeed.plan import BatchRows, Plan, draw_plan
 from augfeed.plan.draws import DRAWN
 from augfeed.policy import (
     ColorJitter,
@@ -145,15 +145,15 @@ MADE_BY = {
 
 def test_sample_gets_the_same_next_to_others_without_mixing() -> None:
     policy = EVERY.without("one_of")
-    whole = decided(draw(policy, Rows.of(np.arange(20))))
+    whole = decided(draw(policy, BatchRows.of(np.arange(20))))
     for sample in range(20):
-        alone = decided(draw(policy, Rows.of([sample])))
+        alone = decided(draw(policy, BatchRows.of([sample])))
         del alone["partner"]
         same(alone, {name: whole[name][[sample]] for name in alone})
 
 
 def test_sample_twice_in_a_batch_gets_the_same_twice() -> None:
-    both = decided(draw(EVERY.without("one_of"), Rows.of([7, 7])))
+    both = decided(draw(EVERY.without("one_of"), BatchRows.of([7, 7])))
     for name in both.keys() - {"partner"}:
         assert np.array_equal(both[name][0], both[name][1]), name
 
@@ -168,7 +168,7 @@ def test_ids_that_differ_above_32_bits_decide_differently() -> None:
 @pytest.mark.parametrize("per", ["sample", "batch"])
 def test_plan_of_no_samples_is_empty(policy: Policy, per: Any) -> None:
     policy = policy.without("one_of") if policy.operations else policy
-    drawn = draw(policy.with_(CutMix(per=per)), Rows.of([]))
+    drawn = draw(policy.with_(CutMix(per=per)), BatchRows.of([]))
     assert len(drawn) == 0
     assert all(len(values) == 0 for values in decided(drawn).values())
 
@@ -260,15 +260,15 @@ def test_factors_of_a_number_reach_from_one_minus_to_one_plus_it() -> None:
 
 
 def plan(policy: Policy, ids: NDArray[Any], seed: int = 0, epoch: int = 0) -> Plan:
-    return draw_plan(policy, Rows.of(ids), seed=seed, epoch=epoch, size=SIZE)
+    return draw_plan(policy, BatchRows.of(ids), seed=seed, epoch=epoch, size=SIZE)
 
 
-def draw(policy: Policy, rows: Rows) -> Plan:
+def draw(policy: Policy, rows: BatchRows) -> Plan:
     return draw_plan(policy, rows, seed=5, epoch=3, size=SIZE)
 
 
 def at(policy: Policy, places: NDArray[Any], order: NDArray[Any]) -> Plan:
-    return draw(policy, Rows.at(places, order, mixing=True))
+    return draw(policy, BatchRows.at(places, order, mixing=True))
 
 
 def with_p(policy: Policy, p: float) -> Policy:

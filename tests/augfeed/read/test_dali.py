@@ -21,7 +21,7 @@ from augfeed.errors import InputError
 from augfeed.kernels.resample import resample
 from augfeed.plan.windows import Windows
 from augfeed.read import dali
-from augfeed.read.cut import Pair, View
+from augfeed.read.crop import Pair, View
 from augfeed.read.dali import DaliDecoder, available, fits
 from augfeed.read.decode import Channels, decode
 from augfeed.read.exif import upright_size
@@ -66,12 +66,12 @@ class Batch(NamedTuple):
     @classmethod
     def of(cls, files: list[bytes], views: list[View]) -> "Batch":
         headers = [header for header in map(read_header, files) if header is not None]
-        sizes = [upright_size((header.height, header.width), header.held) for header in headers]
+        held = np.array([header.orientation for header in headers], np.int64)
+        sizes = [upright_size((one.height, one.width), one.orientation) for one in headers]
         *parts, kinds = (np.array([view[i] for view in views], np.int32).reshape(-1, n)
                          for i, n in enumerate((4, 2, 2, 1)))  # fmt: skip
-        windows = Windows(*parts, kinds[:, 0])
-        held = np.array([header.held for header in headers], np.int64)
-        return cls(files, windows, held, np.array(sizes, np.int64).reshape(-1, 2), views)
+        cut = Windows(*parts, kinds[:, 0])
+        return cls(files, cut, held, np.array(sizes, np.int64).reshape(-1, 2), views)
 
     def frames(self, decoder: DaliDecoder) -> Pixels:
         made, failed = decoder.frames(self.files, self.windows, self.held, self.sizes)

@@ -8,7 +8,7 @@ Written by `python -m augfeed.ops.generate` from the declarations: do not edit.
 import triton
 import triton.language as tl
 
-from augfeed.engines.cuda.fields import load_float
+from augfeed.engines.cuda.table_layout import load_float
 
 WORDS = {'posterize': 2, 'solarize': 1}
 

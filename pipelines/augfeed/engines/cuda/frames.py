@@ -8,11 +8,11 @@ has written. Frames lie `pitch` values apart.
 import triton
 import triton.language as tl
 
-from augfeed.engines.cuda import steps as _steps
+from augfeed.engines.cuda import frame_steps as _steps
 from augfeed.engines.cuda._tables import make_table
-from augfeed.engines.cuda.fields import HEAD, PAD_FILL, load_float
 from augfeed.engines.cuda.levels import LEVELS
 from augfeed.engines.cuda.sample import CONSTANT, direct, fold
+from augfeed.engines.cuda.table_layout import HEAD, PAD_FILL, load_float
 
 FIRST: tl.constexpr = tl.constexpr(_steps.FIRST)
 PARTS: tl.constexpr = tl.constexpr(4)  # that the histogram of a frame is counted in

@@ -8,15 +8,6 @@ import triton
 import triton.language as tl
 
 from augfeed.engines.cuda.color import colored, load_look, load_scale, mixed, scaled
-from augfeed.engines.cuda.fields import (
-    CUTMIX,
-    CUTOUT_FILL,
-    ERASE_FILL,
-    HEAD,
-    MIXUP,
-    SUMS,
-    load_float,
-)
 from augfeed.engines.cuda.noise import (
     NOISE_PIXELS,
     SALT_PIXELS,
@@ -39,8 +30,17 @@ from augfeed.engines.cuda.read import (
     tiled,
 )
 from augfeed.engines.cuda.sample import load_matrix
-from augfeed.engines.cuda.wide import clearance, is_clear
-from augfeed.engines.cuda.words import write_interleaved
+from augfeed.engines.cuda.table_layout import (
+    CUTMIX,
+    CUTOUT_FILL,
+    ERASE_FILL,
+    HEAD,
+    MIXUP,
+    SUMS,
+    load_float,
+)
+from augfeed.engines.cuda.vector_io import write_interleaved
+from augfeed.engines.cuda.warp_wide import clearance, is_clear
 
 
 @triton.jit

@@ -3,7 +3,9 @@
 import triton
 import triton.language as tl
 
-from augfeed.engines.cuda.fields import (
+from augfeed.engines.cuda.frames import frame_pitch
+from augfeed.engines.cuda.sample import CONSTANT, bicubic, direct, nearest, warped
+from augfeed.engines.cuda.table_layout import (
     BICUBIC,
     BORDER_FILL,
     ONLY_BICUBIC,
@@ -12,10 +14,8 @@ from augfeed.engines.cuda.fields import (
     PAD_FILL,
     load_float,
 )
-from augfeed.engines.cuda.frames import frame_pitch
-from augfeed.engines.cuda.sample import CONSTANT, bicubic, direct, nearest, warped
-from augfeed.engines.cuda.wide import clear_words, warped_words
-from augfeed.engines.cuda.words import read_groups
+from augfeed.engines.cuda.vector_io import read_groups
+from augfeed.engines.cuda.warp_wide import clear_words, warped_words
 
 
 @triton.jit

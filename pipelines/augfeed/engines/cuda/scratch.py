@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from augfeed.engines.cuda import frames, levels
+from augfeed.engines.cuda.frame_steps import slot_start
 from augfeed.engines.cuda.spec import Spec
-from augfeed.engines.cuda.steps import slot_start
 from augfeed.engines.cuda.table import Layout
 from augfeed.plan.frames import has_kernel
 
 if TYPE_CHECKING:
-    from augfeed.engines.cuda import Loaded
+    from augfeed.engines.cuda import BoundPlan
 
 LEVELS: int = levels.LEVELS.value
 PARTS: int = frames.PARTS.value
@@ -88,14 +88,14 @@ def kernel_constants(spec: Spec, slot: int, code: int) -> dict[str, Any]:
             "KERNEL": slot_start(spec, slot), "BLOCK": KERNEL_BLOCK}  # fmt: skip
 
 
-def make_frames(loaded: "Loaded") -> None:
+def make_frames(loaded: "BoundPlan") -> None:
     """Launch the steps of a loaded plan on the current stream, slot after slot; nothing waits."""
     for slot, codes in enumerate(loaded.spec.slots):
         for code in codes:
             (_weigh if has_kernel(code) else _tabulate)(loaded, slot, code)
 
 
-def _tabulate(loaded: "Loaded", slot: int, code: int) -> None:
+def _tabulate(loaded: "BoundPlan", slot: int, code: int) -> None:
     scratch, spec, (height, width) = loaded.scratch, loaded.spec, loaded.size
     assert scratch is not None
     given = (loaded.images, scratch.frames, loaded.table)
@@ -109,7 +109,7 @@ def _tabulate(loaded: "Loaded", slot: int, code: int) -> None:
     frames.look_up[grid](*given, scratch.tables, *sides, **read, **OPTIONS)
 
 
-def _weigh(loaded: "Loaded", slot: int, code: int) -> None:
+def _weigh(loaded: "BoundPlan", slot: int, code: int) -> None:
     scratch, spec, (height, width) = loaded.scratch, loaded.spec, loaded.size
     assert scratch is not None
     given = (scratch.frames, loaded.table, scratch.sums)

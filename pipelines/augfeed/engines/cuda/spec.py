@@ -12,8 +12,8 @@ from augfeed.constants import BICUBIC, BILINEAR, CUTMIX, EDGES, FILTERS, MIXUP
 from augfeed.engines import Output
 from augfeed.operation import Box, Geometry, Linear, Noise, Pointwise
 from augfeed.plan.filters import interpolation_of
-from augfeed.plan.fixed import Fixed
 from augfeed.plan.frames import longest_reach, slots_of
+from augfeed.plan.policy_constants import PolicyConstants
 from augfeed.policy import (
     OPERATIONS,
     Border,
@@ -144,7 +144,7 @@ def _spec(policy: Policy, size: tuple[int, int], form: Form, output: Output) -> 
     has = policy.find
     channels = form.picture[2]
     erasing, crop, border = has(RandomErasing), has(RandomCrop), has(Border)
-    fixed = Fixed.of(policy, channels)
+    fixed = PolicyConstants.of(policy, channels)
     erase = _erasing(erasing, fixed)
     items = policy.operations
     noises = sum(isinstance(item, Noise) for item in items) + (erase > Erase.CONSTANT)
@@ -218,7 +218,7 @@ def _mixing(policy: Policy) -> int:
     )
 
 
-def _erasing(erasing: RandomErasing | None, fixed: Fixed) -> Erase:
+def _erasing(erasing: RandomErasing | None, fixed: PolicyConstants) -> Erase:
     if erasing is None:
         return Erase.NONE
     if not fixed.erase_noise:

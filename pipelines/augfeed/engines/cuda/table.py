@@ -14,15 +14,15 @@ from numpy.typing import NDArray
 from augfeed.constants import CUTMIX, LUMA
 from augfeed.engines import check_places
 from augfeed.engines.cuda import _pointwise
+from augfeed.engines.cuda.frame_steps import fill_steps, words_of_steps
 from augfeed.engines.cuda.spec import Color, Spec
-from augfeed.engines.cuda.steps import fill_steps, words_of_steps
 from augfeed.kernels import _table
 from augfeed.kernels._table import fill_rows
-from augfeed.kernels.colors import fill_color_maps
+from augfeed.kernels.color_matrices import fill_color_maps
 from augfeed.kernels.types import COLORS, neutral
 from augfeed.operation import Linear, Pointwise
 from augfeed.plan import Plan
-from augfeed.plan.fixed import Fixed
+from augfeed.plan.policy_constants import PolicyConstants
 
 # Words of the head.
 SEED, EPOCH = 0, 2
@@ -80,7 +80,7 @@ class Layout:
 def fill_table(
     table: NDArray[np.int32],
     plan: Plan,
-    fixed: Fixed,
+    fixed: PolicyConstants,
     spec: Spec,
     *,
     places: NDArray[np.int64] | None,
@@ -140,7 +140,7 @@ def _padded(
     return share
 
 
-def _fill_head(head: NDArray[np.int32], plan: Plan, fixed: Fixed, scale: float) -> None:
+def _fill_head(head: NDArray[np.int32], plan: Plan, fixed: PolicyConstants, scale: float) -> None:
     head[SEED : SEED + 2] = np.array([plan.seed], "<u8").view(np.int32)
     head[EPOCH] = np.array([plan.epoch], np.uint32).view(np.int32)[0]
     floats, channels = head.view(np.float32), fixed.channels
@@ -153,7 +153,9 @@ def _fill_head(head: NDArray[np.int32], plan: Plan, fixed: Fixed, scale: float) 
         floats[first : first + channels] = values
 
 
-def _color_maps(plan: Plan, fixed: Fixed, spec: Spec, scale: float) -> NDArray[np.float32]:
+def _color_maps(
+    plan: Plan, fixed: PolicyConstants, spec: Spec, scale: float
+) -> NDArray[np.float32]:
     colors = neutral(len(plan.ids), COLORS)
     for name, column in plan.read(Linear):
         colors[name] = column
