@@ -68,12 +68,6 @@ def pytest_configure(config: pytest.Config) -> None:
     """Set what processes begin with that these tests start: pytest-xdist's, and their own."""
     # A thread of torch that waits for another would take the core that another process could use.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    worker, cache = os.environ.get("PYTEST_XDIST_WORKER"), getattr(config, "cache", None)
-    if worker and cache:
-        # Numba's index of a function can lose what another process wrote meanwhile, or name its
-        # code for other types: each worker has a folder, which stays for the next run. Numba and
-        # Triton (in ~/.triton, safe for all) know by the sources' content what is still good.
-        os.environ["NUMBA_CACHE_DIR"] = str(cache.mkdir(f"numba-{worker}"))
 
 
 def pytest_report_header(config: pytest.Config) -> str:

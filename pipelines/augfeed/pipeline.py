@@ -23,7 +23,7 @@ from augfeed.memory_pool import Memory
 from augfeed.philox import check_key
 from augfeed.plan import BatchRows, Plan, draw_plan
 from augfeed.plan.policy_constants import PolicyConstants
-from augfeed.policy import CutMix, Mixup, OneOf, Policy, Resize
+from augfeed.policy import Policy, Resize
 from augfeed.policy.check import check_policy
 from augfeed.read.device_frames import DeviceFrames, reader_for
 from augfeed.read.frames import Frames
@@ -127,7 +127,7 @@ class Pipeline:
         self._executor: CpuExecutor | DeviceExecutor = (
             CpuExecutor(self._inputs) if self._on_cpu_alone else DeviceExecutor(self._inputs, place)
         )
-        self._mixing = any(isinstance(item, Mixup | CutMix | OneOf) for item in policy.operations)
+        self._mixing = policy.mixer is not None
         self.orders, self._begun = Orders(), -1
         self.num_classes = self.source.num_classes
         self._check_first()

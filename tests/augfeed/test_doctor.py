@@ -15,7 +15,7 @@ from rich.console import Console
 from scipy import stats
 
 from augfeed import philox
-from augfeed.doctor import FAMILIES, laws, machine, repeats, report, self_test
+from augfeed.doctor import FAMILIES, laws, machine, programs, repeats, report, self_test
 from augfeed.doctor.check import Check, Lab
 from augfeed.doctor.statistics import arcsine, beta, chi_square, kolmogorov_smirnov, normal, uniform
 from augfeed.errors import InputError
@@ -123,6 +123,8 @@ Family = Callable[[Lab], Iterator[Check]]
 BROKEN: list[tuple[list[str], Callable[..., Any], list[Family], set[str]]] = [
     (["plan.draws.draw"], biased_draw, [laws.geometry, laws.colors, laws.holes],
      {"rotate", "brightness", "hue", "cutout center y", "shear"}),
+    (["plan.program_draws.draw"], biased_draw, [programs],
+     {"trivial_augment step", "trivial_augment bin", "rand_augment steps"}),
     (["plan.windows.draw"], biased_draw, [laws.crops], {"crop area", "crop top"}),
     (["philox.uniforms"], biased, [laws.words], {"uniforms", "two epochs"}),
     (["plan.draws.draw", "plan.windows.draw"], same_in_every_epoch, [repeats.distinct],

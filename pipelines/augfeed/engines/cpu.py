@@ -12,6 +12,7 @@ from augfeed.kernels.augment import augment
 from augfeed.kernels.cast_output import BFLOAT16, FLOAT16, FLOAT32, UINT8, store
 from augfeed.kernels.compile_notice import install as install_notice
 from augfeed.kernels.frames import materialise
+from augfeed.kernels.program_frames import materialise_programs
 from augfeed.kernels.types import FIXED, ROW, neutral
 from augfeed.memory_pool import Memory, writable
 from augfeed.philox import normal_quantiles
@@ -76,7 +77,7 @@ class Job:
         """Bring plan and constants into the form of the compiled loops."""
         self.memory = memory or Memory()
         self.plan, self.fixed, self.output, self.rows = plan, fixed, output, _rows(plan)
-        self.made = plan.frames.made
+        self.made = plan.made
 
     def run(
         self,
@@ -150,8 +151,13 @@ class Job:
         frames, rows = self.memory.take(shape, images.dtype), rows.copy()
         scale = 255.0 if images.dtype == np.uint8 else 1.0
         shared, _ = self._shared(scale, stream=False)
-        materialise(images, rows, needed, steps.codes, steps.numbers, steps.taps(needed), shared,
-                    frames)  # fmt: skip
+        given = (images, rows, needed, steps.codes, steps.numbers, steps.taps(needed))
+        program = self.plan.program
+        if program is None:
+            materialise(*given, shared, frames)
+        else:
+            materialise_programs(*given, program.code, program.value, program.taps(needed),
+                                 program.flips, shared, frames)  # fmt: skip
         rows["made"][needed] = np.arange(len(needed))
         return frames, rows
 

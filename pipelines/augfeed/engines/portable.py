@@ -18,6 +18,7 @@ from torch import Tensor
 from augfeed.constants import BICUBIC, BILINEAR, CONSTANT, CUTMIX, EDGE, LUMA, MIXUP
 from augfeed.engines import Output, check_images, check_places
 from augfeed.engines.portable_frames import changed_frames
+from augfeed.engines.portable_program import programmed
 from augfeed.engines.portable_warp import Places, bicubic, nearest, ringed
 from augfeed.errors import MissingExtraError
 from augfeed.operation import Linear, Pointwise
@@ -67,6 +68,10 @@ class PortableEngine:
             offsets = np.zeros((rows, 2), np.int32)
         frames = _frames(plan.size, images.to(self.device), places, offsets, fixed)
         frames = changed_frames(plan, frames, whole=images.dtype == torch.uint8)
+        frames = programmed(
+            plan, frames,
+            lambda some, inverse, rows: _warped(some, inverse, plan.filters[rows], fixed),
+        )  # fmt: skip
         means = _grey_means(frames)
         values = _colored(plan, _moved(plan, fixed, frames), means)
         if fixed.normalized:
@@ -248,11 +253,16 @@ def _occluded(plan: Plan, fixed: PolicyConstants, values: Tensor) -> Tensor:
                 if fixed.normalized
                 else (numbers.to(torch.float32) + 0.5) / 65536.0
             )
-        return torch.where(_inside(plan.erased[rows], some), fill, some)
+        inside = _inside(plan.erased[rows], some)
+        for k in range(1, every.shape[1]):
+            if every[rows, k].any():
+                inside = inside | _inside(every[rows, k], some)
+        return torch.where(inside, fill, some)
 
-    for boxes, hide in ((plan.cutout, cut), (plan.erased, erased)):
-        top, left, bottom, right = boxes[: plan.count].T
-        values = _change(values, (bottom > top) & (right > left), hide)
+    every = plan.all_erased
+    for boxes, hide in ((plan.cutout[:, None], cut), (every, erased)):
+        top, left, bottom, right = boxes[: plan.count].transpose(2, 0, 1)
+        values = _change(values, ((bottom > top) & (right > left)).any(axis=1), hide)
     return values
 
 

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from augfeed.errors import InputError
-from augfeed.feed.fields import blends
 from augfeed.feed.sample_fields import Path, put, take
 from augfeed.feed.spatial import tv_kind
 from augfeed.fields import (
@@ -25,6 +24,7 @@ from augfeed.fields import (
     move_keypoints,
 )
 from augfeed.fields.boxes import from_corners, to_corners
+from augfeed.fields.follows import blends
 from augfeed.fields.masks import MixedMask, mixed_mask, moved_by
 from augfeed.plan import Plan
 

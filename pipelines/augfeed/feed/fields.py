@@ -12,9 +12,9 @@ from augfeed.errors import InputError, InputTypeError
 from augfeed.feed.sample_fields import Path, is_picture, is_sequence, keyed, parts_of, take
 from augfeed.feed.spatial import SpatialCheck, tv_kind
 from augfeed.fields import Boxes, Field, Keypoints, Mask, Passive, field_of
+from augfeed.fields.follows import check_moves, check_unmixed
 from augfeed.fields.kinds import FORMATS
-from augfeed.operation import Geometry, Mixing, Window
-from augfeed.policy import CutMix, Mixup, OneOf, Policy
+from augfeed.policy import Policy
 
 Size = tuple[int, ...]
 _NAMED = ("mask", "masks")
@@ -156,19 +156,10 @@ def _beside(sample: Any, path: Path, name: str) -> bool:
 
 def check_followed(policy: Policy, fields: dict[Path, Field]) -> None:
     """Raise `InputError` if a field cannot follow an operation of a policy."""
-    for item in policy.operations:
-        if item.moves and item.chance and not isinstance(item, Window | Geometry | Mixing):
-            raise InputError(
-                f"{item.op!r} moves pixels in a way that {_shown(fields)} cannot follow: leave it "
-                "out, or declare the field as 'passive' if it may stay as it is"
-            )
-    mixes = any(isinstance(item, Mixup | CutMix | OneOf) for item in policy.operations)
+    check_moves(policy, " and ".join(repr(_key(path)) for path in fields))
     for path, field in fields.items():
-        if mixes and not isinstance(field, Mask):
-            raise InputError(
-                f"mixing has no meaning for {_key(path)!r} of kind {type(field).__name__.lower()!r}"
-                ": leave mixup and cutmix out, or declare the field as 'passive'"
-            )
+        if not isinstance(field, Mask):
+            check_unmixed(policy, f"{_key(path)!r} of kind {type(field).__name__.lower()!r}")
         if isinstance(field, Keypoints) and field.flip_pairs is None:
             _check_flips(policy, path)
 
@@ -181,18 +172,6 @@ def _check_flips(policy: Policy, path: Path) -> None:
                 f"{_key(path)!r} change places: give fields={{{_key(path)!r}: "
                 "Keypoints(flip_pairs=((1, 2), (3, 4)))}, or flip_pairs=() for none"
             )
-
-
-def blends(policy: Policy) -> bool:
-    """Return whether a policy has Mixup, alone or as a choice."""
-    items = [*policy.operations]
-    for item in policy.operations:
-        items += item.operations if isinstance(item, OneOf) else ()
-    return any(isinstance(item, Mixup) for item in items)
-
-
-def _shown(fields: dict[Path, Field]) -> str:
-    return " and ".join(repr(_key(path)) for path in fields)
 
 
 def _key(path: Path) -> Any:

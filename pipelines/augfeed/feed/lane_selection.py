@@ -25,7 +25,7 @@ from augfeed.feed.lanes import AugmentConfig, Lane
 from augfeed.feed.native_lane import NativeLane
 from augfeed.feed.spatial import passive_of
 from augfeed.invariances import ANY, Invariances
-from augfeed.policy import CutMix, Mixup, OneOf, Policy
+from augfeed.policy import Policy
 from augfeed.policy.check import check_policy
 from augfeed.presets import resolve_policy
 from augfeed.read.cache_dir import expanded
@@ -112,7 +112,7 @@ def wants_order(dataset: object, sampler: object, batch_sampler: object) -> bool
 
 def mixes(policy: Policy) -> bool:
     """Return whether samples have partners."""
-    return any(isinstance(item, Mixup | CutMix | OneOf) for item in policy.operations)
+    return policy.mixer is not None
 
 
 @dataclass(frozen=True, slots=True)

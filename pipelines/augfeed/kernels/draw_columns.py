@@ -75,14 +75,15 @@ def fill_resized_crops(
 
 @compiled_by_size
 def fill_erased(
-    u: Floats, ratios: Floats, p: float, scale: tuple[float, float], sides: tuple[int, int],
-    boxes: Ints,
+    u: Floats, ratios: Floats, p: float, scale: tuple[float, float], counts: Floats,
+    sides: tuple[int, int], boxes: Ints,
 ) -> None:  # fmt: skip
-    """Write the boxes of random erasing to `[N, 4]` (top, left, bottom, right).
+    """Write a box of random erasing for each sample to `[N, 4]` (top, left, bottom, right).
 
     Of `u` `[4 * (tries + 1), N]` the first row says whether it is applied, and every four from the
-    fifth on are a try: its share of the area within `scale`, its ratio of height to width, which
-    `ratios` `[tries, N]` holds, its place down and across. Empty where no try fits.
+    fifth on are a try: its share of the area within `scale`, which the `counts` `[N]` boxes of a
+    sample divide, its ratio of height to width, which `ratios` `[tries, N]` holds, its place down
+    and across. Empty where no try fits.
     """
     height, width = sides
     for i in range(u.shape[1]):
@@ -91,6 +92,7 @@ def fill_erased(
             continue
         for k in range(ratios.shape[0]):
             area = (scale[0] + u[4 * k + 4, i] * (scale[1] - scale[0])) * (height * width)
+            area /= counts[i]
             h = int(np.rint(np.sqrt(area * ratios[k, i])))
             w = int(np.rint(np.sqrt(area / ratios[k, i])))
             if 0 < h < height and 0 < w < width:

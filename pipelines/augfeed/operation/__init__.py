@@ -12,6 +12,7 @@ from augfeed.operation.draws import Uniforms as Uniforms
 from augfeed.operation.draws import between as between
 from augfeed.operation.effects import Effect as Effect
 from augfeed.operation.effects import Setting as Setting
+from augfeed.operation.kinds import Blocks as Blocks
 from augfeed.operation.kinds import Box as Box
 from augfeed.operation.kinds import Constants as Constants
 from augfeed.operation.kinds import Frame as Frame
@@ -24,8 +25,10 @@ from augfeed.operation.kinds import Neighbourhood as Neighbourhood
 from augfeed.operation.kinds import Noise as Noise
 from augfeed.operation.kinds import Outside as Outside
 from augfeed.operation.kinds import Pointwise as Pointwise
+from augfeed.operation.kinds import Program as Program
 from augfeed.operation.kinds import Stage as Stage
 from augfeed.operation.kinds import Statistics as Statistics
+from augfeed.operation.kinds import Stencil as Stencil
 from augfeed.operation.kinds import Window as Window
 from augfeed.operation.kinds import flags as flags
 from augfeed.operation.parameter_types import Areas as Areas

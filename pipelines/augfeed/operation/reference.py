@@ -15,11 +15,13 @@ if TYPE_CHECKING:
 class Given:
     """The samples that an operation changes: their columns `[n]`, and their mean grays.
 
-    `mean` float32 `[n, 1, 1, 1]` is that of the frame, before geometry.
+    `mean` float32 `[n, 1, 1, 1]` is that of the frame, before geometry. `whole` says whether the
+    values of a frame are levels, multiples of 1 / 255, and have to stay such.
     """
 
     columns: Mapping[str, NDArray[Any]]
     mean: "Tensor"
+    whole: bool = False
 
     def column(self, name: str) -> "Tensor":
         """Return a column as float32 `[n, 1, 1, 1]`, on the device of the images."""

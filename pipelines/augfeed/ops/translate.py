@@ -53,7 +53,7 @@ class Translate(Geometry):
         """Yield the largest shifts, and what they leave in the image."""
         for name in ("x", "y"):
             yield at_most(self, name, "max_translation")
-            if not _reflects(setting):
+            if not reflects(setting):
                 yield _shift_left(name, getattr(self, name), self.p)
 
     def draw(self, u: Uniforms, applied: Flags, size: Sides) -> Drawn:
@@ -82,7 +82,7 @@ def _shift_left(name: str, most: float, p: float) -> Effect:
     )  # fmt: skip
 
 
-def _reflects(setting: Setting) -> bool:
-    # Then what leaves the image on one side is seen on the other.
+def reflects(setting: Setting) -> bool:
+    """Return whether what leaves the image on one side is seen on the other."""
     return any(isinstance(item, Border) and item.mode == "reflect"
                for item in setting.policy.operations)  # fmt: skip

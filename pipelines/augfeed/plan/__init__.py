@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from augfeed.constants import CUTMIX, MIXUP, NONE
 from augfeed.operation import Column, Frame, Geometry, Mixing
+from augfeed.ops.random_erasing import boxes_of
 from augfeed.philox import check_key
 from augfeed.plan._columns import Columns
 from augfeed.plan.batch_rows import GROUP, BatchRows, Ids
@@ -17,8 +18,9 @@ from augfeed.plan.filters import moved_by
 from augfeed.plan.frames import FrameSteps, steps_of
 from augfeed.plan.geometry import Decisions, compose, flipped
 from augfeed.plan.mixing import Mixes, draw_mixes, unmixed
+from augfeed.plan.program import Program, draw_program, with_flips
 from augfeed.plan.windows import WindowDraws, Windows
-from augfeed.policy import OPERATIONS, Mixer, Policy
+from augfeed.policy import OPERATIONS, Policy
 
 # Those of mixing stand in `Mixes`.
 COLUMNS = tuple(
@@ -50,9 +52,15 @@ class Plan:
     columns: Columns
     mixes: Mixes
     decisions: Decisions
+    program: Program | None = None  # steps of each sample's own; None for a policy without
 
     def __len__(self) -> int:
         return self.count
+
+    @property
+    def made(self) -> NDArray[np.bool_]:
+        """Whether the frame of a row is made before its pixels are read: bool `[M]`."""
+        return self.frames.made if self.program is None else self.frames.made | self.program.framed
 
     def read(self, *kinds: type[Any]) -> Iterator[tuple[str, NDArray[Any]]]:
         """Yield name and values `[M, ...]` of what engines read of the operations of some kinds.
@@ -87,8 +95,13 @@ class Plan:
 
     @property
     def erased(self) -> NDArray[np.int32]:
-        """Int32 `[M, 4]` top, left, bottom, right; empty where not applied."""
+        """Int32 `[M, 4]` top, left, bottom, right of the first box; empty where not applied."""
         return self.columns.erased
+
+    @property
+    def all_erased(self) -> NDArray[np.int32]:
+        """Int32 `[M, 4, 4]` of all boxes of random erasing; empty where there are fewer."""
+        return boxes_of(self.columns.erased, self.columns.erased_more)
 
     @property
     def sigma(self) -> NDArray[np.float32]:
@@ -118,12 +131,16 @@ def draw_plan(
     draws = Draws(policy, seed, epoch, rows.ids)
     columns, decisions = _draw_columns(policy, draws, size)
     warped, inverse = _moved(policy, columns, decisions, size)
-    mixer = next((item for item in policy.operations if isinstance(item, Mixer)), None)
+    program, mixer = draw_program(policy, draws, size), policy.mixer
+    if program is not None:
+        program, columns = with_flips(program, columns)
+        warped, inverse = program.after(warped, inverse, size)
     return Plan(
         policy, seed, epoch, rows.ids, rows.count, size,
         WindowDraws(policy, seed, epoch, rows.ids), steps_of(policy, columns),
         warped, moved_by(policy, seed, epoch, rows.ids), inverse, columns,
         draw_mixes(mixer, draws, rows, size) if mixer else unmixed(len(rows)), decisions,
+        program,
     )  # fmt: skip
 
 
@@ -179,6 +196,7 @@ __all__ = [
     "FrameSteps",
     "Mixes",
     "Plan",
+    "Program",
     "WindowDraws",
     "Windows",
     "draw_plan",

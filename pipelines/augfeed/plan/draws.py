@@ -31,7 +31,7 @@ class Draws:
         first = 0
         for operation in policy.operations:
             if (cls := type(operation)) in DRAWN:
-                stream, count = DRAWN[cls]
+                stream, count = DRAWN[cls][0], operation.drawn
                 self._rows[cls] = slice(first, first + count)
                 requests.append((stream, 0, count))
                 first += count

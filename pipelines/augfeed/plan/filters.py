@@ -33,5 +33,5 @@ def moved_by(policy: Policy, seed: int, epoch: int, ids: Ids) -> NDArray[np.int3
 
 def interpolation_of(policy: Policy) -> str:
     """Return the interpolation that all geometry of a policy has."""
-    items = (item for item in policy.operations if isinstance(item, Geometry) and item.warps)
+    items = (item for item in policy.parts if isinstance(item, Geometry) and item.warps)
     return next((item.interpolation for item in items), "bilinear")

@@ -83,8 +83,8 @@ def draw_sample(pipeline: Pipeline, explanation: Explanation) -> Image.Image:
     heads.append(f"epoch {explanation.epoch}")
     tiles.append(Tile(result, share_parts(explanation.shares)))
     marked, scale, legend = result.copy(), result.width / plan.size[1], []
-    boxes = ((plan.mixes.patch, PATCH, "blue: pasted"), (plan.cutout, HOLE, "red: hidden"),
-             (plan.erased, HOLE, "red: hidden"))  # fmt: skip
+    boxes = [(plan.mixes.patch, PATCH, "blue: pasted"), (plan.cutout, HOLE, "red: hidden")]
+    boxes += [(box, HOLE, "red: hidden") for box in plan.all_erased.swapaxes(0, 1)]
     for column, color, meaning in boxes:
         top, left, bottom, right = map(float, column[0])
         if bottom > top and right > left:

@@ -5,8 +5,18 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from augfeed.constants import FILTER_NAMES
-from augfeed.operation import Declaration, Label, Mixing, SampleValues, Stage, Window, Wording
+from augfeed.operation import (
+    Declaration,
+    Label,
+    Mixing,
+    Program,
+    SampleValues,
+    Stage,
+    Window,
+    Wording,
+)
 from augfeed.plan import Plan
+from augfeed.show.program_steps import drawn_steps
 from augfeed.show.windows import Sides, chosen, window_of
 from augfeed.stages import drawn_by_stages
 
@@ -58,8 +68,12 @@ def steps_before_mixing(plan: Plan, row: int, source: Sides, channels: int) -> I
     """
     yield from _window_steps(plan, row, source)
     yield from _stage_steps(plan, row, channels)
+    programs = plan.policy.programs
     for item in plan.policy.operations:
-        if not isinstance(item, Window | Stage) and item.order < Mixing.orders.start:
+        if item.program is not None:
+            which = next(k for k, other in enumerate(programs) if other is item)
+            yield from _program_steps(plan, item, which, row, channels)
+        elif not isinstance(item, Window | Stage) and item.order < Mixing.orders.start:
             yield from _step(item, _seen(plan, item, row, channels))
 
 
@@ -112,6 +126,18 @@ def _window_steps(plan: Plan, row: int, source: Sides) -> Iterator[Step]:
     if not found:
         done = f"the whole image, {source[0]} x {source[1]}"
         yield Step("window", "whole", done, values={"source": list(source)})
+
+
+def _program_steps(
+    plan: Plan, item: Any, which: int, row: int, channels: int
+) -> Iterator[Step]:  # fmt: skip
+    steps = list(drawn_steps(plan, which, row, channels))
+    done = f"{len(steps)} step{'s' if len(steps) != 1 else ''}"
+    values: Values = {"steps": [{"operation": step.name, **step.values} for step in steps]}
+    yield Step(Program.family, item.op, done if steps else "", p=item.p, applied=bool(steps),
+               values=values)  # fmt: skip
+    for k, step in enumerate(steps, 1):
+        yield Step(f"step {k}", step.name, step.done, step.law, values=step.values)
 
 
 def _stage_steps(plan: Plan, row: int, channels: int) -> Iterator[Step]:

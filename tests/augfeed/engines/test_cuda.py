@@ -45,6 +45,7 @@ from tests.cases import (
     policy_of,
     run,
 )
+from tests.sampling import pairwise
 
 DEVICE = "cuda" if ON_GPU else "cpu"
 
@@ -95,9 +96,7 @@ def exact(plan: Any, images: torch.Tensor, **options: Any) -> None:
     assert torch.equal(made, run("cpu", plan, images, output=output, **options))
 
 
-@pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("width", [8, 12, 16])
-@pytest.mark.parametrize("mode", ["constant", "edge", "reflect"])
+@pairwise({"channels": [1, 3], "width": [8, 12, 16], "mode": ["constant", "edge", "reflect"]})
 def test_every_offset_of_a_window_is_read_right(channels: int, width: int, mode: Any) -> None:
     """Groups whose bytes begin at each of the four places of a word, mirrored or not."""
     policy = Policy([HorizontalFlip(), VerticalFlip(), RandomCrop((5, width), 9, mode, 0.4)])

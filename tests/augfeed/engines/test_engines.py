@@ -28,6 +28,7 @@ from tests.cases import (
     OPERATIONS,
     OUTPUTS,
     PER_BATCH,
+    ROUNDED,
     SHAPES,
     SMALL,
     STATISTICS,
@@ -39,14 +40,17 @@ from tests.cases import (
     assert_agree,
     fitted,
     offsets_of,
+    other_shape,
     pictures,
     plan_of,
     policy_of,
     run,
     tried,
+    tried_alone,
     tried_as,
     tried_in_parts,
     tried_output,
+    tried_rounded,
     tried_window,
     usual,
     window_of,
@@ -62,7 +66,6 @@ def named(value: Any) -> str | None:
 
 by_case = pytest.mark.parametrize("case", CASES)
 by_shape = pytest.mark.parametrize("shape", SHAPES, ids=named)
-by_output = pytest.mark.parametrize("output", OUTPUTS, ids=named)
 by_other = pytest.mark.parametrize("other", ENGINES[1:])
 
 
@@ -81,8 +84,9 @@ def test_engines_agree(case: str, shape: Shape, other: str) -> None:
 @by_other
 @by_case
 def test_engines_agree_on_float_pictures(case: str, other: str) -> None:
-    shape = usual(other)
-    plan, images = plan_of(policy_of(CASES[case], 3), shape), pictures(shape).float() / 255
+    shape = other_shape(case, other)
+    plan = plan_of(policy_of(CASES[case], shape.channels), shape)
+    images = pictures(shape).float() / 255
     assert_agree(run("cpu", plan, images), run(other, plan, images), plan)
 
 
@@ -123,8 +127,7 @@ def test_portable_engine_agrees_on_a_gpu(shape: Shape) -> None:
 # What holds for each
 
 
-@by_output
-@pytest.mark.parametrize("shape", [SMALL, Shape(1, 5, 7, 3)], ids=["3 channels", "1 channel"])
+@sampled(tried_rounded, {"engine": ENGINES, "shape": ROUNDED, "output": OUTPUTS}, ids=named)
 def test_output_is_the_float32_result_rounded_once(
     engine: str, shape: Shape, output: Output
 ) -> None:
@@ -170,7 +173,7 @@ def test_bits_are_the_same_in_any_batch(case: str, engine: str) -> None:
         assert torch.equal(whole[first:last], batch(first, last))
 
 
-@by_shape
+@sampled(tried_alone, {"engine": ENGINES, "shape": SHAPES}, ids=named)
 def test_bits_are_the_same_alone(engine: str, shape: Shape) -> None:
     shape = fitted(shape, engine)
     operations = (Rotate(30, p=0.5), ColorJitter(0.4, 0.4, 0.4, 0.3), *CASES["all noise"])

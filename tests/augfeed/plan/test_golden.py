@@ -33,6 +33,17 @@ COLORS = (
 KEYS = ((0, 0), (5, 3), (2**64 - 3, 2**32 - 1))
 # Fewer rows than are drawn without holding other threads up, and more.
 COUNTS = (1, 7, 64, 8192)
+LATER = {
+    "gamma((0.5, 2.0), (0.8, 1.25), p=0.6)": "4d128845d5a051425aa9e633e8b3838c",
+    "solarize_add((-0.2, 0.4), 0.5)": "0d12ba2bcad3982c0dd67ada92385ea6",
+    "autocontrast(0.4)": "c6267262ea0bc06bcd4c59b09a2c8e20",
+    "channel_shuffle(0.7)": "b8a132c4a7b61161fbc00a9ec4830806",
+    "channel_drop(1, p=0.7)": "434bbde97c4491f1e6709fde3a4e1788",
+    "jpeg((1, 100))": "3cf54e1abe48918482ba1f75bd55eea0",
+    "random_erasing(0.8, aspect_law='uniform', count=(1, 4))": "a5799c35053c92f458994e926bcf9468",
+    "sharpness((0.0, 2.0))": "4f5c77865402df95c3b03f12bafad567",
+    "channel_drop(2, p=0.7)": "e2a360d547b811936de309fffe12290c",
+}
 
 
 @pytest.mark.parametrize("name", POLICIES)
@@ -48,6 +59,12 @@ def test_a_seed_means_the_steps_on_frames_that_it_meant() -> None:
         frames = draw_plan(policy, rows, seed=seed, epoch=epoch, size=SIZE).frames
         columns += [frames.codes, frames.numbers]
     assert digest(columns) == FRAMES
+
+
+@pytest.mark.parametrize("policy", LATER)
+def test_a_seed_means_what_it_meant_to_operations_that_came_later(policy: str) -> None:
+    """Each by its own columns, as the others have none of them."""
+    assert digest_of_columns(policy) == LATER[policy]
 
 
 @pytest.mark.parametrize("length", [1, 7, 1000, 50_000])
@@ -72,6 +89,16 @@ def digest_of_plans(policy: str) -> str:
             heights, widths = 32 + np.arange(count) % 40, 30 + np.arange(count) % 23
             for windows in (plan.window.at(*SIZE), plan.window.at(heights, widths)):
                 columns += [windows.box, windows.resized, windows.offset]
+    return digest(columns)
+
+
+def digest_of_columns(line: str) -> str:
+    policy = parse_policy(line)
+    rows, columns = BatchRows.of(np.arange(1000)), []
+    for seed, epoch in KEYS:
+        plan = draw_plan(policy, rows, seed=seed, epoch=epoch, size=SIZE)
+        columns += [getattr(plan.columns, column.name)
+                    for item in policy.operations for column in item.columns]  # fmt: skip
     return digest(columns)
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from augfeed.engines import Output, check_images
 from augfeed.engines.cuda.graph import CudaGraphPass, pinned
 from augfeed.engines.cuda.launch import launch, means_for
+from augfeed.engines.cuda.program_launch import ProgramScratch
 from augfeed.engines.cuda.scratch import Scratch
 from augfeed.engines.cuda.spec import Spec
 from augfeed.engines.cuda.table import Layout, fill_table
@@ -22,8 +23,8 @@ class BoundPlan:
     """A plan and its images on the device, ready to be carried out any number of times.
 
     `images` `[N, h, w, C]` and `table` int32 lie on the device; the rest says what is to be made of
-    them. `means` is scratch for gray means, `scratch` for frames that are made before; None where
-    no operation asks for them.
+    them. `means` is scratch for gray means, `scratch` for frames that are made before, `programs`
+    for what their programs need; None where no operation asks for them.
     """
 
     spec: Spec
@@ -35,6 +36,7 @@ class BoundPlan:
     output: Output
     means: tuple[torch.Tensor, torch.Tensor] | None
     scratch: Scratch | None
+    programs: ProgramScratch | None
 
     def empty(self) -> torch.Tensor:
         """Return uninitialised memory for the batch, `[count, C, H, W]`, on the device."""
@@ -100,7 +102,9 @@ class CudaEngine:
         table = host.to(self.device, non_blocking=True, copy=True)
         means = means_for(rows, spec.channels, self.device) if spec.mean else None
         scratch = Scratch.of(spec, rows, plan.size, images)
-        return BoundPlan(spec, images, table, rows, plan.count, plan.size, output, means, scratch)
+        programs = ProgramScratch.of(spec, rows, plan.size, images.device)
+        return BoundPlan(spec, images, table, rows, plan.count, plan.size, output, means, scratch,
+                      programs)  # fmt: skip
 
     def record(
         self,

@@ -12,7 +12,7 @@ FIRST = 256
 
 def words_of_steps(spec: Spec) -> int:
     """Return the words of the part: the frame's number, a code a slot, what each slot reads."""
-    return slot_start(spec, len(spec.slots)) if spec.slots else 0
+    return slot_start(spec, len(spec.slots)) if spec.slots or spec.program else 0
 
 
 def slot_start(spec: Spec, slot: int) -> int:

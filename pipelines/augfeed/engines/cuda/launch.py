@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from augfeed.engines.cuda import color, kernel, table_layout
+from augfeed.engines.cuda.program_launch import run_programs
 from augfeed.engines.cuda.scratch import make_frames
 from augfeed.engines.cuda.spec import Spec
 from augfeed.engines.cuda.table import Layout
@@ -44,6 +45,7 @@ def constants(spec: Spec) -> dict[str, Any]:
         "ERASE": int(spec.erase), "LAST": spec.last,
         "VEC": spec.vec, "ALIGNED": spec.aligned, "WIDE": spec.wide, "TILE": spec.tile,
         "LANES": spec.lanes, "HELD": spec.held, "BLOCK": spec.block, "STEPS": spec.steps,
+        "MORE": spec.more,
     }  # fmt: skip
 
 
@@ -124,6 +126,7 @@ def _launch(loaded: "BoundPlan", out: torch.Tensor) -> None:
     sides = (height, width, images.shape[1], images.shape[2], *reciprocal(width))
     options, offsets = options_of(spec), loaded.table
     make_frames(loaded)
+    run_programs(loaded)
     if loaded.means is not None:
         sums, offsets = loaded.means
         kernel.sum_frames[(loaded.rows, SUMS)](

@@ -90,23 +90,31 @@ def _lerp(p00, p01, p10, p11, a, b):
 
 
 @triton.jit
+def filter_of(word):
+    """Return the filter of a row by the first word of its matrix, which is below 0 where nothing
+    but flips moves its pixels."""
+    return tl.abs(word) - 1
+
+
+@triton.jit
 def load_matrix(row, WARP: tl.constexpr, PERSPECTIVE: tl.constexpr):
     """Return the inverse map of a row, by rows, whether it is another than a flip, and its filter.
 
     The last row of what is not a perspective is 0, 0 and 1.
     """
     m = row + WARP
-    kind = tl.load(m) - 1
+    word = tl.load(m)
+    wanted, kind = word > 0, filter_of(word)
     if PERSPECTIVE:
         return (
             load_float(m + 1), load_float(m + 2), load_float(m + 3), load_float(m + 4),
             load_float(m + 5), load_float(m + 6), load_float(m + 7), load_float(m + 8),
-            load_float(m + 9), kind >= 0, kind,
+            load_float(m + 9), wanted, kind,
         )  # fmt: skip
     else:
         return (
             load_float(m + 1), load_float(m + 2), load_float(m + 3), load_float(m + 4),
-            load_float(m + 5), load_float(m + 6), 0.0, 0.0, 1.0, kind >= 0, kind,
+            load_float(m + 5), load_float(m + 6), 0.0, 0.0, 1.0, wanted, kind,
         )  # fmt: skip
 
 

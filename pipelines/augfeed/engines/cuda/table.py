@@ -15,6 +15,7 @@ from augfeed.constants import CUTMIX, LUMA
 from augfeed.engines import check_places
 from augfeed.engines.cuda import _pointwise
 from augfeed.engines.cuda.frame_steps import fill_steps, words_of_steps
+from augfeed.engines.cuda.program_layout import fill_programs, words_of_programs
 from augfeed.engines.cuda.spec import Color, Spec
 from augfeed.kernels import _table
 from augfeed.kernels._table import fill_rows
@@ -32,9 +33,9 @@ LOW, HIGH, GAIN, SIGMA_SCALE, PLAIN, PAD_FILL, BORDER_FILL = 8, 11, 14, 17, 20, 
 HEAD = 32
 
 # Parts of a row: those that `fill_rows` writes, in its order; matrix, colors; pointwise colors;
-# steps on its frame.
+# steps on its frame; its program.
 PLAIN_PARTS = ("base", "mixing", "patch", "id", *_table.WORDS)
-PARTS = (*PLAIN_PARTS, "matrix", "color", "points", "made")
+PARTS = (*PLAIN_PARTS, "matrix", "color", "points", "made", "program")
 WORDS = {"base": 4, "mixing": 3, "patch": 4, "id": 2, **_table.WORDS, "matrix": 10, "color": 16}
 
 
@@ -50,7 +51,8 @@ class Layout:
     def of(spec: Spec) -> "Layout":
         """Return the layout of the rows that a kernel reads."""
         points = sum(_pointwise.WORDS.get(name, 0) for name in spec.parts)
-        words = {**WORDS, "points": points, "made": words_of_steps(spec)}
+        words = {**WORDS, "points": points, "made": words_of_steps(spec),
+                 "program": words_of_programs(spec)}  # fmt: skip
         wanted = {
             "base": True,
             "mixing": bool(spec.mix),
@@ -60,7 +62,8 @@ class Layout:
             "matrix": spec.warp,
             "color": spec.color > Color.PLAIN,
             "points": spec.points > 0,
-            "made": bool(spec.slots),
+            "made": bool(spec.slots or spec.program),
+            "program": bool(spec.program),
         }
         starts, width = [], 0
         for part in PARTS:
@@ -112,16 +115,18 @@ def fill_table(
         for k, (_, column) in enumerate(plan.read(Pointwise)):
             floats[:, first + k] = column
     if (first := layout.start("matrix")) >= 0:
-        rows[:, first] = np.where(plan.warped, 1 + plan.filters, 0)
+        rows[:, first] = np.where(plan.warped, 1, -1) * (1 + plan.filters)
         floats[:, first + 1 : first + 10] = plan.inverse.reshape(-1, 9)
     if (first := layout.start("made")) >= 0:
         fill_steps(rows[:, first:], plan.frames, spec)
+        if (own := layout.start("program")) >= 0:
+            rows[:, first] = fill_programs(rows[:, own:], plan, spec)
     if (first := layout.start("color")) >= 0:
         maps = _color_maps(plan, fixed, spec, scale)
         if spec.mean and spec.pad == 0 and fixed.pad_fill.any():
             # What constant padding adds to a mean, whose sum is over the image's own pixels.
             share = _padded(plan.size, sizes, *offsets.T)
-            share = np.where(plan.frames.made, 0.0, share)  # these hold theirs
+            share = np.where(plan.made, 0.0, share)  # these hold theirs
             maps[:, 9:12] += maps[:, 12:15] * (share * _gray(fixed.pad_fill))[:, None]
         floats[:, first : first + 16] = maps
 
