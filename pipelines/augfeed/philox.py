@@ -34,7 +34,7 @@ class Stream(IntEnum):
     REPLACE = 25
     KORNIA = 26
     SPLIT = 27
-    FILTER = 40
+    FILTER = 90
 
 
 def check_key(seed: int, epoch: int) -> None:

@@ -94,6 +94,12 @@ def operations(draw: st.DrawFn, title: str, definitions: dict[str, Any] | None =
     if cls is Normalize and isinstance(given["mean"], tuple) and isinstance(given["std"], tuple):
         channels = min(len(given["mean"]), len(given["std"]))
         given |= {"mean": given["mean"][:channels], "std": given["std"][:channels]}
+    if issubclass(cls, Geometry):  # of which all have one, within programs too
+        given.pop("interpolation", None)
+    if given.get("clamp", "end") == "end":  # of color jitter
+        given.pop("hue_space", None), given.pop("ordering", None)
+    elif cls is ColorJitter:
+        given |= {"hue_space": "hsv", "about": "mean", "brightness": 0.5}
     if given.get("mode") == "alternate":  # of flips, each of which half of the images get
         given.pop("p", None)
     return cls(**given)
@@ -134,11 +140,6 @@ def policies(draw: st.DrawFn) -> Policy:
         chosen = [item for item in chosen if not isinstance(item, Resize)]
     if any(isinstance(item, Border) for item in chosen):
         chosen = [*(item for item in chosen if not isinstance(item, Scale)), Scale()]
-    moving = [item for item in chosen if isinstance(item, Geometry) and item.warps]
-    chosen = [
-        replace(item, interpolation=moving[0].interpolation) if item in moving else item
-        for item in chosen
-    ]
     means = GaussianNoise | RandomErasing | Border | RandomCrop
     if any(isinstance(item, means) for item in chosen):
         chosen = [*(item for item in chosen if not isinstance(item, Normalize)), Normalize(0, 1)]

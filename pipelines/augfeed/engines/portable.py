@@ -202,7 +202,7 @@ def _colored(plan: Plan, values: Tensor, means: Tensor) -> Tensor:
     # As each operation's own definition says.
     clamped = False
     for item in plan.policy.operations:
-        if not isinstance(item, Linear | Pointwise):
+        if item.program is not None or not isinstance(item, Linear | Pointwise):
             continue
         if isinstance(item, Pointwise) and not clamped:
             values, clamped = values.clamp(0.0, 1.0), True

@@ -20,13 +20,14 @@ from augfeed.kernels.frames import (
     look_up,
     sum_up,
 )
+from augfeed.kernels.hue import turn_hue
 from augfeed.kernels.levels import LEVELS
 from augfeed.kernels.place import Edges, Frame, U
 from augfeed.kernels.spatial_steps import is_spatial, run_spatial
 from augfeed.kernels.types import Array, Floats, Ints
 from augfeed.kernels.warp import warp_line
 
-MATRIX, LINEAR, COLOR = 200, 201, 130  # see `augfeed.ops._steps`
+MATRIX, LINEAR, COLOR, HUE = 200, 201, 130, 131  # see `augfeed.ops._steps`
 RED, GREEN, BLUE = LUMA
 GRAYS = (19595, 38470, 7471)  # of 65536
 DIRTY, COUNTED = 0, 1
@@ -241,12 +242,14 @@ def run_program(
         code, own = codes[s], numbers[s]
         if makes_table(code):
             _tabulate(frame, at, pixels, channels, code, own, spare, pending)
-        elif code and not (code == COLOR and channels != 3):
+        elif code and not (channels != 3 and code in (COLOR, HUE)):
             _carry_out(frame, at, pixels, channels, pending)
             if code == LINEAR:
                 _combine(frame, at, pixels, channels, own, spare, pending)
             elif code == COLOR:
                 _colour(frame, at, pixels, own[0])
+            elif code == HUE:
+                turn_hue(frame, at, pixels, int(own[0]))
             elif code == MATRIX:
                 _warp(frame, at, size, own, kind, edges, lines)
             elif is_spatial(code):

@@ -148,7 +148,7 @@ def _draw_columns(policy: Policy, draws: Draws, size: tuple[int, int]) -> tuple[
     decisions: Decisions = {}
     drawn: dict[str, Any] = {}
     for item in policy.operations:
-        if type(item) in DRAWN and not isinstance(item, Mixing):
+        if type(item) in DRAWN and not isinstance(item, Mixing) and item.program is None:
             applied = draws.applied(item)
             made = item.draw(draws.of(item), applied, size)
             decisions[item.op] = {"applied": applied, **made.values}

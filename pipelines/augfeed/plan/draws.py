@@ -30,7 +30,7 @@ class Draws:
         requests: list[tuple[int, int, int]] = []
         first = 0
         for operation in policy.operations:
-            if (cls := type(operation)) in DRAWN:
+            if (cls := type(operation)) in DRAWN and operation.program is None:
                 stream, count = DRAWN[cls][0], operation.drawn
                 self._rows[cls] = slice(first, first + count)
                 requests.append((stream, 0, count))

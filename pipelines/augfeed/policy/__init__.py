@@ -21,6 +21,7 @@ from augfeed.ops import _registry
 from augfeed.ops._registry import *  # noqa: F403  (whatever operations there are)
 from augfeed.ops._registry import ALL, Operation
 from augfeed.ops.center_crop import CenterCrop
+from augfeed.ops.color_jitter import ColorJitter
 from augfeed.ops.cutmix import CutMix
 from augfeed.ops.kornia import Kornia
 from augfeed.ops.mixup import Mixup
@@ -177,9 +178,9 @@ class Policy(BaseModel):
 
     @cached_property
     def _by_class(self) -> dict[type[Any], Any]:
-        # A program of one step is another thing than a mixing operation of the same name.
+        # A program is another thing than an operation of the same name that is none.
         return {type(item): item for item in self.operations
-                if not (isinstance(item, OneOf) and item.program is not None)}  # fmt: skip
+                if isinstance(item, Program) or item.program is None}  # fmt: skip
 
     def size(self, source: tuple[int, int] | None = None) -> tuple[int, int]:
         """Return `(height, width)` of the images that come out, given that of the source.
@@ -298,6 +299,9 @@ def place_of(item: Any) -> int:
         mixes = not isinstance(first, dict) or first.get("op") in _MIXERS
     else:
         place, mixes = _RANK.get(type(item), -1), getattr(item, "program", None) is None
+    if place == _RANK[ColorJitter]:
+        clamp = item.get("clamp") if isinstance(item, dict) else getattr(item, "clamp", "end")
+        return Program.orders.start if clamp == "each" else place
     return Program.orders.start if place == _RANK[OneOf] and not mixes else place
 
 

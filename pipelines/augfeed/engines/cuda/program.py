@@ -16,8 +16,10 @@ from augfeed.engines.cuda.frames import (
     to_whole,
     write_pixels,
 )
+from augfeed.engines.cuda.hue import turned
 from augfeed.engines.cuda.levels import LEVELS
 from augfeed.engines.cuda.program_layout import COLOR as _COLOR
+from augfeed.engines.cuda.program_layout import HUE as _HUE
 from augfeed.engines.cuda.program_layout import LINEAR as _LINEAR
 from augfeed.engines.cuda.program_layout import SECOND as _SECOND
 from augfeed.engines.cuda.read import load_fills
@@ -33,6 +35,7 @@ from augfeed.engines.cuda.table_layout import (
 )
 
 COLOR: tl.constexpr = tl.constexpr(_COLOR)
+HUE: tl.constexpr = tl.constexpr(_HUE)
 LINEAR: tl.constexpr = tl.constexpr(_LINEAR)
 SECOND: tl.constexpr = tl.constexpr(_SECOND)
 RED: tl.constexpr = tl.constexpr(LUMA[0])
@@ -293,12 +296,12 @@ def combine_drawn(
     SLOT: tl.constexpr, COUNTS: tl.constexpr, NUMBERS: tl.constexpr, C: tl.constexpr,
     BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """Change the colors of frames, where a slot is linear, or blends with the gray of a pixel."""
+    """Change the colors of frames, where a slot is linear, blends with gray, or turns the hue."""
     r = tl.program_id(0)
     row = table + HEAD + r * ROW + START
     word = tl.load(row + 1 + SLOT)
     code = word & 255
-    if (code == LINEAR) | ((code == COLOR) & (C == 3)):
+    if (code == LINEAR) | (((code == COLOR) | (code == HUE)) & (C == 3)):
         frame = frame_before(frames, r, rows, word, (height, width), C)
         p = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
         mask = p < height * width
@@ -310,7 +313,10 @@ def combine_drawn(
             mean = tl.load(means + r, (word & COUNTS) != 0, 0.0)
             v0, v1, v2 = _linear(v0, v1, v2, numbers, mean, C)
         else:
-            v0, v1, v2 = _colored(v0, v1, v2, load_float(numbers))
+            if code == HUE:
+                v0, v1, v2 = turned(v0, v1, v2, load_float(numbers))
+            else:
+                v0, v1, v2 = _colored(v0, v1, v2, load_float(numbers))
         store_levels(frame, p, v0.to(tl.int32), v1.to(tl.int32), v2.to(tl.int32), mask, images, C)
 
 

@@ -10,6 +10,7 @@ from augfeed.engines.cuda import frames, levels, program, program_blur
 from augfeed.engines.cuda.program_layout import (
     COLOR,
     COUNTS,
+    HUE,
     LINEAR,
     MATRIX,
     TABLES,
@@ -91,7 +92,7 @@ def kernels_of(spec: Spec, slot: int) -> dict[str, dict[str, Any]]:
         found["fill_drawn"] = {**own, "COUNTS": COUNTS, "NUMBERS": start}
     if tables:
         found["look_up_drawn"] = {**own, "TABLES": TABLES, "BLOCK": BLOCK}
-    if LINEAR in codes or COLOR in codes:
+    if not {LINEAR, COLOR, HUE}.isdisjoint(codes):
         found["combine_drawn"] = {**own, "COUNTS": COUNTS, "NUMBERS": start, "BLOCK": BLOCK}
     if MATRIX in codes:
         found["warp_drawn"] = {**own, "MATRIX": MATRIX, "NUMBERS": start, "BORDER": spec.border,

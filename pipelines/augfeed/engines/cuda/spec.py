@@ -159,7 +159,7 @@ def _spec(policy: Policy, size: tuple[int, int], form: Form, output: Output) -> 
     filters = _filters(policy)
     made = bool(slots_of(policy) or program)
     mix, color = _mixing(policy), Color.PLAIN
-    linear = [item for item in items if isinstance(item, Linear)]
+    linear = [item for item in items if isinstance(item, Linear) and item.program is None]
     if any(channels == 3 or not step.rgb for item in linear for step in item.steps):
         color = Color.MATRIX
     points = sum(1 << k for k, cls in enumerate(POINTS) if has(cls))
