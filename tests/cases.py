@@ -13,7 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from augfeed.constants import NEAREST
 from augfeed.engines import Engine, Output, engine_for, why_not_cuda
 from augfeed.notation import parse_policy
-from augfeed.operation import Frame, Neighbourhood, Pointwise
+from augfeed.operation import Displacement, Frame, Neighbourhood, Pointwise
 from augfeed.philox import normal_quantiles
 from augfeed.plan import BatchRows, Plan, draw_plan
 from augfeed.plan.policy_constants import PolicyConstants
@@ -130,6 +130,7 @@ SHAPES = (
 )
 USUAL = SHAPES[-2]
 TELLING = SHAPES[6]  # shows most of what can be wrong: in color, odd, prime, not square, mixed
+FEW_PIXELS = [shape for shape in SHAPES if shape != TELLING and shape.height * shape.width < 300]
 SMALL = Shape(3, 12, 16, 4)  # for kernels that are interpreted: a second for some twenty rows
 
 # How much larger than the output the source is (or smaller, if padding makes up for it), and what
@@ -169,8 +170,7 @@ def tried(case: str, shape: Shape, engine: str) -> bool:
 
 def other_shape(case: str, engine: str) -> Shape:
     """Return the shape that a case is tried at with images of floats."""
-    others = [other for other in SHAPES if other != TELLING]
-    return fitted(chosen(case, others), engine) if engine in INTERPRETED else USUAL
+    return fitted(chosen(case, FEW_PIXELS), engine) if engine in INTERPRETED else USUAL
 
 
 def tried_window(window: str, shape: Shape, operations: str, engine: str) -> bool:
@@ -220,8 +220,9 @@ WARP = Tolerance(1e-6, "a source coordinate is rounded in proportion to the imag
 FAR = Tolerance(3e-5, "coordinates twenty times as far out are rounded twenty times as much")
 THRESHOLD = Tolerance(2e-3, "share of the values that may lie on the other side of a threshold "
                       "(posterize, solarize), which rounding can move them across")  # fmt: skip
-LEVEL = Tolerance(3 * 1.6**2 / 255, "a blurred byte may be rounded to the next level, which an "
-                  "inverse map stretches no further, and a jitter does by its factors")  # fmt: skip
+LEVEL = Tolerance(3 * 1.6**2 / 255, "a blurred or moved byte may be rounded to the next level, "
+                  "which an inverse map stretches no further, and a jitter does by its "
+                  "factors")  # fmt: skip
 PROGRAM = Tolerance(0.02, "share of the values that may differ, by any number of levels: where a "
                     "step of a program is rounded to the next level, later ones multiply it, and "
                     "a table from a histogram may shift all values of a level")  # fmt: skip
@@ -272,7 +273,7 @@ def _fitting(policy: Policy, shape: Shape) -> Policy:
     return policy if made == [*policy.operations] else Policy(made)
 
 
-def pictures(shape: Shape, *, larger: tuple[int, int] = (0, 0)) -> torch.Tensor:
+def make_images(shape: Shape, *, larger: tuple[int, int] = (0, 0)) -> torch.Tensor:
     """Return uint8 `[N, H, W, C]`, the same every time: noise and smooth images by turns."""
     height, width = shape.height + larger[0], shape.width + larger[1]
     size = (shape.batch, height, width, shape.channels)
@@ -289,7 +290,7 @@ def window_of(name: str, shape: Shape) -> tuple[RandomCrop, torch.Tensor]:
     """Return a crop of the table for a shape, and the images that it cuts."""
     larger, options = WINDOWS[name]
     crop = RandomCrop((shape.height, shape.width), **options)
-    return replace(crop, fill=_cut(crop.fill, shape.channels)), pictures(shape, larger=larger)
+    return replace(crop, fill=_cut(crop.fill, shape.channels)), make_images(shape, larger=larger)
 
 
 def usual(engine: str) -> Shape:
@@ -349,7 +350,8 @@ def threshold_step(plan: Plan) -> float:
     steps = [item.jump for item in plan.policy.operations if isinstance(item, Pointwise)]
     if plan.program is not None:
         return 1.0
-    blurred = any(isinstance(item, Neighbourhood) for item in plan.policy.operations)
+    rounded = Neighbourhood | Displacement
+    blurred = any(isinstance(item, rounded) for item in plan.policy.operations)
     return max(steps, default=0.0) or (LEVEL.value if blurred else 0.0)
 
 

@@ -5,6 +5,7 @@ Without a GPU Triton interprets its kernels; that is decided before anything imp
 
 import gc
 import os
+import sys
 from collections.abc import Iterator
 from importlib.util import find_spec
 from typing import Any
@@ -68,6 +69,9 @@ def pytest_configure(config: pytest.Config) -> None:
     """Set what processes begin with that these tests start: pytest-xdist's, and their own."""
     # A thread of torch that waits for another would take the core that another process could use.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # Hundreds of processes import the package: they find what the first one compiled.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    sys.dont_write_bytecode = False
 
 
 def pytest_report_header(config: pytest.Config) -> str:

@@ -29,6 +29,7 @@ from augfeed.policy import Policy
 from augfeed.read.decode import MAX_PIXELS
 from augfeed.read.read_config import OnError, Reader, Reading
 from augfeed.read.read_errors import ReadFailure
+from augfeed.stage_costs import LoaderStats
 from augfeed.whole_number import whole_number
 
 T_co = TypeVar("T_co", covariant=True, default=Any)
@@ -266,6 +267,15 @@ class DataLoader(torch.utils.data.DataLoader[T_co]):
     def explain(self) -> str:
         """Return which lane is taken and why, and what each stage runs on and has cost so far."""
         return explained(self._state)
+
+    def stats(self) -> LoaderStats:
+        """Return what the batches given so far took: what the caller waited, and each stage.
+
+        Raises `InputError` without a policy.
+        """
+        if self._state.lane is None:
+            raise InputError("policy=None measures nothing: give a policy, if only ''")
+        return self._state.lane.costs.stats()
 
     def batches(self) -> Iterator[Batch]:
         """Iterate over whole `Batch` objects, with the ids and the plan."""

@@ -34,7 +34,8 @@ class Stream(IntEnum):
     REPLACE = 25
     KORNIA = 26
     SPLIT = 27
-    FILTER = 90
+    ELASTIC_PIXELS = 48
+    FILTER = 130
 
 
 def check_key(seed: int, epoch: int) -> None:

@@ -288,11 +288,22 @@ class Pipeline:
         each = self.fixed.channels * self.size[0] * self.size[1] * self.output.dtype.itemsize
         return self._executor.together(count, each)
 
-    def works_of(self, requests: Sequence[R]) -> BatchWork[R]:
-        """Return batches of one seed and epoch that are made as one and then given one by one."""
+    def planned_together(self, count: int) -> int:
+        """Return how many batches of `count` samples are best planned at once where each of them is
+        made, by the CPU, when it is asked for."""
+        alone = not self.whole_batches or self.policy.per_batch
+        if alone or isinstance(self._executor, DeviceExecutor):
+            return 1
+        return self._executor.planned_together(count)
+
+    def works_of(self, requests: Sequence[R], *, lazily: bool = False) -> BatchWork[R]:
+        """Return batches of one seed and epoch that are made as one and then given one by one.
+
+        With `lazily` they are planned as one, and each is made when it is taken.
+        """
         driver = Driver(
             self._executor, self.policy, self.size, self._targets, self.costs,
-            skip=self.reading.on_error == "skip",
+            skip=self.reading.on_error == "skip", lazily=lazily,
         )  # fmt: skip
         # Drawing the plan takes Python about as long as the pixels of images in memory take the
         # loops: a thread does both for its own batch, so that threads seldom wait for each other.
@@ -301,7 +312,7 @@ class Pipeline:
     def _targets(self, plan: Plan, taken: RowSources) -> AnyTargets:
         labels = self.source.labels
         several = (labels is not None and labels.dtype.kind == "b") or None
-        given = None if labels is None else labels[taken.ids]
+        given = None if labels is None else torch.from_numpy(labels[taken.ids])
         return make_targets(given, plan, num_classes=self.num_classes, form=self.form,
                             several=several)  # fmt: skip
 

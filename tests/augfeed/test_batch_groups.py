@@ -9,6 +9,7 @@ import torch
 
 from augfeed import DataLoader, Targets
 from augfeed.batch import Batch
+from augfeed.engines.cpu import Job
 from augfeed.executor.cpu import CPU_BYTES, CPU_GROUPS, CPU_ROWS, cpu_together
 
 POLICY = "random_crop(8, padding=2) | hflip | one_of([mixup(0.4), cutmix]) | gaussian_noise(0.1)"
@@ -41,14 +42,18 @@ def assert_same(one: list[Batch], other: list[Batch]) -> None:
 def test_batches_made_as_one_are_those_made_one_by_one(options: dict[str, Any]) -> None:
     if options.get("dtype") == torch.uint8:
         options = {**options, "policy": "random_crop(8, padding=2) | hflip | mixup(0.4)"}
-    together, alone = loader(2, **options), loader(0, **options)
-    assert together.pipeline.together(SIZE) == 8
+    alone, threads, planned = loader(0, **options), loader(2, **options), loader(0, **options)
+    alone.pipeline.planned_together = lambda count: 1  # type: ignore[method-assign]
+    assert threads.pipeline.together(SIZE) == planned.pipeline.planned_together(SIZE) == 8
     for _ in range(2):
-        assert_same(list(alone.batches()), list(together.batches()))
+        wanted = list(alone.batches())
+        assert_same(wanted, list(threads.batches()))
+        assert_same(wanted, list(planned.batches()))
 
 
-def test_no_batch_shares_memory_with_another() -> None:
-    batches = list(loader().batches())
+@pytest.mark.parametrize("threads", [0, 2])
+def test_no_batch_shares_memory_with_another(threads: int) -> None:
+    batches = list(loader(threads).batches())
     parts = [part for batch in batches for part in (batch.images, batch.targets, batch.ids)]
     places = [part.untyped_storage().data_ptr() for part in parts]
     assert len(set(places)) == len(places)
@@ -57,13 +62,14 @@ def test_no_batch_shares_memory_with_another() -> None:
     assert all(torch.equal(a, b.images) for a, b in zip(before, batches[1:], strict=True))
 
 
-def test_a_state_in_their_midst_goes_on_exactly() -> None:
+@pytest.mark.parametrize("threads", [0, 2])
+def test_a_state_in_their_midst_goes_on_exactly(threads: int) -> None:
     wanted = list(loader(0).batches())
-    begun = loader()
+    begun = loader(threads)
     iterator = iter(begun)
     for _ in range(5):
         next(iterator)
-    after = loader()
+    after = loader(threads)
     after.load_state_dict(begun.state_dict())
     assert_same(wanted[5:], list(after.batches()))
 
@@ -89,6 +95,24 @@ def test_without_threads_nothing_is_read_ahead() -> None:
     sampler = Counting()
     next(iter(loader(0, sampler=sampler, policy="hflip")))
     assert sampler.read == SIZE
+
+
+@pytest.mark.parametrize("policy", [POLICY, "hflip | equalize", "gaussian_blur(3) | cutmix"])
+def test_without_threads_no_image_is_made_before_its_batch_is_asked_for(
+    policy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[int] = []
+    run_part = Job.run_part
+
+    def counted(job: Job, images: Any, rows: Any, first: int, out: Any) -> None:
+        made.append(len(out))
+        run_part(job, images, rows, first, out)
+
+    monkeypatch.setattr(Job, "run_part", counted)
+    batches = loader(0, policy=policy).batches()
+    for k in range(4):
+        next(batches)
+        assert made == [SIZE] * (k + 1)
 
 
 def test_of_a_sampler_of_the_users_no_more_is_read_ahead_than_torch_reads() -> None:

@@ -14,6 +14,7 @@ from augfeed.operation import Geometry
 from augfeed.ops.generate import in_programs
 from augfeed.policy import (
     OPERATIONS,
+    AutoAugment,
     Border,
     CenterCrop,
     ColorJitter,
@@ -26,6 +27,7 @@ from augfeed.policy import (
     Normalize,
     OneOf,
     Policy,
+    RandAugment,
     RandomCrop,
     RandomErasing,
     RandomOrder,
@@ -56,6 +58,8 @@ def values(schema: dict[str, Any], definitions: dict[str, Any]) -> st.SearchStra
             return st.just(name)
         case {"enum": names}:
             return st.sampled_from(names)
+        case {"type": "string", "examples": examples}:
+            return st.sampled_from(examples)
         case {"type": "boolean"}:
             return st.booleans()
         case {"type": "integer", "not": {"multipleOf": 2}, "minimum": low, "maximum": high}:
@@ -102,6 +106,13 @@ def operations(draw: st.DrawFn, title: str, definitions: dict[str, Any] | None =
         given |= {"hue_space": "hsv", "about": "mean", "brightness": 0.5}
     if given.get("mode") == "alternate":  # of flips, each of which half of the images get
         given.pop("p", None)
+    if cls is RandAugment:
+        given["magnitude"] = min(given.get("magnitude", 9), given.get("bins", 31) - 1)
+    if cls is AutoAugment and given.get("flavor") == "timm":
+        given["policy"] = "imagenet"
+    for name in ("quality", "count"):
+        if isinstance(given.get(name), tuple):
+            given[name] = (*sorted(given[name]),)
     return cls(**given)
 
 
@@ -243,7 +254,7 @@ def test_a_short_name_stands_for_an_operation(short: str, name: str) -> None:
         (
             "random_order([one_of([cutmix])])",
             "random_order([one_of([cutmix])])",
-            "'one_of' of 'cutmix' mixes samples",
+            "'one_of' of mixing operations mixes samples",
         ),
         (
             "one_of([mixup, hflip])",

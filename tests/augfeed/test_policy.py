@@ -175,7 +175,7 @@ def test_a_policy_refused_says_what_to_change_in_one_line(given: Any, said: str)
     assert len(message.splitlines()) == 1
 
 
-def test_all_that_is_wrong_is_told_at_once() -> None:
+def test_all_that_is_wrong_is_reported_at_once() -> None:
     message = refused(
         lambda: Policy([{"op": "rotate", "degrees": 999}, {"op": "cutout", "size": -1}])
     )
@@ -342,7 +342,7 @@ def test_find_returns_the_operation_of_a_class() -> None:
         ([Rotate(3)], (28, 30), (28, 30)),
     ],
 )
-def test_size_is_that_of_the_pictures_that_come_out(
+def test_size_is_that_of_the_images_that_come_out(
     operations: list[Any], source: tuple[int, int] | None, size: tuple[int, int]
 ) -> None:
     assert Policy(operations).size(source) == size
@@ -369,7 +369,7 @@ def numbers(schema: Any) -> Iterator[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("name", sorted(OPERATIONS))
-def test_the_json_schema_tells_title_description_and_bounds(name: str) -> None:
+def test_the_json_schema_shows_title_description_and_bounds(name: str) -> None:
     schema = TypeAdapter(OPERATIONS[name]).json_schema()
     assert schema["title"] == OPERATIONS[name].__name__
     assert schema["description"]

@@ -13,7 +13,7 @@ from augfeed.kernels.cast_output import BFLOAT16, FLOAT16, FLOAT32, UINT8, store
 from augfeed.kernels.compile_notice import install as install_notice
 from augfeed.kernels.frames import materialise
 from augfeed.kernels.program_frames import materialise_programs
-from augfeed.kernels.types import FIXED, ROW, neutral
+from augfeed.kernels.types import FIXED, ROW, copied, neutral
 from augfeed.memory_pool import Memory, writable
 from augfeed.philox import normal_quantiles
 from augfeed.plan import Plan
@@ -76,8 +76,16 @@ class Job:
     ) -> None:
         """Bring plan and constants into the form of the compiled loops."""
         self.memory = memory or Memory()
-        self.plan, self.fixed, self.output, self.rows = plan, fixed, output, _rows(plan)
+        self.plan, self.fixed, self.output = plan, fixed, output
         self.made = plan.made
+        self._rows: NDArray[Any] | None = None
+
+    @property
+    def rows(self) -> NDArray[Any]:
+        """The rows of the plan, of `ROW`; parts of the batch share them."""
+        if self._rows is None:
+            self._rows = _rows(self.plan)
+        return self._rows
 
     def run(
         self,
@@ -89,7 +97,8 @@ class Job:
         offsets: NDArray[np.int32] | None = None,
     ) -> None:
         """Write rows `which` of the batch to `out`; see `augfeed.engines.Engine` for the rest."""
-        rows = self._placed(len(images), places, offsets)
+        alone = len(which) == self.plan.count
+        rows = self._placed(len(images), places, offsets, alone=alone)
         self._write(writable(images), rows, which, which, out)
 
     def run_each(
@@ -101,23 +110,37 @@ class Job:
         offsets: NDArray[np.int32] | None,
     ) -> None:
         """Write the rows, in their order, to arrays that hold one batch each."""
-        rows, images, first = self._placed(len(images), places, offsets), writable(images), 0
+        rows, first = self.placed(len(images), places, offsets), 0
         for out in outs:
-            slots = np.arange(len(out))
-            self._write(images, rows, slots + first, slots, out)
+            self.run_part(images, rows, first, out)
             first += len(out)
 
-    def _placed(
+    def placed(
         self, count: int, places: NDArray[np.int64] | None, offsets: NDArray[np.int32] | None
     ) -> NDArray[Any]:
-        rows = self.rows
-        if places is not None or offsets is not None:
-            rows = rows.copy()
+        """Return the rows of the plan for `run_part`; `count` is the number of images."""
+        return self._placed(count, places, offsets, alone=True)
+
+    def run_part(
+        self, images: NDArray[Any], rows: NDArray[Any], first: int, out: NDArray[Any]
+    ) -> None:
+        """Write as many rows as `out` holds, from row `first` on."""
+        slots = np.arange(len(out))
+        self._write(writable(images), rows, slots + first, slots, out)
+
+    def _placed(
+        self, count: int, places: NDArray[np.int64] | None, offsets: NDArray[np.int32] | None, *,
+        alone: bool,
+    ) -> NDArray[Any]:  # fmt: skip
+        if places is None and offsets is None:
+            check_places(self.rows["place"], count)
+            return self.rows
+        rows = _rows(self.plan) if alone else copied(self.rows)
         if places is not None:
             rows["place"] = places
         if offsets is not None:
             rows["top"], rows["left"] = offsets[:, 0], offsets[:, 1]
-        check_places(rows["place"], count)
+        check_places(rows["place"] if places is None else places, count)
         return rows
 
     def _write(
@@ -148,7 +171,7 @@ class Job:
         if not len(needed):
             return images[:0], rows
         shape = (len(needed), *self.plan.size, images.shape[3])
-        frames, rows = self.memory.take(shape, images.dtype), rows.copy()
+        frames, rows = self.memory.take(shape, images.dtype), copied(rows)
         scale = 255.0 if images.dtype == np.uint8 else 1.0
         shared, _ = self._shared(scale, stream=False)
         given = (images, rows, needed, steps.codes, steps.numbers, steps.taps(needed))
@@ -197,9 +220,7 @@ class Job:
             fixed.erase_noise,
             fixed.cutout_fill, fixed.erase_fill, stream,
         )  # fmt: skip
-        statistics = np.stack([fixed.mean, fixed.std, 0 * fixed.mean, 0 * fixed.std + 1,
-                               fixed.sigma_scale])  # fmt: skip
-        return shared, (statistics, normal_quantiles())
+        return shared, (fixed.statistics, normal_quantiles())
 
 
 def _three(fill: NDArray[np.float64]) -> list[float]:
@@ -208,13 +229,13 @@ def _three(fill: NDArray[np.float64]) -> list[float]:
 
 def _rows(plan: Plan) -> NDArray[Any]:
     mixes, rows = plan.mixes, neutral(len(plan.ids), ROW)
-    rows["id"], rows["place"], rows["partner"] = plan.ids, np.arange(len(rows)), mixes.partner
-    rows["filter"] = plan.filters
-    rows["warped"], rows["mode"], rows["lam"] = plan.warped, mixes.mode, mixes.lam
+    rows["id"], rows["place"], rows["filter"] = plan.ids, np.arange(len(rows)), plan.filters
     if plan.warped.any():
+        rows["warped"] = plan.warped
         for k in range(9):
             rows[f"m{k}"] = plan.inverse[:, k // 3, k % 3]
     if mixes.mode.any():
+        rows["mode"], rows["lam"], rows["partner"] = mixes.mode, mixes.lam, mixes.partner
         for k in range(4):
             rows[f"patch{k}"] = mixes.patch[:, k]
     for name, column in plan.read():

@@ -199,7 +199,9 @@ class DeviceRun:
     ) -> None:  # fmt: skip
         """Queue nothing yet; `inputs` know of frames that the device is to decode."""
         self.handle, self.planned, self.output, self.inputs = handle, planned, output, inputs
+        self._images: torch.Tensor | None = None
         self._made: tuple[torch.Tensor, AnyTargets] | None = None
+        self._parts: list[tuple[torch.Tensor, AnyTargets]] = []  # of `_made`, one for each batch
         self._event: torch.cuda.Event | None = None
         self._taken: set[int] = set()  # streams that wait for it already
 
@@ -216,22 +218,28 @@ class DeviceRun:
         return frames.images.to(self.handle.device, non_blocking=True)
 
     def apply(self, frames: FrameSet, images: torch.Tensor) -> None:
-        """Queue the engine on images of a frame set, and the targets behind it."""
-        made = self.handle.engine.apply(
+        """Queue the engine on images of a frame set."""
+        self._images = self.handle.engine.apply(
             self.planned.plan, images, places=frames.places, offsets=frames.offsets,
             output=self.output,
         )  # fmt: skip
-        self._made = made, onto(self.planned.targets(), self.handle.device)
+
+    def label(self, frames: FrameSet) -> None:
+        """Queue the targets behind the engine."""
+        assert self._images is not None
+        images, targets = self._images, onto(self.planned.targets(), self.handle.device)
+        self._made = images, targets
+        parts = [self.planned.part(k) for k in range(len(self.planned.counts))]
+        self._parts = [(images[part], None if targets is None else targets[part]) for part in parts]
 
     def take(self, k: int) -> tuple[torch.Tensor, AnyTargets]:
         """Return images and targets of one batch, for the current stream."""
-        assert self._made is not None
         self._hand_over()
-        images, targets = self._made
-        if len(self.planned.counts) == 1:
-            return images, targets
-        part = self.planned.parts[k]
-        return images[part], None if targets is None else targets[part]
+        return self._parts[k] if len(self._parts) > 1 else self._whole()
+
+    def _whole(self) -> tuple[torch.Tensor, AnyTargets]:
+        assert self._made is not None
+        return self._made
 
     def _hand_over(self) -> None:
         # A stream waits, and is noted in what it is given, once.

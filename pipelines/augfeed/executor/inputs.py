@@ -41,7 +41,7 @@ class BatchInputs:
         """Return where an engine is to cut; None for frames, which are cut already."""
         if self.pictures is None or self.source.sizes is None:
             return None
-        return plan.window.at(*self.source.sizes).offset
+        return plan.window.offsets(*self.source.sizes)
 
     def places(self, taken: RowSources) -> Indices:
         """Return the rows of `pictures` that hold some samples."""

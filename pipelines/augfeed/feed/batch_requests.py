@@ -13,8 +13,8 @@ import numpy as np
 
 from augfeed.errors import InputIndexError, InputTypeError, StateError
 from augfeed.plan import GROUP, BatchRows
-from augfeed.plan.batch_rows import MAX_ID, SAMPLE_BITS, Ids
-from augfeed.read.order import batch_positions, steps_per_epoch
+from augfeed.plan.batch_rows import MAX_ID, SAMPLE_BITS, Ids, OrderedRows
+from augfeed.read.order import batch_range, steps_per_epoch
 
 Chunk = tuple[list[Any], bool, bool]  # indices, whether it is one alone, whether it comes out
 Item = tuple[Any, int]  # an index, and the id under which it is augmented
@@ -90,12 +90,20 @@ def known_tickets(order: Ids, split: Split, made: Pass) -> Iterator[BatchRequest
         begin, end = step * together, (step + 1) * together
         if was_given(begin, end, made.given):
             continue
-        positions = batch_positions(
-            len(order), batch_size=split.batch_size, step=step, rank=split.rank,
-            world=split.world, drop_last=split.drop_last,
-        )  # fmt: skip
-        rows = BatchRows.at(positions, order, mixing=made.mixing)
+        rows = rows_of(
+            order, split.batch_size, step, rank=split.rank, world=split.world, mixing=made.mixing
+        )
         yield BatchRequest(step, made.epoch, made.seed, None, rows, end, begin=begin)
+
+
+def rows_of(
+    order: Ids, batch_size: int, step: int, *, rank: int, world: int, mixing: bool
+) -> BatchRows:
+    """Return the rows of one batch of one rank, of a step of the epoch."""
+    first, end = batch_range(len(order), batch_size, step, rank=rank, world=world)
+    if first < end <= len(order):
+        return OrderedRows.between(first, end, order, mixing=mixing)
+    return BatchRows.at(np.arange(first, end, dtype=np.int64) % len(order), order, mixing=mixing)
 
 
 def first_step(position: int, together: int, steps: int) -> int:

@@ -10,9 +10,11 @@ from torch.utils.data import get_worker_info
 
 from augfeed.feed.batch_requests import BatchRequest
 from augfeed.kernels.resample import resample
+from augfeed.kernels.resample_stack import resample_stack
 from augfeed.plan.policy_constants import PolicyConstants
 from augfeed.plan.windows import WindowDraws
 from augfeed.policy import Policy
+from augfeed.read.resident import cut_by_engine
 
 
 def cut(pictures: list[NDArray[Any]], request: BatchRequest, policy: Policy) -> torch.Tensor:
@@ -29,6 +31,27 @@ def cut(pictures: list[NDArray[Any]], request: BatchRequest, policy: Policy) -> 
         window = (part[k] for part in windows.parts)
         resample(picture, *window, fixed.pad_mode, fixed.pad_fill, out[k])
     return frames
+
+
+def cut_stack(
+    images: NDArray[Any], request: BatchRequest, policy: Policy, *, uncut: bool = False
+) -> tuple[torch.Tensor, bool]:
+    """Return what `cut` does, of images of one size `[M, h, w, C]`, and False.
+
+    With `uncut` the images as they are, and True, where an engine can cut them by itself; not from
+    a worker process, whose time is cheaper.
+    """
+    height, width, channels = images.shape[1:]
+    size, fixed = policy.size((height, width)), PolicyConstants.of(policy, channels)
+    draws = WindowDraws(policy, request.seed, request.epoch, request.rows.ids)
+    if uncut and get_worker_info() is None and cut_by_engine(policy, (height, width)):
+        draws.take(slice(1)).offsets(height, width)  # raises for a crop that does not fit
+        return torch.from_numpy(images), True
+    windows = draws.at(height, width)
+    frames = _empty((len(images), *size, channels), images.dtype)
+    resample_stack(images, windows.box, windows.resized, windows.offset, fixed.pad_mode,
+                   fixed.pad_fill, frames.numpy())  # fmt: skip
+    return frames, False
 
 
 def _empty(shape: tuple[int, ...], dtype: Any) -> torch.Tensor:

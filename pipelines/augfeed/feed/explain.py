@@ -96,7 +96,7 @@ def _general(workers: int, lane: Lane) -> list[str]:
     where = f"{workers} worker processes of torch's" if workers else "this process"
     fetch = f"fetch: samples are taken from the dataset, cut, resized and collated in {where}"
     augment = _augment(lane, lane.making.place.engine_name, "this process")
-    return [fetch + _cost(lane, "fetch"), augment, _delivery(lane)]
+    return [fetch + _cost(lane, "read"), augment, _delivery(lane)]
 
 
 def _augment(lane: Lane, engine: str, where: str) -> str:

@@ -25,7 +25,7 @@ from augfeed.feed.batch_fields import (
     pixels_of_batch,
 )
 from augfeed.feed.batch_requests import BatchRequest
-from augfeed.feed.crop import cut
+from augfeed.feed.crop import cut, cut_stack
 from augfeed.feed.field_moves import FieldMover, Fields, collated_with
 from augfeed.feed.fields import FieldOptions, check_followed
 from augfeed.feed.sample_fields import (
@@ -41,7 +41,8 @@ from augfeed.feed.sample_fields import (
     put,
     take,
 )
-from augfeed.feed.spatial import SpatialCheck
+from augfeed.feed.spatial import SpatialCheck, are_alike
+from augfeed.feed.stacked_samples import Columns, collated, column, columns_of, stacked
 from augfeed.plan import GROUP, draw_plan
 from augfeed.plan.batch_rows import samples_of
 from augfeed.policy import Policy
@@ -58,6 +59,7 @@ class Recipe:
     labelled: bool  # whether targets are made of the labels
     still: SpatialCheck = SpatialCheck()  # noqa: RUF009  (frozen)
     fields: FieldOptions = FieldOptions()  # noqa: RUF009  (frozen)
+    uncut: bool = False  # whether images may be given out that the engine is yet to cut
 
     def find(self, sample: Any) -> Fields:
         """Return the fields of a sample that follow its image, which the policy must allow."""
@@ -73,7 +75,8 @@ class Fetched:
 
     `batch` is collated, the images at `where.image` and the labels at `where.label` yet to be put
     in; `labels` are those of all rows; `seconds` is what fetching took. `listed` is the kind of
-    list in which images come one by one, as detection models take them.
+    list in which images come one by one, as detection models take them. `uncut` says that frames
+    are images which the engine is yet to cut.
     """
 
     request: BatchRequest
@@ -83,6 +86,7 @@ class Fetched:
     labels: Any
     seconds: float
     listed: type[Any] | None = None
+    uncut: bool = False
 
     def pin_memory(self, device: Any = None) -> "Fetched":
         """Return the batch with its frames in page-locked memory; torch's hook."""
@@ -131,11 +135,18 @@ def make_batch(samples: Sequence[Any], request: BatchRequest, recipe: Recipe) ->
         samples = [recipe.collate(sample) for sample in samples]
     fields = recipe.find(samples[0])
     where = locate(samples[0], recipe.image_key, recipe.label_key, fields)
-    _, frames, mover = _cut_of(samples, where, fields, request, recipe)
+    columns, mover = columns_of(samples), None
+    frames, uncut = _stack_cut(samples, columns, where, fields, request, recipe)
+    if frames is None:
+        _, frames, mover = _cut_of(samples, where, fields, request, recipe)
     if recipe.labelled and not fields and not is_alone(samples[0], where.image):
         check_labels(samples[0], where.label)
-    labels = _labels(samples, where, recipe, request)
+    labels = _labels(samples, columns, where, recipe, request)
     count = request.rows.count
+    if columns is not None and not (fields or request.single) and len(where.image) == 1:
+        known = {where.image, where.label if labels is not None else None}
+        batch = _emptied(collated(columns, samples[0], count, known), where, labels)
+        return Fetched(request, batch, where, frames, labels, 0.0, uncut=uncut)
     moved = samples if mover is None else mover.all_moved(samples, count, tensors=True)
     rest = [put(sample, where.image, 0) for sample in moved[:count]]
     if not request.single:
@@ -145,7 +156,23 @@ def make_batch(samples: Sequence[Any], request: BatchRequest, recipe: Recipe) ->
         batch = rest[0]
     else:
         batch = _converted(rest[0], where.image)
-    return Fetched(request, _emptied(batch, where, labels), where, frames, labels, 0.0)
+    batch = _emptied(batch, where, labels)
+    return Fetched(request, batch, where, frames, labels, 0.0, uncut=uncut)
+
+
+def _stack_cut(
+    samples: Sequence[Any], columns: Columns | None, where: FieldPaths, fields: Fields,
+    request: BatchRequest, recipe: Recipe,
+) -> tuple[torch.Tensor | None, bool]:  # fmt: skip
+    # Frames, if the images of all samples can be stacked, and whether they are uncut.
+    images = None if fields else stacked(column(samples, columns, where.image))
+    if images is None:
+        return None, False
+    alike = not where.image or (columns is not None and are_alike(columns, where.image))
+    for k, sample in enumerate(samples[:1] if alike else samples):
+        recipe.still.check(sample, where.image, images.shape[1:3], partial(_name, request, k),
+                           softened=where.label if recipe.labelled else None)  # fmt: skip
+    return cut_stack(images, request, recipe.policy, uncut=recipe.uncut)
 
 
 def _cut_of(
@@ -276,13 +303,18 @@ def _name(request: BatchRequest, k: int, what: str = "image") -> str:
 
 
 def _labels(
-    samples: Sequence[Any], where: FieldPaths, recipe: Recipe, request: BatchRequest
-) -> Any:
+    samples: Sequence[Any], columns: Columns | None, where: FieldPaths, recipe: Recipe,
+    request: BatchRequest,
+) -> Any:  # fmt: skip
     if not recipe.labelled or where.label is None:
         return None
-    given = [_part(sample, where.label, k, request, "label") for k, sample in enumerate(samples)]
+    given = column(samples, columns, where.label)
+    if given is None:
+        given = [
+            _part(sample, where.label, k, request, "label") for k, sample in enumerate(samples)
+        ]
     try:
-        labels = default_collate(given)
+        labels = default_collate(list(given))
     except (TypeError, RuntimeError):
         labels = None
     if not isinstance(labels, torch.Tensor):

@@ -16,7 +16,7 @@ from augfeed.executor import BatchWork, Driver
 from augfeed.executor.device import DeviceHandle
 from augfeed.executor.workers import WorkerExecutor
 from augfeed.feed.batch_requests import BatchRequest
-from augfeed.feed.crop import cut
+from augfeed.feed.crop import cut, cut_stack
 from augfeed.feed.fetch import Fetched, Fetching, Recipe, as_is
 from augfeed.feed.fields import FieldOptions
 from augfeed.feed.lanes import AugmentConfig, Given, PassRequest
@@ -42,7 +42,9 @@ class GeneralLane:
     def __init__(self, making: AugmentConfig, recipe: Recipe, reason: str) -> None:
         """Check what can be known without a sample."""
         making.check()
-        self.making, self.recipe, self.reason = making, recipe, reason
+        # On a GPU all samples are to come by one kernel, whatever their neighbors are.
+        uncut = making.place.engine_name == "cpu"
+        self.making, self.recipe, self.reason = making, replace(recipe, uncut=uncut), reason
         self.costs, self._memory = Costs(), Memory()
         self._inner: TorchLoader[Any] | None = None
         self._desk, self._warmed = _RequestSampler(), False
@@ -84,7 +86,9 @@ class GeneralLane:
             size = self.making.policy.size((32, 32))
             rows = BatchRows.of(np.zeros(1, np.int64))
             request = BatchRequest(0, 0, 0, None, rows, 1)
-            cut([np.zeros((*size, 3), np.uint8)], request, self.making.policy)
+            image = np.zeros((*size, 3), np.uint8)
+            cut([image], request, self.making.policy)
+            cut_stack(image[None], request, self.making.policy)
             self._warmed = True
 
     def _build(self, loader: TorchLoader[Any], asked: PassRequest) -> TorchLoader[Any]:
@@ -125,15 +129,18 @@ class GeneralLane:
         ids = made.ids
         if request.end < 0:  # samples of an iterable dataset have all bits of an id
             ids = torch.from_numpy(request.rows.ids[: request.rows.count].copy())
-        self.costs.add("fetch", fetched.seconds, len(request.rows))
+        self.costs.add("read", fetched.seconds, len(request.rows))
         return Given(batch, replace(made, targets=targets, ids=ids), request)
 
     def _augmented(self, fetched: Fetched) -> Batch:
         making, frames = self.making, fetched.frames
         if self._device.place != making.place:  # Accelerate has set another one
             self._device = DeviceHandle(making.place)
-        executor = WorkerExecutor(frames, self._device, making.output, self._memory)
+        executor = WorkerExecutor(
+            frames, self._device, making.output, self._memory, uncut=fetched.uncut
+        )
         size = (frames.shape[1], frames.shape[2])
+        size = making.policy.size(size) if fetched.uncut else size
         label = partial(self._targets, fetched)
         driver = Driver(executor, making.policy, size, label, self.costs)
         return BatchWork(driver, [fetched.request]).run().take(0)

@@ -1,5 +1,6 @@
 """The iterator that an augmenting `DataLoader` gives out."""
 
+import time
 import weakref
 from collections.abc import Iterator
 from typing import Any
@@ -16,6 +17,7 @@ from augfeed.feed.lanes import Given
 from augfeed.feed.loader_state import LoaderState
 from augfeed.feed.next_pass import batches_given, is_loose, reopened
 from augfeed.feed.schedule import own_sampler, split_of
+from augfeed.stage_costs import Costs
 
 
 class Feed:
@@ -27,6 +29,7 @@ class Feed:
         self._length = _length(state.loader)
         self._pin = bool(state.loader.pin_memory) and torch.accelerator.is_available()
         self._end: GradientEnd | None = gradient_end(state)
+        self._costs = Costs() if state.lane is None else state.lane.costs
         self._ended = None if state.lane is None else state.lane.ended
         self._loose = is_loose(state)
         self._step = batches_given(state, run) if self._loose else 0
@@ -71,6 +74,13 @@ class Feed:
             self._given = reopened(state, self._given, self._run)
 
     def _next(self) -> Given:
+        begun, host = time.perf_counter(), time.thread_time()
+        given = self._made()
+        waited, computed = time.perf_counter() - begun, time.thread_time() - host
+        self._costs.gave(len(given.batch), waited, computed)
+        return given
+
+    def _made(self) -> Given:
         if self._state is not None:
             self._begin()
         try:

@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -68,13 +69,18 @@ class NativeLane:
         ahead = (loader.prefetch_factor or 2) * each
         # On a CPU as torch does: without threads no batch is begun before it is asked for, and of a
         # sampler of the user's no more is read ahead than `prefetch_factor` says.
-        ahead_at_will = pipeline.engine_name != "cpu" or (
-            threads > 0 and foreseen(loader.batch_sampler)
-        )
-        grouped = pipeline.together(1) > 1 and ahead_at_will
-        if grouped:
+        known = foreseen(loader.batch_sampler)
+        together: Callable[[int], int] = _alone
+        lazily = pipeline.engine_name == "cpu" and threads == 0
+        if lazily and known:
+            together = pipeline.planned_together
+        elif pipeline.together(1) > 1 and (known or pipeline.engine_name != "cpu"):
+            together = pipeline.together
             ahead = min(ahead, max(GROUPS_AHEAD, threads + 1))
-        works = map(pipeline.works_of, self._together(asked.requests(), grouped=grouped))
+        works = map(
+            partial(pipeline.works_of, lazily=lazily and pipeline.whole_batches),
+            _grouped(asked.requests(), together),
+        )
         prefetcher = Prefetcher(works, threads=threads, ahead=ahead)
         return Threads(prefetcher, self._output, alone=asked.world == 1)
 
@@ -82,22 +88,6 @@ class NativeLane:
         skipped = self.making.reading.on_error == "skip"
         if report := self.pipeline.log.report(epoch, skipped=skipped):
             LOG.warning(report)
-
-    def _together(
-        self, requests: Iterator[BatchRequest], *, grouped: bool
-    ) -> Iterator[list[BatchRequest]]:
-        # Batches that are made as one: of any number but one only for a dataset in memory.
-        for request in requests:
-            group, error = [request], None
-            others = self.pipeline.together(request.rows.count) - 1 if grouped else 0
-            try:
-                for other in islice(requests, others):
-                    group.append(other)
-            except Exception as caught:  # of a sampler: the batches before it come first
-                error = caught
-            yield group
-            if error is not None:
-                raise error
 
     def _output(self, batch: Batch) -> Any:
         # In the form of the dataset's own samples.
@@ -110,6 +100,29 @@ class NativeLane:
         if issubclass(self.recognised.form, dict):
             return dict(zip(keys, parts, strict=False))
         return [parts[key] for key in sorted(range(len(parts)), key=lambda k: keys[k])]
+
+
+def _alone(count: int) -> int:
+    return 1
+
+
+def _grouped(
+    requests: Iterator[BatchRequest], together: Callable[[int], int]
+) -> Iterator[list[BatchRequest]]:
+    # Batches that are made, or planned, as one: of any number but one for a dataset in memory.
+    sizes: dict[int, int] = {}
+    for request in requests:
+        group, error, count = [request], None, request.rows.count
+        if count not in sizes:
+            sizes[count] = together(count)
+        try:
+            for other in islice(requests, sizes[count] - 1):
+                group.append(other)
+        except Exception as caught:  # of a sampler: the batches before it come first
+            error = caught
+        yield group
+        if error is not None:
+            raise error
 
 
 class Threads:

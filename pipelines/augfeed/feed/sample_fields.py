@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from augfeed.errors import InputError, InputTypeError
+from augfeed.kernels.resample_stack import interleave
+from augfeed.memory_pool import Memory
 from augfeed.read.to_uint8 import SLACK, clamped, slack
 
 Path = tuple[Any, ...]
@@ -226,21 +228,40 @@ def pixels(picture: Any, name: Callable[[], str]) -> NDArray[Any]:
     if isinstance(picture, Image.Image):
         return _from_pil(picture, name)
     array = _to_array(picture)
+    channels = channels_at(array.shape, tensor=isinstance(picture, torch.Tensor))
     if array.ndim == 2:
         array = array[..., None]
-    first = isinstance(picture, torch.Tensor)
-    ends = (0, 2) if first else (2, 0)
-    channels = next((end for end in ends if array.ndim == 3 and array.shape[end] in (1, 3)), None)
     if channels is None or 0 in array.shape:
         raise InputError(
             f"{name()} of shape {array.shape} is not an image of 1 or 3 channels: give [C, H, W] "
             "or [H, W, C]"
         )
-    if picture.ndim == 3 and channels == 0:
-        array = array.transpose(1, 2, 0)
-    whole = np.ascontiguousarray(_checked(array, name, slack(picture.dtype)))
+    array = _checked(array, name, slack(picture.dtype))
+    whole = channels_last(array[None])[0] if channels == 0 else np.ascontiguousarray(array)
     # The loops are compiled once more for read-only arrays, which takes seconds.
     return whole if whole.flags.writeable else whole.copy()
+
+
+def channels_at(shape: Sequence[int], *, tensor: bool) -> int | None:
+    """Return the axis that the channels of an image are at, 2 for one without; None for no image.
+
+    Of a tensor the first axis is looked at before the last, of an array the last before the first.
+    """
+    if len(shape) == 2:
+        return 2
+    ends = (0, 2) if tensor else (2, 0)
+    return next((end for end in ends if len(shape) == 3 and shape[end] in (1, 3)), None)
+
+
+def channels_last(planes: NDArray[Any], memory: Memory | None = None) -> NDArray[Any]:
+    """Return images `[N, C, H, W]` of uint8 or float32 as `[N, H, W, C]`, C-contiguous."""
+    # Planes may be side by side in memory already.
+    if not (planes.flags.c_contiguous and planes.flags.writeable):
+        return np.ascontiguousarray(planes.transpose(0, 2, 3, 1))
+    count, channels, height, width = planes.shape
+    pixels = (memory or Memory()).take((count, height, width, channels), planes.dtype)
+    interleave(planes, pixels)
+    return pixels
 
 
 def _to_array(picture: Any) -> NDArray[Any]:

@@ -1,7 +1,7 @@
 """Parts of a sample that should move with its image: masks, boxes, points, further images."""
 
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
 from itertools import islice, pairwise
@@ -140,6 +140,27 @@ def _is_plain(sample: Any, image: Path) -> bool:
     if isinstance(sample, dict) and _corner(sample) is not None:
         return False
     return all(key == image[0] or isinstance(part, _PLAIN) for key, part in parts)
+
+
+def are_alike(columns: Mapping[Any, Sequence[Any]], image: Path) -> bool:
+    """Return whether what `Still` says of one sample holds of all, given what they hold by key.
+
+    So it is where there are, beside the image, but numbers and texts, or arrays of up to one
+    dimension that are of one size.
+    """
+    return len(image) == 1 and all(
+        key == image[0] or _are_flat(parts) for key, parts in columns.items()
+    )
+
+
+def _are_flat(parts: Sequence[Any]) -> bool:
+    kinds = set(map(type, parts))
+    if all(issubclass(kind, _PLAIN) for kind in kinds):
+        return True
+    if kinds not in ({torch.Tensor}, {np.ndarray}):
+        return False
+    shape = parts[0].shape
+    return len(shape) < 2 and {part.shape for part in parts} == {shape}
 
 
 def _leads(sample: Any, keys: tuple[Any, ...], path: Path) -> bool:
@@ -284,4 +305,4 @@ def _singular(word: str) -> str:
     return word
 
 
-__all__ = ["Passive", "SpatialCheck", "passive_of", "tv_kind"]
+__all__ = ["Passive", "SpatialCheck", "are_alike", "passive_of", "tv_kind"]

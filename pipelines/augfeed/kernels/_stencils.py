@@ -39,6 +39,12 @@ def makes_blocks(code: int) -> bool:
 
 
 @njit(nogil=True)
+def makes_displacement(code: int) -> bool:
+    """Return whether an operation moves pixels by a smooth field."""
+    return False or code == 6
+
+
+@njit(nogil=True)
 def make_line(
     code: int, above: Floats, line: Floats, below: Floats, channels: Any, count: int, top: Any,
     numbers: Floats, made: Floats,

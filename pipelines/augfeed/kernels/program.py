@@ -157,14 +157,14 @@ def _warp(
                   planes, U(0), stride)  # fmt: skip
         if channels == 3:
             for x in range(width):
-                i, to = U(x), at + U(3 * x)
-                frame[to] = (planes[i] + ROUNDER) - ROUNDER
-                frame[to + U(1)] = (planes[stride + i] + ROUNDER) - ROUNDER
-                frame[to + U(2)] = (planes[stride + stride + i] + ROUNDER) - ROUNDER
+                p, to = U(x), at + U(3 * x)
+                frame[to] = (planes[p] + ROUNDER) - ROUNDER
+                frame[to + U(1)] = (planes[stride + p] + ROUNDER) - ROUNDER
+                frame[to + U(2)] = (planes[stride + stride + p] + ROUNDER) - ROUNDER
         else:
             for i in range(values):
                 frame[at + U(i)] = (planes[U(i)] + ROUNDER) - ROUNDER
-        at += U(values)
+        at = at + U(values)
 
 
 @njit(nogil=True)
@@ -179,7 +179,7 @@ def _combine(
     pending: Pending,
 ) -> None:  # fmt: skip
     # A linear map of values from 0 to 1; the mean gray may count.
-    mean, full = 0.0, np.float32(255.0)
+    average, full = 0.0, np.float32(255.0)
     wanted = numbers[17] != 0.0
     if channels == 3:
         wanted = numbers[12] != 0.0 or numbers[13] != 0.0 or numbers[14] != 0.0
@@ -188,8 +188,8 @@ def _combine(
         total = float(_sum(pending.counts[0]))
         if channels == 3:
             total = RED * total + GREEN * _sum(pending.counts[1]) + BLUE * _sum(pending.counts[2])
-        mean = total / (255.0 * pixels)
-    mean = np.float32(mean)
+        average = total / (255.0 * pixels)
+    mean = np.float32(average)
     if channels == 3:
         b0 = (numbers[9] + numbers[12] * mean) * full
         b1 = (numbers[10] + numbers[13] * mean) * full

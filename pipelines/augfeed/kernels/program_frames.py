@@ -24,16 +24,16 @@ def _mirrored(frame: Array, size: tuple[int, int, int], flips: Any, out: Array) 
     height, width, channels = size
     values = width * channels
     for y in range(height):
-        at = U((height - 1 - y if flips[1] else y) * values)
-        to = U(y * values)
+        line = height - 1 - y if flips[1] else y
+        at, to = U(line * values), U(y * values)
         if not flips[0]:
             for i in range(values):
                 out[to + U(i)] = frame[at + U(i)]
         elif channels == 3:
             for x in range(width):
-                i, j = at + U(3 * x), to + U(3 * (width - 1 - x))
-                out[j], out[j + U(1)] = frame[i], frame[i + U(1)]
-                out[j + U(2)] = frame[i + U(2)]
+                p, q = at + U(3 * x), to + U(3 * (width - 1 - x))
+                out[q], out[q + U(1)] = frame[p], frame[p + U(1)]
+                out[q + U(2)] = frame[p + U(2)]
         else:
             for x in range(values):
                 out[to + U(values - 1 - x)] = frame[at + U(x)]

@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from augfeed.kernels._stencils import make_line, makes_blocks, makes_stencil
+from augfeed.kernels._stencils import make_line, makes_blocks, makes_displacement, makes_stencil
+from augfeed.kernels.elastic import run_elastic
 from augfeed.kernels.jpeg import run_jpeg
 from augfeed.kernels.place import U
 from augfeed.kernels.types import Array, Floats
@@ -14,7 +15,7 @@ from augfeed.kernels.types import Array, Floats
 @njit(nogil=True)
 def is_spatial(code: int) -> bool:
     """Return whether `run_spatial` carries a step out."""
-    return makes_stencil(code) or makes_blocks(code)
+    return makes_stencil(code) or makes_blocks(code) or makes_displacement(code)
 
 
 @njit(nogil=True)
@@ -29,6 +30,8 @@ def run_spatial(
         _stencil(code, out, at, size, scale, numbers)
     elif makes_blocks(code):
         run_jpeg(out, at, size, scale, numbers)
+    elif makes_displacement(code):
+        run_elastic(out, at, size, scale, numbers)
 
 
 @njit(nogil=True)

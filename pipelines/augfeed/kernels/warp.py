@@ -123,6 +123,7 @@ def _bicubic_line(
     )
     pitch, step, half = U(frame.width * channels), U(channels), U(count)
     start = frame.start + U(max(frame.top, 0)) * pitch + U(max(frame.left, 0)) * step
+    four = 4 if count > 0 else 0  # unknown to LLVM, which would write 16 neighbors out
     for k in range(count):
         i = U(k)
         x, y, to = places[i], places[half + i], at + i
@@ -147,9 +148,9 @@ def _bicubic_line(
         else:
             for c in range(channels):
                 total = np.float32(0.0)
-                for j in range(4):
+                for j in range(four):
                     line = np.float32(0.0)
-                    for m in range(4):
+                    for m in range(four):
                         line += across[m] * tap(flat, frame, y + j - 1, x + m - 1, c, edges)
                     total += down[j] * line
                 planes[to] = min(max(total, np.float32(0.0)), edges.white)

@@ -15,6 +15,7 @@ from augfeed.operation.effects import Setting as Setting
 from augfeed.operation.kinds import Blocks as Blocks
 from augfeed.operation.kinds import Box as Box
 from augfeed.operation.kinds import Constants as Constants
+from augfeed.operation.kinds import Displacement as Displacement
 from augfeed.operation.kinds import Frame as Frame
 from augfeed.operation.kinds import Geometry as Geometry
 from augfeed.operation.kinds import Label as Label

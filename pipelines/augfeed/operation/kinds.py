@@ -183,6 +183,17 @@ class Blocks(Frame):
     needs = (*RANDOM, "reads", "reference")
 
 
+class Displacement(Frame):
+    """Moves each pixel of the frame by a smooth field of random numbers.
+
+    `reads` are the strength and the standard deviation in pixels, the fill outside, and two whole
+    numbers below 2**24, the key of the numbers: see `augfeed.operation.elastic`.
+    """
+
+    orders = range(275, 290)
+    needs = (*RANDOM, "reads", "reference")
+
+
 class Geometry(Declaration):
     """Moves pixels by a matrix; all of them become one, in the order given."""
 
@@ -304,6 +315,20 @@ def warps(operation: Declaration) -> bool:
     if operation.program is None:
         return isinstance(operation, Geometry) and operation.warps
     return any(_warping(part) for part, _ in parts_of(operation.program))
+
+
+def moves_by_matrix(operation: Declaration) -> bool:
+    """Return whether a plan says where an operation takes pixels from, by a matrix or a window.
+
+    Of a program, whether that holds for every step that moves any.
+    """
+    if operation.program is None:
+        return isinstance(operation, Window | Geometry | Mixing)
+    parts = [part for part, _ in parts_of(operation.program)]
+    candidates = [part[0].candidate for part in parts if isinstance(part, tuple)]
+    known = all(issubclass(item.step, Geometry) for item in candidates if item.moves)
+    others = (part for part in parts if not isinstance(part, tuple) and part.moves)
+    return known and all(isinstance(part, Geometry) for part in others)
 
 
 def _warping(part: Any) -> bool:

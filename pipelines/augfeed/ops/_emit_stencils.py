@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 
-from augfeed.operation import Blocks, Frame, Stencil
+from augfeed.operation import Blocks, Displacement, Frame, Stencil
 from augfeed.operation.kinds import frame_codes
 from augfeed.ops._bodies import NUMBA, TRITON, Written
 from augfeed.ops._emit import NOTE, OFF, Class
@@ -59,6 +59,12 @@ def makes_stencil(code: int) -> bool:
 def makes_blocks(code: int) -> bool:
     """Return whether an operation is one on blocks, as those of JPEG."""
     return {_any_of(classes, Blocks)}
+
+
+@njit(nogil=True)
+def makes_displacement(code: int) -> bool:
+    """Return whether an operation moves pixels by a smooth field."""
+    return {_any_of(classes, Displacement)}
 
 
 @njit(nogil=True)

@@ -18,6 +18,7 @@ from augfeed.ops.channel_shuffle import ChannelShuffle
 from augfeed.ops.color_jitter import ColorJitter
 from augfeed.ops.cutmix import CutMix
 from augfeed.ops.cutout import Cutout
+from augfeed.ops.elastic import Elastic
 from augfeed.ops.equalize import Equalize
 from augfeed.ops.gamma import Gamma
 from augfeed.ops.gaussian_blur import GaussianBlur
@@ -61,6 +62,7 @@ Part = Annotated[
     | GaussianBlur
     | Sharpness
     | Jpeg
+    | Elastic
     | SomeOf
     | Sequence
     | RandomOrder
@@ -94,6 +96,7 @@ Member = Annotated[
     | GaussianBlur
     | Sharpness
     | Jpeg
+    | Elastic
     | SomeOf
     | Sequence
     | RandomOrder
@@ -137,6 +140,7 @@ Operation = Annotated[
     | GaussianBlur
     | Sharpness
     | Jpeg
+    | Elastic
     | SomeOf
     | Sequence
     | RandomOrder
@@ -184,6 +188,7 @@ ALL: tuple[type[Declaration], ...] = (
     GaussianBlur,
     Sharpness,
     Jpeg,
+    Elastic,
     SomeOf,
     Sequence,
     RandomOrder,
@@ -229,6 +234,7 @@ __all__ = [
     "ColorJitter",
     "CutMix",
     "Cutout",
+    "Elastic",
     "Equalize",
     "Gamma",
     "GaussianBlur",

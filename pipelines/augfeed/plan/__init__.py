@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from augfeed.constants import CUTMIX, MIXUP, NONE
-from augfeed.operation import Column, Frame, Geometry, Mixing
+from augfeed.operation import Frame, Geometry, Mixing
 from augfeed.ops.random_erasing import boxes_of
 from augfeed.philox import check_key
 from augfeed.plan._columns import Columns
@@ -18,14 +18,12 @@ from augfeed.plan.filters import moved_by
 from augfeed.plan.frames import FrameSteps, steps_of
 from augfeed.plan.geometry import Decisions, compose, flipped
 from augfeed.plan.mixing import Mixes, draw_mixes, unmixed
+from augfeed.plan.neutral import DrawnColumns
 from augfeed.plan.program import Program, draw_program, with_flips
 from augfeed.plan.windows import WindowDraws, Windows
-from augfeed.policy import OPERATIONS, Policy
+from augfeed.policy import Policy
 
-# Those of mixing stand in `Mixes`.
-COLUMNS = tuple(
-    column for cls in OPERATIONS.values() if not issubclass(cls, Mixing) for column in cls.columns
-)
+UNMOVED = np.eye(3, dtype=np.float32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,21 +151,7 @@ def _draw_columns(policy: Policy, draws: Draws, size: tuple[int, int]) -> tuple[
             made = item.draw(draws.of(item), applied, size)
             decisions[item.op] = {"applied": applied, **made.values}
             drawn |= made.columns
-    count = len(draws.ids)
-    made_columns = {
-        column.name: drawn[column.name].astype(column.dtype, copy=False)
-        if column.name in drawn
-        else _neutral(column, count)
-        for column in COLUMNS
-    }
-    return Columns(**made_columns), decisions
-
-
-def _neutral(column: Column, count: int) -> NDArray[Any]:
-    shape = (count, *column.shape)
-    if column.neutral:
-        return np.full(shape, column.neutral, column.dtype)
-    return np.zeros(shape, column.dtype)
+    return DrawnColumns.of(len(draws.ids), drawn), decisions
 
 
 def _moved(
@@ -183,7 +167,7 @@ def _moved(
         return warped, compose(policy, decisions, size).astype(np.float32)
     if geometry:
         return warped, flipped(columns.flip_x, columns.flip_y, size)
-    return warped, np.broadcast_to(np.eye(3, dtype=np.float32), (count, 3, 3))
+    return warped, np.broadcast_to(UNMOVED, (count, 3, 3))
 
 
 __all__ = [

@@ -20,6 +20,11 @@ class Columns:
     blur_width: NDArray[np.float32]  # [M] gaussian_blur
     sharpness: NDArray[np.float32]  # [M] sharpness
     jpeg_quality: NDArray[np.float32]  # [M] jpeg
+    elastic_alpha: NDArray[np.float32]  # [M] elastic
+    elastic_sigma: NDArray[np.float32]  # [M] elastic
+    elastic_fill: NDArray[np.float32]  # [M] elastic
+    elastic_key: NDArray[np.float32]  # [M] elastic
+    elastic_key_high: NDArray[np.float32]  # [M] elastic
     flip_x: NDArray[np.bool_]  # [M] horizontal_flip
     flip_y: NDArray[np.bool_]  # [M] vertical_flip
     brightness: NDArray[np.float32]  # [M] color_jitter

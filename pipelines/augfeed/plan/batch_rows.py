@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from augfeed.errors import InputError, InputTypeError
 
 Ids = NDArray[np.int64]
-GROUP = 8  # consecutive positions of an epoch's order that mix with each other
+GROUP_BITS = 3
+GROUP = 1 << GROUP_BITS  # consecutive positions of an epoch's order that mix with each other
 MAX_ID = 2**48
 SAMPLE_BITS = 36  # of an id; those above count how often an epoch has had the sample before
 
@@ -38,7 +39,7 @@ class BatchRows:
         """Return rows for sample ids that mix among themselves, in groups from the first on."""
         ids = check_ids(ids)
         places = np.arange(len(ids), dtype=np.int64)
-        return cls(ids, places // GROUP, places % GROUP, len(ids))
+        return cls(*_placed(ids, places), len(ids))
 
     @classmethod
     def at(
@@ -54,11 +55,82 @@ class BatchRows:
         count = len(positions)
         start = (int(positions[0]) if count else 0) if first is None else first
         if mixing and not _whole_groups(positions, len(order)):
-            cut = np.unique(positions // GROUP)
+            cut = np.unique(positions >> GROUP_BITS)
             wanted = (cut[:, None] * GROUP + np.arange(GROUP)).ravel()
             outside = np.setdiff1d(wanted[wanted < len(order)], positions, assume_unique=False)
             positions = np.concatenate([positions, outside])
-        return cls(order[positions], positions // GROUP, positions % GROUP, count, start)
+        return cls(*_placed(order[positions], positions), count, start)
+
+
+class OrderedRows(BatchRows):
+    """The rows at positions side by side of an epoch's order, which are those of `BatchRows.at`.
+
+    They are positions of the order, one or more. Nothing is made before it is asked for, so that
+    batches which are made together become the rows of one at once.
+    """
+
+    __slots__ = ("_end", "_mixing", "_order")
+    _end: int
+    _mixing: bool
+    _order: Ids
+
+    @classmethod
+    def between(cls, start: int, end: int, order: Ids, *, mixing: bool) -> "OrderedRows":
+        """Return the rows from a position to before another."""
+        made = cls.__new__(cls)
+        for name, value in (("first", start), ("count", end - start), ("_end", end),
+                            ("_order", order), ("_mixing", mixing)):  # fmt: skip
+            object.__setattr__(made, name, value)
+        return made
+
+    def __len__(self) -> int:
+        lead, tail = self._cut_off
+        return self.count + self.first - lead + tail - self._end
+
+    def __getattr__(self, name: str) -> Ids:
+        # Only called for what is not there yet.
+        if name not in ("ids", "groups", "slots"):
+            raise AttributeError(f"rows have no {name!r}")
+        order, start, end = self._order, self.first, self._end
+        positions = np.arange(start, end, dtype=np.int64)
+        if self.whole:
+            ids = order[start:end].copy()
+        else:
+            lead, tail = self._cut_off
+            outside = np.arange(lead, start), np.arange(end, tail)
+            positions = np.concatenate([positions, *outside])
+            ids = order[positions]
+        for field, values in zip(("ids", "groups", "slots"), _placed(ids, positions), strict=True):
+            object.__setattr__(self, field, values)
+        found: Ids = getattr(self, name)
+        return found
+
+    @property
+    def whole(self) -> bool:
+        """Whether all rows come out: no group is cut off whose members have to be partners."""
+        return len(self) == self.count
+
+    @property
+    def _cut_off(self) -> tuple[int, int]:
+        # The first position of the first group, and that behind the last.
+        if not self._mixing:
+            return self.first, self._end
+        return self.first & -GROUP, min(-(-self._end // GROUP) * GROUP, len(self._order))
+
+    def followed_by(self, other: BatchRows) -> "OrderedRows | None":
+        """Return both as one if the other's positions come next, None if they do not."""
+        if not isinstance(other, OrderedRows) or other.first != self._end:
+            return None
+        if other._order is not self._order or not (self.whole and other.whole):
+            return None
+        return self.between(self.first, other._end, self._order, mixing=self._mixing)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return BatchRows, (self.ids, self.groups, self.slots, self.count, self.first)
+
+
+def _placed(ids: Ids, positions: Ids) -> tuple[Ids, Ids, Ids]:
+    return ids, positions >> GROUP_BITS, positions & (GROUP - 1)
 
 
 def joined(parts: Sequence[BatchRows]) -> BatchRows:
@@ -66,8 +138,9 @@ def joined(parts: Sequence[BatchRows]) -> BatchRows:
 
     A sample that is a partner in one batch and comes out in another stands there twice.
     """
-    if len(parts) == 1:
-        return parts[0]
+    one = _side_by_side(parts)
+    if one is not None:
+        return one
 
     def column(name: str) -> Ids:
         columns = [getattr(part, name) for part in parts]
@@ -77,6 +150,13 @@ def joined(parts: Sequence[BatchRows]) -> BatchRows:
 
     count = sum(part.count for part in parts)
     return BatchRows(column("ids"), column("groups"), column("slots"), count, parts[0].first)
+
+
+def _side_by_side(parts: Sequence[BatchRows]) -> BatchRows | None:
+    one: BatchRows | None = parts[0]
+    for part in parts[1:]:
+        one = one.followed_by(part) if isinstance(one, OrderedRows) else None
+    return one
 
 
 def _whole_groups(positions: Ids, length: int) -> bool:

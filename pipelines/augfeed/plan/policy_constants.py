@@ -41,6 +41,7 @@ class PolicyConstants:
     erase_fill: float
     erase_noise: bool
     sigma_scale: NDArray[np.float32]
+    statistics: NDArray[np.float32]  # [5, C] mean, std, zeros, ones, `sigma_scale`
 
     @classmethod
     def of(cls, policy: Policy, channels: int) -> "PolicyConstants":
@@ -54,24 +55,25 @@ def _fixed(policy: Policy, channels: int) -> PolicyConstants:
     normalize = policy.find(Normalize)
     cutout, erasing = policy.find(Cutout), policy.find(RandomErasing)
     noise = policy.find(GaussianNoise)
-    mean = _channels("normalize(mean", normalize.mean if normalize else 0.0, channels)
+    colors = _channels("normalize(mean", normalize.mean if normalize else 0.0, channels)
     std = _channels("normalize(std", normalize.std if normalize else 1.0, channels)
+    mean, std = colors.astype(np.float32), std.astype(np.float32)
     fill: Any = erasing.fill if erasing else 0.0
+    scale = np.float32(1) / std if noise and noise.space == "pixel" else np.ones_like(std)
     return PolicyConstants(
         channels,
         EDGES[crop.mode] if crop else 0,
-        _fill(crop, mean, channels),
+        _fill(crop, colors, channels),
         EDGES[border.mode] if border else 0,
-        _fill(border, mean, channels),
-        mean.astype(np.float32),
-        std.astype(np.float32),
+        _fill(border, colors, channels),
+        mean,
+        std,
         normalize is not None,
         cutout.fill if cutout else 0.0,
         0.0 if isinstance(fill, str) else float(fill),
         fill == "noise",
-        np.float32(1) / std.astype(np.float32)
-        if noise and noise.space == "pixel"
-        else np.ones(channels, np.float32),
+        scale,
+        np.stack([mean, std, np.zeros_like(mean), np.ones_like(std), scale]),
     )
 
 

@@ -145,11 +145,11 @@ class Policy(BaseModel):
 
     @cached_property
     def parts(self) -> tuple[Any, ...]:
-        """The operations, those within programs too, without the programs themselves."""
+        """The operations, those that a program may draw too, without the programs themselves."""
         found: list[Any] = []
         for item in self.operations:
             found += [item] if item.program is None else (
-                part for part, _ in parts_of(item.program) if not isinstance(part, tuple)
+                part for part, p in parts_of(item.program) if p and not isinstance(part, tuple)
             )  # fmt: skip
         return tuple(found)
 
@@ -168,7 +168,7 @@ class Policy(BaseModel):
     def per_batch(self) -> bool:
         """Whether a whole batch shares draws, so that no other can be made along with it."""
         mixer = self.mixer
-        mixers = mixer.operations if isinstance(mixer, OneOf) else (mixer,)
+        mixers = mixer.mixers if isinstance(mixer, OneOf) else (mixer,)
         return any(item is not None and item.per == "batch" for item in mixers)
 
     @cached_property

@@ -14,9 +14,13 @@ def resident_pictures(source: Source, policy: Policy) -> NDArray[Any] | None:
     So it is for arrays that a policy only cuts and pads by whole pixels; else None. Sample `i` is
     in row `source.rows(i)`.
     """
-    if not isinstance(source, ArraySource) or policy.find(RandomResizedCrop) is not None:
+    if not isinstance(source, ArraySource) or not cut_by_engine(policy, source.sizes):
         return None
-    if policy.stages:  # they are given frames, which are cut
-        return None
-    whole = resized(policy.find(Resize), source.sizes) == source.sizes
-    return source.images if whole else None
+    return source.images
+
+
+def cut_by_engine(policy: Policy, size: tuple[int, int]) -> bool:
+    """Return whether an engine can cut images of a size by itself: by whole pixels."""
+    if policy.find(RandomResizedCrop) is not None or policy.stages:  # which are given frames
+        return False
+    return resized(policy.find(Resize), size) == size

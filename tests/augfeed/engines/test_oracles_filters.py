@@ -9,7 +9,7 @@ from augfeed.errors import InputError, PolicyError
 from augfeed.notation import parse_policy
 from augfeed.plan import BatchRows, Plan, draw_plan
 from augfeed.policy import Border, Policy, RandomCrop, Rotate
-from tests.cases import ENGINES, Shape, offsets_of, pictures, plan_of, run
+from tests.cases import ENGINES, Shape, make_images, offsets_of, plan_of, run
 
 SHAPE = Shape(3, 21, 26, 6)
 PILLOW = {
@@ -30,7 +30,7 @@ def moved(line: str) -> Plan:
 def test_moved_pixels_are_within_one_step_of_those_of_pillow(engine: str, kind: str) -> None:
     by = f'interpolation="{kind}"'
     plan = moved(f'rotate(40, {by}) | scale([1.1, 1.6], {by}) | border("edge")')
-    images = pictures(SHAPE)
+    images = make_images(SHAPE)
     made = run(engine, plan, images).permute(0, 2, 3, 1).numpy() * 255
     y, x = np.mgrid[: SHAPE.height, : SHAPE.width]
     far = total = 0
@@ -53,7 +53,7 @@ def test_moved_pixels_are_within_one_step_of_those_of_pillow(engine: str, kind: 
 def test_a_policy_with_random_filters_makes_each_row_by_its_own(engine: str) -> None:
     lines = [f'rotate(40, interpolation="{kind}")' for kind in ("random", "bilinear", "bicubic")]
     plans = [moved(line) for line in lines]
-    mixed, bilinear, bicubic = (run(engine, plan, pictures(SHAPE)) for plan in plans)
+    mixed, bilinear, bicubic = (run(engine, plan, make_images(SHAPE)) for plan in plans)
     rows = plans[0].filters == plans[2].filters
     assert 0 < rows.sum() < len(rows)
     for k, row in enumerate(rows):
@@ -66,7 +66,7 @@ def test_a_policy_with_random_filters_makes_each_row_by_its_own(engine: str) -> 
 def test_what_lies_outside_is_the_fill_of_each_channel(engine: str, interpolation: str) -> None:
     fill = (0.2, 0.7, 0.4)
     policy = Policy([Rotate((45, 45), interpolation=interpolation), Border(fill=fill)])
-    made = run(engine, plan_of(policy, SHAPE), pictures(SHAPE))
+    made = run(engine, plan_of(policy, SHAPE), make_images(SHAPE))
     for corner in (made[:, :, 0, 0], made[:, :, -1, -1]):
         torch.testing.assert_close(corner, torch.tensor(fill).expand_as(corner), rtol=0, atol=1e-6)
 
@@ -74,7 +74,7 @@ def test_what_lies_outside_is_the_fill_of_each_channel(engine: str, interpolatio
 @pytest.mark.parametrize("engine", ENGINES)
 def test_the_mean_color_is_zero_after_normalization(engine: str) -> None:
     line = f'rotate([45, 45]) | border(fill="mean") | normalize({MEAN}, {STD})'
-    made = run(engine, moved(line), pictures(SHAPE))
+    made = run(engine, moved(line), make_images(SHAPE))
     assert float(made[:, :, 0, 0].abs().max()) < 1e-5
     assert float(made[:, :, 10, 10].abs().min()) > 1e-3
 
@@ -85,7 +85,7 @@ def test_padding_is_the_fill_of_each_channel(engine: str, fill: str | tuple[floa
     crop = RandomCrop((SHAPE.height, SHAPE.width), padding=30, fill=fill)
     statistics = parse_policy(f"normalize({MEAN}, 1.0)").operations
     plan = plan_of(Policy([crop, *statistics]), SHAPE)
-    images = pictures(SHAPE)
+    images = make_images(SHAPE)
     offsets = offsets_of(plan, images)
     made = run(engine, plan, images, offsets=offsets)
     expected = torch.tensor(MEAN if isinstance(fill, str) else fill) - torch.tensor(MEAN)
@@ -118,4 +118,4 @@ def test_a_mean_color_needs_a_mean(line: str) -> None:
 def test_a_fill_of_other_channels_is_refused(engine: str) -> None:
     plan = moved("rotate(9) | border(fill=[0.5, 0.2])")
     with pytest.raises(InputError, match=r"border\(fill=\(0.5, 0.2\)\) is for 2 channels .* 3:"):
-        run(engine, plan, pictures(SHAPE))
+        run(engine, plan, make_images(SHAPE))

@@ -18,7 +18,7 @@ from augfeed.plan import BatchRows, Plan, draw_plan
 from augfeed.plan.program import CODES
 from augfeed.policy import ColorJitter, Policy
 from augfeed.show.program_steps import drawn_steps
-from tests.cases import ENGINES, Shape, pictures, run
+from tests.cases import ENGINES, Shape, make_images, run
 
 LAW = 'color_jitter(0.8, 0.8, 0.8, 0.2, hue_space="hsv", ordering="random", clamp="each")'
 SHAPE = Shape(3, 13, 17, 10)
@@ -60,7 +60,7 @@ def steps_of(plan: Plan, row: int) -> list[tuple[str, float]]:
 def test_each_step_is_within_one_level_of_pillow(engine: str, name: str) -> None:
     strength = 0.5 if name == "hue" else 0.9
     plan = planned(f'color_jitter({name}={strength}, hue_space="hsv", clamp="each")')
-    images = pictures(SHAPE)
+    images = make_images(SHAPE)
     made = run(engine, plan, images, output=UINT8).permute(0, 2, 3, 1).numpy().astype(np.int64)
     changed = 0
     for k in range(SHAPE.batch):
@@ -74,7 +74,7 @@ def test_each_step_is_within_one_level_of_pillow(engine: str, name: str) -> None
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_steps_in_any_order_are_those_of_pillow(engine: str) -> None:
-    plan, images = planned(LAW), pictures(SHAPE)
+    plan, images = planned(LAW), make_images(SHAPE)
     made = run(engine, plan, images, output=UINT8).permute(0, 2, 3, 1).numpy().astype(np.int64)
     for k in range(SHAPE.batch):
         gap = np.abs(made[k] - by_pillow(images[k].numpy(), steps_of(plan, k)))
@@ -122,8 +122,8 @@ def test_gray_images_keep_what_needs_color(engine: str) -> None:
     rows = BatchRows.of(np.arange(4))
     line = 'color_jitter(saturation=0.9, hue=0.4, hue_space="hsv", clamp="each")'
     plan = draw_plan(parse_policy(line), rows, seed=1, epoch=0, size=(9, 7))
-    made = run(engine, plan, pictures(shape), output=UINT8)
-    assert torch.equal(made.permute(0, 2, 3, 1), pictures(shape))
+    made = run(engine, plan, make_images(shape), output=UINT8)
+    assert torch.equal(made.permute(0, 2, 3, 1), make_images(shape))
 
 
 def test_the_numbers_of_steps_are_those_of_the_loops() -> None:

@@ -33,7 +33,7 @@ CASES: list[tuple[Pair, Box, Pair]] = [
 ]
 
 
-def picture(size: Pair, channels: int, dtype: Any = np.uint8, seed: int = 0) -> Array:
+def make_image(size: Pair, channels: int, dtype: Any = np.uint8, seed: int = 0) -> Array:
     values = np.random.default_rng(seed).integers(0, 256, (*size, channels), np.uint8)
     return values if dtype == np.uint8 else (values / np.float32(255)).astype(np.float32)
 
@@ -85,7 +85,7 @@ def run(image: Array, box: Box, resized: Pair, offset: Pair, mode: int, fill: fl
 def test_resample_equals_pillow(
     source: Pair, box: Box, resized: Pair, channels: int, kind: int
 ) -> None:
-    image = picture(source, channels)
+    image = make_image(source, channels)
     got = run(image, box, resized, (0, 0), CONSTANT, 0.0, resized, kind)
     np.testing.assert_array_equal(got, pillow(image, box, resized, kind))
 
@@ -97,7 +97,7 @@ def test_resample_is_within_one_step_of_pillow_in_one_call(
 ) -> None:
     # The order of Pillow's passes depends on sizes, and shows where a value is clipped in between:
     # so values from which no filter leaves 0 to 255.
-    image = picture(source, 3) // 2 + 64
+    image = make_image(source, 3) // 2 + 64
     top, left, height, width = box
     cut = Image.fromarray(image).crop((left, top, left + width, top + height))
     expected = np.asarray(cut.resize((resized[1], resized[0]), PILLOW[kind]))
@@ -111,7 +111,7 @@ def test_resample_is_within_one_step_of_pillow_in_one_call(
 def test_resample_of_floats_equals_pillow(
     source: Pair, box: Box, resized: Pair, channels: int, kind: int
 ) -> None:
-    image = picture(source, channels, np.float32)
+    image = make_image(source, channels, np.float32)
     if kind == BICUBIC:  # ours stay between 0 and 1, Pillow's floats do not
         image = image / 2 + np.float32(0.25)
     got = run(image, box, resized, (0, 0), CONSTANT, 0.0, resized, kind)
@@ -128,7 +128,7 @@ def test_floats_stay_between_0_and_1_where_a_filter_overshoots() -> None:
 
 
 def test_padding_has_a_value_for_each_channel() -> None:
-    image, fill = picture((5, 6), 3), np.array([0.1, 0.5, 0.9])
+    image, fill = make_image((5, 6), 3), np.array([0.1, 0.5, 0.9])
     out = np.empty((9, 8, 3), np.uint8)
     for resized in ((5, 6), (7, 4)):  # cut alone, and resized as well
         resample(image, (0, 0, 5, 6), resized, (-1, -1), BILINEAR, CONSTANT, fill, out)
@@ -151,7 +151,7 @@ def test_any_window_equals_crop_resize_pad(data: st.DataObject, seed: int) -> No
     mode = data.draw(st.sampled_from([CONSTANT, EDGE, REFLECT]))
     fill = data.draw(st.sampled_from([0.0, 0.3, 1.0]))
     kind = data.draw(st.sampled_from([NEAREST, BILINEAR, BICUBIC]))
-    image = picture(source, data.draw(st.sampled_from([1, 3])), seed=seed)
+    image = make_image(source, data.draw(st.sampled_from([1, 3])), seed=seed)
     box = (top, left, height, width)
     expected = pillow(image, box, resized, kind)
     # NumPy pads what is there, so that a window wholly outside needs the image moved into it.
@@ -165,29 +165,29 @@ def test_any_window_equals_crop_resize_pad(data: st.DataObject, seed: int) -> No
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
 @pytest.mark.parametrize("mode", [CONSTANT, EDGE, REFLECT])
 def test_padding_equals_numpy_for_both_dtypes(dtype: Any, mode: int) -> None:
-    image = picture((5, 7), 3, dtype)
+    image = make_image((5, 7), 3, dtype)
     got = run(image, (0, 0, 5, 7), (5, 7), (-13, 2), mode, 0.3, (31, 23))
     np.testing.assert_array_equal(got, padded(image, (-13, 2), (31, 23), mode, 0.3))
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
 def test_a_box_of_the_same_size_is_an_exact_copy(dtype: Any) -> None:
-    image = picture((37, 41), 3, dtype)
+    image = make_image((37, 41), 3, dtype)
     got = run(image, (3, 5, 31, 29), (31, 29), (2, 4), CONSTANT, 0.0, (23, 19))
     np.testing.assert_array_equal(got, image[5:28, 9:28])
 
 
 @pytest.mark.parametrize("kind", FILTERS.values(), ids=FILTERS)
 def test_no_pixel_outside_the_box_is_used(kind: int) -> None:
-    image = picture((40, 40), 3)
+    image = make_image((40, 40), 3)
     other = 255 - image
     other[7:29, 9:34] = image[7:29, 9:34]
     args: Any = ((7, 9, 22, 25), (11, 60), (-3, -3), REFLECT, 0.0, (20, 70), kind)
     np.testing.assert_array_equal(run(image, *args), run(other, *args))
 
 
-def test_read_only_pictures_and_windows_from_arrays_are_taken() -> None:
-    image = picture((20, 30), 3)
+def test_read_only_images_and_windows_from_arrays_are_taken() -> None:
+    image = make_image((20, 30), 3)
     expected = run(image, (1, 2, 18, 20), (9, 9), (0, 0), CONSTANT, 0.0, (9, 9))
     image.setflags(write=False)
     out = np.empty_like(expected)
@@ -197,12 +197,12 @@ def test_read_only_pictures_and_windows_from_arrays_are_taken() -> None:
 
 
 @pytest.mark.parametrize("box", [(-1, 0, 5, 5), (0, 0, 6, 5), (0, 3, 5, 3), (0, 0, 0, 5)])
-def test_a_box_outside_the_picture_is_refused(box: Box) -> None:
+def test_a_box_outside_the_image_is_refused(box: Box) -> None:
     with pytest.raises(ValueError, match="not inside the image"):
-        run(picture((5, 5), 3), box, (4, 4), (0, 0), CONSTANT, 0.0, (4, 4))
+        run(make_image((5, 5), 3), box, (4, 4), (0, 0), CONSTANT, 0.0, (4, 4))
 
 
 def test_different_channels_are_refused() -> None:
     with pytest.raises(ValueError, match="channels differ"):
-        resample(picture((5, 5), 3), (0, 0, 5, 5), (5, 5), (0, 0), BILINEAR, CONSTANT,
+        resample(make_image((5, 5), 3), (0, 0, 5, 5), (5, 5), (0, 0), BILINEAR, CONSTANT,
                  np.zeros(3), np.empty((5, 5, 1), np.uint8))  # fmt: skip

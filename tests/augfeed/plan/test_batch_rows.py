@@ -1,3 +1,5 @@
+import pickle
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -7,6 +9,7 @@ from hypothesis import strategies as st
 
 from augfeed.errors import InputError, InputTypeError
 from augfeed.plan import GROUP, BatchRows
+from augfeed.plan.batch_rows import OrderedRows, joined
 
 
 def test_ids_form_groups_from_the_first_on() -> None:
@@ -27,6 +30,49 @@ def test_cut_off_members_of_a_group_stand_behind_the_count(count: int, data: st.
     whole = {place for place in range(count) if place // GROUP in set(places // GROUP)}
     assert sorted(rows.ids - 100) == sorted(whole)
     assert (rows.groups * GROUP + rows.slots == rows.ids - 100).all()
+
+
+@settings(deadline=None)
+@given(count=st.integers(1, 60), data=st.data(), mixing=st.booleans())
+def test_positions_side_by_side_are_the_same_rows_either_way(
+    count: int, data: st.DataObject, mixing: bool
+) -> None:
+    order = np.arange(count) + 100
+    first = data.draw(st.integers(0, count - 1))
+    end = data.draw(st.integers(first + 1, count))
+    found = OrderedRows.between(first, end, order, mixing=mixing)
+    assert len(found) == len(BatchRows.at(np.arange(first, end), order, mixing=mixing))
+    wanted = BatchRows.at(np.arange(first, end), order, mixing=mixing)
+    assert (found.count, found.first) == (wanted.count, wanted.first)
+    for name in ("ids", "groups", "slots"):
+        assert getattr(found, name).dtype == np.int64
+        assert getattr(found, name).tolist() == getattr(wanted, name).tolist()
+    assert not np.shares_memory(found.ids, order)
+
+
+@settings(deadline=None)
+@given(cuts=st.lists(st.integers(0, 60), min_size=2, max_size=6, unique=True), data=st.data(),
+       mixing=st.booleans())  # fmt: skip
+def test_batches_of_an_order_are_joined_as_any_rows_are(
+    cuts: list[int], data: st.DataObject, mixing: bool
+) -> None:
+    order, cuts = np.arange(60) + 100, sorted(cuts)
+    between = list(pairwise(cuts))
+    kept = data.draw(st.lists(st.sampled_from(between), min_size=1, unique=True))
+    lazy = joined([OrderedRows.between(*part, order, mixing=mixing) for part in kept])
+    plain = joined([BatchRows.at(np.arange(*part), order, mixing=mixing) for part in kept])
+    for name in ("ids", "groups", "slots", "count", "first"):
+        assert np.array_equal(getattr(lazy, name), getattr(plain, name))
+
+
+def test_rows_of_an_order_travel_without_it() -> None:
+    rows = OrderedRows.between(3, 11, np.arange(100_000), mixing=True)
+    sent = pickle.dumps(rows)
+    assert len(sent) < 2000
+    made = pickle.loads(sent)
+    assert type(made) is BatchRows and made.ids.tolist() == [*range(3, 11), 0, 1, 2, *range(11, 16)]
+    with pytest.raises(AttributeError, match="no 'names'"):
+        _ = rows.names
 
 
 def test_without_mixing_nobody_is_added() -> None:

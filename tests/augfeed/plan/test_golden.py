@@ -39,6 +39,7 @@ LATER = {
     "autocontrast(0.4)": "c6267262ea0bc06bcd4c59b09a2c8e20",
     "channel_shuffle(0.7)": "b8a132c4a7b61161fbc00a9ec4830806",
     "channel_drop(1, p=0.7)": "434bbde97c4491f1e6709fde3a4e1788",
+    "elastic((10, 50), (1, 5), 0.25, p=0.7)": "63b94b967f57df38e69443e946a1a614",
     "jpeg((1, 100))": "3cf54e1abe48918482ba1f75bd55eea0",
     "random_erasing(0.8, aspect_law='uniform', count=(1, 4))": "a5799c35053c92f458994e926bcf9468",
     "sharpness((0.0, 2.0))": "4f5c77865402df95c3b03f12bafad567",

@@ -1,3 +1,5 @@
+import pickle
+from copy import copy, deepcopy
 from dataclasses import fields, replace
 from typing import Any
 
@@ -11,7 +13,7 @@ from augfeed import philox
 from augfeed.errors import InputError
 from augfeed.notation import parse_policy
 from augfeed.philox import Stream
-from augfeed.plan import BatchRows, Plan, draw_plan
+from augfeed.plan import BatchRows, Columns, Plan, draw_plan
 from augfeed.plan.draws import DRAWN
 from augfeed.policy import (
     OPERATIONS,
@@ -317,3 +319,26 @@ def same(first: dict[str, NDArray[Any]], second: dict[str, NDArray[Any]]) -> Non
     assert first.keys() <= second.keys()
     for name, values in first.items():
         np.testing.assert_array_equal(values, second[name], err_msg=name)
+
+
+def test_columns_that_nothing_has_drawn_are_neutral() -> None:
+    columns = draw(parse_policy("hflip | solarize(0.4, p=0.0)"), BatchRows.of(np.arange(5))).columns
+    wanted = {column.name: column for cls in OPERATIONS.values() for column in cls.columns}
+    assert len(fields(Columns)) > 10
+    for field in fields(Columns):
+        column, found = wanted[field.name], getattr(columns, field.name)
+        assert found.shape == (5, *column.shape) and found.dtype == column.dtype
+        assert field.name == "flip_x" or (found == column.neutral).all()
+        assert getattr(columns, field.name) is found
+    with pytest.raises(AttributeError, match="no column 'flip_z'"):
+        _ = columns.flip_z  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    "copied", [copy, deepcopy, replace, lambda c: pickle.loads(pickle.dumps(c))]
+)
+def test_a_copy_of_columns_has_the_same_values(copied: Any) -> None:
+    columns = draw(parse_policy("hflip"), BatchRows.of(np.arange(50))).columns
+    made = copied(columns)
+    for field in fields(Columns):
+        assert np.array_equal(getattr(made, field.name), getattr(columns, field.name))

@@ -20,7 +20,7 @@ from augfeed.policy import CenterCrop, RandomCrop, RandomResizedCrop, Resize
 from augfeed.read.cache import Stats, resizing
 from augfeed.read.cache import device as device_module
 from augfeed.read.cache.device import DeviceCache, fits
-from tests.augfeed.read.test_cache import picture, work_side_by_side
+from tests.augfeed.read.test_cache import make_image, work_side_by_side
 
 Pixels = NDArray[np.uint8]
 SIZE = (23, 31)
@@ -105,7 +105,7 @@ def test_frames_are_those_of_pillow() -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(data=st.data(), channels=st.sampled_from([1, 3]), room=st.sampled_from([1, 3000, 1 << 22]))
-def test_any_windows_of_any_pictures_are_those_of_the_host(
+def test_any_windows_of_any_images_are_those_of_the_host(
     data: Any, channels: int, room: int
 ) -> None:
     sides = st.integers(1, 40)
@@ -134,7 +134,7 @@ def test_any_windows_of_any_pictures_are_those_of_the_host(
     np.testing.assert_array_equal(made.numpy(), expected(photos, windows, size))
 
 
-def test_pictures_of_many_blocks_come_in_the_order_asked_for(
+def test_images_of_many_blocks_come_in_the_order_asked_for(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(device_module, "SMALLEST", 10_000)
@@ -147,7 +147,7 @@ def test_pictures_of_many_blocks_come_in_the_order_asked_for(
     np.testing.assert_array_equal(made.numpy(), expected(photos, windows, SIZE))
 
 
-def test_nothing_is_read_beyond_a_picture_that_ends_with_the_memory() -> None:
+def test_nothing_is_read_beyond_an_image_that_ends_with_the_memory() -> None:
     cache = kept(PHOTOS[:1], limit=PHOTOS[0].size)
     windows = windows_by([[0, 0, 40, 90]], [[61, 99]], [[0, 0]])
     made = cache.frames(NAMES[:1], windows, (61, 99))
@@ -166,7 +166,7 @@ def test_limit_bounds_the_memory_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not cache.holds(NAMES).any() and not cache._blocks
 
 
-def test_device_tells_which_pictures_it_holds_and_their_sizes() -> None:
+def test_device_shows_which_images_it_holds_and_their_sizes() -> None:
     cache = kept(PHOTOS)
     assert cache.holds(["x", NAMES[2], NAMES[0]]).tolist() == [False, True, True]
     assert cache.sizes(NAMES[:2]).tolist() == [[40, 90], [47, 85]]
@@ -179,14 +179,14 @@ def test_device_tells_which_pictures_it_holds_and_their_sizes() -> None:
         cache.put("x", photo(1, 4, 4, 1))
 
 
-def test_device_keeps_a_copy_of_the_first_picture_of_a_name() -> None:
-    cache, source = DeviceCache("cpu", 3, 10_000), picture(5)
+def test_device_keeps_a_copy_of_the_first_image_of_a_name() -> None:
+    cache, source = DeviceCache("cpu", 3, 10_000), make_image(5)
     cache.put("a", source)
     source[...] = 0
-    cache.put("a", picture(6))
+    cache.put("a", make_image(6))
     height, width = cache.sizes(["a"])[0].tolist()
     whole = windows_by([[0, 0, height, width]], [[height, width]], [[0, 0]])
-    np.testing.assert_array_equal(cache.frames(["a"], whole, (height, width))[0], picture(5))
+    np.testing.assert_array_equal(cache.frames(["a"], whole, (height, width))[0], make_image(5))
 
 
 @pytest.mark.parametrize(

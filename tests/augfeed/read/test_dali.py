@@ -357,13 +357,13 @@ def test_only_plain_jpegs_fit(name: str) -> None:
     assert fitting(file) is expected
 
 
-def test_windows_with_padding_and_pictures_on_their_side_in_frames_not_square_do_not_fit() -> None:
+def test_windows_with_padding_and_images_on_their_side_in_frames_not_square_do_not_fit() -> None:
     assert not fitting(jpeg(), View((0, 0, 9, 9), (20, 24), (0, 0)))
     wide = View((0, 0, 9, 9), WIDE, (0, 0))
     assert [held for held in range(1, 9) if fitting(jpeg(held=held), wide, WIDE)] == [1, 2, 3, 4]
 
 
-def test_a_cpu_takes_no_picture_that_the_cpu_reader_decodes_at_a_smaller_scale() -> None:
+def test_a_cpu_takes_no_image_that_the_cpu_reader_decodes_at_a_smaller_scale() -> None:
     file, whole, part = (
         jpeg(),
         View((0, 0, 75, 98), SIZE, (0, 0)),

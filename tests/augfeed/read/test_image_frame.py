@@ -62,7 +62,7 @@ def views(draw: Any, height: int, width: int, smallest: int = 1) -> tuple[View, 
 @pytest.mark.parametrize("held", range(1, 9))
 @settings(max_examples=40, deadline=None)
 @given(data=st.data())
-def test_a_cut_has_the_pixels_of_the_whole_picture(held: int, data: Any) -> None:
+def test_a_cut_has_the_pixels_of_the_whole_image(held: int, data: Any) -> None:
     encoded = Encoded(jpeg(PHOTO[:61, :83], held), "a.jpg", 3, Memory())
     whole = encoded.whole()
     view, size = data.draw(views(*whole.shape[:2]))
@@ -90,7 +90,7 @@ def test_a_smaller_scale_shows_the_same_place(scale: int, held: int) -> None:
 
 
 @pytest.mark.parametrize("scale", [2, 4, 8])
-def test_an_output_exactly_as_large_as_the_smaller_picture_is_near(scale: int) -> None:
+def test_an_output_exactly_as_large_as_the_smaller_image_is_near(scale: int) -> None:
     encoded = Encoded(jpeg(PHOTO[:400, :640]), "a.jpg", 3, Memory())
     size = (400 // scale, 640 // scale)
     view = View((0, 0, 400, 640), size, (0, 0))
@@ -106,7 +106,7 @@ def test_the_smallest_scale_that_covers_the_output_is_taken() -> None:
     assert scale_for(View((0, 0, 800, 448), (100, 224), (0, 0))) == 2
 
 
-def test_a_scaled_picture_is_near_pillows_antialiased_resize() -> None:
+def test_a_scaled_image_is_near_pillows_antialiased_resize() -> None:
     big = np.asarray(Image.fromarray(PHOTO).resize((1280, 854), Image.Resampling.LANCZOS))
     encoded = Encoded(jpeg(big), "a.jpg", 3, Memory())
     box = (40, 100, 700, 900)
@@ -120,7 +120,7 @@ def test_a_scaled_picture_is_near_pillows_antialiased_resize() -> None:
 
 @settings(max_examples=300, deadline=None)
 @given(data=st.data(), scale=st.sampled_from([1, 2, 4, 8]), shifts=st.tuples(*[st.booleans()] * 2))
-def test_a_box_lies_inside_the_smaller_picture(
+def test_a_box_lies_inside_the_smaller_image(
     data: Any, scale: int, shifts: tuple[bool, bool]
 ) -> None:
     height, width = data.draw(st.integers(1, 90)), data.draw(st.integers(1, 90))
@@ -135,7 +135,7 @@ def test_a_box_lies_inside_the_smaller_picture(
     resample_part(image, box, inner, view.resized, view.offset, view.kind, out)
 
 
-def test_the_kernel_refuses_a_picture_without_the_pixels() -> None:
+def test_the_kernel_refuses_an_image_without_the_pixels() -> None:
     out = np.empty((4, 4, 3), np.uint8)
     for shape in ((7, 8, 3), (8, 7, 3), (8, 8, 1)):
         with pytest.raises(ValueError):
@@ -171,14 +171,14 @@ def test_a_window_that_reaches_outside_is_padded() -> None:
 
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("kind", ["PNG", "CMYK", "progressive"])
-def test_pictures_of_other_kinds_are_decoded_whole(kind: str, channels: Any) -> None:
+def test_images_of_other_kinds_are_decoded_whole(kind: str, channels: Any) -> None:
     file = io.BytesIO()
-    picture = Image.fromarray(PHOTO[:50, :70])
+    image = Image.fromarray(PHOTO[:50, :70])
     if kind == "PNG":
-        picture.save(file, "PNG")
+        image.save(file, "PNG")
     else:
-        picture = picture.convert("CMYK") if kind == "CMYK" else picture
-        picture.save(file, "JPEG", progressive=kind == "progressive")
+        image = image.convert("CMYK") if kind == "CMYK" else image
+        image.save(file, "JPEG", progressive=kind == "progressive")
     encoded = Encoded(file.getvalue(), "a", channels, Memory())
     view = View((5, 6, 40, 50), (30, 45), (2, 3))
     full = expected(encoded.whole(), view, (20, 30))
@@ -200,7 +200,7 @@ def test_too_many_declared_pixels_are_refused_at_the_bound() -> None:
         Encoded(data, "a.jpg", 3, Memory(), max_pixels=599)
 
 
-def test_a_picture_is_shrunk_as_pillow_does_it() -> None:
+def test_an_image_is_shrunk_as_pillow_does_it() -> None:
     encoded = Encoded(jpeg(PHOTO), "a.jpg", 3, Memory())
     height, width = 427 * 5 // 9, 640 * 5 // 9
     witness = Image.fromarray(encoded.whole()).resize((width, height), Image.Resampling.BILINEAR)

@@ -59,8 +59,7 @@ def padded(policy: Policy) -> bool:
 def jobs(*, whole: bool) -> Iterator[Job]:
     """Yield the operation table, presets, outputs, windows and kinds of images.
 
-    Of products a usual run compiles as many as have every value, and of the table its chains and
-    every operation.
+    Of products a usual run compiles as many as have every value, and of the table every operation.
     """
     combined: Any = product if whole else each_value
     for case, channels in combined(("whole chain", "geometry, reflect", "cutmix, some", "all noise",
@@ -82,14 +81,19 @@ def jobs(*, whole: bool) -> Iterator[Job]:
 
 
 def compiled_alone() -> list[str]:
-    """Return the cases that tests name, the chains, and of what is in none of these the first."""
-    found = {name: CASES[name] for name in CASES if name in NAMED or len(CASES[name]) > 2}
-    seen = {type(operation) for operations in found.values() for operation in operations}
-    for name, operations in CASES.items():
-        if not {type(operation) for operation in operations} <= seen:
-            found[name] = operations
-            seen.update(map(type, operations))
-    return [*found]
+    """Return the cases that tests name, and as few others as have every operation and border."""
+    found = [name for name in CASES if name in NAMED]
+    seen = {kind for name in found for kind in kinds(name)}
+    for name in sorted(CASES, key=lambda name: -len(CASES[name])):  # the longest first
+        if not kinds(name) <= seen:
+            found.append(name)
+            seen |= kinds(name)
+    return found
+
+
+def kinds(case: str) -> set[Any]:
+    """Return what a case has: operations, and what borders repeat."""
+    return {(type(operation), getattr(operation, "mode", "")) for operation in CASES[case]}
 
 
 def variant_of(case: str, kind: str, given: Any) -> Job:

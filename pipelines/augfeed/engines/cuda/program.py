@@ -1,8 +1,9 @@
 """Programs on frames, as Triton kernels: each carries out one slot, of the rows whose turn it is.
 
 A frame is cut out of its image, mirrored and made whole levels; then slots change it where it lies.
-Only a step that moves pixels writes another frame, so that there are two for each row: its first
-and, as many frames behind as there are rows, its second. Frames lie `pitch` values apart.
+A step that moves pixels writes another frame, which is brought back then, so that there are two for
+each row: its own and, as many frames behind as there are rows, its second. Frames lie `pitch`
+values apart.
 """
 
 import triton
@@ -44,10 +45,9 @@ BLUE: tl.constexpr = tl.constexpr(LUMA[2])
 
 
 @triton.jit
-def frame_before(frames, r, rows, word, size, C: tl.constexpr):
-    """Return the frame that a step finds, in which all before it has been done."""
-    own = r + tl.where((word & SECOND) != 0, rows, 0)
-    return frames + own.to(tl.int64) * frame_pitch(size[0], size[1], C)
+def own_frame(frames, r, size, C: tl.constexpr):
+    """Return the frame of row `r`; its second is that of as many rows behind as there are."""
+    return frames + r.to(tl.int64) * frame_pitch(size[0], size[1], C)
 
 
 @triton.jit
@@ -111,7 +111,7 @@ def cut_frames(
     if word >= 0:
         whole = (height, width, source_height, source_width)
         made = (word & SECOND) != 0
-        first = frames + r.to(tl.int64) * frame_pitch(height, width, C)
+        first = own_frame(frames, r, whole, C)
         image = images + tl.load(row).to(tl.int64) * (source_height * source_width * C)
         image = tl.where(made, first, image)
         size, top, left, f0, f1, f2 = whole, 0, 0, 0.0, 0.0, 0.0
@@ -129,7 +129,7 @@ def cut_frames(
         mask = p < height * width
         v0, v1, v2 = direct(image, p // width, p % width, mask, top, left, (word & 1) != 0,
                             (word & 2) != 0, size, (f0, f1, f2), C, PAD)  # fmt: skip
-        frame = frame_before(frames, r, rows, word, whole, C)
+        frame = own_frame(frames, r + tl.where(made, rows, 0), whole, C)
         l0, l1, l2 = _cut_level(v0, images), _cut_level(v1, images), _cut_level(v2, images)
         store_levels(frame, p, l0, l1, l2, mask, images, C)
 
@@ -139,6 +139,33 @@ def _histogram(v, mask, images):
     counts = tl.histogram(tl.where(mask, _level(v, images), 0), LEVELS)
     beyond = tl.sum(tl.where(mask, 0, 1), 0)
     return counts - tl.where(tl.arange(0, LEVELS) == 0, beyond, 0)
+
+
+@triton.jit(do_not_specialize=["rows", "height", "width"])
+def bring_back(
+    images, frames, table, rows, height, width, ROW: tl.constexpr, START: tl.constexpr,
+    SLOT: tl.constexpr, CODE: tl.constexpr, MOVED: tl.constexpr, C: tl.constexpr,
+    BLOCK: tl.constexpr,
+):  # fmt: skip
+    """Write frames of rows whose slot is `CODE`: from their second, if `MOVED`, as whole levels.
+
+    Without a slot (-1), of rows whose frame was cut out of itself.
+    """
+    r = tl.program_id(0)
+    word = tl.load(table + HEAD + r * ROW + START + 1 + SLOT)
+    if SLOT < 0:
+        wanted = (word >= 0) & ((word & SECOND) != 0)
+    else:
+        wanted = (word & 255) == CODE
+    if wanted:
+        size = (height, width)
+        source = own_frame(frames, r + rows if MOVED else r, size, C)
+        target = own_frame(frames, r, size, C)
+        p = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
+        mask = p < height * width
+        v0, v1, v2 = load_pixels(source, p, mask, C)
+        store_levels(target, p, _level(v0, images), _level(v1, images), _level(v2, images), mask,
+                     images, C)  # fmt: skip
 
 
 @triton.jit(do_not_specialize=["rows", "height", "width"])
@@ -154,7 +181,7 @@ def count_drawn(
     word = tl.load(table + HEAD + r * ROW + START + 1 + SLOT)
     if (word & COUNTS) != 0:
         pixels = height * width
-        frame = frame_before(frames, r, rows, word, (height, width), C)
+        frame = own_frame(frames, r, (height, width), C)
         h0 = tl.zeros([LEVELS], tl.int32)
         h1, h2 = h0, h0
         for start in range(part * BLOCK, pixels, PARTS * BLOCK):
@@ -239,7 +266,7 @@ def look_up_drawn(
     r = tl.program_id(0)
     word = tl.load(table + HEAD + r * ROW + START + 1 + SLOT)
     if (word & TABLES) != 0:
-        frame = frame_before(frames, r, rows, word, (height, width), C)
+        frame = own_frame(frames, r, (height, width), C)
         p = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
         mask = p < height * width
         v0, v1, v2 = load_pixels(frame, p, mask, C)
@@ -302,7 +329,7 @@ def combine_drawn(
     word = tl.load(row + 1 + SLOT)
     code = word & 255
     if (code == LINEAR) | (((code == COLOR) | (code == HUE)) & (C == 3)):
-        frame = frame_before(frames, r, rows, word, (height, width), C)
+        frame = own_frame(frames, r, (height, width), C)
         p = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
         mask = p < height * width
         v0, v1, v2 = load_pixels(frame, p, mask, C)
@@ -336,14 +363,14 @@ def warp_drawn(
     PERSPECTIVE: tl.constexpr, FILTERS: tl.constexpr, EACH: tl.constexpr, WARP: tl.constexpr,
     C: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """Write the other frames of rows whose slot moves pixels; see `read.moved` for `FILTERS`."""
+    """Write the second frames of rows whose slot moves pixels; see `read.moved` for `FILTERS`."""
     r = tl.program_id(0)
     row = table + HEAD + r * ROW + START
     word = tl.load(row + 1 + SLOT)
     if (word & 255) == MATRIX:
         size = (height, width, height, width)
-        source = frame_before(frames, r, rows, word, size, C)
-        target = frame_before(frames, r, rows, word ^ SECOND, size, C)
+        source = own_frame(frames, r, size, C)
+        target = own_frame(frames, r + rows, size, C)
         p = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
         mask = p < height * width
         m = row + NUMBERS

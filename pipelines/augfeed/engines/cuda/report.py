@@ -14,6 +14,7 @@ from triton.compiler import ASTSource
 
 from augfeed.engines.cuda import (
     color,
+    elastic,
     frames,
     jpeg,
     kernel,
@@ -40,7 +41,7 @@ from augfeed.engines.cuda.scratch import (
 )
 from augfeed.engines.cuda.spec import Spec
 from augfeed.errors import InputError
-from augfeed.operation import Blocks
+from augfeed.operation import Blocks, Displacement
 from augfeed.plan.frames import FRAMES, has_kernel, has_table
 
 _POINTERS = {
@@ -150,6 +151,7 @@ def compile_programs(spec: Spec, arch: int) -> dict[str, Report]:
         "look_up_drawn": {**given, "tables": "*i32", **own},
         "combine_drawn": {**given, "means": "*fp32", **own},
         "warp_drawn": {**given, **own},
+        "bring_back": {**given, **own},
         "weigh_drawn_across": weighed,
         "weigh_drawn_down": weighed,
     }
@@ -181,6 +183,16 @@ def _spatial_steps(
                                  {**own, **number, "MANY": spatial.MANY}),
             "put_planes": (jpeg.put_planes, put, write),
         }  # fmt: skip
+    if issubclass(FRAMES[code], Displacement):
+        field = {"table": "*i32", "sums": "*fp32", **rows, **sides}
+        smooth = {**write, **number}
+        return {
+            "fill_fields": (elastic.fill_fields, field, smooth),
+            "smooth_fields": (elastic.smooth_fields, field, {**smooth, "DOWN": 0}),
+            "smooth_fields down": (elastic.smooth_fields, field, {**smooth, "DOWN": 1}),
+            "displace": (elastic.displace, taken, {**read, **number}),
+            "put_frames": (stencils.put_frames, put, write),
+        }
     return {"make_stencils": (stencils.make_stencils, taken, {**read, **number}),
             "put_frames": (stencils.put_frames, put, write)}  # fmt: skip
 
