@@ -1,4 +1,4 @@
-"""The one pass: from a uint8 or float image to planes of the model's input."""
+"""The one pass: from a uint8 or float image to the model's input."""
 
 from typing import Any
 
@@ -11,6 +11,7 @@ from augfeed.kernels._linear import compose, needs_mean
 from augfeed.kernels._pointwise import changes_points
 from augfeed.kernels.color import MATRIX, PLAIN, STEPS, color_strip, finish_matrix
 from augfeed.kernels.frames import frame_of
+from augfeed.kernels.interleave import BLOCK
 from augfeed.kernels.noise import (
     CHUNK,
     add_normal,
@@ -19,8 +20,9 @@ from augfeed.kernels.noise import (
     salt_and_pepper,
 )
 from augfeed.kernels.sample import FAST, Edges, Frame, U, mean_color, sample_strip
-from augfeed.kernels.stream import stream_copy
-from augfeed.kernels.types import Array, Floats, Ints, Words
+from augfeed.kernels.store import FLOAT32, spare_memory, store_image, typed
+from augfeed.kernels.stream import first_of_line, stream_fence
+from augfeed.kernels.types import Array, Bytes, Floats, Ints, Words
 from augfeed.philox import Stream
 
 RED, GREEN, BLUE = LUMA
@@ -159,25 +161,28 @@ def _compile(sources: int) -> Any:
     @compiled()
     def augment(
         images: Array, frames: Array, which: Ints, rows: Array, shared: Array, statistics: Floats,
-        quantiles: Floats, out: Floats,
+        quantiles: Floats, out: Bytes,
     ) -> int:  # fmt: skip
-        """Write rows of a plan to `out`, float32 `[count, C, H, W]`, C-contiguous.
+        """Write rows of a plan to `out`, the memory of a batch as bytes.
 
         `images` `[N, h, w, C]` is uint8 or float32, and so are `frames` `[K, H, W, C]`, which rows
-        read that `materialize` made one for; `rows` of `ROW`; `shared` one `FIXED`;
-        `statistics` float32 `[5, C]` mean, std, zeros, ones, factor of sigma; `quantiles` float32
-        `[65536]`. `which` int64 `[2, n]` holds rows and, for each, its place in `out`.
+        read that `materialize` made one for; `rows` of `ROW`; `shared` one `FIXED`, which names the
+        size, element type and layout of what is written; `statistics` float32 `[5, C]` mean, std,
+        zeros, ones, factor of sigma; `quantiles` float32 `[65536]`. `which` int64 `[2, n]` holds
+        rows and, for each, its place in the batch.
         """
-        fixed, flat, target = shared[0], images.reshape(images.size), out.reshape(out.size)
+        fixed, flat, given = shared[0], images.reshape(images.size), typed(out)
         made = frames.reshape(frames.size)
-        _, channels, height, width = out.shape
-        whole_picture = channels * height * width
-        planes = np.empty(whole_picture, np.float32) if fixed.stream else target
+        channels, height, width = statistics.shape[1], fixed.height, fixed.width
+        whole_image = channels * height * width
+        direct = fixed.kind == FLOAT32 and not (fixed.last or fixed.stream)
+        planes = given.floats if direct else np.empty(whole_image + BLOCK, np.float32)
+        spare, begin = spare_memory(0 if direct else channels), U(first_of_line(planes))
         size, stride = (height, width), U(height * width)
         edges = Edges(fixed.pad_mode, fixed.pad_fill, fixed.border_mode, fixed.border_fill)
         lines = max(1, STRIP // width)
         places = np.empty(2 * width, np.int32)
-        floats = np.empty(max(2, channels) * width, np.float32)
+        floats = np.empty(2 * width, np.float32)
         second = np.empty(channels * lines * width, np.float32)
         words = np.empty((4, CHUNK), np.uint32)
         maps = np.empty((rows.size, channels, channels + 1), np.float32)
@@ -185,8 +190,8 @@ def _compile(sources: int) -> Any:
         _all_colors(images, frames, size, which, rows, fixed, statistics, maps, uses)
         for k in range(which.shape[1]):
             b = which[0, k]
-            row, to = rows[b], which[1, k] * whole_picture
-            at = U(0) if fixed.stream else U(to)
+            row, to = rows[b], which[1, k] * whole_image
+            at = U(to) if direct else begin
             own = _frame(images.shape, frames.shape, row, size)
             p = row.partner if row.mode else b
             other = _frame(images.shape, frames.shape, rows[p], size)
@@ -212,8 +217,10 @@ def _compile(sources: int) -> Any:
                     else:
                         _paste(planes, spot, width, second, start, end - first, count)
             _over(planes, at, size, row, fixed, statistics, quantiles, words)
-            if fixed.stream:
-                stream_copy(target, to, planes, whole_picture)
+            if not direct:
+                store_image(planes, at, (channels, height * width), fixed, spare, given, to)
+        if fixed.stream:
+            stream_fence()
         return sources
 
     return augment
