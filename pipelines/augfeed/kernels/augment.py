@@ -1,6 +1,6 @@
 """The one pass: from a uint8 or float image to the model's input."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
@@ -9,17 +9,19 @@ from augfeed.constants import CUTMIX, LUMA, MIXUP
 from augfeed.kernels import SOURCES, compiled
 from augfeed.kernels._linear import compose, needs_mean
 from augfeed.kernels._pointwise import changes_points
+from augfeed.kernels.affine import identity
 from augfeed.kernels.color import MATRIX, PLAIN, STEPS, color_strip, finish_matrix
 from augfeed.kernels.frames import frame_of
 from augfeed.kernels.interleave import BLOCK
 from augfeed.kernels.noise import (
+    AT_ONCE,
     CHUNK,
     add_normal,
     erase_with_noise,
     pixel_numbers,
     salt_and_pepper,
 )
-from augfeed.kernels.sample import FAST, Edges, Frame, U, mean_color, sample_strip
+from augfeed.kernels.sample import FAST, Edges, Frame, Totals, U, mean_color, sample_strip
 from augfeed.kernels.store import FLOAT32, spare_memory, store_image, typed
 from augfeed.kernels.stream import first_of_line, stream_fence
 from augfeed.kernels.types import Array, Bytes, Floats, Ints, Words
@@ -44,19 +46,34 @@ def _frame(
     return Frame(start, size[0], size[1], frames[3], 0, 0, size[0], size[1])
 
 
+class Matrices(NamedTuple):
+    """Memory for the color map of a row, and the one of rows whose colors stay as they are."""
+
+    linear: Floats  # float64 `[C, C + 1]`
+    spare: Floats  # float64 `[3, 4]`
+    plain: Floats  # float32 `[1, C, C + 1]`
+    totals: Totals
+
+
 @njit(nogil=True)
 def _color(
     flat: Array, frame: Frame, edges: Edges, row: Any, r: int, fixed: Any, statistics: Floats,
-    linear: Floats, spare: Floats, maps: Floats,
+    memory: Matrices, maps: Floats,
 ) -> int:  # fmt: skip
     # Writes the color map of a row and returns how it is to be used.
     points, mean = changes_points(row), 0.0
     if needs_mean(row):
-        red, green, blue = mean_color(flat, frame, edges, fixed.scale)
+        red, green, blue = mean_color(flat, frame, edges, fixed.scale, memory.totals)
         mean = RED * red + GREEN * green + BLUE * blue if frame.channels == 3 else red
-    changed = compose(row, mean, linear, spare)
-    finish_matrix(linear, fixed.scale, statistics[2:] if points else statistics, maps, r)
-    return STEPS if points else MATRIX if changed else PLAIN
+    changed = compose(row, mean, memory.linear, memory.spare)
+    if points or changed:
+        over = statistics[2:] if points else statistics
+        finish_matrix(memory.linear, fixed.scale, over, maps, r)
+        return STEPS if points else MATRIX
+    for c in range(maps.shape[1]):
+        for k in range(maps.shape[2]):
+            maps[r, c, k] = memory.plain[0, c, k]
+    return PLAIN
 
 
 @njit(nogil=True, fastmath=FAST)
@@ -122,10 +139,9 @@ def _over(
             _hide(planes, start, size[1], row, fixed.cutout_fill)
         if row.erased2 > row.erased0:
             _erase(planes, start, c, size, row, fixed, quantiles)
-        if row.sigma > 0.0:
-            key = (fixed.seed, fixed.epoch, row.id, NOISE_PIXELS)
-            sigma = row.sigma * statistics[4, c]
-            add_normal(planes, start, count, c, key, sigma, words, quantiles)
+    if row.sigma > 0.0:
+        key = (fixed.seed, fixed.epoch, row.id, NOISE_PIXELS)
+        add_normal(planes, at, count, key, row.sigma, statistics[4], words, quantiles)
     if row.salt > 0:
         numbers = pixel_numbers(count, 0, (fixed.seed, fixed.epoch, row.id, SALT_PIXELS))
         for c in range(statistics.shape[1]):
@@ -143,16 +159,23 @@ def _all_colors(
     # The color maps of the rows that come out and of their partners, each once.
     edges = Edges(fixed.pad_mode, fixed.pad_fill, fixed.border_mode, fixed.border_fill)
     flat, made = images.reshape(images.size), frames.reshape(frames.size)
-    channels = images.shape[3]
-    linear, spare = np.empty((channels, channels + 1)), np.empty((3, 4))
+    channels, width = images.shape[3], size[1]
+    linear, plain = (
+        np.empty((channels, channels + 1)),
+        np.empty((1, channels, channels + 1), np.float32),
+    )
+    identity(linear)
+    finish_matrix(linear, fixed.scale, statistics, plain, 0)
+    values = width * channels
+    totals = Totals(np.empty(values, np.uint32), np.empty(values), np.empty(3))
+    memory = Matrices(linear, np.empty((3, 4)), plain, totals)
     for k in range(which.shape[1]):
         r = which[0, k]
         for _ in range(2):
             if uses[r] < 0:
                 frame = _frame(images.shape, frames.shape, rows[r], size)
                 source = flat if rows[r].made < 0 else made
-                uses[r] = _color(source, frame, edges, rows[r], r, fixed, statistics, linear,
-                                 spare, maps)  # fmt: skip
+                uses[r] = _color(source, frame, edges, rows[r], r, fixed, statistics, memory, maps)
             r = rows[r].partner if rows[r].mode else r
 
 
@@ -184,7 +207,7 @@ def _compile(sources: int) -> Any:
         places = np.empty(2 * width, np.int32)
         floats = np.empty(2 * width, np.float32)
         second = np.empty(channels * lines * width, np.float32)
-        words = np.empty((4, CHUNK), np.uint32)
+        words = np.empty(4 * AT_ONCE + 8 * CHUNK, np.uint32)
         maps = np.empty((rows.size, channels, channels + 1), np.float32)
         uses = np.full(rows.size, -1, np.int64)
         _all_colors(images, frames, size, which, rows, fixed, statistics, maps, uses)

@@ -9,40 +9,73 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from augfeed.kernels.philox import fill_plane
+from augfeed.kernels.philox import block_key, fill_plane, philox
 from augfeed.kernels.sample import FAST, U
 from augfeed.kernels.types import Floats, Words
 
-CHUNK = 512
+CHUNK = 512  # blocks whose values are held in the nearest cache
+AT_ONCE = 16  # blocks: few enough that look-ups of some overlap the arithmetic of the next
 _LOW16 = np.uint32(0xFFFF)
 
 
-@njit(nogil=True, fastmath=FAST)
-def _add_lane(
-    planes: Floats, at: Any, count: int, words: Words, shift: Any, sigma: Any, quantiles: Floats
+@njit(nogil=True)
+def _fill_normals(
+    key: tuple[Any, Any, Any, int], first: int, part: int, table: Words, words: Words, bits: Words
 ) -> None:
-    for i in range(count):
-        planes[at + U(i)] += sigma * quantiles[(words[i] >> shift) & _LOW16]
+    # Bits of the normals of `part` blocks, lane by lane, `CHUNK` apart; up to `AT_ONCE` - 1 more in
+    # each lane. Not as floats, whose units would be busy for longer.
+    k0, k1, sample, epoch, stream = block_key(key)
+    for begin in range(0, part, AT_ONCE):
+        for i in range(AT_ONCE):
+            block = np.uint64(first + begin + i)
+            w0, w1, w2, w3 = philox(sample, epoch, stream, block, k0, k1)
+            words[U(i)], words[U(AT_ONCE + i)] = w0, w1
+            words[U(2 * AT_ONCE + i)], words[U(3 * AT_ONCE + i)] = w2, w3
+        for k in range(4):
+            low = U(2 * k * CHUNK + begin)
+            for i in range(AT_ONCE):
+                word = words[U(k * AT_ONCE + i)]
+                bits[low + U(i)] = table[word & _LOW16]
+                bits[low + U(CHUNK) + U(i)] = table[word >> np.uint32(16)]
+
+
+@njit(nogil=True, fastmath=FAST)
+def _add_lanes(
+    planes: Floats, at: Any, count: int, blocks: tuple[int, int, int], sigma: Any, normals: Floats,
+    begin: Any,
+) -> None:  # fmt: skip
+    # Blocks (first, end, all of the plane), whose normals begin at `begin`.
+    first, end, every = blocks
+    for lane in range(8):
+        start = lane * every + first
+        to, own = at + U(start), begin + U(lane * CHUNK)
+        for i in range(min(end - first, count - start)):
+            planes[to + U(i)] += sigma * normals[own + U(i)]
 
 
 @njit(nogil=True)
 def add_normal(
-    planes: Floats, at: Any, count: int, c: int, key: tuple[Any, Any, Any, int], sigma: Any,
-    words: Words, quantiles: Floats,
+    planes: Floats, at: Any, count: int, key: tuple[Any, Any, Any, int], sigma: Any,
+    factors: Floats, words: Words, quantiles: Floats,
 ) -> None:  # fmt: skip
-    """Add `sigma` times a standard normal to the `count` values of plane `c`, at `planes[at]`.
+    """Add normals to planes of `count` values, `sigma * factors[c]` times a standard one to plane c
+    from `planes[at + c * count]` on.
 
-    `key` is (seed, epoch, sample id, stream); `words` uint32 `[4, CHUNK]` is scratch.
+    `key` is (seed, epoch, sample id, stream); `words` uint32 `[4 * AT_ONCE + 8 * CHUNK]` is
+    scratch.
     """
     blocks = (count + 7) // 8
-    for first in range(0, blocks, CHUNK):
-        part = min(CHUNK, blocks - first)
-        fill_plane(key, c * blocks + first, words[0, :part], words[1, :part], words[2, :part],
-                   words[3, :part])  # fmt: skip
-        for lane in range(8):
-            start = lane * blocks + first
-            _add_lane(planes, at + U(start), max(min(part, count - start), 0), words[lane >> 1],
-                      np.uint32(16 * (lane & 1)), sigma, quantiles)  # fmt: skip
+    total, table, bits = factors.size * blocks, quantiles.view(np.uint32), words[4 * AT_ONCE :]
+    normals = bits.view(np.float32)
+    for begin in range(0, total, CHUNK):
+        end = min(begin + CHUNK, total)
+        _fill_normals(key, begin, end - begin, table, words, bits)
+        for c in range(begin // blocks, (end + blocks - 1) // blocks):
+            own = c * blocks
+            first, last = max(own, begin), min(own + blocks, end)
+            place = (first - own, last - own, blocks)
+            _add_lanes(planes, at + U(c * count), count, place, sigma * factors[c], normals,
+                       U(first - begin))  # fmt: skip
 
 
 @njit(nogil=True)

@@ -11,7 +11,7 @@ from numba import njit
 
 from augfeed.constants import CONSTANT, EDGE
 from augfeed.kernels.interleave import split_pixels
-from augfeed.kernels.types import Array, Floats, Ints
+from augfeed.kernels.types import Array, Floats, Ints, Words
 
 FAST = {"contract"}  # fused multiply-add only: nothing is reordered
 U = np.uint64
@@ -229,13 +229,30 @@ def sample_strip(
 
 
 @njit(nogil=True)
-def _add_line(flat: Array, first: Any, totals: Array) -> None:
-    for i in range(totals.size):
-        totals[i] += flat[first + U(i)]
+def _add_lines(
+    flat: Array, first: Any, pitch: Any, lines: int, columns: int, totals: Array
+) -> None:
+    # Line on line, so that the loop is over memory side by side; channels come apart after.
+    for i in range(columns):
+        totals[U(i)] = 0
+    for _ in range(lines):
+        for i in range(columns):
+            totals[U(i)] += flat[first + U(i)]
+        first += pitch
+
+
+class Totals(NamedTuple):
+    """Memory for `mean_color`: sums of the values of a line, and of channels."""
+
+    levels: Words  # uint32 `[width * C]`, of uint8
+    floats: Floats  # float64 `[width * C]`
+    channels: Floats  # float64 `[3]`
 
 
 @njit(nogil=True)
-def mean_color(flat: Array, frame: Frame, edges: Edges, scale: float) -> tuple[Any, Any, Any]:
+def mean_color(
+    flat: Array, frame: Frame, edges: Edges, scale: float, totals: Totals
+) -> tuple[Any, Any, Any]:
     """Return the mean of up to three channels over a frame, padding included, in [0, 1].
 
     Sums of uint8 are exact.
@@ -243,21 +260,23 @@ def mean_color(flat: Array, frame: Frame, edges: Edges, scale: float) -> tuple[A
     channels, height, width = frame.channels, frame.out_height, frame.out_width
     y0, y1 = max(frame.top, 0), min(frame.top + height, frame.height)
     x0, x1 = max(frame.left, 0), min(frame.left + width, frame.width)
-    covered = max(y1 - y0, 0) * max(x1 - x0, 0)
-    total = np.zeros(3)
+    lines, columns = max(y1 - y0, 0), max(x1 - x0, 0) * channels
+    covered, total = lines * max(x1 - x0, 0), totals.channels
+    for c in range(3):
+        total[c] = 0.0
     if covered == height * width or edges.pad_mode == CONSTANT:
-        # Line on line, so that the loop is over memory side by side; channels come apart after.
-        columns = max(x1 - x0, 0) * channels
-        whole, part = np.zeros(columns, np.uint32), np.zeros(columns, np.float64)
-        for y in range(y0, y1 if columns else y0):
-            first = frame.start + U((y * frame.width + x0) * channels)
-            if scale == 255.0:
-                _add_line(flat, first, whole)
-            else:
-                _add_line(flat, first, part)
-        for i in range(0, columns, channels):
-            for c in range(channels):
-                total[c] += whole[i + c] + part[i + c]
+        pitch = U(frame.width * channels)
+        first = frame.start + U(y0) * pitch + U(x0 * channels)
+        if scale == 255.0:
+            _add_lines(flat, first, pitch, lines, columns, totals.levels)
+            for i in range(0, columns, channels):
+                for c in range(channels):
+                    total[c] += totals.levels[i + c]
+        else:
+            _add_lines(flat, first, pitch, lines, columns, totals.floats)
+            for i in range(0, columns, channels):
+                for c in range(channels):
+                    total[c] += totals.floats[i + c]
         for c in range(channels):
             total[c] += (height * width - covered) * edges.pad_fill
     else:
