@@ -14,17 +14,19 @@ from augfeed.kernels.color import MATRIX, PLAIN, STEPS, color_strip, finish_matr
 from augfeed.kernels.frames import frame_of
 from augfeed.kernels.interleave import BLOCK
 from augfeed.kernels.noise import (
-    AT_ONCE,
-    CHUNK,
+    NOISE_WORDS,
+    Noise,
     add_normal,
     erase_with_noise,
+    noise_memory,
     pixel_numbers,
     salt_and_pepper,
 )
+from augfeed.kernels.pointers import keep, moved, pointer_to
 from augfeed.kernels.sample import FAST, Edges, Frame, Totals, U, mean_color, sample_strip
-from augfeed.kernels.store import FLOAT32, spare_memory, store_image, typed
+from augfeed.kernels.store import FLOAT32, SPARE_BYTES, Spare, store_image, typed
 from augfeed.kernels.stream import first_of_line, stream_fence
-from augfeed.kernels.types import Array, Bytes, Floats, Ints, Words
+from augfeed.kernels.types import Array, Bytes, Floats, Ints
 from augfeed.philox import Stream
 
 RED, GREEN, BLUE = LUMA
@@ -46,33 +48,53 @@ def _frame(
     return Frame(start, size[0], size[1], frames[3], 0, 0, size[0], size[1])
 
 
-class Matrices(NamedTuple):
-    """Memory for the color map of a row, and the one of rows whose colors stay as they are."""
+class Statistics(NamedTuple):
+    """Pointers to values of each channel, float32."""
+
+    means: Any
+    stds: Any
+    zeros: Any
+    ones: Any
+    factors: Any  # of sigma
+
+
+class Colors(NamedTuple):
+    """Memory for the color maps of all rows, and for making one."""
 
     linear: Floats  # float64 `[C, C + 1]`
     spare: Floats  # float64 `[3, 4]`
-    plain: Floats  # float32 `[1, C, C + 1]`
+    plain: Any  # a pointer to the map of rows whose colors stay as they are
+    maps: Any  # a pointer to all, `[M, C, C + 1]`
     totals: Totals
 
 
 @njit(nogil=True)
+def _statistics(values: Floats) -> Statistics:
+    return Statistics(pointer_to(values[0]), pointer_to(values[1]), pointer_to(values[2]),
+                      pointer_to(values[3]), pointer_to(values[4]))  # fmt: skip
+
+
+@njit(nogil=True)
 def _color(
-    flat: Array, frame: Frame, edges: Edges, row: Any, r: int, fixed: Any, statistics: Floats,
-    memory: Matrices, maps: Floats,
+    flat: Any, frame: Frame, edges: Edges, row: Any, at: Any, fixed: Any, statistics: Statistics,
+    colors: Colors,
 ) -> int:  # fmt: skip
-    # Writes the color map of a row and returns how it is to be used.
+    # Writes the color map of a row from maps[at] on, and returns how it is to be used.
     points, mean = changes_points(row), 0.0
     if needs_mean(row):
-        red, green, blue = mean_color(flat, frame, edges, fixed.scale, memory.totals)
+        red, green, blue = mean_color(flat, frame, edges, fixed.scale, colors.totals)
         mean = RED * red + GREEN * green + BLUE * blue if frame.channels == 3 else red
-    changed = compose(row, mean, memory.linear, memory.spare)
-    if points or changed:
-        over = statistics[2:] if points else statistics
-        finish_matrix(memory.linear, fixed.scale, over, maps, r)
-        return STEPS if points else MATRIX
-    for c in range(maps.shape[1]):
-        for k in range(maps.shape[2]):
-            maps[r, c, k] = memory.plain[0, c, k]
+    changed = compose(row, mean, colors.linear, colors.spare)
+    if points:
+        finish_matrix(colors.linear, fixed.scale, statistics.zeros, statistics.ones, colors.maps,
+                      at)  # fmt: skip
+        return STEPS
+    if changed:
+        finish_matrix(colors.linear, fixed.scale, statistics.means, statistics.stds, colors.maps,
+                      at)  # fmt: skip
+        return MATRIX
+    for k in range(frame.channels * (frame.channels + 1)):
+        colors.maps[at + U(k)] = colors.plain[k]
     return PLAIN
 
 
@@ -111,14 +133,13 @@ def _hide(planes: Floats, at: Any, width: int, row: Any, fill: Any) -> None:
 
 @njit(nogil=True)
 def _erase(
-    planes: Floats, at: Any, c: int, size: tuple[int, int], row: Any, fixed: Any, quantiles: Floats
+    planes: Floats, at: Any, c: int, size: tuple[int, int], row: Any, fixed: Any, quantiles: Any
 ) -> None:
     box = (row.erased0, row.erased1, row.erased2, row.erased3)
     if fixed.erase_noise:
         key = (fixed.seed, fixed.epoch, row.id, ERASE_PIXELS)
         numbers = pixel_numbers(size[0] * size[1], c, key)
-        table = quantiles if fixed.normalized else quantiles[:0]
-        erase_with_noise(planes, at, size[1], box, numbers, table)
+        erase_with_noise(planes, at, size[1], box, numbers, quantiles, fixed.normalized)
         return
     for y in range(box[0], box[2]):
         for x in range(box[1], box[3]):
@@ -127,25 +148,26 @@ def _erase(
 
 @njit(nogil=True)
 def _over(
-    planes: Floats, at: Any, size: tuple[int, int], row: Any, fixed: Any, statistics: Floats,
-    quantiles: Floats, words: Words,
+    planes: Any, at: Any, size: tuple[int, int, int], row: Any, fixed: Any,
+    statistics: Statistics, noise: Noise,
 ) -> None:  # fmt: skip
     # Occlusion and noise, a whole plane at a time.
-    count = size[0] * size[1]
+    channels, plane = size[0], (size[1], size[2])
+    count = size[1] * size[2]
     stride = U(count)
-    for c in range(statistics.shape[1]):
+    for c in range(channels):
         start = at + U(c) * stride
         if row.cutout2 > row.cutout0:
-            _hide(planes, start, size[1], row, fixed.cutout_fill)
+            _hide(planes, start, size[2], row, fixed.cutout_fill)
         if row.erased2 > row.erased0:
-            _erase(planes, start, c, size, row, fixed, quantiles)
+            _erase(planes, start, c, plane, row, fixed, noise.quantiles)
     if row.sigma > 0.0:
         key = (fixed.seed, fixed.epoch, row.id, NOISE_PIXELS)
-        add_normal(planes, at, count, key, row.sigma, statistics[4], words, quantiles)
+        add_normal(planes, at, (channels, count), key, row.sigma, statistics.factors, noise)
     if row.salt > 0:
         numbers = pixel_numbers(count, 0, (fixed.seed, fixed.epoch, row.id, SALT_PIXELS))
-        for c in range(statistics.shape[1]):
-            mean, std = statistics[0, c], statistics[1, c]
+        for c in range(channels):
+            mean, std = statistics.means[c], statistics.stds[c]
             black, white = -mean / std, (np.float32(1.0) - mean) / std
             below = (row.pepper, row.salt)
             salt_and_pepper(planes, at + U(c) * stride, numbers, below, black, white)
@@ -154,63 +176,78 @@ def _over(
 @njit(nogil=True)
 def _all_colors(
     images: Array, frames: Array, size: tuple[int, int], which: Ints, rows: Array, fixed: Any,
-    statistics: Floats, maps: Floats, uses: Ints,
-) -> None:  # fmt: skip
-    # The color maps of the rows that come out and of their partners, each once.
+    statistics: Statistics, maps: Floats,
+) -> Ints:  # fmt: skip
+    # The color maps of the rows that come out and of their partners, each once; returns their uses.
     edges = Edges(fixed.pad_mode, fixed.pad_fill, fixed.border_mode, fixed.border_fill)
-    flat, made = images.reshape(images.size), frames.reshape(frames.size)
+    flat, made, uses = pointer_to(images), pointer_to(frames), np.full(rows.size, -1, np.int64)
     channels, width = images.shape[3], size[1]
-    linear, plain = (
+    each = channels * (channels + 1)
+    linear, spare, plain = (
         np.empty((channels, channels + 1)),
-        np.empty((1, channels, channels + 1), np.float32),
+        np.empty((3, 4)),
+        np.empty(each, np.float32),
     )
     identity(linear)
-    finish_matrix(linear, fixed.scale, statistics, plain, 0)
-    values = width * channels
-    totals = Totals(np.empty(values, np.uint32), np.empty(values), np.empty(3))
-    memory = Matrices(linear, np.empty((3, 4)), plain, totals)
+    finish_matrix(linear, fixed.scale, statistics.means, statistics.stds, plain, U(0))
+    levels, floats, sums = (
+        np.empty(width * channels, np.uint32),
+        np.empty(width * channels),
+        np.empty(3),
+    )
+    held = (linear, spare, plain, levels, floats, sums)
+    totals = Totals(pointer_to(levels), pointer_to(floats), pointer_to(sums))
+    colors = Colors(linear, spare, pointer_to(plain), pointer_to(maps), totals)
     for k in range(which.shape[1]):
         r = which[0, k]
         for _ in range(2):
             if uses[r] < 0:
                 frame = _frame(images.shape, frames.shape, rows[r], size)
                 source = flat if rows[r].made < 0 else made
-                uses[r] = _color(source, frame, edges, rows[r], r, fixed, statistics, memory, maps)
+                uses[r] = _color(source, frame, edges, rows[r], U(r * each), fixed, statistics,
+                                 colors)  # fmt: skip
             r = rows[r].partner if rows[r].mode else r
+    return uses if keep(held) else uses[:0]
 
 
 def _compile(sources: int) -> Any:
     # See `augfeed.kernels` for what `sources` is good for.
     @compiled()
     def augment(
-        images: Array, frames: Array, which: Ints, rows: Array, shared: Array, statistics: Floats,
+        images: Array, frames: Array, which: Ints, rows: Array, shared: Array, values: Floats,
         quantiles: Floats, out: Bytes,
     ) -> int:  # fmt: skip
         """Write rows of a plan to `out`, the memory of a batch as bytes.
 
         `images` `[N, h, w, C]` is uint8 or float32, and so are `frames` `[K, H, W, C]`, which rows
         read that `materialize` made one for; `rows` of `ROW`; `shared` one `FIXED`, which names the
-        size, element type and layout of what is written; `statistics` float32 `[5, C]` mean, std,
+        size, element type and layout of what is written; `values` float32 `[5, C]` mean, std,
         zeros, ones, factor of sigma; `quantiles` float32 `[65536]`. `which` int64 `[2, n]` holds
         rows and, for each, its place in the batch.
         """
-        fixed, flat, given = shared[0], images.reshape(images.size), typed(out)
-        made = frames.reshape(frames.size)
-        channels, height, width = statistics.shape[1], fixed.height, fixed.width
-        whole_image = channels * height * width
+        fixed, given, statistics = shared[0], typed(out), _statistics(values)
+        flat, made, means, stds = (pointer_to(images), pointer_to(frames), statistics.means,
+                                   statistics.stds)  # fmt: skip
+        channels, height, width = values.shape[1], fixed.height, fixed.width
+        whole_image, each = channels * height * width, channels * (channels + 1)
+        lines, size, stride = max(1, STRIP // width), (height, width), U(height * width)
         direct = fixed.kind == FLOAT32 and not (fixed.last or fixed.stream)
-        planes = given.floats if direct else np.empty(whole_image + BLOCK, np.float32)
-        spare, begin = spare_memory(0 if direct else channels), U(first_of_line(planes))
-        size, stride = (height, width), U(height * width)
         edges = Edges(fixed.pad_mode, fixed.pad_fill, fixed.border_mode, fixed.border_fill)
-        lines = max(1, STRIP // width)
-        places = np.empty(2 * width, np.int32)
-        floats = np.empty(2 * width, np.float32)
-        second = np.empty(channels * lines * width, np.float32)
-        words = np.empty(4 * AT_ONCE + 8 * CHUNK, np.uint32)
-        maps = np.empty((rows.size, channels, channels + 1), np.float32)
-        uses = np.full(rows.size, -1, np.int64)
-        _all_colors(images, frames, size, which, rows, fixed, statistics, maps, uses)
+        held = (
+            np.empty(0 if direct else whole_image + BLOCK, np.float32),
+            np.empty(channels * lines * width, np.float32),
+            np.empty(rows.size * each, np.float32),
+            np.empty(2 * width, np.float32),
+            np.empty(2 * width, np.int32),
+            np.empty(NOISE_WORDS, np.uint32),
+            np.empty((2, 0 if direct else channels * SPARE_BYTES), np.uint8),
+        )
+        planes = given.floats if direct else pointer_to(held[0])
+        second, maps = pointer_to(held[1]), pointer_to(held[2])
+        floats, places = pointer_to(held[3]), pointer_to(held[4])
+        noise, begin = noise_memory(quantiles, held[5]), U(first_of_line(planes))
+        spare = Spare(typed(held[6][0]), typed(held[6][1]))
+        uses = _all_colors(images, frames, size, which, rows, fixed, statistics, held[2])
         for k in range(which.shape[1]):
             b = which[0, k]
             row, to = rows[b], which[1, k] * whole_image
@@ -224,27 +261,28 @@ def _compile(sources: int) -> Any:
                 here = at + U(y0 * width)
                 sample_strip(mine, own, row, (y0, y1, 0, width), edges, places, floats, planes,
                              here, stride)  # fmt: skip
-                color_strip(planes, here, stride, (y1 - y0) * width, uses[b], maps, b, row,
-                            statistics)  # fmt: skip
+                color_strip(planes, here, (stride, (y1 - y0) * width, channels), uses[b],
+                            moved(maps, b * each), row, means, stds)  # fmt: skip
                 first, end, x0, count = part = _patch(row, y0, y1, width)
                 whole = max(end - first, 0) * count
                 if whole <= 0:
                     continue
                 sample_strip(theirs, other, rows[p], part, edges, places, floats, second, U(0),
                              U(whole))  # fmt: skip
-                color_strip(second, U(0), U(whole), whole, uses[p], maps, p, rows[p], statistics)
+                color_strip(second, U(0), (U(whole), whole, channels), uses[p],
+                            moved(maps, p * each), rows[p], means, stds)  # fmt: skip
                 for c in range(channels):
                     spot, start = at + U(c) * stride + U(first * width + x0), U(c * whole)
                     if row.mode == MIXUP:
                         _blend(planes, spot, second, start, whole, row.lam)
                     else:
                         _paste(planes, spot, width, second, start, end - first, count)
-            _over(planes, at, size, row, fixed, statistics, quantiles, words)
+            _over(planes, at, (channels, height, width), row, fixed, statistics, noise)
             if not direct:
                 store_image(planes, at, (channels, height * width), fixed, spare, given, to)
         if fixed.stream:
             stream_fence()
-        return sources
+        return sources if keep(held) else 0
 
     return augment
 

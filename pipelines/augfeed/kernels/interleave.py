@@ -11,6 +11,7 @@ from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic
 
+from augfeed.kernels.pointers import data_of, width_of
 from augfeed.kernels.types import Array, Floats
 
 U = np.uint64
@@ -34,13 +35,9 @@ def _shuffled(builder: Any, vectors: list[Any], lanes: list[int]) -> Any:
 
 def _line(context: Any, builder: Any, kind: Any, array: Any, place: Any) -> Any:
     # A pointer to a vector of an array's elements, from one on.
-    data = context.make_array(kind)(context, builder, array).data
+    data = data_of(context, builder, kind, array)
     vector = ir.VectorType(context.get_data_type(kind.dtype), BLOCK).as_pointer()
     return builder.bitcast(builder.gep(data, [place]), vector)
-
-
-def _width(kind: Any) -> int:
-    return int(kind.dtype.bitwidth) // 8
 
 
 def _splitting(channels: int, mirrored: bool) -> Any:
@@ -53,11 +50,11 @@ def _splitting(channels: int, mirrored: bool) -> Any:
             vectors = []
             for _ in range(channels):
                 pointer = _line(context, builder, source, array, at)
-                vectors.append(builder.load(pointer, align=_width(source)))
+                vectors.append(builder.load(pointer, align=width_of(source)))
                 at = builder.add(at, ir.Constant(at.type, BLOCK))
             for of in lanes:
                 values = _shuffled(builder, vectors, of)
-                if _width(source) == 1:
+                if width_of(source) == 1:
                     values = builder.uitofp(values, ir.VectorType(ir.FloatType(), BLOCK))
                 builder.store(values, _line(context, builder, target, out, to), align=4)
                 to = builder.add(to, stride)
@@ -75,12 +72,12 @@ def _emit_join(typing: Any, source: Any, at: Any, stride: Any, target: Any, to: 
         planes = []
         for _ in range(3):
             pointer = _line(context, builder, source, array, at)
-            planes.append(builder.load(pointer, align=_width(source)))
+            planes.append(builder.load(pointer, align=width_of(source)))
             at = builder.add(at, stride)
         for k in range(3):
             lanes = [i % 3 * BLOCK + i // 3 for i in range(k * BLOCK, (k + 1) * BLOCK)]
             pointer = _line(context, builder, target, out, to)
-            builder.store(_shuffled(builder, planes, lanes), pointer, align=_width(target))
+            builder.store(_shuffled(builder, planes, lanes), pointer, align=width_of(target))
             to = builder.add(to, ir.Constant(to.type, BLOCK))
         return context.get_dummy_value()
 

@@ -4,18 +4,20 @@ Value `p` of a plane of `n` values takes block `p % ceil(n / 8)` and lane `p // 
 values of one lane lie side by side in memory.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
 
 from augfeed.kernels.philox import block_key, fill_plane, philox
+from augfeed.kernels.pointers import as_floats, as_words, pointer_to
 from augfeed.kernels.sample import FAST, U
 from augfeed.kernels.types import Floats, Words
 
 CHUNK = 512  # blocks whose values are held in the nearest cache
 AT_ONCE = 16  # blocks: few enough that look-ups of some overlap the arithmetic of the next
 _LOW16 = np.uint32(0xFFFF)
+NOISE_WORDS = 4 * AT_ONCE + 8 * CHUNK
 
 
 @njit(nogil=True)
@@ -53,28 +55,45 @@ def _add_lanes(
             planes[to + U(i)] += sigma * normals[own + U(i)]
 
 
+class Noise(NamedTuple):
+    """Pointers: to the table of normals, and to memory for those of some blocks."""
+
+    quantiles: Any  # float32 `[65536]`
+    table: Any  # the same as uint32
+    words: Any  # uint32 `[4 * AT_ONCE]`
+    bits: Any  # uint32 `[8 * CHUNK]`
+    normals: Any  # the same as float32
+
+
+@njit(nogil=True)
+def noise_memory(quantiles: Floats, memory: Words) -> Noise:
+    """Return pointers to the normals, and to memory, uint32 `[NOISE_WORDS]`."""
+    bits = memory[4 * AT_ONCE :]
+    return Noise(pointer_to(quantiles), as_words(quantiles), pointer_to(memory), pointer_to(bits),
+                 as_floats(bits))  # fmt: skip
+
+
 @njit(nogil=True)
 def add_normal(
-    planes: Floats, at: Any, count: int, key: tuple[Any, Any, Any, int], sigma: Any,
-    factors: Floats, words: Words, quantiles: Floats,
+    planes: Floats, at: Any, size: tuple[int, int], key: tuple[Any, Any, Any, int], sigma: Any,
+    factors: Any, noise: Noise,
 ) -> None:  # fmt: skip
-    """Add normals to planes of `count` values, `sigma * factors[c]` times a standard one to plane c
-    from `planes[at + c * count]` on.
+    """Add normals to planes, `sigma * factors[c]` times a standard one to plane c.
 
-    `key` is (seed, epoch, sample id, stream); `words` uint32 `[4 * AT_ONCE + 8 * CHUNK]` is
-    scratch.
+    `size` is (number of planes, values of each); they begin at `planes[at]`. `key` is (seed, epoch,
+    sample id, stream).
     """
+    channels, count = size
     blocks = (count + 7) // 8
-    total, table, bits = factors.size * blocks, quantiles.view(np.uint32), words[4 * AT_ONCE :]
-    normals = bits.view(np.float32)
+    total = channels * blocks
     for begin in range(0, total, CHUNK):
         end = min(begin + CHUNK, total)
-        _fill_normals(key, begin, end - begin, table, words, bits)
+        _fill_normals(key, begin, end - begin, noise.table, noise.words, noise.bits)
         for c in range(begin // blocks, (end + blocks - 1) // blocks):
             own = c * blocks
             first, last = max(own, begin), min(own + blocks, end)
             place = (first - own, last - own, blocks)
-            _add_lanes(planes, at + U(c * count), count, place, sigma * factors[c], normals,
+            _add_lanes(planes, at + U(c * count), count, place, sigma * factors[c], noise.normals,
                        U(first - begin))  # fmt: skip
 
 
@@ -107,13 +126,13 @@ def salt_and_pepper(
 @njit(nogil=True)
 def erase_with_noise(
     planes: Floats, at: Any, width: int, box: tuple[int, int, int, int], numbers: Words,
-    quantiles: Floats,
+    quantiles: Any, normal: bool,
 ) -> None:  # fmt: skip
-    """Fill a box of the plane at `planes[at]` with the numbers' normals, or uniforms without."""
+    """Fill a box of the plane at `planes[at]` with the numbers' normals, or their uniforms."""
     for y in range(box[0], box[2]):
         for x in range(box[1], box[3]):
             p = U(y * width + x)
-            if quantiles.size:
+            if normal:
                 planes[at + p] = quantiles[numbers[p]]
             else:
                 planes[at + p] = (np.float32(numbers[p]) + np.float32(0.5)) / np.float32(65536.0)

@@ -6,16 +6,18 @@ import numpy as np
 from numba import njit
 
 from augfeed.kernels.interleave import join_planes
+from augfeed.kernels.pointers import as_floats, as_halves, as_words, pointer_to
 from augfeed.kernels.sample import U
 from augfeed.kernels.stream import stream_copy
 from augfeed.kernels.types import Array, Bytes, Floats, Ints, Words
 
 FLOAT32, UINT8, BFLOAT16, FLOAT16 = 0, 1, 2, 3
 CHUNK = 1024  # pixels that are converted at a time: the nearest cache holds them
+SPARE_BYTES = 4 * CHUNK  # of each channel
 
 
 class Typed(NamedTuple):
-    """The same memory as every element type; `halves` are the bits of both kinds of 16."""
+    """Pointers to the same memory, by element type; `halves` are the bits of both of 16."""
 
     floats: Floats
     halves: Ints
@@ -23,7 +25,8 @@ class Typed(NamedTuple):
 
 
 class Spare(NamedTuple):
-    """Memory for `CHUNK` pixels: as they are converted, and with their channels together."""
+    """Memory for `CHUNK` pixels, of 4 bytes a value: as they are converted, and with their channels
+    together."""
 
     converted: Typed
     joined: Typed
@@ -31,16 +34,8 @@ class Spare(NamedTuple):
 
 @njit(nogil=True)
 def typed(memory: Bytes) -> Typed:
-    """Return memory, uint8 `[size]`, as every element type; a rest that is no element is left."""
-    fours, twos = memory[: memory.size // 4 * 4], memory[: memory.size // 2 * 2]
-    return Typed(fours.view(np.float32), twos.view(np.uint16), memory)
-
-
-@njit(nogil=True)
-def spare_memory(channels: int) -> Spare:
-    """Return memory for `store_image`."""
-    size = 4 * channels * CHUNK
-    return Spare(typed(np.empty(size, np.uint8)), typed(np.empty(size, np.uint8)))
+    """Return pointers to memory, an array of uint8."""
+    return Typed(as_floats(memory), as_halves(memory), pointer_to(memory))
 
 
 @njit(nogil=True)
@@ -112,9 +107,9 @@ def store_image(
     `BFLOAT16` and `FLOAT16` write the bits; `UINT8` rounds `255 * value` to the nearest and clamps.
     """
     channels, pixels = size
-    kind, bits, made = fixed.kind, planes.view(np.uint32), spare.converted
+    kind, bits, made = fixed.kind, as_words(planes), spare.converted
     raised, stride = spare.joined.floats, U(CHUNK)
-    tiny = raised.view(np.uint32)
+    tiny = as_words(raised)
     for first in range(0, pixels, CHUNK):
         count = min(CHUNK, pixels - first)
         part, here = (channels, pixels, first, count), at + U(first)

@@ -8,6 +8,7 @@ from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from augfeed.kernels.pointers import data_of, width_of
 from augfeed.kernels.types import Array
 
 LINE = 64  # bytes of one store: a cache line
@@ -16,12 +17,12 @@ LINE = 64  # bytes of one store: a cache line
 def _emit_store(typing: Any, target: Any, to: Any, source: Any, start: Any) -> Any:
     # One cache line; `target[to]` must be aligned to it.
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        width = target.dtype.bitwidth // 8
+        width = width_of(target)
         line = ir.VectorType(context.get_data_type(target.dtype), LINE // width).as_pointer()
         pointers = []
         for k in (0, 2):
-            array = context.make_array(signature.args[k])(context, builder, args[k])
-            place = builder.gep(array.data, [args[k + 1]])
+            data = data_of(context, builder, signature.args[k], args[k])
+            place = builder.gep(data, [args[k + 1]])
             pointers.append(builder.bitcast(place, line))
         store = builder.store(builder.load(pointers[1], align=width), pointers[0], align=LINE)
         store.set_metadata("nontemporal", builder.module.add_metadata([ir.IntType(32)(1)]))
@@ -42,9 +43,17 @@ def _emit_fence(typing: Any) -> Any:
 def _emit_misaligned(typing: Any, target: Any) -> Any:
     # Bytes between the array's first value and the line that it stands in.
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        array = context.make_array(signature.args[0])(context, builder, args[0])
-        address = builder.ptrtoint(array.data, cgutils.intp_t)
+        data = data_of(context, builder, signature.args[0], args[0])
+        address = builder.ptrtoint(data, cgutils.intp_t)
         return builder.and_(address, ir.Constant(cgutils.intp_t, LINE - 1))
+
+    return types.intp(target), generate
+
+
+def _emit_width(typing: Any, target: Any) -> Any:
+    # Bytes of an element.
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return context.get_constant(types.intp, width_of(target))
 
     return types.intp(target), generate
 
@@ -53,12 +62,13 @@ def _emit_misaligned(typing: Any, target: Any) -> Any:
 _store_line: Any = intrinsic(_emit_store)
 stream_fence: Any = intrinsic(_emit_fence)
 _misaligned: Any = intrinsic(_emit_misaligned)
+_width: Any = intrinsic(_emit_width)
 
 
 @njit(nogil=True)
 def first_of_line(array: Array) -> int:
     """Return the first place of an array, of at least a cache line, that begins one."""
-    return (LINE - _misaligned(array)) % LINE // array.itemsize
+    return (LINE - _misaligned(array)) % LINE // _width(array)
 
 
 @njit(nogil=True)
@@ -68,7 +78,7 @@ def stream_copy(target: Array, to: int, source: Array, start: Any, count: int) -
     A line that is written through the caches is read from memory first; this is not. Both arrays
     have one type, of 1, 2 or 4 bytes. Others see what was written after a `stream_fence`.
     """
-    width = target.itemsize
+    width = _width(target)
     lanes = LINE // width
     head = (LINE - (_misaligned(target) + width * to) % LINE) % LINE // width
     head = min(head, count)
