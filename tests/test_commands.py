@@ -161,7 +161,7 @@ OTHERS: dict[str, tuple[str, ...]] = {
     "pipelines/augfeed/bench/machine.py": (
         "--query-gpu", "--format", "--error-unmatch", "--short", "--porcelain",
     ),
-    "pipelines/augfeed/read/members.py": ("--dereference", "--sparse"),  # tar
+    "pipelines/augfeed/read/tar_members.py": ("--dereference", "--sparse"),  # tar
     "docs/benchmarks.md": (
         "--write", "--color", "--large", "--workers", "--processes", "--arrays", "--photos",
         "--only", "--threads", "--batch",

@@ -66,37 +66,32 @@ class BoundedProtocol(HttpToolsProtocol):
         super().connection_made(transport)
         self.flow = Flow(transport, self.pipeline)
         if (problem := self.open.admit(self)) is not None:
-            self._deaf = self._ending = True
+            self._deaf = True
             transport.write(self._answer(problem))
             self._close()
         else:
             self._expect_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """End; whatever is under way is reported so, not only the newest request."""
+        """End; the request that is under way is reported so, not only the newest one."""
         self.open.leave(self)
         self._unset_keepalive_if_required()
         for timer in (self._head_timer, self._end_timer, self._stall_timer):
             if timer is not None:
                 timer.cancel()
         self._head_timer = self._end_timer = self._stall_timer = None
-        queued = [cycle for cycle, _ in self.pipeline]
-        self.pipeline.clear()
-        for cycle in (self._running, *queued):
-            if cycle is not None and not cycle.response_complete:
-                cycle.disconnected = True
-                cycle.message_event.set()
+        if self._running is not None and not self._running.response_complete:
+            self._running.disconnected = True
+            self._running.message_event.set()
         super().connection_lost(exc)
 
     def close_idle(self) -> None:
         """Close it, as nothing is under way."""
-        self._ending = True
         self._close()
 
     def timeout_keep_alive_handler(self) -> None:
         """Close it, as nothing came for long."""
-        if not self.transport.is_closing():
-            self.close_idle()
+        self.close_idle()
 
     def pause_writing(self) -> None:
         """Give a reader that does not read so long, and no longer."""
@@ -123,7 +118,6 @@ class BoundedProtocol(HttpToolsProtocol):
         # A socket that is closed while bytes come resets the connection, and may take the answer
         # from the client's hands. So: no more is said, and what comes is dropped for a while.
         self._deaf = self._ending = True
-        self._unset_keepalive_if_required()
         self.pipeline.clear()
         self.flow.resume_reading()
         if self.transport.can_write_eof():
@@ -297,7 +291,6 @@ class BoundedProtocol(HttpToolsProtocol):
         if running is not None and running.response_started and not running.response_complete:
             self.transport.abort()  # the client must not take a part for the whole
         elif self._reading == IDLE and not self._deaf:
-            self._ending = True
             self._close()
         else:
             self._linger()

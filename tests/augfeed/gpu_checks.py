@@ -22,7 +22,7 @@ import torch
 
 from augfeed.engines import Output, engine_for
 from augfeed.engines.cuda import CudaEngine
-from augfeed.plan import Rows, draw_plan
+from augfeed.plan import BatchRows, draw_plan
 from augfeed.policy import Normalize, Policy
 from tests.augfeed.gpu_loaders import DEVICE, LOADING, syncs_are_errors
 from tests.augfeed.gpu_reading import READING
@@ -144,7 +144,7 @@ def same_bits() -> None:
         policy = policy_of(operations, 3)
 
         def batch(first: int, last: int) -> torch.Tensor:
-            rows = Rows.at(np.arange(first, last), order, mixing=True)
+            rows = BatchRows.at(np.arange(first, last), order, mixing=True)
             plan = draw_plan(policy, rows, seed=9, epoch=2, size=(64, 48))
             return engine.apply(plan, images, places=plan.ids, output=Output(torch.bfloat16))
 

@@ -30,7 +30,7 @@ from augfeed.bench.sass import Listing
 from augfeed.cli import app
 from augfeed.engines import Output
 from augfeed.errors import InputError, MissingExtraError
-from augfeed.plan import Plan, Rows, draw_plan
+from augfeed.plan import BatchRows, Plan, draw_plan
 from augfeed.policy import CutMix, Mixup, Policy, RandomErasing, Rotate
 from tests.cases import ENGINES
 
@@ -122,7 +122,7 @@ def test_more_loops_than_the_model_knows_are_refused() -> None:
 
 
 def plan_of(*operations: Any, size: tuple[int, int] = (64, 48), count: int = 32) -> Plan:
-    return draw_plan(Policy(operations), Rows.of(np.arange(count)), seed=3, epoch=0, size=size)
+    return draw_plan(Policy(operations), BatchRows.of(np.arange(count)), seed=3, epoch=0, size=size)
 
 
 def spec_of(plan: Plan, output: torch.dtype = torch.bfloat16) -> Any:

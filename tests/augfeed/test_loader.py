@@ -78,7 +78,7 @@ def test_a_state_of_a_finished_epoch_begins_the_next_one() -> None:
     assert all(map(torch.equal, images_of(resumed), images_of(given)))
 
 
-class Told(RandomSampler):
+class Wording(RandomSampler):
     """A sampler whose epoch a framework sets."""
 
     epoch = 0
@@ -89,7 +89,7 @@ class Told(RandomSampler):
 
 @pytest.mark.parametrize("peeked", [False, True])
 def test_the_epoch_of_a_sampler_counts_and_none_comes_twice_in_a_row(peeked: bool) -> None:
-    sampler = Told(range(50))
+    sampler = Wording(range(50))
     given: DataLoader[Any] = DataLoader(data(), 8, sampler=sampler, policy=POLICY, seed=0)
     epochs = [next(given.batches()).epoch] if peeked else []
     for epoch in range(3):

@@ -113,7 +113,7 @@ def refused(make: Any) -> str:
         (lambda: untyped.RandomErasing(fill="means"), ["fill='means'", "'mean' or 'noise'"]),
         (
             lambda: untyped.OneOf([untyped.Mixup(), untyped.Rotate(3)]),
-            ["no operation 'rotate'", "mixup, cutmix"],
+            ["'mixup' mixes samples, and 'rotate' changes one", "a one_of for each"],
         ),
         (lambda: untyped.OneOf([Mixup]), ["Mixup is a class", "Mixup(...)"]),
         (lambda: untyped.OneOf([{"op": "mixup", "alpha": -1}]), ["mixup: alpha=-1", "above 0"]),
@@ -148,7 +148,7 @@ def test_an_operation_refused_names_value_bound_and_cure_in_one_line(
         ([{"degrees": 500}], 'give it an "op"'),
         ([{"op": ["rotate"]}], 'give it an "op"'),
         ([{"op": "one_of", "operations": [{"op": "mixup", "alpha": -1}]}], "mixup: alpha=-1"),
-        ([{"op": "one_of", "operations": [{"op": "rotate"}]}], "one_of has no operation 'rotate'"),
+        ([{"op": "one_of", "operations": [{"op": "cutout"}]}], "one_of has no operation 'cutout'"),
         (["hflip"], "operations[0]='hflip' is not an operation: give one, as in "),
         ([Rotate], "Rotate is a class: call it"),
         (Rotate(3), "operations=Rotate(degrees=3.0, p=1.0) is not allowed: it must be a list"),

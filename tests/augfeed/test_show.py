@@ -28,8 +28,8 @@ from augfeed.show import (
     to_pictures,
 )
 from augfeed.show.grid import wrap
+from augfeed.show.images import SMALL, display, original
 from augfeed.show.labels import share_parts, shares_of
-from augfeed.show.pictures import SMALL, display, original
 from augfeed.targets import Targets
 from tests.cases import line_of
 from tests.waiting import eventually
@@ -171,9 +171,29 @@ LINES = {
 def test_no_operation_is_left_out_of_an_explanation(name: str) -> None:
     made = pipeline(LINES.get(name) or line_of(name))
     steps = explain_sample(made, 4, 2).steps
-    told = [step.operation for step in steps if step.operation != "whole"]
+    told = [step.operation for step in steps
+            if step.operation != "whole" and not step.stage.startswith("step ")]  # fmt: skip
     assert told == [operation.op for operation in made.policy.operations]
     assert name in told
+
+
+def test_the_steps_of_a_program_are_told_in_their_order() -> None:
+    line = "random_order([rotate(30), posterize(3, p=1.0), one_of([solarize(p=1.0)])]) | mixup"
+    made = pipeline(f"hflip | {line}")
+    explanation = explain_sample(made, 4, 2)
+    program = explanation.batch.plan.program
+    assert program is not None
+    drawn = [program.leaves[k - 1].op for k in program.slots.leaf[0] if k]
+    told = [one for one in explanation.steps if one.stage.startswith("step ")]
+    assert [one.operation for one in told] == drawn and len(drawn) == 3
+    assert [one.stage for one in told] == ["step 1", "step 2", "step 3"]
+    turned = next(one for one in told if one.operation == "rotate")
+    assert "turned" in turned.text and abs(turned.values["degrees"]) <= 30
+    whole = step(explanation, "random_order")
+    assert whole.stage == "program" and "3 steps" in whole.text
+    assert [one["operation"] for one in whole.values["steps"]] == drawn
+    assert explanation.partner is not None
+    assert any(one.operation == "random_order" for one in explanation.partner.steps)
 
 
 def test_an_explanation_is_recomputed_the_same() -> None:

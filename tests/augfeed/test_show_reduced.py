@@ -9,9 +9,9 @@ import pytest
 from augfeed import Pipeline, parse_policy
 from augfeed.errors import InputError
 from augfeed.show import preview
+from augfeed.show.downsized import LONGEST, MOST_PIXELS, reduced
 from augfeed.show.grid import Tile
 from augfeed.show.labels import batch_shares, share_parts
-from augfeed.show.reduced import LONGEST, MOST_PIXELS, reduced
 
 IMAGES = np.random.default_rng(3).integers(0, 256, (12, 60, 80, 3), dtype=np.uint8)
 SMOOTH = np.linspace(0, 255, 12 * 60 * 80 * 3).reshape(12, 60, 80, 3).astype(np.uint8)

@@ -15,7 +15,7 @@ import torch
 import augfeed
 from augfeed import Kornia, Policy, format_policy, parse_policy
 from augfeed.errors import InvarianceError, PolicyError
-from augfeed.plan import Plan, Rows, draw_plan
+from augfeed.plan import BatchRows, Plan, draw_plan
 from augfeed.policy import HorizontalFlip
 from augfeed.show.explain import explain_sample
 from augfeed.stages import TOGETHER, apply_together, drawn_by_stages, run_stages
@@ -67,7 +67,7 @@ STAGES: dict[str, dict[str, Any]] = {
 
 
 def planned(policy: Policy, ids: Any, epoch: int = 0, seed: int = 0) -> Plan:
-    rows = Rows.of(np.asarray(ids, np.int64))
+    rows = BatchRows.of(np.asarray(ids, np.int64))
     return draw_plan(policy, rows, seed=seed, epoch=epoch, size=SIZE)
 
 

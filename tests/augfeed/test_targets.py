@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from augfeed.errors import InputError, InputTypeError
-from augfeed.plan import NONE, Plan, Rows, draw_plan
+from augfeed.plan import NONE, BatchRows, Plan, draw_plan
 from augfeed.policy import CutMix, HorizontalFlip, LabelSmoothing, Mixup, OneOf, Policy
 from augfeed.targets import Targets, make_targets, soft_cross_entropy, softens
 
@@ -53,7 +53,7 @@ def test_mixing_two_of_one_class_adds_their_shares() -> None:
 
 def test_partners_outside_the_batch_give_their_labels() -> None:
     order = np.arange(100, 116)
-    kept = Rows.at(np.array([2, 9]), order, mixing=True)
+    kept = BatchRows.at(np.array([2, 9]), order, mixing=True)
     plan = draw_plan(policy("cutmix"), kept, seed=0, epoch=0, size=SIZE)
     assert (plan.mixes.partner[:2] >= 2).all()
     dense = rows(torch.from_numpy(plan.ids - 100), plan, num_classes=16)
@@ -180,7 +180,7 @@ def test_numbers_that_are_no_classes_pass_only_where_nothing_softens() -> None:
     ids=str,
 )
 def test_labels_that_cannot_be_are_refused(labels: Any, message: str) -> None:
-    rows_ = Rows.of([50, 51, 52])
+    rows_ = BatchRows.of([50, 51, 52])
     plan = draw_plan(policy("mixup", 0.1), rows_, seed=0, epoch=0, size=SIZE)
     with pytest.raises(InputError, match=message):
         make_targets(labels, plan, num_classes=3)
@@ -279,7 +279,7 @@ def policy(mixer: str, epsilon: float = 0.0) -> Policy:
 
 
 def plan_of(chosen: Policy, count: int, epoch: int = 0) -> Plan:
-    return draw_plan(chosen, Rows.of(np.arange(count)), seed=3, epoch=epoch, size=SIZE)
+    return draw_plan(chosen, BatchRows.of(np.arange(count)), seed=3, epoch=epoch, size=SIZE)
 
 
 def rows(labels: Any, plan: Plan, **options: Any) -> torch.Tensor:

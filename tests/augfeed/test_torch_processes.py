@@ -161,7 +161,7 @@ def test_more_workers_than_batches_do_no_harm(loader_class: Any) -> None:
     assert listed(loader_class([], 3, **FORK)) == []
 
 
-class Taken:
+class RowSources:
     """An endless order, which counts what was taken from it."""
 
     def __init__(self) -> None:
@@ -175,7 +175,7 @@ class Taken:
 
 @pytest.mark.parametrize("ahead", [None, 1, 3])
 def test_the_order_is_read_as_far_ahead_as_asked(loader_class: Any, ahead: int | None) -> None:
-    taken = Taken()
+    taken = RowSources()
     iterator = iter(loader_class(range(6), sampler=taken, prefetch_factor=ahead, **FORK))
     for done in range(3):
         assert taken.taken == 2 * (ahead or 2) + done

@@ -15,9 +15,9 @@ from augfeed.bench import clock
 from augfeed.bench.chains import chains
 from augfeed.bench.kernel import Options
 from augfeed.bench.result import Shape
-from augfeed.bench.work import Pictures
+from augfeed.bench.work import BenchImages
 from augfeed.engines import engine_for
-from augfeed.plan import Rows, draw_plan
+from augfeed.plan import BatchRows, draw_plan
 from augfeed.policy import HorizontalFlip, Mixup, Normalize, Policy, Rotate, Shear
 from benchmarks import bench_kernel, kernel_contest, kernel_triton
 from benchmarks.kernel_contest import (
@@ -54,12 +54,12 @@ def work_of(policy: Policy, dtype: torch.dtype = torch.float32) -> Work:
 
 
 def planes() -> torch.Tensor:
-    return Pictures(SHAPE, CPU, 1).batches[0].permute(0, 3, 1, 2).contiguous()
+    return BenchImages(SHAPE, CPU, 1).batches[0].permute(0, 3, 1, 2).contiguous()
 
 
 def base_of(policy: Policy) -> torch.Tensor:
-    plan = draw_plan(policy, Rows.of(np.arange(16)), seed=1, epoch=0, size=SHAPE.size)
-    return engine_for("cpu").apply(plan, Pictures(SHAPE, CPU, 1).batches[0])
+    plan = draw_plan(policy, BatchRows.of(np.arange(16)), seed=1, epoch=0, size=SHAPE.size)
+    return engine_for("cpu").apply(plan, BenchImages(SHAPE, CPU, 1).batches[0])
 
 
 def problems(peer: Peer, policy: Policy) -> list[str]:
@@ -292,13 +292,13 @@ def test_nothing_is_printed_when_the_own_gate_is_red(
 ) -> None:
     inner = engine_for("cpu")
 
-    class Broken:
+    class ReplicaError:
         name = "broken"
 
         def apply(self, *arguments: Any, **given: Any) -> torch.Tensor:
             return inner.apply(*arguments, **given) * 1.01
 
-    monkeypatch.setattr("augfeed.bench.kernel.engine_for", lambda *_: Broken())
+    monkeypatch.setattr("augfeed.bench.kernel.engine_for", lambda *_: ReplicaError())
     out = tmp_path / "result.json"
     assert bench_kernel.main(["--quick", "--device", "cpu", "--out", str(out)]) == 1
     printed = capsys.readouterr()

@@ -15,6 +15,7 @@ from torch.utils.data import Dataset, TensorDataset
 from augfeed import DataLoader
 from augfeed.errors import AugfeedError, InputError
 from augfeed_client import RemoteLoader
+from tests.sampling import pairwise
 from tests.service.servers import Running, serving
 
 COUNT, CLASSES = 20, 5
@@ -120,9 +121,7 @@ def assert_alike(found: Any, expected: Any) -> None:
             assert torch.equal(one, other)
 
 
-@pytest.mark.parametrize("policy", SOFT)
-@pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("lane", MAKERS)
+@pairwise({"lane": MAKERS, "form": FORMS, "policy": SOFT})
 def test_every_form_makes_the_same_targets_in_every_lane(
     lane: str, form: str, policy: str, tmp_path: Path
 ) -> None:
@@ -134,9 +133,8 @@ def test_every_form_makes_the_same_targets_in_every_lane(
     assert_alike(outcome(data, policy, **options), expected)
 
 
-@pytest.mark.parametrize("form", ["int", "negative", "ignored", "beyond num_classes"])
-@pytest.mark.parametrize("lane", MAKERS)
-@pytest.mark.parametrize("targets", ["auto", "dense", "sparse"])
+@pairwise({"targets": ["auto", "dense", "sparse"], "lane": MAKERS,
+           "form": ["int", "negative", "ignored", "beyond num_classes"]})  # fmt: skip
 def test_numbers_that_are_not_softened_come_as_they_are_in_every_lane(
     lane: str, form: str, targets: str, tmp_path: Path
 ) -> None:

@@ -18,7 +18,7 @@ from augfeed.errors import InputError
 from augfeed_client import Client, Connection, RemoteError, RemoteLoader
 from augfeed_client import replicas as replicas_module
 from augfeed_client.errors import Problem
-from augfeed_client.replica import Answer, Replica, Wish
+from augfeed_client.replica import Answer, HttpRequest, Replica, allocate
 from augfeed_client.replicas import ASKED, FIRST, Replicas, asked_pause
 from tests.client.fronts import Front, Scripted, answered
 from tests.service.servers import Running, described, serving
@@ -125,6 +125,13 @@ def test_passes_side_by_side_do_not_end_each_other(running: Running, inner: int)
 # Answers
 
 
+@pytest.mark.parametrize("size", [0, 1, 100, 5 << 20])
+def test_memory_for_an_answer_is_writable_and_of_its_own(size: int) -> None:
+    first, second = allocate(size), allocate(size)
+    first[:], second[:] = b"a" * size, b"b" * size
+    assert first.nbytes == size and bytes(first) == b"a" * size and bytes(second) == b"b" * size
+
+
 @pytest.mark.parametrize("chunked", [False, True])
 def test_answers_are_taken_with_a_length_and_in_chunks(running: Running, chunked: bool) -> None:
     plan = described(batch_size=16)
@@ -228,7 +235,7 @@ def test_a_key_is_never_shown(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     given = Connection(key=KEY, deadline=0.5)
     loader = loader_of("http://127.0.0.1:1", given)
-    wish = Wish("GET", "/", {"Authorization": f"Bearer {KEY}"}, KEY.encode(), 1.0, 1.0, 1)
+    wish = HttpRequest("GET", "/", {"Authorization": f"Bearer {KEY}"}, KEY.encode(), 1.0, 1.0, 1)
     shown = [
         repr(one) for one in (given, loader, loader._replicas, wish, Replica("http://x", given))
     ]

@@ -16,7 +16,7 @@ from PIL import Image
 from augfeed import parse_policy
 from augfeed.batch import Batch
 from augfeed.engines import engine_for
-from augfeed.plan import Rows, draw_plan
+from augfeed.plan import BatchRows, draw_plan
 from augfeed.wire import MEDIA_TYPE, decode_batch, encode
 from augfeed_client import Client
 from augfeed_service import Settings
@@ -87,7 +87,7 @@ def test_the_answer_follows_the_plan_of_the_request() -> None:
     images = pictures(6)
     push = pushed(images, "hflip | invert(p=0.5)", seed=9, epoch=3)
     made = alone(push)
-    rows = Rows.of(push.images.ids)
+    rows = BatchRows.of(push.images.ids)
     plan = draw_plan(push.policy, rows, seed=9, epoch=3, size=(20, 24))
     for k, image in enumerate(images.permute(0, 3, 1, 2)):
         expected = image.flip(-1) if plan.flip_x[k] else image

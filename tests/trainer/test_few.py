@@ -18,9 +18,9 @@ from augfeed.cli import app
 from augfeed.errors import InputError
 from augfeed.read import sources
 from augfeed_trainer.data import TEST_ARRAYS, Data, loaders, open_data, open_served
+from augfeed_trainer.data_split import Shares, split
 from augfeed_trainer.models import MODELS, Shape, build_model
 from augfeed_trainer.models.norms import check_values
-from augfeed_trainer.parts import Shares, split
 from augfeed_trainer.recipe import Recipe
 from augfeed_trainer.study.techniques import techniques
 from augfeed_trainer.train import Run, train

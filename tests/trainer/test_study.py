@@ -18,14 +18,14 @@ from augfeed_trainer.data import open_data
 from augfeed_trainer.recipe import Recipe
 from augfeed_trainer.study import Study, jobs, search, study
 from augfeed_trainer.study.curve import Point, curve, epochs_for, forest_accuracy, overtakes
-from augfeed_trainer.study.jobs import Outcome, Runs, Where
+from augfeed_trainer.study.jobs import Outcome, Runs, StudyData
 from augfeed_trainer.study.report import write_report
 from augfeed_trainer.study.statistics import gain, pooled
 from augfeed_trainer.study.techniques import techniques
 from augfeed_trainer.train import Scores
 
 BASE = Recipe(model="mlp", epochs=2)
-WHERE = Where("digits", 0.2)
+WHERE = StudyData("digits", 0.2)
 
 
 def test_the_interval_is_that_of_a_paired_t_test() -> None:
@@ -65,7 +65,7 @@ def script(monkeypatch: pytest.MonkeyPatch) -> list[Recipe]:
     """Runs that take no time and give what the script says; the recipes that were run."""
     ran: list[Recipe] = []
 
-    def run(where: Where, recipe: Recipe, folder: Path, threads: int) -> Outcome:
+    def run(where: StudyData, recipe: Recipe, folder: Path, threads: int) -> Outcome:
         ran.append(recipe)
         row = {"epoch": 0.0, "validation/accuracy": 0.5, "validation/loss": 1.0}
         outcome = Outcome(0.9, scripted(recipe), 1.0, 1, 0, 0.1, [row])
@@ -172,7 +172,7 @@ def test_runs_side_by_side_give_what_one_after_the_other_gives(tmp_path: Path) -
 
 
 def test_the_curve_has_a_point_for_each_share(tmp_path: Path) -> None:
-    points = curve(Where("digits"), {"plain": BASE}, tmp_path, seeds=1, shares=(0.1, 0.3))
+    points = curve(StudyData("digits"), {"plain": BASE}, tmp_path, seeds=1, shares=(0.1, 0.3))
     assert [(point.name, point.share) for point in points] == [
         ("random forest", 0.1), ("plain", 0.1), ("random forest", 0.3), ("plain", 0.3)
     ]  # fmt: skip

@@ -10,6 +10,7 @@ from augfeed.kernels import SOURCES, compiled
 from augfeed.kernels._linear import compose, needs_mean
 from augfeed.kernels._pointwise import changes_points
 from augfeed.kernels.affine import identity
+from augfeed.kernels.cast_output import FLOAT32, SPARE_BYTES, Spare, store_image, typed
 from augfeed.kernels.color import MATRIX, PLAIN, STEPS, color_strip, finish_matrix
 from augfeed.kernels.frames import frame_of
 from augfeed.kernels.interleave import BLOCK
@@ -22,10 +23,9 @@ from augfeed.kernels.noise import (
     pixel_numbers,
     salt_and_pepper,
 )
+from augfeed.kernels.nontemporal_copy import first_of_line, stream_fence
 from augfeed.kernels.pointers import keep, moved, pointer_to
 from augfeed.kernels.sample import FAST, Edges, Frame, Totals, U, mean_color, sample_strip
-from augfeed.kernels.store import FLOAT32, SPARE_BYTES, Spare, store_image, typed
-from augfeed.kernels.stream import first_of_line, stream_fence
 from augfeed.kernels.types import Array, Bytes, Floats, Ints
 from augfeed.philox import Stream
 
@@ -133,9 +133,9 @@ def _hide(planes: Floats, at: Any, width: int, row: Any, fill: Any) -> None:
 
 @njit(nogil=True)
 def _erase(
-    planes: Floats, at: Any, c: int, size: tuple[int, int], row: Any, fixed: Any, quantiles: Any
-) -> None:
-    box = (row.erased0, row.erased1, row.erased2, row.erased3)
+    planes: Floats, at: Any, c: int, size: tuple[int, int], box: tuple[int, int, int, int],
+    row: Any, fixed: Any, quantiles: Any,
+) -> None:  # fmt: skip
     if fixed.erase_noise:
         key = (fixed.seed, fixed.epoch, row.id, ERASE_PIXELS)
         numbers = pixel_numbers(size[0] * size[1], c, key)
@@ -144,6 +144,25 @@ def _erase(
     for y in range(box[0], box[2]):
         for x in range(box[1], box[3]):
             planes[at + U(y * size[1] + x)] = fixed.erase_fill
+
+
+@njit(nogil=True)
+def _unpacked(first: int, last: int) -> tuple[int, int, int, int]:
+    return first >> 16 & 0xFFFF, first & 0xFFFF, last >> 16 & 0xFFFF, last & 0xFFFF
+
+
+@njit(nogil=True)
+def _erase_all(
+    planes: Floats, at: Any, c: int, size: tuple[int, int], row: Any, fixed: Any, quantiles: Any
+) -> None:
+    box = (row.erased0, row.erased1, row.erased2, row.erased3)
+    _erase(planes, at, c, size, box, row, fixed, quantiles)
+    if row.erased_more1 or row.erased_more3 or row.erased_more5:
+        for first, last in (
+            (row.erased_more0, row.erased_more1), (row.erased_more2, row.erased_more3),
+            (row.erased_more4, row.erased_more5),
+        ):  # fmt: skip
+            _erase(planes, at, c, size, _unpacked(first, last), row, fixed, quantiles)
 
 
 @njit(nogil=True)
@@ -159,8 +178,8 @@ def _over(
         start = at + U(c) * stride
         if row.cutout2 > row.cutout0:
             _hide(planes, start, size[2], row, fixed.cutout_fill)
-        if row.erased2 > row.erased0:
-            _erase(planes, start, c, plane, row, fixed, noise.quantiles)
+        if row.erased2 > row.erased0 or row.erased_more1 or row.erased_more3 or row.erased_more5:
+            _erase_all(planes, start, c, plane, row, fixed, noise.quantiles)
     if row.sigma > 0.0:
         key = (fixed.seed, fixed.epoch, row.id, NOISE_PIXELS)
         add_normal(planes, at, (channels, count), key, row.sigma, statistics.factors, noise)

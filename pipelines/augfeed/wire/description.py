@@ -2,6 +2,8 @@
 
 import hashlib
 import re
+from collections.abc import Mapping
+from functools import cached_property
 from typing import Annotated, Any, Literal, Self
 
 import rfc8785
@@ -93,7 +95,7 @@ class Description(BaseModel):
     @model_validator(mode="after")
     def _has_name(self) -> Self:
         try:
-            self.canonical()
+            _ = self.id
         except rfc8785.CanonicalizationError as error:
             raise ValueError(f"has no canonical JSON, so no name: {error}") from None
         return self
@@ -110,10 +112,16 @@ class Description(BaseModel):
         """
         return rfc8785.dumps(_doubles(self.model_dump(mode="json")))
 
-    @property
+    @cached_property
     def id(self) -> str:
         """The name of the plan: SHA-256 of the canonical JSON, its first 32 hexadecimal digits."""
         return hashlib.sha256(self.canonical()).hexdigest()[:32]
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """Return a copy with other values, which are not checked; its `id` is its own."""
+        made = super().model_copy(update=update, deep=deep)
+        made.__dict__.pop("id", None)  # pydantic copies what is cached
+        return made
 
     @property
     def output(self) -> Output:

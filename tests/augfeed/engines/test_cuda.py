@@ -19,7 +19,7 @@ from augfeed.engines.cuda.table import Layout
 from augfeed.engines.portable import philox
 from augfeed.errors import InputError
 from augfeed.philox import Stream, normal_quantiles
-from augfeed.plan import Rows, draw_plan
+from augfeed.plan import BatchRows, draw_plan
 from augfeed.policy import (
     Border,
     ColorJitter,
@@ -45,6 +45,7 @@ from tests.cases import (
     policy_of,
     run,
 )
+from tests.sampling import pairwise
 
 DEVICE = "cuda" if ON_GPU else "cpu"
 
@@ -95,9 +96,7 @@ def exact(plan: Any, images: torch.Tensor, **options: Any) -> None:
     assert torch.equal(made, run("cpu", plan, images, output=output, **options))
 
 
-@pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("width", [8, 12, 16])
-@pytest.mark.parametrize("mode", ["constant", "edge", "reflect"])
+@pairwise({"channels": [1, 3], "width": [8, 12, 16], "mode": ["constant", "edge", "reflect"]})
 def test_every_offset_of_a_window_is_read_right(channels: int, width: int, mode: Any) -> None:
     """Groups whose bytes begin at each of the four places of a word, mirrored or not."""
     policy = Policy([HorizontalFlip(), VerticalFlip(), RandomCrop((5, width), 9, mode, 0.4)])
@@ -218,7 +217,7 @@ def test_a_recorded_pass_refuses_what_it_was_not_recorded_for() -> None:
 
 
 def test_no_rows_make_an_empty_batch() -> None:
-    plan = draw_plan(Policy([STATISTICS]), Rows.of([]), seed=0, epoch=0, size=(8, 8))
+    plan = draw_plan(Policy([STATISTICS]), BatchRows.of([]), seed=0, epoch=0, size=(8, 8))
     made = run("cuda", plan, pictures(Shape(3, 8, 8, 2)))
     assert made.shape == (0, 3, 8, 8)
 

@@ -8,7 +8,7 @@ import torch
 
 from augfeed.engines import Output, engine_for
 from augfeed.errors import InputError, InputTypeError
-from augfeed.plan import Plan, Rows, draw_plan
+from augfeed.plan import BatchRows, Plan, draw_plan
 from augfeed.policy import (
     Border,
     ColorJitter,
@@ -28,6 +28,7 @@ from tests.cases import (
     OPERATIONS,
     OUTPUTS,
     PER_BATCH,
+    ROUNDED,
     SHAPES,
     SMALL,
     STATISTICS,
@@ -39,14 +40,17 @@ from tests.cases import (
     assert_agree,
     fitted,
     offsets_of,
+    other_shape,
     pictures,
     plan_of,
     policy_of,
     run,
     tried,
+    tried_alone,
     tried_as,
     tried_in_parts,
     tried_output,
+    tried_rounded,
     tried_window,
     usual,
     window_of,
@@ -62,7 +66,6 @@ def named(value: Any) -> str | None:
 
 by_case = pytest.mark.parametrize("case", CASES)
 by_shape = pytest.mark.parametrize("shape", SHAPES, ids=named)
-by_output = pytest.mark.parametrize("output", OUTPUTS, ids=named)
 by_other = pytest.mark.parametrize("other", ENGINES[1:])
 
 
@@ -81,8 +84,9 @@ def test_engines_agree(case: str, shape: Shape, other: str) -> None:
 @by_other
 @by_case
 def test_engines_agree_on_float_pictures(case: str, other: str) -> None:
-    shape = usual(other)
-    plan, images = plan_of(policy_of(CASES[case], 3), shape), pictures(shape).float() / 255
+    shape = other_shape(case, other)
+    plan = plan_of(policy_of(CASES[case], shape.channels), shape)
+    images = pictures(shape).float() / 255
     assert_agree(run("cpu", plan, images), run(other, plan, images), plan)
 
 
@@ -123,8 +127,7 @@ def test_portable_engine_agrees_on_a_gpu(shape: Shape) -> None:
 # What holds for each
 
 
-@by_output
-@pytest.mark.parametrize("shape", [SMALL, Shape(1, 5, 7, 3)], ids=["3 channels", "1 channel"])
+@sampled(tried_rounded, {"engine": ENGINES, "shape": ROUNDED, "output": OUTPUTS}, ids=named)
 def test_output_is_the_float32_result_rounded_once(
     engine: str, shape: Shape, output: Output
 ) -> None:
@@ -160,7 +163,7 @@ def test_bits_are_the_same_in_any_batch(case: str, engine: str) -> None:
     order = np.random.default_rng(4).permutation(shape.batch)
 
     def batch(first: int, last: int) -> torch.Tensor:
-        rows = Rows.at(np.arange(first, last), order, mixing=True)
+        rows = BatchRows.at(np.arange(first, last), order, mixing=True)
         plan = draw_plan(policy, rows, seed=2**64 - 3, epoch=2**32 - 1, size=shape[1:3])
         return run(engine, plan, images, places=plan.ids)
 
@@ -170,7 +173,7 @@ def test_bits_are_the_same_in_any_batch(case: str, engine: str) -> None:
         assert torch.equal(whole[first:last], batch(first, last))
 
 
-@by_shape
+@sampled(tried_alone, {"engine": ENGINES, "shape": SHAPES}, ids=named)
 def test_bits_are_the_same_alone(engine: str, shape: Shape) -> None:
     shape = fitted(shape, engine)
     operations = (Rotate(30, p=0.5), ColorJitter(0.4, 0.4, 0.4, 0.3), *CASES["all noise"])
@@ -178,7 +181,7 @@ def test_bits_are_the_same_alone(engine: str, shape: Shape) -> None:
     size = shape[1:3]
 
     def batch(ids: Any) -> torch.Tensor:
-        plan = draw_plan(policy, Rows.of(ids), seed=1, epoch=0, size=size)
+        plan = draw_plan(policy, BatchRows.of(ids), seed=1, epoch=0, size=size)
         return run(engine, plan, images, places=plan.ids)
 
     whole = batch(np.arange(shape.batch))
@@ -197,12 +200,12 @@ def test_bits_are_the_same_alone(engine: str, shape: Shape) -> None:
 def test_no_engine_is_run_without_a_look_at_what_it_must_not_do(
     broken: Any, message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Broken:
+    class ReplicaError:
         def apply(self, plan: Plan, images: torch.Tensor, **_: Any) -> torch.Tensor:
             made: torch.Tensor = broken(images)
             return made
 
-    monkeypatch.setattr("tests.cases.engine_for", lambda *_: Broken())
+    monkeypatch.setattr("tests.cases.engine_for", lambda *_: ReplicaError())
     with pytest.raises(AssertionError, match=message):
         run("portable", plan_of(Policy(), USUAL), pictures(USUAL))
 
@@ -225,7 +228,7 @@ def test_ids_need_all_of_their_48_bits(engine: str) -> None:
     policy, images = Policy([GaussianNoise(0.3)]), pictures(USUAL)[:1]
     made = []
     for name in (5, 5 + 2**32, 5 + 2**47):
-        plan = draw_plan(policy, Rows.of([name]), seed=0, epoch=0, size=(32, 32))
+        plan = draw_plan(policy, BatchRows.of([name]), seed=0, epoch=0, size=(32, 32))
         made.append(run(engine, plan, images))
     assert not torch.equal(made[0], made[1]) and not torch.equal(made[1], made[2])
 
@@ -278,7 +281,7 @@ def test_pictures_need_not_be_contiguous(engine: str) -> None:
 
 
 def test_partners_beyond_the_batch_do_not_come_out(engine: str) -> None:
-    rows = Rows.at(np.arange(3, 6), np.arange(16), mixing=True)
+    rows = BatchRows.at(np.arange(3, 6), np.arange(16), mixing=True)
     plan = draw_plan(policy_of(CASES["cutmix"], 3), rows, seed=1, epoch=0, size=(32, 32))
     images = pictures(Shape(3, 32, 32, 16))
     assert len(plan.ids) == 8
@@ -347,7 +350,7 @@ def test_engine_is_chosen_by_device() -> None:
     assert engine_for("meta").name == "portable"
 
 
-@by_output
+@pytest.mark.parametrize("output", OUTPUTS, ids=named)
 @pytest.mark.parametrize("shape", [Shape(3, 13, 11, 5), Shape(1, 1, 1, 3), Shape(3, 16, 16, 4),
                                    Shape(3, 40, 33, 2)], ids=named)  # fmt: skip
 def test_copying_past_the_caches_changes_nothing(
@@ -363,7 +366,7 @@ def test_copying_past_the_caches_changes_nothing(
 @pytest.mark.parametrize("dtype", [np.float32, np.uint16, np.uint8])
 @pytest.mark.parametrize("offset", range(17))
 def test_stream_copy_writes_every_value_and_no_other(offset: int, dtype: Any) -> None:
-    from augfeed.kernels.stream import stream_copy
+    from augfeed.kernels.nontemporal_copy import stream_copy
 
     source = np.arange(1, 250).astype(dtype)
     for count in (0, 1, 15, 16, 17, 63, 64, 79, 248):

@@ -14,7 +14,7 @@ from augfeed.engines import Output
 from augfeed.engines import cpu as cpu_engine
 from augfeed.errors import InputError
 from augfeed.kernels.frames import materialise
-from augfeed.plan import FrameSteps, Plan, Rows, draw_plan
+from augfeed.plan import BatchRows, FrameSteps, Plan, draw_plan
 from augfeed.plan.frames import CODES
 from augfeed.policy import (
     Border,
@@ -40,8 +40,10 @@ from tests.cases import (
     run,
     window_of,
 )
+from tests.cases import FRAMES as CASE_FRAMES
 
 BYTES = Output(torch.uint8)
+EVERY = CASE_FRAMES  # one of each, for half of the samples
 FRAMES = (Equalize(0.5), GaussianBlur((3, 5), (0.4, 2.0), p=0.4))
 
 
@@ -179,7 +181,7 @@ def test_a_kernel_that_reflects_more_than_the_image_is_refused(
     with pytest.raises(
         InputError, match=rf"kernel_size=.* does not fit into images of {size[0]} x"
     ):
-        draw_plan(Policy([GaussianBlur(kernel)]), Rows.of([0]), seed=0, epoch=0, size=size)
+        draw_plan(Policy([GaussianBlur(kernel)]), BatchRows.of([0]), seed=0, epoch=0, size=size)
 
 
 def test_the_largest_kernel_that_fits_is_not_refused(engine: str) -> None:
@@ -272,6 +274,29 @@ def test_engines_agree_on_frames_of_windows(window: str, other: str) -> None:
         offsets = offsets_of(plan, given)
         assert_agree(run("cpu", plan, given, offsets=offsets),
                      run(other, plan, given, offsets=offsets), plan)  # fmt: skip
+
+
+@pytest.mark.parametrize("window", ["cut from a larger image", "constant padding", "edge padding"])
+@pytest.mark.parametrize("item", EVERY, ids=lambda item: item.op)
+@pytest.mark.parametrize("other", ENGINES[1:])
+def test_engines_agree_on_every_step_on_frames_of_windows(
+    item: Any, window: str, other: str
+) -> None:
+    shape = Shape(3, 12, 14, 3)
+    crop, images = window_of(window, shape)
+    for given in (images, images.float() / 255):
+        plan = plan_of(policy_of((replace(item, p=0.7),), 3, crop), shape)
+        offsets = offsets_of(plan, given)
+        assert_agree(run("cpu", plan, given, offsets=offsets),
+                     run(other, plan, given, offsets=offsets), plan)  # fmt: skip
+
+
+@pytest.mark.parametrize("other", ENGINES[1:])
+def test_engines_agree_on_all_steps_on_frames_one_after_another(other: str) -> None:
+    shape = Shape(3, 14, 12, 4)
+    plan, images = plan_of(Policy(EVERY), shape), pictures(shape)
+    gap = (run("cpu", plan, images) - run(other, plan, images)).abs()
+    assert (gap > 1.5 / 255).float().mean() < 0.02  # a level that is rounded otherwise goes on
 
 
 def test_only_rows_with_steps_are_made(monkeypatch: pytest.MonkeyPatch) -> None:

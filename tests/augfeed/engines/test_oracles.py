@@ -14,7 +14,7 @@ from augfeed.constants import YIQ
 from augfeed.engines import Output
 from augfeed.engines.portable import philox
 from augfeed.philox import Stream, words
-from augfeed.plan import Plan, Rows, draw_plan
+from augfeed.plan import BatchRows, Plan, draw_plan
 from augfeed.policy import (
     Border,
     ColorJitter,
@@ -115,7 +115,7 @@ def test_windows_equal_padding_and_slicing(engine: str, shape: Shape, window: st
 def test_reflection_far_outside_repeats_with_its_period(engine: str) -> None:
     images = torch.arange(5, dtype=torch.uint8).view(1, 1, 5, 1) * 50
     crop, _ = window_of("reflect padding far outside", Shape(1, 1, 13, 1))
-    plan = draw_plan(Policy([crop]), Rows.of([0]), seed=0, epoch=0, size=(1, 13))
+    plan = draw_plan(Policy([crop]), BatchRows.of([0]), seed=0, epoch=0, size=(1, 13))
     offsets = np.array([[-7, -20]], np.int32)
     made = run(engine, plan, images, offsets=offsets, output=Output(torch.uint8)).ravel() // 50
     assert made.tolist() == [4, 3, 2, 1, 0, 1, 2, 3, 4, 3, 2, 1, 0]

@@ -11,7 +11,7 @@ from torch.utils.data._utils.collate import collate, default_collate_fn_map
 
 from augfeed import DataLoader
 from augfeed.errors import InputError, InputTypeError
-from augfeed.feed.choice import GuardedCollate
+from augfeed.feed.lane_selection import GuardedCollate
 from tests.augfeed.feed.test_general import (
     COUNT,
     LABELS,
@@ -178,14 +178,14 @@ def test_pictures_of_one_and_three_channels_are_refused() -> None:
 
 
 def test_an_error_in_a_worker_keeps_its_type_and_the_epoch_goes_on() -> None:
-    class Broken(Samples):
+    class ReplicaError(Samples):
         def __getitem__(self, i: int) -> Any:
             if i == 9:
                 raise KeyError("sample nine")
             return super().__getitem__(i)
 
     for workers in (0, 1):
-        loader = DataLoader(Broken(pair, chw), 8, policy=PLAIN, num_workers=workers)
+        loader = DataLoader(ReplicaError(pair, chw), 8, policy=PLAIN, num_workers=workers)
         iterator = iter(loader)
         next(iterator)
         with pytest.raises(KeyError, match="sample nine"):

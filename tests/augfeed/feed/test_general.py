@@ -21,7 +21,7 @@ from torch.utils.data import (
 
 from augfeed import DataLoader
 from augfeed.errors import PolicyError
-from augfeed.feed.samples import moved
+from augfeed.feed.sample_fields import moved
 
 COUNT, SIDE = 37, 12
 PIXELS = np.random.default_rng(4).integers(0, 256, (COUNT, SIDE, SIDE, 3), dtype=np.uint8)

@@ -13,7 +13,7 @@ from torch.utils.data import Dataset, IterableDataset, TensorDataset
 
 from augfeed import DataLoader
 from augfeed.errors import InputError, InputTypeError
-from augfeed.feed.spatial import Still, passive_of
+from augfeed.feed.spatial import SpatialCheck, passive_of
 from augfeed.notation import parse_policy
 from augfeed.policy import OPERATIONS
 
@@ -74,8 +74,8 @@ SPATIAL: dict[str, Any] = {
     "nested twice": {"image": PICTURE, "objects": {"bbox": [[1.0, 2, 3, 4]], "category": [1]}},
     "listed": (PICTURE, [{"id": 1, "segmentation": [[1.0, 2.0, 3.0]]}]),
     "named tuple": Named(PICTURE, torch.ones(2, 2)),
-    "mask in a tuple": (PICTURE, zeros(HIGH, WIDE)),
-    "array": (PICTURE, np.zeros((HIGH, WIDE), bool)),
+    "depth in a tuple": (PICTURE, torch.rand(HIGH, WIDE)),
+    "gray in a tuple": (PICTURE, np.zeros((HIGH, WIDE), np.uint8)),
     "mask of one channel": (PICTURE, zeros(1, HIGH, WIDE)),
     "channels last": (PICTURE, np.zeros((HIGH, WIDE, 1), np.int32)),
     "stack of masks": (PICTURE, 1, zeros(5, HIGH, WIDE)),
@@ -162,7 +162,7 @@ def test_what_says_nothing_of_places_passes(name: str) -> None:
 def test_every_operation_that_moves_pixels_is_named(policy: str) -> None:
     name = parse_policy(policy).operations[0].op
     with pytest.raises(InputError, match=f"'{name}'"):
-        first(Own((PICTURE, zeros(HIGH, WIDE))), policy)
+        first(Own((PICTURE, torch.rand(HIGH, WIDE))), policy)
 
 
 STILL = {
@@ -230,17 +230,17 @@ def test_stages_of_kornia_move_pixels_unless_they_are_known_not_to() -> None:
 
 LANES: dict[str, Callable[[], tuple[Any, dict[str, Any]]]] = {
     "TensorDataset": lambda: (
-        TensorDataset(PICTURE.repeat(COUNT, 1, 1, 1), zeros(COUNT, HIGH, WIDE)), {}
+        TensorDataset(PICTURE.repeat(COUNT, 1, 1, 1), torch.rand(COUNT, HIGH, WIDE)), {}
     ),
     "points of a TensorDataset": lambda: (
         TensorDataset(PICTURE.repeat(COUNT, 1, 1, 1), torch.ones(COUNT, 5, 2)), {}
     ),
     "arrays": lambda: ((np.zeros((COUNT, HIGH, WIDE, 3), np.uint8),
                         np.zeros((COUNT, HIGH, WIDE), np.int64)), {}),
-    "workers": lambda: (Own((PICTURE, zeros(HIGH, WIDE))), {"num_workers": 2}),
-    "stream": lambda: (Stream((PICTURE, zeros(HIGH, WIDE))), {}),
-    "stream in workers": lambda: (Stream((PICTURE, zeros(HIGH, WIDE))), {"num_workers": 2}),
-    "alone": lambda: (Own((PICTURE, zeros(HIGH, WIDE))), {"batch_size": None}),
+    "workers": lambda: (Own((PICTURE, torch.rand(HIGH, WIDE))), {"num_workers": 2}),
+    "stream": lambda: (Stream((PICTURE, torch.rand(HIGH, WIDE))), {}),
+    "stream in workers": lambda: (Stream((PICTURE, torch.rand(HIGH, WIDE))), {"num_workers": 2}),
+    "alone": lambda: (Own((PICTURE, torch.rand(HIGH, WIDE))), {"batch_size": None}),
     "whole batches": lambda: (
         Own((PICTURE.repeat(4, 1, 1, 1), zeros(4, HIGH, WIDE))),
         {"batch_size": None, "sampler": [[0, 1, 2, 3]]},
@@ -250,14 +250,14 @@ LANES: dict[str, Callable[[], tuple[Any, dict[str, Any]]]] = {
         {"batch_size": None, "sampler": [[0, 1, 2, 3]]},
     ),
     "collate_fn": lambda: (
-        Own((PICTURE, zeros(HIGH, WIDE))),
+        Own((PICTURE, torch.rand(HIGH, WIDE))),
         {"collate_fn": lambda samples: tuple(map(torch.stack, zip(*samples, strict=True)))},
     ),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("lane", LANES)
-def test_masks_are_refused_in_every_lane(lane: str) -> None:
+def test_dense_fields_are_refused_in_every_lane(lane: str) -> None:
     data, options = LANES[lane]()
     with pytest.raises(InputError, match=r"passive=\[|masks"):
         first(data, **options)
@@ -298,7 +298,7 @@ def test_what_names_no_field_is_refused_at_once(passive: Any) -> None:
 
 
 def test_nothing_is_looked_for_under_a_policy_that_moves_nothing() -> None:
-    still = Still.under(parse_policy(LIGHT), None)
+    still = SpatialCheck.under(parse_policy(LIGHT), None)
     assert still.moving == passive_of(None) == ()
     still.check(object(), (), (1, 1), str)  # not even at the sample
 

@@ -4,7 +4,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from augfeed.errors import InputError
-from augfeed.plan import Plan, Rows, draw_plan
+from augfeed.plan import BatchRows, Plan, draw_plan
 from augfeed.policy import Cutout, Policy, RandomErasing
 
 Boxes = NDArray[np.int64]
@@ -118,7 +118,7 @@ def test_boxes_of_a_picture_of_one_pixel_stay_inside() -> None:
 
 
 def holes(operation: Cutout | RandomErasing, size: tuple[int, int], count: int) -> Boxes:
-    rows = Rows.of(np.arange(count))
+    rows = BatchRows.of(np.arange(count))
     plan: Plan = draw_plan(Policy([operation]), rows, seed=2, epoch=0, size=size)
     boxes = plan.cutout if isinstance(operation, Cutout) else plan.erased
     return boxes.astype(np.int64)

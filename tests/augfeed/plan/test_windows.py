@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from augfeed.errors import InputError
-from augfeed.plan import Rows, Windows, draw_plan
+from augfeed.plan import BatchRows, Windows, draw_plan
 from augfeed.policy import CenterCrop, Policy, RandomCrop, RandomResizedCrop, Resize
 
 Sides = st.integers(1, 3000)
@@ -100,7 +100,7 @@ def test_fallback_leaves_the_picture_whole_if_its_aspect_is_allowed() -> None:
 def test_pictures_of_different_sizes_have_windows_of_their_own() -> None:
     heights, widths = np.array([10, 500, 80]), np.array([900, 20, 80])
     policy = Policy([RandomResizedCrop(8)])
-    plan = draw_plan(policy, Rows.of([0, 1, 2]), seed=4, epoch=0, size=(8, 8))
+    plan = draw_plan(policy, BatchRows.of([0, 1, 2]), seed=4, epoch=0, size=(8, 8))
     together = plan.window.at(heights, widths)
     for row in range(3):
         alone = plan.window.take([row]).at(heights[row], widths[row])
@@ -181,7 +181,7 @@ def test_crop_of_the_whole_picture_is_allowed() -> None:
 
 def test_one_picture_of_a_batch_that_is_too_small_is_named() -> None:
     policy = Policy([CenterCrop(11)])
-    plan = draw_plan(policy, Rows.of([0, 1]), seed=0, epoch=0, size=(11, 11))
+    plan = draw_plan(policy, BatchRows.of([0, 1]), seed=0, epoch=0, size=(11, 11))
     with pytest.raises(InputError, match="image of 5 x 99 pixels"):
         plan.window.at([50, 5], [60, 99])
 
@@ -195,6 +195,6 @@ def test_side_of_half_a_pixel_is_rounded_to_even() -> None:
 
 
 def windows(operations: list[Any], count: int, height: int, width: int) -> Windows:
-    rows, size = Rows.of(np.arange(count)), (1, 1)
+    rows, size = BatchRows.of(np.arange(count)), (1, 1)
     plan = draw_plan(Policy(operations), rows, seed=8, epoch=1, size=size)
     return plan.window.at(height, width)

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from augfeed import Policy
 from augfeed.errors import InputError, InputTypeError, PolicyError
 from augfeed.policy import CenterCrop, RandomResizedCrop, Resize
-from augfeed.read.cache import Cache, Pictures, Stats, cache_of, default_side, open_cache
+from augfeed.read.cache import Cache, ImageCache, Stats, cache_of, default_side, open_cache
 from augfeed.read.cache import ram as ram_module
-from augfeed.read.cache.ram import RamPictures
-from augfeed.read.cache.room import available_memory
+from augfeed.read.cache.memory_limit import available_memory
+from augfeed.read.cache.ram import RamCache
 
 Pixels = NDArray[np.uint8]
 
@@ -45,8 +45,8 @@ def in_child(work: Callable[[], bool]) -> bool:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
-def ram(limit: int | None = 1 << 20) -> RamPictures:
-    return RamPictures(3, limit)
+def ram(limit: int | None = 1 << 20) -> RamCache:
+    return RamCache(3, limit)
 
 
 # What is asked for
@@ -116,13 +116,13 @@ def test_folder_follows_the_environment(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_each_kind_opens(tmp_path: Path) -> None:
     for cache in (Cache("ram", limit=999), Cache("disk", limit=999, folder=tmp_path)):
-        pictures: Pictures = open_cache(cache, side=8, channels=3, version="1")
+        pictures: ImageCache = open_cache(cache, side=8, channels=3, version="1")
         pictures.put("a", picture(1))
         found = pictures.get("a")
         assert found is not None
         np.testing.assert_array_equal(found, picture(1))
         pictures.close()
-    with pytest.raises(InputError, match="DevicePictures"):
+    with pytest.raises(InputError, match="DeviceCache"):
         open_cache(Cache("gpu"), side=8, channels=3, version="1")
 
 
@@ -258,7 +258,7 @@ def test_threads_put_and_get_the_same_pictures_in_ram() -> None:
     assert cache.stats == Stats(800, 0, 200, sum(picture(k).size for k in range(200)), False)
 
 
-def work_side_by_side(cache: Pictures) -> None:
+def work_side_by_side(cache: ImageCache) -> None:
     """Have four threads put 200 images each, the same, and get them right after."""
     wrong: list[int] = []
 

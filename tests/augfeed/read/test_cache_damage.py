@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from augfeed.read.cache import pack as pack_module
+from augfeed.read.cache import pack_file as pack_module
 from augfeed.read.cache.disk import Key
-from augfeed.read.cache.pack import MAGIC, RECORD, checks
+from augfeed.read.cache.pack_file import MAGIC, RECORD, checks
 from tests.augfeed.read.test_cache import Pixels, in_child, picture
 from tests.augfeed.read.test_cache_disk import KEY, SIZES, disk, files, fill, found
 

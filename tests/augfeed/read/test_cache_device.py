@@ -19,7 +19,7 @@ from augfeed.plan.windows import WindowDraws, Windows
 from augfeed.policy import CenterCrop, RandomCrop, RandomResizedCrop, Resize
 from augfeed.read.cache import Stats, resizing
 from augfeed.read.cache import device as device_module
-from augfeed.read.cache.device import DevicePictures, fits
+from augfeed.read.cache.device import DeviceCache, fits
 from tests.augfeed.read.test_cache import picture, work_side_by_side
 
 Pixels = NDArray[np.uint8]
@@ -34,8 +34,8 @@ PHOTOS = [photo(k, 40 + 7 * k, 90 - 5 * k) for k in range(9)]
 NAMES = [f"{k}.jpg" for k in range(9)]
 
 
-def kept(photos: list[Pixels], device: str = "cpu", limit: int = 1 << 30) -> DevicePictures:
-    cache = DevicePictures(device, photos[0].shape[2], limit)
+def kept(photos: list[Pixels], device: str = "cpu", limit: int = 1 << 30) -> DeviceCache:
+    cache = DeviceCache(device, photos[0].shape[2], limit)
     for k, one in enumerate(photos):
         cache.put(f"{k}.jpg", one)
     return cache
@@ -163,7 +163,7 @@ def test_device_tells_which_pictures_it_holds_and_their_sizes() -> None:
 
 
 def test_device_keeps_a_copy_of_the_first_picture_of_a_name() -> None:
-    cache, source = DevicePictures("cpu", 3, 10_000), picture(5)
+    cache, source = DeviceCache("cpu", 3, 10_000), picture(5)
     cache.put("a", source)
     source[...] = 0
     cache.put("a", picture(6))
@@ -201,12 +201,12 @@ def test_copy_of_a_device_is_empty() -> None:
 
 def test_limit_of_a_device_that_does_not_tell_has_to_be_given() -> None:
     with pytest.raises(InputError, match=r"'meta'.*limit"):
-        DevicePictures("meta", 3)
-    assert DevicePictures("cpu", 3).limit > 1 << 20
+        DeviceCache("meta", 3)
+    assert DeviceCache("cpu", 3).limit > 1 << 20
 
 
 def test_threads_may_put_side_by_side() -> None:
-    class Whole(DevicePictures):
+    class Whole(DeviceCache):
         def get(self, identity: str) -> Pixels | None:
             if not self.holds([identity])[0]:
                 return None

@@ -15,9 +15,9 @@ import pytest
 
 from augfeed.errors import InputError
 from augfeed.read.cache import disk as disk_module
-from augfeed.read.cache.disk import DiskPictures, Key
-from augfeed.read.cache.known import BAD, GOOD, Known
-from augfeed.read.cache.pack import RECORD
+from augfeed.read.cache.disk import DiskCache, Key
+from augfeed.read.cache.pack_file import RECORD
+from augfeed.read.cache.pack_index import BAD, GOOD, PackIndex
 from tests.augfeed.read.test_cache import in_child, picture, work_side_by_side
 from tests.waiting import HANG
 
@@ -27,8 +27,8 @@ KEY = Key(8, 3, "reader 1")
 SIZES = [picture(k).size for k in range(100)]
 
 
-def disk(folder: Path, limit: int | None = 1 << 20, key: Key = KEY) -> DiskPictures:
-    return DiskPictures(folder, key, limit)
+def disk(folder: Path, limit: int | None = 1 << 20, key: Key = KEY) -> DiskCache:
+    return DiskCache(folder, key, limit)
 
 
 def fill(folder: Path, numbers: range) -> None:
@@ -38,7 +38,7 @@ def fill(folder: Path, numbers: range) -> None:
     cache.close()
 
 
-def found(cache: DiskPictures, numbers: range) -> list[int]:
+def found(cache: DiskCache, numbers: range) -> list[int]:
     """Return which images are kept; each must be what was put."""
     kept = []
     for k in numbers:
@@ -125,7 +125,7 @@ def test_many_pictures_are_found(tmp_path: Path) -> None:
 
 
 def test_digests_that_share_a_half_are_told_apart() -> None:
-    known = Known()
+    known = PackIndex()
     records = np.zeros(2000, RECORD)
     digests = [b"same----" + k.to_bytes(8, "little") for k in range(2000)]
     records["digest"], records["offset"] = np.array(digests, "V16"), range(2000)

@@ -14,7 +14,7 @@ from PIL import Image
 from sklearn.datasets import load_sample_image
 
 import augfeed
-from augfeed.read import picture as picture_module
+from augfeed.read import image_frame as picture_module
 from augfeed.read.cache import Cache
 
 POLICY = "random_resized_crop(32) | hflip | one_of([mixup(1.0), cutmix])"

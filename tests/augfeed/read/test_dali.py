@@ -20,7 +20,7 @@ from augfeed.errors import InputError
 from augfeed.kernels.resample import resample
 from augfeed.plan.windows import Windows
 from augfeed.read import dali
-from augfeed.read.cut import Pair, View
+from augfeed.read.crop import Pair, View
 from augfeed.read.dali import DaliDecoder, available, fits
 from augfeed.read.decode import Channels, decode
 from augfeed.read.exif import upright_size
@@ -65,10 +65,12 @@ class Batch(NamedTuple):
     @classmethod
     def of(cls, files: list[bytes], views: list[View]) -> "Batch":
         headers = [header for header in map(read_header, files) if header is not None]
-        sizes = [upright_size((header.height, header.width), header.held) for header in headers]
+        sizes = [
+            upright_size((header.height, header.width), header.orientation) for header in headers
+        ]
         parts = (np.array([view[i] for view in views], np.int32).reshape(-1, n)
                  for i, n in enumerate((4, 2, 2)))  # fmt: skip
-        held = np.array([header.held for header in headers], np.int64)
+        held = np.array([header.orientation for header in headers], np.int64)
         return cls(files, Windows(*parts), held, np.array(sizes, np.int64).reshape(-1, 2), views)
 
     def frames(self, decoder: DaliDecoder) -> Pixels:

@@ -296,14 +296,14 @@ def test_the_first_exif_block_that_turns_a_picture_counts() -> None:
     plain = file.getvalue()
     for blocks, held in (([], 1), ([1], 1), ([6], 6), ([1, 6], 6), ([3, 6], 3), ([1, 1, 8], 8)):
         header = read_header(plain[:2] + b"".join(map(_exif, blocks)) + plain[2:])
-        assert header is not None and header.held == held
+        assert header is not None and header.orientation == held
 
 
 def test_very_many_exif_blocks_take_no_time_squared() -> None:
     file = io.BytesIO()
     Image.new("RGB", (5, 3)).save(file, "JPEG")
     header = read_header(file.getvalue()[:2] + _exif(1) * 200_000 + file.getvalue()[2:])
-    assert header is not None and header.held == 1
+    assert header is not None and header.orientation == 1
 
 
 @pytest.mark.parametrize(("sampling", "unit"), [("4:4:4", 8), ("4:2:2", 16), ("4:2:0", 16)])

@@ -15,10 +15,10 @@ from torch.utils.data import Subset
 
 from augfeed import DataLoader, Pipeline, parse_policy
 from augfeed.errors import InputError, PolicyError, ReadError
+from augfeed.read.channel_count import mode_channels, picture_mode
 from augfeed.read.datasets import Recognised, native_source
-from augfeed.read.encoded import EncodedSource
 from augfeed.read.huggingface import HuggingFaceSource, with_size
-from augfeed.read.modes import mode_channels, picture_mode
+from augfeed.read.protocols import EncodedSource
 
 RNG = np.random.default_rng(0)
 MODES = {"1": 1, "L": 1, "LA": 1, "I;16": 1, "P": 3, "RGB": 3, "RGBA": 3, "CMYK": 3}

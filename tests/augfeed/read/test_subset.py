@@ -9,17 +9,17 @@ import pytest
 from PIL import Image
 
 from augfeed.errors import InputError
-from augfeed.memory import Memory
+from augfeed.memory_pool import Memory
 from augfeed.notation import parse_policy
-from augfeed.plan import Plan, Rows, draw_plan
+from augfeed.plan import BatchRows, Plan, draw_plan
 from augfeed.read.arrays import ArraySource
-from augfeed.read.encoded import EncodedSource
 from augfeed.read.folder import FolderSource
 from augfeed.read.frames import Frames
-from augfeed.read.reading import Reading
-from augfeed.read.stage import resident_pictures
+from augfeed.read.protocols import EncodedSource
+from augfeed.read.read_config import Reading
+from augfeed.read.read_errors import ReadFailureLog, RowSources
+from augfeed.read.resident import resident_pictures
 from augfeed.read.subset import SubsetSource, subset
-from augfeed.read.unread import Taken, UnreadLog
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (6, 5, 7, 3), np.uint8)
 
@@ -81,14 +81,14 @@ def test_a_part_of_arrays_is_picked() -> None:
 
 
 def frames_of(source: Any, plan: Plan, which: Any) -> Any:
-    frames = Frames(source, plan.policy, Memory(), Reading(), UnreadLog())
-    return frames.read(plan, which, Taken.of(plan.ids))
+    frames = Frames(source, plan.policy, Memory(), Reading(), ReadFailureLog())
+    return frames.read(plan, which, RowSources.of(plan.ids))
 
 
 @pytest.mark.parametrize("policy", ["random_crop(4, padding=1)", "random_resized_crop(4)"])
 def test_frames_of_a_part_are_those_of_the_chosen_samples(policy: str, folder: Any) -> None:
     made, chosen = parse_policy(policy), [4, 0, 3, 4]
-    rows = Rows.of(np.array([3, 1, 0], np.int64))
+    rows = BatchRows.of(np.array([3, 1, 0], np.int64))
     plan = draw_plan(made, rows, seed=0, epoch=0, size=(4, 4))
     which = np.arange(3)
     for whole, alone in ((ArraySource(IMAGES), ArraySource(IMAGES[chosen])), (folder, None)):

@@ -16,10 +16,10 @@ from PIL import Image
 import augfeed
 from augfeed.errors import InputError, ReadError
 from augfeed.read import tar as tar_module
-from augfeed.read.encoded import EncodedSource
-from augfeed.read.members import members_of
+from augfeed.read.protocols import EncodedSource
 from augfeed.read.shards import shards_of
 from augfeed.read.tar import TarSource
+from augfeed.read.tar_members import members_of
 
 POLICY = "random_resized_crop(8) | hflip | cutmix"
 

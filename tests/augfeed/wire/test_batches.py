@@ -1,6 +1,8 @@
 """A batch through bytes and back; what a plan's description is, and its name."""
 
+import copy
 import json
+import pickle
 from dataclasses import replace
 from typing import Any
 
@@ -119,6 +121,19 @@ def test_the_name_of_a_plan_is_the_hash_of_its_canonical_json() -> None:
         b'"shuffle":true}'
     )
     assert plain.id == "59e237e6070e5172d236e7c45bdd485e"
+
+
+@pytest.mark.parametrize("change", [{"seed": 5}, {"dataset": "b"}, {"batch_size": 9}, {}])
+def test_a_copy_with_other_values_has_a_name_of_its_own(change: dict[str, Any]) -> None:
+    plan = described(seed=3)
+    made = {**plan.__dict__, **change}
+    fresh = Description(**{name: made[name] for name in Description.model_fields})
+    for other in (plan.model_copy(update=change), plan.model_copy(update=change, deep=True)):
+        assert other == fresh and other.id == fresh.id
+        assert (other.id == plan.id) == (not change)
+        assert hash(other) == hash(fresh) and other.canonical() == fresh.canonical()
+    for same in (pickle.loads(pickle.dumps(plan)), copy.deepcopy(plan)):
+        assert same == plan and same.id == plan.id
 
 
 def test_the_canonical_json_is_that_of_rfc_8785() -> None:
