@@ -71,6 +71,10 @@ FIXED = np.dtype(
         ("erase_noise", np.bool_),
         ("cutout_fill", np.float32),
         ("erase_fill", np.float32),
+        ("height", np.int64),
+        ("width", np.int64),
+        ("kind", np.int64),  # the element type that is given out: see `augfeed.kernels.cast_output`
+        ("last", np.bool_),  # whether three channels are given out side by side
         ("stream", np.bool_),  # whether images are finished in the cache and then copied past it
     ],
     align=True,

@@ -68,9 +68,11 @@ class Batch(NamedTuple):
         headers = [header for header in map(read_header, files) if header is not None]
         held = np.array([header.orientation for header in headers], np.int64)
         sizes = [upright_size((one.height, one.width), one.orientation) for one in headers]
-        *parts, kinds = (np.array([view[i] for view in views], np.int32).reshape(-1, n)
-                         for i, n in enumerate((4, 2, 2, 1)))  # fmt: skip
-        cut = Windows(*parts, kinds[:, 0])
+        box, resized, offset, kinds = (
+            np.array([view[i] for view in views], np.int32).reshape(-1, n)
+            for i, n in enumerate((4, 2, 2, 1))
+        )
+        cut = Windows(box, resized, offset, kinds[:, 0])
         return cls(files, cut, held, np.array(sizes, np.int64).reshape(-1, 2), views)
 
     def frames(self, decoder: DaliDecoder) -> Pixels:
