@@ -49,7 +49,7 @@ def cut_stack(
         return torch.from_numpy(images), True
     windows = draws.at(height, width)
     frames = _empty((len(images), *size, channels), images.dtype)
-    resample_stack(images, windows.box, windows.resized, windows.offset, fixed.pad_mode,
+    resample_stack(images, *windows.parts, fixed.pad_mode,
                    fixed.pad_fill, frames.numpy())  # fmt: skip
     return frames, False
 

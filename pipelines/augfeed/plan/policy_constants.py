@@ -56,8 +56,8 @@ def _fixed(policy: Policy, channels: int) -> PolicyConstants:
     cutout, erasing = policy.find(Cutout), policy.find(RandomErasing)
     noise = policy.find(GaussianNoise)
     colors = _channels("normalize(mean", normalize.mean if normalize else 0.0, channels)
-    std = _channels("normalize(std", normalize.std if normalize else 1.0, channels)
-    mean, std = colors.astype(np.float32), std.astype(np.float32)
+    spread = _channels("normalize(std", normalize.std if normalize else 1.0, channels)
+    mean, std = colors.astype(np.float32), spread.astype(np.float32)
     fill: Any = erasing.fill if erasing else 0.0
     scale = np.float32(1) / std if noise and noise.space == "pixel" else np.ones_like(std)
     return PolicyConstants(

@@ -284,7 +284,8 @@ class Ready:
 def views_of(windows: Windows) -> list[View]:
     """Return windows one by one."""
     rows: Any = zip(*(part.tolist() for part in windows.parts), strict=True)
-    return [View(*map(tuple, places), kind) for *places, kind in rows]
+    return [View(tuple(box), tuple(resized), tuple(offset), kind)
+            for box, resized, offset, kind in rows]  # fmt: skip
 
 
 def windows_of(views: Sequence[View]) -> Windows:
