@@ -13,7 +13,7 @@ _BELOW = np.array(HUES_BELOW, np.bool_)
 
 
 @njit(nogil=True)
-def _hue(r: int, g: int, b: int, most: int, spread: int) -> int:
+def _hue(r: Any, g: Any, b: Any, most: Any, spread: Any) -> Any:
     # Of 255 in a full turn.
     if r == most:
         part = g - b if g >= b else g - b + 6 * spread

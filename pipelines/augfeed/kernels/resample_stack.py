@@ -20,7 +20,8 @@ def _compile(sources: int) -> Any:
     ) -> int:  # fmt: skip
         """Write what windows show of images `[N, h, w, C]` to `out` `[N, H, W, C]`.
 
-        `box`, `resized`, `offset`, `filters` have a row for each; see `kernels.resample`.
+        `box`, `resized`, `offset` and `filters` have a row for each; see
+        `augfeed.kernels.resample.resample`.
         """
         for k in range(images.shape[0]):
             _resample(images[k], box[k], resized[k], offset[k], filters[k], pad_mode, pad_fill,
