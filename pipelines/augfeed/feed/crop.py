@@ -13,7 +13,7 @@ from augfeed.kernels.resample import resample
 from augfeed.kernels.resample_stack import resample_stack
 from augfeed.plan.policy_constants import PolicyConstants
 from augfeed.plan.windows import WindowDraws
-from augfeed.policy import Policy
+from augfeed.policy import Policy, RandomCrop
 from augfeed.read.resident import cut_by_engine
 
 
@@ -44,7 +44,8 @@ def cut_stack(
     height, width, channels = images.shape[1:]
     size, fixed = policy.size((height, width)), PolicyConstants.of(policy, channels)
     draws = WindowDraws(policy, request.seed, request.epoch, request.rows.ids)
-    if uncut and get_worker_info() is None and cut_by_engine(policy, (height, width)):
+    uncut = uncut and get_worker_info() is None and cut_by_engine(policy, (height, width))
+    if uncut and _pads_alike(policy, images.dtype):
         draws.take(slice(1)).offsets(height, width)  # raises for a crop that does not fit
         return torch.from_numpy(images), True
     windows = draws.at(height, width)
@@ -52,6 +53,14 @@ def cut_stack(
     resample_stack(images, windows.box, windows.resized, windows.offset, fixed.pad_mode,
                    fixed.pad_fill, frames.numpy())  # fmt: skip
     return frames, False
+
+
+def _pads_alike(policy: Policy, dtype: Any) -> bool:
+    # What is padded by a byte is rounded to one, unless the engine does it.
+    crop = policy.find(RandomCrop)
+    if crop is None or not crop.padding or crop.mode != "constant" or dtype != np.uint8:
+        return True
+    return (crop.fill * 255.0).is_integer()
 
 
 def _empty(shape: tuple[int, ...], dtype: Any) -> torch.Tensor:
