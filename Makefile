@@ -44,6 +44,7 @@ docs: .venv/.ready ## build the documentation site in site/; ARGS=serve shows it
 
 generate: .venv/.ready ## write what follows from the declarations of operations
 	$(BIN)/python -m augfeed.ops.generate
+	$(BIN)/python -m docs.gallery
 
 matrix: ## run the core tests on each Python promised, and on the lowest versions; ARGS="--only lowest"
 	@"$(PYTHON)" tests/matrix.py $(ARGS)

@@ -165,7 +165,7 @@ def check_followed(policy: Policy, fields: dict[Path, Field]) -> None:
 
 
 def _check_flips(policy: Policy, path: Path) -> None:
-    for item in policy.operations:
+    for item in policy.parts:
         if item.op in ("horizontal_flip", "vertical_flip") and item.chance:
             raise InputError(
                 f"{item.op!r} mirrors images, and it is not said which keypoints of "

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from augfeed.constants import CONSTANT
 from augfeed.plan import Plan
 from augfeed.plan.policy_constants import PolicyConstants
 
@@ -22,7 +23,8 @@ class SpatialMap:
     pixel of the frame; `box` (top, left, height, width) of the source is resized to `resized`, of
     which the frame begins at `offset` (y, x). `source` and `size` are (height, width). `border` and
     `padding` are the rules outside the frame and outside what was resized: see
-    `augfeed.constants.EDGES`.
+    `augfeed.constants.EDGES`. `earlier` are maps of the same kind by which the frame was sampled
+    before, by a program, in that order.
     """
 
     inverse: Matrix
@@ -34,6 +36,15 @@ class SpatialMap:
     warped: bool
     border: int = 0
     padding: int = 0
+    earlier: tuple[Matrix, ...] = ()
+
+    @property
+    def total(self) -> Matrix:
+        """Float64 `[3, 3]`: output pixels (x, y, 1) -> pixels of the frame as it is cut out."""
+        made: Matrix = self.inverse
+        for matrix in reversed(self.earlier):
+            made = matrix @ made
+        return made
 
     @property
     def to_source(self) -> Matrix:
@@ -44,7 +55,7 @@ class SpatialMap:
                            [0, 0, 1]])  # fmt: skip
         half = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]])
         back = np.array([[1, 0, -0.5], [0, 1, -0.5], [0, 0, 1]])
-        total: Matrix = window @ half @ self.inverse @ back
+        total: Matrix = window @ half @ self.total @ back
         return total
 
     @property
@@ -61,17 +72,15 @@ class SpatialMap:
     @property
     def mirrored(self) -> bool:
         """Whether left and right have changed places."""
-        return bool(np.linalg.det(self.inverse) < 0)
+        return bool(np.linalg.det(self.total) < 0)
 
     def indices(self) -> Indices:
         """Return int64 `[h, w]`: the flat index of the source pixel that each output pixel shows,
         -1 outside the image."""
-        from augfeed.kernels.nearest import fold_places, nearest_indices
+        from augfeed.kernels.nearest import fold_places
 
-        if self.warped:
-            made = np.empty(self.size, np.int64)
-            nearest_indices(self.inverse.ravel(), self.window, self.border, self.padding, made)
-            return made
+        if self.warped or self.earlier:
+            return self._sampled([*self.earlier, *([self.inverse] if self.warped else [])])
         sides: list[Indices] = []
         for axis, flip in enumerate(self._flips):
             places = np.arange(self.size[axis], dtype=np.int64)
@@ -85,6 +94,27 @@ class SpatialMap:
         flat[rows < 0] = -1
         flat[:, columns < 0] = -1
         return flat
+
+    def _sampled(self, maps: list[Matrix]) -> Indices:
+        # The first map reads the source, each of the others what the one before has made.
+        from augfeed.kernels.nearest import nearest_indices
+
+        # Where each of them has one color outside, what all show is where they say together: so
+        # roundings do not add up.
+        def nearest(matrix: Matrix, window: Indices) -> Indices:
+            made = np.empty(self.size, np.int64)
+            nearest_indices(matrix.ravel(), window, self.border, self.padding, made)
+            return made
+
+        found = nearest(maps[0], self.window)
+        whole = np.array([0, 0, *self.size, *self.size, 0, 0, self.size[1]], np.int64)
+        for matrix in maps[1:]:
+            made = nearest(matrix, whole)
+            found = np.where(made < 0, -1, found.ravel()[made])
+        if len(maps) == 1 or self.border != CONSTANT:
+            return found
+        together = nearest(self.total, self.window)
+        return np.where(found < 0, -1, together)
 
     @property
     def _flips(self) -> tuple[bool, bool]:
@@ -102,9 +132,13 @@ def maps_of(plan: Plan, sizes: NDArray[Any], channels: int = 3) -> Iterator[Spat
     windows = plan.window.at(sizes[:, 0], sizes[:, 1])
     rows = zip(plan.inverse, windows.box, windows.resized, windows.offset, sizes, plan.warped,
                strict=True)  # fmt: skip
-    for inverse, box, resized, offset, size, warped in rows:
+    program = plan.program
+    for row, (inverse, box, resized, offset, size, warped) in enumerate(rows):
+        earlier, mirror = np.empty((0, 3, 3)), np.eye(3)
+        if program is not None:
+            earlier, mirror = program.earlier(row, plan.size)
         yield SpatialMap(
-            inverse.astype(np.float64), tuple(box.tolist()), tuple(resized.tolist()),
+            mirror @ inverse.astype(np.float64), tuple(box.tolist()), tuple(resized.tolist()),
             tuple(offset.tolist()), tuple(size.tolist()), plan.size, bool(warped),
-            constants.border_mode, constants.pad_mode,
+            constants.border_mode, constants.pad_mode, tuple(earlier),
         )  # fmt: skip

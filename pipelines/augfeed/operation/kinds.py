@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from augfeed.operation.declare import Column, Declaration
 from augfeed.operation.effects import Effect, Setting
 from augfeed.operation.linear import Step
-from augfeed.operation.parameter_types import Sides
+from augfeed.operation.parameter_types import Interpolation, Sides
 from augfeed.operation.program import Node, parts_of
 from augfeed.operation.program_effects import effects_of, moves_pixels
 from augfeed.operation.reference import Given
@@ -203,6 +203,7 @@ class Geometry(Declaration):
     needs = ("draw", "stream", "uniforms", "inverse")
     as_given = True
     warps: ClassVar[bool] = True  # False for flips, which need no interpolation
+    interpolation: Interpolation = "bilinear"  # of all that warp, one in a policy
 
     def inverse(self, values: dict[str, NDArray[Any]], size: Sides) -> Matrices:
         """Return float64 `[N, 3, 3]`: the source of each output pixel, for what was drawn.
@@ -314,6 +315,20 @@ def warps(operation: Declaration) -> bool:
     if operation.program is None:
         return isinstance(operation, Geometry) and operation.warps
     return any(_warping(part) for part, _ in parts_of(operation.program))
+
+
+def moves_by_matrix(operation: Declaration) -> bool:
+    """Return whether a plan says where an operation takes pixels from, by a matrix or a window.
+
+    Of a program, whether that holds for every step that moves any.
+    """
+    if operation.program is None:
+        return isinstance(operation, Window | Geometry | Mixing)
+    parts = [part for part, _ in parts_of(operation.program)]
+    candidates = [part[0].candidate for part in parts if isinstance(part, tuple)]
+    known = all(issubclass(item.step, Geometry) for item in candidates if item.moves)
+    others = (part for part in parts if not isinstance(part, tuple) and part.moves)
+    return known and all(isinstance(part, Geometry) for part in others)
 
 
 def _warping(part: Any) -> bool:

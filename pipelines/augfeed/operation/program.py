@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from augfeed.operation.draws import Uniforms, index
+from augfeed.operation.draws import Uniforms, between, index
 from augfeed.operation.effects import Effect, Setting
 from augfeed.operation.parameter_types import Sides
 
@@ -54,7 +54,7 @@ class Uniform:
 
     def draw(self, u: Uniforms, count: int) -> Magnitudes:
         """Return strengths, from uniforms `[1, count]`."""
-        return self.low + u[0] * (self.high - self.low)
+        return between(u[0], self.low, self.high)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,8 @@ class Normal:
     def draw(self, u: Uniforms, count: int) -> Magnitudes:
         """Return strengths, from uniforms `[2, count]` (Box and Muller)."""
         normal = np.sqrt(-2.0 * np.log(1.0 - u[0])) * np.cos(2.0 * np.pi * u[1])
-        return np.clip(self.mean + self.std * normal, self.low, self.high)
+        made: Magnitudes = np.clip(self.mean + self.std * normal, self.low, self.high)
+        return made
 
 
 Law = FixedBin | UniformBins | Uniform | Normal

@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from augfeed.operation.describe import suggest
 from augfeed.operation.program import Candidate, Entry, Magnitudes
 from augfeed.ops import _auto_steps as steps
 from augfeed.ops._auto_steps import enhance, linspace, translate_by_bin
@@ -219,11 +218,7 @@ AUGMIX_NAMES = tuple(name for name in RAND_NAMES[1:] if name not in ENHANCED)
 
 
 def kept(names: Iterable[str], without: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the names that are not left out; raise `ValueError` for one that is unknown."""
-    names = tuple(names)
-    for name in without:
-        if name not in names:
-            raise ValueError(f"without={without!r}: {name!r} is not a step: {suggest(name, names)}")
+    """Return the names that are not left out; raise `ValueError` if none is."""
     rest = tuple(name for name in names if name not in without)
     if not rest:
         raise ValueError(f"without={without!r} leaves nothing to draw: leave a step")
@@ -246,7 +241,8 @@ def _linear(factor: float) -> Level:
 
 def _kept(first: int, sign: int, least: int) -> Level:
     def bits(level: Magnitudes) -> Magnitudes:
-        return np.clip(first + sign * np.trunc(level / 10.0 * 4), least, 8)
+        made: Magnitudes = np.clip(first + sign * np.trunc(level / 10.0 * 4), least, 8)
+        return made
 
     return bits
 

@@ -17,8 +17,8 @@ def check_parts(operations: tuple[Any, ...]) -> tuple[Any, ...]:
     for item in operations:
         if isinstance(item, Mixing) and item.program is None:
             raise ValueError(
-                f"{item.op!r} of {item.operations[0].op!r} mixes samples, and a program changes "
-                "one: put it beside the program"
+                f"{item.op!r} of mixing operations mixes samples, and a program changes one: put "
+                "it beside the program"
             )
     return operations
 

@@ -61,25 +61,30 @@ class OneOf(Mixing):
     def _possible(self) -> Self:
         check_weights(self.weights, self.operations)
         check_parts(tuple(item for item in self.operations if isinstance(item, OneOf)))
-        mixers = [item.op for item in self.operations if isinstance(item, Mixup | CutMix)]
         others = [item.op for item in self.operations if not isinstance(item, Mixup | CutMix)]
-        if mixers and others:
+        if self.mixers and others:
             raise ValueError(
-                f"{mixers[0]!r} mixes samples, and {others[0]!r} changes one: use a one_of for each"
+                f"{self.mixers[0].op!r} mixes samples, and {others[0]!r} changes one: use a one_of "
+                "for each"
             )
-        if mixers and len({operation.per for operation in self.operations}) > 1:
+        if len({operation.per for operation in self.mixers}) > 1:
             raise ValueError("per differs among the operations: use one value for all")
         return self
 
     @property
     def mixes(self) -> bool:
         """Whether its operations mix samples; else it is a program."""
-        return isinstance(self.operations[0], Mixup | CutMix)
+        return bool(self.mixers)
+
+    @property
+    def mixers(self) -> tuple[Mixup | CutMix, ...]:
+        """Its operations, if they mix samples; none of a program."""
+        return tuple(item for item in self.operations if isinstance(item, Mixup | CutMix))
 
     @property
     def moves(self) -> bool:
         """Whether pixels may change places: in mixing, or by a step that may be drawn."""
-        return self.mixes or moves_pixels(self.program)
+        return self.program is None or moves_pixels(self.program)
 
     @property
     def program(self) -> Node | None:

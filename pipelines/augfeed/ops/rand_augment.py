@@ -23,7 +23,7 @@ class RandAugment(Program):
     """
 
     num_ops: Annotated[int, Field(ge=1, le=16, description="steps that a sample gets")] = 2
-    magnitude: Annotated[int, Field(ge=0, description="bin of the magnitude, from 0 on")] = 9
+    magnitude: Annotated[int, Field(ge=0, le=999, description="bin of magnitude, from 0 on")] = 9
     bins: Annotated[int, Field(ge=2, le=1000, description="bins that the ranges are cut into")] = 31
     p: Probability = 1.0
     op: Literal["rand_augment"] = kind("rand_augment")

@@ -57,7 +57,14 @@ class Timm(Program):
     and draws bilinear or bicubic filters: `border` says so for a policy.
     """
 
-    line: Annotated[str, Field(max_length=200, description="timm's line, as rand-m9-mstd0.5-inc1")]
+    line: Annotated[
+        str,
+        Field(
+            max_length=200,
+            description="timm's line, as rand-m9-mstd0.5-inc1",
+            examples=["rand-m9-mstd0.5-inc1", "rand-m7-n3-tweights", "original-mstd0.5", "3a"],
+        ),
+    ]
     exact: Annotated[bool, Field(description="whether posterize may keep 0 bits: black")] = False
     p: Probability = 1.0
     op: Literal["timm"] = kind("timm")
@@ -149,7 +156,8 @@ class _UpToLevel(Normal):
 
     def draw(self, u: Uniforms, count: int) -> Magnitudes:
         most = Normal.draw(self, u, count) / 5
-        return 5 * (0.1 + u[2] * (most - 0.1))
+        made: Magnitudes = 5 * (0.1 + u[2] * (most - 0.1))
+        return made
 
 
 def _three(recipe: Auto, known: dict[str, Scaled], p: float) -> Node:

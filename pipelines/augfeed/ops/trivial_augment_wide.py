@@ -11,6 +11,11 @@ from augfeed.operation import ARXIV, Effect, Probability, Program, Setting, kind
 from augfeed.operation.program import Graded, Node, UniformBins
 from augfeed.ops._auto_tables import RAND_NAMES, WIDE, kept, torchvision_entries
 
+Step = Literal[
+    "identity", "shear_x", "shear_y", "translate_x", "translate_y", "rotate", "brightness", "color",
+    "contrast", "sharpness", "posterize", "solarize", "autocontrast", "equalize",
+]  # fmt: skip
+
 
 @operation
 class TrivialAugmentWide(Program):
@@ -29,7 +34,8 @@ class TrivialAugmentWide(Program):
         float, Field(ge=0, le=180, description="largest angle of rotate, degrees")
     ] = 135.0
     without: Annotated[
-        tuple[str, ...], Field(description="names of steps that are left out, as rotate")
+        tuple[Step, ...],
+        Field(max_length=13, description="names of steps that are left out, as rotate"),
     ] = ()
     p: Probability = 1.0
     op: Literal["trivial_augment_wide"] = kind("trivial_augment_wide")

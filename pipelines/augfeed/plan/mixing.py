@@ -44,7 +44,7 @@ def draw_mixes(mixer: Mixer, draws: Draws, rows: BatchRows, size: tuple[int, int
     """Return the mixing of every row; a row alone in its group stays unmixed, with lambda 1."""
     from augfeed.kernels.draw_columns import fill_mixes
 
-    choices = mixer.operations if isinstance(mixer, OneOf) else (mixer,)
+    choices = mixer.mixers if isinstance(mixer, OneOf) else (mixer,)
     names, u = rows.ids, draws.of(mixer)
     if choices[0].per == "batch":
         # The place of the batch's first sample in the epoch; nothing for an empty batch.

@@ -79,6 +79,22 @@ class Program:
         """Return the kernels of the steps of some rows: see `FrameSteps.taps`."""
         return FrameSteps(self.code, self.value).taps(which, most)
 
+    def earlier(self, row: int, size: tuple[int, int]) -> tuple[Matrices, Matrices]:
+        """Return the inverse maps by which a row's frame was sampled before, and its mirror.
+
+        That is float64 `[k, 3, 3]`, in the order in which they were, the first from the frame as it
+        is cut out, flips included; and `[3, 3]` for what the pass reads, the identity unless its
+        frame was mirrored and not sampled.
+        """
+        mirror: Matrices = np.eye(3)
+        if self.framed[row]:
+            mirror = mirrors(self.flip_x[[row]], self.flip_y[[row]], size)[0]
+        slots = np.flatnonzero(self.code[row] == MATRIX)
+        steps: Matrices = self.value[row, slots, :9].reshape(-1, 3, 3).astype(np.float64)
+        if len(steps):
+            steps[0], mirror = mirror @ steps[0], np.eye(3)
+        return steps, mirror
+
     @property
     def applied(self) -> NDArray[np.bool_]:
         """Whether a row has any step: bool `[M]`."""

@@ -104,7 +104,7 @@ class CudaEngine:
         scratch = Scratch.of(spec, rows, plan.size, images)
         programs = ProgramScratch.of(spec, rows, plan.size, images.device)
         return BoundPlan(spec, images, table, rows, plan.count, plan.size, output, means, scratch,
-                      programs)  # fmt: skip
+                         programs)  # fmt: skip
 
     def record(
         self,
