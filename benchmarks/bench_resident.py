@@ -19,7 +19,7 @@ from augfeed import DataLoader, Policy, format_policy
 from augfeed.bench.machine import commit_here, cores, device_here, machine_here, now, versions_of
 from augfeed.bench.report import progress
 from augfeed.bench.result import Spread
-from augfeed.plan import Rows, draw_plan
+from augfeed.plan import BatchRows, draw_plan
 from augfeed.policy import Cutout, HorizontalFlip, Normalize, RandomCrop
 from augfeed.presets import CIFAR10_MEAN, CIFAR10_STD
 from augfeed.read import ArraySource, open_source
@@ -180,7 +180,7 @@ def plans(job: Job, epochs: int = 2) -> float:
     for epoch in range(epochs):
         start = time.perf_counter()
         for first in range(0, len(ids), several):
-            rows = Rows.of(ids[first : first + several])
+            rows = BatchRows.of(ids[first : first + several])
             plan = draw_plan(policy, rows, seed=0, epoch=epoch, size=(job.side, job.side))
             plan.window.at(job.side, job.side)
         best = min(best, time.perf_counter() - start)

@@ -28,7 +28,7 @@ from augfeed.bench.result import Spread
 from augfeed.errors import CheckError
 from augfeed.wire import Description, decode, encode
 from augfeed_client import Connection, RemoteLoader
-from augfeed_client.replica import Replica, Wish
+from augfeed_client.replica import HttpRequest, Replica
 from benchmarks.common import RESULTS
 from benchmarks.result import Ratio, slug
 from benchmarks.result_service import PACKAGES, Row, ServiceResult, render
@@ -45,7 +45,7 @@ import os
 import sys
 import uvicorn
 from augfeed_service import Settings, make_app
-from augfeed_service.sending import BytesResponse
+from augfeed_service.responses import BytesResponse
 try:
     from augfeed_service.server import config_of
 except ImportError:  # an older checkout, which is compared with this one
@@ -120,7 +120,7 @@ def stream_entries(replica: Replica) -> tuple[list[Entry], int]:
     )
 
     def ask(method: str, path: str, body: Any = None) -> Any:
-        wish = Wish(method, path, {}, body, time.monotonic() + 60, 30.0, 1 << 30)
+        wish = HttpRequest(method, path, {}, body, time.monotonic() + 60, 30.0, 1 << 30)
         answer = replica.ask(wish)
         if answer.status not in (200, 201):
             raise CheckError(f"{path} answered {answer.status}: nothing is timed")
@@ -224,7 +224,7 @@ def shared(url: str) -> tuple[int, int]:
 
     def made() -> int:
         replica = Replica(url)
-        wish = Wish("GET", "/metrics", {}, None, time.monotonic() + 30, 30.0, 1 << 24)
+        wish = HttpRequest("GET", "/metrics", {}, None, time.monotonic() + 30, 30.0, 1 << 24)
         text = bytes(replica.ask(wish).body).decode()
         replica.close()
         names = ('augfeed_batches_total{source="made"} ', "augfeed_batches_ahead_total ")

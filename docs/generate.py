@@ -15,8 +15,9 @@ HEAD = """# Operations
 Each random operation takes `p`, the probability that a sample gets it. Values count from 0 to 1,
 whatever the element type. In text an operation is written by the name in brackets, as in
 `cutout(16, p=0.5)`; in Python it is the class in `augfeed.policy`. Operations run in the order of
-this page, whatever order a policy lists them in; geometry and Kornia stages keep the order in which
-they are listed.
+this page, whatever order a policy lists them in; geometry, programs and Kornia stages keep the
+order in which they are listed. [Programs](../concepts/programs.md) hold operations in any order, as
+often as wanted.
 
 This page is written by `python -m augfeed.ops.generate`.
 """
@@ -37,7 +38,8 @@ def page(classes: Iterable[type[Any]]) -> str:
 def _section(name: str, cls: type[Any]) -> str:
     text = PAPER.sub(r"[arXiv:\1](https://arxiv.org/abs/\1)", inspect.getdoc(cls) or "")
     fields = {key: field for key, field in cls.__dataclass_fields__.items() if key != "op"}
-    hints = get_type_hints(cls, include_extras=True)
+    names = {"Part": Any, "Member": Any}  # of operations, which their files do not know
+    hints = get_type_hints(cls, localns=names, include_extras=True)
     rows = [f"| `{key}` | {_default(field)} | {_what(hints[key])} |"
             for key, field in fields.items()]  # fmt: skip
     table = ["| parameter | default | |", "|---|---|---|", *rows, ""] if rows else []

@@ -12,10 +12,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from augfeed.engines import Engine, Output, engine_for, why_not_cuda
 from augfeed.notation import parse_policy
-from augfeed.operation import Frame, Neighbourhood, Pointwise
+from augfeed.operation import Displacement, Frame, Neighbourhood, Pointwise
 from augfeed.philox import normal_quantiles
-from augfeed.plan import Plan, Rows, draw_plan
-from augfeed.plan.fixed import Fixed
+from augfeed.plan import BatchRows, Plan, draw_plan
+from augfeed.plan.policy_constants import PolicyConstants
 from augfeed.policy import OPERATIONS as KNOWN
 from augfeed.policy import (
     Border,
@@ -129,6 +129,7 @@ SHAPES = (
 )
 USUAL = SHAPES[-2]
 TELLING = SHAPES[6]  # shows most of what can be wrong: in color, odd, prime, not square, mixed
+FEW_PIXELS = [shape for shape in SHAPES if shape != TELLING and shape.height * shape.width < 300]
 SMALL = Shape(3, 12, 16, 4)  # for kernels that are interpreted: a second for some twenty rows
 
 # How much larger than the output the source is (or smaller, if padding makes up for it), and what
@@ -154,14 +155,19 @@ OUTPUTS = [Output(dtype, last) for last in (False, True)
 CHAINS = ("whole chain", "mixed after all else", "all noise")
 PER_BATCH = {"mixup per batch", "cutmix per batch"}  # other numbers in another batch
 KEYED = ("cutmix", "one of", "erasing, noise", "gaussian noise", "salt and pepper, some")
+ROUNDED = (SMALL, Shape(1, 5, 7, 3))
 STORED_CASES = ("whole chain", "geometry", "flips, some", "cutmix", "all noise")
 TRIED_WINDOWS = covering({"window": WINDOWS, "shape": SHAPES, "operations": OPERATIONS})
 
 
 def tried(case: str, shape: Shape, engine: str) -> bool:
-    """Every case at the shape that shows most and at another; chains at every shape."""
-    shapes = (TELLING, chosen(case, [other for other in SHAPES if other != TELLING]))
-    return engine not in INTERPRETED or case in CHAINS or shape in shapes
+    """Every case at the shape that shows most; chains at every shape."""
+    return engine not in INTERPRETED or case in CHAINS or shape == TELLING
+
+
+def other_shape(case: str, engine: str) -> Shape:
+    """Return the shape that a case is tried at with images of floats."""
+    return fitted(chosen(case, FEW_PIXELS), engine) if engine in INTERPRETED else USUAL
 
 
 def tried_window(window: str, shape: Shape, operations: str, engine: str) -> bool:
@@ -175,15 +181,26 @@ def tried_in_parts(case: str, engine: str) -> bool:
 
 
 def tried_as(case: str, output: Output, engine: str) -> bool:
-    """A chain in every output, and all that is stored in two, by turns: every output comes."""
-    turn = STORED_CASES.index(case) + OUTPUTS.index(output)
-    return engine not in INTERPRETED or case == CHAINS[0] or turn % 4 == 0
+    """Every case and every output, by turns."""
+    turn = OUTPUTS.index(output) % len(STORED_CASES) == STORED_CASES.index(case)
+    return engine not in INTERPRETED or turn
 
 
 def tried_output(shape: Shape, output: Output, engine: str) -> bool:
     """Every shape and every output, by turns."""
     turn = OUTPUTS[SHAPES.index(shape) % len(OUTPUTS)]
     return engine not in INTERPRETED or output == turn
+
+
+def tried_rounded(engine: str, shape: Shape, output: Output) -> bool:
+    """Every output, for one shape and for the other by turns."""
+    turn = ROUNDED[OUTPUTS.index(output) % len(ROUNDED)]
+    return engine not in INTERPRETED or shape == turn
+
+
+def tried_alone(engine: str, shape: Shape) -> bool:
+    """Every third shape: what a sample gets is the same code at all."""
+    return engine not in INTERPRETED or shape in SHAPES[::3]
 
 
 @dataclass(frozen=True)
@@ -200,8 +217,12 @@ WARP = Tolerance(1e-6, "a source coordinate is rounded in proportion to the imag
 FAR = Tolerance(3e-5, "coordinates twenty times as far out are rounded twenty times as much")
 THRESHOLD = Tolerance(2e-3, "share of the values that may lie on the other side of a threshold "
                       "(posterize, solarize), which rounding can move them across")  # fmt: skip
-LEVEL = Tolerance(3 * 1.6**2 / 255, "a blurred byte may be rounded to the next level, which an "
-                  "inverse map stretches no further, and a jitter does by its factors")  # fmt: skip
+LEVEL = Tolerance(3 * 1.6**2 / 255, "a blurred or moved byte may be rounded to the next level, "
+                  "which an inverse map stretches no further, and a jitter does by its "
+                  "factors")  # fmt: skip
+PROGRAM = Tolerance(0.02, "share of the values that may differ, by any number of levels: where a "
+                    "step of a program is rounded to the next level, later ones multiply it, and "
+                    "a table from a histogram may shift all values of a level")  # fmt: skip
 STORED = {
     torch.float32: Tolerance(0.0, "what is computed is stored"),
     torch.float16: Tolerance(2.0**-10, "rounded to 11 bits, relative; the neighbor at worst"),
@@ -226,19 +247,24 @@ def policy_of(operations: tuple[Any, ...], channels: int, *more: Any) -> Policy:
 def plan_of(policy: Policy, shape: Shape, *, seed: int = 5, epoch: int = 3) -> Plan:
     """Return the plan of samples 100, 101, ..., for a shape."""
     policy = _fitting(policy, shape)
-    rows = Rows.of(np.arange(100, 100 + shape.batch))
+    rows = BatchRows.of(np.arange(100, 100 + shape.batch))
     return draw_plan(policy, rows, seed=seed, epoch=epoch, size=(shape.height, shape.width))
 
 
 def _fitting(policy: Policy, shape: Shape) -> Policy:
     # A kernel may reach as far as an image is wide, and no farther.
-    size = (shape.height, shape.width)
-    kernels = (item for item in policy.operations if isinstance(item, Neighbourhood))
-    fitted = [made for item in kernels if (made := item.fitted(size)) != item]
-    return policy.with_(*fitted) if fitted else policy
+    def fitted(item: Any) -> Any:
+        if isinstance(item, Neighbourhood):
+            return item.fitted((shape.height, shape.width))
+        if item.program is None or not hasattr(item, "operations"):
+            return item
+        return replace(item, operations=tuple(map(fitted, item.operations)))
+
+    made = [fitted(item) for item in policy.operations]
+    return policy if made == [*policy.operations] else Policy(made)
 
 
-def pictures(shape: Shape, *, larger: tuple[int, int] = (0, 0)) -> torch.Tensor:
+def make_images(shape: Shape, *, larger: tuple[int, int] = (0, 0)) -> torch.Tensor:
     """Return uint8 `[N, H, W, C]`, the same every time: noise and smooth images by turns."""
     height, width = shape.height + larger[0], shape.width + larger[1]
     size = (shape.batch, height, width, shape.channels)
@@ -254,7 +280,7 @@ def pictures(shape: Shape, *, larger: tuple[int, int] = (0, 0)) -> torch.Tensor:
 def window_of(name: str, shape: Shape) -> tuple[RandomCrop, torch.Tensor]:
     """Return a crop of the table for a shape, and the images that it cuts."""
     larger, options = WINDOWS[name]
-    return RandomCrop((shape.height, shape.width), **options), pictures(shape, larger=larger)
+    return RandomCrop((shape.height, shape.width), **options), make_images(shape, larger=larger)
 
 
 def usual(engine: str) -> Shape:
@@ -304,13 +330,16 @@ def allowed(plan: Plan, channels: int) -> float:
         pixel += WARP.value * sum(plan.size)
         scale = plan.policy.find(Scale)
         pixel += FAR.value if scale and scale.factor[0] < 0.5 else 0.0
-    return pixel / float(Fixed.of(plan.policy, channels).std.min())
+    return pixel / float(PolicyConstants.of(plan.policy, channels).std.min())
 
 
 def threshold_step(plan: Plan) -> float:
     """Return what a value that crosses a threshold of the policy jumps by, in pixel space."""
     steps = [item.jump for item in plan.policy.operations if isinstance(item, Pointwise)]
-    blurred = any(isinstance(item, Neighbourhood) for item in plan.policy.operations)
+    if plan.program is not None:
+        return 1.0
+    rounded = Neighbourhood | Displacement
+    blurred = any(isinstance(item, rounded) for item in plan.policy.operations)
     return max(steps, default=0.0) or (LEVEL.value if blurred else 0.0)
 
 
@@ -323,8 +352,11 @@ def assert_agree(one: torch.Tensor, other: torch.Tensor, plan: Plan) -> None:
     stored = STORED[one.dtype].value * (one.double().abs() if unit == 1 else torch.ones(one.shape))
     gap = (one.double() - other.double()).abs()
     excess = gap - stored - allowed(plan, one.shape[1]) * unit
-    far, share = int((excess > 0).sum()), THRESHOLD.value if threshold_step(plan) else 0.0
+    share = THRESHOLD.value if threshold_step(plan) else 0.0
+    far, share = int((excess > 0).sum()), PROGRAM.value if plan.program is not None else share
     assert not torch.isnan(gap).any()
     assert far <= np.ceil(share * one.numel()), f"{far} values differ, by up to {gap.max()}"
-    step = threshold_step(plan) * unit / float(Fixed.of(plan.policy, one.shape[1]).std.min())
+    step = (
+        threshold_step(plan) * unit / float(PolicyConstants.of(plan.policy, one.shape[1]).std.min())
+    )
     assert float(excess.max()) <= step

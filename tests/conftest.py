@@ -5,6 +5,7 @@ Without a GPU Triton interprets its kernels; that is decided before anything imp
 
 import gc
 import os
+import sys
 from collections.abc import Iterator
 from importlib.util import find_spec
 from typing import Any
@@ -68,12 +69,9 @@ def pytest_configure(config: pytest.Config) -> None:
     """Set what processes begin with that these tests start: pytest-xdist's, and their own."""
     # A thread of torch that waits for another would take the core that another process could use.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    worker, cache = os.environ.get("PYTEST_XDIST_WORKER"), getattr(config, "cache", None)
-    if worker and cache:
-        # Numba's index of a function can lose what another process wrote meanwhile, or name its
-        # code for other types: each worker has a folder, which stays for the next run. Numba and
-        # Triton (in ~/.triton, safe for all) know by the sources' content what is still good.
-        os.environ["NUMBA_CACHE_DIR"] = str(cache.mkdir(f"numba-{worker}"))
+    # Hundreds of processes import the package: they find what the first one compiled.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    sys.dont_write_bytecode = False
 
 
 def pytest_report_header(config: pytest.Config) -> str:

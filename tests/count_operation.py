@@ -16,7 +16,14 @@ AROUND = ("README.md", "CONTRIBUTING.md", "tests/cases.py", "tests/augfeed/test_
 GENERATED = "python -m augfeed.ops.generate"
 MARK = re.compile(r"<!-- operations -->.*?<!-- /operations -->", re.DOTALL)
 # Where operations are used, named or compared with others, and not made.
-USERS = ("presets.py", "bench/", "doctor/", "demo/", "operation/foreign.py", "policy/foreign.py")
+USERS = (
+    "presets.py",
+    "bench/",
+    "doctor/",
+    "demo/",
+    "operation/kornia_effects.py",
+    "policy/foreign.py",
+)
 
 
 def words_of(name: str, more: Iterable[str] = ()) -> re.Pattern[str]:

@@ -49,6 +49,13 @@ def pairwise(
     return sampled(lambda *row: row in rows, axes, ids=ids)
 
 
+def each_value(*axes: Iterable[Any]) -> list[Combination]:
+    """Return as few combinations as there are in which every value of every axis comes."""
+    values = [[*one] for one in axes]
+    count = max(len(one) for one in values)
+    return [tuple(one[place % len(one)] for one in values) for place in range(count)]
+
+
 def covering(axes: Mapping[str, Iterable[Any]]) -> list[Combination]:
     """Return combinations in which every pair of values of two parameters comes, and few others."""
     values = [[*one] for one in axes.values()]

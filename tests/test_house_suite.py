@@ -2,7 +2,6 @@
 
 import ast
 import math
-import os
 import re
 import shutil
 import subprocess
@@ -19,8 +18,20 @@ import pytest
 from hypothesis import settings
 
 from tests import conftest, matrix
-from tests.cases import CASES, CHAINS, SHAPES, TELLING, tried
-from tests.sampling import covering, sampled
+from tests.cases import (
+    CASES,
+    CHAINS,
+    FEW_PIXELS,
+    ON_GPU,
+    OUTPUTS,
+    SHAPES,
+    STORED_CASES,
+    TELLING,
+    other_shape,
+    tried,
+    tried_as,
+)
+from tests.sampling import covering, each_value, sampled
 from tests.waiting import HANG
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -67,7 +78,7 @@ def test_the_matrix_names_tests_that_exist() -> None:
     assert all((ROOT / path).exists() for path in [*matrix.CORE, matrix.HOUSE])
 
 
-def test_a_python_that_is_not_there_is_told(
+def test_a_python_that_is_not_there_is_reported(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
@@ -227,9 +238,24 @@ def test_every_engine_meets_every_case_and_every_shape_in_the_usual_run() -> Non
             (case, shape) for case, shape in product(CASES, SHAPES) if tried(case, shape, engine)
         ]
         met = Counter(shape for _, shape in rows)
-        assert set(met) == set(SHAPES) and min(met.values()) > len(CHAINS)
+        assert set(met) == set(SHAPES) and min(met.values()) >= len(CHAINS)
         assert {case for case, shape in rows if shape == TELLING} == set(CASES)
-        assert {case for case, shape in rows if shape != TELLING} == set(CASES)
+    floats = {other_shape(case, "cuda") for case in CASES}
+    assert len(floats) == (1 if ON_GPU else len(FEW_PIXELS))
+
+
+def test_every_case_and_every_output_is_stored_in_the_usual_run() -> None:
+    rows = [row for row in product(STORED_CASES, OUTPUTS) if tried_as(*row, "cuda")]
+    assert {case for case, _ in rows} == {*STORED_CASES}
+    assert [output for _, output in rows].count(OUTPUTS[0]) == 1 and len(rows) == len(OUTPUTS)
+
+
+@pytest.mark.parametrize("sizes", [(1,), (2, 5), (6, 6), (4, 15, 2)])
+def test_every_value_is_in_the_usual_run(sizes: tuple[int, ...]) -> None:
+    rows = each_value(*map(range, sizes))
+    assert len(rows) == max(sizes)
+    for place, size in enumerate(sizes):
+        assert {row[place] for row in rows} == {*range(size)}
 
 
 def test_tests_have_the_same_names_in_every_process(request: pytest.FixtureRequest) -> None:
@@ -259,16 +285,5 @@ def test_make_runs_tests_side_by_side(command: list[str], said: str) -> None:
     assert said in " ".join(done.stdout.split())
 
 
-def test_every_run_tells_its_slowest_tests() -> None:
+def test_every_run_shows_its_slowest_tests() -> None:
     assert "--durations=10" in CONFIGURED["tool"]["pytest"]["ini_options"]["addopts"]
-
-
-def test_processes_that_run_side_by_side_keep_compiled_code_apart(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    config: Any = SimpleNamespace(cache=SimpleNamespace(mkdir=lambda name: tmp_path / name))
-    for worker in ("gw0", "gw1"):
-        monkeypatch.setenv("NUMBA_CACHE_DIR", "")
-        monkeypatch.setenv("PYTEST_XDIST_WORKER", worker)
-        conftest.pytest_configure(config)
-        assert os.environ["NUMBA_CACHE_DIR"] == str(tmp_path / f"numba-{worker}")

@@ -10,10 +10,10 @@ import torch
 
 from augfeed.batch import Batch
 from augfeed.errors import InputError
-from augfeed.integers import whole_number
 from augfeed.operation.describe import shown
 from augfeed.policy import Policy
 from augfeed.presets import resolve_policy
+from augfeed.whole_number import whole_number
 from augfeed.wire import MEDIA_TYPE, Description, decode_batch, encode
 from augfeed_client.connection import Connection
 from augfeed_client.errors import RemoteError

@@ -13,11 +13,11 @@ import torch
 from augfeed.batch import Batch
 from augfeed.errors import InputError, StateError
 from augfeed.feed.shard import rank_and_world
-from augfeed.integers import whole_number
 from augfeed.policy import Normalize, Policy
-from augfeed.prefetch import Aside, Prefetcher, tensors_of
+from augfeed.prefetch import Prefetcher, SideStream, tensors_of
 from augfeed.presets import resolve_policy
 from augfeed.targets import Form
+from augfeed.whole_number import whole_number
 from augfeed.wire import Description, dtype_name, formed
 from augfeed_client.connection import Connection
 from augfeed_client.plan import PlanInfo, batch_request, register
@@ -181,7 +181,7 @@ class RemoteLoader:
         info = self.info
         rank, world = rank_and_world(self.shard)
         first, self._skip, self._given = self._skip, 0, self._skip
-        course = _Course(self, info, (rank, world), self._epoch)
+        course = _RemotePass(self, info, (rank, world), self._epoch)
         process = os.getpid()
         running = Prefetcher(
             course.works(first), threads=self.connection.workers, ahead=self.connection.ahead
@@ -228,7 +228,7 @@ class _Work:
     finish: Callable[[], Batch]
 
 
-class _Course:
+class _RemotePass:
     # One pass: requests, and what becomes of their answers.
 
     def __init__(
@@ -237,7 +237,7 @@ class _Course:
         self.loader, self.info, self.shard, self.epoch = loader, info, shard, epoch
         device = loader.device
         self.cuda = device is not None and device.type == "cuda"
-        self.aside = None if device is None or device.type == "cpu" else Aside(device)
+        self.side_stream = None if device is None or device.type == "cpu" else SideStream(device)
         # Memory that a copy reads from lives until the copy is done.
         self.copied: deque[tuple[Any, Any]] = deque()
 
@@ -253,9 +253,9 @@ class _Course:
         batch: Batch = replicas.ask(replace(request, room=self._room))
         targets = formed(batch.targets, self.loader.targets, softens=self.info.softens)
         batch = replace(batch, targets=targets)
-        if self.aside is not None:
+        if self.side_stream is not None:
             assert self.loader.device is not None
-            moved = self.aside.run(partial(_to, batch, self.loader.device))
+            moved = self.side_stream.run(partial(_to, batch, self.loader.device))
             held += [moved, batch]
         else:
             held.append(batch)
@@ -267,14 +267,14 @@ class _Course:
         return memoryview(array)
 
     def _finish(self, held: list[Any]) -> Batch:
-        if self.aside is None:
+        if self.side_stream is None:
             batch: Batch = held[0]
             return batch
         moved, host = held
         self.copied.append((moved[1], host))
         while self.copied and (self.copied[0][0] is None or self.copied[0][0].query()):
             self.copied.popleft()
-        there: tuple[Any, Any] = self.aside.take(moved)
+        there: tuple[Any, Any] = self.side_stream.take(moved)
         made: Batch = replace(host, images=there[0], targets=there[1])
         return made
 

@@ -8,7 +8,7 @@ from augfeed.batch import Batch
 from augfeed.errors import WireError
 from augfeed.wire import MEDIA_TYPE, Description, decode_batch
 from augfeed_client.errors import Problem
-from augfeed_client.replica import Answer, Replica, Wish
+from augfeed_client.replica import Answer, HttpRequest, Replica
 from augfeed_client.replicas import EXPECT, FINGERPRINT, Replicas, Request
 
 MOST_PLAN = 16 << 20  # bytes of what is reported of a plan
@@ -86,7 +86,7 @@ def batch_request(info: PlanInfo, at: Place, fingerprint: str | None) -> Request
     )  # fmt: skip
 
 
-def _tell(description: Description, replica: Replica, wish: Wish) -> None:
+def _tell(description: Description, replica: Replica, wish: HttpRequest) -> None:
     request = _registration(description)
     headers = {**request.headers, **wish.headers}
     answer = replica.ask(

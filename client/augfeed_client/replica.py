@@ -28,7 +28,7 @@ DISTRUST = ("WRONG_VERSION_NUMBER", "CERTIFICATE", "UNKNOWN_CA", "HANDSHAKE_FAIL
 KEPT: list[Pool] = []
 
 
-class Broken(Exception):
+class ReplicaError(Exception):
     """A replica that gave no whole answer; the message says how.
 
     `lasting` is whether it will fail so each time: its certificate is not to be trusted.
@@ -56,7 +56,7 @@ def allocate(size: int) -> memoryview:
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class HttpRequest:
     """A request to one replica, to be answered before `until`, a time of `time.monotonic`.
 
     A replica may be silent for `timeout` seconds; an answer of more than `most` bytes is none.
@@ -115,8 +115,8 @@ class Replica:
     def __reduce__(self) -> tuple[type["Replica"], tuple[str, Connection]]:
         return Replica, (self.url, self.connection)  # connections belong to a process
 
-    def ask(self, wish: Wish) -> Answer:
-        """Return the answer to a request; raise `Broken` if it does not come whole in time.
+    def ask(self, wish: HttpRequest) -> Answer:
+        """Return the answer to a request; raise `ReplicaError` if it does not come whole in time.
 
         Raises `InputError` for certificates and proxies that cannot be used.
         """
@@ -128,17 +128,17 @@ class Replica:
         except (OSError, http.client.HTTPException, HTTPError, ValueError) as error:
             reason, lasting = _reason(error)
             where = f"{self.url}{pool.through}"
-            raise Broken(f"{where}: {reason}", lasting=lasting and answer is None) from error
+            raise ReplicaError(f"{where}: {reason}", lasting=lasting and answer is None) from error
 
     def _connected(self) -> Pool:
         with self._lock:
             if self._closed:
-                raise Broken(f"{self.url}: closed")
+                raise ReplicaError(f"{self.url}: closed")
             if self._pool is None:
                 self._pool = Pool(self._address, self.connection)
             return self._pool
 
-    def _sent(self, pool: Pool, wish: Wish) -> urllib3.HTTPResponse:
+    def _sent(self, pool: Pool, wish: HttpRequest) -> urllib3.HTTPResponse:
         try:
             return self._send(pool, wish)
         except ProtocolError:
@@ -147,7 +147,7 @@ class Replica:
                 raise
             return self._send(pool, wish)
 
-    def _send(self, pool: Pool, wish: Wish) -> urllib3.HTTPResponse:
+    def _send(self, pool: Pool, wish: HttpRequest) -> urllib3.HTTPResponse:
         left = wish.left
         headers = {"User-Agent": f"augfeed/{__version__}", **wish.headers}
         body: Any = None
@@ -170,7 +170,7 @@ class Replica:
             pool.end()
 
 
-def _pieces(wish: Wish) -> Iterator[memoryview]:
+def _pieces(wish: HttpRequest) -> Iterator[memoryview]:
     # Each may take as long as a replica may be silent, all of them no longer than there is time.
     assert wish.body is not None
     view = memoryview(wish.body)
@@ -179,7 +179,7 @@ def _pieces(wish: Wish) -> Iterator[memoryview]:
         yield view[at : at + PIECE]
 
 
-def _received(answer: urllib3.HTTPResponse, wish: Wish) -> Answer:
+def _received(answer: urllib3.HTTPResponse, wish: HttpRequest) -> Answer:
     # urllib3's own `read` and `readinto` copy what comes; http.client's response lies beneath.
     connection = answer.connection
     original: http.client.HTTPResponse = answer._original_response  # type: ignore[assignment]
@@ -207,7 +207,7 @@ def _received(answer: urllib3.HTTPResponse, wish: Wish) -> Answer:
 
 
 def _measured(
-    original: http.client.HTTPResponse, wish: Wish, limit: int, wait: Callable[[], None]
+    original: http.client.HTTPResponse, wish: HttpRequest, limit: int, wait: Callable[[], None]
 ) -> memoryview:
     length = original.length or 0
     if length > limit:
@@ -224,7 +224,7 @@ def _measured(
 
 
 def _unmeasured(
-    original: http.client.HTTPResponse, wish: Wish, limit: int, wait: Callable[[], None]
+    original: http.client.HTTPResponse, wish: HttpRequest, limit: int, wait: Callable[[], None]
 ) -> memoryview:
     # Proxies send pages in chunks; what ends with the connection may be cut short unseen.
     if not original.chunked and original.status in (200, 201):

@@ -16,7 +16,7 @@ from urllib3.exceptions import InvalidHeader
 from augfeed.errors import InputError
 from augfeed_client.connection import Connection
 from augfeed_client.errors import Problem, RemoteError
-from augfeed_client.replica import Answer, Broken, Replica, Wish, allocate
+from augfeed_client.replica import Answer, HttpRequest, Replica, ReplicaError, allocate
 
 FIRST, LONGEST = 0.05, 5.0  # seconds that a replica is left alone after a failure
 OTHER = 10.0  # and one that makes other bytes, or whose certificate is not trusted
@@ -65,7 +65,7 @@ class Request:
     headers: Mapping[str, str] = field(default_factory=dict)
     body: Any = None
     check: Callable[[Answer], Any] = lambda answer: answer
-    prepare: "Callable[[Replica, Wish], None] | None" = None
+    prepare: "Callable[[Replica, HttpRequest], None] | None" = None
     most: int = MOST
     room: Callable[[int], memoryview] = allocate
 
@@ -126,7 +126,7 @@ class Replicas:
             attempt += 1
             try:
                 return self._once(replica, request, until)
-            except Broken as error:
+            except ReplicaError as error:
                 if closed.is_set():
                     raise RemoteError("the loader was closed") from None
                 self._failed(replica, attempt, error)
@@ -143,7 +143,9 @@ class Replicas:
         if problem and problem.name == "unknown-plan" and request.prepare is not None:
             with self._lock:
                 self.stats.retry("unknown-plan")
-            told = Wish("PUT", "", self._headers(until), None, until, self.connection.timeout, 0)
+            told = HttpRequest(
+                "PUT", "", self._headers(until), None, until, self.connection.timeout, 0
+            )
             request.prepare(replica, told)
             answer = self._answer(replica, request, until)
             problem = None
@@ -156,14 +158,14 @@ class Replicas:
         try:
             result = request.check(answer)
         except (ValueError, ArithmeticError, RecursionError) as error:
-            raise Broken(f"{replica.url}: {error}") from error
+            raise ReplicaError(f"{replica.url}: {error}") from error
         self._worked(replica, answer)
         return result
 
     def _answer(self, replica: Replica, request: Request, until: float) -> Answer:
         connection = self.connection
         headers = {**request.headers, **self._headers(until)}
-        return replica.ask(Wish(
+        return replica.ask(HttpRequest(
             request.method, request.path, headers, request.body, until, connection.timeout,
             request.most, request.room,
         ))  # fmt: skip
@@ -232,7 +234,7 @@ class Replicas:
             state = self._states[replica.url]
             state.failures, state.until, state.other, state.lasting = 0, 0.0, None, None
 
-    def _failed(self, replica: Replica, attempt: int, error: Broken) -> None:
+    def _failed(self, replica: Replica, attempt: int, error: ReplicaError) -> None:
         with self._lock:
             self.stats.retry("connection")
             state = self._states[replica.url]

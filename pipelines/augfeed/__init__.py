@@ -7,6 +7,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from augfeed import presets as presets
+    from augfeed.augment import Augment as Augment
     from augfeed.batch import Batch as Batch
     from augfeed.engines import Output as Output
     from augfeed.invariances import Invariances as Invariances
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 # Where each public name comes from. It is imported on first use, so that `import augfeed` costs
 # little and a client without the engines stays light.
 _HOMES = {
+    "Augment": "augfeed.augment",
     "Batch": "augfeed.batch",
     "DataLoader": "augfeed.loader",
     "Invariances": "augfeed.invariances",
@@ -42,6 +44,7 @@ _HOMES = {
     "soft_cross_entropy": "augfeed.targets",
 }
 __all__ = [
+    "Augment",
     "Batch",
     "DataLoader",
     "Invariances",

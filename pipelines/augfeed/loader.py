@@ -12,29 +12,31 @@ from typing_extensions import TypeVar
 from augfeed.batch import Batch
 from augfeed.engines import Output
 from augfeed.errors import InputError
-from augfeed.feed import choice, coming, generators, schedule
+from augfeed.feed import generators, lane_selection, next_pass, schedule
+from augfeed.feed.batch_requests import first_step
+from augfeed.feed.epoch_pass import EpochPass, run_of, state_of
 from augfeed.feed.explain import explained
 from augfeed.feed.iterator import Feed
-from augfeed.feed.lanes import Making
+from augfeed.feed.lanes import AugmentConfig
 from augfeed.feed.loader_state import LoaderState
 from augfeed.feed.native_lane import NativeLane
-from augfeed.feed.plain import Course, counted
-from augfeed.feed.run import Run, run_of, state_of
 from augfeed.feed.shard import rank_and_world
-from augfeed.feed.tickets import first_step
-from augfeed.integers import whole_number
+from augfeed.feed.torch_iterator import ResumableSampler, counted
 from augfeed.invariances import Invariances
 from augfeed.philox import check_key
 from augfeed.pipeline import Form, Pipeline
 from augfeed.policy import Policy
 from augfeed.read.decode import MAX_PIXELS
-from augfeed.read.reading import OnError, Reader, Reading
-from augfeed.read.unread import Unread
+from augfeed.read.read_config import OnError, Reader, Reading
+from augfeed.read.read_errors import ReadFailure
+from augfeed.stage_costs import LoaderStats
+from augfeed.whole_number import whole_number
 
 T_co = TypeVar("T_co", covariant=True, default=Any)
 OWN = (
     "policy", "seed", "device", "engine", "dtype", "channels_last", "targets", "split",
-    "invariances", "allow", "image_key", "label_key", "num_classes", "passive", "resident",
+    "invariances", "allow", "image_key", "label_key", "num_classes", "passive", "fields",
+    "resident",
     "on_error", "cache", "max_pixels", "reader",
 )  # fmt: skip
 
@@ -83,8 +85,12 @@ class DataLoader(torch.utils.data.DataLoader[T_co]):
         image_key: where the image is in a sample: a key, a position, or a path of these.
         label_key: where the label is.
         num_classes: width of soft targets, where the dataset does not say it.
-        passive: parts of a sample that stay as they are although pixels move (masks, boxes,
-            keypoints, further images); without it they are refused.
+        passive: parts of a sample that stay as they are although pixels move (further images, or
+            masks of texts).
+        fields: parts of a sample that follow its image, as `{"mask": "mask", "bbox":
+            augfeed.fields.Boxes(format="xywh")}`. Torchvision's `tv_tensors`, and masks and boxes
+            whose names and types leave no doubt, are recognized; others of which it seems are
+            refused.
         resident: whether a dataset in memory is kept in the memory of the device; None does so if
             it takes at most a quarter of what is free on an NVIDIA GPU.
         on_error: what is done about a file that cannot be read: `"raise"`, `"replace"` it by
@@ -142,6 +148,7 @@ class DataLoader(torch.utils.data.DataLoader[T_co]):
         label_key: Any = None,
         num_classes: int | None = None,
         passive: Any = None,
+        fields: Any = None,
         resident: bool | None = None,
         on_error: OnError = "raise",
         cache: Any = None,
@@ -158,27 +165,29 @@ class DataLoader(torch.utils.data.DataLoader[T_co]):
         self.dtype, self.channels_last, self.targets = dtype, channels_last, targets
         self.split, self.invariances, self.allow = split, invariances, allow
         self.image_key, self.label_key, self.num_classes = image_key, label_key, num_classes
-        self.passive, self.resident, self.shard = passive, resident, shard
+        self.passive, self.fields, self.resident, self.shard = passive, fields, resident, shard
         self.on_error, self.cache, self.max_pixels = on_error, cache, max_pixels
         self.reader = reader
         reading = Reading(on_error, cache, max_pixels, reader)
-        self._opening: Course | None = None
-        self._state = state = LoaderState(choice.policy_of(policy, dataset), seed, shard)
+        self._opening: ResumableSampler | None = None
+        self._state = state = LoaderState(lane_selection.policy_of(policy, dataset), seed, shard)
         state.bind(self)
         items = dataset
         if state.policy is not None:
             batched = batch_size is not None or batch_sampler is not None
-            collate_fn = choice.given_collate(collate_fn, batched=batched)
-            making = Making(
+            collate_fn = lane_selection.given_collate(collate_fn, batched=batched)
+            making = AugmentConfig(
                 state.policy, Output(dtype, channels_last), engine, device, targets, num_classes,
                 resident, reading,
             )  # fmt: skip
-            options = choice.LaneOptions(split, image_key, label_key, passive, invariances, allow)
-            state.lane = choice.lane_for(options, dataset, collate_fn, batch_size, making)
+            options = lane_selection.LaneOptions(
+                split, image_key, label_key, passive, fields, invariances, allow
+            )
+            state.lane = lane_selection.lane_for(options, dataset, collate_fn, batch_size, making)
             items = dataset if state.lane.source is None else state.lane.source
-            collate_fn = choice.guarded(collate_fn)
+            collate_fn = lane_selection.guarded(collate_fn)
             batch_size = int(batch_size) if isinstance(batch_size, np.integer) else batch_size
-        if choice.wants_order(dataset, sampler, batch_sampler):
+        if lane_selection.wants_order(dataset, sampler, batch_sampler):
             sampler = schedule.own_order(
                 items, shuffle=shuffle, generator=generator, seed=seed,
                 augments=state.policy is not None,
@@ -226,7 +235,7 @@ class DataLoader(torch.utils.data.DataLoader[T_co]):
         return split.steps(len(schedule.own_sampler(self._state))) if split else super().__len__()
 
     def __iter__(self) -> Any:
-        run = coming.begun(self._state)
+        run = next_pass.begun(self._state)
         return self._plain(run) if self._state.lane is None else self._augmented(run)
 
     @property
@@ -248,7 +257,7 @@ class DataLoader(torch.utils.data.DataLoader[T_co]):
         return lane.pipeline
 
     @property
-    def unread(self) -> tuple[Unread, ...]:
+    def unread(self) -> tuple[ReadFailure, ...]:
         """The files that could not be read in the newest pass, and what took their places."""
         run, lane = self._state.run, self._state.lane
         if run is None or not isinstance(lane, NativeLane):
@@ -258,6 +267,15 @@ class DataLoader(torch.utils.data.DataLoader[T_co]):
     def explain(self) -> str:
         """Return which lane is taken and why, and what each stage runs on and has cost so far."""
         return explained(self._state)
+
+    def stats(self) -> LoaderStats:
+        """Return what the batches given so far took: what the caller waited, and each stage.
+
+        Raises `InputError` without a policy.
+        """
+        if self._state.lane is None:
+            raise InputError("policy=None measures nothing: give a policy, if only ''")
+        return self._state.lane.costs.stats()
 
     def batches(self) -> Iterator[Batch]:
         """Iterate over whole `Batch` objects, with the ids and the plan."""
@@ -278,7 +296,7 @@ class DataLoader(torch.utils.data.DataLoader[T_co]):
             tell(epoch)
             state.seen = epoch
         if state.following is None or state.following.epoch != epoch:
-            state.following = coming.moved_on(state, epoch)
+            state.following = next_pass.moved_on(state, epoch)
 
     def skip(self, batches: int) -> None:
         """Leave out the first `batches` of the next iterator; they are not made."""
@@ -292,7 +310,7 @@ class DataLoader(torch.utils.data.DataLoader[T_co]):
                     f"{type(self.batch_sampler).__name__} has no batch_size: use load_state_dict"
                 )
             position = min(batches, len(self)) * size * self._state.rank_and_world[1]
-        self._state.following = coming.skipping(self._state, position)
+        self._state.following = next_pass.skipping(self._state, position)
 
     def state_dict(self) -> dict[str, Any]:
         """Return where the newest iterator stands, as JSON.
@@ -301,7 +319,7 @@ class DataLoader(torch.utils.data.DataLoader[T_co]):
         `position` counts the samples that all ranks together have been given in `epoch` (batches,
         for an iterable dataset).
         """
-        return state_of(coming.standing(self._state), coming.identity_of(self._state))
+        return state_of(next_pass.standing(self._state), next_pass.identity_of(self._state))
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on where a state was taken: the next iterator yields the batch after it.
@@ -310,22 +328,22 @@ class DataLoader(torch.utils.data.DataLoader[T_co]):
         whole number of batches. Raises `StateError` for a state of other data, policy, seed or
         generators.
         """
-        run = run_of(state, self.seed, coming.identity_of(self._state))
+        run = run_of(state, self.seed, next_pass.identity_of(self._state))
         run.wanted = generators.check_states(self, state)
         if split := schedule.split_of(self._state):
             steps = split.steps(len(schedule.own_sampler(self._state)))
             for place in (run.position, *(end for part in run.given for end in part)):
                 first_step(place, split.batch_size * split.world, steps)
-        coming.check_counted(self._state, run)
+        next_pass.check_counted(self._state, run)
         self._state.following = run
 
     # How a pass begins
 
-    def _plain(self, run: Run) -> Any:
+    def _plain(self, run: EpochPass) -> Any:
         course = None
         if self._dataset_kind == 0:
             sampler, known = schedule.replayable(super()._index_sampler, run)
-            course = Course(sampler, run, batched=self._auto_collation, checked=not known)
+            course = ResumableSampler(sampler, run, batched=self._auto_collation, checked=not known)
             self._opening = course
             if self._iterator is not None and self.persistent_workers:
                 self._iterator._index_sampler = course
@@ -335,12 +353,12 @@ class DataLoader(torch.utils.data.DataLoader[T_co]):
             self._opening = None
         if course is None:
             run.begin()
-        return counted(iterator, run, course, loose=coming.is_loose(self._state))
+        return counted(iterator, run, course, loose=next_pass.is_loose(self._state))
 
-    def _augmented(self, run: Run) -> Feed:
+    def _augmented(self, run: EpochPass) -> Feed:
         state = self._state
         schedule.check_split(state)
-        state.drawn = coming.draw(state)
+        state.drawn = next_pass.draw(state)
         run.seed = run.seed if run.seed is not None else state.drawn
         feed = Feed(schedule.opened(state, run), run, state)
         if state.iterates:

@@ -6,7 +6,7 @@ from typing import Any
 
 from augfeed.errors import PolicyError
 from augfeed.operation.describe import parameters, shown, suggest
-from augfeed.policy import OPERATIONS, Kornia, OneOf, Policy
+from augfeed.policy import OPERATIONS, Kornia, Policy
 
 ALIASES = {cls.short: name for name, cls in OPERATIONS.items() if cls.short}
 LONGEST = 10_000
@@ -70,7 +70,7 @@ class Call:
                     return value
         wanted = 'a number, "text", True, False, or a list of them'
         if holds_operations:
-            wanted = "a list of operations, as [mixup(0.2), cutmix]"
+            wanted = "a list of operations, as [rotate(30), solarize]"
         raise self.error(f"{self.name}: this is not a value: give {wanted}", node)
 
 
@@ -133,7 +133,8 @@ def _operation(call: Call) -> Any:
     if cls is Kornia:
         arguments = call.named()
     else:
-        arguments = call.arguments(parameters(cls), "operations" if cls is OneOf else "")
+        known = parameters(cls)
+        arguments = call.arguments(known, "operations" if "operations" in known else "")
     try:
         return cls(**arguments)
     except PolicyError as error:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from augfeed.errors import InputError
-from augfeed.integers import whole_number
+from augfeed.whole_number import whole_number
 
 
 class Stream(IntEnum):
@@ -34,6 +34,7 @@ class Stream(IntEnum):
     REPLACE = 25
     KORNIA = 26
     SPLIT = 27
+    ELASTIC_PIXELS = 48
 
 
 def check_key(seed: int, epoch: int) -> None:

@@ -11,7 +11,6 @@ import torch
 from numpy.typing import NDArray
 
 from augfeed.batch import Batch
-from augfeed.costs import Costs
 from augfeed.engines import Engine, Output, Place
 from augfeed.errors import InputError, InputTypeError
 from augfeed.executor import BatchWork, Driver, R, Task
@@ -20,20 +19,21 @@ from augfeed.executor.device import DeviceExecutor
 from augfeed.executor.inputs import BatchInputs
 from augfeed.invariances import ANY, Invariances
 from augfeed.labels import check_declared, check_numbers
-from augfeed.memory import Memory
+from augfeed.memory_pool import Memory
 from augfeed.philox import check_key
-from augfeed.plan import Plan, Rows, draw_plan
-from augfeed.plan.fixed import Fixed
-from augfeed.policy import CutMix, Mixup, OneOf, Policy, Resize
+from augfeed.plan import BatchRows, Plan, draw_plan
+from augfeed.plan.policy_constants import PolicyConstants
+from augfeed.policy import Policy, Resize
 from augfeed.policy.check import check_policy
+from augfeed.read.device_frames import DeviceFrames, reader_for
 from augfeed.read.frames import Frames
 from augfeed.read.huggingface import with_size
 from augfeed.read.order import Orders, batch_positions, steps_per_epoch
-from augfeed.read.reading import Reading
+from augfeed.read.read_config import Reading
+from augfeed.read.read_errors import ReadFailureLog, RowSources
+from augfeed.read.resident import resident_pictures
 from augfeed.read.sources import Source, open_source
-from augfeed.read.stage import resident_pictures
-from augfeed.read.unread import Taken, UnreadLog
-from augfeed.read.whole import WholeFrames, reader_for
+from augfeed.stage_costs import Costs
 from augfeed.targets import AnyTargets, make_targets, softens
 
 Form = Literal["auto", "dense", "sparse"]
@@ -55,7 +55,7 @@ class Order:
 class Request:
     """A batch by its rows, whatever order they are of."""
 
-    rows: Rows
+    rows: BatchRows
     step: int
     epoch: int
     seed: int
@@ -113,9 +113,9 @@ class Pipeline:
         output.check(policy)
         place.check()
         self.size = policy.size(self.source.sizes)
-        self.fixed = Fixed.of(policy, self.source.channels)
+        self.fixed = PolicyConstants.of(policy, self.source.channels)
         self._memory = reading.memory or Memory()
-        self.costs, self.log = Costs(), UnreadLog()
+        self.costs, self.log = Costs(), ReadFailureLog()
         self._frames = Frames(
             self.source, policy, self._memory, reading, self.log, self.place.known
         )
@@ -127,7 +127,7 @@ class Pipeline:
         self._executor: CpuExecutor | DeviceExecutor = (
             CpuExecutor(self._inputs) if self._on_cpu_alone else DeviceExecutor(self._inputs, place)
         )
-        self._mixing = any(isinstance(item, Mixup | CutMix | OneOf) for item in policy.operations)
+        self._mixing = policy.mixer is not None
         self.orders, self._begun = Orders(), -1
         self.num_classes = self.source.num_classes
         self._check_first()
@@ -140,7 +140,7 @@ class Pipeline:
         check_declared(self.source.labels, num_classes)
         self.num_classes = self.num_classes if num_classes is None else num_classes
 
-    def _whole(self) -> WholeFrames | None:
+    def _whole(self) -> DeviceFrames | None:
         kept = self.reading.kept if self._frames.side else None
         if kept is not None and kept.kind == "gpu" and self._on_cpu_alone:
             raise InputError(
@@ -149,7 +149,7 @@ class Pipeline:
             )
         if self.reader == "cpu" and (kept is None or kept.kind != "gpu"):
             return None
-        return WholeFrames(self._frames, self.place.known, self.reader)
+        return DeviceFrames(self._frames, self.place.known, self.reader)
 
     def check(self, invariances: Invariances | str | None, allow: Sequence[str] = ()) -> None:
         """Raise `InvarianceError` if the policy breaks its own rules, the dataset's or these.
@@ -237,7 +237,7 @@ class Pipeline:
 
     def batch(self, epoch: int, step: int) -> Batch:
         """Return a batch, made in the calling thread."""
-        rows = Rows.at(self._positions(step), self._epoch_order(epoch), mixing=self._mixing)
+        rows = BatchRows.at(self._positions(step), self._epoch_order(epoch), mixing=self._mixing)
         return self._work(rows, epoch, step).run().take(0)
 
     def sample(self, index: int, epoch: int) -> Batch:
@@ -249,9 +249,9 @@ class Pipeline:
         """Return the plan and the labels of `sample`, without its pixels."""
         rows = self._rows_of(index, epoch)
         plan = draw_plan(self.policy, rows, seed=self.seed, epoch=epoch, size=self.size)
-        return plan, self._targets(plan, Taken.of(plan.ids))
+        return plan, self._targets(plan, RowSources.of(plan.ids))
 
-    def _rows_of(self, index: int, epoch: int) -> Rows:
+    def _rows_of(self, index: int, epoch: int) -> BatchRows:
         if not 0 <= index < len(self.source):
             raise InputError(
                 f"index={index} is not in [0, {len(self.source)}): give a sample of it"
@@ -262,11 +262,11 @@ class Pipeline:
         # The last batch of several ranks is shared out evenly.
         share = min(order.batch_size, -(-(len(self.source) - begin) // order.world))
         first = place - (place - begin) % share
-        return Rows.at(np.array([place], np.int64), ids, mixing=self._mixing, first=first)
+        return BatchRows.at(np.array([place], np.int64), ids, mixing=self._mixing, first=first)
 
     def work(self, epoch: int, step: int) -> OneBatch:
         """Return a batch as tasks that may run side by side; its plan is drawn here."""
-        rows = Rows.at(self._positions(step), self._epoch_order(epoch), mixing=self._mixing)
+        rows = BatchRows.at(self._positions(step), self._epoch_order(epoch), mixing=self._mixing)
         return OneBatch(self._work(rows, epoch, step))
 
     def _positions(self, step: int) -> Indices:
@@ -276,7 +276,7 @@ class Pipeline:
             world=order.world, drop_last=order.drop_last,
         )  # fmt: skip
 
-    def _work(self, rows: Rows, epoch: int, step: int) -> BatchWork[Request]:
+    def _work(self, rows: BatchRows, epoch: int, step: int) -> BatchWork[Request]:
         return self.works_of([Request(rows, step, epoch, self.seed)])
 
     def together(self, count: int) -> int:
@@ -288,20 +288,31 @@ class Pipeline:
         each = self.fixed.channels * self.size[0] * self.size[1] * self.output.dtype.itemsize
         return self._executor.together(count, each)
 
-    def works_of(self, requests: Sequence[R]) -> BatchWork[R]:
-        """Return batches of one seed and epoch that are made as one and then given one by one."""
+    def planned_together(self, count: int) -> int:
+        """Return how many batches of `count` samples are best planned at once where each of them is
+        made, by the CPU, when it is asked for."""
+        alone = not self.whole_batches or self.policy.per_batch
+        if alone or isinstance(self._executor, DeviceExecutor):
+            return 1
+        return self._executor.planned_together(count)
+
+    def works_of(self, requests: Sequence[R], *, lazily: bool = False) -> BatchWork[R]:
+        """Return batches of one seed and epoch that are made as one and then given one by one.
+
+        With `lazily` they are planned as one, and each is made when it is taken.
+        """
         driver = Driver(
             self._executor, self.policy, self.size, self._targets, self.costs,
-            skip=self.reading.on_error == "skip",
+            skip=self.reading.on_error == "skip", lazily=lazily,
         )  # fmt: skip
         # Drawing the plan takes Python about as long as the pixels of images in memory take the
         # loops: a thread does both for its own batch, so that threads seldom wait for each other.
         return BatchWork(driver, requests, at_once=self.whole_batches)
 
-    def _targets(self, plan: Plan, taken: Taken) -> AnyTargets:
+    def _targets(self, plan: Plan, taken: RowSources) -> AnyTargets:
         labels = self.source.labels
         several = (labels is not None and labels.dtype.kind == "b") or None
-        given = None if labels is None else labels[taken.ids]
+        given = None if labels is None else torch.from_numpy(labels[taken.ids])
         return make_targets(given, plan, num_classes=self.num_classes, form=self.form,
                             several=several)  # fmt: skip
 
@@ -319,7 +330,7 @@ class Pipeline:
             check_numbers(self.source.labels)
         if self.steps:
             self._positions(0)
-        rows = Rows.of(np.zeros(1, np.int64))
+        rows = BatchRows.of(np.zeros(1, np.int64))
         plan = draw_plan(self.policy, rows, seed=self.seed, epoch=0, size=self.size)
         resize = self.policy.find(Resize)
         exact = resize.size if resize is not None and isinstance(resize.size, tuple) else None

@@ -113,7 +113,7 @@ def _submitted(pool: ThreadPoolExecutor, task: Callable[[], None]) -> Future[Non
     return done
 
 
-class Aside:
+class SideStream:
     """Queues work for a GPU on a stream of its own, beside whatever the caller's stream does.
 
     What work makes is handed over by `take`: the stream that takes it waits for it on the device,
@@ -148,8 +148,8 @@ class Aside:
                     tensor.record_stream(stream)
         return result
 
-    def __reduce__(self) -> tuple[type["Aside"], tuple[torch.device]]:
-        return Aside, (self._device,)  # streams belong to a process
+    def __reduce__(self) -> tuple[type["SideStream"], tuple[torch.device]]:
+        return SideStream, (self._device,)  # streams belong to a process
 
 
 def tensors_of(part: Any) -> Iterator[torch.Tensor]:

@@ -9,7 +9,7 @@ from augfeed.errors import PolicyError
 from augfeed.invariances import invariances_of
 from augfeed.notation import ALIASES, Call, parse_calls, parse_policy
 from augfeed.operation.describe import shown, suggest
-from augfeed.operation.types import pair
+from augfeed.operation.parameter_types import pair
 from augfeed.policy import (
     OPERATIONS,
     CenterCrop,
@@ -27,7 +27,6 @@ from augfeed.policy import (
     Policy,
     Posterize,
     RandomCrop,
-    RandomErasing,
     RandomResizedCrop,
     Resize,
     Rotate,
@@ -37,12 +36,22 @@ from augfeed.policy import (
     Translate,
     VerticalFlip,
 )
-
-Sides = int | tuple[int, int]
-Channels = float | tuple[float, ...]
-
-IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-CIFAR10_MEAN, CIFAR10_STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
+from augfeed.published_recipes import CIFAR10_MEAN as CIFAR10_MEAN
+from augfeed.published_recipes import CIFAR10_STD as CIFAR10_STD
+from augfeed.published_recipes import IMAGENET_MEAN as IMAGENET_MEAN
+from augfeed.published_recipes import IMAGENET_STD as IMAGENET_STD
+from augfeed.published_recipes import Channels as Channels
+from augfeed.published_recipes import Sides as Sides
+from augfeed.published_recipes import cifar_trivial as cifar_trivial
+from augfeed.published_recipes import deit as deit
+from augfeed.published_recipes import deit3 as deit3
+from augfeed.published_recipes import efficientnet_v2 as efficientnet_v2
+from augfeed.published_recipes import imagenet as imagenet
+from augfeed.published_recipes import imagenet_a1 as imagenet_a1
+from augfeed.published_recipes import imagenet_a2 as imagenet_a2
+from augfeed.published_recipes import imagenet_a3 as imagenet_a3
+from augfeed.published_recipes import torchvision_2021 as torchvision_2021
+from augfeed.published_recipes import ultralytics_classify as ultralytics_classify
 
 
 def seed_chain(
@@ -121,26 +130,6 @@ def cifar(size: int = 32, mean: Channels = CIFAR10_MEAN, std: Channels = CIFAR10
     return Policy(operations, invariances=invariances_of("cifar"), name="cifar")
 
 
-def imagenet(
-    size: Sides = 224, mean: Channels = IMAGENET_MEAN, std: Channels = IMAGENET_STD
-) -> Policy:
-    """Return a training recipe for ImageNet: crop, flip, color, Mixup or CutMix, erasing.
-
-    Mixup 0.2, CutMix 1.0 and label smoothing 0.1 are those of torchvision's recipe of 2021;
-    color jitter of 0.4 stands for its TrivialAugment, and one image in four is erased in part.
-    """
-    operations = [
-        RandomResizedCrop(size),
-        HorizontalFlip(),
-        ColorJitter(0.4, 0.4, 0.4),
-        OneOf((Mixup(0.2), CutMix(1.0))),
-        RandomErasing(0.25),
-        Normalize(mean, std),
-        LabelSmoothing(0.1),
-    ]
-    return Policy(operations, invariances=invariances_of("imagenet"), name="imagenet")
-
-
 def evaluation(
     size: Sides = 224,
     resize: Sides = 256,
@@ -159,6 +148,15 @@ PRESETS: dict[str, Callable[..., Policy]] = {
     "cifar": cifar,
     "imagenet": imagenet,
     "evaluation": evaluation,
+    "imagenet_a1": imagenet_a1,
+    "imagenet_a2": imagenet_a2,
+    "imagenet_a3": imagenet_a3,
+    "torchvision_2021": torchvision_2021,
+    "deit": deit,
+    "deit3": deit3,
+    "efficientnet_v2": efficientnet_v2,
+    "ultralytics_classify": ultralytics_classify,
+    "cifar_trivial": cifar_trivial,
 }
 
 

@@ -140,12 +140,12 @@ def make_targets(
         return given[: plan.count].clone()
     hard = form != "dense" and not softens(plan.policy)
     values = _checked(given, plan, num_classes, hard=hard)
+    if plain and values.ndim == 1:
+        return values[: plan.count].clone()
     if values.ndim == 2 and not given.is_floating_point():
         several = _are_several(values, plan, known=several)
     targets = _mix(values, plan, num_classes, several=bool(several))
-    if form == "sparse":
-        return targets
-    return targets.a if plain and targets.a.ndim == 1 else targets.dense()
+    return targets if form == "sparse" else targets.dense()
 
 
 def softens(policy: Policy) -> bool:
@@ -290,14 +290,17 @@ def _check_rows(wrong: torch.Tensor, values: torch.Tensor, plan: Plan, why: str)
 
 def _mix(labels: torch.Tensor, plan: Plan, num_classes: int | None, *, several: bool) -> Targets:
     # A row that is not mixed names itself as partner: what has no share must not matter at all.
-    mixed = plan.mixes.mode[: plan.count] != NONE
-    every = np.arange(plan.count)
-    partner = np.where(mixed, plan.mixes.partner[: plan.count], every)
+    own, mode = labels[: plan.count], plan.mixes.mode[: plan.count]
+    if mode.any():
+        partner = np.where(mode != NONE, plan.mixes.partner[: plan.count], np.arange(plan.count))
+        other = labels[torch.from_numpy(partner).to(labels.device)]
+    else:
+        other = own.clone()
     smoothing = plan.policy.find(LabelSmoothing)
     wide = labels.ndim == 2
     return Targets(
-        a=labels[: plan.count].clone(),
-        b=labels[torch.from_numpy(partner.astype(np.int64)).to(labels.device)],
+        a=own.clone(),
+        b=other,
         lam=torch.from_numpy(plan.mixes.lam[: plan.count].copy()).to(labels.device),
         epsilon=smoothing.epsilon if smoothing else 0.0,
         num_classes=labels.shape[1] if wide else num_classes,

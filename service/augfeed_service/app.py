@@ -9,13 +9,13 @@ from starlette.exceptions import HTTPException
 
 from augfeed import __version__
 from augfeed.operation.describe import shown
-from augfeed_service import routes_info, routes_kserve, routes_pull, routes_push, viewing
-from augfeed_service.edge import Edge, allowed_methods
+from augfeed_service import docs_page, routes_info, routes_kserve, routes_pull, routes_push
 from augfeed_service.kserve_models import Statistics
 from augfeed_service.logs import Named
-from augfeed_service.middleware import Caught, Frame
+from augfeed_service.middleware import Caught, RequestLog
 from augfeed_service.parameters import check_parameters
 from augfeed_service.problems import Problem, is_kserve
+from augfeed_service.request_guard import Edge, allowed_methods
 from augfeed_service.service import Service
 from augfeed_service.settings import Settings
 
@@ -47,7 +47,7 @@ def make_app(
     )  # fmt: skip
     app.state.service = service
     app.state.statistics = Statistics()
-    for routes in (routes_pull, routes_info, routes_push, routes_kserve, viewing):
+    for routes in (routes_pull, routes_info, routes_push, routes_kserve, docs_page):
         app.include_router(routes.router)
     app.add_exception_handler(Problem, _problem)
     app.add_exception_handler(RequestValidationError, _invalid)
@@ -56,7 +56,7 @@ def make_app(
     app.add_middleware(Edge, service=service)
     app.add_middleware(Caught)  # of `Edge` itself
     app.add_middleware(Named)
-    app.add_middleware(Frame, metrics=service.metrics)
+    app.add_middleware(RequestLog, metrics=service.metrics)
     return app
 
 

@@ -28,7 +28,7 @@ class Made:
 
 
 @dataclass(slots=True)
-class Order:
+class BatchJob:
     """A batch to be made: `run` makes it, in threads, of about so many bytes."""
 
     key: str
@@ -123,7 +123,9 @@ class Batches:
 
     # Making
 
-    async def get(self, order: Order, deadline: float | None, gone: "asyncio.Future[Any]") -> Made:
+    async def get(
+        self, order: BatchJob, deadline: float | None, gone: "asyncio.Future[Any]"
+    ) -> Made:
         """Return a batch, made now or before.
 
         `deadline` is a time of `time.monotonic`; `gone` is done when nobody waits any more. Raises
@@ -151,7 +153,7 @@ class Batches:
         self.metrics.rejected.labels("deadline").inc()
         raise Problem(503, "deadline", "the batch was not made in time", retry_after=1)
 
-    def ahead(self, orders: list[Order]) -> None:
+    def ahead(self, orders: list[BatchJob]) -> None:
         """Make batches that may be asked for next, as long as there is nothing else to do."""
         if any(not flight.begun and not flight.ahead for flight in self._flights.values()):
             return
@@ -166,7 +168,7 @@ class Batches:
     def _waiting(self) -> int:
         return sum(not flight.begun for flight in self._flights.values())
 
-    def _begin(self, order: Order, *, ahead: bool = False) -> Flight:
+    def _begin(self, order: BatchJob, *, ahead: bool = False) -> Flight:
         if self._waiting() >= self.settings.max_waiting:
             self.metrics.rejected.labels("waiting").inc()
             raise overloaded(f"{self.settings.max_waiting} batches wait already: ask again")
@@ -179,7 +181,7 @@ class Batches:
         task.add_done_callback(self._tasks.discard)
         return flight
 
-    async def _fly(self, order: Order, flight: Flight) -> None:
+    async def _fly(self, order: BatchJob, flight: Flight) -> None:
         try:
             async with self._turns:
                 flight.begun = True

@@ -7,9 +7,9 @@ from functools import partial
 from prometheus_client import CollectorRegistry, Gauge, ProcessCollector
 
 from augfeed.errors import InputError
-from augfeed.memory import Memory
+from augfeed.memory_pool import Memory
+from augfeed.read.decode_memory import DecodeMemory, use_room
 from augfeed.read.order import Orders
-from augfeed.read.room import Room, use_room
 from augfeed_service.settings import Settings
 
 RAISE = "start the service with more decode_bytes"
@@ -26,7 +26,7 @@ class Budget:
     def __init__(self, settings: Settings, registry: CollectorRegistry) -> None:
         """Take nothing yet; what is used is shown in `registry`."""
         self.settings, self.registry = settings, registry
-        self.room = Room(settings.decode_bytes, RAISE)
+        self.room = DecodeMemory(settings.decode_bytes, RAISE)
         self.memory = Memory(settings.idle_bytes)
         # Half is for making one: its keys, its numbers, and what they are sorted into.
         self.orders = Orders(settings.plan_bytes // 4)

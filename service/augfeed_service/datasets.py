@@ -14,8 +14,8 @@ from augfeed import __version__, open_source
 from augfeed.engines import resolved_engine
 from augfeed.errors import AugfeedError, InputError
 from augfeed.read.arrays import ArraySource
+from augfeed.read.cache_dir import expanded
 from augfeed.read.decode import reader_version
-from augfeed.read.places import expanded
 from augfeed.read.sources import Source
 from augfeed_service.problems import Problem
 from augfeed_service.settings import Settings

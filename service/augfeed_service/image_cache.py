@@ -5,7 +5,7 @@ from functools import partial
 from prometheus_client import Gauge
 
 from augfeed.read.cache import Cache
-from augfeed.read.cache.shared import SharedCache, Shelf
+from augfeed.read.cache.shared import CacheBySize, SharedCache
 from augfeed_service.budget import Budget
 from augfeed_service.settings import Settings
 
@@ -36,5 +36,5 @@ def image_cache(settings: Settings, budget: Budget) -> SharedCache | None:
     return cache
 
 
-def _sum(shelf: Shelf, name: str) -> float:
+def _sum(shelf: CacheBySize, name: str) -> float:
     return float(sum(getattr(pictures.stats, name) for pictures in shelf.opened))

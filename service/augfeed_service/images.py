@@ -10,9 +10,9 @@ import xxhash
 from numpy.typing import NDArray
 
 from augfeed.errors import ReadError, WireError
-from augfeed.memory import Memory
-from augfeed.plan.rows import MAX_ID
-from augfeed.read.picture import Encoded
+from augfeed.memory_pool import Memory
+from augfeed.plan.batch_rows import MAX_ID
+from augfeed.read.image_frame import Encoded
 from augfeed.wire import decode
 from augfeed_service.problems import Problem
 from augfeed_service.settings import Settings

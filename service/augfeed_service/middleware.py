@@ -10,14 +10,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from augfeed_service.metrics import Metrics
 from augfeed_service.problems import Problem
-from augfeed_service.sending import SlowReader
+from augfeed_service.responses import SlowReader
 
 LOG = logging.getLogger("augfeed.access")
 ERRORS = logging.getLogger("augfeed.service")
 _ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
-class Frame:
+class RequestLog:
     """Outermost of all: names, measures and logs requests."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
@@ -32,14 +32,14 @@ class Frame:
         given = headers.get(b"x-request-id", b"").decode("latin-1")
         name = given if _ID.fullmatch(given) else secrets.token_hex(8)
         scope.setdefault("state", {})["request_id"] = name
-        told = _Told(name)
+        told = _ResponseLog(name)
         begun = time.perf_counter()
         try:
             await self.app(scope, receive, told.around(send))
         finally:
             self._note(scope, told, time.perf_counter() - begun)
 
-    def _note(self, scope: Scope, told: "_Told", seconds: float) -> None:
+    def _note(self, scope: Scope, told: "_ResponseLog", seconds: float) -> None:
         route = getattr(scope.get("route"), "path", "none")
         method = scope["method"] if scope["method"] in _METHODS else "other"
         self.metrics.request_seconds.labels(route, method, str(told.status)).observe(seconds)
@@ -89,7 +89,7 @@ class Caught:
             # Else the server ends the connection, as the answer is not whole.
 
 
-class _Told:
+class _ResponseLog:
     # What was answered: 499 if nothing was, as the client had gone.
 
     def __init__(self, name: str) -> None:

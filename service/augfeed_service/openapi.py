@@ -5,7 +5,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from augfeed_service.documents import SCHEMAS
+from augfeed_service.openapi_bodies import SCHEMAS
 from augfeed_service.problems import MEDIA_TYPE, is_kserve
 
 OPEN = ("/livez", "/readyz", "/v2", "/v2/health/live", "/v2/health/ready")  # without a key

@@ -8,14 +8,14 @@ from typing import Any
 from augfeed import Order, Pipeline
 from augfeed.engines import Place
 from augfeed.errors import AugfeedError
-from augfeed.operation.types import pair
+from augfeed.operation.parameter_types import pair
 from augfeed.policy import CenterCrop, Policy, RandomCrop, RandomResizedCrop, Resize
 from augfeed.read.arrays import ArraySource
 from augfeed.read.cache.shared import SharedCache
-from augfeed.read.reading import Reading
+from augfeed.read.read_config import Reading
 from augfeed.targets import Form, softens
 from augfeed.wire import Description
-from augfeed_service import reckoning
+from augfeed_service import memory_cost
 from augfeed_service.budget import Budget
 from augfeed_service.datasets import Datasets, Mounted
 from augfeed_service.problems import Problem
@@ -63,14 +63,14 @@ class Plan:
         """Return the bytes that the making of a batch takes: images, frames, labels."""
         share = self.description.batch_size // world
         whole, policy, source = self.whole, self.description.policy, self.mounted.source
-        rows = reckoning.rows_of(share, mixes=softens(policy))
+        rows = memory_cost.rows_of(share, mixes=softens(policy))
         frames = 0
         if not whole.in_memory:
             size = source.images.dtype.itemsize if isinstance(source, ArraySource) else 1
             values = self.frame_bytes
             frames = rows * values * size
-            frames += reckoning.staged_bytes(policy, values, rows, self.settings.threads)
-        labels = reckoning.label_bytes(
+            frames += memory_cost.staged_bytes(policy, values, rows, self.settings.threads)
+        labels = memory_cost.label_bytes(
             source.labels, share, rows, dense=whole.form == "dense", classes=whole.num_classes
         )
         return share * self.sample_bytes + frames + labels
@@ -83,7 +83,7 @@ class Plan:
         width = self.whole.num_classes or 1
         if labels is not None and labels.ndim == 2:
             width = 2 * labels.shape[1]
-        return reckoning.npz_bytes([((share, self.frame_bytes), wide), ((share, width), 4)])
+        return memory_cost.npz_bytes([((share, self.frame_bytes), wide), ((share, width), 4)])
 
     def pipeline(self, rank: int, world: int) -> Pipeline:
         """Return the pipeline of a rank; raise `Problem` if batches cannot be shared out so."""

@@ -17,18 +17,18 @@ from augfeed import Pipeline
 from augfeed.operation.describe import describe
 from augfeed.policy import Policy
 from augfeed.read.arrays import ArraySource
-from augfeed.read.picture import Encoded
-from augfeed.read.reading import Reading
+from augfeed.read.image_frame import Encoded
+from augfeed.read.read_config import Reading
 from augfeed.read.sources import Source
 from augfeed_service.batches import Batches
 from augfeed_service.budget import Budget
+from augfeed_service.disconnect import watched
 from augfeed_service.images import Images
-from augfeed_service.leaving import watched
 from augfeed_service.limits import LONGEST_POLICY, check_text
+from augfeed_service.memory_cost import preview_bytes
 from augfeed_service.parameters import json_object
 from augfeed_service.problems import Problem
 from augfeed_service.push import Ask
-from augfeed_service.reckoning import preview_bytes
 from augfeed_service.settings import Settings
 
 MOST_SAMPLES, MOST_EPOCHS = 16, 8
@@ -132,7 +132,7 @@ class Drawing:
 def draw(source: Source, policy: Policy, asked: PreviewAsk, drawing: Drawing) -> Any:
     """Return the image of a dataset's samples; raise `Problem` before any is too much."""
     from augfeed.show import preview
-    from augfeed.show.reduced import reduced
+    from augfeed.show.downsized import reduced
 
     drawing.check()
     settings, budget = drawing.previews.settings, drawing.previews.budget

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from augfeed.errors import InputError, ReadError
 from augfeed.targets import Targets
 from augfeed.wire import encode_batch
-from augfeed_service.batches import Made, Order
+from augfeed_service.batches import BatchJob, Made
 from augfeed_service.formats import NPZ, SAFETENSORS, npz
 from augfeed_service.plans import Plan
 from augfeed_service.problems import Problem
@@ -51,11 +51,11 @@ def check(plan: Plan, at: Address) -> None:
         )  # fmt: skip
 
 
-def order(plan: Plan, at: Address, format_: Format, pool: ThreadPoolExecutor) -> Order:
+def order(plan: Plan, at: Address, format_: Format, pool: ThreadPoolExecutor) -> BatchJob:
     """Return what makes a batch."""
     run = partial(make, plan, at, format_, pool)
     nbytes = plan.nbytes(at.world) + (plan.npz_bytes(at.world) if format_ == NPZ else 0)
-    return Order(tag(plan, at, format_), run, nbytes)
+    return BatchJob(tag(plan, at, format_), run, nbytes)
 
 
 def make(plan: Plan, at: Address, format_: Format, pool: ThreadPoolExecutor) -> Made:

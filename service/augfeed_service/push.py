@@ -16,20 +16,20 @@ from augfeed.errors import AugfeedError, InputError, PolicyError, ReadError
 from augfeed.executor import staged
 from augfeed.kernels.resample import resample
 from augfeed.operation.describe import describe
-from augfeed.plan import Rows, draw_plan
-from augfeed.plan.fixed import Fixed
-from augfeed.plan.rows import joined
+from augfeed.plan import BatchRows, draw_plan
+from augfeed.plan.batch_rows import joined
+from augfeed.plan.policy_constants import PolicyConstants
 from augfeed.policy import CutMix, Mixup, Normalize, OneOf, Policy
 from augfeed.presets import resolve_policy
 from augfeed.read.frames import views_of
-from augfeed.read.picture import Encoded
+from augfeed.read.image_frame import Encoded
 from augfeed.targets import make_targets, softens
 from augfeed_service.images import Images, invalid
 from augfeed_service.limits import LONGEST_POLICY
+from augfeed_service.memory_cost import label_bytes, npz_bytes, staged_bytes
 from augfeed_service.metrics import Metrics
 from augfeed_service.plans import check_policy
 from augfeed_service.problems import Problem
-from augfeed_service.reckoning import label_bytes, npz_bytes, staged_bytes
 from augfeed_service.settings import Settings
 
 WAIT = 0.002  # seconds that a small request waits for others
@@ -159,7 +159,7 @@ def augment(pushes: list[Push], engine: Engine) -> list[Batch | Problem]:
         except Problem as error:
             found[k] = error
     if cut:
-        rows = joined([Rows.of(push.images.ids) for _, push, _ in cut])
+        rows = joined([BatchRows.of(push.images.ids) for _, push, _ in cut])
         first = cut[0][1]
         plan = draw_plan(
             first.policy, rows, seed=first.ask.seed, epoch=first.ask.epoch, size=first.size
@@ -184,13 +184,13 @@ def mixes(policy: Policy) -> bool:
 
 def _frames(push: Push) -> Any:
     images, policy = push.images, push.policy
-    plan = draw_plan(policy, Rows.of(images.ids), seed=push.ask.seed, epoch=push.ask.epoch,
+    plan = draw_plan(policy, BatchRows.of(images.ids), seed=push.ask.seed, epoch=push.ask.epoch,
                      size=push.size)  # fmt: skip
     try:
         windows = plan.window.at(images.sizes[:, 0], images.sizes[:, 1])
     except InputError as error:
         raise invalid(str(error), too_small(push)) from None
-    fixed = Fixed.of(policy, images.channels)
+    fixed = PolicyConstants.of(policy, images.channels)
     out = np.empty((len(images.pictures), *push.size, images.channels), np.uint8)
     wrong: dict[int, str] = {}
     pad = fixed.pad_mode, fixed.pad_fill
@@ -212,8 +212,8 @@ def too_small(push: Push) -> dict[int, str] | None:
     images = push.images
     if not isinstance(images.pictures[0], Encoded):
         return None
-    plan = draw_plan(push.policy, Rows.of(images.ids), seed=push.ask.seed, epoch=push.ask.epoch,
-                     size=push.size)  # fmt: skip
+    rows = BatchRows.of(images.ids)
+    plan = draw_plan(push.policy, rows, seed=push.ask.seed, epoch=push.ask.epoch, size=push.size)
     wrong: dict[int, str] = {}
     for k, size in enumerate(images.sizes):
         try:
@@ -227,7 +227,7 @@ def _batch(push: Push, images: torch.Tensor) -> Batch | Problem:
     given, ask = push.images, push.ask
     targets = None
     if given.labels is not None:
-        plan = draw_plan(push.policy, Rows.of(given.ids), seed=ask.seed, epoch=ask.epoch,
+        plan = draw_plan(push.policy, BatchRows.of(given.ids), seed=ask.seed, epoch=ask.epoch,
                          size=push.size)  # fmt: skip
         numbers = given.labels.ndim == 1 and given.labels.dtype.kind == "f"
         form: Any = "dense" if ask.labels == "dense" else "auto" if numbers else "sparse"

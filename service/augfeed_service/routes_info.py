@@ -8,8 +8,8 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from augfeed import __version__, format_policy
 from augfeed.presets import PRESETS
-from augfeed_service.documents import problems
 from augfeed_service.openapi import document
+from augfeed_service.openapi_bodies import problems
 from augfeed_service.service import service_of
 
 router = APIRouter()

@@ -8,14 +8,14 @@ from fastapi import APIRouter, Depends, Path, Request, Response
 from augfeed.operation.describe import shown
 from augfeed.policy import Policy
 from augfeed_service import kserve, kserve_models
-from augfeed_service.documents import answer, infer_body, problems
 from augfeed_service.kserve_models import VERSION, Clock, Statistics
+from augfeed_service.memory_cost import BINARY_CURE, infer_read_bytes, infer_written_bytes
+from augfeed_service.openapi_bodies import answer, infer_body, problems
 from augfeed_service.parameters import json_object
 from augfeed_service.problems import Problem
 from augfeed_service.push import Ask, Push
-from augfeed_service.reckoning import BINARY_CURE, infer_read_bytes, infer_written_bytes
+from augfeed_service.responses import BytesResponse
 from augfeed_service.routes_push import counted, made_of
-from augfeed_service.sending import BytesResponse
 from augfeed_service.service import Service, service_of
 
 router = APIRouter(prefix="/v2", tags=["kserve"])

@@ -9,15 +9,15 @@ from fastapi.responses import JSONResponse
 from augfeed.errors import InputError
 from augfeed.wire import Description
 from augfeed_service import pull
-from augfeed_service.documents import batch_answer, description_body, plan_answers, problems
+from augfeed_service.disconnect import watched
 from augfeed_service.formats import TYPES, wanted
-from augfeed_service.leaving import watched
 from augfeed_service.limits import check_length, check_text
+from augfeed_service.openapi_bodies import batch_answer, description_body, plan_answers, problems
 from augfeed_service.parameters import json_object, whole
 from augfeed_service.plans import Plan
 from augfeed_service.problems import Problem
 from augfeed_service.pull import Address
-from augfeed_service.sending import BytesResponse
+from augfeed_service.responses import BytesResponse
 from augfeed_service.service import Service, service_of
 
 router = APIRouter(tags=["pull"])

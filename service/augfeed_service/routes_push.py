@@ -12,14 +12,14 @@ from fastapi import APIRouter, Query, Request, Response
 from augfeed.errors import AugfeedError
 from augfeed.wire import MEDIA_TYPE, Body, encode_batch
 from augfeed_service.bodies import Form
-from augfeed_service.documents import BINARY, batch_answer, images_body, problems
 from augfeed_service.formats import SAFETENSORS, TYPES, npz, wanted
 from augfeed_service.images import Images, from_files, from_tensors, invalid, undecoded
+from augfeed_service.openapi_bodies import BINARY, batch_answer, images_body, problems
 from augfeed_service.parameters import json_object
 from augfeed_service.preview import Drawing, PreviewAsk, draw, drawn_of
 from augfeed_service.problems import Problem
 from augfeed_service.push import Ask, Push, too_small
-from augfeed_service.sending import BytesResponse
+from augfeed_service.responses import BytesResponse
 from augfeed_service.service import Service, service_of
 
 router = APIRouter(tags=["push"])

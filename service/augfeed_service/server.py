@@ -12,7 +12,7 @@ from rich.console import Console
 
 from augfeed_service.app import make_app
 from augfeed_service.connections import Connections
-from augfeed_service.ending import end_hard
+from augfeed_service.hard_exit import end_hard
 from augfeed_service.logs import LOG
 from augfeed_service.protocol import bounded_protocol
 from augfeed_service.reload import Reload

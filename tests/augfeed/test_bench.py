@@ -19,10 +19,10 @@ from augfeed.bench.clock import copied
 from augfeed.bench.kernel import Options, measure
 from augfeed.bench.machine import command_here, commit_here, device_here, versions_of
 from augfeed.bench.result import KernelResult, KernelRow, Shape, Spread, Timed
-from augfeed.bench.work import Pictures, Task, bytes_moved, offsets_of, sets_for
+from augfeed.bench.work import BenchImages, Task, bytes_moved, offsets_of, sets_for
 from augfeed.cli import app
 from augfeed.engines import Output, engine_for
-from augfeed.memory import Memory
+from augfeed.memory_pool import Memory
 from augfeed.plan import draw_plan
 from augfeed.policy import OPERATIONS, GaussianNoise, LabelSmoothing, Policy
 
@@ -50,7 +50,7 @@ def pool() -> Iterator[ThreadPoolExecutor]:
 
 def task_of(policy: Policy, pool: ThreadPoolExecutor, engine: Any = None, sets: int = 3) -> Task:
     engine = engine or engine_for("cpu")
-    return Task(engine, policy, Pictures(SHAPE, CPU, sets), Output(), pool, 2, Memory())
+    return Task(engine, policy, BenchImages(SHAPE, CPU, sets), Output(), pool, 2, Memory())
 
 
 class Loading:
@@ -66,10 +66,10 @@ class Loading:
         self.applied += 1
         return self.inner.apply(*arguments, **options)
 
-    def load(self, plan: Any, images: Any, **options: Any) -> "Loading.Loaded":
-        return Loading.Loaded(self, self.inner.apply(plan, images, **options))
+    def load(self, plan: Any, images: Any, **options: Any) -> "Loading.BoundPlan":
+        return Loading.BoundPlan(self, self.inner.apply(plan, images, **options))
 
-    class Loaded:
+    class BoundPlan:
         def __init__(self, engine: "Loading", made: torch.Tensor) -> None:
             self.engine, self.made = engine, made
 
@@ -134,7 +134,7 @@ def test_batches_by_turns_leave_memory_free() -> None:
 # What is measured
 
 
-def test_chains_are_no_larger_than_their_pictures() -> None:
+def test_chains_are_no_larger_than_their_images() -> None:
     for shape in (Shape(2, 3, 32, 32), Shape(2, 1, 40, 30), Shape(2, 3, 224, 224)):
         for policy in chains(shape).values():
             assert policy.size(shape.size) == shape.size
@@ -160,7 +160,7 @@ def test_seed_chain_is_measured_with_noise_and_without() -> None:
     assert len(noisy) == len(plain) + 1
 
 
-def test_padded_crop_is_for_small_pictures() -> None:
+def test_padded_crop_is_for_small_images() -> None:
     assert "padded_crop" in chains(Shape(2, 3, 32, 32))
     assert "padded_crop" not in chains(Shape(2, 3, 224, 224))
 
@@ -194,8 +194,8 @@ def test_plans_are_fresh(pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPat
     assert len(set(drawn)) == 7
 
 
-def test_pictures_are_random_and_the_same_every_time() -> None:
-    one, other = Pictures(SHAPE, CPU, 2), Pictures(SHAPE, CPU, 2)
+def test_images_are_random_and_the_same_every_time() -> None:
+    one, other = BenchImages(SHAPE, CPU, 2), BenchImages(SHAPE, CPU, 2)
     assert all(map(torch.equal, one.batches, other.batches))
     assert not torch.equal(*one.batches)
     assert one.batches[0].shape == (9, 12, 10, 3)
@@ -314,7 +314,7 @@ def test_versions_are_of_what_is_installed() -> None:
     assert found["torch"] == torch.__version__
 
 
-def test_command_is_told_without_paths(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_command_is_reported_without_paths(monkeypatch: pytest.MonkeyPatch) -> None:
     words = ["/some/where/augfeed", "bench", "kernel", "--json", "/else/where.json"]
     monkeypatch.setattr("sys.argv", words)
     assert command_here() == "augfeed bench kernel --json where.json"

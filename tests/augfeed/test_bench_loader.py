@@ -15,6 +15,7 @@ from augfeed.cli import app
 from augfeed.errors import InputError
 from augfeed.read.folder import FolderSource
 from augfeed.read.sources import ArraySource, open_source
+from augfeed.stage_costs import LoaderStats
 
 
 def write_folder(folder: Path, count: int) -> Path:
@@ -49,6 +50,12 @@ def test_files_are_held_against_decoding(tmp_path: Path) -> None:
     for row in result.rows:
         assert len(row.rates) == 2 and row.share == pytest.approx(row.rate.median / limit)
         assert row.title in " ".join(done.output.split())
+        assert (row.times is None) == (row.name == "limit")
+    times = result.rows[1].times
+    assert times is not None and min(times.exposed, times.host, times.read, times.augment) > 0
+    words = " ".join(done.output.split())
+    for word in ("waited", "computed", "plan", "read", "augment", "targets"):
+        assert word in words
 
 
 def test_arrays_are_held_against_gathering() -> None:
@@ -97,6 +104,13 @@ def test_what_cannot_be_measured_is_named(name: str, value: float) -> None:
         Asked(arrays(), presets.fashion(12), **given)  # type: ignore[arg-type]
 
 
-def test_a_file_that_cannot_be_written_is_told_before(tmp_path: Path) -> None:
+def test_times_are_those_of_one_batch() -> None:
+    stats = LoaderStats(4, 32, 8.0, 2.0, plan=1.0, read=0.5, augment=4.0, targets=0.25)
+    times = bench.BatchTimes.of(stats)
+    assert (times.exposed, times.host, times.plan) == (2e6, 0.5e6, 0.25e6)
+    assert (times.read, times.augment, times.targets) == (0.125e6, 1e6, 0.0625e6)
+
+
+def test_a_file_that_cannot_be_written_is_reported_before(tmp_path: Path) -> None:
     done = run("--data", "digits", "--json", tmp_path / "none" / "out.json")
     assert done.exit_code == 2 and "make it first" in " ".join(done.output.split())

@@ -15,12 +15,12 @@ from rich.console import Console
 from scipy import stats
 
 from augfeed import philox
-from augfeed.doctor import FAMILIES, laws, machine, repeats, report, self_test
+from augfeed.doctor import FAMILIES, laws, machine, programs, repeats, report, self_test
 from augfeed.doctor.check import Check, Lab
 from augfeed.doctor.statistics import arcsine, beta, chi_square, kolmogorov_smirnov, normal, uniform
 from augfeed.errors import InputError
 from augfeed.kernels.noise import pixel_numbers
-from augfeed.plan import GROUP, Rows, mixing
+from augfeed.plan import GROUP, BatchRows, mixing
 from augfeed.policy import CutMix
 from augfeed.read.order import epoch_order
 from tests.sampling import slow
@@ -69,17 +69,17 @@ def wrong_word(*given: Any) -> NDArray[np.uint32]:
     return words(*given) ^ np.uint32(1)
 
 
-def everybody_alone(seed: int, epoch: int, rows: Rows) -> tuple[Ids, NDArray[np.bool_]]:
+def everybody_alone(seed: int, epoch: int, rows: BatchRows) -> tuple[Ids, NDArray[np.bool_]]:
     return np.arange(len(rows)), np.ones(len(rows), np.bool_)
 
 
-def next_one(seed: int, epoch: int, rows: Rows) -> tuple[Ids, NDArray[np.bool_]]:
+def next_one(seed: int, epoch: int, rows: BatchRows) -> tuple[Ids, NDArray[np.bool_]]:
     every = np.arange(len(rows))
     return every // GROUP * GROUP + (every + 1) % GROUP, np.ones(len(rows), np.bool_)
 
 
-def within_the_batch(places: Ids, order: Ids, *, mixing: bool) -> Rows:
-    return Rows.of(order[places])
+def within_the_batch(places: Ids, order: Ids, *, mixing: bool) -> BatchRows:
+    return BatchRows.of(order[places])
 
 
 def other_alpha(seed: int, epoch: int, ids: Ids, stream: int, alpha: float) -> Any:
@@ -123,6 +123,8 @@ Family = Callable[[Lab], Iterator[Check]]
 BROKEN: list[tuple[list[str], Callable[..., Any], list[Family], set[str]]] = [
     (["plan.draws.draw"], biased_draw, [laws.geometry, laws.colors, laws.holes],
      {"rotate", "brightness", "hue", "cutout center y", "shear"}),
+    (["plan.program_draws.draw"], biased_draw, [programs],
+     {"trivial_augment step", "trivial_augment bin", "rand_augment steps"}),
     (["plan.windows.draw"], biased_draw, [laws.crops], {"crop area", "crop top"}),
     (["philox.uniforms"], biased, [laws.words], {"uniforms", "two epochs"}),
     (["plan.draws.draw", "plan.windows.draw"], same_in_every_epoch, [repeats.distinct],
@@ -133,7 +135,7 @@ BROKEN: list[tuple[list[str], Callable[..., Any], list[Family], set[str]]] = [
     (["philox.words"], wrong_word, [repeats.answers], {"philox"}),
     (["plan.mixing.partners"], everybody_alone, [laws.mixing], {"own partner", "partners"}),
     (["plan.mixing.partners"], next_one, [laws.mixing], {"partners"}),
-    (["doctor.repeats.Rows.at"], within_the_batch, [repeats.partition], {"plans"}),
+    (["doctor.repeats.BatchRows.at"], within_the_batch, [repeats.partition], {"plans"}),
     (["plan.draw_mixes"], mixed_by_other_alpha, [laws.mixing],
      {"mixup lambda, alpha=1", "cutmix drawn lambda"}),
     (["philox.beta"], other_alpha, [laws.mixing], {"lambda, alpha=0.2"}),
@@ -182,7 +184,7 @@ def test_impossible_self_test_is_refused(arguments: dict[str, int], message: str
         self_test(**arguments)
 
 
-def test_report_shows_machine_and_checks_and_tells_success() -> None:
+def test_report_shows_machine_and_checks_and_success() -> None:
     text, passed = printed()
     assert passed
     assert "PyTorch" in text
@@ -199,12 +201,12 @@ def test_report_names_what_failed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_machine_names_what_is_missing_and_how_to_get_it() -> None:
-    told = dict(machine())
-    assert int(told["CPU cores usable"]) >= 1
-    assert told["engine cpu"].startswith("yes")
-    assert told["engine portable"].startswith(("yes", "no: pip install 'augfeed["))
-    assert told["DALI"].startswith(("yes", "no: pip install 'augfeed["))
-    assert "only the crop" in told["JPEG"] or "whole: " in told["JPEG"]
+    said = dict(machine())
+    assert int(said["CPU cores usable"]) >= 1
+    assert said["engine cpu"].startswith("yes")
+    assert said["engine portable"].startswith(("yes", "no: pip install 'augfeed["))
+    assert said["DALI"].startswith(("yes", "no: pip install 'augfeed["))
+    assert "only the crop" in said["JPEG"] or "whole: " in said["JPEG"]
 
 
 def test_machine_looks_without_importing() -> None:

@@ -17,11 +17,11 @@ from augfeed.errors import InputError
 from augfeed.executor import BatchWork, Driver
 from augfeed.executor.device import DeviceHandle
 from augfeed.executor.workers import WorkerExecutor
-from augfeed.memory import Memory
+from augfeed.memory_pool import Memory
 from augfeed.pipeline import Pipeline, Request
-from augfeed.plan import Plan, Rows, draw_plan
+from augfeed.plan import BatchRows, Plan, draw_plan
 from augfeed.presets import resolve_policy
-from augfeed.read.unread import Taken
+from augfeed.read.read_errors import RowSources
 from augfeed.targets import AnyTargets
 
 COUNT, SEED = 150, 4
@@ -40,7 +40,7 @@ def pipeline(policy: str, engine: str = "cpu", **options: Any) -> Pipeline:
 def request(first: int = 5, count: int = 101, step: int = 0) -> Request:
     """Return a batch that begins and ends within mixing groups."""
     positions = np.arange(first, first + count)
-    return Request(Rows.at(positions, np.arange(COUNT), mixing=True), step, 2, SEED)
+    return Request(BatchRows.at(positions, np.arange(COUNT), mixing=True), step, 2, SEED)
 
 
 Works = Callable[[Request], BatchWork[Request]]
@@ -51,7 +51,7 @@ def by_worker(made: Pipeline, engine: str) -> Works:
 
     def work(asked: Request) -> BatchWork[Request]:
         plan = draw_plan(made.policy, asked.rows, seed=SEED, epoch=2, size=made.size)
-        read = made._inputs.read(plan, np.arange(len(plan.ids)), Taken.of(plan.ids))
+        read = made._inputs.read(plan, np.arange(len(plan.ids)), RowSources.of(plan.ids))
         handle = DeviceHandle(Place(engine=engine))
         executor = WorkerExecutor(torch.from_numpy(read), handle, Output(), Memory())
         return BatchWork(Driver(executor, made.policy, made.size, made._targets, made.costs),
@@ -103,7 +103,7 @@ def test_batches_made_as_one_are_labelled_once(engine: str) -> None:
     made = pipeline(KEPT, engine, resident=True if engine == "portable" else None)
     labelled: list[int] = []
 
-    def label(plan: Plan, taken: Taken) -> AnyTargets:
+    def label(plan: Plan, taken: RowSources) -> AnyTargets:
         labelled.append(plan.count)
         return made._targets(plan, taken)
 
@@ -143,7 +143,7 @@ def no_collector() -> Iterator[None]:
 def test_a_task_that_fails_names_its_fault_and_leaves_the_others() -> None:
     made = pipeline(CUT)
 
-    def label(plan: Plan, taken: Taken) -> AnyTargets:
+    def label(plan: Plan, taken: RowSources) -> AnyTargets:
         raise InputError("label 'cat' is not a number")
 
     driver = Driver(made._executor, made.policy, made.size, label, made.costs)

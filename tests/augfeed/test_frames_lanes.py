@@ -26,6 +26,10 @@ CHAINS = {
     "padded, filled with half a level": f"random_crop(16, padding=4, fill=0.3) | {FRAMES}",
     "reflected": f"random_crop(16, padding=9, mode='reflect') | {FRAMES} | jitter(0.4, 0.4)",
     "resized": f"random_resized_crop(16) | {FRAMES} | rotate(20)",
+    "programs": f"random_crop(16, padding=4) | {FRAMES} | hflip | random_order([rotate(30), "
+    "equalize(1.0), posterize(3)]) | mixup(0.4)",
+    "a choice": "random_resized_crop(16) | hflip | one_of([rotate(30), gaussian_blur(3), "
+    "gray(1.0)])",
     "mixed": f"random_crop(16) | {FRAMES} | jitter(0.4, 0.4, 0.4) | mixup(0.4)",
 }  # fmt: skip
 

@@ -78,7 +78,7 @@ def test_a_state_of_a_finished_epoch_begins_the_next_one() -> None:
     assert all(map(torch.equal, images_of(resumed), images_of(given)))
 
 
-class Told(RandomSampler):
+class Wording(RandomSampler):
     """A sampler whose epoch a framework sets."""
 
     epoch = 0
@@ -89,7 +89,7 @@ class Told(RandomSampler):
 
 @pytest.mark.parametrize("peeked", [False, True])
 def test_the_epoch_of_a_sampler_counts_and_none_comes_twice_in_a_row(peeked: bool) -> None:
-    sampler = Told(range(50))
+    sampler = Wording(range(50))
     given: DataLoader[Any] = DataLoader(data(), 8, sampler=sampler, policy=POLICY, seed=0)
     epochs = [next(given.batches()).epoch] if peeked else []
     for epoch in range(3):
@@ -168,7 +168,7 @@ def test_targets_without_softening_are_class_numbers() -> None:
     assert targets.tolist() == [0, 1, 2, 0, 1, 2, 0, 1]
 
 
-def test_unlabelled_pictures_have_no_targets() -> None:
+def test_unlabelled_images_have_no_targets() -> None:
     _, targets = next(iter(DataLoader(data()[0], 8, policy="hflip")))
     assert targets is None
 
@@ -244,7 +244,7 @@ def test_an_unknown_operation_is_refused_when_the_loader_is_built() -> None:
         DataLoader(data(), 8, policy="hflop")
 
 
-def test_a_known_data_set_is_protected_without_being_asked() -> None:
+def test_a_known_dataset_is_protected_without_being_asked() -> None:
     images, labels = data()
 
     class MNIST:

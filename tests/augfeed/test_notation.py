@@ -10,8 +10,10 @@ from pydantic import TypeAdapter
 
 from augfeed.errors import PolicyError
 from augfeed.notation import ALIASES, LONGEST, format_policy, parse_policy
+from augfeed.ops.generate import in_programs
 from augfeed.policy import (
     OPERATIONS,
+    AutoAugment,
     Border,
     CenterCrop,
     ColorJitter,
@@ -24,14 +26,20 @@ from augfeed.policy import (
     Normalize,
     OneOf,
     Policy,
+    RandAugment,
     RandomCrop,
     RandomErasing,
+    RandomOrder,
     RandomResizedCrop,
     Resize,
     Rotate,
     Scale,
+    Sequence,
+    SomeOf,
 )
 
+HOLDERS = (OneOf, SomeOf, Sequence, RandomOrder)
+PARTS = tuple(cls for cls in OPERATIONS.values() if in_programs(cls) and cls not in HOLDERS)
 EXAMPLE = (
     "random_resized_crop(224) | hflip | color_jitter(0.4, 0.4, 0.4, hue=0.1) | "
     "one_of([mixup(0.2), cutmix], weights=[0.5, 0.5]) | normalize([0.5], [0.2])"
@@ -47,6 +55,8 @@ def values(schema: dict[str, Any], definitions: dict[str, Any]) -> st.SearchStra
             return st.one_of([values(branch, definitions) for branch in branches])
         case {"enum": names}:
             return st.sampled_from(names)
+        case {"type": "string", "examples": examples}:
+            return st.sampled_from(examples)
         case {"type": "boolean"}:
             return st.booleans()
         case {"type": "integer", "not": {"multipleOf": 2}, "minimum": low, "maximum": high}:
@@ -75,6 +85,8 @@ def operations(draw: st.DrawFn, title: str, definitions: dict[str, Any] | None =
     if cls is Kornia:
         bounds = [draw(st.floats(0.5, 1)), draw(st.floats(1, 2))]
         return Kornia("RandomGamma", gamma=bounds, p=draw(st.floats(0, 1)))
+    if cls in HOLDERS:
+        return draw(programs(cls))
     schema = TypeAdapter(cls).json_schema()
     given = {}
     for name, field in schema["properties"].items():
@@ -83,11 +95,35 @@ def operations(draw: st.DrawFn, title: str, definitions: dict[str, Any] | None =
     if cls is Normalize and isinstance(given["mean"], tuple) and isinstance(given["std"], tuple):
         channels = min(len(given["mean"]), len(given["std"]))
         given |= {"mean": given["mean"][:channels], "std": given["std"][:channels]}
-    if cls is OneOf:
-        members = given["operations"]
-        given["operations"] = tuple(replace(item, per=members[0].per) for item in members)
+    if cls is RandAugment:
+        given["magnitude"] = min(given.get("magnitude", 9), given.get("bins", 31) - 1)
+    if cls is AutoAugment and given.get("flavor") == "timm":
+        given["policy"] = "imagenet"
+    for name in ("quality", "count"):
+        if isinstance(given.get(name), tuple):
+            given[name] = (*sorted(given[name]),)
+    return cls(**given)
+
+
+@st.composite
+def programs(draw: st.DrawFn, cls: type[Any], depth: int = 2) -> Any:
+    """Operations that hold others, some of which hold others again."""
+    mixing = cls is OneOf and draw(st.booleans())
+    names = [Mixup, CutMix] if mixing else [*PARTS, *(HOLDERS if depth else ())]
+    members = [
+        draw(programs(name, depth - 1) if name in HOLDERS else operations(name.__name__))
+        for name in draw(st.lists(st.sampled_from(names), min_size=1, max_size=4))
+    ]
+    members = [item for item in members if not getattr(item, "mixes", False)] or [HorizontalFlip()]
+    if mixing:
+        members = [replace(item, per=members[0].per) for item in members]
+    given: dict[str, Any] = {"operations": tuple(members), "p": draw(st.floats(0, 1))}
+    if cls in (OneOf, SomeOf):
         weights = draw(st.lists(st.floats(0.01, 9), min_size=len(members), max_size=len(members)))
         given["weights"] = draw(st.sampled_from([(), tuple(weights)]))
+    if cls is SomeOf:
+        n = sorted(draw(st.tuples(*[st.integers(0, len(members))] * 2)))
+        given["n"] = draw(st.sampled_from([n[0], tuple(n)]))
     return cls(**given)
 
 
@@ -98,9 +134,8 @@ def policies(draw: st.DrawFn) -> Policy:
     chosen = [draw(operations(OPERATIONS[name].__name__)) for name in names]
     windows, mixers = (RandomResizedCrop, RandomCrop, CenterCrop), (Mixup, CutMix, OneOf)
     for one in (windows, mixers):
-        chosen = [item for item in chosen if not isinstance(item, one)] + [
-            item for item in chosen if isinstance(item, one)
-        ][:1]
+        found = [item for item in chosen if isinstance(item, one) and item.program is None]
+        chosen = [item for item in chosen if item not in found] + found[:1]
     if any(isinstance(item, RandomResizedCrop) for item in chosen):
         chosen = [item for item in chosen if not isinstance(item, Resize)]
     if any(isinstance(item, Border) for item in chosen):
@@ -198,8 +233,21 @@ def test_a_short_name_stands_for_an_operation(short: str, name: str) -> None:
         ("rotate({-10, 10})", "{-10, 10}", "not a value"),
         ("rotate(9j)", "9j", "not a value"),
         ("random_crop(3, mode=edge)", "edge", '"text"'),
-        ("one_of(mixup)", "mixup", "as [mixup(0.2), cutmix]"),
-        ("one_of([hflip])", "one_of([hflip])", "use one of mixup, cutmix"),
+        ("one_of(mixup)", "mixup", "as [rotate(30), solarize]"),
+        ("one_of([cutout])", "one_of([cutout])", "no operation 'cutout': use one of equalize"),
+        ("sequence([mixup])", "sequence([mixup])", "no operation 'mixup': use one of equalize"),
+        ("sequence([rotate(30), one_of([rotat(3)])])", "rotat(3)", "did you mean 'rotate'?"),
+        ("some_of([hflip], 2)", "some_of([hflip], 2)", "n=2 of 1 operations is not possible"),
+        (
+            "random_order([one_of([cutmix])])",
+            "random_order([one_of([cutmix])])",
+            "'one_of' of mixing operations mixes samples",
+        ),
+        (
+            "one_of([mixup, hflip])",
+            "one_of([mixup, hflip])",
+            "'mixup' mixes samples, and 'horizontal_flip' changes one",
+        ),
         ("one_of([mixup(-1)])", "mixup(-1)", "alpha=-1 is not allowed: it must be above 0"),
         ("hflip + vflip", "hflip + vflip", "write name(value, ...) | name"),
         ("hflip # and so on", "#", "remove it"),

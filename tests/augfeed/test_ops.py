@@ -20,7 +20,7 @@ from augfeed.operation import (
     Neighbourhood,
     Pointwise,
     Statistics,
-    Told,
+    Wording,
     kind,
     operation,
 )
@@ -29,7 +29,7 @@ from augfeed.operation.reference import Given, correlated
 from augfeed.ops import _emit, generate
 from augfeed.ops._bodies import NUMBA, NUMBA_DOUBLE, TRITON, Written
 from augfeed.philox import Stream
-from augfeed.plan import Plan, Rows, draw_plan
+from augfeed.plan import BatchRows, Plan, draw_plan
 from augfeed.policy import OPERATIONS, Declaration, Policy, Solarize
 from tests.cases import CASES
 
@@ -103,8 +103,8 @@ def test_numbers_of_steps_on_frames_are_columns_of_the_plan_alone() -> None:
         def effects(self, setting: Any) -> Any:
             yield from ()
 
-        def explain(self, seen: Any) -> Told:
-            return Told("sharpened")
+        def explain(self, seen: Any) -> Wording:
+            return Wording("sharpened")
 
         def draw(self, u: Any, applied: Any, size: Any) -> Drawn:
             return Drawn({}, {"sharpness": np.where(applied, 2.0, 1.0)})
@@ -130,7 +130,7 @@ def plans(cls: type[Declaration]) -> Iterator[Plan]:
     for name in cls.cases:
         policy = Policy([item for item in CASES[name] if isinstance(item, cls)])
         for k in range(8):
-            yield draw_plan(policy, Rows.of([k]), seed=1, epoch=0, size=(3, 3))
+            yield draw_plan(policy, BatchRows.of([k]), seed=1, epoch=0, size=(3, 3))
 
 
 @pytest.mark.parametrize("cls", POINTWISE, ids=lambda cls: cls.__name__)
@@ -153,10 +153,10 @@ def test_the_body_of_a_pointwise_operation_is_its_definition(cls: type[Pointwise
 def test_the_steps_of_a_linear_operation_are_its_definition(
     cls: type[Linear], channels: int
 ) -> None:
-    pictures, mean = torch.linspace(0, 1, 60).view(1, channels, -1, 1), 0.3
+    images, mean = torch.linspace(0, 1, 60).view(1, channels, -1, 1), 0.3
     for plan in plans(cls):
         item: Any = plan.policy.operations[0]
-        total = pictures[0, :, :, 0].double().numpy()
+        total = images[0, :, :, 0].double().numpy()
         for step in cls.steps:
             reads = [getattr(plan.columns, name)[0] for name in step.reads]
             neutral = next(column for column in cls.columns if column.name == step.reads[0]).neutral
@@ -167,7 +167,7 @@ def test_the_steps_of_a_linear_operation_are_its_definition(
         changed = any(
             getattr(plan.columns, column.name)[0] != column.neutral for column in cls.columns
         )
-        wanted = item.reference(pictures, given(plan, cls, mean)) if changed else pictures
+        wanted = item.reference(images, given(plan, cls, mean)) if changed else images
         assert np.allclose(total, wanted[0, :, :, 0].numpy(), atol=2e-6 * max(1, abs(total).max()))
 
 
@@ -184,7 +184,7 @@ def frames_of(item: Any, seed: int) -> tuple[torch.Tensor, Given]:
     planes = [rng.integers(low, low + width, (40, 50)) for low, width in
               ((0, 256), (100, 20), (77, 1), (rng.integers(0, 200), 50))]  # fmt: skip
     values = torch.from_numpy(np.stack(planes)[:, None] / np.float32(255)).float()
-    plan = draw_plan(Policy([item]), Rows.of([seed] * 4), seed=1, epoch=0, size=(40, 50))
+    plan = draw_plan(Policy([item]), BatchRows.of([seed] * 4), seed=1, epoch=0, size=(40, 50))
     columns = {name: column[:1].repeat(4) for name, column in plan.read(type(item))}
     return values, Given(columns, torch.zeros((4, 1, 1, 1)))
 
@@ -234,7 +234,7 @@ def test_a_kernel_that_is_fitted_fits(cls: type[Neighbourhood], size: tuple[int,
     for item in always(cls):
         fitted = item.fitted(size)
         assert fitted.fitted(size) == fitted
-        plan = draw_plan(Policy([fitted]), Rows.of([0]), seed=1, epoch=0, size=size)
+        plan = draw_plan(Policy([fitted]), BatchRows.of([0]), seed=1, epoch=0, size=size)
         taps = plan.frames.taps()[0, 0]
         assert all(not taps[axis, side:].any() for axis, side in enumerate(size))
 

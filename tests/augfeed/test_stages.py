@@ -15,7 +15,7 @@ import torch
 import augfeed
 from augfeed import Kornia, Policy, format_policy, parse_policy
 from augfeed.errors import InvarianceError, PolicyError
-from augfeed.plan import Plan, Rows, draw_plan
+from augfeed.plan import BatchRows, Plan, draw_plan
 from augfeed.policy import HorizontalFlip
 from augfeed.show.explain import explain_sample
 from augfeed.stages import TOGETHER, apply_together, drawn_by_stages, run_stages
@@ -67,7 +67,7 @@ STAGES: dict[str, dict[str, Any]] = {
 
 
 def planned(policy: Policy, ids: Any, epoch: int = 0, seed: int = 0) -> Plan:
-    rows = Rows.of(np.asarray(ids, np.int64))
+    rows = BatchRows.of(np.asarray(ids, np.int64))
     return draw_plan(policy, rows, seed=seed, epoch=epoch, size=SIZE)
 
 
@@ -248,7 +248,7 @@ def test_both_lanes_give_the_same_batches(workers: int) -> None:
     labels = [k % 3 for k in range(8)]
     options: dict[str, Any] = {"policy": policy, "seed": 4, "num_classes": 3}
     native = augfeed.DataLoader((IMAGES, labels), 8, num_workers=workers, **options)
-    data = [(picture, label) for picture, label in zip(IMAGES, labels, strict=True)]
+    data = [(image, label) for image, label in zip(IMAGES, labels, strict=True)]
     general = augfeed.DataLoader(data, 8, **options)
     assert (native.lane, general.lane) == ("native", "general")
     (ours,), (theirs,) = list(native), list(general)
@@ -269,7 +269,7 @@ def test_a_policy_without_stages_needs_no_kornia() -> None:
     assert done.stdout.strip() == "2"
 
 
-def test_explain_tells_what_a_stage_drew() -> None:
+def test_explain_says_what_a_stage_drew() -> None:
     policy = parse_policy('kornia("RandomGamma", gamma=[0.5, 2.0], p=1.0)')
     loader = augfeed.DataLoader((IMAGES, [0] * 8), 8, policy=policy, seed=0)
     explained = explain_sample(loader.pipeline, 2, 0)

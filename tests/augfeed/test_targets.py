@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from augfeed.errors import InputError, InputTypeError
-from augfeed.plan import NONE, Plan, Rows, draw_plan
+from augfeed.plan import NONE, BatchRows, Plan, draw_plan
 from augfeed.policy import CutMix, HorizontalFlip, LabelSmoothing, Mixup, OneOf, Policy
 from augfeed.targets import Targets, make_targets, soft_cross_entropy, softens
 
@@ -53,7 +53,7 @@ def test_mixing_two_of_one_class_adds_their_shares() -> None:
 
 def test_partners_outside_the_batch_give_their_labels() -> None:
     order = np.arange(100, 116)
-    kept = Rows.at(np.array([2, 9]), order, mixing=True)
+    kept = BatchRows.at(np.array([2, 9]), order, mixing=True)
     plan = draw_plan(policy("cutmix"), kept, seed=0, epoch=0, size=SIZE)
     assert (plan.mixes.partner[:2] >= 2).all()
     dense = rows(torch.from_numpy(plan.ids - 100), plan, num_classes=16)
@@ -71,10 +71,10 @@ def test_share_of_the_partner_is_the_share_of_its_pixels(count: int, epoch: int)
     plan = plan_of(policy("cutmix"), count, epoch=epoch)
     targets = sparse(torch.arange(len(plan.ids)), plan)
     for row in range(count):
-        picture = np.full(SIZE, 1)
+        image = np.full(SIZE, 1)
         top, left, bottom, right = plan.mixes.patch[row]
-        picture[top:bottom, left:right] = 0
-        assert float(targets.lam[row]) == np.float32(picture.mean())
+        image[top:bottom, left:right] = 0
+        assert float(targets.lam[row]) == np.float32(image.mean())
 
 
 @pytest.mark.parametrize(
@@ -180,7 +180,7 @@ def test_numbers_that_are_no_classes_pass_only_where_nothing_softens() -> None:
     ids=str,
 )
 def test_labels_that_cannot_be_are_refused(labels: Any, message: str) -> None:
-    rows_ = Rows.of([50, 51, 52])
+    rows_ = BatchRows.of([50, 51, 52])
     plan = draw_plan(policy("mixup", 0.1), rows_, seed=0, epoch=0, size=SIZE)
     with pytest.raises(InputError, match=message):
         make_targets(labels, plan, num_classes=3)
@@ -204,7 +204,7 @@ def test_what_is_not_softened_may_be_no_class() -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.bool, torch.int64])
-def test_flags_of_one_class_each_are_shares_unless_the_data_set_says_otherwise(dtype: Any) -> None:
+def test_flags_of_one_class_each_are_shares_unless_the_dataset_says_otherwise(dtype: Any) -> None:
     flags, plan = torch.eye(3).to(dtype), plan_of(policy("none", 0.2), 3)
     assert torch.allclose(rows(flags, plan).sum(dim=1), torch.ones(3))
     assert torch.allclose(rows(flags, plan, several=True), flags * 0.8 + 0.1)
@@ -279,7 +279,7 @@ def policy(mixer: str, epsilon: float = 0.0) -> Policy:
 
 
 def plan_of(chosen: Policy, count: int, epoch: int = 0) -> Plan:
-    return draw_plan(chosen, Rows.of(np.arange(count)), seed=3, epoch=epoch, size=SIZE)
+    return draw_plan(chosen, BatchRows.of(np.arange(count)), seed=3, epoch=epoch, size=SIZE)
 
 
 def rows(labels: Any, plan: Plan, **options: Any) -> torch.Tensor:

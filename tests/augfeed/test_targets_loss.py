@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from augfeed.errors import InputError
-from augfeed.plan import Plan, Rows, draw_plan
+from augfeed.plan import BatchRows, Plan, draw_plan
 from augfeed.policy import CutMix, LabelSmoothing, Mixup, OneOf, Policy
 from augfeed.targets import Targets, make_targets, soft_cross_entropy, target_entropy
 
@@ -166,7 +166,7 @@ def policy(mixer: str, epsilon: float = 0.0) -> Policy:
 
 
 def plan_of(chosen: Policy, count: int, epoch: int = 0) -> Plan:
-    return draw_plan(chosen, Rows.of(np.arange(count)), seed=3, epoch=epoch, size=SIZE)
+    return draw_plan(chosen, BatchRows.of(np.arange(count)), seed=3, epoch=epoch, size=SIZE)
 
 
 def sparse(labels: Any, plan: Plan, **options: Any) -> Targets:

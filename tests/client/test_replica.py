@@ -18,7 +18,7 @@ from augfeed.errors import InputError
 from augfeed_client import Client, Connection, RemoteError, RemoteLoader
 from augfeed_client import replicas as replicas_module
 from augfeed_client.errors import Problem
-from augfeed_client.replica import Answer, Replica, Wish, allocate
+from augfeed_client.replica import Answer, HttpRequest, Replica, allocate
 from augfeed_client.replicas import ASKED, FIRST, Replicas, asked_pause
 from tests.client.fronts import Front, Scripted, answered
 from tests.service.servers import Running, described, serving
@@ -187,14 +187,14 @@ def test_a_refusal_that_comes_before_the_body_was_sent_is_read() -> None:
 
 
 @pytest.mark.parametrize(
-    "told",
+    "said",
     [b"[" * 100_000, b"Infinity", b'{"id": 3}', b"[]", b"\xff", b"3" * 5000,
      b'{"id": "ID", "image_shape": [Infinity, 1, 1], "classes": null}'],
 )  # fmt: skip
-def test_what_is_said_of_a_plan_is_an_answer_or_an_error_of_ours(told: bytes) -> None:
+def test_what_is_said_of_a_plan_is_an_answer_or_an_error_of_ours(said: bytes) -> None:
     def answer(head: bytes, number: int) -> bytes:
         name = head.split(b" ")[1].rsplit(b"/", 1)[-1]
-        return answered(200, told.replace(b"ID", name))
+        return answered(200, said.replace(b"ID", name))
 
     with Scripted(answer) as server:
         loader = loader_of(server.url, Connection(deadline=0.5))
@@ -235,7 +235,7 @@ def test_a_key_is_never_shown(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     given = Connection(key=KEY, deadline=0.5)
     loader = loader_of("http://127.0.0.1:1", given)
-    wish = Wish("GET", "/", {"Authorization": f"Bearer {KEY}"}, KEY.encode(), 1.0, 1.0, 1)
+    wish = HttpRequest("GET", "/", {"Authorization": f"Bearer {KEY}"}, KEY.encode(), 1.0, 1.0, 1)
     shown = [
         repr(one) for one in (given, loader, loader._replicas, wish, Replica("http://x", given))
     ]

@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 
 from augfeed.wire import MEDIA_TYPE, encode
-from augfeed_service import Settings, edge
+from augfeed_service import Settings, request_guard
 from augfeed_service.problems import Problem
 from augfeed_service.protocol import FREE_CHUNKS, LEAST_CHUNK
 from tests.service.raw import OK, answer, ended, head, line, push
@@ -127,7 +127,7 @@ def test_a_body_that_is_always_there_has_its_time_too() -> None:
 
     async def read() -> None:
         hasty = Settings(stall_seconds=0.1, body_seconds=0.2, body_rate=0)
-        arriving = edge._Arriving(receive, {b"transfer-encoding": b"chunked"}, 5000, hasty)
+        arriving = request_guard._Arriving(receive, {b"transfer-encoding": b"chunked"}, 5000, hasty)
         while True:
             await arriving.receive()
 
@@ -137,7 +137,7 @@ def test_a_body_that_is_always_there_has_its_time_too() -> None:
 
 
 def test_a_process_that_slept_does_not_blame_the_client(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(edge, "LATE", 0.05)
+    monkeypatch.setattr(request_guard, "LATE", 0.05)
     asked = 0
 
     async def receive() -> Any:
@@ -150,7 +150,9 @@ def test_a_process_that_slept_does_not_blame_the_client(monkeypatch: pytest.Monk
 
     async def read() -> Any:
         hasty = Settings(stall_seconds=0.1, body_seconds=0.1)
-        return await edge._Arriving(receive, {b"content-length": b"1"}, 10, hasty).receive()
+        return await request_guard._Arriving(
+            receive, {b"content-length": b"1"}, 10, hasty
+        ).receive()
 
     assert asyncio.run(read())["body"] == b"a" and asked == 2
 

@@ -124,7 +124,7 @@ def hung_up(running: Running) -> None:
     asyncio.run(Reload(running.service).run())
 
 
-def test_a_signal_reads_keys_and_data_sets_anew_and_loses_no_request(tmp_path: Path) -> None:
+def test_a_signal_reads_keys_and_datasets_anew_and_loses_no_request(tmp_path: Path) -> None:
     root, keys = photos(tmp_path, 12), tmp_path / "keys"
     keys.write_text(line_of("one", "pull", "first"))
     server = Process("--dataset", f"photos={root}", "--port", "0", "--keys", str(keys))
@@ -168,7 +168,7 @@ def test_a_signal_reads_keys_and_data_sets_anew_and_loses_no_request(tmp_path: P
     assert server.end() == 0
 
 
-def test_a_data_set_that_changed_has_another_fingerprint_and_its_plans_are_asked_for_again(
+def test_a_dataset_that_changed_has_another_fingerprint_and_its_plans_are_asked_for_again(
     tmp_path: Path, folder: Path
 ) -> None:
     with serving(datasets={"digits": digits(tmp_path), "photos": folder}) as running:
@@ -191,7 +191,7 @@ def test_a_data_set_that_changed_has_another_fingerprint_and_its_plans_are_asked
             assert running.metric("augfeed_info", **given) == value
 
 
-def test_a_plan_that_is_registered_meanwhile_does_not_outlive_its_data_set(folder: Path) -> None:
+def test_a_plan_that_is_registered_meanwhile_does_not_outlive_its_dataset(folder: Path) -> None:
     with serving(datasets={"photos": folder}) as running:
         plans, plan = running.service.plans, described("photos", "resize([8, 8])", batch_size=4)
         old = running.service.datasets.get("photos")

@@ -7,7 +7,7 @@ import pytest
 
 from augfeed import Order, Pipeline
 from augfeed.read.cache import Cache
-from augfeed.read.reading import Reading
+from augfeed.read.read_config import Reading
 from augfeed.wire import decode_batch
 from augfeed_service import Settings
 from augfeed_service.datasets import fingerprint

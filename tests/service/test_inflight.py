@@ -12,8 +12,8 @@ import torch
 from PIL import Image
 
 from augfeed.wire import MEDIA_TYPE, encode
+from augfeed_service.memory_cost import preview_bytes
 from augfeed_service.push import Push
-from augfeed_service.reckoning import preview_bytes
 from tests.service.servers import Reply, Running, serving
 from tests.service.test_limits import form
 from tests.waiting import eventually
@@ -120,7 +120,7 @@ def test_alone_a_request_fits_or_never_will(own: Running, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [*requests()])
-def test_beside_others_a_request_that_fits_alone_is_told_to_wait(own: Running, name: str) -> None:
+def test_beside_others_a_request_that_fits_alone_is_asked_to_wait(own: Running, name: str) -> None:
     for least in map(int, BOUNDS):
         bound(own, least)
         if send(own, name).status == 200:

@@ -184,18 +184,18 @@ def test_readers_that_stop_hold_no_more_than_the_limit_and_are_cut_off(data: Dat
         assert running.ask("GET", f"{root}/0/batches/0").status == 200
 
 
-def test_ten_times_the_load_gets_batches_or_is_told_to_wait(
+def test_ten_times_the_load_gets_batches_or_is_asked_to_wait(
     data: Data, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plan, told, make = described("digits", "resize([96, 96])", batch_size=60), Event(), pull.make
-    monkeypatch.setattr(pull, "make", lambda *given: (told.wait(HANG), make(*given))[1])
+    plan, said, make = described("digits", "resize([96, 96])", batch_size=60), Event(), pull.make
+    monkeypatch.setattr(pull, "make", lambda *given: (said.wait(HANG), make(*given))[1])
     with serving(datasets=data, max_waiting=4, look_ahead=0, cache_bytes=0) as running:
         root = running.register(plan)
 
         def get(k: int) -> int:
             status = running.ask("GET", f"{root}/{k}/batches/0").status
             if status == 503:
-                told.set()  # no batch is made before: all that are taken wait
+                said.set()  # no batch is made before: all that are taken wait
             return status
 
         with ThreadPoolExecutor(40) as threads:

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from augfeed.errors import InputError
-from augfeed_service import Settings, edge
+from augfeed_service import Settings, request_guard
 from augfeed_service.auth import Keys
 from augfeed_service.cli import settings_of
 from augfeed_service.logs import JsonLines, TextLines, logging_to
@@ -98,7 +98,7 @@ def test_an_error_of_our_own_is_counted_and_logged_as_500(
         if where == "allow":
             monkeypatch.setattr(running.service, "allow", broken)
         else:
-            monkeypatch.setattr(edge, "check_host", broken)
+            monkeypatch.setattr(request_guard, "check_host", broken)
         answer = running.ask(method, path, body, X_Request_Id="broken-7")
         assert answer.status == 500
         assert eventually(lambda: '"status": 500' in stream.getvalue())

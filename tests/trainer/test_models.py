@@ -8,8 +8,8 @@ from torch import nn
 
 from augfeed.errors import InputError
 from augfeed_trainer.models import MODELS, Drops, Shape, build_model, decayed
-from augfeed_trainer.models.drops import StochasticDepth, depths
 from augfeed_trainer.models.norms import NORMS, norm_1d, norm_2d
+from augfeed_trainer.models.stochastic_depth import StochasticDepth, depths
 from augfeed_trainer.randomness import keyed
 
 SHAPE = Shape(3, 28, 28, 10)

@@ -18,14 +18,14 @@ from augfeed_trainer.data import open_data
 from augfeed_trainer.recipe import Recipe
 from augfeed_trainer.study import Study, jobs, search, study
 from augfeed_trainer.study.curve import Point, curve, epochs_for, forest_accuracy, overtakes
-from augfeed_trainer.study.jobs import Outcome, Runs, Where
+from augfeed_trainer.study.jobs import Outcome, Runs, StudyData
 from augfeed_trainer.study.report import write_report
 from augfeed_trainer.study.statistics import gain, pooled
 from augfeed_trainer.study.techniques import techniques
 from augfeed_trainer.train import Scores
 
 BASE = Recipe(model="mlp", epochs=2)
-WHERE = Where("digits", 0.2)
+WHERE = StudyData("digits", 0.2)
 
 
 def test_the_interval_is_that_of_a_paired_t_test() -> None:
@@ -65,7 +65,7 @@ def script(monkeypatch: pytest.MonkeyPatch) -> list[Recipe]:
     """Runs that take no time and give what the script says; the recipes that were run."""
     ran: list[Recipe] = []
 
-    def run(where: Where, recipe: Recipe, folder: Path, threads: int) -> Outcome:
+    def run(where: StudyData, recipe: Recipe, folder: Path, threads: int) -> Outcome:
         ran.append(recipe)
         row = {"epoch": 0.0, "validation/accuracy": 0.5, "validation/loss": 1.0}
         outcome = Outcome(0.9, scripted(recipe), 1.0, 1, 0, 0.1, [row])
@@ -111,7 +111,7 @@ def test_a_study_goes_on_where_it_was_ended(script: list[Recipe], tmp_path: Path
     assert len(script) == count + 1
 
 
-def test_what_there_is_no_time_for_is_told(script: list[Recipe], tmp_path: Path) -> None:
+def test_what_there_is_no_time_for_is_reported(script: list[Recipe], tmp_path: Path) -> None:
     found = study(Study(WHERE, BASE, minutes=1e-9), tmp_path)
     assert not found.tried and "dropout" in found.untried and found.kept == []
     assert found.recipe == BASE
@@ -127,9 +127,9 @@ def test_the_report_holds_every_row_and_needs_no_other_file(
         assert item.name in page
     assert not re.search(r"(src|href)='?(?!data:)[a-z/]", page) and "<script" not in page
     assert "Keep: <b>" in page and page.count("data:image/png;base64,") >= 3
-    told = json.loads((tmp_path / "report.json").read_text())
-    assert told["trained_seconds"] == pytest.approx(0.1 * 3 * len(told["tried"]))
-    assert told["kept"] == found.kept and len(told["tried"]) == len(found.tried) + 1
+    said = json.loads((tmp_path / "report.json").read_text())
+    assert said["trained_seconds"] == pytest.approx(0.1 * 3 * len(said["tried"]))
+    assert said["kept"] == found.kept and len(said["tried"]) == len(found.tried) + 1
     assert Recipe.load(tmp_path / "recipe.json") == found.recipe
 
 
@@ -153,7 +153,7 @@ def test_what_would_make_labels_wrong_is_refused_with_the_reason() -> None:
 
 
 @pytest.mark.parametrize("given", [{"seeds": 1}, {"minutes": 0}, {"parallel": 0}])
-def test_a_study_that_tells_nothing_is_refused(given: dict[str, Any]) -> None:
+def test_a_study_that_shows_nothing_is_refused(given: dict[str, Any]) -> None:
     with pytest.raises(InputError):
         Study(WHERE, BASE, **given)
 
@@ -172,7 +172,7 @@ def test_runs_side_by_side_give_what_one_after_the_other_gives(tmp_path: Path) -
 
 
 def test_the_curve_has_a_point_for_each_share(tmp_path: Path) -> None:
-    points = curve(Where("digits"), {"plain": BASE}, tmp_path, seeds=1, shares=(0.1, 0.3))
+    points = curve(StudyData("digits"), {"plain": BASE}, tmp_path, seeds=1, shares=(0.1, 0.3))
     assert [(point.name, point.share) for point in points] == [
         ("random forest", 0.1), ("plain", 0.1), ("random forest", 0.3), ("plain", 0.3)
     ]  # fmt: skip

@@ -125,14 +125,14 @@ def train(
     from augfeed_trainer.curves import draw_curves
     from augfeed_trainer.data import open_served
     from augfeed_trainer.models import parameters_of
-    from augfeed_trainer.study.jobs import Where
+    from augfeed_trainer.study.jobs import StudyData
     from augfeed_trainer.train import Run, score
     from augfeed_trainer.train import train as carry_out
 
     _quiet()
     console = Console()
     served = _served(options)
-    where = Where(*(options.pop(item.name) for item in WHERE))
+    where = StudyData(*(options.pop(item.name) for item in WHERE))
     data = where.open() if served is None else open_served(where.data, seed=where.seed)
     run = Run(served=served, **options)
     out = options["out"]
@@ -218,12 +218,12 @@ def study(
     from augfeed_trainer.study import Study
     from augfeed_trainer.study import study as carry_out
     from augfeed_trainer.study.curve import curve as points_of
-    from augfeed_trainer.study.jobs import Where
+    from augfeed_trainer.study.jobs import StudyData
     from augfeed_trainer.study.report import write_report
 
     _quiet()
     console = Console()
-    where = Where(*(options.pop(item.name) for item in WHERE))
+    where = StudyData(*(options.pop(item.name) for item in WHERE))
     threads = max(1, cores() // options["parallel"])
     asked = Study(where, recipe, threads=threads, **options)
     with _bar(console) as bar:

@@ -14,13 +14,13 @@ from augfeed.errors import InputError, MissingExtraError
 from augfeed.policy import Normalize, Policy
 from augfeed.presets import IMAGENET_MEAN, IMAGENET_STD, without_augmentation
 from augfeed.read.arrays import ArraySource
+from augfeed.read.cache_dir import expanded
 from augfeed.read.idx import idx_images
-from augfeed.read.places import expanded
 from augfeed.read.sources import Source
 from augfeed.read.subset import subset
+from augfeed_trainer.data_split import Shares, class_numbers, split
 from augfeed_trainer.models.networks import Shape
 from augfeed_trainer.names import named
-from augfeed_trainer.parts import Shares, class_numbers, split
 from augfeed_trainer.recipe import Recipe
 
 VALIDATION = 2000  # images that a validation part is not cut below

@@ -15,7 +15,7 @@ from augfeed.policy import Normalize, Policy, Rotate, Translate
 from augfeed_trainer.curves import figure
 from augfeed_trainer.data import Data
 from augfeed_trainer.recipe import Recipe
-from augfeed_trainer.study.jobs import Where
+from augfeed_trainer.study.jobs import StudyData
 from augfeed_trainer.train import Run, Trained, score, train
 
 SHARE = 0.2  # of the training part: few images are what regularizers are for
@@ -41,7 +41,7 @@ def run_demo(console: Console, out: Path, *, seeds: Sequence[int] = SEEDS) -> li
     """Train with both recipes and show what the regularizers brought; return the image."""
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    data = Where("digits", SHARE, 0.1).open()
+    data = StudyData("digits", SHARE, 0.1).open()
     console.rule("training: what do regularizers bring?")
     console.print(
         f"digits, {len(data.train)} to train on, {len(data.validation)} for early stopping, "

@@ -17,7 +17,7 @@ from augfeed.plan import CUTMIX, MIXUP, Plan
 CONDITIONS = {
     "mixed": r"if mixes:",  # the partner is read in this step
     "cutout": r"if _meets\(cutout",  # this step meets the box that is cut out
-    "erased": r"if _meets\(erased",  # this step meets the box that is erased
+    "erased": r"if _meets_any\(erased",  # this step meets the box that is erased
     "warped": r"if matrix\[9\]:",  # more than flips moves the pixels of this row
     "bordered": r"if clear:",  # this tile has pixels from near a border
     "either": r"if (flip|mode == MIXUP):",  # both sides do as much: the longer one is taken always
@@ -46,7 +46,7 @@ def shares_of(plan: Plan, spec: Spec, offsets: NDArray[np.int32] | None) -> dict
     return {
         "mixed": float(mixed.mean()),
         "cutout": float(_met(plan.cutout[rows], spec, size).mean()),
-        "erased": float(_met(plan.erased[rows], spec, size).mean()),
+        "erased": float(_met_any(plan.all_erased[rows], spec, size).mean()),
         "warped": float(plan.warped[rows].mean()),
         "outside": 0.0 if offsets is None else float((offsets[rows] != 0).any(axis=1).mean()),
         "bordered": _bordered(plan, spec, offsets),
@@ -117,6 +117,12 @@ def _met(boxes: NDArray[np.int32], spec: Spec, size: tuple[int, int]) -> NDArray
         first = step // spec.steps * spec.block + step % spec.steps * -(-height * width // 8)
     met = (top * width < first + spec.block) & (first < bottom * width)
     return met
+
+
+def _met_any(boxes: NDArray[np.int32], spec: Spec, size: tuple[int, int]) -> NDArray[np.bool_]:
+    # The same of several boxes a row, `[rows, boxes, 4]`.
+    met = [_met(boxes[:, k], spec, size) for k in range(boxes.shape[1])]
+    return np.asarray(np.any(met, axis=0))
 
 
 def _corners(spec: Spec, size: tuple[int, int]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

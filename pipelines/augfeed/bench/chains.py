@@ -14,6 +14,7 @@ from augfeed.policy import (
     HorizontalFlip,
     Mixup,
     Normalize,
+    OneOf,
     Perspective,
     Policy,
     Posterize,
@@ -26,7 +27,7 @@ from augfeed.policy import (
     Solarize,
     Translate,
 )
-from augfeed.presets import IMAGENET_MEAN, IMAGENET_STD, cifar, imagenet, seed_chain
+from augfeed.presets import IMAGENET_MEAN, IMAGENET_STD, cifar, seed_chain
 
 SMALL = 64  # pixels a side up to which images are cut out of a padded frame
 PADDING = 4
@@ -74,9 +75,11 @@ def chains(shape: Shape) -> dict[str, Policy]:
         "affine_jitter_normalize": (HorizontalFlip(), *affine, jitter, Grayscale(0.1), statistics),
     }
     made = {"seed_chain": whole, "seed_chain_no_noise": whole.without("gaussian_noise")}
-    made["imagenet"] = imagenet(shape.size, mean, std).without(
-        "random_resized_crop", "label_smoothing"
-    )
+    # A recipe of one pass over the pixels: that of `presets.imagenet` has a program besides.
+    made["imagenet"] = Policy([
+        HorizontalFlip(), ColorJitter(0.4, 0.4, 0.4), OneOf((Mixup(0.2), CutMix(1.0))),
+        RandomErasing(0.25), statistics,
+    ])  # fmt: skip
     made |= {name: Policy(operations) for name, operations in alone.items()}
     if max(shape.size) <= SMALL:
         made["padded_crop"] = Policy([RandomCrop(shape.size, padding=PADDING)])

@@ -6,12 +6,12 @@ import numpy as np
 import torch
 
 from augfeed.bench.result import Shape
-from augfeed.bench.work import SEED, Pictures, offsets_of
+from augfeed.bench.work import SEED, BenchImages, offsets_of
 from augfeed.engines import Engine, Output, engine_for
 from augfeed.errors import CheckError, MissingExtraError
 from augfeed.operation import Pointwise
-from augfeed.plan import Plan, Rows, draw_plan
-from augfeed.plan.fixed import Fixed
+from augfeed.plan import BatchRows, Plan, draw_plan
+from augfeed.plan.policy_constants import PolicyConstants
 from augfeed.policy import Policy
 
 ROWS = 8  # images that are compared: a whole mixing group
@@ -42,9 +42,9 @@ def check(
     problems = []
     for shape, policies in wanted.items():
         few = Shape(min(ROWS, shape.batch), *shape[1:])
-        pictures = Pictures(few, device, 1).batches[0]
+        pictures = BenchImages(few, device, 1).batches[0]
         for name, policy in policies.items():
-            rows = Rows.of(np.arange(few.batch))
+            rows = BatchRows.of(np.arange(few.batch))
             plan = draw_plan(policy, rows, seed=SEED, epoch=1, size=few.size)
             offsets = offsets_of(plan)
             one = engine.apply(plan, pictures, offsets=offsets, output=output)
@@ -66,7 +66,7 @@ def difference(one: torch.Tensor, other: torch.Tensor, plan: Plan) -> str | None
     if not bool(mine.isfinite().all()):
         return "values that are not finite"
     pixel = ROUNDING + (WARP * sum(plan.size) if plan.warped.any() else 0.0)
-    bound = pixel / float(Fixed.of(plan.policy, one.shape[1]).std.min())
+    bound = pixel / float(PolicyConstants.of(plan.policy, one.shape[1]).std.min())
     gap = (mine - theirs).abs()
     far = int((gap > bound + STORED[one.dtype] * theirs.abs()).sum())
     items = plan.policy.operations

@@ -12,10 +12,10 @@ from augfeed.bench.check import check, witness_for
 from augfeed.bench.clock import MOST, Clock, copied
 from augfeed.bench.machine import commit_here, device_here, machine_here, now, versions_of
 from augfeed.bench.result import Copy, KernelResult, KernelRow, Shape, Timed
-from augfeed.bench.work import Pictures, Task, bytes_moved, sets_for
+from augfeed.bench.work import BenchImages, Task, bytes_moved, sets_for
 from augfeed.engines import DTYPES, Engine, Output, check_engine, engine_for, usable_device
 from augfeed.errors import InputError
-from augfeed.memory import Memory
+from augfeed.memory_pool import Memory
 from augfeed.notation import format_policy
 from augfeed.policy import Policy
 
@@ -126,7 +126,7 @@ def taking_turns(
     cuda, threads = options.device.type == "cuda", torch.get_num_threads()
     free = torch.cuda.mem_get_info(options.device)[0] if cuda else None
     sets = sets_for(shape, options.output.dtype, cache, free)
-    pictures = Pictures(shape, options.device, sets)
+    pictures = BenchImages(shape, options.device, sets)
     with ThreadPoolExecutor(threads) as pool:
         yield lambda policy: Task(engine, policy, pictures, options.output, pool, threads, Memory())
 

@@ -30,6 +30,7 @@ from augfeed.read.arrays import ArraySource
 from augfeed.read.folder import FolderSource
 from augfeed.read.order import epoch_order
 from augfeed.read.sources import Source
+from augfeed.stage_costs import LoaderStats
 
 PACKAGES = ("torch", "numpy", "numba", "simplejpeg", "pillow")
 SAMPLES = 2048  # of files, at most: the cache is filled before it is measured
@@ -41,6 +42,41 @@ BASIC = (
 Measure = Callable[[float], float]  # of seconds: samples a second
 
 
+@dataclass(frozen=True, slots=True)
+class Contestant:
+    """What is measured: its title in the table, how, and the loader, which the limit has not."""
+
+    title: str
+    measure: Measure
+    loader: DataLoader | None = None
+
+    @classmethod
+    def of(cls, title: str, loader: DataLoader) -> "Contestant":
+        """Return a loader as one."""
+        return cls(title, partial(loader_rate, loader), loader)
+
+    def stats(self) -> LoaderStats:
+        """Return what the loader's batches took so far."""
+        return LoaderStats() if self.loader is None else self.loader.stats()
+
+
+class BatchTimes(Model):
+    """What a batch took on average, in microseconds: see `augfeed.stage_costs.LoaderStats`."""
+
+    exposed: float
+    host: float
+    plan: float
+    read: float
+    augment: float
+    targets: float
+
+    @classmethod
+    def of(cls, stats: LoaderStats) -> "BatchTimes":
+        """Return the times of a loader's batches."""
+        each = 1e6 / max(1, stats.batches)
+        return cls(**{name: getattr(stats, name) * each for name in cls.model_fields})
+
+
 class LoaderRow(Model):
     """One rate, in samples a second, a number for each round."""
 
@@ -49,6 +85,7 @@ class LoaderRow(Model):
     rates: tuple[float, ...]
     rate: Spread
     share: float  # of the limit's
+    times: BatchTimes | None = None  # of a loader's batches, all rounds together
 
 
 class LoaderResult(Stamped):
@@ -113,12 +150,12 @@ def run_loader(
     rows = contestants(asked)
     check(asked)
     with progress(Console(stderr=True), len(rows) * (asked.rounds + 1), "measuring") as tick:
-        rates = _rounds(rows, asked, tick)
+        rates, stats = _rounds(rows, asked, tick)
     result = LoaderResult(
         date=now(), command=command, commit=commit_here(), machine=machine_here(asked.num_workers),
         versions=versions_of(PACKAGES), data=repr(asked.source), samples=len(asked.source),
         batch=asked.batch_size, policy=format_policy(asked.policy), seconds=asked.seconds,
-        rounds=asked.rounds, rows=tuple(_rows(rows, rates)),
+        rounds=asked.rounds, rows=tuple(_rows(rows, rates, stats)),
     )  # fmt: skip
     console.print(report(result))
     if json is not None:
@@ -126,8 +163,8 @@ def run_loader(
     return result
 
 
-def contestants(asked: Asked) -> dict[str, tuple[str, Measure]]:
-    """Return what is measured, the limit first: title and measure for each name."""
+def contestants(asked: Asked) -> dict[str, Contestant]:
+    """Return what is measured, by name, the limit first."""
     source, policy = asked.source, asked.policy
     basic = Policy([one for one in policy.operations if one.op in BASIC])
     if isinstance(source, ArraySource):
@@ -137,18 +174,16 @@ def contestants(asked: Asked) -> dict[str, tuple[str, Measure]]:
         assert isinstance(source, FolderSource)
         title = "limit: reading and decoding whole"
         limit = partial(decode_rate, source, asked.num_workers)
-    rows: dict[str, tuple[str, Measure]] = {
-        "limit": (title, limit),
-        "whole": ("augfeed, whole policy", partial(loader_rate, asked.loader(policy))),
-        "basic": (
-            "augfeed, crop, flip, normalization", partial(loader_rate, asked.loader(basic)),
-        ),
-    }  # fmt: skip
+    rows = {
+        "limit": Contestant(title, limit),
+        "whole": Contestant.of("augfeed, whole policy", asked.loader(policy)),
+        "basic": Contestant.of("augfeed, crop, flip, normalization", asked.loader(basic)),
+    }
     if isinstance(source, FolderSource):
         warm = asked.loader(policy, cache="ram")
         for _ in warm:
             pass
-        rows["cached"] = ("augfeed, whole policy, warm cache", partial(loader_rate, warm))
+        rows["cached"] = Contestant.of("augfeed, whole policy, warm cache", warm)
     return rows
 
 
@@ -198,32 +233,34 @@ def check(asked: Asked) -> None:
 
 
 def _rounds(
-    rows: dict[str, tuple[str, Measure]], asked: Asked, tick: Tick
-) -> dict[str, list[float]]:
+    rows: dict[str, Contestant], asked: Asked, tick: Tick
+) -> tuple[dict[str, list[float]], dict[str, LoaderStats]]:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # threads of our own do the work, those of the limit too
     try:
-        for name, (_, measure) in rows.items():
+        for name, row in rows.items():
             tick(f"{name} (warm-up)")
-            measure(min(asked.seconds, 0.5))
+            row.measure(min(asked.seconds, 0.5))
+        before = {name: row.stats() for name, row in rows.items()}
         rates: dict[str, list[float]] = {name: [] for name in rows}
         for _ in range(asked.rounds):
-            for name, (_, measure) in rows.items():
+            for name, row in rows.items():
                 tick(name)
-                rates[name].append(measure(asked.seconds))
+                rates[name].append(row.measure(asked.seconds))
     finally:
         torch.set_num_threads(threads)
-    return rates
+    return rates, {name: row.stats().since(before[name]) for name, row in rows.items()}
 
 
 def _rows(
-    rows: dict[str, tuple[str, Measure]], rates: dict[str, list[float]]
+    rows: dict[str, Contestant], rates: dict[str, list[float]], stats: dict[str, LoaderStats]
 ) -> Sequence[LoaderRow]:
     limit = Spread.of(rates["limit"]).median
     return [
         LoaderRow.model_validate({
-            "name": name, "title": rows[name][0], "rates": tuple(values),
+            "name": name, "title": rows[name].title, "rates": tuple(values),
             "rate": Spread.of(values), "share": Spread.of(values).median / limit,
+            "times": None if rows[name].loader is None else BatchTimes.of(stats[name]),
         })
         for name, values in rates.items()
     ]  # fmt: skip
@@ -249,4 +286,21 @@ def report(result: LoaderResult) -> Group:
         rate = row.rate
         shown = f"{rate.median:,.0f} ({rate.low:,.0f} to {rate.high:,.0f})"
         table.add_row(row.title, shown, "" if row.name == "limit" else f"{row.share:.0%}")
-    return Group(*map(Text, head), table)
+    return Group(*map(Text, head), table, _times(result))
+
+
+def _times(result: LoaderResult) -> Table:
+    table = Table(
+        title="microseconds a batch: waited for and computed by the calling thread; by stage, in "
+        "all threads",
+        title_justify="left", box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1),
+    )  # fmt: skip
+    table.add_column("what", overflow="fold")
+    names = ("waited", "computed", "plan", "read", "augment", "targets")
+    for name in names:
+        table.add_column(name, justify="right", no_wrap=True)
+    for row in result.rows:
+        if row.times is not None:
+            values = row.times.model_dump().values()
+            table.add_row(row.title, *(f"{value:,.0f}" for value in values))
+    return table

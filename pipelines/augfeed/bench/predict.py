@@ -25,7 +25,7 @@ from augfeed.bench.work import SEED, bytes_moved, offsets_of
 from augfeed.engines import Output, interpreted
 from augfeed.errors import InputError, MissingExtraError
 from augfeed.notation import format_policy
-from augfeed.plan import CUTMIX, MIXUP, Plan, Rows, draw_plan
+from augfeed.plan import CUTMIX, MIXUP, BatchRows, Plan, draw_plan
 from augfeed.policy import Policy
 
 ARCH = 90  # compute capability 9.0: H100, H200
@@ -175,7 +175,9 @@ def prediction_of(
 
 
 def _row(name: str, policy: Policy, shape: Shape, output: Output) -> PredictedRow:
-    plan = draw_plan(policy, Rows.of(np.arange(shape.batch)), seed=SEED, epoch=0, size=shape.size)
+    plan = draw_plan(
+        policy, BatchRows.of(np.arange(shape.batch)), seed=SEED, epoch=0, size=shape.size
+    )
     passes, table = _passes(plan, shape, output)
     read, again = _read(plan, shape), _again(plan, shape)
     mean = len(passes) > 1

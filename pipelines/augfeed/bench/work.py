@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from augfeed.bench.result import Shape
 from augfeed.engines import Engine, Output
-from augfeed.memory import Memory
-from augfeed.plan import Plan, Rows, draw_plan
-from augfeed.plan.fixed import Fixed
+from augfeed.memory_pool import Memory
+from augfeed.plan import BatchRows, Plan, draw_plan
+from augfeed.plan.policy_constants import PolicyConstants
 from augfeed.policy import Policy, RandomCrop
 
 SEED = 20
@@ -38,7 +38,7 @@ def sets_for(shape: Shape, dtype: torch.dtype, cache: int, free: int | None = No
     return min(wanted, MOST_SETS, room)
 
 
-class Pictures:
+class BenchImages:
     """Random uint8 images `[B, H, W, C]` on a device, a few batches of them, always the same."""
 
     def __init__(self, shape: Shape, device: torch.device, sets: int) -> None:
@@ -61,7 +61,7 @@ class Task:
 
     engine: Engine
     policy: Policy
-    pictures: Pictures
+    pictures: BenchImages
     output: Output
     pool: ThreadPoolExecutor
     threads: int
@@ -70,7 +70,7 @@ class Task:
     def plan(self, which: int, epoch: int) -> Plan:
         """Return the plan of one of the batches in an epoch: its own samples, its own seed."""
         shape = self.pictures.shape
-        rows = Rows.of(np.arange(which * shape.batch, (which + 1) * shape.batch))
+        rows = BatchRows.of(np.arange(which * shape.batch, (which + 1) * shape.batch))
         return draw_plan(self.policy, rows, seed=SEED + which, epoch=epoch, size=shape.size)
 
     @property
@@ -121,7 +121,7 @@ class Task:
 
         channels = self.pictures.shape.channels
         out, batch = allocate(plan.count, channels, plan.size, self.output, self.memory)
-        job = Job(plan, Fixed.of(self.policy, channels), self.output, self.memory)
+        job = Job(plan, PolicyConstants.of(self.policy, channels), self.output, self.memory)
         images, offsets = self.pictures.batches[which].numpy(), offsets_of(plan)
         parts = [part for part in np.array_split(np.arange(plan.count), self.threads) if len(part)]
 

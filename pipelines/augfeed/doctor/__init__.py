@@ -10,6 +10,7 @@ from rich.table import Table
 from augfeed.doctor.check import Check, Lab
 from augfeed.doctor.environment import machine
 from augfeed.doctor.laws import colors, crops, geometry, holes, mixing, order, pixels, words
+from augfeed.doctor.programs import programs as programs
 from augfeed.doctor.repeats import answers, distinct, partition
 from augfeed.errors import InputError
 from augfeed.philox import check_key
@@ -17,7 +18,8 @@ from augfeed.philox import check_key
 SAMPLES = 40_000
 LEAST_SAMPLES = 4_000  # fewer leave cells of the chi-square tests almost empty
 FAMILIES: tuple[Callable[[Lab], Iterator[Check]], ...] = (
-    answers, words, crops, geometry, colors, mixing, holes, pixels, order, distinct, partition,
+    answers, words, crops, geometry, colors, mixing, holes, programs, pixels, order, distinct,
+    partition,
 )  # fmt: skip
 
 

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from augfeed.doctor.statistics import Measured
-from augfeed.plan import Plan, Rows, draw_plan
-from augfeed.plan.rows import Ids
+from augfeed.plan import BatchRows, Plan, draw_plan
+from augfeed.plan.batch_rows import Ids
 from augfeed.policy import Policy
 
 LEAST_P = 1e-4  # a lawful draw fails a check for one seed in 10,000
@@ -58,6 +58,6 @@ class Lab:
         self, *operations: Any, epoch: int = 0, ids: Ids | None = None, seed: int | None = None
     ) -> Plan:
         """Return the plan of all samples under some operations, for images of `SIDE` pixels."""
-        rows = Rows.of(self.ids if ids is None else ids)
+        rows = BatchRows.of(self.ids if ids is None else ids)
         key = self.seed if seed is None else seed
         return draw_plan(Policy(operations), rows, seed=key, epoch=epoch, size=(SIDE, SIDE))

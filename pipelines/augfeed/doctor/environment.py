@@ -12,7 +12,7 @@ from augfeed.bench.machine import cores as cores
 from augfeed.engines import why_not_cuda
 from augfeed.kernels.philox import fill_words
 from augfeed.read.dali import is_installed
-from augfeed.read.turbo import SWITCH, why_not
+from augfeed.read.jpeg_crop import SWITCH, why_not
 
 FORMATS = {"webp": "WebP", "avif": "AVIF", "jpg_2000": "JPEG 2000"}
 

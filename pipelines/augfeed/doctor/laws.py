@@ -20,7 +20,7 @@ from augfeed.doctor.statistics import (
 from augfeed.kernels.noise import pixel_numbers
 from augfeed.philox import Stream
 from augfeed.plan import CUTMIX
-from augfeed.plan.rows import GROUP
+from augfeed.plan.batch_rows import GROUP
 from augfeed.policy import (
     ColorJitter,
     CutMix,

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from augfeed import philox
 from augfeed.doctor.check import SIDE, Check, Lab
 from augfeed.doctor.statistics import Measured
-from augfeed.plan import Plan, Rows, draw_plan
+from augfeed.plan import BatchRows, Plan, draw_plan
 from augfeed.policy import (
     ColorJitter,
     CutMix,
@@ -83,11 +83,11 @@ def partition(lab: Lab) -> Iterator[Check]:
     """Check that a sample gets the same decisions in a batch of any size."""
     count = min(lab.samples, 520)
     ids = lab.ids[:count][::-1].copy()
-    whole = _decisions(_plan(lab, Rows.at(np.arange(count), ids, mixing=True)))
+    whole = _decisions(_plan(lab, BatchRows.at(np.arange(count), ids, mixing=True)))
     wrong = 0
     for start in range(0, count, BATCH):
         places = np.arange(start, min(start + BATCH, count))
-        part = _decisions(_plan(lab, Rows.at(places, ids, mixing=True)))
+        part = _decisions(_plan(lab, BatchRows.at(places, ids, mixing=True)))
         wrong += sum(
             not np.array_equal(part[name], values[places]) for name, values in whole.items()
         )
@@ -112,7 +112,7 @@ def _draws(plan: Plan) -> dict[str, NDArray[Any]]:
     }
 
 
-def _plan(lab: Lab, rows: Rows) -> Plan:
+def _plan(lab: Lab, rows: BatchRows) -> Plan:
     return draw_plan(POLICY, rows, seed=lab.seed, epoch=0, size=(SIDE, SIDE))
 
 

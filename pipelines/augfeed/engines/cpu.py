@@ -9,14 +9,15 @@ from numpy.typing import NDArray
 
 from augfeed.engines import Output, check_images, check_places
 from augfeed.kernels.augment import augment
+from augfeed.kernels.cast_output import BFLOAT16, FLOAT16, FLOAT32, UINT8, store
+from augfeed.kernels.compile_notice import install as install_notice
 from augfeed.kernels.frames import materialise
-from augfeed.kernels.notice import install as install_notice
-from augfeed.kernels.store import BFLOAT16, FLOAT16, FLOAT32, UINT8, store
-from augfeed.kernels.types import FIXED, ROW, neutral
-from augfeed.memory import Memory, writable
+from augfeed.kernels.program_frames import materialise_programs
+from augfeed.kernels.types import FIXED, ROW, copied, neutral
+from augfeed.memory_pool import Memory, writable
 from augfeed.philox import normal_quantiles
 from augfeed.plan import Plan
-from augfeed.plan.fixed import Fixed
+from augfeed.plan.policy_constants import PolicyConstants
 
 install_notice()
 KINDS = {
@@ -51,7 +52,7 @@ class CpuEngine:
         output.check(plan.policy)
         pixels = np.ascontiguousarray(images.numpy())
         out, batch = allocate(plan.count, pixels.shape[3], plan.size, output)
-        job = Job(plan, Fixed.of(plan.policy, pixels.shape[3]), output)
+        job = Job(plan, PolicyConstants.of(plan.policy, pixels.shape[3]), output)
         job.run(pixels, np.arange(plan.count), out, places=places, offsets=offsets)
         return batch
 
@@ -71,12 +72,20 @@ class Job:
     """One plan, ready to be carried out row by row, in any thread."""
 
     def __init__(
-        self, plan: Plan, fixed: Fixed, output: Output, memory: Memory | None = None
+        self, plan: Plan, fixed: PolicyConstants, output: Output, memory: Memory | None = None
     ) -> None:
         """Bring plan and constants into the form of the compiled loops."""
         self.memory = memory or Memory()
-        self.plan, self.fixed, self.output, self.rows = plan, fixed, output, _rows(plan)
-        self.made = plan.frames.made
+        self.plan, self.fixed, self.output = plan, fixed, output
+        self.made = plan.made
+        self._rows: NDArray[Any] | None = None
+
+    @property
+    def rows(self) -> NDArray[Any]:
+        """The rows of the plan, of `ROW`; parts of the batch share them."""
+        if self._rows is None:
+            self._rows = _rows(self.plan)
+        return self._rows
 
     def run(
         self,
@@ -88,7 +97,8 @@ class Job:
         offsets: NDArray[np.int32] | None = None,
     ) -> None:
         """Write rows `which` of the batch to `out`; see `augfeed.engines.Engine` for the rest."""
-        rows = self._placed(len(images), places, offsets)
+        alone = len(which) == self.plan.count
+        rows = self._placed(len(images), places, offsets, alone=alone)
         self._write(writable(images), rows, which, which, out)
 
     def run_each(
@@ -100,23 +110,37 @@ class Job:
         offsets: NDArray[np.int32] | None,
     ) -> None:
         """Write the rows, in their order, to arrays that hold one batch each."""
-        rows, images, first = self._placed(len(images), places, offsets), writable(images), 0
+        rows, first = self.placed(len(images), places, offsets), 0
         for out in outs:
-            slots = np.arange(len(out))
-            self._write(images, rows, slots + first, slots, out)
+            self.run_part(images, rows, first, out)
             first += len(out)
 
-    def _placed(
+    def placed(
         self, count: int, places: NDArray[np.int64] | None, offsets: NDArray[np.int32] | None
     ) -> NDArray[Any]:
-        rows = self.rows
-        if places is not None or offsets is not None:
-            rows = rows.copy()
+        """Return the rows of the plan for `run_part`; `count` is the number of images."""
+        return self._placed(count, places, offsets, alone=True)
+
+    def run_part(
+        self, images: NDArray[Any], rows: NDArray[Any], first: int, out: NDArray[Any]
+    ) -> None:
+        """Write as many rows as `out` holds, from row `first` on."""
+        slots = np.arange(len(out))
+        self._write(writable(images), rows, slots + first, slots, out)
+
+    def _placed(
+        self, count: int, places: NDArray[np.int64] | None, offsets: NDArray[np.int32] | None, *,
+        alone: bool,
+    ) -> NDArray[Any]:  # fmt: skip
+        if places is None and offsets is None:
+            check_places(self.rows["place"], count)
+            return self.rows
+        rows = _rows(self.plan) if alone else copied(self.rows)
         if places is not None:
             rows["place"] = places
         if offsets is not None:
             rows["top"], rows["left"] = offsets[:, 0], offsets[:, 1]
-        check_places(rows["place"], count)
+        check_places(rows["place"] if places is None else places, count)
         return rows
 
     def _write(
@@ -147,11 +171,16 @@ class Job:
         if not len(needed):
             return images[:0], rows
         shape = (len(needed), *self.plan.size, images.shape[3])
-        frames, rows = self.memory.take(shape, images.dtype), rows.copy()
+        frames, rows = self.memory.take(shape, images.dtype), copied(rows)
         scale = 255.0 if images.dtype == np.uint8 else 1.0
         shared, _ = self._shared(scale, stream=False)
-        materialise(images, rows, needed, steps.codes, steps.numbers, steps.taps(needed), shared,
-                    frames)  # fmt: skip
+        given = (images, rows, needed, steps.codes, steps.numbers, steps.taps(needed))
+        program = self.plan.program
+        if program is None:
+            materialise(*given, shared, frames)
+        else:
+            materialise_programs(*given, program.code, program.value, program.taps(needed),
+                                 program.flips, shared, frames)  # fmt: skip
         rows["made"][needed] = np.arange(len(needed))
         return frames, rows
 
@@ -190,19 +219,18 @@ class Job:
             fixed.border_mode, fixed.border_fill * scale, fixed.normalized, fixed.erase_noise,
             fixed.cutout_fill, fixed.erase_fill, stream,
         )  # fmt: skip
-        statistics = np.stack([fixed.mean, fixed.std, 0 * fixed.mean, 0 * fixed.std + 1,
-                               fixed.sigma_scale])  # fmt: skip
-        return shared, (statistics, normal_quantiles())
+        return shared, (fixed.statistics, normal_quantiles())
 
 
 def _rows(plan: Plan) -> NDArray[Any]:
     mixes, rows = plan.mixes, neutral(len(plan.ids), ROW)
-    rows["id"], rows["place"], rows["partner"] = plan.ids, np.arange(len(rows)), mixes.partner
-    rows["warped"], rows["mode"], rows["lam"] = plan.warped, mixes.mode, mixes.lam
+    rows["id"], rows["place"] = plan.ids, np.arange(len(rows))
     if plan.warped.any():
+        rows["warped"] = plan.warped
         for k in range(9):
             rows[f"m{k}"] = plan.inverse[:, k // 3, k % 3]
     if mixes.mode.any():
+        rows["mode"], rows["lam"], rows["partner"] = mixes.mode, mixes.lam, mixes.partner
         for k in range(4):
             rows[f"patch{k}"] = mixes.patch[:, k]
     for name, column in plan.read():

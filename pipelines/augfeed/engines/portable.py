@@ -18,12 +18,13 @@ from torch import Tensor
 from augfeed.constants import CONSTANT, CUTMIX, EDGE, LUMA, MIXUP
 from augfeed.engines import Output, check_images, check_places
 from augfeed.engines.portable_frames import changed_frames
+from augfeed.engines.portable_program import programmed
 from augfeed.errors import MissingExtraError
 from augfeed.operation import Linear, Pointwise
 from augfeed.operation.reference import Given, weighted
 from augfeed.philox import Stream, normal_quantiles
 from augfeed.plan import Plan
-from augfeed.plan.fixed import Fixed
+from augfeed.plan.policy_constants import PolicyConstants
 
 try:
     from kornia.enhance import normalize
@@ -58,7 +59,7 @@ class PortableEngine:
         rows = len(plan.ids)
         check_images(images, rows)
         output.check(plan.policy)
-        fixed = Fixed.of(plan.policy, images.shape[-1])
+        fixed = PolicyConstants.of(plan.policy, images.shape[-1])
         if places is None:
             places = np.arange(rows)
         check_places(places, len(images))
@@ -66,6 +67,7 @@ class PortableEngine:
             offsets = np.zeros((rows, 2), np.int32)
         frames = _frames(plan.size, images.to(self.device), places, offsets, fixed)
         frames = changed_frames(plan, frames, whole=images.dtype == torch.uint8)
+        frames = programmed(plan, frames, lambda some, inverse: _warped(some, inverse, fixed))
         means = _grey_means(frames)
         values = _colored(plan, _moved(plan, fixed, frames), means)
         if fixed.normalized:
@@ -80,7 +82,7 @@ def _frames(
     images: Tensor,
     places: NDArray[np.int64],
     offsets: NDArray[np.int32],
-    fixed: Fixed,
+    fixed: PolicyConstants,
 ) -> Tensor:
     # [M, C, H, W], float32 in pixel space: what the policy's output frame shows of each image.
     lines, columns = (
@@ -130,13 +132,13 @@ def _grey(values: Tensor) -> Tensor:
     return weighted(values, LUMA)
 
 
-def _moved(plan: Plan, fixed: Fixed, frames: Tensor) -> Tensor:
+def _moved(plan: Plan, fixed: PolicyConstants, frames: Tensor) -> Tensor:
     frames = _change(frames, plan.flip_x & ~plan.warped, lambda some, _: hflip(some))
     frames = _change(frames, plan.flip_y & ~plan.warped, lambda some, _: vflip(some))
     return _change(frames, plan.warped, lambda some, rows: _warped(some, plan.inverse[rows], fixed))
 
 
-def _warped(frames: Tensor, inverse: NDArray[np.float32], fixed: Fixed) -> Tensor:
+def _warped(frames: Tensor, inverse: NDArray[np.float32], fixed: PolicyConstants) -> Tensor:
     height, width = frames.shape[2:]
     grid = create_meshgrid(height, width, False, frames.device, torch.float32)
     x, y = grid[..., 0], grid[..., 1]
@@ -209,7 +211,7 @@ def _mixed(plan: Plan, values: Tensor) -> Tensor:
     return _change(_change(own.clone(), mode == MIXUP, blended), mode == CUTMIX, patched)
 
 
-def _occluded(plan: Plan, fixed: Fixed, values: Tensor) -> Tensor:
+def _occluded(plan: Plan, fixed: PolicyConstants, values: Tensor) -> Tensor:
     def cut(some: Tensor, rows: NDArray[np.int64]) -> Tensor:
         return torch.where(_inside(plan.cutout[rows], some), fixed.cutout_fill, some)
 
@@ -222,15 +224,20 @@ def _occluded(plan: Plan, fixed: Fixed, values: Tensor) -> Tensor:
                 if fixed.normalized
                 else (numbers.to(torch.float32) + 0.5) / 65536.0
             )
-        return torch.where(_inside(plan.erased[rows], some), fill, some)
+        inside = _inside(plan.erased[rows], some)
+        for k in range(1, every.shape[1]):
+            if every[rows, k].any():
+                inside = inside | _inside(every[rows, k], some)
+        return torch.where(inside, fill, some)
 
-    for boxes, hide in ((plan.cutout, cut), (plan.erased, erased)):
-        top, left, bottom, right = boxes[: plan.count].T
-        values = _change(values, (bottom > top) & (right > left), hide)
+    every = plan.all_erased
+    for boxes, hide in ((plan.cutout[:, None], cut), (every, erased)):
+        top, left, bottom, right = boxes[: plan.count].transpose(2, 0, 1)
+        values = _change(values, ((bottom > top) & (right > left)).any(axis=1), hide)
     return values
 
 
-def _noised(plan: Plan, fixed: Fixed, values: Tensor) -> Tensor:
+def _noised(plan: Plan, fixed: PolicyConstants, values: Tensor) -> Tensor:
     scale, black, white = (
         _tensor(part, values.device).view(-1, 1, 1)
         for part in (

@@ -30,7 +30,8 @@ def changed_frames(plan: Plan, frames: Tensor, *, whole: bool) -> Tensor:
                 rows = _indices(wanted, frames.device)
                 names = (column.name for column in cls.read_columns())
                 columns = dict(zip(names, steps.numbers[wanted, slot].T, strict=False))
-                given = Given(columns, torch.zeros((len(wanted), 1, 1, 1), device=frames.device))
+                mean = torch.zeros((len(wanted), 1, 1, 1), device=frames.device)
+                given = Given(columns, mean, whole)
                 frames[rows] = rounded(cls.reference(frames[rows], given))
     return frames
 

@@ -19,24 +19,24 @@ import torch
 from numpy.typing import NDArray
 
 from augfeed.batch import Batch
-from augfeed.costs import Costs
-from augfeed.plan import Plan, Rows, draw_plan
-from augfeed.plan.rows import joined
+from augfeed.plan import BatchRows, Plan, draw_plan
+from augfeed.plan.batch_rows import joined
 from augfeed.policy import Policy
-from augfeed.read.unread import Taken
-from augfeed.read.whole import Waiting
+from augfeed.read.device_frames import DeferredFrame
+from augfeed.read.read_errors import RowSources
+from augfeed.stage_costs import Costs
 from augfeed.targets import AnyTargets
 
 Indices = NDArray[np.int64]
 Task = Callable[[], None]
-Labeller = Callable[[Plan, Taken], AnyTargets]
+Labeller = Callable[[Plan, RowSources], AnyTargets]
 
 
-class BatchRequest(Protocol):
+class BatchKey(Protocol):
     """A batch that is asked for: its rows, its number in the epoch, and what keys its draws."""
 
     @property
-    def rows(self) -> Rows:
+    def rows(self) -> BatchRows:
         """The samples."""
         ...
 
@@ -56,7 +56,7 @@ class BatchRequest(Protocol):
         ...
 
 
-R = TypeVar("R", bound=BatchRequest)
+R = TypeVar("R", bound=BatchKey)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,20 +64,20 @@ class Planned:
     """Batches whose plan is drawn, as one: their rows, and how many come out in each batch."""
 
     plan: Plan
-    rows: Rows
+    rows: BatchRows
     counts: list[int]
-    taken: Taken
-    label: Labeller
+    taken: RowSources
+    driver: "Driver"
 
     def targets(self) -> AnyTargets:
         """Return the targets of all batches, on the host."""
-        return self.label(self.plan, self.taken)
+        with self.driver.costs.of("targets", self.rows.count):
+            return self.driver.label(self.plan, self.taken)
 
-    @property
-    def parts(self) -> list[slice]:
-        """The rows of each batch."""
-        ends = np.cumsum([0, *self.counts]).tolist()
-        return [slice(*ends[k : k + 2]) for k in range(len(self.counts))]
+    def part(self, k: int) -> slice:
+        """Return the rows of batch `k`."""
+        first = sum(self.counts[:k])
+        return slice(first, first + self.counts[k])
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +95,7 @@ class FrameSet:
     rows: Indices | None = None
     places: Indices | None = None
     offsets: NDArray[np.int32] | None = None
-    waiting: list[Waiting] = field(default_factory=list)
+    waiting: list[DeferredFrame] = field(default_factory=list)
 
 
 class FrameReader(Protocol):
@@ -126,6 +126,10 @@ class EngineRun(Protocol):
         """Run the engine on the images of a frame set, which stages may have changed."""
         ...
 
+    def label(self, frames: FrameSet) -> None:
+        """Make the targets, once all frames are read of which the rows of the batch are made."""
+        ...
+
     def take(self, k: int) -> tuple[torch.Tensor, AnyTargets]:
         """Return images and targets of batch `k` of the plan, for the current stream."""
         ...
@@ -151,7 +155,8 @@ class Executor(Protocol):
 class Driver:
     """What batches have in common that are made in one way; `size` is (height, width) of an image.
 
-    `skip` leaves samples out that could not be read.
+    `skip` leaves samples out that could not be read. `lazily` makes the images of each batch only
+    when it is taken, where a CPU takes them from memory; all else is made for all batches at once.
     """
 
     executor: Executor
@@ -160,6 +165,7 @@ class Driver:
     label: Labeller
     costs: Costs
     skip: bool = False
+    lazily: bool = False
 
 
 class BatchWork(Generic[R]):
@@ -198,9 +204,12 @@ class BatchWork(Generic[R]):
     def _begin(self) -> None:
         rows = joined([request.rows for request in self.requests])
         driver, first = self.driver, self.requests[0]
-        plan = draw_plan(driver.policy, rows, seed=first.seed, epoch=first.epoch, size=driver.size)
         counts = [request.rows.count for request in self.requests]
-        self._planned = Planned(plan, rows, counts, Taken.of(plan.ids), driver.label)
+        with driver.costs.of("plan", sum(counts)):
+            plan = draw_plan(
+                driver.policy, rows, seed=first.seed, epoch=first.epoch, size=driver.size
+            )
+        self._planned = Planned(plan, rows, counts, RowSources.of(plan.ids), driver)
         self._execution = driver.executor.start(self._planned)
 
     def _run(self, part: Indices) -> None:
@@ -213,6 +222,7 @@ class BatchWork(Generic[R]):
         images = engine.load(frames)
         with self.driver.costs.of("augment", len(frames.written)):
             engine.apply(frames, staged(plan, images, frames.rows))
+        engine.label(frames)
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,10 +245,10 @@ class BatchGroup(Generic[R]):
         if len(self.requests) > 1:
             drawn = partial(draw_plan, plan.policy, request.rows, seed=plan.seed,
                             epoch=plan.epoch, size=plan.size)  # fmt: skip
-            ids = torch.from_numpy(taken.ids[planned.parts[k]].copy())
+            ids = torch.from_numpy(taken.ids[planned.part(k)].copy())
             return Batch(images, targets, ids, plan.epoch, request.step, drawn)
-        ids, unread = torch.from_numpy(taken.ids[: plan.count]), taken.unread[: plan.count]
-        if self.driver.skip and unread.any():
+        ids = torch.from_numpy(taken.ids[: plan.count])
+        if self.driver.skip and (unread := taken.unread[: plan.count]).any():
             left = torch.from_numpy(np.flatnonzero(~unread))
             there = onto(left, images.device)
             images, ids = images[there], ids[left]

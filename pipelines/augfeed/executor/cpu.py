@@ -5,21 +5,24 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from augfeed.engines import Engine, Output, engine_for
 from augfeed.engines.cpu import Job, allocate
 from augfeed.executor import Execution, FrameSet, Indices, Planned, Task
 from augfeed.executor.inputs import BatchInputs
-from augfeed.memory import Memory
-from augfeed.plan import Rows
-from augfeed.plan.fixed import Fixed
+from augfeed.memory_pool import Memory
+from augfeed.plan import BatchRows
+from augfeed.plan.policy_constants import PolicyConstants
 from augfeed.targets import AnyTargets, Targets
 
 READ_ROWS = 32  # images that one task decodes
 CPU_ROWS, CPU_BYTES = 2048, 8 << 20  # of small batches that a CPU makes as one: caches hold them
+PLAN_ROWS = 8192  # of small batches that are planned as one, each made when it is asked for
 CPU_GROUPS = 8  # of an epoch, at least: threads share them, and the first should come soon
 
 
@@ -45,6 +48,10 @@ class CpuExecutor:
     def together(self, count: int, each: int) -> int:
         """Return how many batches of `count` images of `each` bytes are best made as one."""
         return cpu_together(count, each, len(self.inputs.source))
+
+    def planned_together(self, count: int) -> int:
+        """Return how many batches of `count` images are best planned as one, and made alone."""
+        return max(1, min(PLAN_ROWS, len(self.inputs.source) // CPU_GROUPS) // max(1, count))
 
     def start(self, planned: Planned) -> Execution:
         """Return what makes the frames of a plan, and what makes images of them."""
@@ -76,7 +83,7 @@ class HostFrames:
         return FrameSet(torch.from_numpy(frames), part, needed, places)
 
 
-def by_groups(rows: Rows) -> list[Indices]:
+def by_groups(rows: BatchRows) -> list[Indices]:
     """Return the rows that come out in parts of some 32; mixing groups stay whole, so that no
     partner is read twice."""
     starts = np.flatnonzero(np.diff(rows.groups[: rows.count], prepend=-1))
@@ -91,16 +98,24 @@ class CpuRun:
     """Images of a plan by Numba's loops, in the threads that ask for them."""
 
     def __init__(
-        self, planned: Planned, fixed: Fixed, output: Output, memory: Memory, *, threads: int = 1
+        self,
+        planned: Planned,
+        fixed: PolicyConstants,
+        output: Output,
+        memory: Memory,
+        *,
+        threads: int = 1,
     ) -> None:
         """Take memory for the batches; `threads` share the rows of each frame set."""
         plan = planned.plan
         self.planned, self.threads = planned, threads
         self._job = Job(plan, fixed, output, memory)
-        self._made = [allocate(count, fixed.channels, plan.size, output, memory)
-                      for count in planned.counts]  # fmt: skip
-        self._targets: AnyTargets = None
-        self._labelled = False
+        self._empty = partial(allocate, channels=fixed.channels, size=plan.size, output=output,
+                              memory=memory)  # fmt: skip
+        lazily = planned.driver.lazily
+        self._made = [] if lazily else [self._empty(count) for count in planned.counts]
+        self._left: tuple[NDArray[Any], NDArray[Any]] | None = None  # images and rows, if lazily
+        self._targets: list[AnyTargets] = []
 
     def queue(self, work: Task) -> None:
         """Do it in this thread."""
@@ -114,24 +129,44 @@ class CpuRun:
         """Write what the engine makes of the images of a frame set."""
         pixels, outs = images.numpy(), [out for out, _ in self._made]
         places, offsets = frames.places, frames.offsets
-        if len(outs) > 1:
+        if self.planned.driver.lazily:
+            self._left = pixels, self._job.placed(len(pixels), places, offsets)
+        elif len(outs) > 1:
             assert places is not None
             self._job.run_each(pixels, outs, places=places, offsets=offsets)
-            return
-        run = partial(self._job.run, pixels, out=outs[0], places=places, offsets=offsets)
-        if self.threads < 2:
-            run(frames.written)
-            return
-        spread(run, [part for part in np.array_split(frames.written, self.threads) if len(part)])
+        else:
+            run = partial(self._job.run, pixels, out=outs[0], places=places, offsets=offsets)
+            if self.threads < 2:
+                run(frames.written)
+            else:
+                parts = np.array_split(frames.written, self.threads)
+                spread(run, [part for part in parts if len(part)])
+
+    def label(self, frames: FrameSet) -> None:
+        """Make the targets, unless some frames may be yet to be read."""
+        if len(frames.written) == self.planned.rows.count:
+            self._label()
 
     def take(self, k: int) -> tuple[torch.Tensor, AnyTargets]:
         """Return images and targets of one batch."""
-        if not self._labelled:
-            self._targets, self._labelled = self.planned.targets(), True
-        images, targets = self._made[k][1], self._targets
-        if len(self._made) > 1 and targets is not None:
-            targets = own_memory(targets[self.planned.parts[k]])
-        return images, targets
+        if not self._targets:
+            self._label()
+        return self._made[k][1] if self._left is None else self._run(k), self._targets[k]
+
+    def _run(self, k: int) -> torch.Tensor:
+        assert self._left is not None
+        part, (images, rows) = self.planned.part(k), self._left
+        out, tensor = self._empty(part.stop - part.start)
+        with self.planned.driver.costs.of("augment", 0):  # its samples have been counted
+            self._job.run_part(images, rows, part.start, out)
+        return tensor
+
+    def _label(self) -> None:
+        targets, counts = self.planned.targets(), self.planned.counts
+        if targets is None or len(counts) == 1:
+            self._targets = [targets] * len(counts)
+        else:
+            self._targets = [own_memory(targets[self.planned.part(k)]) for k in range(len(counts))]
 
 
 def spread(run: Callable[[Indices], None], parts: list[Indices]) -> None:

@@ -12,9 +12,9 @@ from augfeed.errors import InputError
 from augfeed.executor import Execution, FrameReader, FrameSet, Indices, Planned, Task, onto
 from augfeed.executor.cpu import READ_ROWS
 from augfeed.executor.inputs import BatchInputs
-from augfeed.memory import writable
-from augfeed.prefetch import Aside
-from augfeed.read.whole import Waiting
+from augfeed.memory_pool import writable
+from augfeed.prefetch import SideStream
+from augfeed.read.device_frames import DeferredFrame
 from augfeed.targets import AnyTargets
 
 SHARE = 0.25  # of a GPU's free memory that a dataset may take without being told to
@@ -35,7 +35,7 @@ class DeviceHandle:
         self.place = place
         self._lock = threading.Lock()
         self._device: torch.device | None = None
-        self._aside: Aside | None = None
+        self._aside: SideStream | None = None
         self._engine: Engine | None = None
 
     def __reduce__(self) -> tuple[type["DeviceHandle"], tuple[Place]]:
@@ -61,11 +61,11 @@ class DeviceHandle:
         return self._engine
 
     @property
-    def aside(self) -> Aside:
+    def side_stream(self) -> SideStream:
         """The stream that batches are made on."""
         device = self.device
         with self._lock:
-            self._aside = self._aside or Aside(device)
+            self._aside = self._aside or SideStream(device)
             return self._aside
 
 
@@ -172,7 +172,7 @@ class BufferedFrames:
         count = len(planned.plan.ids)
         self.parts = np.array_split(np.arange(count), max(1, -(-count // READ_ROWS)))
         self._buffer = inputs.buffer(planned.plan, pinned=pinned)
-        self._left, self._waiting = _Countdown(len(self.parts)), list[Waiting]()
+        self._left, self._waiting = _Countdown(len(self.parts)), list[DeferredFrame]()
 
     def read(self, part: Indices) -> FrameSet | None:
         """Read some rows; the task that ends last gets the frames of all."""
@@ -199,13 +199,15 @@ class DeviceRun:
     ) -> None:  # fmt: skip
         """Queue nothing yet; `inputs` know of frames that the device is to decode."""
         self.handle, self.planned, self.output, self.inputs = handle, planned, output, inputs
+        self._images: torch.Tensor | None = None
         self._made: tuple[torch.Tensor, AnyTargets] | None = None
+        self._parts: list[tuple[torch.Tensor, AnyTargets]] = []  # of `_made`, one for each batch
         self._event: torch.cuda.Event | None = None
         self._taken: set[int] = set()  # streams that wait for it already
 
     def queue(self, work: Task) -> None:
         """Do it on the side stream."""
-        _, self._event = self.handle.aside.run(work)
+        _, self._event = self.handle.side_stream.run(work)
 
     def load(self, frames: FrameSet) -> torch.Tensor:
         """Return the images of a frame set on the device."""
@@ -216,22 +218,28 @@ class DeviceRun:
         return frames.images.to(self.handle.device, non_blocking=True)
 
     def apply(self, frames: FrameSet, images: torch.Tensor) -> None:
-        """Queue the engine on images of a frame set, and the targets behind it."""
-        made = self.handle.engine.apply(
+        """Queue the engine on images of a frame set."""
+        self._images = self.handle.engine.apply(
             self.planned.plan, images, places=frames.places, offsets=frames.offsets,
             output=self.output,
         )  # fmt: skip
-        self._made = made, onto(self.planned.targets(), self.handle.device)
+
+    def label(self, frames: FrameSet) -> None:
+        """Queue the targets behind the engine."""
+        assert self._images is not None
+        images, targets = self._images, onto(self.planned.targets(), self.handle.device)
+        self._made = images, targets
+        parts = [self.planned.part(k) for k in range(len(self.planned.counts))]
+        self._parts = [(images[part], None if targets is None else targets[part]) for part in parts]
 
     def take(self, k: int) -> tuple[torch.Tensor, AnyTargets]:
         """Return images and targets of one batch, for the current stream."""
-        assert self._made is not None
         self._hand_over()
-        images, targets = self._made
-        if len(self.planned.counts) == 1:
-            return images, targets
-        part = self.planned.parts[k]
-        return images[part], None if targets is None else targets[part]
+        return self._parts[k] if len(self._parts) > 1 else self._whole()
+
+    def _whole(self) -> tuple[torch.Tensor, AnyTargets]:
+        assert self._made is not None
+        return self._made
 
     def _hand_over(self) -> None:
         # A stream waits, and is noted in what it is given, once.
@@ -240,7 +248,7 @@ class DeviceRun:
         stream = torch.cuda.current_stream(self.handle.device).cuda_stream
         if stream not in self._taken:
             self._taken.add(stream)
-            self.handle.aside.take((self._made, self._event))
+            self.handle.side_stream.take((self._made, self._event))
 
 
 def _free(device: torch.device) -> int:

@@ -7,17 +7,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from augfeed.costs import Costs
 from augfeed.engines import Output, check_places
 from augfeed.executor import Indices
-from augfeed.memory import Memory, writable
+from augfeed.memory_pool import Memory, writable
 from augfeed.plan import Plan
-from augfeed.plan.fixed import Fixed
+from augfeed.plan.policy_constants import PolicyConstants
 from augfeed.read.arrays import ArraySource
+from augfeed.read.device_frames import DeferredFrame, DeviceFrames
 from augfeed.read.frames import Frames
+from augfeed.read.read_errors import RowSources
 from augfeed.read.sources import Source
-from augfeed.read.unread import Taken
-from augfeed.read.whole import Waiting, WholeFrames
+from augfeed.stage_costs import Costs
 
 
 @dataclass(slots=True)
@@ -29,11 +29,11 @@ class BatchInputs:
     """
 
     source: Source
-    fixed: Fixed
+    fixed: PolicyConstants
     output: Output
     pictures: NDArray[Any] | None
     frames: Frames
-    whole: WholeFrames | None
+    whole: DeviceFrames | None
     memory: Memory
     costs: Costs
 
@@ -41,14 +41,14 @@ class BatchInputs:
         """Return where an engine is to cut; None for frames, which are cut already."""
         if self.pictures is None or self.source.sizes is None:
             return None
-        return plan.window.at(*self.source.sizes).offset
+        return plan.window.offsets(*self.source.sizes)
 
-    def places(self, taken: Taken) -> Indices:
+    def places(self, taken: RowSources) -> Indices:
         """Return the rows of `pictures` that hold some samples."""
         assert isinstance(self.source, ArraySource)
         return self.source.rows(taken.ids)
 
-    def read(self, plan: Plan, rows: Indices, taken: Taken) -> NDArray[Any]:
+    def read(self, plan: Plan, rows: Indices, taken: RowSources) -> NDArray[Any]:
         """Return the frames of some rows of a plan."""
         with self.costs.of("read", len(rows)):
             if self.whole is not None:
@@ -66,7 +66,9 @@ class BatchInputs:
         element = torch.uint8 if dtype == np.uint8 else torch.float32
         return torch.empty((len(plan.ids), *shape), dtype=element, pin_memory=pinned)
 
-    def fill(self, plan: Plan, part: Indices, taken: Taken, buffer: torch.Tensor) -> list[Waiting]:
+    def fill(
+        self, plan: Plan, part: Indices, taken: RowSources, buffer: torch.Tensor
+    ) -> list[DeferredFrame]:
         """Write consecutive rows of a plan to their places in `buffer`: frames, or images that
         the engine cuts. Return those that are left for the device."""
         out = buffer[part[0] : part[-1] + 1].numpy()
@@ -82,7 +84,7 @@ class BatchInputs:
             self.frames.read(plan, part, taken, out)
             return []
 
-    def load(self, waiting: list[Waiting], buffer: torch.Tensor, device: torch.device
+    def load(self, waiting: list[DeferredFrame], buffer: torch.Tensor, device: torch.device
              ) -> torch.Tensor:  # fmt: skip
         """Return what `fill` wrote to `buffer`, and what it left, on a device."""
         if waiting and self.whole is not None:

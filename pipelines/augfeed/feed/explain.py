@@ -9,7 +9,7 @@ from augfeed.feed.loader_state import LoaderState
 from augfeed.feed.native_lane import NativeLane
 from augfeed.feed.schedule import split_of
 from augfeed.pipeline import Pipeline
-from augfeed.read.skipped import told
+from augfeed.read.skipped_files import told
 
 # What torch's loader does with worker processes, and the native lane has none.
 _OF_WORKERS = {
@@ -96,7 +96,7 @@ def _general(workers: int, lane: Lane) -> list[str]:
     where = f"{workers} worker processes of torch's" if workers else "this process"
     fetch = f"fetch: samples are taken from the dataset, cut, resized and collated in {where}"
     augment = _augment(lane, lane.making.place.engine_name, "this process")
-    return [fetch + _cost(lane, "fetch"), augment, _delivery(lane)]
+    return [fetch + _cost(lane, "read"), augment, _delivery(lane)]
 
 
 def _augment(lane: Lane, engine: str, where: str) -> str:

@@ -1,7 +1,7 @@
-"""What workers do: fetch the samples of a ticket, cut their images, collate the rest."""
+"""What workers do: fetch the samples of a request, cut their images, collate the rest."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -11,14 +11,12 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import (
     Dataset,
-    IterableDataset,
     default_collate,
     default_convert,
-    get_worker_info,
 )
 
 from augfeed.errors import InputError, InputTypeError
-from augfeed.feed.collated import (
+from augfeed.feed.batch_fields import (
     check_cut,
     check_labels,
     find_frames,
@@ -26,10 +24,13 @@ from augfeed.feed.collated import (
     first_of,
     pixels_of_batch,
 )
-from augfeed.feed.cut import cut
-from augfeed.feed.samples import (
+from augfeed.feed.batch_requests import BatchRequest
+from augfeed.feed.crop import cut, cut_stack
+from augfeed.feed.field_moves import FieldMover, Fields, collated_with
+from augfeed.feed.fields import FieldOptions, check_followed
+from augfeed.feed.sample_fields import (
+    FieldPaths,
     Path,
-    Where,
     describe,
     is_alone,
     keyed,
@@ -40,12 +41,11 @@ from augfeed.feed.samples import (
     put,
     take,
 )
-from augfeed.feed.spatial import Still
-from augfeed.feed.tickets import Ticket, iterable_ids
-from augfeed.plan import GROUP, Rows
-from augfeed.plan.rows import samples_of
+from augfeed.feed.spatial import SpatialCheck, are_alike
+from augfeed.feed.stacked_samples import Columns, collated, column, columns_of, stacked
+from augfeed.plan import GROUP, draw_plan
+from augfeed.plan.batch_rows import samples_of
 from augfeed.policy import Policy
-from augfeed.targets import softens
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,23 +57,36 @@ class Recipe:
     image_key: Any
     label_key: Any
     labelled: bool  # whether targets are made of the labels
-    still: Still = Still()  # noqa: RUF009  (frozen)
+    still: SpatialCheck = SpatialCheck()  # noqa: RUF009  (frozen)
+    fields: FieldOptions = FieldOptions()  # noqa: RUF009  (frozen)
+    uncut: bool = False  # whether images may be given out that the engine is yet to cut
+
+    def find(self, sample: Any) -> Fields:
+        """Return the fields of a sample that follow its image, which the policy must allow."""
+        found = self.fields.find(sample, self.image_key, self.still)
+        if found:
+            check_followed(self.policy, found)
+        return found
 
 
 @dataclass(slots=True)
 class Fetched:
-    """A batch before augmentation: `frames` `[M, H, W, C]` for all rows of the ticket.
+    """A batch before augmentation: `frames` `[M, H, W, C]` for all rows of the request.
 
     `batch` is collated, the images at `where.image` and the labels at `where.label` yet to be put
-    in; `labels` are those of all rows; `seconds` is what fetching took.
+    in; `labels` are those of all rows; `seconds` is what fetching took. `listed` is the kind of
+    list in which images come one by one, as detection models take them. `uncut` says that frames
+    are images which the engine is yet to cut.
     """
 
-    ticket: Ticket
+    request: BatchRequest
     batch: Any
-    where: Where
+    where: FieldPaths
     frames: torch.Tensor
     labels: Any
     seconds: float
+    listed: type[Any] | None = None
+    uncut: bool = False
 
     def pin_memory(self, device: Any = None) -> "Fetched":
         """Return the batch with its frames in page-locked memory; torch's hook."""
@@ -81,73 +94,31 @@ class Fetched:
 
 
 class Fetching(Dataset[Fetched]):
-    """A map-style dataset whose index is a ticket and whose sample is a whole batch."""
+    """A map-style dataset whose index is a request and whose sample is a whole batch."""
 
     def __init__(self, dataset: Any, recipe: Recipe, *, collated: bool) -> None:
         """Wrap a dataset; `collated` says whether it gives samples, not whole batches."""
         self.dataset, self.recipe, self.collated = dataset, recipe, collated
 
-    def __getitem__(self, ticket: Ticket) -> Fetched:
+    def __getitem__(self, request: BatchRequest) -> Fetched:
         begun = time.perf_counter()
-        fetched = self._fetch(ticket)
+        fetched = self._fetch(request)
         fetched.seconds = time.perf_counter() - begun
         # The index came from the main process and need not go back.
-        fetched.ticket = replace(ticket, index=None)
+        fetched.request = replace(request, index=None)
         return fetched
 
-    def _fetch(self, ticket: Ticket) -> Fetched:
-        index = samples_of(ticket.rows.ids).tolist() if ticket.index is None else ticket.index
-        if not self.collated and not ticket.single:
-            return whole_batch(self.dataset[index], ticket, self.recipe)
+    def _fetch(self, request: BatchRequest) -> Fetched:
+        index = samples_of(request.rows.ids).tolist() if request.index is None else request.index
+        if not self.collated and not request.single:
+            return whole_batch(self.dataset[index], request, self.recipe)
         if not isinstance(index, list):
             index = [index]
         if self.collated and getattr(self.dataset, "__getitems__", None):
             samples = _listed(self.dataset.__getitems__(index), index)
         else:
             samples = [self.dataset[i] for i in index]
-        return make_batch(samples, ticket, self.recipe)
-
-
-class Streaming(IterableDataset[Any]):
-    """An iterable dataset whose samples come numbered, as `(pass, worker, count, sample)`."""
-
-    def __init__(self, dataset: Any) -> None:
-        """Wrap a dataset."""
-        self.dataset, self._passes = dataset, 0
-
-    def __iter__(self) -> Iterator[tuple[int, int, int, Any]]:
-        worker = get_worker_info()
-        number, passed = worker.id if worker else 0, self._passes
-        self._passes += 1
-        for count, sample in enumerate(self.dataset):
-            yield passed, number, count, sample
-
-
-@dataclass(frozen=True, slots=True)
-class Gather:
-    """The collate function for `Streaming`: numbered samples to a batch before augmentation."""
-
-    recipe: Recipe
-    seed: int
-    epoch: int
-    rank: int
-
-    def __call__(self, given: Any) -> Fetched:
-        """Return the batch of some numbered samples, or of one."""
-        begun = time.perf_counter()
-        single = isinstance(given, tuple)
-        numbered = [given] if single else given
-        passed, worker, first, _ = numbered[0]
-        ids = iterable_ids(self.rank, worker, first, len(numbered))
-        places = np.arange(len(ids), dtype=np.int64)
-        # Groups begin with each batch, and no two of an epoch have one name, which decides who is
-        # mixed with whom: there are fewer groups than samples.
-        groups = ids[0] + places // GROUP
-        rows = Rows(ids, groups, places % GROUP, len(ids), int(ids[0]))
-        ticket = Ticket(-1, self.epoch + passed, self.seed, None, rows, -1, single=single)
-        fetched = make_batch([item[3] for item in numbered], ticket, self.recipe)
-        fetched.seconds = time.perf_counter() - begun
-        return fetched
+        return make_batch(samples, request, self.recipe)
 
 
 def as_is(fetched: Any) -> Any:
@@ -155,68 +126,98 @@ def as_is(fetched: Any) -> Any:
     return fetched
 
 
-class WorkerStart:
-    """Runs the caller's `worker_init_fn` where `get_worker_info().dataset` is the caller's own."""
-
-    def __init__(self, function: Callable[[int], None] | None) -> None:
-        """Take the caller's function, if there is one."""
-        self.function = function
-
-    def __call__(self, worker: int) -> None:
-        """Run in a worker, before it fetches anything."""
-        info: Any = get_worker_info()
-        object.__setattr__(info, "dataset", info.dataset.dataset)  # past its guard
-        if self.function is not None:
-            self.function(worker)
-
-
-def make_batch(samples: Sequence[Any], ticket: Ticket, recipe: Recipe) -> Fetched:
-    """Return samples, those of all rows of a ticket, as a batch before augmentation."""
-    if recipe.collate is not None and not ticket.single:
-        return _collated_by(recipe.collate, samples, ticket, recipe)
+def make_batch(samples: Sequence[Any], request: BatchRequest, recipe: Recipe) -> Fetched:
+    """Return samples, those of all rows of a request, as a batch before augmentation."""
+    if recipe.collate is not None and not request.single:
+        return _collated_by(recipe.collate, samples, request, recipe)
     if recipe.collate is not None:
         # As torch does: it sees the one sample, and what it makes of it is the sample.
         samples = [recipe.collate(sample) for sample in samples]
-    where = locate(samples[0], recipe.image_key, recipe.label_key)
-    _, frames = _cut_of(samples, where, ticket, recipe)
-    if recipe.labelled and not is_alone(samples[0], where.image):
+    fields = recipe.find(samples[0])
+    where = locate(samples[0], recipe.image_key, recipe.label_key, fields)
+    columns, mover = columns_of(samples), None
+    frames, uncut = _stack_cut(samples, columns, where, fields, request, recipe)
+    if frames is None:
+        _, frames, mover = _cut_of(samples, where, fields, request, recipe)
+    if recipe.labelled and not fields and not is_alone(samples[0], where.image):
         check_labels(samples[0], where.label)
-    labels = _labels(samples, where, recipe, ticket)
-    rest = [put(sample, where.image, 0) for sample in samples[: ticket.rows.count]]
-    if not ticket.single:
-        batch = _collated(rest, where.image)
+    labels = _labels(samples, columns, where, recipe, request)
+    count = request.rows.count
+    if columns is not None and not (fields or request.single) and len(where.image) == 1:
+        known = {where.image, where.label if labels is not None else None}
+        batch = _emptied(collated(columns, samples[0], count, known), where, labels)
+        return Fetched(request, batch, where, frames, labels, 0.0, uncut=uncut)
+    moved = samples if mover is None else mover.all_moved(samples, count, tensors=True)
+    rest = [put(sample, where.image, 0) for sample in moved[:count]]
+    if not request.single:
+        # A sample that is nothing but its image leaves nothing to collate.
+        batch = collated_with(default_collate, rest, fields) if where.image else 0
     elif recipe.collate is not None:
         batch = rest[0]
     else:
         batch = _converted(rest[0], where.image)
-    return Fetched(ticket, _emptied(batch, where, labels), where, frames, labels, 0.0)
+    batch = _emptied(batch, where, labels)
+    return Fetched(request, batch, where, frames, labels, 0.0, uncut=uncut)
 
 
-def _cut_of(samples: Sequence[Any], where: Where, ticket: Ticket, recipe: Recipe
-            ) -> tuple[list[Any], torch.Tensor]:  # fmt: skip
-    given = [_part(sample, where.image, k, ticket) for k, sample in enumerate(samples)]
-    arrays = [pixels(picture, partial(_name, ticket, k))
+def _stack_cut(
+    samples: Sequence[Any], columns: Columns | None, where: FieldPaths, fields: Fields,
+    request: BatchRequest, recipe: Recipe,
+) -> tuple[torch.Tensor | None, bool]:  # fmt: skip
+    # Frames, if the images of all samples can be stacked, and whether they are uncut.
+    images = None if fields else stacked(column(samples, columns, where.image))
+    if images is None:
+        return None, False
+    alike = not where.image or (columns is not None and are_alike(columns, where.image))
+    for k, sample in enumerate(samples[:1] if alike else samples):
+        recipe.still.check(sample, where.image, images.shape[1:3], partial(_name, request, k),
+                           softened=where.label if recipe.labelled else None)  # fmt: skip
+    return cut_stack(images, request, recipe.policy, uncut=recipe.uncut)
+
+
+def _cut_of(
+    samples: Sequence[Any], where: FieldPaths, fields: Fields, request: BatchRequest, recipe: Recipe
+) -> tuple[list[Any], torch.Tensor, FieldMover | None]:
+    given = [_part(sample, where.image, k, request) for k, sample in enumerate(samples)]
+    arrays = [pixels(picture, partial(_name, request, k))
               for k, picture in enumerate(given)]  # fmt: skip
     for k, (sample, array) in enumerate(zip(samples, arrays, strict=True)):
-        recipe.still.check(sample, where.image, array.shape[:2], partial(_name, ticket, k),
-                           softened=where.label if recipe.labelled else None)  # fmt: skip
-    return given, cut(_alike(arrays, ticket), ticket, recipe.policy)
+        recipe.still.check(sample, where.image, array.shape[:2], partial(_name, request, k),
+                           softened=where.label if recipe.labelled else None,
+                           followed=fields)  # fmt: skip
+    frames = cut(_alike(arrays, request), request, recipe.policy)
+    if not fields:
+        return given, frames, None
+    plan = draw_plan(recipe.policy, request.rows, seed=request.seed, epoch=request.epoch,
+                     size=(frames.shape[1], frames.shape[2]))  # fmt: skip
+    sizes = np.array([array.shape[:2] for array in arrays], np.int64)
+    return given, frames, FieldMover(plan, sizes, fields, partial(_field_name, request))
+
+
+def _field_name(request: BatchRequest, k: int, path: Path) -> str:
+    return _name(request, k, f"part {path[0] if len(path) == 1 else path!r}")
 
 
 def _collated_by(
-    collate: Callable[[list[Any]], Any], samples: Sequence[Any], ticket: Ticket, recipe: Recipe
+    collate: Callable[[list[Any]], Any],
+    samples: Sequence[Any],
+    request: BatchRequest,
+    recipe: Recipe,
 ) -> Fetched:
-    where = _located(samples[0], recipe)
-    given, frames = _cut_of(samples, where, ticket, recipe)
+    fields = recipe.find(samples[0])
+    where = _located(samples[0], recipe, fields)
+    given, frames, mover = _cut_of(samples, where, fields, request, recipe)
+    if mover is not None:
+        samples = mover.all_moved(samples, len(samples), tensors=False)
     framed = [put(sample, where.image, like(frame.numpy(), picture))
               for sample, frame, picture in zip(samples, frames, given, strict=True)]  # fmt: skip
-    count = ticket.rows.count
+    count = request.rows.count
     parts = [collate(part) for part in (framed[:count], framed[count:]) if part]
-    return _from_parts(parts, where, ticket, recipe, frames)
+    return _from_parts(parts, where, request, recipe, frames)
 
 
-def _located(sample: Any, recipe: Recipe) -> Where:
-    where = locate(sample, recipe.image_key, None)
+def _located(sample: Any, recipe: Recipe, fields: Fields) -> FieldPaths:
+    where = locate(sample, recipe.image_key, None, fields)
     if recipe.label_key is None:
         return where
     try:
@@ -225,9 +226,9 @@ def _located(sample: Any, recipe: Recipe) -> Where:
         return replace(where, label=None)  # it may be a key of what collate_fn makes
 
 
-def whole_batch(batch: Any, ticket: Ticket, recipe: Recipe) -> Fetched:
-    """Return a batch that the dataset made for the ticket's list of indices."""
-    count, total = ticket.rows.count, len(ticket.rows)
+def whole_batch(batch: Any, request: BatchRequest, recipe: Recipe) -> Fetched:
+    """Return a batch that the dataset made for the request's list of indices."""
+    count, total = request.rows.count, len(request.rows)
     if count != total:
         raise InputError(
             f"a dataset that gives whole batches cannot mix across their borders: use a batch "
@@ -244,15 +245,15 @@ def whole_batch(batch: Any, ticket: Ticket, recipe: Recipe) -> Fetched:
         )
     pictures = list(pixels_of_batch(tensor).numpy())
     first = first_of(batch, count)
-    recipe.still.check(first, image, pictures[0].shape[:2], partial(_name, ticket, 0))
+    recipe.still.check(first, image, pictures[0].shape[:2], partial(_name, request, 0))
     label = None if label_key is None else keyed(batch, label_key, "label_key")
     label = find_labels(batch, label, count, image)
     if recipe.labelled and not is_alone(batch, image):
         check_labels(batch, label)
-    frames = cut(pictures, ticket, recipe.policy)
+    frames = cut(pictures, request, recipe.policy)
     labels = None if label is None or not recipe.labelled else torch.as_tensor(take(batch, label))
-    where = Where(image, label)
-    return Fetched(ticket, _emptied(batch, where, labels), where, frames, labels, 0.0)
+    where = FieldPaths(image, label)
+    return Fetched(request, _emptied(batch, where, labels), where, frames, labels, 0.0)
 
 
 def _listed(samples: Any, index: list[Any]) -> Any:
@@ -268,22 +269,22 @@ def _listed(samples: Any, index: list[Any]) -> Any:
     return samples
 
 
-def _part(sample: Any, path: Path, k: int, ticket: Ticket, what: str = "image") -> Any:
+def _part(sample: Any, path: Path, k: int, request: BatchRequest, what: str = "image") -> Any:
     try:
         return take(sample, path)
     except (KeyError, IndexError, TypeError, AttributeError):
         raise InputError(
-            f"{_name(ticket, k, what)} is not where that of the first one of its batch is: the "
+            f"{_name(request, k, what)} is not where that of the first one of its batch is: the "
             f"sample is {describe(sample)}; give samples of one form"
         ) from None
 
 
-def _alike(arrays: list[NDArray[Any]], ticket: Ticket) -> list[NDArray[Any]]:
+def _alike(arrays: list[NDArray[Any]], request: BatchRequest) -> list[NDArray[Any]]:
     channels = [array.shape[2] for array in arrays]
     if len(set(channels)) > 1:
         odd = next(k for k, number in enumerate(channels) if number != channels[0])
         raise InputError(
-            f"{_name(ticket, odd)} has {channels[odd]} channels and {_name(ticket, 0)} "
+            f"{_name(request, odd)} has {channels[odd]} channels and {_name(request, 0)} "
             f"{channels[0]}: give images alike, as "
             "image.convert('RGB') does"
         )
@@ -293,41 +294,43 @@ def _alike(arrays: list[NDArray[Any]], ticket: Ticket) -> list[NDArray[Any]]:
     return arrays
 
 
-def _name(ticket: Ticket, k: int, what: str = "image") -> str:
-    index = ticket.index
+def _name(request: BatchRequest, k: int, what: str = "image") -> str:
+    index = request.index
     if index is not None:
         return f"the {what} of sample {index[k] if isinstance(index, list) else index!r}"
-    own = ticket.rows.ids[k : k + 1]
-    return f"the {what} of sample {(own if ticket.end < 0 else samples_of(own))[0]}"
+    own = request.rows.ids[k : k + 1]
+    return f"the {what} of sample {(own if request.end < 0 else samples_of(own))[0]}"
 
 
-def _labels(samples: Sequence[Any], where: Where, recipe: Recipe, ticket: Ticket) -> Any:
+def _labels(
+    samples: Sequence[Any], columns: Columns | None, where: FieldPaths, recipe: Recipe,
+    request: BatchRequest,
+) -> Any:  # fmt: skip
     if not recipe.labelled or where.label is None:
         return None
-    given = [_part(sample, where.label, k, ticket, "label") for k, sample in enumerate(samples)]
+    given = column(samples, columns, where.label)
+    if given is None:
+        given = [
+            _part(sample, where.label, k, request, "label") for k, sample in enumerate(samples)
+        ]
     try:
-        labels = default_collate(given)
+        labels = default_collate(list(given))
     except (TypeError, RuntimeError):
         labels = None
     if not isinstance(labels, torch.Tensor):
         odd = odd_one(given)
         raise InputTypeError(
-            f"{_name(ticket, odd, 'label')} is {describe(given[odd])} ({str(given[odd])[:40]!r}), "
+            f"{_name(request, odd, 'label')} is {describe(given[odd])} ({str(given[odd])[:40]!r}), "
             "and this policy, or targets=, makes soft targets of labels: give class numbers from "
             "0, or shares [K] as a tensor; or say with label_key where they are"
         )
     return labels
 
 
-def _emptied(batch: Any, where: Where, labels: Any) -> Any:
+def _emptied(batch: Any, where: FieldPaths, labels: Any) -> Any:
     # What the main process puts in need not travel there.
     batch = put(batch, where.image, None)
     return batch if labels is None or where.label is None else put(batch, where.label, None)
-
-
-def _collated(rest: list[Any], path: Path) -> Any:
-    # A sample that is nothing but its image leaves nothing to collate.
-    return default_collate(rest) if path else 0
 
 
 def _converted(sample: Any, path: Path) -> Any:
@@ -335,9 +338,9 @@ def _converted(sample: Any, path: Path) -> Any:
 
 
 def _from_parts(
-    parts: list[Any], where: Where, ticket: Ticket, recipe: Recipe, before: torch.Tensor
+    parts: list[Any], where: FieldPaths, request: BatchRequest, recipe: Recipe, before: torch.Tensor
 ) -> Fetched:
-    rows, frames, labels, places = ticket.rows, [], [], []
+    rows, frames, labels, places = request.rows, [], [], []
     counts = (rows.count, len(rows) - rows.count)
     for part, count in zip(parts, counts, strict=False):
         found, tensor = _found(part, where, count, recipe, planes=before.shape[3] == 1)
@@ -347,12 +350,14 @@ def _from_parts(
             labels.append(torch.as_tensor(take(part, found.label)))
         places.append(found)
     joined = torch.cat(labels) if labels else None
+    listed = isinstance(images := take(parts[0], places[0].image), list | tuple)
     batch = _emptied(parts[0], places[0], joined)
-    return Fetched(ticket, batch, places[0], torch.cat(frames), joined, 0.0)
+    return Fetched(request, batch, places[0], torch.cat(frames), joined, 0.0,
+                   type(images) if listed else None)  # fmt: skip
 
 
-def _found(part: Any, where: Where, count: int, recipe: Recipe, *, planes: bool
-           ) -> tuple[Where, Any]:  # fmt: skip
+def _found(part: Any, where: FieldPaths, count: int, recipe: Recipe, *, planes: bool
+           ) -> tuple[FieldPaths, Any]:  # fmt: skip
     image, tensor = find_frames(part, where.image, count, maker="collate_fn", planes=planes)
     label, key = where.label, recipe.label_key
     if label is None and key is not None:
@@ -360,18 +365,4 @@ def _found(part: Any, where: Where, count: int, recipe: Recipe, *, planes: bool
     label = find_labels(part, label, count, image)
     if recipe.labelled and not (where.label is None and is_alone(part, image)):
         check_labels(part, label, "what collate_fn makes, ")
-    return Where(image, label), tensor
-
-
-__all__ = [
-    "Fetched",
-    "Fetching",
-    "Gather",
-    "Recipe",
-    "Streaming",
-    "WorkerStart",
-    "as_is",
-    "cut",
-    "make_batch",
-    "softens",
-]
+    return FieldPaths(image, label), tensor

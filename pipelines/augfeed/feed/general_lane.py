@@ -11,32 +11,26 @@ from torch.utils.data import DataLoader as TorchLoader
 from torch.utils.data import IterableDataset, Sampler
 
 from augfeed.batch import Batch
-from augfeed.costs import Costs
 from augfeed.errors import InputTypeError
 from augfeed.executor import BatchWork, Driver
 from augfeed.executor.device import DeviceHandle
 from augfeed.executor.workers import WorkerExecutor
-from augfeed.feed.fetch import (
-    Fetched,
-    Fetching,
-    Gather,
-    Recipe,
-    Streaming,
-    WorkerStart,
-    as_is,
-    cut,
-)
-from augfeed.feed.lanes import Given, Making, PassRequest
-from augfeed.feed.samples import moved, put, take
-from augfeed.feed.spatial import Still
-from augfeed.feed.tickets import Ticket
+from augfeed.feed.batch_requests import BatchRequest
+from augfeed.feed.crop import cut, cut_stack
+from augfeed.feed.fetch import Fetched, Fetching, Recipe, as_is
+from augfeed.feed.fields import FieldOptions
+from augfeed.feed.lanes import AugmentConfig, Given, PassRequest
+from augfeed.feed.sample_fields import moved, put, take
+from augfeed.feed.spatial import SpatialCheck, passive_of
+from augfeed.feed.streaming import Gather, Streaming, WorkerStart
 from augfeed.labels import Flags, check_declared
-from augfeed.memory import Memory
+from augfeed.memory_pool import Memory
 from augfeed.pipeline import Form
-from augfeed.plan import Plan, Rows
+from augfeed.plan import BatchRows, Plan
 from augfeed.policy import LabelSmoothing, Policy
+from augfeed.read.read_errors import RowSources
 from augfeed.read.sources import Source
-from augfeed.read.unread import Taken
+from augfeed.stage_costs import Costs
 from augfeed.targets import AnyTargets, make_targets, softens
 
 
@@ -45,18 +39,20 @@ class GeneralLane:
 
     name = "general"
 
-    def __init__(self, making: Making, recipe: Recipe, reason: str) -> None:
+    def __init__(self, making: AugmentConfig, recipe: Recipe, reason: str) -> None:
         """Check what can be known without a sample."""
         making.check()
-        self.making, self.recipe, self.reason = making, recipe, reason
+        # On a GPU all samples are to come by one kernel, whatever their neighbors are.
+        uncut = making.place.engine_name == "cpu"
+        self.making, self.recipe, self.reason = making, replace(recipe, uncut=uncut), reason
         self.costs, self._memory = Costs(), Memory()
         self._inner: TorchLoader[Any] | None = None
-        self._desk, self._warmed = _Desk(), False
+        self._desk, self._warmed = _RequestSampler(), False
         self._device = DeviceHandle(making.place)
         self._flags = Flags()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_inner": None, "_desk": _Desk()}
+        return {**self.__dict__, "_inner": None, "_desk": _RequestSampler()}
 
     @property
     def source(self) -> Source | None:
@@ -69,11 +65,11 @@ class GeneralLane:
         return None
 
     def open(self, loader: TorchLoader[Any], asked: PassRequest) -> "Workers":
-        """Return the batches of the tickets of a pass."""
+        """Return the batches of the requests of a pass."""
         key = asked.key
         if loader.num_workers:
             self._warm()
-        self._desk.tickets = asked.tickets
+        self._desk.requests = asked.requests
         inner = self._inner if loader._iterator is not None else None
         iterable = isinstance(loader.dataset, IterableDataset)
         if inner is None or (iterable and self._desk.key != key):
@@ -88,9 +84,11 @@ class GeneralLane:
         # What is compiled, or loaded, here is there in every worker that is forked.
         if not self._warmed:
             size = self.making.policy.size((32, 32))
-            rows = Rows.of(np.zeros(1, np.int64))
-            ticket = Ticket(0, 0, 0, None, rows, 1)
-            cut([np.zeros((*size, 3), np.uint8)], ticket, self.making.policy)
+            rows = BatchRows.of(np.zeros(1, np.int64))
+            request = BatchRequest(0, 0, 0, None, rows, 1)
+            image = np.zeros((*size, 3), np.uint8)
+            cut([image], request, self.making.policy)
+            cut_stack(image[None], request, self.making.policy)
             self._warmed = True
 
     def _build(self, loader: TorchLoader[Any], asked: PassRequest) -> TorchLoader[Any]:
@@ -114,34 +112,40 @@ class GeneralLane:
         )
 
     def _finish(self, fetched: Fetched) -> Given:
-        ticket, where = fetched.ticket, fetched.where
+        request, where = fetched.request, fetched.where
         made = self._augmented(fetched)
         images, targets = made.images, made.targets
         batch = moved(fetched.batch, images.device)
         if targets is not None and where.label is not None:
-            one = targets[0] if ticket.single and isinstance(targets, torch.Tensor) else targets
+            one = targets[0] if request.single and isinstance(targets, torch.Tensor) else targets
             batch = put(batch, where.label, one)
         elif where.label is not None:
             targets = take(batch, where.label)
             check_declared(targets, self.making.num_classes)
-        batch = put(batch, where.image, images[0] if ticket.single else images)
+        given = images[0] if request.single else images
+        if fetched.listed is not None:
+            given = fetched.listed(images)
+        batch = put(batch, where.image, given)
         ids = made.ids
-        if ticket.end < 0:  # samples of an iterable dataset have all bits of an id
-            ids = torch.from_numpy(ticket.rows.ids[: ticket.rows.count].copy())
-        self.costs.add("fetch", fetched.seconds, len(ticket.rows))
-        return Given(batch, replace(made, targets=targets, ids=ids), ticket)
+        if request.end < 0:  # samples of an iterable dataset have all bits of an id
+            ids = torch.from_numpy(request.rows.ids[: request.rows.count].copy())
+        self.costs.add("read", fetched.seconds, len(request.rows))
+        return Given(batch, replace(made, targets=targets, ids=ids), request)
 
     def _augmented(self, fetched: Fetched) -> Batch:
         making, frames = self.making, fetched.frames
         if self._device.place != making.place:  # Accelerate has set another one
             self._device = DeviceHandle(making.place)
-        executor = WorkerExecutor(frames, self._device, making.output, self._memory)
+        executor = WorkerExecutor(
+            frames, self._device, making.output, self._memory, uncut=fetched.uncut
+        )
         size = (frames.shape[1], frames.shape[2])
+        size = making.policy.size(size) if fetched.uncut else size
         label = partial(self._targets, fetched)
         driver = Driver(executor, making.policy, size, label, self.costs)
-        return BatchWork(driver, [fetched.ticket]).run().take(0)
+        return BatchWork(driver, [fetched.request]).run().take(0)
 
-    def _targets(self, fetched: Fetched, plan: Plan, taken: Taken) -> AnyTargets:
+    def _targets(self, fetched: Fetched, plan: Plan, taken: RowSources) -> AnyTargets:
         making, labels = self.making, fetched.labels
         told, smoothing = making.told_classes, plan.policy.find(LabelSmoothing)
         # Elsewhere it makes no difference for how many classes flags stand.
@@ -152,16 +156,16 @@ class GeneralLane:
         )  # fmt: skip
 
 
-class _Desk(Sampler[Ticket]):
-    """Hands the tickets of the current pass to torch's loader."""
+class _RequestSampler(Sampler[BatchRequest]):
+    """Hands the requests of the current pass to torch's loader."""
 
     def __init__(self) -> None:
-        self.tickets: Callable[[], Iterator[Ticket]] | None = None
+        self.requests: Callable[[], Iterator[BatchRequest]] | None = None
         self.key = (0, 0)
 
-    def __iter__(self) -> Iterator[Ticket]:
-        assert self.tickets is not None
-        return self.tickets()
+    def __iter__(self) -> Iterator[BatchRequest]:
+        assert self.requests is not None
+        return self.requests()
 
 
 class Workers:
@@ -184,10 +188,12 @@ class Workers:
 
 
 def recipe_for(
-    policy: Policy, collate: Any, keys: tuple[Any, Any], form: Form, *, passive: Any = None
-) -> Recipe:
+    policy: Policy, collate: Any, keys: tuple[Any, Any], form: Form, *, passive: Any = None,
+    fields: FieldOptions = FieldOptions(),  # noqa: B008  (frozen)
+) -> Recipe:  # fmt: skip
     """Return what workers need to know."""
     if collate is not None and not callable(collate):
         raise InputTypeError(f"collate_fn={collate!r} is not a function: give one, or None")
     labelled = softens(policy) or form != "auto"
-    return Recipe(policy, collate, *keys, labelled, Still.under(policy, passive))
+    still = SpatialCheck.under(policy, (*passive_of(passive), *fields.passive))
+    return Recipe(policy, collate, *keys, labelled, still, fields)

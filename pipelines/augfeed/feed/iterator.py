@@ -1,5 +1,6 @@
 """The iterator that an augmenting `DataLoader` gives out."""
 
+import time
 import weakref
 from collections.abc import Iterator
 from typing import Any
@@ -10,23 +11,25 @@ from torch.utils.data._utils.pin_memory import pin_memory
 
 from augfeed.batch import Batch
 from augfeed.feed.accelerate import GradientEnd
-from augfeed.feed.coming import batches_given, is_loose, reopened
+from augfeed.feed.batch_requests import BatchRequest
+from augfeed.feed.epoch_pass import EpochPass
 from augfeed.feed.lanes import Given
 from augfeed.feed.loader_state import LoaderState
-from augfeed.feed.run import Run
+from augfeed.feed.next_pass import batches_given, is_loose, reopened
 from augfeed.feed.schedule import own_sampler, split_of
-from augfeed.feed.tickets import Ticket
+from augfeed.stage_costs import Costs
 
 
 class Feed:
     """One pass over an epoch; of a general lane it shows the members of torch's iterator."""
 
-    def __init__(self, given: Iterator[Given], run: Run, state: LoaderState) -> None:
+    def __init__(self, given: Iterator[Given], run: EpochPass, state: LoaderState) -> None:
         """Take the lane's batches; the loader, and its state, are not held on to."""
         self._given, self._run = given, run
         self._length = _length(state.loader)
         self._pin = bool(state.loader.pin_memory) and torch.accelerator.is_available()
         self._end: GradientEnd | None = gradient_end(state)
+        self._costs = Costs() if state.lane is None else state.lane.costs
         self._ended = None if state.lane is None else state.lane.ended
         self._loose = is_loose(state)
         self._step = batches_given(state, run) if self._loose else 0
@@ -71,6 +74,13 @@ class Feed:
             self._given = reopened(state, self._given, self._run)
 
     def _next(self) -> Given:
+        begun, host = time.perf_counter(), time.thread_time()
+        given = self._made()
+        waited, computed = time.perf_counter() - begun, time.thread_time() - host
+        self._costs.gave(len(given.batch), waited, computed)
+        return given
+
+    def _made(self) -> Given:
         if self._state is not None:
             self._begin()
         try:
@@ -82,7 +92,7 @@ class Feed:
                 self._ended(self._run.epoch)
                 self._ended = None
             raise
-        self._count(given.ticket)
+        self._count(given.request)
         if self._end and self._step == self._length:
             self._end.last()
         if self._pin and not given.batch.images.is_cuda:
@@ -90,15 +100,15 @@ class Feed:
             return given._replace(output=pinned(given.output))
         return given
 
-    def _count(self, ticket: Ticket) -> None:
+    def _count(self, request: BatchRequest) -> None:
         run = self._run
-        if self._loose and ticket.end >= 0:
+        if self._loose and request.end >= 0:
             self._step += 1
-            run.gave(ticket.begin, ticket.end, ticket.check)
+            run.gave(request.begin, request.end, request.check)
             return
-        self._step = ticket.step + 1 if ticket.step >= 0 else self._step + 1
-        run.position = ticket.end if ticket.end >= 0 else run.position + 1
-        run.check = ticket.check
+        self._step = request.step + 1 if request.step >= 0 else self._step + 1
+        run.position = request.end if request.end >= 0 else run.position + 1
+        run.check = request.check
 
     def _finish(self) -> None:
         if self._end is not None:

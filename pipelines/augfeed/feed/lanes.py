@@ -7,32 +7,32 @@ from typing import Any, NamedTuple, Protocol
 from torch.utils.data import DataLoader as TorchLoader
 
 from augfeed.batch import Batch
-from augfeed.costs import Costs
 from augfeed.engines import Output, Place
 from augfeed.feed.accelerate import accelerate_device
-from augfeed.feed.tickets import Ticket
+from augfeed.feed.batch_requests import BatchRequest
 from augfeed.pipeline import Form
 from augfeed.policy import Policy
-from augfeed.read.reading import Reading
+from augfeed.read.read_config import Reading
 from augfeed.read.sources import Source
+from augfeed.stage_costs import Costs
 
 
 class Given(NamedTuple):
-    """What the caller gets, the batch that it came from, and its ticket."""
+    """What the caller gets, the batch that it came from, and its request."""
 
     output: Any
     batch: Batch
-    ticket: Ticket
+    request: BatchRequest
 
 
 @dataclass(frozen=True, slots=True)
 class PassRequest:
-    """What is asked of a lane: the tickets of a pass, whose draws `key` (seed, epoch) names.
+    """What is asked of a lane: the requests of a pass, whose draws `key` (seed, epoch) names.
 
-    `position` is where the pass begins, as a `Run` counts it.
+    `position` is where the pass begins, as a `EpochPass` counts it.
     """
 
-    tickets: Callable[[], Iterator[Ticket]]
+    requests: Callable[[], Iterator[BatchRequest]]
     key: tuple[int, int]
     position: int
     rank: int
@@ -40,11 +40,11 @@ class PassRequest:
 
 
 class Lane(Protocol):
-    """A way to make batches of tickets."""
+    """A way to make batches of requests."""
 
     name: str
     reason: str
-    making: "Making"
+    making: "AugmentConfig"
 
     @property
     def costs(self) -> Costs:
@@ -67,7 +67,7 @@ class Lane(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Making:
+class AugmentConfig:
     """How fetched samples become a batch: what a lane is built with."""
 
     policy: Policy

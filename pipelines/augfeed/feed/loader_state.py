@@ -7,8 +7,8 @@ from typing import Any
 from torch.utils.data import DataLoader as TorchLoader
 from torch.utils.data import Sampler
 
+from augfeed.feed.epoch_pass import EpochPass
 from augfeed.feed.lanes import Lane
-from augfeed.feed.run import Run
 from augfeed.feed.shard import Shard, rank_and_world
 from augfeed.feed.shuffle import innermost
 from augfeed.policy import Policy
@@ -31,8 +31,8 @@ class LoaderState:
     lane: Lane | None = None
     epoch: int = 0
     seen: int = 0
-    run: Run | None = None
-    following: Run | None = None
+    run: EpochPass | None = None
+    following: EpochPass | None = None
     drawn: int | None = None
     _loader: "weakref.ref[TorchLoader[Any]] | None" = None
 

@@ -2,23 +2,24 @@
 
 from collections import deque
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import islice
 from typing import Any
 
 from torch.utils.data import DataLoader as TorchLoader
 
 from augfeed.batch import Batch
-from augfeed.costs import Costs
 from augfeed.errors import ReadError
 from augfeed.executor import BatchGroup
-from augfeed.feed.lanes import Given, Making, PassRequest
+from augfeed.feed.batch_requests import BatchRequest
+from augfeed.feed.lanes import AugmentConfig, Given, PassRequest
 from augfeed.feed.shuffle import foreseen
-from augfeed.feed.tickets import Ticket
 from augfeed.pipeline import Pipeline
 from augfeed.prefetch import Prefetcher
 from augfeed.read.datasets import Recognised
+from augfeed.read.read_errors import LOG
 from augfeed.read.sources import Source
-from augfeed.read.unread import LOG
+from augfeed.stage_costs import Costs
 
 GROUPS_AHEAD = 4  # of batches made together, which take a device's memory meanwhile
 
@@ -28,7 +29,7 @@ class NativeLane:
 
     name = "native"
 
-    def __init__(self, making: Making, recognised: Recognised, reason: str) -> None:
+    def __init__(self, making: AugmentConfig, recognised: Recognised, reason: str) -> None:
         """Build the pipeline, which checks that policy, data and output fit each other."""
         self.recognised, self.reason = recognised, reason
         self.making, self.pipeline = making, self._build(making, recognised)
@@ -39,7 +40,7 @@ class NativeLane:
         return self.pipeline.costs
 
     @staticmethod
-    def _build(making: Making, recognised: Recognised) -> Pipeline:
+    def _build(making: AugmentConfig, recognised: Recognised) -> Pipeline:
         pipeline = Pipeline(
             recognised.source, making.policy, output=making.output, targets=making.form,
             place=making.place, reading=making.reading,
@@ -58,7 +59,7 @@ class NativeLane:
         return self._report
 
     def open(self, loader: TorchLoader[Any], asked: PassRequest) -> "Threads":
-        """Return the batches of the tickets of a pass."""
+        """Return the batches of the requests of a pass."""
         if self.pipeline.device != self.making.place.known:
             self.pipeline = self._build(self.making, self.recognised)
         pipeline, threads = self.pipeline, loader.num_workers
@@ -68,13 +69,18 @@ class NativeLane:
         ahead = (loader.prefetch_factor or 2) * each
         # On a CPU as torch does: without threads no batch is begun before it is asked for, and of a
         # sampler of the user's no more is read ahead than `prefetch_factor` says.
-        ahead_at_will = pipeline.engine_name != "cpu" or (
-            threads > 0 and foreseen(loader.batch_sampler)
-        )
-        grouped = pipeline.together(1) > 1 and ahead_at_will
-        if grouped:
+        known = foreseen(loader.batch_sampler)
+        together: Callable[[int], int] = _alone
+        lazily = pipeline.engine_name == "cpu" and threads == 0
+        if lazily and known:
+            together = pipeline.planned_together
+        elif pipeline.together(1) > 1 and (known or pipeline.engine_name != "cpu"):
+            together = pipeline.together
             ahead = min(ahead, max(GROUPS_AHEAD, threads + 1))
-        works = map(pipeline.works_of, self._together(asked.tickets(), grouped=grouped))
+        works = map(
+            partial(pipeline.works_of, lazily=lazily and pipeline.whole_batches),
+            _grouped(asked.requests(), together),
+        )
         prefetcher = Prefetcher(works, threads=threads, ahead=ahead)
         return Threads(prefetcher, self._output, alone=asked.world == 1)
 
@@ -82,20 +88,6 @@ class NativeLane:
         skipped = self.making.reading.on_error == "skip"
         if report := self.pipeline.log.report(epoch, skipped=skipped):
             LOG.warning(report)
-
-    def _together(self, tickets: Iterator[Ticket], *, grouped: bool) -> Iterator[list[Ticket]]:
-        # Batches that are made as one: of any number but one only for a dataset in memory.
-        for ticket in tickets:
-            group, error = [ticket], None
-            others = self.pipeline.together(ticket.rows.count) - 1 if grouped else 0
-            try:
-                for other in islice(tickets, others):
-                    group.append(other)
-            except Exception as caught:  # of a sampler: the batches before it come first
-                error = caught
-            yield group
-            if error is not None:
-                raise error
 
     def _output(self, batch: Batch) -> Any:
         # In the form of the dataset's own samples.
@@ -110,16 +102,43 @@ class NativeLane:
         return [parts[key] for key in sorted(range(len(parts)), key=lambda k: keys[k])]
 
 
+def _alone(count: int) -> int:
+    return 1
+
+
+def _grouped(
+    requests: Iterator[BatchRequest], together: Callable[[int], int]
+) -> Iterator[list[BatchRequest]]:
+    # Batches that are made, or planned, as one: of any number but one for a dataset in memory.
+    sizes: dict[int, int] = {}
+    for request in requests:
+        group, error, count = [request], None, request.rows.count
+        if count not in sizes:
+            sizes[count] = together(count)
+        try:
+            for other in islice(requests, sizes[count] - 1):
+                group.append(other)
+        except Exception as caught:  # of a sampler: the batches before it come first
+            error = caught
+        yield group
+        if error is not None:
+            raise error
+
+
 class Threads:
     """Batches from our own threads."""
 
     def __init__(
-        self, works: Prefetcher[BatchGroup[Ticket]], form: Callable[[Batch], Any], *, alone: bool
+        self,
+        works: Prefetcher[BatchGroup[BatchRequest]],
+        form: Callable[[Batch], Any],
+        *,
+        alone: bool,
     ) -> None:
         """Take the prefetcher, whose pieces are one batch or more, and what brings a batch into the
         form of the dataset; `alone` without other ranks."""
         self._works, self._form, self._alone = works, form, alone
-        self._left = deque[tuple[BatchGroup[Ticket], int]]()
+        self._left = deque[tuple[BatchGroup[BatchRequest], int]]()
 
     def __iter__(self) -> "Threads":
         return self
@@ -130,12 +149,12 @@ class Threads:
                 group = next(self._works)
                 self._left.extend((group, k) for k in range(len(group)))
             group, k = self._left.popleft()
-            batch, ticket = group.take(k), group.requests[k]
+            batch, request = group.take(k), group.requests[k]
             if len(batch):
-                return Given(self._form(batch), batch, ticket)
+                return Given(self._form(batch), batch, request)
             if not self._alone:
                 # The other ranks have a batch here, and would wait for this one for ever.
                 raise ReadError(
-                    f"batch {ticket.step} has no image that can be read, and on_error='skip' "
+                    f"batch {request.step} has no image that can be read, and on_error='skip' "
                     "leaves nothing of it: use on_error='replace' with several ranks"
                 )

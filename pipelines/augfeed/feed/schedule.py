@@ -12,23 +12,23 @@ from torch.utils.data.distributed import DistributedSampler
 
 from augfeed.errors import InputError
 from augfeed.feed.accelerate import accelerate_device
-from augfeed.feed.choice import mixes
-from augfeed.feed.lanes import Given, PassRequest
-from augfeed.feed.loader_state import LoaderState
-from augfeed.feed.plain import rebatched
-from augfeed.feed.run import Run
-from augfeed.feed.shard import rank_and_world
-from augfeed.feed.shuffle import InOrder, Shuffle, drawn
-from augfeed.feed.tickets import (
+from augfeed.feed.batch_requests import (
+    BatchRequest,
     Pass,
     Split,
-    Ticket,
     batches_of,
     given_batches,
     known_tickets,
     stream_tickets,
 )
-from augfeed.plan.rows import repeated
+from augfeed.feed.epoch_pass import EpochPass
+from augfeed.feed.lane_selection import mixes
+from augfeed.feed.lanes import Given, PassRequest
+from augfeed.feed.loader_state import LoaderState
+from augfeed.feed.shard import rank_and_world
+from augfeed.feed.shuffle import InOrder, Shuffle, drawn
+from augfeed.feed.torch_iterator import rebatched
+from augfeed.plan.batch_rows import repeated
 
 
 def own_order(
@@ -90,7 +90,7 @@ def check_split(state: LoaderState) -> None:
     )
 
 
-def replayable(sampler: Any, run: Run) -> tuple[Any, bool]:
+def replayable(sampler: Any, run: EpochPass) -> tuple[Any, bool]:
     """Return an index sampler for a pass of torch's loader, and whether its order is known."""
     stock = type(sampler) is BatchSampler
     inner = sampler.sampler if stock else sampler
@@ -105,8 +105,8 @@ def replayable(sampler: Any, run: Run) -> tuple[Any, bool]:
     return (rebatched(sampler, ordered) if stock else ordered), True
 
 
-def scheduled(state: LoaderState, run: Run) -> Callable[[], Iterator[Ticket]]:
-    """Return what yields the tickets of a pass; nothing is drawn before the first is asked for.
+def scheduled(state: LoaderState, run: EpochPass) -> Callable[[], Iterator[BatchRequest]]:
+    """Return what yields the requests of a pass; nothing is drawn before the first is asked for.
 
     The loader is not held on to: an iterator that did would keep its workers alive with it.
     """
@@ -123,7 +123,7 @@ def scheduled(state: LoaderState, run: Run) -> Callable[[], Iterator[Ticket]]:
     return partial(_given, loader._index_sampler, made, run, batched=loader._auto_collation)
 
 
-def opened(state: LoaderState, run: Run) -> Iterator[Given]:
+def opened(state: LoaderState, run: EpochPass) -> Iterator[Given]:
     """Return the batches of a pass, made in the loader's lane."""
     assert state.lane is not None
     key = (run.seed or 0, run.epoch)
@@ -141,13 +141,13 @@ def samples_in(state: LoaderState) -> tuple[int | None, bool]:
         return None, False
 
 
-def _given(sampler: Any, made: Pass, run: Run, *, batched: bool) -> Iterator[Ticket]:
+def _given(sampler: Any, made: Pass, run: EpochPass, *, batched: bool) -> Iterator[BatchRequest]:
     run.begin()
     ordered, _ = replayable(sampler, run)
     yield from stream_tickets(given_batches(ordered, batched=batched), made)
 
 
-def _batched(sampler: Any, split: Split, made: Pass, run: Run) -> Iterator[Ticket]:
+def _batched(sampler: Any, split: Split, made: Pass, run: EpochPass) -> Iterator[BatchRequest]:
     run.begin()
     order = _known_order(sampler, run, split.world)
     if order is not None:
@@ -158,7 +158,7 @@ def _batched(sampler: Any, split: Split, made: Pass, run: Run) -> Iterator[Ticke
         )
 
 
-def _known_order(sampler: Any, run: Run, world: int) -> NDArray[np.int64] | None:
+def _known_order(sampler: Any, run: EpochPass, world: int) -> NDArray[np.int64] | None:
     if type(sampler) in (SequentialSampler, InOrder):
         return np.arange(len(sampler), dtype=np.int64)
     if isinstance(sampler, Shuffle) and sampler.seed is not None:

@@ -5,7 +5,7 @@ from typing import Literal
 import torch.distributed as dist
 
 from augfeed.errors import InputError
-from augfeed.integers import whole_number
+from augfeed.whole_number import whole_number
 
 Shard = Literal["auto"] | tuple[int, int] | None
 

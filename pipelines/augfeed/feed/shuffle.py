@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from torch.utils.data import BatchSampler, DataLoader, RandomSampler, Sampler, SequentialSampler
 from torch.utils.data.distributed import DistributedSampler
 
-from augfeed.integers import whole_number
 from augfeed.read.order import epoch_order
+from augfeed.whole_number import whole_number
 
 
 class InOrder(SequentialSampler):

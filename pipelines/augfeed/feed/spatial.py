@@ -1,7 +1,7 @@
 """Parts of a sample that should move with its image: masks, boxes, points, further images."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
 from itertools import islice, pairwise
@@ -12,8 +12,8 @@ import torch
 from PIL import Image
 
 from augfeed.errors import InputError, InputTypeError
-from augfeed.feed.rows import are_places
-from augfeed.feed.samples import Path, describe, is_sequence
+from augfeed.feed.point_rows import are_places
+from augfeed.feed.sample_fields import Path, describe, is_sequence
 from augfeed.policy import Policy
 
 # Words of a name that tell of places in the image, in the singular: of lists of places, of boxes,
@@ -81,7 +81,7 @@ def passive_of(given: Any) -> Passive:
 
 
 @dataclass(frozen=True, slots=True)
-class Still:
+class SpatialCheck:
     """Looks for parts that a policy would leave behind.
 
     `moving` are the operations that move pixels; without any, nothing is looked for. `passive`
@@ -92,27 +92,28 @@ class Still:
     passive: Passive = ()
 
     @classmethod
-    def under(cls, policy: Policy, passive: Any) -> "Still":
+    def under(cls, policy: Policy, passive: Any) -> "SpatialCheck":
         """Return the watch for a policy, and `passive=` as it was given."""
         return cls(policy.moving, passive_of(passive))
 
     def check(
         self, sample: Any, image: Path, size: tuple[int, int], name: Callable[[str], str],
-        *, softened: Path | None = None,
+        *, softened: Path | None = None, followed: Collection[Path] = (),
     ) -> None:  # fmt: skip
         """Raise `InputError` for a part that belongs to places in the image.
 
         `size` is the `(height, width)` of the image, which is at `image`; `name` puts the sample
         to a part, for messages; `softened` is where labels are that become shares, and are held
-        against what those may be.
+        against what those may be; `followed` are parts that are moved with the image.
         """
         if not self.moving or _is_plain(sample, image):
             return
-        for path, part, why in _found(sample, (), image, size):
-            if not self._may_stay(sample, path) and (path != softened or why != _LIKE_POINTS):
+        for path, part, why in _found(sample, (), {image, *followed}, size):
+            if not self.may_stay(sample, path) and (path != softened or why != _LIKE_POINTS):
                 raise InputError(self._message(path, part, why, name))
 
-    def _may_stay(self, sample: Any, path: Path) -> bool:
+    def may_stay(self, sample: Any, path: Path) -> bool:
+        """Return whether a part is said to stay as it is."""
         return any(
             (isinstance(field, str) and field in path)
             or _leads(sample, field if isinstance(field, tuple) else (field,), path)
@@ -125,9 +126,9 @@ class Still:
         shown = repr(path[0] if len(path) == 1 else path)
         return (
             f"{name(f'part {shown}')} is {describe(part)}, {why}, and "
-            f"{' and '.join(map(repr, self.moving))} would move the image alone: leave out what "
-            "moves pixels (or the part), or say that it may stay as it is, with "
-            f"passive=[{field!r}]"
+            f"{' and '.join(map(repr, self.moving))} would move the image alone: say how it "
+            f"follows, with fields={{{field!r}: 'mask'}} (or 'boxes', 'keypoints', 'dense'), or "
+            f"that it may stay as it is, with passive=[{field!r}], or leave out what moves pixels"
         )
 
 
@@ -139,6 +140,27 @@ def _is_plain(sample: Any, image: Path) -> bool:
     if isinstance(sample, dict) and _corner(sample) is not None:
         return False
     return all(key == image[0] or isinstance(part, _PLAIN) for key, part in parts)
+
+
+def are_alike(columns: Mapping[Any, Sequence[Any]], image: Path) -> bool:
+    """Return whether what `Still` says of one sample holds of all, given what they hold by key.
+
+    So it is where there are, beside the image, but numbers and texts, or arrays of up to one
+    dimension that are of one size.
+    """
+    return len(image) == 1 and all(
+        key == image[0] or _are_flat(parts) for key, parts in columns.items()
+    )
+
+
+def _are_flat(parts: Sequence[Any]) -> bool:
+    kinds = set(map(type, parts))
+    if all(issubclass(kind, _PLAIN) for kind in kinds):
+        return True
+    if kinds not in ({torch.Tensor}, {np.ndarray}):
+        return False
+    shape = parts[0].shape
+    return len(shape) < 2 and {part.shape for part in parts} == {shape}
 
 
 def _leads(sample: Any, keys: tuple[Any, ...], path: Path) -> bool:
@@ -170,10 +192,14 @@ def _parts(part: Any) -> Iterable[tuple[Any, Any]]:
 
 
 def _found(
-    part: Any, path: Path, image: Path, size: tuple[int, int], above: tuple[int, ...] = ()
+    part: Any,
+    path: Path,
+    done: Collection[Path],
+    size: tuple[int, int],
+    above: tuple[int, ...] = (),
 ) -> Iterator[tuple[Path, Any, str]]:
     # Yields the path, the part and the reason of all that could be about places.
-    if path == image or isinstance(part, _PLAIN):
+    if path in done or isinstance(part, _PLAIN):
         return
     if why := _why(part, path, size):
         yield path, part, why
@@ -182,7 +208,7 @@ def _found(
         yield (*path, corner), part[corner], "one side of a box in the image"
     if id(part) not in above and len(path) < _DEEPEST:
         for key, inner in _parts(part):
-            yield from _found(inner, (*path, key), image, size, (*above, id(part)))
+            yield from _found(inner, (*path, key), done, size, (*above, id(part)))
 
 
 def _corner(part: Mapping[Any, Any]) -> Any:
@@ -195,7 +221,7 @@ def _corner(part: Mapping[Any, Any]) -> Any:
 def _why(part: Any, path: Path, size: tuple[int, int]) -> str:
     # Why a part is held to be about places, "" for what is not.
     kind: type = type(part)
-    if _is_tv(kind):
+    if tv_kind(kind):
         return "which torchvision moves with its image"
     if isinstance(part, Image.Image):
         return "a further image"
@@ -245,11 +271,12 @@ def _in_proportion(shape: tuple[int, int], size: tuple[int, int]) -> bool:
 
 
 @cache
-def _is_tv(kind: type) -> bool:
-    return any(
-        cls.__name__ == "TVTensor" or (cls.__name__ in _KINDS and "tv_tensor" in cls.__module__)
-        for cls in kind.__mro__
-    )
+def tv_kind(kind: type) -> str:
+    """Return which of torchvision's tensors a class is, as "Mask"; "" for any other class."""
+    for cls in kind.__mro__:
+        if cls.__name__ in _KINDS and "tv_tensor" in cls.__module__:
+            return cls.__name__
+    return "TVTensor" if any(cls.__name__ == "TVTensor" for cls in kind.__mro__) else ""
 
 
 @cache
@@ -278,4 +305,4 @@ def _singular(word: str) -> str:
     return word
 
 
-__all__ = ["Passive", "Still", "passive_of"]
+__all__ = ["Passive", "SpatialCheck", "are_alike", "passive_of", "tv_kind"]

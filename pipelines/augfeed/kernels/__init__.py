@@ -14,6 +14,8 @@ from typing import Any
 
 from numba import njit
 
+from augfeed.kernels.once import compile_once
+
 LARGE = 6000  # elements of an array that takes long enough to let other threads run meanwhile
 
 SOURCES: int = zlib.crc32(
@@ -30,7 +32,7 @@ def compiled(*, nogil: bool = True) -> Callable[[Callable[..., Any]], Any]:
 
     def compile_(function: Callable[..., Any]) -> Any:
         try:
-            return njit(nogil=nogil, cache=True)(function)
+            return compile_once(njit(nogil=nogil, cache=True)(function))
         except RuntimeError:  # Numba: "no locator available"
             return njit(nogil=nogil)(function)
 

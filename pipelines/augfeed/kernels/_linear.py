@@ -58,6 +58,28 @@ def _invert_inverted(inverted: Any) -> Any:
 
 
 @njit(nogil=True)
+def _channel_shuffle_row(source: Any) -> Any:
+    return (1.0 if source == 0.0 else 0.0, 1.0 if source == 1.0 else 0.0, 1.0 if source == 2.0 else 0.0)
+
+
+@njit(nogil=True)
+def _channel_shuffle_shuffled(permutation: Any) -> Any:
+    first = np.floor(permutation * 0.5)
+    later = permutation - 2.0 * first
+    low = 1.0 if first == 0.0 else 0.0
+    high = 3.0 - first - low
+    return (_channel_shuffle_row(first), _channel_shuffle_row(high if later > 0.0 else low), _channel_shuffle_row(low if later > 0.0 else high))
+
+
+@njit(nogil=True)
+def _channel_drop_dropped(dropped: Any) -> Any:
+    blue = np.floor(dropped * 0.25)
+    green = np.floor((dropped - 4.0 * blue) * 0.5)
+    red = dropped - 4.0 * blue - 2.0 * green
+    return ((1.0 - red, 0.0, 0.0), (0.0, 1.0 - green, 0.0), (0.0, 0.0, 1.0 - blue))
+
+
+@njit(nogil=True)
 def needs_mean(row: Any) -> bool:
     """Return whether a row's colors depend on the mean gray of its frame."""
     return False or (row.contrast != np.float32(1.0) and not row.about_half)
@@ -92,5 +114,11 @@ def compose(row: Any, mean: float, total: Floats, spare: Floats) -> bool:
     if row.inverted != False:
         factor, summand = _invert_inverted(row.inverted)
         scale(total, factor, summand)
+        changed = True
+    if channels == 3 and row.permutation != 0:
+        multiply(_channel_shuffle_shuffled(row.permutation), total, spare)
+        changed = True
+    if channels == 3 and row.dropped != 0:
+        multiply(_channel_drop_dropped(row.dropped), total, spare)
         changed = True
     return changed

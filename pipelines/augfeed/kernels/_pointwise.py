@@ -27,9 +27,20 @@ def _solarize_pixel(value: Any, threshold: Any) -> Any:
 
 
 @njit(nogil=True)
+def _solarize_add_pixel(value: Any, addition: Any, threshold: Any) -> Any:
+    return min(max(value + addition, np.float32(0.0)), np.float32(1.0)) if value < threshold else value
+
+
+@njit(nogil=True)
+def _gamma_pixel(value: Any, gamma: Any, gain: Any) -> Any:
+    power = np.exp2(gamma * np.log2(value if value > np.float32(0.0) else np.float32(1.0)))
+    return (min(gain * power, np.float32(1.0)) if value > np.float32(0.0) else np.float32(0.0)) if gamma > np.float32(0.0) else value
+
+
+@njit(nogil=True)
 def changes_points(row: Any) -> bool:
     """Return whether any of them is applied to a row."""
-    return row.levels != np.float32(1.0) or row.threshold != np.float32(2.0)
+    return row.levels != np.float32(1.0) or row.threshold != np.float32(2.0) or row.addition != np.float32(0.0) or row.gamma != np.float32(0.0)
 
 
 @njit(nogil=True)
@@ -43,3 +54,11 @@ def change_points(planes: Floats, at: Any, count: int, row: Any) -> None:
         threshold = row.threshold
         for i in range(count):
             planes[at + U(i)] = _solarize_pixel(planes[at + U(i)], threshold)
+    if row.addition != np.float32(0.0):
+        addition, added_below = row.addition, row.added_below
+        for i in range(count):
+            planes[at + U(i)] = _solarize_add_pixel(planes[at + U(i)], addition, added_below)
+    if row.gamma != np.float32(0.0):
+        gamma, gain = row.gamma, row.gain
+        for i in range(count):
+            planes[at + U(i)] = _gamma_pixel(planes[at + U(i)], gamma, gain)

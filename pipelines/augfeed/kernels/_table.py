@@ -8,15 +8,15 @@ Written by `python -m augfeed.ops.generate` from the declarations: do not edit.
 from augfeed.kernels import compiled_by_size
 from augfeed.kernels.types import Array, Floats, Ints
 
-WORDS = {'cutout': 4, 'random_erasing': 4, 'gaussian_noise': 1, 'salt_and_pepper': 2}
-COLUMNS = ('cutout', 'erased', 'sigma', 'pepper', 'salt')
+WORDS = {'cutout': 4, 'random_erasing': 10, 'gaussian_noise': 1, 'salt_and_pepper': 2}
+COLUMNS = ('cutout', 'erased', 'erased_more', 'sigma', 'pepper', 'salt')
 
 
 @compiled_by_size
 def fill_rows(
     starts: Ints, places: Ints, offsets: Ints, flip_x: Array, flip_y: Array,
     mode: Ints, partner: Ints, lam: Floats, patch: Ints, ids: Ints,
-    cutout_of: Ints, erased_of: Ints, sigma_of: Floats, pepper_of: Ints, salt_of: Ints,
+    cutout_of: Ints, erased_of: Ints, erased_more_of: Ints, sigma_of: Floats, pepper_of: Ints, salt_of: Ints,
     floats: Floats, rows: Ints,
 ) -> None:
     """Write the parts of every row to int32 `[N, width]`, of which `floats` is a view as float32.
@@ -49,6 +49,12 @@ def fill_rows(
             rows[r, random_erasing + 1] = erased_of[r, 1]
             rows[r, random_erasing + 2] = erased_of[r, 2]
             rows[r, random_erasing + 3] = erased_of[r, 3]
+            rows[r, random_erasing + 4] = erased_more_of[r, 0]
+            rows[r, random_erasing + 5] = erased_more_of[r, 1]
+            rows[r, random_erasing + 6] = erased_more_of[r, 2]
+            rows[r, random_erasing + 7] = erased_more_of[r, 3]
+            rows[r, random_erasing + 8] = erased_more_of[r, 4]
+            rows[r, random_erasing + 9] = erased_more_of[r, 5]
         if gaussian_noise >= 0:
             floats[r, gaussian_noise + 0] = sigma_of[r]
         if salt_and_pepper >= 0:

@@ -18,8 +18,8 @@ from augfeed.kernels.noise import (
     pixel_numbers,
     salt_and_pepper,
 )
+from augfeed.kernels.nontemporal_copy import stream_copy
 from augfeed.kernels.sample import FAST, Edges, Frame, U, mean_color, sample_strip
-from augfeed.kernels.stream import stream_copy
 from augfeed.kernels.types import Array, Floats, Ints, Words
 from augfeed.philox import Stream
 
@@ -92,9 +92,9 @@ def _hide(planes: Floats, at: Any, width: int, row: Any, fill: Any) -> None:
 
 @njit(nogil=True)
 def _erase(
-    planes: Floats, at: Any, c: int, size: tuple[int, int], row: Any, fixed: Any, quantiles: Floats
-) -> None:
-    box = (row.erased0, row.erased1, row.erased2, row.erased3)
+    planes: Floats, at: Any, c: int, size: tuple[int, int], box: tuple[int, int, int, int],
+    row: Any, fixed: Any, quantiles: Floats,
+) -> None:  # fmt: skip
     if fixed.erase_noise:
         key = (fixed.seed, fixed.epoch, row.id, ERASE_PIXELS)
         numbers = pixel_numbers(size[0] * size[1], c, key)
@@ -104,6 +104,25 @@ def _erase(
     for y in range(box[0], box[2]):
         for x in range(box[1], box[3]):
             planes[at + U(y * size[1] + x)] = fixed.erase_fill
+
+
+@njit(nogil=True)
+def _unpacked(first: int, last: int) -> tuple[int, int, int, int]:
+    return first >> 16 & 0xFFFF, first & 0xFFFF, last >> 16 & 0xFFFF, last & 0xFFFF
+
+
+@njit(nogil=True)
+def _erase_all(
+    planes: Floats, at: Any, c: int, size: tuple[int, int], row: Any, fixed: Any, quantiles: Floats
+) -> None:
+    box = (row.erased0, row.erased1, row.erased2, row.erased3)
+    _erase(planes, at, c, size, box, row, fixed, quantiles)
+    if row.erased_more1 or row.erased_more3 or row.erased_more5:
+        for first, last in (
+            (row.erased_more0, row.erased_more1), (row.erased_more2, row.erased_more3),
+            (row.erased_more4, row.erased_more5),
+        ):  # fmt: skip
+            _erase(planes, at, c, size, _unpacked(first, last), row, fixed, quantiles)
 
 
 @njit(nogil=True)
@@ -118,8 +137,8 @@ def _over(
         start = at + U(c) * stride
         if row.cutout2 > row.cutout0:
             _hide(planes, start, size[1], row, fixed.cutout_fill)
-        if row.erased2 > row.erased0:
-            _erase(planes, start, c, size, row, fixed, quantiles)
+        if row.erased2 > row.erased0 or row.erased_more1 or row.erased_more3 or row.erased_more5:
+            _erase_all(planes, start, c, size, row, fixed, quantiles)
         if row.sigma > 0.0:
             key = (fixed.seed, fixed.epoch, row.id, NOISE_PIXELS)
             sigma = row.sigma * statistics[4, c]

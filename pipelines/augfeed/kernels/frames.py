@@ -9,6 +9,7 @@ from augfeed.kernels import SOURCES, compiled
 from augfeed.kernels._tables import make_table, makes_table
 from augfeed.kernels.levels import LEVELS
 from augfeed.kernels.sample import FAST, Edges, Frame, U, fold
+from augfeed.kernels.spatial_steps import is_spatial, run_spatial
 from augfeed.kernels.types import Array, Floats, Ints
 
 REFLECT = 2
@@ -37,8 +38,8 @@ def _copy(flat: Array, first: Any, count: int, out: Array, at: Any) -> None:
 
 
 @njit(nogil=True)
-def _cut(flat: Array, frame: Frame, edges: Edges, scale: float, out: Array, at: Any) -> None:
-    # A frame, padding included, in the images' own type.
+def cut_frame(flat: Array, frame: Frame, edges: Edges, scale: float, out: Array, at: Any) -> None:
+    """Write a frame, padding included, in the images' own type."""
     channels, count = frame.channels, frame.out_width
     fill = _rounded(edges.pad_fill) if scale == 255.0 else edges.pad_fill
     low = min(max(-frame.left, 0), count)
@@ -65,8 +66,8 @@ def _cut(flat: Array, frame: Frame, edges: Edges, scale: float, out: Array, at: 
 
 
 @njit(nogil=True)
-def _to_levels(values: Floats, at: Any, count: int, levels: Array) -> None:
-    # The nearest of 256; what is not a number is black.
+def to_levels(values: Floats, at: Any, count: int, levels: Array) -> None:
+    """Write the nearest of 256 levels of values; what is not a number is black."""
     for i in range(count):
         v = values[at + U(i)] * np.float32(255.0)
         v = v if v > 0.0 else np.float32(0.0)
@@ -75,8 +76,8 @@ def _to_levels(values: Floats, at: Any, count: int, levels: Array) -> None:
 
 
 @njit(nogil=True)
-def _count(levels: Array, at: Any, pixels: int, channels: int, counts: Array) -> None:
-    # Into `counts`, [COUNTERS, C, LEVELS] as one line.
+def count_levels(levels: Array, at: Any, pixels: int, channels: int, counts: Array) -> None:
+    """Count the levels of a frame into `counts`, `[COUNTERS, C, LEVELS]` as one line."""
     counts[:] = 0
     row = U(LEVELS)
     part = U(channels) * row
@@ -101,8 +102,8 @@ def _count(levels: Array, at: Any, pixels: int, channels: int, counts: Array) ->
 
 
 @njit(nogil=True)
-def _sum_up(counts: Array, channels: int, c: int, own: Ints) -> None:
-    # The histogram of a channel, from those of all counters.
+def sum_up(counts: Array, channels: int, c: int, own: Ints) -> None:
+    """Write the histogram of a channel to `own`, from those of all counters."""
     for k in range(LEVELS):
         own[k] = 0
         for s in range(COUNTERS):
@@ -110,7 +111,8 @@ def _sum_up(counts: Array, channels: int, c: int, own: Ints) -> None:
 
 
 @njit(nogil=True)
-def _look_up(out: Array, at: Any, pixels: int, channels: int, table: Array) -> None:
+def look_up(out: Array, at: Any, pixels: int, channels: int, table: Array) -> None:
+    """Make each level of a frame another one, by a table `[C, LEVELS]` as one line."""
     if channels == 3:
         for p in range(pixels):
             i = at + U(3 * p)
@@ -141,13 +143,13 @@ def _tabulate(
     whole, changed = scale == 255.0, False
     levels, made = spare.levels, spare.made
     if whole:
-        _count(out, at, pixels, channels, spare.counts)
+        count_levels(out, at, pixels, channels, spare.counts)
     else:
-        _to_levels(out, at, pixels * channels, levels)
-        _count(levels, U(0), pixels, channels, spare.counts)
+        to_levels(out, at, pixels * channels, levels)
+        count_levels(levels, U(0), pixels, channels, spare.counts)
     for c in range(channels):
-        _sum_up(spare.counts, channels, c, spare.own)
-        make_table(code, spare.own, spare.level, numbers, made)
+        sum_up(spare.counts, channels, c, spare.own)
+        make_table(code, spare.own, spare.level, np.float32(0.0), numbers, made)
         moves = False
         for k in range(LEVELS):
             moves = moves or made[k] >= 0
@@ -160,7 +162,7 @@ def _tabulate(
                 if level >= 0:
                     out[at + i] = level / np.float32(255.0)
     if changed and whole:
-        _look_up(out, at, pixels, channels, spare.table)
+        look_up(out, at, pixels, channels, spare.table)
 
 
 @njit(nogil=True, fastmath=FAST)
@@ -222,10 +224,11 @@ def _store(sums: Floats, count: int, scale: float, out: Array, at: Any) -> None:
 
 
 @njit(nogil=True)
-def _correlate(
+def correlate(
     out: Array, at: Any, size: tuple[int, int, int], scale: float, taps: Floats,
     places: Ints, wide: Floats, ring: Floats, sums: Floats,
 ) -> None:  # fmt: skip
+    """Weigh the neighbors of each pixel of a frame by a separable kernel, in place."""
     # In place: a line is written once the lines that it is made of lie, weighed across, in a ring.
     height, width, channels = size
     down, across = _reach(taps[0]), _reach(taps[1])
@@ -246,6 +249,58 @@ def _correlate(
             _store(sums, values, scale, out, at + U(y * values))
 
 
+class Kernels(NamedTuple):
+    """Memory for lines that are weighed by kernels: see `correlate`."""
+
+    places: Ints
+    wide: Floats
+    ring: Floats
+    sums: Floats
+
+
+@njit(nogil=True)
+def tables_of(values: int, channels: int) -> Tables:
+    """Return memory for the tables of frames of so many values, 0 of bytes."""
+    return Tables(
+        np.empty(values, np.uint8),
+        np.empty(COUNTERS * channels * LEVELS, np.uint32),
+        np.arange(LEVELS),
+        np.empty(LEVELS, np.int64),
+        np.empty(LEVELS, np.int64),
+        np.empty(channels * LEVELS, np.uint8),
+    )
+
+
+@njit(nogil=True)
+def kernels_of(size: tuple[int, int, int], most: int) -> Kernels:
+    """Return memory for kernels that reach `most` pixels."""
+    _, width, channels = size
+    return Kernels(
+        np.empty((2, most + 1), np.int64),
+        np.empty((width + 2 * most) * channels, np.float32),
+        np.empty((2 * most + 1) * width * channels, np.float32),
+        np.empty(width * channels, np.float32),
+    )
+
+
+@njit(nogil=True)
+def change_frame(
+    target: Array, at: Any, size: tuple[int, int, int], scale: float, codes: Array,
+    numbers: Floats, taps: Floats, spare: Tables, kernels: Kernels,
+) -> None:  # fmt: skip
+    """Carry out the steps that a policy has for all frames on one of them, in place."""
+    pixels, channels = size[0] * size[1], size[2]
+    for s in range(codes.size):
+        code = codes[s]
+        if makes_table(code):
+            _tabulate(target, at, pixels, channels, scale, code, numbers[s], spare)
+        elif is_spatial(code):
+            run_spatial(code, target, at, size, scale, numbers[s])
+        elif code:
+            correlate(target, at, size, scale, taps[s], kernels.places, kernels.wide, kernels.ring,
+                      kernels.sums)  # fmt: skip
+
+
 def _compile(sources: int) -> Any:
     # See `augfeed.kernels` for what `sources` is good for.
     @compiled()
@@ -264,29 +319,14 @@ def _compile(sources: int) -> Any:
         _, height, width, channels = out.shape
         pixels, most = height * width, taps.shape[3] - 1
         edges = Edges(fixed.pad_mode, fixed.pad_fill, fixed.border_mode, fixed.border_fill)
-        spare = Tables(
-            np.empty(0 if fixed.scale == 255.0 else pixels * channels, np.uint8),
-            np.empty(COUNTERS * channels * LEVELS, np.uint32),
-            np.arange(LEVELS),
-            np.empty(LEVELS, np.int64),
-            np.empty(LEVELS, np.int64),
-            np.empty(channels * LEVELS, np.uint8),
-        )
-        places = np.empty((2, most + 1), np.int64)
-        wide = np.empty((width + 2 * most) * channels, np.float32)
-        ring = np.empty((2 * most + 1) * width * channels, np.float32)
-        sums = np.empty(width * channels, np.float32)
+        spare = tables_of(0 if fixed.scale == 255.0 else pixels * channels, channels)
+        kernels = kernels_of((height, width, channels), most)
         for k in range(which.size):
             r, at = which[k], U(k * pixels * channels)
             frame = frame_of(images.shape, rows[r], (height, width))
-            _cut(flat, frame, edges, fixed.scale, target, at)
-            for s in range(codes.shape[1]):
-                code = codes[r, s]
-                if makes_table(code):
-                    _tabulate(target, at, pixels, channels, fixed.scale, code, numbers[r, s], spare)
-                elif code:
-                    size = (height, width, channels)
-                    _correlate(target, at, size, fixed.scale, taps[k, s], places, wide, ring, sums)
+            cut_frame(flat, frame, edges, fixed.scale, target, at)
+            change_frame(target, at, (height, width, channels), fixed.scale, codes[r], numbers[r],
+                         taps[k], spare, kernels)  # fmt: skip
         return sources
 
     return materialise

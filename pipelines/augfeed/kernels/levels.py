@@ -15,6 +15,18 @@ def floor_divide(value: Any, by: Any) -> Any:
 
 
 @njit(nogil=True)
+def divide(value: Any, by: Any) -> Any:
+    """Return a quotient in float64."""
+    return value / by
+
+
+@njit(nogil=True)
+def truncate(values: Any) -> Any:
+    """Return numbers without what follows the point."""
+    return values.astype(np.int64)
+
+
+@njit(nogil=True)
 def total(values: Any) -> Any:
     """Return the sum over all levels."""
     return values.sum()
@@ -24,6 +36,34 @@ def total(values: Any) -> Any:
 def cumulative(values: Any) -> Any:
     """Return, for each level, the sum up to it, itself included."""
     return np.cumsum(values)
+
+
+@njit(nogil=True)
+def real(level: Any) -> Any:
+    """Return levels as float32."""
+    return level.astype(np.float32)
+
+
+@njit(nogil=True)
+def held(values: Any) -> Any:
+    """Return values as levels: cut off at 0, 255 and the level below."""
+    made = np.empty(values.size, np.int64)
+    for k in range(values.size):
+        made[k] = min(max(values[k], np.float32(0.0)), np.float32(255.0))
+    return made
+
+
+@njit(nogil=True)
+def whole_of(level: int) -> Any:
+    """Return a level as a value from 0 to 1, float32."""
+    return np.float32(level) / np.float32(255.0)
+
+
+@njit(nogil=True)
+def nearest(value: Any) -> int:
+    """Return the nearest level of a value from 0 to 1, halves to even."""
+    held = min(max(value * np.float32(255.0), np.float32(0.0)), np.float32(255.0))
+    return int(np.round(held))
 
 
 @njit(nogil=True)

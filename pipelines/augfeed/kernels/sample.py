@@ -74,10 +74,13 @@ def _tap(flat: Array, frame: Frame, y: int, x: int, c: int, edges: Edges) -> Any
 
 
 @njit(nogil=True, fastmath=FAST, error_model="numpy")
-def _positions(y: int, x0: int, count: int, row: Any, places: Ints, shares: Floats) -> None:
-    # Writes the source pixel of each output pixel to places [x | y], and how far it is from it to
-    # the next one to shares [right | below]. Beyond a million pixels coordinates are held, so that
-    # they fit an integer.
+def positions(y: int, x0: int, count: int, row: Any, places: Ints, shares: Floats) -> None:
+    """Write where the pixels of a line come from, of which `row` holds the inverse map.
+
+    The source pixel of each goes to places [x | y], and how far it is from it to the next one to
+    shares [right | below]. Beyond a million pixels coordinates are held, so that they fit an
+    integer.
+    """
     far, fy = np.float32(1 << 20), np.float32(y)
     m00, m10, m20 = row.m0, row.m3, row.m6
     u0, v0, z0 = row.m1 * fy + row.m2, row.m4 * fy + row.m5, row.m7 * fy + row.m8
@@ -100,10 +103,11 @@ def _lerp(p00: Any, p01: Any, p10: Any, p11: Any, a: Any, b: Any) -> Any:
 
 
 @njit(nogil=True, fastmath=FAST)
-def _warp_line(
+def warp_line(
     flat: Array, frame: Frame, edges: Edges, count: int, places: Ints, shares: Floats,
     planes: Floats, at: Any, stride: Any,
 ) -> None:  # fmt: skip
+    """Write a line of values sampled bilinearly; channel c goes to `planes[at + c * stride]`."""
     height, width, channels = frame.out_height, frame.out_width, frame.channels
     inside = (
         frame.top >= 0
@@ -211,8 +215,8 @@ def sample_strip(
     y0, y1, x0, count = part
     if row.warped:
         for y in range(y0, y1):
-            _positions(y, x0, count, row, places, floats)
-            _warp_line(flat, frame, edges, count, places, floats, planes, at, stride)
+            positions(y, x0, count, row, places, floats)
+            warp_line(flat, frame, edges, count, places, floats, planes, at, stride)
             at += U(count)
         return
     start = (frame.out_width - x0 - count if row.flip_x else x0) + frame.left

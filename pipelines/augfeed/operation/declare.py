@@ -9,14 +9,14 @@ from typing import Any, ClassVar, TypeVar, cast, dataclass_transform
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import ConfigDict, Field, ValidationError
-from pydantic.dataclasses import dataclass
+from pydantic.dataclasses import dataclass, rebuild_dataclass
 
 from augfeed.errors import PolicyError
 from augfeed.operation.describe import describe
 from augfeed.operation.draws import Drawn, Flags, Uniforms
 from augfeed.operation.effects import Effect, Setting
-from augfeed.operation.types import Sides
-from augfeed.operation.words import Seen, Told
+from augfeed.operation.parameter_types import Sides
+from augfeed.operation.words import SampleValues, Wording
 
 CONFIG = ConfigDict(extra="forbid", allow_inf_nan=False)
 ARXIV = "https://arxiv.org/abs/"
@@ -50,6 +50,7 @@ class Declaration:
     heading: ClassVar[str]  # of its family, on the page of operations
     orders: ClassVar[range]
     needs: ClassVar[tuple[str, ...]] = ()  # what is declared beside `REQUIRED`
+    follows: ClassVar[tuple[str, ...]] = ()  # what its kind makes of the rest
     as_given: ClassVar[bool] = False  # whether operations of the kind keep the order given
     exclusive: ClassVar[str] = ""  # name of a group of which a policy has one at most
     order: ClassVar[int]
@@ -84,11 +85,24 @@ class Declaration:
         """The probability that a sample gets it."""
         return float(getattr(self, "p", 1.0))
 
+    @property
+    def program(self) -> Any:
+        """What a sample's own steps are drawn from, a `Node` of `augfeed.operation.program`.
+
+        None for what is not a program.
+        """
+        return None
+
+    @property
+    def drawn(self) -> int:
+        """How many uniforms it draws a sample: `uniforms`, or more by its parameters."""
+        return self.uniforms
+
     def effects(self, setting: Setting) -> Iterator[Effect]:
         """Yield what it may do to a label, each in the unit of a rule of `Invariances`."""
         raise NotImplementedError
 
-    def explain(self, seen: Seen) -> Told | None:
+    def explain(self, seen: SampleValues) -> Wording | None:
         """Return what it did to a sample, in words; None where there is nothing to say."""
         raise NotImplementedError
 
@@ -119,7 +133,8 @@ def kind(name: str) -> Any:
 
 def missing(cls: type[Declaration]) -> list[str]:
     """Return what a class has not declared of what its kind needs."""
-    return [name for name in (*REQUIRED, *cls.needs) if not _own(cls, name)]
+    needed = (name for name in (*REQUIRED, *cls.needs) if name not in cls.follows)
+    return [name for name in needed if not _own(cls, name)]
 
 
 def _own(cls: type[Any], name: str) -> bool:
@@ -143,6 +158,17 @@ def operation(cls: type[T]) -> type[T]:
             f"{cls.orders.start} to {cls.orders.stop - 1}: give a number of these"
         )
     made = dataclass(frozen=True, config=CONFIG)(cls)
+    _say_in_words(made)
+    return cast(type[T], made)
+
+
+def complete(cls: type[Any], **names: Any) -> None:
+    """Make the fields of an operation whose types were not known yet, by their names."""
+    rebuild_dataclass(cls, force=True, _types_namespace=names)
+    _say_in_words(cls)
+
+
+def _say_in_words(made: type[Any]) -> None:
     inner = made.__init__
 
     @functools.wraps(inner)
@@ -152,5 +178,4 @@ def operation(cls: type[T]) -> type[T]:
         except ValidationError as error:
             raise PolicyError(describe(error, made)) from None
 
-    made.__init__ = checked  # type: ignore[method-assign]
-    return cast(type[T], made)
+    made.__init__ = checked

@@ -14,7 +14,7 @@ UNKNOWN = ("unexpected_keyword_argument", "extra_forbidden")
 MISSING = ("missing", "missing_argument")
 
 
-class _Place(NamedTuple):
+class _ErrorLocation(NamedTuple):
     owner: type[Any]
     label: str
     parameter: str
@@ -30,7 +30,7 @@ def describe(error: ValidationError, root: type[Any]) -> str:
     items = every[:MOST_ERRORS]
     outer = {item["loc"][:end] for item in items for end in range(len(item["loc"]))}
     unknown = [_place(item["loc"], root) for item in items if item["type"] in UNKNOWN]
-    groups: dict[tuple[str, str], list[tuple[_Place, ErrorDetails]]] = {}
+    groups: dict[tuple[str, str], list[tuple[_ErrorLocation, ErrorDetails]]] = {}
     for item in items:
         # Members that fail leave their list empty: that it is too short says nothing new.
         if item["type"] == "too_short" and item["loc"] in outer:
@@ -67,7 +67,7 @@ def parameters(cls: type[Any]) -> tuple[str, ...]:
     return tuple(name for name in cls.__pydantic_fields__ if name != "op")
 
 
-def _place(loc: tuple[int | str, ...], root: type[Any]) -> _Place:
+def _place(loc: tuple[int | str, ...], root: type[Any]) -> _ErrorLocation:
     owner, label, parameter, index = root, root.__name__, "", ""
     for part in loc:
         if not parameter:
@@ -84,15 +84,15 @@ def _place(loc: tuple[int | str, ...], root: type[Any]) -> _Place:
                 if _op(cls) is None:
                     owner, label, parameter, index = cls, parameter, part, ""
                     break
-    return _Place(owner, label, parameter, index)
+    return _ErrorLocation(owner, label, parameter, index)
 
 
-def _misspelt(missing: _Place, unknown: _Place) -> bool:
+def _misspelt(missing: _ErrorLocation, unknown: _ErrorLocation) -> bool:
     near = difflib.get_close_matches(unknown.parameter, [missing.parameter])
     return missing.label == unknown.label and bool(near)
 
 
-def _line(group: list[tuple[_Place, ErrorDetails]]) -> str:
+def _line(group: list[tuple[_ErrorLocation, ErrorDetails]]) -> str:
     # Of a union, the branch that the value has the type of is the one to speak of.
     kept = [pair for pair in group if not pair[1]["type"].endswith("_type")] or group
     place, item = kept[0]
@@ -147,7 +147,7 @@ def _bound(item: ErrorDetails) -> str:
     return said.partition(", ")[0]
 
 
-def _no_operation(place: _Place, value: Any) -> str:
+def _no_operation(place: _ErrorLocation, value: Any) -> str:
     classes = list(_classes(place.owner, place.parameter))
     known = {str(_op(cls)): cls for cls in classes}
     name = value.get("op") if isinstance(value, dict) else getattr(value, "op", None)

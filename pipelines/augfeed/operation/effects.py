@@ -20,6 +20,7 @@ class Effect:
     one; None where it cannot be determined without the size of the images. `mildest` is what the
     weakest draw leaves of the image's content. `never` marks what no sample gets. `passing`
     returns, for a bound, a value of the parameter that keeps the rule; None if there is none.
+    `omission` is the argument of a program that leaves out the step which does it.
     """
 
     rule: str
@@ -29,6 +30,7 @@ class Effect:
     passing: Callable[[float], Any] | None = None
     mildest: float = 1.0
     never: bool = False
+    omission: str = ""
 
 
 @dataclass(frozen=True, slots=True)

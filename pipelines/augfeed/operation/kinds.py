@@ -1,20 +1,24 @@
 """How an operation enters the pass: one class a kind, from which operations are derived.
 
 The ranges of `orders` are the fixed order of the pass: window, stages of Kornia, statistics and
-neighborhoods of the frame, geometry, linear color, pointwise color, mixing, boxes,
+neighborhoods of the frame, programs, geometry, linear color, pointwise color, mixing, boxes,
 normalization, noise, labels.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from augfeed.operation.declare import Column, Declaration
+from augfeed.operation.effects import Effect, Setting
 from augfeed.operation.linear import Step
+from augfeed.operation.parameter_types import Sides
+from augfeed.operation.program import Node, parts_of
+from augfeed.operation.program_effects import effects_of, moves_pixels
 from augfeed.operation.reference import Given
-from augfeed.operation.types import Sides
+from augfeed.operation.words import SampleValues, Wording
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -76,13 +80,15 @@ class Statistics(Frame):
 
     orders = range(250, 275)
     needs = (*RANDOM, "reads", "reference", "table")
+    needs_gray: ClassVar[bool] = False
 
     @staticmethod
     def table(counts: Any, level: Any, *reads: Any) -> Any:
         """Return what becomes of each level of a channel, -1 where values stay as they are.
 
         `counts` are the pixels of each level, `level` is 0 to 255, both whole numbers `[256]`;
-        `reads` are those of the sample. It is written with `augfeed.operation.levels`.
+        `reads` are those of the sample, with `needs_gray` behind the mean gray of the frame, the
+        nearest level of it as a float. It is written with `augfeed.operation.levels`.
         """
         raise NotImplementedError
 
@@ -93,7 +99,7 @@ class Neighbourhood(Frame):
     Borders reflect without repeating the edge.
     """
 
-    orders = range(275, 300)
+    orders = range(275, 290)
     needs = (*RANDOM, "reads", "reference", "reach", "taps", "fitted")
 
     @property
@@ -113,6 +119,79 @@ class Neighbourhood(Frame):
         sum over a kernel is 1, so that values stay between 0 and 1.
         """
         raise NotImplementedError
+
+
+class Program(Declaration):
+    """Gives each sample steps of its own, in drawn order, on the frame as flips show it.
+
+    What may be drawn is a tree, from which draws, words and effects follow. Frames are uint8 in
+    programs, and rounded to 256 levels where images are floats.
+    """
+
+    family = "program"
+    heading = "Programs"
+    orders = range(290, 300)
+    needs = ("tree",)
+    follows = ("moves", "effects", "explain")
+    as_given = True
+    p: float
+
+    def tree(self) -> Node:
+        """Return what a sample's steps are drawn from: see `augfeed.operation.program`."""
+        raise NotImplementedError
+
+    @property
+    def program(self) -> Node:
+        """Its tree."""
+        return self.tree()
+
+    @property
+    def moves(self) -> bool:
+        """Whether any step that may be drawn moves pixels."""
+        return moves_pixels(self.tree())
+
+    def effects(self, setting: Setting) -> Iterator[Effect]:
+        """Yield what any step that may be drawn may do to a label."""
+        yield from effects_of(self.tree(), setting)
+
+    def explain(self, seen: SampleValues) -> Wording:
+        """Return how many steps were drawn."""
+        count = int(seen.values.get("steps", 0))
+        return Wording(f"{count} step{'s' if count != 1 else ''}", otherwise="no step")
+
+
+class Stencil(Frame):
+    """Makes each pixel of the frame from the 3 x 3 about it; the outermost pixels stay."""
+
+    orders = range(275, 290)
+    needs = (*RANDOM, "reads", "reference", "stencil")
+
+    @staticmethod
+    def stencil(above: Any, line: Any, below: Any, top: Any, *reads: Any) -> Any:
+        """Return what becomes of `line[1]`, the middle of three pixels of each of three lines.
+
+        Values are whole levels, and have to be, where `top` is 255, and go from 0 to 1 where it is
+        1. It is written with `augfeed.operation.pixel`.
+        """
+        raise NotImplementedError
+
+
+class Blocks(Frame):
+    """Loses what blocks of 8 x 8 lose as a JPEG; `reads` is the quality, from 1 to 100."""
+
+    orders = range(275, 290)
+    needs = (*RANDOM, "reads", "reference")
+
+
+class Displacement(Frame):
+    """Moves each pixel of the frame by a smooth field of random numbers.
+
+    `reads` are the strength and the standard deviation in pixels, the fill outside, and two whole
+    numbers below 2**24, the key of the numbers: see `augfeed.operation.elastic`.
+    """
+
+    orders = range(275, 290)
+    needs = (*RANDOM, "reads", "reference")
 
 
 class Geometry(Declaration):
@@ -228,6 +307,33 @@ class Label(Declaration):
     family = "label"
     heading = "Labels"
     orders = range(1000, 1100)
+
+
+def warps(operation: Declaration) -> bool:
+    """Return whether an operation moves pixels by more than flips, or a step of it may."""
+    if operation.program is None:
+        return isinstance(operation, Geometry) and operation.warps
+    return any(_warping(part) for part, _ in parts_of(operation.program))
+
+
+def moves_by_matrix(operation: Declaration) -> bool:
+    """Return whether a plan says where an operation takes pixels from, by a matrix or a window.
+
+    Of a program, whether that holds for every step that moves any.
+    """
+    if operation.program is None:
+        return isinstance(operation, Window | Geometry | Mixing)
+    parts = [part for part, _ in parts_of(operation.program)]
+    candidates = [part[0].candidate for part in parts if isinstance(part, tuple)]
+    known = all(issubclass(item.step, Geometry) for item in candidates if item.moves)
+    others = (part for part in parts if not isinstance(part, tuple) and part.moves)
+    return known and all(isinstance(part, Geometry) for part in others)
+
+
+def _warping(part: Any) -> bool:
+    if isinstance(part, tuple):
+        return issubclass(part[0].candidate.step, Geometry)
+    return isinstance(part, Geometry) and part.warps
 
 
 def frame_codes(classes: Iterable[type[Declaration]]) -> dict[int, type[Frame]]:

@@ -16,6 +16,8 @@ maximum: Any = np.maximum
 where: Any = np.where
 cos: Any = np.cos
 sin: Any = np.sin
+exp2: Any = np.exp2
+log2: Any = np.log2
 
 
 def fma(a: Any, b: Any, c: Any) -> Any:

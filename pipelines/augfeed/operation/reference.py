@@ -15,11 +15,13 @@ if TYPE_CHECKING:
 class Given:
     """The samples that an operation changes: their columns `[n]`, and their mean grays.
 
-    `mean` float32 `[n, 1, 1, 1]` is that of the frame, before geometry.
+    `mean` float32 `[n, 1, 1, 1]` is that of the frame, before geometry. `whole` says whether the
+    values of a frame are levels, multiples of 1 / 255, and have to stay such.
     """
 
     columns: Mapping[str, NDArray[Any]]
     mean: "Tensor"
+    whole: bool = False
 
     def column(self, name: str) -> "Tensor":
         """Return a column as float32 `[n, 1, 1, 1]`, on the device of the images."""
@@ -57,11 +59,8 @@ def correlated(values: "Tensor", kernels: NDArray[np.float32], dim: int) -> "Ten
     import torch
 
     length, reach = values.shape[dim], kernels.shape[1] // 2
-    at = np.arange(-reach, length + reach)
-    if length > 1:
-        at = np.abs(at)
-        at = length - 1 - np.abs(length - 1 - at)
-    at = np.clip(at, 0, length - 1)
+    at = np.arange(-reach, length + reach) % max(2 * (length - 1), 1)
+    at = np.minimum(at, 2 * (length - 1) - at)
     wide = values.index_select(dim, torch.from_numpy(at).to(values.device))
     weights = torch.from_numpy(kernels).to(values.device)
     total = torch.zeros_like(values)

@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from augfeed.operation.types import Sides
+from augfeed.operation.parameter_types import Sides
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class SampleValues:
     """One sample as an operation speaks of it.
 
     `values` are the decisions as plain Python values, drawn also where the operation is not
@@ -24,7 +24,7 @@ class Seen:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class Wording:
     """What came of an operation: `done` where it is applied, `otherwise` where it is not.
 
     `law` says how its values are drawn; `values` are for programs, those drawn unless others are

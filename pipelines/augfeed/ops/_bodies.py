@@ -28,17 +28,20 @@ class Compiler:
     annotated: bool = True
 
 
-_NUMBA = {"floor": "np.floor", "cos": "np.cos", "sin": "np.sin", "minimum": "min",
-          "maximum": "max"}  # fmt: skip
+_OF_NUMPY = ("floor", "cos", "sin", "exp2", "log2")
+_NUMBA = {name: f"np.{name}" for name in _OF_NUMPY} | {"minimum": "min", "maximum": "max"}
 NUMBA_DOUBLE = Compiler("@njit(nogil=True)", _NUMBA)
 NUMBA = Compiler("@njit(nogil=True)", _NUMBA, "np.float32")
 TRITON = Compiler(
     "@triton.jit",
-    {name: f"tl.{name}" for name in ("floor", "fma", "where", "minimum", "maximum", "cos", "sin")},
+    {name: f"tl.{name}" for name in ("fma", "where", "minimum", "maximum", *_OF_NUMPY)},
     annotated=False,
 )
 # What takes or makes all levels at once stands in `kernels.levels` and `engines.cuda.levels`.
-OF_LEVELS = ("cumulative", "floor_divide", "highest", "lowest", "total")
+OF_LEVELS = (
+    "cumulative", "divide", "floor_divide", "held", "highest", "lowest", "real", "total",
+    "truncate",
+)  # fmt: skip
 _VECTORS = {name: name for name in OF_LEVELS}
 NUMBA_TABLE = Compiler(
     "@njit(nogil=True)",

@@ -202,7 +202,7 @@ def triton_pointwise(classes: Iterable[Class]) -> str:
 import triton
 import triton.language as tl
 
-from augfeed.engines.cuda.fields import load_float
+from augfeed.engines.cuda.table_layout import load_float
 
 WORDS = {sizes!r}
 

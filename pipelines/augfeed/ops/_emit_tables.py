@@ -1,29 +1,74 @@
-"""The text of compiled code that makes tables of levels from histograms."""
+"""The text of compiled code that makes tables of 256 levels."""
 
+import ast
+import inspect
+import textwrap
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
 
-from augfeed.operation import Statistics
-from augfeed.operation.kinds import frame_codes
-from augfeed.ops._bodies import NUMBA_TABLE, OF_LEVELS, TRITON_TABLE, Written
+from augfeed.operation import Pointwise
+from augfeed.ops._bodies import NUMBA, NUMBA_TABLE, OF_LEVELS, TRITON, TRITON_TABLE, Written
 from augfeed.ops._emit import NOTE, OFF, Class
+from augfeed.ops._steps import table_steps
 
 
-def _tables(classes: Iterable[Class], written: Written) -> Iterator[tuple[int, str, int]]:
-    # Code, function, and number of reads.
-    for code, cls in frame_codes(classes).items():
-        if issubclass(cls, Statistics):
-            yield code, written.add(cls.table, cls.json_name()), len(cls.read_columns())
+@dataclass(frozen=True)
+class _Table:
+    """A step that makes a table: by which function, of how many numbers, and of what else."""
+
+    code: int
+    name: str
+    reads: int
+    pointwise: bool
+    needs_gray: bool = False
+    needs_counts: bool = False
+
+
+def _tables(
+    classes: Iterable[Class], written: Written, points: Written
+) -> Iterator[_Table]:  # fmt: skip
+    for code, cls in table_steps(classes):
+        reads = len(cls.read_columns())
+        if issubclass(cls, Pointwise):
+            yield _Table(code, points.add(cls.pixel, cls.json_name()), reads, pointwise=True)
+        else:
+            name = written.add(cls.table, _name(cls))
+            yield _Table(code, name, reads, pointwise=False, needs_gray=cls.needs_gray,
+                         needs_counts=_uses_counts(cls))  # fmt: skip
+
+
+def _name(cls: type[Any]) -> str:
+    named = "op" in vars(cls).get("__dataclass_fields__", {})
+    return cls.json_name() if named else cls.__name__.lower()
+
+
+def _uses_counts(cls: type[Any]) -> bool:
+    tree = ast.parse(textwrap.dedent(inspect.getsource(cls.table)))
+    names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    return cls.needs_gray or "counts" in names
+
+
+def _one_of(codes: Iterable[int]) -> str:
+    return " or ".join(["False", *(f"code == {code}" for code in codes)])
 
 
 def numba(classes: Iterable[Class]) -> str:
     """Return the text of `kernels/_tables.py`."""
-    written = Written(NUMBA_TABLE)
-    lines, wanted = ["    made[:] = -1"], ["False"]
-    for code, name, reads in _tables(classes, written):
-        given = ", ".join(["counts", "level", *(f"numbers[{i}]" for i in range(reads))])
-        lines += [f"    if code == {code}:", f"        made[:] = {name}({given})"]
-        wanted.append(f"code == {code}")
-    return f'''"""Tables of levels, by the number of the operation that makes them.
+    written, points = Written(NUMBA_TABLE), Written(NUMBA)
+    tables, lines = list(_tables(classes, written, points)), ["    made[:] = -1"]
+    for table in tables:
+        numbers = [f"numbers[{i}]" for i in range(table.reads)]
+        lines.append(f"    if code == {table.code}:")
+        if table.pointwise:
+            given = ", ".join(["whole_of(k)", *numbers])
+            lines += ["        for k in range(LEVELS):",
+                      f"            made[k] = nearest({table.name}({given}))"]  # fmt: skip
+        else:
+            given = ", ".join(["counts", "level", *["gray"][: table.needs_gray], *numbers])
+            lines.append(f"        made[:] = {table.name}({given})")
+    functions = points.functions | written.functions
+    return f'''"""Tables of levels, by the number of the step that makes them.
 
 {NOTE}
 """
@@ -34,23 +79,31 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from augfeed.kernels.levels import {", ".join(OF_LEVELS)}
+from augfeed.kernels.levels import LEVELS, nearest, whole_of, {", ".join(OF_LEVELS)}
 from augfeed.kernels.types import Floats, Ints
 
 
-{chr(10).join(f"{text}{chr(10)}" for text in written.functions.values())}
+{chr(10).join(f"{text}{chr(10)}" for text in functions.values())}
 @njit(nogil=True)
 def makes_table(code: int) -> bool:
-    """Return whether an operation is one of these."""
-    return {" or ".join(wanted)}
+    """Return whether a step is one of these."""
+    return {_one_of(table.code for table in tables)}
 
 
 @njit(nogil=True)
-def make_table(code: int, counts: Ints, level: Ints, numbers: Floats, made: Ints) -> None:
+def needs_counts(code: int) -> bool:
+    """Return whether a table depends on the histogram, or on the mean gray."""
+    return {_one_of(table.code for table in tables if table.needs_counts)}
+
+
+@njit(nogil=True)
+def make_table(
+    code: int, counts: Ints, level: Ints, gray: Any, numbers: Floats, made: Ints
+) -> None:  # fmt: skip
     """Write what becomes of each level to `made`, -1 where values stay as they are.
 
-    `counts` int64 `[256]` is a histogram, `level` int64 `[256]` is 0 to 255, `numbers` are what
-    the operation reads of a sample.
+    `counts` int64 `[256]` is a histogram, `level` int64 `[256]` is 0 to 255, `gray` the nearest
+    level of the frame's mean gray, float32; `numbers` are what the step reads of a sample.
     """
 {chr(10).join(lines)}
 '''
@@ -58,12 +111,23 @@ def make_table(code: int, counts: Ints, level: Ints, numbers: Floats, made: Ints
 
 def triton(classes: Iterable[Class]) -> str:
     """Return the text of `engines/cuda/_tables.py`."""
-    written = Written(TRITON_TABLE)
+    written, points = Written(TRITON_TABLE), Written(TRITON)
     lines = ["    made = tl.full([LEVELS], -1, tl.int32)"]
-    for code, name, reads in _tables(classes, written):
-        given = ["counts", "level", *(f"load_float(numbers + {i})" for i in range(reads))]
-        lines += [f"    if CODE == {code}:", f"        made = {name}({', '.join(given)})"]
-    return f'''"""Tables of levels, by the number of the operation that makes them.
+    tables = list(_tables(classes, written, points))
+    drawn = ["    made = tl.full([LEVELS], -1, tl.int32)"]
+    for table in tables:
+        numbers = [f"load_float(numbers + {i})" for i in range(table.reads)]
+        if table.pointwise:
+            given = ", ".join(["whole_of(level)", *numbers])
+            made = f"nearest({table.name}({given}))"
+        else:
+            given = ", ".join(["counts", "level", *["gray"][: table.needs_gray], *numbers])
+            made = f"{table.name}({given})"
+        drawn += [f"    if code == {table.code}:", f"        made = {made}"]
+        if not (table.pointwise or table.needs_gray):
+            lines += [f"    if CODE == {table.code}:", f"        made = {made}"]
+    functions = points.functions | written.functions
+    return f'''"""Tables of levels, by the number of the step that makes them.
 
 {NOTE}
 """
@@ -72,11 +136,11 @@ def triton(classes: Iterable[Class]) -> str:
 import triton
 import triton.language as tl
 
-from augfeed.engines.cuda.fields import load_float
-from augfeed.engines.cuda.levels import LEVELS, {", ".join(OF_LEVELS)}
+from augfeed.engines.cuda.table_layout import load_float
+from augfeed.engines.cuda.levels import LEVELS, nearest, whole_of, {", ".join(OF_LEVELS)}
 
 
-{chr(10).join(f"{text}{chr(10)}" for text in written.functions.values())}
+{chr(10).join(f"{text}{chr(10)}" for text in functions.values())}
 @triton.jit
 def make_table(counts, numbers, CODE: tl.constexpr):
     """Return what becomes of each level, int32 `[256]`, -1 where values stay as they are.
@@ -85,5 +149,16 @@ def make_table(counts, numbers, CODE: tl.constexpr):
     """
     level = tl.arange(0, LEVELS)
 {chr(10).join(lines)}
+    return made
+
+
+@triton.jit
+def make_drawn_table(code, counts, gray, numbers):
+    """Return what `make_table` does, of a step whose number was drawn.
+
+    `gray` is the nearest level of the frame's mean gray, float32.
+    """
+    level = tl.arange(0, LEVELS)
+{chr(10).join(drawn)}
     return made
 '''

@@ -1,18 +1,17 @@
 """What geometry finds outside the image."""
 
 from collections.abc import Iterator
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from augfeed.operation import (
     Effect,
-    Geometry,
     Outside,
-    Seen,
+    SampleValues,
     Setting,
-    Told,
     Unit,
+    Wording,
     kind,
     operation,
 )
@@ -36,10 +35,9 @@ class Border(Outside):
     harmless = "only fills what others leave"
     cases = {}
 
-    def check_policy(self, policy: object) -> None:
+    def check_policy(self, policy: Any) -> None:
         """Refuse a policy in which nothing reaches beyond the border."""
-        operations = getattr(policy, "operations", ())
-        if not any(isinstance(item, Geometry) and item.warps for item in operations):
+        if not policy.warps:
             raise ValueError(
                 "'border' without rotate, translate, scale, shear or perspective has no effect: "
                 "remove it"
@@ -49,8 +47,8 @@ class Border(Outside):
         """Yield nothing: it only fills."""
         yield from ()
 
-    def explain(self, seen: Seen) -> Told | None:
+    def explain(self, seen: SampleValues) -> Wording | None:
         """Return the fill, of a sample that is warped."""
         if not seen.warped:
             return None
-        return Told(f"outside the image: {fill_text(self.mode, self.fill)}")
+        return Wording(f"outside the image: {fill_text(self.mode, self.fill)}")

@@ -3,7 +3,17 @@
 from collections.abc import Iterator
 from typing import Literal
 
-from augfeed.operation import Effect, Seen, Setting, Size, Told, Window, kind, operation, pair
+from augfeed.operation import (
+    Effect,
+    SampleValues,
+    Setting,
+    Size,
+    Window,
+    Wording,
+    kind,
+    operation,
+    pair,
+)
 from augfeed.ops._window import one_pixel, share_kept
 from augfeed.ops.random_crop import cut_at
 
@@ -25,7 +35,7 @@ class CenterCrop(Window):
         yield Effect("min_crop", "size", self.size, share)
         yield from one_pixel(self.size, pair(self.size), setting)
 
-    def explain(self, seen: Seen) -> Told:
+    def explain(self, seen: SampleValues) -> Wording:
         """Return where it was cut."""
         done, values = cut_at(seen)
-        return Told(f"{done}, the middle", values=values)
+        return Wording(f"{done}, the middle", values=values)

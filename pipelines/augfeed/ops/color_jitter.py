@@ -16,11 +16,11 @@ from augfeed.operation import (
     Interval,
     Linear,
     Probability,
-    Seen,
+    SampleValues,
     Setting,
     Sides,
-    Told,
     Uniforms,
+    Wording,
     between,
     interval,
     kind,
@@ -201,7 +201,7 @@ class ColorJitter(Linear):
         turned = torch.cat([weighted(yiq, weights) for weights in FROM_YIQ], dim=1)
         return torch.where(given.column("hue") != 0, turned, values)
 
-    def explain(self, seen: Seen) -> Told:
+    def explain(self, seen: SampleValues) -> Wording:
         """Return what may have changed, and by how much it did."""
         values, done, law = dict(seen.values), [], []
         for name, neutral in NEUTRAL.items():
@@ -217,7 +217,7 @@ class ColorJitter(Linear):
                 done.append(f"{name} x {values[name]:.2f}")
                 law.append(bounds_text(bounds))
         text = f"uniform in {', '.join(law)}" if law else ""
-        return Told(", ".join(done) or "no change", text, values=values)
+        return Wording(", ".join(done) or "no change", text, values=values)
 
 
 def _damped(factor: float) -> float:

@@ -12,9 +12,9 @@ from augfeed.operation import (
     Effect,
     Mixing,
     Probability,
-    Seen,
+    SampleValues,
     Setting,
-    Told,
+    Wording,
     kind,
     operation,
 )
@@ -59,14 +59,14 @@ class CutMix(Mixing):
         """Yield that labels are blended."""
         yield Effect("mixing", "p", self.p, self.p > 0)
 
-    def explain(self, seen: Seen) -> Told:
+    def explain(self, seen: SampleValues) -> Wording:
         """Return the box and its share of the pixels, and of the label where that is another."""
         if not seen.applied:
-            return Told("", otherwise=seen.values["alone"], values={"share": 1.0})
+            return Wording("", otherwise=seen.values["alone"], values={"share": 1.0})
         box, lam = seen.values["box"], seen.values["share"]
         area = (box[2] - box[0]) * (box[3] - box[1]) / (seen.size[0] * seen.size[1])
         done = f"{box_text(box)} pasted from {seen.values['whom']}: {area:.1%} of the pixels"
         if abs(1 - lam - area) > HARDLY:
             done += f", {1 - lam:.1%} of the label"
         more = {"alpha": self.alpha, "box": box, "area": area}
-        return Told(done, lambda_law(self), values={**seen.values["mixed"], **more})
+        return Wording(done, lambda_law(self), values={**seen.values["mixed"], **more})

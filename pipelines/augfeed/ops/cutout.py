@@ -16,12 +16,12 @@ from augfeed.operation import (
     Effect,
     Flags,
     Probability,
-    Seen,
+    SampleValues,
     Setting,
     Sides,
     Size,
-    Told,
     Uniforms,
+    Wording,
     kind,
     operation,
     pair,
@@ -76,7 +76,7 @@ class Cutout(Box):
 
     def draw(self, u: Uniforms, applied: Flags, size: Sides) -> Drawn:
         """Return the boxes (top, left, bottom, right), empty where nothing is hidden."""
-        from augfeed.kernels.columns import fill_boxes
+        from augfeed.kernels.draw_columns import fill_boxes
 
         sides, cut = np.array(size), np.array(pair(self.size))
         if self.inside and (cut > sides).any():
@@ -88,7 +88,7 @@ class Cutout(Box):
         fill_boxes(u, self.p, cut, sides, self.inside, boxes)
         return Drawn({"box": boxes}, {"cutout": boxes})
 
-    def explain(self, seen: Seen) -> Told:
+    def explain(self, seen: SampleValues) -> Wording:
         """Return the box and its fill."""
         law = "all inside" if self.inside else "center anywhere, clipped at the border"
         return hidden(self, seen, law)

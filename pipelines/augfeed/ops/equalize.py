@@ -8,12 +8,12 @@ from augfeed.operation import (
     Effect,
     Flags,
     Probability,
-    Seen,
+    SampleValues,
     Setting,
     Sides,
     Statistics,
-    Told,
     Uniforms,
+    Wording,
     flags,
     kind,
     operation,
@@ -93,6 +93,6 @@ class Equalize(Statistics):
         made = table.gather(1, levels).to(torch.float32) / 255.0
         return torch.where(step == 0, values.view(planes, -1), made).view(values.shape)
 
-    def explain(self, seen: Seen) -> Told:
+    def explain(self, seen: SampleValues) -> Wording:
         """Return what was done to the levels."""
-        return Told("levels of each channel made equally frequent")
+        return Wording("levels of each channel made equally frequent")

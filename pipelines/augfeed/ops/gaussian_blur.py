@@ -18,11 +18,11 @@ from augfeed.operation import (
     Interval,
     Neighbourhood,
     Probability,
-    Seen,
+    SampleValues,
     Setting,
     Sides,
-    Told,
     Uniforms,
+    Wording,
     between,
     ends,
     kind,
@@ -160,11 +160,11 @@ class GaussianBlur(Neighbourhood):
             values = correlated(values, _kernels(sigma, given.columns[name]), dim)
         return values
 
-    def explain(self, seen: Seen) -> Told:
+    def explain(self, seen: SampleValues) -> Wording:
         """Return sigma and the kernel."""
         law = f"uniform in {bounds_text(self.sigma)}" if isinstance(self.sigma, tuple) else ""
         height, width = self.sides
-        return Told(f"blurred: sigma {seen.values['sigma']:.3g}, kernel {height} x {width}", law)
+        return Wording(f"blurred: sigma {seen.values['sigma']:.3g}, kernel {height} x {width}", law)
 
 
 def _kernels(sigma: NDArray[np.float64], sizes: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -179,7 +179,7 @@ def _kernels(sigma: NDArray[np.float64], sizes: NDArray[np.float32]) -> NDArray[
 
 
 def _left(sides: Sides, size: Sides, sigma: float) -> float:
-    # The share of a side that is wider than the kernel; see Kornia's blurs in `operation.foreign`.
+    # The share of a side that is wider than the kernel, as for Kornia's blurs.
     shares = [1 - min(taps, WIDTH * sigma) / (2 * side)
               for taps, side in zip(sides, size, strict=True)]  # fmt: skip
     return max(0.0, min(shares))

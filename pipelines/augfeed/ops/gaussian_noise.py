@@ -15,11 +15,11 @@ from augfeed.operation import (
     Interval,
     Noise,
     Probability,
-    Seen,
+    SampleValues,
     Setting,
     Sides,
-    Told,
     Uniforms,
+    Wording,
     between,
     ends,
     kind,
@@ -98,8 +98,8 @@ class GaussianNoise(Noise):
         sigma = between(u[1], *ends(self.sigma))
         return Drawn({"sigma": sigma}, {"sigma": np.where(applied, sigma, 0.0)})
 
-    def explain(self, seen: Seen) -> Told:
+    def explain(self, seen: SampleValues) -> Wording:
         """Return the standard deviation."""
         done = f"sigma {seen.values['sigma']:.3g}, {self.space} space"
         law = f"sigma uniform in {bounds_text(self.sigma)}" if isinstance(self.sigma, tuple) else ""
-        return Told(done, law)
+        return Wording(done, law)

@@ -12,8 +12,16 @@ from pathlib import Path
 from typing import Any
 
 from augfeed import ops
-from augfeed.operation import Declaration, Mixing
-from augfeed.ops import _emit, _emit_tables
+from augfeed.operation import (
+    Declaration,
+    Frame,
+    Geometry,
+    Linear,
+    Mixing,
+    Pointwise,
+    Program,
+)
+from augfeed.ops import _emit, _emit_stencils, _emit_tables
 from augfeed.ops._emit import NOTE, dtype_text
 
 PACKAGE = Path(ops.__file__).resolve().parents[1]
@@ -66,6 +74,9 @@ def registry(classes: Iterable[Class]) -> str:
     classes = tuple(classes)
     imports = sorted(f"from {cls.__module__} import {cls.__name__}" for cls in classes)
     union = "\n    | ".join(cls.__name__ for cls in classes)
+    parts = [cls.__name__ for cls in classes if in_programs(cls)]
+    members = [cls.__name__ for cls in classes if issubclass(cls, Mixing) or in_programs(cls)]
+    holders = [cls.__name__ for cls in classes if "operations" in vars(cls)["__dataclass_fields__"]]
     listed = "\n".join(f"    {cls.__name__}," for cls in classes)
     public = "\n".join(f'    "{name}",' for name in sorted(cls.__name__ for cls in classes))
     return f'''"""All operations, in the order of execution.
@@ -78,7 +89,20 @@ from typing import Annotated
 from pydantic import Field
 
 from augfeed.operation import Declaration
+from augfeed.operation.declare import complete
 {chr(10).join(imports)}
+
+# What may stand in a program, and what `one_of` takes besides.
+Part = Annotated[
+    {f"{chr(10)}    | ".join(parts)},
+    Field(discriminator="op"),
+]
+Member = Annotated[
+    {f"{chr(10)}    | ".join(members)},
+    Field(discriminator="op"),
+]
+for _holder in ({", ".join(holders)}):
+    complete(_holder, Part=Part, Member=Member)
 
 Operation = Annotated[
     {union},
@@ -91,6 +115,12 @@ __all__ = [
 {public}
 ]
 '''
+
+
+def in_programs(cls: Class) -> bool:
+    """Return whether an operation may stand in a program."""
+    kinds = Program, Frame, Geometry, Linear, Pointwise
+    return issubclass(cls, kinds) or cls.json_name() == "one_of"
 
 
 def columns(classes: Iterable[Class]) -> str:
@@ -141,8 +171,10 @@ def outputs() -> dict[Path, str]:
         PACKAGE / "kernels" / "_linear.py": _emit.linear(classes),
         PACKAGE / "kernels" / "_pointwise.py": _emit.pointwise(classes),
         PACKAGE / "kernels" / "_table.py": _emit.table(classes),
+        PACKAGE / "kernels" / "_stencils.py": _emit_stencils.numba(classes),
         PACKAGE / "kernels" / "_tables.py": _emit_tables.numba(classes),
         PACKAGE / "engines" / "cuda" / "_pointwise.py": _emit.triton_pointwise(classes),
+        PACKAGE / "engines" / "cuda" / "_stencils.py": _emit_stencils.triton(classes),
         PACKAGE / "engines" / "cuda" / "_tables.py": _emit_tables.triton(classes),
     }
     return made | _pages(classes)

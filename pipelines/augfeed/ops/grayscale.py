@@ -10,11 +10,11 @@ from augfeed.operation import (
     Flags,
     Linear,
     Probability,
-    Seen,
+    SampleValues,
     Setting,
     Sides,
-    Told,
     Uniforms,
+    Wording,
     flags,
     kind,
     operation,
@@ -60,6 +60,6 @@ class Grayscale(Linear):
         """Return the gray of each pixel in all channels."""
         return values if values.shape[1] == 1 else weighted(values, LUMA).expand_as(values)
 
-    def explain(self, seen: Seen) -> Told:
+    def explain(self, seen: SampleValues) -> Wording:
         """Return that it turned gray, if it was not."""
-        return Told("turned to gray" if seen.channels == 3 else "gray already")
+        return Wording("turned to gray" if seen.channels == 3 else "gray already")

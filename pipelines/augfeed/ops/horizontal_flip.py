@@ -12,11 +12,11 @@ from augfeed.operation import (
     Geometry,
     Matrices,
     Probability,
-    Seen,
+    SampleValues,
     Setting,
     Sides,
-    Told,
     Uniforms,
+    Wording,
     flags,
     kind,
     operation,
@@ -53,6 +53,6 @@ class HorizontalFlip(Geometry):
         matrices[:, 0, 0], matrices[:, 0, 2] = -1.0, size[1] - 1.0
         return matrices
 
-    def explain(self, seen: Seen) -> Told:
+    def explain(self, seen: SampleValues) -> Wording:
         """Return that it was mirrored."""
-        return Told("mirrored left and right")
+        return Wording("mirrored left and right")

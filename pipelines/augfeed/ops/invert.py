@@ -9,11 +9,11 @@ from augfeed.operation import (
     Flags,
     Linear,
     Probability,
-    Seen,
+    SampleValues,
     Setting,
     Sides,
-    Told,
     Uniforms,
+    Wording,
     flags,
     kind,
     operation,
@@ -58,6 +58,6 @@ class Invert(Linear):
         """Return what values lack of 1."""
         return 1.0 - values
 
-    def explain(self, seen: Seen) -> Told:
+    def explain(self, seen: SampleValues) -> Wording:
         """Return the rule."""
-        return Told("every value x became 1 - x")
+        return Wording("every value x became 1 - x")

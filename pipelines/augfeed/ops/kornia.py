@@ -13,9 +13,9 @@ from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema, mo
 from pydantic_core import ArgsKwargs
 
 from augfeed.errors import MissingExtraError, PolicyError
-from augfeed.operation import Effect, Seen, Setting, Stage, Told, kind, operation
+from augfeed.operation import Effect, SampleValues, Setting, Stage, Wording, kind, operation
 from augfeed.operation.describe import shown, suggest
-from augfeed.operation.foreign import effects_of, moves
+from augfeed.operation.kornia_effects import effects_of, moves
 
 BIG = 2**63
 DEEPEST = 4  # lists within lists
@@ -151,10 +151,10 @@ class Kornia(Stage):
         """Yield what the class may do to a label; all there is for one that is not known."""
         yield from effects_of(self.name, self.arguments, setting)
 
-    def explain(self, seen: Seen) -> Told:
+    def explain(self, seen: SampleValues) -> Wording:
         """Return the class and what it drew."""
         drawn = ", ".join(f"{key} {_number(value)}" for key, value in seen.values.items())
-        return Told(f"{self.name}: {drawn}" if drawn else self.name, otherwise=self.name)
+        return Wording(f"{self.name}: {drawn}" if drawn else self.name, otherwise=self.name)
 
     @property
     def chance(self) -> float:

@@ -9,9 +9,9 @@ from augfeed.operation import (
     ARXIV,
     Effect,
     Label,
-    Seen,
+    SampleValues,
     Setting,
-    Told,
+    Wording,
     kind,
     operation,
 )
@@ -36,8 +36,8 @@ class LabelSmoothing(Label):
         """Yield nothing: the image stays, and the label its largest share."""
         yield from ()
 
-    def explain(self, seen: Seen) -> Told:
+    def explain(self, seen: SampleValues) -> Wording:
         """Return the share that moves."""
         classes = seen.values["classes"]
         done = f"{self.epsilon:g} of the label moved to all {classes} classes alike"
-        return Told(done, values={"epsilon": self.epsilon})
+        return Wording(done, values={"epsilon": self.epsilon})

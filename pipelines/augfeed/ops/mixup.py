@@ -8,9 +8,9 @@ from augfeed.operation import (
     Effect,
     Mixing,
     Probability,
-    Seen,
+    SampleValues,
     Setting,
-    Told,
+    Wording,
     kind,
     operation,
 )
@@ -46,10 +46,10 @@ class Mixup(Mixing):
         """Yield that labels are blended."""
         yield Effect("mixing", "p", self.p, self.p > 0)
 
-    def explain(self, seen: Seen) -> Told:
+    def explain(self, seen: SampleValues) -> Wording:
         """Return the shares."""
         if not seen.applied:
-            return Told("", otherwise=seen.values["alone"], values={"share": 1.0})
+            return Wording("", otherwise=seen.values["alone"], values={"share": 1.0})
         lam, values = seen.values["share"], {**seen.values["mixed"], "alpha": self.alpha}
         done = f"{lam:.3f} of itself + {1 - lam:.3f} of {seen.values['whom']}"
-        return Told(done, lambda_law(self), values=values)
+        return Wording(done, lambda_law(self), values=values)

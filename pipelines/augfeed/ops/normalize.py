@@ -8,9 +8,9 @@ from pydantic import Field, model_validator
 from augfeed.operation import (
     Constants,
     Effect,
-    Seen,
+    SampleValues,
     Setting,
-    Told,
+    Wording,
     kind,
     operation,
 )
@@ -61,11 +61,11 @@ class Normalize(Constants):
         left = min(1.0, 1 / most)
         yield Effect("min_content", "std", self.std, left, passing, left)
 
-    def explain(self, seen: Seen) -> Told:
+    def explain(self, seen: SampleValues) -> Wording:
         """Return mean and standard deviation."""
         mean, std = _listed(self.mean), _listed(self.std)
         done = f"minus {_shown(mean)}, divided by {_shown(std)}"
-        return Told(done, values={"mean": mean, "std": std})
+        return Wording(done, values={"mean": mean, "std": std})
 
 
 def _listed(value: float | tuple[float, ...]) -> list[float]:

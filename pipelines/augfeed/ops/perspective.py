@@ -14,11 +14,11 @@ from augfeed.operation import (
     Geometry,
     Matrices,
     Probability,
-    Seen,
+    SampleValues,
     Setting,
     Sides,
-    Told,
     Uniforms,
+    Wording,
     kind,
     operation,
 )
@@ -66,14 +66,14 @@ class Perspective(Geometry):
         matrices[applied] = _homography(values["corners"][applied], size)
         return matrices
 
-    def explain(self, seen: Seen) -> Told:
+    def explain(self, seen: SampleValues) -> Wording:
         """Return the shifts of the corners in pixels."""
         half = (seen.size[1] - 1) / 2, (seen.size[0] - 1) / 2
         shifts = [round(u * half[k % 2], 1) for k, u in enumerate(seen.values["corners"])]
         pairs = zip(CORNERS, shifts[0::2], shifts[1::2], strict=True)
         done = ", ".join(f"{name} by ({y:g}, {x:g})" for name, x, y in pairs)
         law = f"each uniform, up to {self.distortion:g} of half a side"
-        return Told(f"corners moved inwards: {done}", law)
+        return Wording(f"corners moved inwards: {done}", law)
 
 
 def _homography(corners: Uniforms, size: Sides) -> Matrices:

@@ -14,11 +14,11 @@ from augfeed.operation import (
     Flags,
     Pointwise,
     Probability,
-    Seen,
+    SampleValues,
     Setting,
     Sides,
-    Told,
     Uniforms,
+    Wording,
     kind,
     operation,
 )
@@ -85,6 +85,6 @@ class Posterize(Pointwise):
         levels = (values * 255.0 + 0.5).floor().to(torch.int64)
         return (levels & mask).to(torch.float32) / 255.0
 
-    def explain(self, seen: Seen) -> Told:
+    def explain(self, seen: SampleValues) -> Wording:
         """Return the number of bits."""
-        return Told(f"the {self.bits} highest of 8 bits kept")
+        return Wording(f"the {self.bits} highest of 8 bits kept")

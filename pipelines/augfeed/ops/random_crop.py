@@ -9,12 +9,12 @@ from pydantic import Field
 from augfeed.operation import (
     Effect,
     Probability,
-    Seen,
+    SampleValues,
     Setting,
     Size,
-    Told,
     Unit,
     Window,
+    Wording,
     kind,
     operation,
     pair,
@@ -59,15 +59,15 @@ class RandomCrop(Window):
                 lambda least: int(min(sides) * (1 - math.sqrt(least))),
             )  # fmt: skip
 
-    def explain(self, seen: Seen) -> Told:
+    def explain(self, seen: SampleValues) -> Wording:
         """Return where it was cut."""
         done, values = cut_at(seen)
         if self.padding:
             done += f" padded by {self.padding} with {fill_text(self.mode, self.fill)}"
-        return Told(done, "any place alike", done, values)
+        return Wording(done, "any place alike", done, values)
 
 
-def cut_at(seen: Seen) -> tuple[str, dict[str, list[int]]]:
+def cut_at(seen: SampleValues) -> tuple[str, dict[str, list[int]]]:
     """Return where a crop lies, in words and as a frame `[top, left, bottom, right]`."""
     (top, left), (height, width) = seen.values["offset"], seen.size
     done = f"cut {sides_text(seen.size)} at ({top}, {left}) of {sides_text(seen.values['resized'])}"

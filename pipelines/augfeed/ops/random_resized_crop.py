@@ -13,11 +13,11 @@ from augfeed.operation import (
     Effect,
     Interval,
     Probability,
-    Seen,
+    SampleValues,
     Setting,
     Size,
-    Told,
     Window,
+    Wording,
     kind,
     operation,
     ordered,
@@ -86,7 +86,7 @@ class RandomResizedCrop(Window):
         yield content("scale", self.scale, self.scale, float, passing, p=self.p)
         yield from one_pixel(self.size, pair(self.size), setting)
 
-    def explain(self, seen: Seen) -> Told:
+    def explain(self, seen: SampleValues) -> Wording:
         """Return the box that was cut, and its size afterwards."""
         source, resized = seen.values["source"], sides_text(seen.values["resized"])
         top, left, bottom, right = box = seen.values["box"]
@@ -98,4 +98,4 @@ class RandomResizedCrop(Window):
         area, ratio = ("[{:g}, {:.4g}]".format(*bounds) for bounds in (self.scale, self.ratio))
         law = f"area share uniform in {area}, width / height log-uniform in {ratio}"
         values = {"source": source, "box": box, "share": share, "resized": seen.values["resized"]}
-        return Told(done, law, whole, values)
+        return Wording(done, law, whole, values)

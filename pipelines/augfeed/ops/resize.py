@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Literal
 
-from augfeed.operation import Effect, Seen, Setting, Size, Told, Window, kind, operation
+from augfeed.operation import Effect, SampleValues, Setting, Size, Window, Wording, kind, operation
 from augfeed.operation.words import sides_text
 from augfeed.ops._window import one_pixel
 
@@ -28,8 +28,8 @@ class Resize(Window):
         size = setting.size if isinstance(self.size, int) else self.size
         yield from one_pixel(self.size, size, setting)
 
-    def explain(self, seen: Seen) -> Told:
+    def explain(self, seen: SampleValues) -> Wording:
         """Return the sizes before and after."""
         source, resized = seen.values["source"], seen.values["resized"]
         done = f"the whole image, {sides_text(source)}, resized to {sides_text(resized)}"
-        return Told(done, values={"source": source, "resized": resized})
+        return Wording(done, values={"source": source, "resized": resized})

@@ -15,11 +15,11 @@ from augfeed.operation import (
     Interval,
     Matrices,
     Probability,
-    Seen,
+    SampleValues,
     Setting,
     Sides,
-    Told,
     Uniforms,
+    Wording,
     between,
     interval,
     kind,
@@ -75,9 +75,9 @@ class Rotate(Geometry):
         keep_centre(matrices, size)
         return matrices
 
-    def explain(self, seen: Seen) -> Told:
+    def explain(self, seen: SampleValues) -> Wording:
         """Return the angle."""
         degrees = seen.values["degrees"]
         way = "counter-" if degrees >= 0 else ""
         law = f"uniform in {bounds_text(interval(self.degrees))} degrees"
-        return Told(f"turned {abs(degrees):.1f} degrees {way}clockwise", law)
+        return Wording(f"turned {abs(degrees):.1f} degrees {way}clockwise", law)

@@ -14,12 +14,12 @@ from augfeed.operation import (
     Interval,
     Noise,
     Probability,
-    Seen,
+    SampleValues,
     Setting,
     Sides,
-    Told,
     Uniforms,
     Unit,
+    Wording,
     between,
     ends,
     kind,
@@ -76,10 +76,10 @@ class SaltAndPepper(Noise):
         pepper = np.round(hit * (1.0 - self.salt))
         return Drawn({"amount": amount}, {"pepper": pepper, "salt": np.round(hit)})
 
-    def explain(self, seen: Seen) -> Told:
+    def explain(self, seen: SampleValues) -> Wording:
         """Return the shares of white and black pixels."""
         amount = seen.values["amount"]
         white, bounds = amount * self.salt, self.amount
         done = f"{white:.2%} of the pixels white, {amount - white:.2%} black"
         law = f"both together uniform in {bounds_text(bounds)}" if isinstance(bounds, tuple) else ""
-        return Told(done, law)
+        return Wording(done, law)

@@ -15,11 +15,11 @@ from augfeed.operation import (
     Interval,
     Matrices,
     Probability,
-    Seen,
+    SampleValues,
     Setting,
     Sides,
-    Told,
     Uniforms,
+    Wording,
     between,
     kind,
     operation,
@@ -82,8 +82,8 @@ class Scale(Geometry):
         keep_centre(matrices, size)
         return matrices
 
-    def explain(self, seen: Seen) -> Told:
+    def explain(self, seen: SampleValues) -> Wording:
         """Return the factor."""
         factor = seen.values["factor"]
         how = "enlarged" if factor >= 1 else "shrunk"
-        return Told(f"{how}: factor {factor:.3f}", f"uniform in {bounds_text(self.factor)}")
+        return Wording(f"{how}: factor {factor:.3f}", f"uniform in {bounds_text(self.factor)}")

@@ -14,11 +14,11 @@ from augfeed.operation import (
     Geometry,
     Matrices,
     Probability,
-    Seen,
+    SampleValues,
     Setting,
     Sides,
-    Told,
     Uniforms,
+    Wording,
     between,
     kind,
     operation,
@@ -58,8 +58,8 @@ class Shear(Geometry):
         keep_centre(matrices, size)
         return matrices
 
-    def explain(self, seen: Seen) -> Told:
+    def explain(self, seen: SampleValues) -> Wording:
         """Return the angles."""
         x, y = seen.values["x_degrees"], seen.values["y_degrees"]
         law = f"uniform, up to {self.x:g} and {self.y:g} degrees"
-        return Told(f"slanted by {x:.1f} degrees along x, {y:.1f} along y", law)
+        return Wording(f"slanted by {x:.1f} degrees along x, {y:.1f} along y", law)

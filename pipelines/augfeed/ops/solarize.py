@@ -13,12 +13,12 @@ from augfeed.operation import (
     Flags,
     Pointwise,
     Probability,
-    Seen,
+    SampleValues,
     Setting,
     Sides,
-    Told,
     Uniforms,
     Unit,
+    Wording,
     kind,
     operation,
 )
@@ -68,6 +68,6 @@ class Solarize(Pointwise):
 
         return torch.where(values < given.column("threshold"), values, 1.0 - values)
 
-    def explain(self, seen: Seen) -> Told:
+    def explain(self, seen: SampleValues) -> Wording:
         """Return the threshold."""
-        return Told(f"values from {self.threshold:g} on inverted")
+        return Wording(f"values from {self.threshold:g} on inverted")

@@ -13,12 +13,12 @@ from augfeed.operation import (
     Geometry,
     Matrices,
     Probability,
-    Seen,
+    SampleValues,
     Setting,
     Sides,
-    Told,
     Uniforms,
     Unit,
+    Wording,
     between,
     kind,
     operation,
@@ -49,7 +49,7 @@ class Translate(Geometry):
         """Yield the largest shifts, and what they leave in the image."""
         for name in ("x", "y"):
             yield at_most(self, name, "max_translation")
-            if not _reflects(setting):
+            if not reflects(setting):
                 yield _shift_left(name, getattr(self, name), self.p)
 
     def draw(self, u: Uniforms, applied: Flags, size: Sides) -> Drawn:
@@ -62,13 +62,13 @@ class Translate(Geometry):
         matrices[:, 0, 2], matrices[:, 1, 2] = -values["x"] * size[1], -values["y"] * size[0]
         return matrices
 
-    def explain(self, seen: Seen) -> Told:
+    def explain(self, seen: SampleValues) -> Wording:
         """Return the shifts in pixels."""
         x, y = seen.values["x"] * seen.size[1], seen.values["y"] * seen.size[0]
         across = f"{abs(x):.1f} pixels {'right' if x >= 0 else 'left'}"
         along = f"{abs(y):.1f} {'down' if y >= 0 else 'up'}"
         law = f"uniform, up to {self.x:g} of the width and {self.y:g} of the height"
-        return Told(f"moved {across} and {along}", law)
+        return Wording(f"moved {across} and {along}", law)
 
 
 def _shift_left(name: str, most: float, p: float) -> Effect:
@@ -78,7 +78,7 @@ def _shift_left(name: str, most: float, p: float) -> Effect:
     )  # fmt: skip
 
 
-def _reflects(setting: Setting) -> bool:
-    # Then what leaves the image on one side is seen on the other.
+def reflects(setting: Setting) -> bool:
+    """Return whether what leaves the image on one side is seen on the other."""
     return any(isinstance(item, Border) and item.mode == "reflect"
                for item in setting.policy.operations)  # fmt: skip

@@ -8,21 +8,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from augfeed.constants import CUTMIX, MIXUP, NONE
-from augfeed.operation import Column, Frame, Geometry, Mixing
+from augfeed.operation import Frame, Geometry, Mixing
+from augfeed.ops.random_erasing import boxes_of
 from augfeed.philox import check_key
 from augfeed.plan._columns import Columns
+from augfeed.plan.batch_rows import GROUP, BatchRows, Ids
 from augfeed.plan.draws import DRAWN, Draws
 from augfeed.plan.frames import FrameSteps, steps_of
 from augfeed.plan.geometry import Decisions, compose, flipped
 from augfeed.plan.mixing import Mixes, draw_mixes, unmixed
-from augfeed.plan.rows import GROUP, Ids, Rows
+from augfeed.plan.neutral import DrawnColumns
+from augfeed.plan.program import Program, draw_program, with_flips
 from augfeed.plan.windows import WindowDraws, Windows
-from augfeed.policy import OPERATIONS, Mixer, Policy
+from augfeed.policy import Policy
 
-# Those of mixing stand in `Mixes`.
-COLUMNS = tuple(
-    column for cls in OPERATIONS.values() if not issubclass(cls, Mixing) for column in cls.columns
-)
+UNMOVED = np.eye(3, dtype=np.float32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +48,15 @@ class Plan:
     columns: Columns
     mixes: Mixes
     decisions: Decisions
+    program: Program | None = None  # steps of each sample's own; None for a policy without
 
     def __len__(self) -> int:
         return self.count
+
+    @property
+    def made(self) -> NDArray[np.bool_]:
+        """Whether the frame of a row is made before its pixels are read: bool `[M]`."""
+        return self.frames.made if self.program is None else self.frames.made | self.program.framed
 
     def read(self, *kinds: type[Any]) -> Iterator[tuple[str, NDArray[Any]]]:
         """Yield name and values `[M, ...]` of what engines read of the operations of some kinds.
@@ -85,8 +91,13 @@ class Plan:
 
     @property
     def erased(self) -> NDArray[np.int32]:
-        """Int32 `[M, 4]` top, left, bottom, right; empty where not applied."""
+        """Int32 `[M, 4]` top, left, bottom, right of the first box; empty where not applied."""
         return self.columns.erased
+
+    @property
+    def all_erased(self) -> NDArray[np.int32]:
+        """Int32 `[M, 4, 4]` of all boxes of random erasing; empty where there are fewer."""
+        return boxes_of(self.columns.erased, self.columns.erased_more)
 
     @property
     def sigma(self) -> NDArray[np.float32]:
@@ -104,7 +115,9 @@ class Plan:
         return self.columns.pepper
 
 
-def draw_plan(policy: Policy, rows: Rows, *, seed: int, epoch: int, size: tuple[int, int]) -> Plan:
+def draw_plan(
+    policy: Policy, rows: BatchRows, *, seed: int, epoch: int, size: tuple[int, int]
+) -> Plan:
     """Return the plan of some samples; a pure function of its arguments.
 
     `size` is `(height, width)` of the output. Raises `InputError` for a seed or an epoch out of
@@ -114,12 +127,16 @@ def draw_plan(policy: Policy, rows: Rows, *, seed: int, epoch: int, size: tuple[
     draws = Draws(policy, seed, epoch, rows.ids)
     columns, decisions = _draw_columns(policy, draws, size)
     warped, inverse = _moved(policy, columns, decisions, size)
-    mixer = next((item for item in policy.operations if isinstance(item, Mixer)), None)
+    program, mixer = draw_program(policy, draws, size), policy.mixer
+    if program is not None:
+        program, columns = with_flips(program, columns)
+        warped, inverse = program.after(warped, inverse, size)
     return Plan(
         policy, seed, epoch, rows.ids, rows.count, size,
         WindowDraws(policy, seed, epoch, rows.ids), steps_of(policy, columns),
         warped, inverse, columns,
         draw_mixes(mixer, draws, rows, size) if mixer else unmixed(len(rows)), decisions,
+        program,
     )  # fmt: skip
 
 
@@ -132,21 +149,7 @@ def _draw_columns(policy: Policy, draws: Draws, size: tuple[int, int]) -> tuple[
             made = item.draw(draws.of(item), applied, size)
             decisions[item.op] = {"applied": applied, **made.values}
             drawn |= made.columns
-    count = len(draws.ids)
-    made_columns = {
-        column.name: drawn[column.name].astype(column.dtype, copy=False)
-        if column.name in drawn
-        else _neutral(column, count)
-        for column in COLUMNS
-    }
-    return Columns(**made_columns), decisions
-
-
-def _neutral(column: Column, count: int) -> NDArray[Any]:
-    shape = (count, *column.shape)
-    if column.neutral:
-        return np.full(shape, column.neutral, column.dtype)
-    return np.zeros(shape, column.dtype)
+    return DrawnColumns.of(len(draws.ids), drawn), decisions
 
 
 def _moved(
@@ -162,7 +165,7 @@ def _moved(
         return warped, compose(policy, decisions, size).astype(np.float32)
     if geometry:
         return warped, flipped(columns.flip_x, columns.flip_y, size)
-    return warped, np.broadcast_to(np.eye(3, dtype=np.float32), (count, 3, 3))
+    return warped, np.broadcast_to(UNMOVED, (count, 3, 3))
 
 
 __all__ = [
@@ -170,11 +173,12 @@ __all__ = [
     "GROUP",
     "MIXUP",
     "NONE",
+    "BatchRows",
     "Columns",
     "FrameSteps",
     "Mixes",
     "Plan",
-    "Rows",
+    "Program",
     "WindowDraws",
     "Windows",
     "draw_plan",

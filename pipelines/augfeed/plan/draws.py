@@ -9,7 +9,7 @@ from augfeed.operation import TRIES, Uniforms, Window, between
 from augfeed.operation.draws import index
 from augfeed.ops._registry import ALL
 from augfeed.philox import draw
-from augfeed.plan.rows import Ids
+from augfeed.plan.batch_rows import Ids
 from augfeed.policy import Policy
 
 # An operation's stream and how many uniforms it draws; windows are drawn when sizes are known.
@@ -31,7 +31,7 @@ class Draws:
         first = 0
         for operation in policy.operations:
             if (cls := type(operation)) in DRAWN:
-                stream, count = DRAWN[cls]
+                stream, count = DRAWN[cls][0], operation.drawn
                 self._rows[cls] = slice(first, first + count)
                 requests.append((stream, 0, count))
                 first += count

@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from augfeed.operation import Frame, Neighbourhood
+from augfeed.operation import Frame, Neighbourhood, Statistics
 from augfeed.operation.kinds import frame_codes
+from augfeed.operation.program import parts_of
 from augfeed.ops._registry import ALL
 from augfeed.plan._columns import Columns
 from augfeed.policy import Policy
@@ -21,8 +22,18 @@ CODES = {cls: code for code, cls in FRAMES.items()}
 
 
 def has_kernel(code: int) -> bool:
-    """Return whether a step weighs the neighbors of each pixel; else it looks levels up."""
-    return code != NONE and issubclass(FRAMES[code], Neighbourhood)
+    """Return whether a step weighs the neighbors of each pixel by taps."""
+    return code in FRAMES and issubclass(FRAMES[code], Neighbourhood)
+
+
+def has_table(code: int) -> bool:
+    """Return whether a step looks levels up."""
+    return code in FRAMES and issubclass(FRAMES[code], Statistics)
+
+
+def is_spatial(code: int) -> bool:
+    """Return whether a step makes pixels of others, but by taps."""
+    return code in FRAMES and not (has_kernel(code) or has_table(code))
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +103,11 @@ def slots_of(policy: Policy) -> tuple[tuple[int, ...], ...]:
 
 def longest_reach(policy: Policy) -> int:
     """Return how far from its middle any kernel of a policy reaches, in pixels."""
-    return max((item.reach for item in _frames(policy) if isinstance(item, Neighbourhood)),
-               default=0)  # fmt: skip
+    reaches = [item.reach for item in policy.parts if isinstance(item, Neighbourhood)]
+    for item in policy.programs:
+        reaches += [part[0].candidate.reach for part, _ in parts_of(item.program)
+                    if isinstance(part, tuple)]  # fmt: skip
+    return max(reaches, default=0)
 
 
 def _frames(policy: Policy) -> list[Any]:

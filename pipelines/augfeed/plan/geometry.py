@@ -28,7 +28,7 @@ def flipped(
     x: NDArray[np.bool_], y: NDArray[np.bool_], size: tuple[int, int]
 ) -> NDArray[np.float32]:
     """Return float32 `[N, 3, 3]`, what `compose` does where nothing but flips moves pixels."""
-    from augfeed.kernels.columns import fill_flips
+    from augfeed.kernels.draw_columns import fill_flips
 
     out = np.empty((len(x), 3, 3), np.float32)
     fill_flips(x, y, size[1], size[0], out)

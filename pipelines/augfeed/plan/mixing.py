@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 
 from augfeed.constants import CUTMIX, MIXUP, NONE
 from augfeed.philox import Stream, draw
+from augfeed.plan.batch_rows import BatchRows
 from augfeed.plan.draws import Draws
-from augfeed.plan.rows import Rows
 from augfeed.policy import CutMix, Mixer, Mixup, OneOf
 
 
@@ -40,11 +40,11 @@ def unmixed(count: int) -> Mixes:
     )
 
 
-def draw_mixes(mixer: Mixer, draws: Draws, rows: Rows, size: tuple[int, int]) -> Mixes:
+def draw_mixes(mixer: Mixer, draws: Draws, rows: BatchRows, size: tuple[int, int]) -> Mixes:
     """Return the mixing of every row; a row alone in its group stays unmixed, with lambda 1."""
-    from augfeed.kernels.columns import fill_mixes
+    from augfeed.kernels.draw_columns import fill_mixes
 
-    choices = mixer.operations if isinstance(mixer, OneOf) else (mixer,)
+    choices = mixer.mixers if isinstance(mixer, OneOf) else (mixer,)
     names, u = rows.ids, draws.of(mixer)
     if choices[0].per == "batch":
         # The place of the batch's first sample in the epoch; nothing for an empty batch.
@@ -61,7 +61,7 @@ def draw_mixes(mixer: Mixer, draws: Draws, rows: Rows, size: tuple[int, int]) ->
     return mixes
 
 
-def partners(seed: int, epoch: int, rows: Rows) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+def partners(seed: int, epoch: int, rows: BatchRows) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """Return int64 `[M]`, the row of each row's partner, and bool `[M]`, whether it has one.
 
     Sattolo's algorithm: one random cycle through all members of a group, so that nobody is their

@@ -1,16 +1,17 @@
 """Where an image is cut and how it is resized: integers, once its size is known."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from augfeed.errors import InputError
-from augfeed.operation.types import pair
+from augfeed.operation.parameter_types import pair
 from augfeed.philox import Stream, draw
+from augfeed.plan.batch_rows import Ids
 from augfeed.plan.draws import TRIES, between
-from augfeed.plan.rows import Ids
 from augfeed.policy import (
     CenterCrop,
     Policy,
@@ -64,7 +65,7 @@ class WindowDraws:
 
     def at(self, heights: Any, widths: Any) -> Windows:
         """Return the windows of samples whose images have these heights and widths."""
-        window = next((item for item in self.policy.operations if isinstance(item, Window)), None)
+        window = _window(self.policy)
         one = np.ndim(heights) == np.ndim(widths) == 0 and not isinstance(window, RandomResizedCrop)
         # Images of one size are reckoned with once, as one row that stands for all.
         shape = (1,) if one else self.ids.shape
@@ -74,31 +75,31 @@ class WindowDraws:
             return self._resized_crop(window, sizes)
         return self._crop(window, sizes)
 
+    def offsets(self, height: int, width: int) -> Pixels:
+        """Return `at(height, width).offset`, for images of one size."""
+        window = _window(self.policy)
+        if isinstance(window, RandomResizedCrop) or not len(self.ids):
+            return self.at(height, width).offset
+        return self._offsets(window, *_room_of(self.policy, height, width)[1:])
+
     def take(self, rows: Any) -> "WindowDraws":
         """Return the draws of some rows only."""
         return WindowDraws(self.policy, self.seed, self.epoch, self.ids[rows])
 
     def _crop(self, window: RandomCrop | CenterCrop | None, sources: Ids) -> Windows:
-        from augfeed.kernels.columns import fill_offsets
-
-        resize = self.policy.find(Resize)
-        sizes = _resized(resize, sources)
-        size = np.array(pair(window.size), np.int64) if window else sizes
-        padding = window.padding if isinstance(window, RandomCrop) else 0
-        room = sizes + 2 * padding - size
-        if len(self.ids) and room.min() < 0:
-            row = int(np.argmin(room.min(axis=1)))
-            _refuse(window, tuple(sources[row].tolist()), sizes[row], padding, self.policy.name)
-        offset = (sizes - size) // 2 if window else np.zeros_like(sizes)
-        if isinstance(window, CenterCrop):
-            offset = np.round((sizes - size) / 2).astype(np.int64)
+        sizes, room, offset = _room(self.policy, window, sources, refuse=len(self.ids) > 0)
         box = self._every(np.concatenate([np.zeros_like(sources), sources], axis=1))
+        return Windows(box, self._every(sizes), self._offsets(window, room, offset))
+
+    def _offsets(self, window: Any, room: Ids, otherwise: Ids) -> Pixels:
+        from augfeed.kernels.draw_columns import fill_offsets
+
         if not isinstance(window, RandomCrop):
-            return Windows(box, self._every(sizes), self._every(offset))
+            return self._every(otherwise)
         drawn = np.empty((len(self.ids), 2), np.int32)
         u = draw(self.seed, self.epoch, self.ids, [(Stream.CROP, 0, 4)])
-        fill_offsets(u, window.p, room, padding, offset, drawn)
-        return Windows(box, self._every(sizes), drawn)
+        fill_offsets(u, window.p, room, window.padding, otherwise, drawn)
+        return drawn
 
     def _every(self, values: Ids) -> Pixels:
         # One row for each sample, where one row stood for all.
@@ -106,7 +107,7 @@ class WindowDraws:
         return rows if len(rows) == len(self.ids) else rows.repeat(len(self.ids), axis=0)
 
     def _resized_crop(self, window: RandomResizedCrop, sizes: Ids) -> Windows:
-        from augfeed.kernels.columns import fill_resized_crops
+        from augfeed.kernels.draw_columns import fill_resized_crops
 
         count = len(self.ids)
         u = draw(self.seed, self.epoch, self.ids, [(Stream.CROP, 0, 4 * (TRIES + 1))])
@@ -118,6 +119,33 @@ class WindowDraws:
         size = np.empty((count, 2), np.int32)
         size[:] = pair(window.size)
         return Windows(box, size, np.zeros_like(size))
+
+
+def _window(policy: Policy) -> Any:
+    return next((item for item in policy.operations if isinstance(item, Window)), None)
+
+
+@lru_cache(maxsize=64)  # asked for every batch
+def _room_of(policy: Policy, height: int, width: int) -> tuple[Ids, Ids, Ids]:
+    return _room(policy, _window(policy), np.array([[height, width]], np.int64), refuse=True)
+
+
+def _room(
+    policy: Policy, window: RandomCrop | CenterCrop | None, sources: Ids, *, refuse: bool
+) -> tuple[Ids, Ids, Ids]:
+    # The sizes of images once they are resized, how far an output may move in them, padding
+    # included, and where it lies if it does not.
+    sizes = _resized(policy.find(Resize), sources)
+    size = np.array(pair(window.size), np.int64) if window else sizes
+    padding = window.padding if isinstance(window, RandomCrop) else 0
+    room = sizes + 2 * padding - size
+    if refuse and room.min() < 0:
+        row = int(np.argmin(room.min(axis=1)))
+        _refuse(window, tuple(sources[row].tolist()), sizes[row], padding, policy.name)
+    offset = (sizes - size) // 2 if window else np.zeros_like(sizes)
+    if isinstance(window, CenterCrop):
+        offset = np.round((sizes - size) / 2).astype(np.int64)
+    return sizes, room, offset
 
 
 def _resized(resize: Resize | None, sources: Ids) -> Ids:

@@ -12,9 +12,11 @@ from pydantic_core import from_json
 
 from augfeed.errors import PolicyError
 from augfeed.invariances import Invariances, invariances_of
-from augfeed.operation import Declaration, Geometry, Linear, Pointwise, Stage, pair
+from augfeed.operation import Declaration, Geometry, Linear, Pointwise, Program, Stage, pair
 from augfeed.operation.describe import describe as in_words
 from augfeed.operation.describe import shown
+from augfeed.operation.kinds import warps
+from augfeed.operation.program import parts_of
 from augfeed.ops import _registry
 from augfeed.ops._registry import *  # noqa: F403  (whatever operations there are)
 from augfeed.ops._registry import ALL, Operation
@@ -56,9 +58,11 @@ class Policy(BaseModel):
     """What is done to the images and labels of a dataset: a list of operations.
 
     Operations are carried out in one fixed order, whatever order they are given in: window
-    (resize, crop), stages of Kornia, frame (equalize, blur), geometry, color, mixing, occlusion,
-    normalization, noise; `operations` shows them in that order. Each operation occurs at most once,
-    but for `Kornia`, and there are at most 64. A module of Kornia's may stand for its stage.
+    (resize, crop), stages of Kornia, frame (equalize, blur), programs, geometry, color, mixing,
+    occlusion, normalization, noise; `operations` shows them in that order. Each operation occurs at
+    most once, but for `Kornia` and programs, which keep the order given, and there are at most 64.
+    Within programs (`one_of`, `sequence` and others) operations stand in any order, as often as
+    wanted. A module of Kornia's may stand for its stage.
     `invariances` are the rules that the policy promises to keep; a loader refuses a policy that
     breaks them.
     """
@@ -112,7 +116,7 @@ class Policy(BaseModel):
                     f"operations={shown(data['operations'])} has {count} entries or more, above "
                     f"{MOST_OPERATIONS}: leave some out"
                 )
-            data = {**data, "operations": sorted(data["operations"], key=_rank)}
+            data = {**data, "operations": sorted(data["operations"], key=place_of)}
         return data
 
     @model_validator(mode="after")
@@ -133,12 +137,37 @@ class Policy(BaseModel):
         return tuple(item.op for item in self.operations if item.moves and item.chance)
 
     @cached_property
+    def warps(self) -> bool:
+        """Whether an operation, or a step of a program, moves pixels by more than flips."""
+        return any(warps(item) for item in self.operations)
+
+    @cached_property
+    def parts(self) -> tuple[Any, ...]:
+        """The operations, those that a program may draw too, without the programs themselves."""
+        found: list[Any] = []
+        for item in self.operations:
+            found += [item] if item.program is None else (
+                part for part, p in parts_of(item.program) if p and not isinstance(part, tuple)
+            )  # fmt: skip
+        return tuple(found)
+
+    @cached_property
+    def programs(self) -> tuple[Any, ...]:
+        """The operations that give samples steps of their own, in the order of execution."""
+        return tuple(item for item in self.operations if item.program is not None)
+
+    @cached_property
+    def mixer(self) -> Mixer | None:
+        """The operation that mixes samples, None without one."""
+        mixers = (item for item in self.operations if isinstance(item, Mixer))
+        return next((item for item in mixers if item.program is None), None)
+
+    @cached_property
     def per_batch(self) -> bool:
         """Whether a whole batch shares draws, so that no other can be made along with it."""
-        mixers = [*self.operations]
-        for item in self.operations:
-            mixers += item.operations if isinstance(item, OneOf) else ()
-        return any(isinstance(item, Mixup | CutMix) and item.per == "batch" for item in mixers)
+        mixer = self.mixer
+        mixers = mixer.mixers if isinstance(mixer, OneOf) else (mixer,)
+        return any(item is not None and item.per == "batch" for item in mixers)
 
     @cached_property
     def stages(self) -> tuple[Kornia, ...]:
@@ -147,7 +176,9 @@ class Policy(BaseModel):
 
     @cached_property
     def _by_class(self) -> dict[type[Any], Any]:
-        return {type(item): item for item in self.operations}
+        # A program of one step is another thing than a mixing operation of the same name.
+        return {type(item): item for item in self.operations
+                if not (isinstance(item, OneOf) and item.program is not None)}  # fmt: skip
 
     def size(self, source: tuple[int, int] | None = None) -> tuple[int, int]:
         """Return `(height, width)` of the images that come out, given that of the source.
@@ -174,11 +205,12 @@ class Policy(BaseModel):
     def with_(self, *operations: Any) -> "Policy":
         """Return a policy with more operations; one of the same kind replaces the old one.
 
-        A stage of Kornia joins those that are there.
+        A stage of Kornia, or a program, joins those that are there.
         """
         operations = tuple(map(_given, operations))
-        kinds = {type(operation) for operation in operations} - {Kornia}
-        kept = [item for item in self.operations if type(item) not in kinds]
+        kinds = {type(item) for item in operations if item.program is None} - {Kornia}
+        kept = [item for item in self.operations
+                if type(item) not in kinds or item.program is not None]  # fmt: skip
         return Policy([*kept, *operations], invariances=self.invariances)
 
     def without(self, *kinds: str) -> "Policy":
@@ -221,7 +253,7 @@ def _given(item: Any) -> Any:
 def _once(operations: tuple[Any, ...]) -> None:
     groups: dict[Any, list[str]] = {}
     for item in operations:
-        if not isinstance(item, Stage):
+        if not isinstance(item, Stage) and item.program is None:
             groups.setdefault(item.exclusive or type(item), []).append(item.op)
     for group, found in groups.items():
         names = list(dict.fromkeys(map(repr, found)))
@@ -244,11 +276,19 @@ def resized(resize: Resize | None, source: tuple[int, int]) -> tuple[int, int]:
     return max(1, resize.size * height // width), resize.size
 
 
-def _rank(item: Any) -> int:
-    if not isinstance(item, dict):
-        return _RANK.get(type(item), -1)
-    kinds = (cls for name, cls in OPERATIONS.items() if name == item.get("op"))
-    return _RANK.get(next(kinds, type(item)), -1)
+def place_of(item: Any) -> int:
+    """Return where an operation is carried out, whatever is given for one."""
+    if isinstance(item, dict):
+        kinds = (cls for name, cls in OPERATIONS.items() if name == item.get("op"))
+        place, parts = _RANK.get(next(kinds, type(item)), -1), item.get("operations")
+        first = parts[0] if isinstance(parts, list | tuple) and parts else None
+        mixes = not isinstance(first, dict) or first.get("op") in _MIXERS
+    else:
+        place, mixes = _RANK.get(type(item), -1), getattr(item, "program", None) is None
+    return Program.orders.start if place == _RANK[OneOf] and not mixes else place
+
+
+_MIXERS = (Mixup.json_name(), CutMix.json_name())
 
 
 __all__ = [
@@ -263,6 +303,7 @@ __all__ = [
     "Policy",
     "PolicyError",
     "Window",
+    "place_of",
     "resized",
 ]
 __all__ += _registry.__all__

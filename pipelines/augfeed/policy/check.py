@@ -8,12 +8,15 @@ from augfeed.errors import InvarianceError, PolicyError
 from augfeed.invariances import RULES, Invariances, invariances_of
 from augfeed.operation.describe import suggest
 from augfeed.operation.effects import Effect, Setting
+from augfeed.operation.program import Op, Series
+from augfeed.operation.program_effects import ADDED, MULTIPLIED, together
 from augfeed.policy import Kornia, Policy
 
 # A bound is passed by a value that equals it but for rounding: 1 / 1.3 is a zoom of 1.3.
 SLACK = 1e-9
 # An image of which no draw leaves more than one of 256 levels has no label, whatever it shows.
 NOTHING = 1 / 255
+TOGETHER = "steps together"
 ENOUGH = 0.05  # what a cure leaves of it, at least
 
 
@@ -35,14 +38,23 @@ class Finding:
     ok: bool | None
     worst: float | bool | None = None
     passing: Any = None
+    part: str = ""  # of a program, which the parameter is of
+    omission: str = ""  # the argument that leaves that part out
 
     @property
     def cure(self) -> str:
         """What to change so that the rule is kept."""
-        if self.passing is not None:
-            return f"{self.parameter}={self.passing!r} passes"
+        if self.parameter == TOGETHER:
+            return "use fewer of them, or weaker ones"
+        cures = [] if self.passing is None else [f"{self.parameter}={self.passing!r} passes"]
+        if self.omission:
+            cures.append(f"{self.omission} leaves it out")
+        if cures:
+            return ", or ".join(cures)
         if self.rule == "min_crop":
             return "use a larger size, less padding, or a resize before it"
+        if self.part:
+            return f"take {self.part!r} out of {self.operation!r}"
         return f"remove it, as in policy.without({self.operation!r})"
 
     def __str__(self) -> str:
@@ -91,7 +103,27 @@ def findings(
     found: list[Finding] = []
     for operation in policy.operations:
         found += _of_operation(operation, operation.effects(setting), rules)
+    if policy.programs:
+        found += _together(policy, setting, rules, found)
     return tuple(found)
+
+
+def _together(
+    policy: Policy, setting: Setting, rules: Invariances, alone: Sequence[Finding]
+) -> Iterator[Finding]:
+    # A sample may get several steps, each within a rule, that break it together.
+    tree = Series(tuple(item.program or Op(item) for item in policy.operations))
+    for rule in (*ADDED, *MULTIPLIED):
+        if getattr(rules, rule) == Invariances.model_fields[rule].default:
+            continue  # it allows all
+        broken = any(item.rule == rule and item.ok is False for item in alone)
+        worst, effect = together(tree, rule, setting), None
+        parts = {item.operation for item in alone if item.rule == rule}
+        if not broken and worst > 0:
+            effect = Effect(rule, TOGETHER, round(worst, 6), worst)
+        if effect is not None and not _keeps(effect, bound=getattr(rules, rule)):
+            names = " and ".join(sorted(parts))
+            yield Finding(names, TOGETHER, effect.value, rule, getattr(rules, rule), False, worst)
 
 
 def _of_operation(
@@ -118,8 +150,14 @@ def _held(operation: Any, effect: Effect, rules: Invariances) -> Finding:
     return Finding(
         operation.op, parameter, effect.value, effect.rule, bound,
         effect.never or (_keeps(effect, bound=bound) if not destroys else False), effect.worst,
-        None if passing is None else passing(wanted),
+        None if passing is None else passing(wanted), _part(operation, effect),
+        effect.omission,
     )  # fmt: skip
+
+
+def _part(operation: Any, effect: Effect) -> str:
+    part, dot, _ = effect.parameter.partition(".")
+    return part if dot and operation.program is not None else ""
 
 
 def _keeps(effect: Effect, *, bound: float | bool) -> bool | None:

@@ -13,7 +13,7 @@ from augfeed.errors import InputError, InputTypeError
 from augfeed.read.decode import Channels
 from augfeed.read.indices import check_indices
 from augfeed.read.labels import Labels, check_classes, check_labels
-from augfeed.read.levels import clamped, slack
+from augfeed.read.to_uint8 import clamped, slack
 
 Layout = Literal["NHWC", "NCHW"]
 

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from torch.utils.dlpack import from_dlpack
 
 from augfeed.errors import InputError, MissingExtraError
-from augfeed.kernels.part import resample_part
+from augfeed.kernels.resample_box import resample_part
 from augfeed.plan.windows import Windows
-from augfeed.read.cache.pictures import on_fork
-from augfeed.read.cut import Pair, View, scale_for
+from augfeed.read.cache.image_cache import on_fork
+from augfeed.read.crop import Pair, View, scale_for
 from augfeed.read.decode import MAX_SCANS, Channels
 from augfeed.read.exif import upright
 from augfeed.read.jpeg import Header, scans
@@ -61,7 +61,7 @@ def fits(header: Header, data: bytes, view: View, size: Pair) -> bool:
     usual subsampling, and not cut short. Its window must lie in the resized box, and an image
     that is stored on its side needs a square frame. All else is for the CPU reader.
     """
-    turned = header.held >= 5 and size[0] != size[1]
+    turned = header.orientation >= 5 and size[0] != size[1]
     if turned or not view.inside(size) or (header.progressive and scans(data) > MAX_SCANS):
         return False
     return _is_plain(data)
@@ -139,18 +139,22 @@ class DaliDecoder:
         return fits(header, data, view, self.size) and (self.as_on_gpu or scale_for(view) == 1)
 
     def frames(
-        self, encoded: Sequence[bytes | NDArray[np.uint8]], windows: Windows, held: Ids, sizes: Ids
+        self,
+        encoded: Sequence[bytes | NDArray[np.uint8]],
+        windows: Windows,
+        orientation: Ids,
+        sizes: Ids,
     ) -> Decoded:
         """Return frames, on the device, of encoded images, cut as windows say.
 
-        `held` `[N]` are their EXIF orientations; `sizes` `[N, 2]` are their heights and widths
+        `orientation` `[N]` are those of EXIF; `sizes` `[N, 2]` are their heights and widths
         turned upright, which the windows are for. A frame depends on its file and window alone.
         On a GPU they are made in the order of the current stream, and the host does not wait for
         them. Their memory stays theirs while they live, and then goes back to DALI in the order of
         that stream, which `record_stream` does not change.
         """
         files = [np.frombuffer(file, np.uint8) for file in encoded]
-        jobs = _Jobs.of(files, windows, held, sizes, self.size)
+        jobs = _Jobs.of(files, windows, orientation, sizes, self.size)
         with self._lock:
             self._pool = self._pool or ThreadPoolExecutor(self.threads)
             parts, pool = list(self._decoded(jobs)), self._pool
@@ -236,7 +240,7 @@ class DaliDecoder:
                 made.append(torch.zeros((1, *shape), dtype=torch.uint8, device=self.device))
                 continue
             frames = from_dlpack(pictures.as_tensor())
-            for k in np.flatnonzero(jobs.held >= 5).tolist():
+            for k in np.flatnonzero(jobs.orientation >= 5).tolist():
                 frames[k] = frames[k].transpose(0, 1).clone()
             made.append(frames)
         if not made:
@@ -259,12 +263,12 @@ class DaliDecoder:
 
 def _resample(jobs: "_Jobs", pictures: Any, out: NDArray[np.uint8], rows: range) -> None:
     for k in rows:
-        held, box = int(jobs.held[k]), tuple(jobs.box[k].tolist())
+        orientation, box = int(jobs.orientation[k]), tuple(jobs.box[k].tolist())
         inner = 0.0, 0.0, float(box[2]), float(box[3])
         resized, offset = tuple(jobs.resized[k].tolist()), tuple(jobs.offset[k].tolist())
         # The box begins before the image, which holds only what the output needs of it.
         resample_part(
-            upright(np.asarray(pictures.at(k)), held), box, inner, resized, offset, out[k]
+            upright(np.asarray(pictures.at(k)), orientation), box, inner, resized, offset, out[k]
         )
 
 
@@ -272,7 +276,7 @@ class _Jobs(NamedTuple):
     """Samples: a file, its region that is decoded, and what is shown of that."""
 
     files: list[NDArray[np.uint8]]
-    held: Ids
+    orientation: Ids
     stored: NDArray[np.int32]  # [N, 4], the region (top, left, height, width) as stored
     box: Ids  # [N, 4], the window's box as seen from the region's upright corner
     resized: Ids
@@ -282,7 +286,12 @@ class _Jobs(NamedTuple):
 
     @classmethod
     def of(
-        cls, files: list[NDArray[np.uint8]], windows: Windows, held: Ids, sizes: Ids, size: Pair
+        cls,
+        files: list[NDArray[np.uint8]],
+        windows: Windows,
+        orientation: Ids,
+        sizes: Ids,
+        size: Pair,
     ) -> "_Jobs":
         box, resized, offset = (
             part.astype(np.int64) for part in (windows.box, windows.resized, windows.offset)
@@ -291,15 +300,17 @@ class _Jobs(NamedTuple):
         scale = box[:, 2:] / resized
         starts = offset * scale - first
         edges = starts, starts + np.array(size) * scale
-        back = np.stack([np.isin(held, _FROM_BELOW), np.isin(held, _FROM_RIGHT)], axis=1)
+        back = np.stack(
+            [np.isin(orientation, _FROM_BELOW), np.isin(orientation, _FROM_RIGHT)], axis=1
+        )
         corner = box[:, :2] + first
         corner = np.where(back, sizes - corner - span, corner)
         edges = np.where(back, span - edges[0], edges[0]), np.where(back, span - edges[1], edges[1])
-        order = np.where((held >= 5)[:, None], [1, 0], [0, 1])
+        order = np.where((orientation >= 5)[:, None], [1, 0], [0, 1])
         stored = [np.take_along_axis(part, order, axis=1) for part in (corner, span)]
         starts, ends = (np.take_along_axis(part, order, axis=1) for part in edges)
         return cls(
-            files, held, np.concatenate(stored, axis=1).astype(np.int32),
+            files, orientation, np.concatenate(stored, axis=1).astype(np.int32),
             np.concatenate([-first, box[:, 2:]], axis=1), resized, offset,
             starts.astype(np.float32), ends.astype(np.float32),
         )  # fmt: skip

@@ -12,9 +12,9 @@ from torch.utils.data import Dataset, Subset
 from augfeed.errors import AugfeedError, InputError
 from augfeed.read.arrays import ArraySource
 from augfeed.read.decode import Channels
-from augfeed.read.encoded import EncodedSource, Source
 from augfeed.read.folder import FolderSource
 from augfeed.read.huggingface import HuggingFaceSource
+from augfeed.read.protocols import EncodedSource, Source
 from augfeed.read.subset import subset
 
 _NAMES = {

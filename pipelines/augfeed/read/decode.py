@@ -29,10 +29,10 @@ from PIL import __version__ as pillow_version
 from PIL.ImageFile import ImageFile
 
 from augfeed.errors import ReadError
-from augfeed.memory import Memory
-from augfeed.read import jpeg, levels, png, tiff
+from augfeed.memory_pool import Memory
+from augfeed.read import jpeg, png, tiff, to_uint8
+from augfeed.read.decode_memory import decoded_bytes, decoding
 from augfeed.read.exif import UPRIGHT, Picture, stated, stated_by_xmp, upright, upright_size
-from augfeed.read.room import decoded_bytes, decoding
 
 Channels = Literal[1, 3]
 MAX_PIXELS = 178_956_970  # declared by one file; Pillow's own limit
@@ -57,40 +57,42 @@ _REMOVE = "fetch the file again, or remove it"
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class ImageHeader:
     """What the header of an encoded image says.
 
-    `size` is (height, width) as stored, `held` the EXIF orientation, 1 to 8, `header` that of a
+    `size` is (height, width) as stored, `orientation` that of EXIF, 1 to 8, `header` that of a
     JPEG, else None.
     """
 
     size: tuple[int, int]
-    held: int
+    orientation: int
     header: jpeg.Header | None
 
     @property
     def upright(self) -> tuple[int, int]:
         """(height, width) after the EXIF orientation."""
-        return upright_size(self.size, self.held)
+        return upright_size(self.size, self.orientation)
 
 
-def look(data: bytes, name: str, max_pixels: int = MAX_PIXELS) -> Look:
+def look(data: bytes, name: str, max_pixels: int = MAX_PIXELS) -> ImageHeader:
     """Return what the header of an encoded image says; nothing else is read.
 
     Raises `ReadError` that names the file, also for one that declares more than `max_pixels`.
     """
     if data.startswith(jpeg.MAGIC):
         header = _jpeg_header(data, name, max_pixels)
-        return Look((header.height, header.width), header.held, header)
+        return ImageHeader((header.height, header.width), header.orientation, header)
     with _guard(name), _open(data, name, max_pixels) as image:
-        held = _held(image, data)
-        return Look((image.height, image.width), held, None)
+        orientation = _orientation(image, data)
+        return ImageHeader((image.height, image.width), orientation, None)
 
 
 def reader_version() -> str:
     """Return a text that names all that pixels depend on but the file: code and libraries."""
     libraries = {"simplejpeg": simplejpeg.__version__, "pillow": pillow_version}
-    return f"reader {READER}, " + ", ".join(f"{name} {held}" for name, held in libraries.items())
+    return f"reader {READER}, " + ", ".join(
+        f"{name} {version}" for name, version in libraries.items()
+    )
 
 
 def picture_size(data: bytes, name: str) -> tuple[int, int]:
@@ -118,22 +120,22 @@ def decode(
     """
     if not data.startswith(jpeg.MAGIC):
         with _guard(name), _open(data, name, max_pixels) as image:
-            held = _held(image, data)
+            orientation = _orientation(image, data)
             with decoding(decoded_bytes((image.height, image.width), None), name):
-                return upright(_pixels(image, channels), held)
+                return upright(_pixels(image, channels), orientation)
     header = _jpeg_header(data, name, max_pixels)
     size = header.height, header.width
     with decoding(decoded_bytes(size, header), name):
         pixels = decode_jpeg(data, header, channels, memory or Memory())
         if pixels is not None:
-            return upright(pixels, header.held)
+            return upright(pixels, header.orientation)
     # Rare encodings, and damage: Pillow says which, and what is wrong.
     with (
         decoding(decoded_bytes(size, None), name),
         _guard(name),
         JpegImagePlugin.JpegImageFile(io.BytesIO(data)) as image,
     ):
-        return upright(_pixels(image, channels), header.held)
+        return upright(_pixels(image, channels), header.orientation)
 
 
 def decode_jpeg(
@@ -188,7 +190,7 @@ def _guard(name: str) -> Iterator[None]:
         yield
     except ReadError:
         raise
-    except levels.Unfit as error:  # the file is as its writer meant it
+    except to_uint8.Unfit as error:  # the file is as its writer meant it
         raise ReadError(f"{name}: {error}") from error
     except Exception as error:  # Pillow raises some dozen types on broken files
         raise ReadError(f"{name}: cannot be decoded ({error}): {_REMOVE}") from error
@@ -218,7 +220,7 @@ def _open(data: bytes, name: str, max_pixels: int = MAX_PIXELS) -> ImageFile:
     raise ReadError(f"{name}: {reason}: {_REMOVE}, or convert it to JPEG or PNG")
 
 
-def _held(image: ImageFile, data: bytes) -> int:
+def _orientation(image: ImageFile, data: bytes) -> int:
     # Before the image is loaded.
     if isinstance(image, TiffImagePlugin.TiffImageFile):
         return tiff.orientation(image)
@@ -240,13 +242,13 @@ def _load(image: ImageFile) -> None:
 def _pixels(image: ImageFile, channels: Channels) -> Picture:
     _load(image)
     mode, plain = image.mode, cast(Image.Image, image)
-    held = image if isinstance(image, TiffImagePlugin.TiffImageFile) else None
+    as_tiff = image if isinstance(image, TiffImagePlugin.TiffImageFile) else None
     if mode == "F" or mode.startswith("I"):
-        gray = tiff.gray(held) if held else _gray(np.array(image))
+        gray = tiff.gray(as_tiff) if as_tiff else _gray(np.array(image))
         return np.stack([gray] * channels, axis=2)
     image.info.pop("transparency", None)  # or `convert` would warn that it is dropped
-    if held and mode in ("P", "PA"):
-        plain = Image.fromarray(tiff.colors(held))
+    if as_tiff and mode in ("P", "PA"):
+        plain = Image.fromarray(tiff.colors(as_tiff))
     elif mode == "La":  # its colors are multiplied by alpha
         plain = image.convert("LA")
     elif mode not in ("L", "LA", "1", "RGB", "RGBA"):
@@ -256,4 +258,4 @@ def _pixels(image: ImageFile, channels: Channels) -> Picture:
 
 
 def _gray(values: NDArray[Any]) -> Picture:
-    return levels.of_floats(values) if values.dtype.kind == "f" else levels.of_integers(values)
+    return to_uint8.of_floats(values) if values.dtype.kind == "f" else to_uint8.of_integers(values)

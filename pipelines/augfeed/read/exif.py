@@ -1,4 +1,4 @@
-"""How an image was held: the EXIF orientation, and the array turned upright."""
+"""How an image is oriented: the EXIF orientation, and the array turned upright."""
 
 import re
 import struct
@@ -57,36 +57,36 @@ def stated_by_xmp(text: bytes) -> int | None:
     return value if 1 <= value <= 8 else UPRIGHT
 
 
-def upright_size(size: tuple[int, int], held: int) -> tuple[int, int]:
-    """Return `(height, width)` after turning an image held so upright."""
-    return size if held < 5 else (size[1], size[0])
+def upright_size(size: tuple[int, int], orientation: int) -> tuple[int, int]:
+    """Return `(height, width)` after turning an image of this orientation upright."""
+    return size if orientation < 5 else (size[1], size[0])
 
 
 def stored_box(
-    box: tuple[int, int, int, int], size: tuple[int, int], held: int
+    box: tuple[int, int, int, int], size: tuple[int, int], orientation: int
 ) -> tuple[int, int, int, int]:
     """Return where a box (top, left, height, width) of an upright image of `size` is stored."""
     top, left, height, width = box
-    if held in _FROM_BELOW:
+    if orientation in _FROM_BELOW:
         top = size[0] - top - height
-    if held in _FROM_RIGHT:
+    if orientation in _FROM_RIGHT:
         left = size[1] - left - width
-    return (top, left, height, width) if held < 5 else (left, top, width, height)
+    return (top, left, height, width) if orientation < 5 else (left, top, width, height)
 
 
-def shortened(held: int) -> tuple[bool, bool]:
+def shortened(orientation: int) -> tuple[bool, bool]:
     """Return whether the last row, and the last column, that is stored comes first upright."""
-    return held in _FROM_BELOW, held in _FROM_RIGHT
+    return orientation in _FROM_BELOW, orientation in _FROM_RIGHT
 
 
-def upright(image: Picture, held: int) -> Picture:
+def upright(image: Picture, orientation: int) -> Picture:
     """Return `[h, w, C]` turned upright, C-contiguous; the array itself if it is upright."""
-    if held == UPRIGHT:
+    if orientation == UPRIGHT:
         return image
-    if held >= 5:
+    if orientation >= 5:
         image = image.transpose(1, 0, 2)
-    if held in _FROM_RIGHT:
+    if orientation in _FROM_RIGHT:
         image = image[:, ::-1]
-    if held in _FROM_BELOW:
+    if orientation in _FROM_BELOW:
         image = image[::-1]
     return image.copy()  # also where a side of one pixel makes the view contiguous

@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from augfeed.errors import InputError, ReadError
+from augfeed.read.cache_dir import expanded
 from augfeed.read.decode import Channels, decode
 from augfeed.read.exif import Picture
+from augfeed.read.folder_walk import pictures_in
 from augfeed.read.labels import check_classes, check_labels
-from augfeed.read.places import expanded
-from augfeed.read.skipped import tell, told
-from augfeed.read.tree import pictures_in
+from augfeed.read.skipped_files import tell, told
 
 EXTENSIONS = (
     ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".dib", ".tif", ".tiff", ".gif",

@@ -12,22 +12,28 @@ from numpy.typing import NDArray
 from augfeed.engines import check_places, indexed
 from augfeed.errors import InputError, ReadError
 from augfeed.kernels.resample import resample
-from augfeed.kernels.shown import show_pictures
-from augfeed.memory import Memory, writable
+from augfeed.kernels.resample_many import show_pictures
+from augfeed.memory_pool import Memory, writable
 from augfeed.plan import Plan, Windows
-from augfeed.plan.fixed import Fixed
-from augfeed.plan.rows import samples_of
+from augfeed.plan.batch_rows import samples_of
+from augfeed.plan.policy_constants import PolicyConstants
 from augfeed.policy import Policy, Resize, resized
 from augfeed.read.arrays import ArraySource
-from augfeed.read.cache import Pictures, default_side, open_cache
-from augfeed.read.cache.device import DevicePictures, Kept
-from augfeed.read.cut import View
+from augfeed.read.cache import ImageCache, default_side, open_cache
+from augfeed.read.cache.device import DeviceCache, Kept
+from augfeed.read.crop import View
 from augfeed.read.decode import reader_version
-from augfeed.read.encoded import EncodedSource, Source
-from augfeed.read.picture import Encoded
-from augfeed.read.reading import Reading
-from augfeed.read.turbo import decode_frames
-from augfeed.read.unread import Taken, Unread, UnreadLog, candidates, no_substitute
+from augfeed.read.image_frame import Encoded
+from augfeed.read.jpeg_crop import decode_frames
+from augfeed.read.protocols import EncodedSource, Source
+from augfeed.read.read_config import Reading
+from augfeed.read.read_errors import (
+    ReadFailure,
+    ReadFailureLog,
+    RowSources,
+    candidates,
+    no_substitute,
+)
 
 Indices = NDArray[np.int64]
 # A file whose header is read, an image decoded before, or one that is kept on the device.
@@ -42,31 +48,31 @@ class Frames:
     """
 
     def __init__(
-        self, source: Source, policy: Policy, memory: Memory, reading: Reading, log: UnreadLog,
+        self, source: Source, policy: Policy, memory: Memory, reading: Reading, log: ReadFailureLog,
         device: torch.device = torch.device("cpu"),  # noqa: B008  (immutable)
     ) -> None:  # fmt: skip
         """Read nothing yet, and open no cache."""
         self.device, self.size = device, policy.size(source.sizes)
-        self.source, self.fixed = source, Fixed.of(policy, source.channels)
+        self.source, self.fixed = source, PolicyConstants.of(policy, source.channels)
         self.memory, self.reading, self.log = memory, reading, log
         cache = None if isinstance(source, ArraySource) else reading.kept
         self.side = 0 if cache is None else cache.side or default_side(policy, source.sizes)
         self._cache, self._pictures = cache, None if cache is None else _Later(self._open)
 
-    def _open(self) -> Pictures:
+    def _open(self) -> ImageCache:
         assert self._cache is not None
         if self._cache.kind == "gpu":
-            return DevicePictures(indexed(self.device), self.source.channels, self._cache.limit)
+            return DeviceCache(indexed(self.device), self.source.channels, self._cache.limit)
         return open_cache(
             self._cache, side=self.side, channels=self.source.channels, version=reader_version()
         )
 
     @property
-    def on_device(self) -> DevicePictures:
+    def on_device(self) -> DeviceCache:
         """The images in the device's memory; only of a cache of the kind "gpu"."""
         assert self._pictures is not None
         pictures = self._pictures.get()
-        assert isinstance(pictures, DevicePictures)
+        assert isinstance(pictures, DeviceCache)
         return pictures
 
     def begin(self) -> None:
@@ -75,7 +81,7 @@ class Frames:
             self._pictures.get().refresh()
 
     def read(
-        self, plan: Plan, rows: Indices, taken: Taken, out: NDArray[Any] | None = None
+        self, plan: Plan, rows: Indices, taken: RowSources, out: NDArray[Any] | None = None
     ) -> NDArray[Any]:
         """Return the frames of some rows of a plan, `[len(rows), H, W, C]`, cut and resized.
 
@@ -134,7 +140,7 @@ class Frames:
             there[numbers] = decode_frames(files, windows.take(numbers), frames)
         return there
 
-    def prepare(self, plan: Plan, rows: Indices, taken: Taken) -> "Ready":
+    def prepare(self, plan: Plan, rows: Indices, taken: RowSources) -> "Ready":
         """Return what the frames of some rows are to be made of: files are read, not decoded."""
         source = self.source
         assert not isinstance(source, ArraySource)
@@ -178,7 +184,7 @@ class Frames:
         if self._pictures is None:
             return self._encoded(source, sample)
         pictures, identity = self._pictures.get(), source.identity(sample)
-        if isinstance(pictures, DevicePictures):
+        if isinstance(pictures, DeviceCache):
             held = pictures.find(identity)
             if held is not None:
                 return held
@@ -224,7 +230,7 @@ class Frames:
             except (InputError, ReadError):
                 continue
             place.take(other)
-            self.log.add(Unread(plan.epoch, sample, path, str(error), other))
+            self.log.add(ReadFailure(plan.epoch, sample, path, str(error), other))
             return found, view
         raise no_substitute(path, str(error), len(others)) from error
 
@@ -237,7 +243,7 @@ class Place:
     plan: Plan
     row: int
     sample: int
-    taken: Taken
+    taken: RowSources
 
     @property
     def standing(self) -> int:
@@ -261,7 +267,7 @@ class Ready:
 
     plan: Plan
     rows: Indices
-    taken: Taken
+    taken: RowSources
     found: list[Found]
     windows: Windows
 
@@ -291,12 +297,12 @@ def windows_of(views: Sequence[View]) -> Windows:
 class _Later:
     # Opened by the first thread that needs it; a copy in another process opens its own.
 
-    def __init__(self, open_: Callable[[], Pictures]) -> None:
+    def __init__(self, open_: Callable[[], ImageCache]) -> None:
         self._open = open_
-        self._held: Pictures | None = None
+        self._held: ImageCache | None = None
         self._lock = threading.Lock()
 
-    def get(self) -> Pictures:
+    def get(self) -> ImageCache:
         with self._lock:
             if self._held is None:
                 self._held = self._open()

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from augfeed.errors import InputError, PolicyError, ReadError
 from augfeed.policy import Policy
+from augfeed.read.channel_count import mode_channels, picture_mode
 from augfeed.read.decode import Channels, decode, picture_size
 from augfeed.read.exif import Picture
 from augfeed.read.indices import check_indices
 from augfeed.read.labels import Labels, check_classes, check_labels
-from augfeed.read.modes import mode_channels, picture_mode
 
 LOOKED_AT = 64  # images, to see whether all are of one size
 

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from augfeed.kernels.markers import find_exif, read_markers
+from augfeed.kernels.jpeg_markers import find_exif, read_markers
 from augfeed.read.exif import UPRIGHT, stated, stated_by_xmp
 
 MAGIC = b"\xff\xd8\xff"
@@ -29,7 +29,7 @@ class Header(NamedTuple):
     height: int
     width: int
     components: int
-    held: int
+    orientation: int
     huffman: bool
     progressive: bool
     unit: int
@@ -62,12 +62,12 @@ def read_header(data: bytes) -> Header | None:
     kind, height, width, components, unit, scan, shown = read_markers(values)
     if not height * width * components:
         return None
-    held, (exif, end) = None, find_exif(values, 2)
-    while exif and held in (None, UPRIGHT):  # another may tell
-        held = stated(data[exif:end]) or held
+    orientation, (exif, end) = None, find_exif(values, 2)
+    while exif and orientation in (None, UPRIGHT):  # another may tell
+        orientation = stated(data[exif:end]) or orientation
         exif, end = find_exif(values, end)
-    held = held or _stated_by_xmp(data, scan) or UPRIGHT
-    return Header(height, width, components, held, kind in _HUFFMAN, kind in _PROGRESSIVE,
+    orientation = orientation or _stated_by_xmp(data, scan) or UPRIGHT
+    return Header(height, width, components, orientation, kind in _HUFFMAN, kind in _PROGRESSIVE,
                   unit, scan, scan > 0 and shown == components)  # fmt: skip
 
 

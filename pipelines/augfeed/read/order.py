@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from augfeed.errors import InputError
-from augfeed.integers import whole_number
 from augfeed.philox import Stream, check_key
+from augfeed.whole_number import whole_number
 
 Positions = NDArray[np.int64]
 
@@ -24,7 +24,7 @@ def epoch_order(length: int, *, seed: int, epoch: int, shuffle: bool) -> Positio
     ids = np.arange(length, dtype=np.int64)
     if not shuffle:
         return ids
-    from augfeed.kernels.order import fill_keys, fill_order
+    from augfeed.kernels.sort_keys import fill_keys, fill_order
 
     keys, order = np.empty(length, np.uint64), np.empty(length, np.int64)
     fill_keys(np.uint64(seed), epoch, int(Stream.ORDER), ids, keys)
@@ -96,10 +96,21 @@ def batch_positions(
             f"step={step!r} is not below {steps}, the steps of an epoch of {length} samples "
             f"with batch_size={batch_size!r}, world={world!r}, drop_last={drop_last!r}: {cure}"
         )
+    first, end = batch_range(length, batch_size, step, rank=rank, world=world)
+    return np.arange(first, end, dtype=np.int64) % length
+
+
+def batch_range(
+    length: int, batch_size: int, step: int, *, rank: int = 0, world: int = 1
+) -> tuple[int, int]:
+    """Return the first of `batch_positions`, and that behind the last, of a step of the epoch.
+
+    Positions from `length` on stand for those from the start of the order.
+    """
     begin = step * batch_size * world
     share = min(batch_size, -(-(length - begin) // world))
     first = begin + rank * share
-    return np.arange(first, first + share, dtype=np.int64) % length
+    return first, first + share
 
 
 def _together(batch_size: int, world: int) -> int:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from augfeed.read.exif import UPRIGHT, stated, stated_by_xmp
-from augfeed.read.levels import Unfit
+from augfeed.read.to_uint8 import Unfit
 
 MAGIC = b"\x89PNG\r\n\x1a\n"
 # What a compressed text or profile may be unpacked. Pillow ends at 1 MiB, which the workflows and
@@ -73,8 +73,8 @@ def orientation(data: bytes) -> int:
                 raw = _text(data, chunk)
             elif key == _XMP:
                 xmp = _text(data, chunk)
-    held = stated(_from_hex(raw or b"") if block is None else block)
-    return held or stated_by_xmp(xmp) or UPRIGHT
+    orientation = stated(_from_hex(raw or b"") if block is None else block)
+    return orientation or stated_by_xmp(xmp) or UPRIGHT
 
 
 def _body(data: bytes, chunk: Chunk) -> bytes:

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from augfeed.errors import InputError, ReadError
+from augfeed.read.cache_dir import expanded
 from augfeed.read.folder import EXTENSIONS
-from augfeed.read.places import expanded
-from augfeed.read.skipped import is_hidden
+from augfeed.read.skipped_files import is_hidden
 
 _RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
 _CHOICE = re.compile(r"\{([^{}]*,[^{}]*)\}")

@@ -12,12 +12,12 @@ import torch
 
 from augfeed.errors import InputError, InputTypeError, ReadError
 from augfeed.read.arrays import ArraySource, Layout
+from augfeed.read.cache_dir import expanded
 from augfeed.read.datasets import recognise
 from augfeed.read.decode import Channels
-from augfeed.read.encoded import EncodedSource, Source
 from augfeed.read.folder import EXTENSIONS, FolderSource
 from augfeed.read.idx import idx_images, open_idx
-from augfeed.read.places import expanded
+from augfeed.read.protocols import EncodedSource, Source
 from augfeed.read.shards import is_shard, shards_in, shards_of
 from augfeed.read.tar import TarSource
 

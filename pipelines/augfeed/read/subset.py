@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 from augfeed.errors import InputError
 from augfeed.read.arrays import ArraySource
 from augfeed.read.decode import Channels
-from augfeed.read.encoded import EncodedSource, Source
 from augfeed.read.exif import Picture
 from augfeed.read.huggingface import HuggingFaceSource
 from augfeed.read.indices import check_indices
 from augfeed.read.labels import Labels
+from augfeed.read.protocols import EncodedSource, Source
 
 
 class SubsetSource:

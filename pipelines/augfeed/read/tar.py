@@ -12,13 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from augfeed.errors import InputError, InputTypeError, ReadError
+from augfeed.read.cache_dir import expanded
+from augfeed.read.cached_listing import ProgressBar, kept
 from augfeed.read.decode import Channels, decode
 from augfeed.read.exif import Picture
 from augfeed.read.labels import check_labels
-from augfeed.read.listing import Shown, kept
-from augfeed.read.members import Found, Keys, Member, members_of
-from augfeed.read.places import expanded
-from augfeed.read.skipped import tell, told
+from augfeed.read.skipped_files import tell, told
+from augfeed.read.tar_members import Found, Keys, Member, members_of
 
 LOG = logging.getLogger("augfeed")
 MOST_OPEN = 64  # shards whose files stay open
@@ -63,7 +63,7 @@ class TarSource:
         self.shards = tuple(expanded(shard) for shard in shards)
         self._stats = [_stat(shard) for shard in self.shards]
         found: list[Found] = []
-        with Shown("indexing shards", len(self.shards)) as shown:
+        with ProgressBar("indexing shards", len(self.shards)) as shown:
             for shard, stat in zip(self.shards, self._stats, strict=True):
                 found.append(_index(shard, stat, keys))
                 shown.advance()

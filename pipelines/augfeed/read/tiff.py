@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL.TiffImagePlugin import TiffImageFile
 
-from augfeed.read import levels
+from augfeed.read import to_uint8
 from augfeed.read.exif import UPRIGHT, stated_by_xmp
 
 _ORIENTATION, _XMP = 274, 700
@@ -23,25 +23,27 @@ def check(image: TiffImageFile) -> None:
     tags = image.tag_v2
     bits, kind = _first(tags.get(_BITS), 1), _first(tags.get(_FORMAT), 1)
     if kind == _SIGNED:
-        raise levels.Unfit(f"its samples are signed, and white in them is not defined: {_CONVERT}")
+        raise to_uint8.Unfit(
+            f"its samples are signed, and white in them is not defined: {_CONVERT}"
+        )
     if kind != _FLOAT and bits > 16:
-        raise levels.Unfit(f"its samples of {bits} bits have no agreed white: {_CONVERT}")
+        raise to_uint8.Unfit(f"its samples of {bits} bits have no agreed white: {_CONVERT}")
     photometric, raw = _photometric(image), image.info.get("compression") == "raw"
     if photometric == _YCBCR and raw:
         subsampled = tuple(tags.get(_SUBSAMPLING, (1, 1))) != (1, 1)
         if subsampled or image.mode != "YCbCr":  # older Pillow opens it as RGB
-            raise levels.Unfit("its YCbCr samples are not compressed: convert it to RGB")
+            raise to_uint8.Unfit("its YCbCr samples are not compressed: convert it to RGB")
     if tags.get(_PLANES) == _SEPARATE:
         count = tags.get(_SAMPLES, 1)
         plain = bits == 8 and tags.get(_FILL_ORDER, 1) == 1 and photometric != _WHITE_IS_ZERO
         undeclared = photometric == _RGB and count > 3 and _EXTRA not in tags
         mixed = count > 1 and (undeclared or photometric in (_PALETTE, _LAB))
         if mixed or (raw and not plain):
-            raise levels.Unfit("its samples lie in separate planes: store it pixel by pixel")
+            raise to_uint8.Unfit("its samples lie in separate planes: store it pixel by pixel")
 
 
 def orientation(image: TiffImageFile) -> int:
-    """Return how a TIFF that is not loaded yet is held, but for what Pillow turns as it loads.
+    """Return the orientation of a TIFF that is not loaded, but for what Pillow turns as it loads.
 
     It turns by the tag, and swaps the size when it opens. Without the tag it would turn by XMP, at
     a size that is not swapped: `prepare` keeps that from it.
@@ -69,8 +71,8 @@ def gray(image: TiffImageFile) -> NDArray[np.uint8]:
     values = np.array(image)
     inverted = _photometric(image) == _WHITE_IS_ZERO
     if values.dtype.kind == "f":
-        return levels.of_floats(1 - values if inverted else values)
-    found = levels.of_integers(values, _first(image.tag_v2.get(_BITS), 16))
+        return to_uint8.of_floats(1 - values if inverted else values)
+    found = to_uint8.of_integers(values, _first(image.tag_v2.get(_BITS), 16))
     return 255 - found if inverted else found
 
 

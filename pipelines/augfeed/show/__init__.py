@@ -5,7 +5,7 @@ from augfeed.show.explain import Partner as Partner
 from augfeed.show.explain import explain_sample as explain_sample
 from augfeed.show.grid import draw_sample as draw_sample
 from augfeed.show.grid import preview as preview
+from augfeed.show.images import to_pictures as to_pictures
 from augfeed.show.labels import Share as Share
 from augfeed.show.labels import share_text as share_text
-from augfeed.show.pictures import to_pictures as to_pictures
 from augfeed.show.steps import Step as Step

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from augfeed.batch import Batch
 from augfeed.constants import CUTMIX, NONE
 from augfeed.notation import format_policy
-from augfeed.operation import Mixing
 from augfeed.pipeline import Pipeline
 from augfeed.plan import Plan
 from augfeed.read.decode import picture_size
@@ -147,7 +146,7 @@ def _before(plan: Plan, row: int, source: Source) -> Iterator[Step]:
 
 def _mixing(plan: Plan, source: Source) -> Iterator[Step]:
     for item in plan.policy.operations:
-        if isinstance(item, Mixing):
+        if item is plan.policy.mixer:
             mixed = bool(plan.mixes.mode[0] != NONE)
             yield mixing_step(plan, item, _mixed(plan, source), applied=mixed)
 

@@ -10,10 +10,10 @@ from augfeed.errors import InputError
 from augfeed.notation import format_policy
 from augfeed.pipeline import Pipeline
 from augfeed.plan import Plan
+from augfeed.show.downsized import reduced
 from augfeed.show.explain import Explanation, label_of, source_size
+from augfeed.show.images import display, original, outline, to_pictures
 from augfeed.show.labels import batch_shares, share_parts, targets_shares
-from augfeed.show.pictures import display, original, outline, to_pictures
-from augfeed.show.reduced import reduced
 from augfeed.show.windows import region, window_of
 
 GAP, MARGIN, LINE = 10, 16, 17
@@ -83,8 +83,8 @@ def draw_sample(pipeline: Pipeline, explanation: Explanation) -> Image.Image:
     heads.append(f"epoch {explanation.epoch}")
     tiles.append(Tile(result, share_parts(explanation.shares)))
     marked, scale, legend = result.copy(), result.width / plan.size[1], []
-    boxes = ((plan.mixes.patch, PATCH, "blue: pasted"), (plan.cutout, HOLE, "red: hidden"),
-             (plan.erased, HOLE, "red: hidden"))  # fmt: skip
+    boxes = [(plan.mixes.patch, PATCH, "blue: pasted"), (plan.cutout, HOLE, "red: hidden")]
+    boxes += [(box, HOLE, "red: hidden") for box in plan.all_erased.swapaxes(0, 1)]
     for column, color, meaning in boxes:
         top, left, bottom, right = map(float, column[0])
         if bottom > top and right > left:

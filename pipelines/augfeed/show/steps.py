@@ -4,8 +4,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from augfeed.operation import Declaration, Label, Mixing, Seen, Stage, Told, Window
+from augfeed.operation import (
+    Declaration,
+    Label,
+    Mixing,
+    Program,
+    SampleValues,
+    Stage,
+    Window,
+    Wording,
+)
 from augfeed.plan import Plan
+from augfeed.show.program_steps import drawn_steps
 from augfeed.show.windows import Sides, chosen, window_of
 from augfeed.stages import drawn_by_stages
 
@@ -57,8 +67,12 @@ def steps_before_mixing(plan: Plan, row: int, source: Sides, channels: int) -> I
     """
     yield from _window_steps(plan, row, source)
     yield from _stage_steps(plan, row, channels)
+    programs = plan.policy.programs
     for item in plan.policy.operations:
-        if not isinstance(item, Window | Stage) and item.order < Mixing.orders.start:
+        if item.program is not None:
+            which = next(k for k, other in enumerate(programs) if other is item)
+            yield from _program_steps(plan, item, which, row, channels)
+        elif not isinstance(item, Window | Stage) and item.order < Mixing.orders.start:
             yield from _step(item, _seen(plan, item, row, channels))
 
 
@@ -74,11 +88,11 @@ def steps_after_mixing(plan: Plan, row: int, channels: int, classes: int | None)
 
 def mixing_step(plan: Plan, item: Any, values: Values, *, applied: bool) -> Step:
     """Return how the first row was mixed; `values` are for the words of `item`."""
-    return next(_step(item, Seen(values, applied, plan.size, 0)))
+    return next(_step(item, SampleValues(values, applied, plan.size, 0)))
 
 
-def _step(item: Declaration, seen: Seen) -> Iterator[Step]:
-    told: Told | None = item.explain(seen)
+def _step(item: Declaration, seen: SampleValues) -> Iterator[Step]:
+    told: Wording | None = item.explain(seen)
     if told is None:
         return
     applied = seen.applied if told.applied is None else told.applied
@@ -88,10 +102,10 @@ def _step(item: Declaration, seen: Seen) -> Iterator[Step]:
     yield Step(item.family, item.op, done, told.law, p, applied, values)
 
 
-def _seen(plan: Plan, item: Any, row: int, channels: int) -> Seen:
+def _seen(plan: Plan, item: Any, row: int, channels: int) -> SampleValues:
     values = drawn(plan, item.op, row) if item.op in plan.decisions else {}
     applied = bool(values.pop("applied", True))
-    return Seen(values, applied, plan.size, channels, bool(plan.warped[row]))
+    return SampleValues(values, applied, plan.size, channels, bool(plan.warped[row]))
 
 
 def _window_steps(plan: Plan, row: int, source: Sides) -> Iterator[Step]:
@@ -106,15 +120,27 @@ def _window_steps(plan: Plan, row: int, source: Sides) -> Iterator[Step]:
     found = [item for item in plan.policy.operations if isinstance(item, Window)]
     for item in found:
         applied = chosen(plan, row, getattr(item, "p", 1.0))
-        yield from _step(item, Seen(values, applied, plan.size, 0))
+        yield from _step(item, SampleValues(values, applied, plan.size, 0))
     if not found:
         done = f"the whole image, {source[0]} x {source[1]}"
         yield Step("window", "whole", done, values={"source": list(source)})
 
 
+def _program_steps(
+    plan: Plan, item: Any, which: int, row: int, channels: int
+) -> Iterator[Step]:  # fmt: skip
+    steps = list(drawn_steps(plan, which, row, channels))
+    done = f"{len(steps)} step{'s' if len(steps) != 1 else ''}"
+    values: Values = {"steps": [{"operation": step.name, **step.values} for step in steps]}
+    yield Step(Program.family, item.op, done if steps else "", p=item.p, applied=bool(steps),
+               values=values)  # fmt: skip
+    for k, step in enumerate(steps, 1):
+        yield Step(f"step {k}", step.name, step.done, step.law, values=step.values)
+
+
 def _stage_steps(plan: Plan, row: int, channels: int) -> Iterator[Step]:
     for made in drawn_by_stages(plan, row, channels):
-        seen = Seen(made.values, made.applied, plan.size, channels)
+        seen = SampleValues(made.values, made.applied, plan.size, channels)
         yield from (replace(step, p=made.p) for step in _step(made.stage, seen))
 
 

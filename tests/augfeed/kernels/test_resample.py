@@ -33,7 +33,7 @@ CASES: list[tuple[Pair, Box, Pair]] = [
 ]
 
 
-def picture(size: Pair, channels: int, dtype: Any = np.uint8, seed: int = 0) -> Array:
+def make_image(size: Pair, channels: int, dtype: Any = np.uint8, seed: int = 0) -> Array:
     values = np.random.default_rng(seed).integers(0, 256, (*size, channels), np.uint8)
     return values if dtype == np.uint8 else (values / np.float32(255)).astype(np.float32)
 
@@ -74,7 +74,7 @@ def run(image: Array, box: Box, resized: Pair, offset: Pair, mode: int, fill: fl
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize(("source", "box", "resized"), CASES)
 def test_resample_equals_pillow(source: Pair, box: Box, resized: Pair, channels: int) -> None:
-    image = picture(source, channels)
+    image = make_image(source, channels)
     got = run(image, box, resized, (0, 0), CONSTANT, 0.0, resized)
     np.testing.assert_array_equal(got, pillow(image, box, resized))
 
@@ -83,7 +83,7 @@ def test_resample_equals_pillow(source: Pair, box: Box, resized: Pair, channels:
 def test_resample_is_within_one_step_of_pillow_in_one_call(
     source: Pair, box: Box, resized: Pair
 ) -> None:
-    image = picture(source, 3)
+    image = make_image(source, 3)
     top, left, height, width = box
     cut = Image.fromarray(image).crop((left, top, left + width, top + height))
     expected = np.asarray(cut.resize((resized[1], resized[0]), Image.Resampling.BILINEAR))
@@ -96,7 +96,7 @@ def test_resample_is_within_one_step_of_pillow_in_one_call(
 def test_resample_of_floats_equals_pillow(
     source: Pair, box: Box, resized: Pair, channels: int
 ) -> None:
-    image = picture(source, channels, np.float32)
+    image = make_image(source, channels, np.float32)
     got = run(image, box, resized, (0, 0), CONSTANT, 0.0, resized)
     # Pillow sums in float64, we in float32: a few units of the last place.
     np.testing.assert_allclose(got, pillow(image, box, resized), rtol=0, atol=1e-6)
@@ -115,7 +115,7 @@ def test_any_window_equals_crop_resize_pad(data: st.DataObject, seed: int) -> No
     offset = data.draw(st.tuples(st.integers(-60, 60), st.integers(-60, 60)))
     mode = data.draw(st.sampled_from([CONSTANT, EDGE, REFLECT]))
     fill = data.draw(st.sampled_from([0.0, 0.3, 1.0]))
-    image = picture(source, data.draw(st.sampled_from([1, 3])), seed=seed)
+    image = make_image(source, data.draw(st.sampled_from([1, 3])), seed=seed)
     box = (top, left, height, width)
     expected = pillow(image, box, resized)
     # NumPy pads what is there, so that a window wholly outside needs the image moved into it.
@@ -129,28 +129,28 @@ def test_any_window_equals_crop_resize_pad(data: st.DataObject, seed: int) -> No
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
 @pytest.mark.parametrize("mode", [CONSTANT, EDGE, REFLECT])
 def test_padding_equals_numpy_for_both_dtypes(dtype: Any, mode: int) -> None:
-    image = picture((5, 7), 3, dtype)
+    image = make_image((5, 7), 3, dtype)
     got = run(image, (0, 0, 5, 7), (5, 7), (-13, 2), mode, 0.3, (31, 23))
     np.testing.assert_array_equal(got, padded(image, (-13, 2), (31, 23), mode, 0.3))
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
 def test_a_box_of_the_same_size_is_an_exact_copy(dtype: Any) -> None:
-    image = picture((37, 41), 3, dtype)
+    image = make_image((37, 41), 3, dtype)
     got = run(image, (3, 5, 31, 29), (31, 29), (2, 4), CONSTANT, 0.0, (23, 19))
     np.testing.assert_array_equal(got, image[5:28, 9:28])
 
 
 def test_no_pixel_outside_the_box_is_used() -> None:
-    image = picture((40, 40), 3)
+    image = make_image((40, 40), 3)
     other = 255 - image
     other[7:29, 9:34] = image[7:29, 9:34]
     args: Any = ((7, 9, 22, 25), (11, 60), (-3, -3), REFLECT, 0.0, (20, 70))
     np.testing.assert_array_equal(run(image, *args), run(other, *args))
 
 
-def test_read_only_pictures_and_windows_from_arrays_are_taken() -> None:
-    image = picture((20, 30), 3)
+def test_read_only_images_and_windows_from_arrays_are_taken() -> None:
+    image = make_image((20, 30), 3)
     expected = run(image, (1, 2, 18, 20), (9, 9), (0, 0), CONSTANT, 0.0, (9, 9))
     image.setflags(write=False)
     out = np.empty_like(expected)
@@ -160,12 +160,12 @@ def test_read_only_pictures_and_windows_from_arrays_are_taken() -> None:
 
 
 @pytest.mark.parametrize("box", [(-1, 0, 5, 5), (0, 0, 6, 5), (0, 3, 5, 3), (0, 0, 0, 5)])
-def test_a_box_outside_the_picture_is_refused(box: Box) -> None:
+def test_a_box_outside_the_image_is_refused(box: Box) -> None:
     with pytest.raises(ValueError, match="not inside the image"):
-        run(picture((5, 5), 3), box, (4, 4), (0, 0), CONSTANT, 0.0, (4, 4))
+        run(make_image((5, 5), 3), box, (4, 4), (0, 0), CONSTANT, 0.0, (4, 4))
 
 
 def test_different_channels_are_refused() -> None:
     with pytest.raises(ValueError, match="channels differ"):
-        resample(picture((5, 5), 3), (0, 0, 5, 5), (5, 5), (0, 0), CONSTANT, 0.0,
+        resample(make_image((5, 5), 3), (0, 0, 5, 5), (5, 5), (0, 0), CONSTANT, 0.0,
                  np.empty((5, 5, 1), np.uint8))  # fmt: skip

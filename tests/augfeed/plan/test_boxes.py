@@ -4,7 +4,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from augfeed.errors import InputError
-from augfeed.plan import Plan, Rows, draw_plan
+from augfeed.plan import BatchRows, Plan, draw_plan
 from augfeed.policy import Cutout, Policy, RandomErasing
 
 Boxes = NDArray[np.int64]
@@ -112,13 +112,13 @@ def test_erasing_has_the_share_p() -> None:
     assert stats.binomtest(int(erased.sum()), 20_000, 0.4).pvalue > 1e-4
 
 
-def test_boxes_of_a_picture_of_one_pixel_stay_inside() -> None:
+def test_boxes_of_an_image_of_one_pixel_stay_inside() -> None:
     assert holes(Cutout(16), (1, 1), 5).tolist() == [[0, 0, 1, 1]] * 5
     assert (holes(RandomErasing(p=1.0), (1, 1), 5) == 0).all()
 
 
 def holes(operation: Cutout | RandomErasing, size: tuple[int, int], count: int) -> Boxes:
-    rows = Rows.of(np.arange(count))
+    rows = BatchRows.of(np.arange(count))
     plan: Plan = draw_plan(Policy([operation]), rows, seed=2, epoch=0, size=size)
     boxes = plan.cutout if isinstance(operation, Cutout) else plan.erased
     return boxes.astype(np.int64)

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from augfeed.plan import Plan, Rows, draw_plan
+from augfeed.plan import BatchRows, Plan, draw_plan
 from augfeed.policy import (
     HorizontalFlip,
     Perspective,
@@ -89,7 +89,9 @@ def test_perspective_moves_the_corners_inwards() -> None:
 
 @pytest.mark.parametrize("size", [(1, 40), (40, 1), (1, 1)])
 def test_line_of_pixels_has_no_perspective(size: tuple[int, int]) -> None:
-    drawn = draw_plan(Policy([Perspective(p=1.0)]), Rows.of([0, 1]), seed=0, epoch=0, size=size)
+    drawn = draw_plan(
+        Policy([Perspective(p=1.0)]), BatchRows.of([0, 1]), seed=0, epoch=0, size=size
+    )
     assert (drawn.inverse == np.eye(3, dtype=np.float32)).all()
 
 
@@ -113,7 +115,7 @@ def test_row_that_nothing_warps_holds_its_flips() -> None:
 
 
 def plan(*operations: Any, count: int = 1) -> Plan:
-    rows = Rows.of(np.arange(count))
+    rows = BatchRows.of(np.arange(count))
     return draw_plan(Policy(operations), rows, seed=1, epoch=0, size=SIZE)
 
 

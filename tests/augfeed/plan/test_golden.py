@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from augfeed.notation import parse_policy
-from augfeed.plan import Rows, draw_plan
+from augfeed.plan import BatchRows, draw_plan
 from augfeed.read.order import epoch_order
 
 SIZE = (32, 30)
@@ -33,6 +33,18 @@ COLORS = (
 KEYS = ((0, 0), (5, 3), (2**64 - 3, 2**32 - 1))
 # Fewer rows than are drawn without holding other threads up, and more.
 COUNTS = (1, 7, 64, 8192)
+LATER = {
+    "gamma((0.5, 2.0), (0.8, 1.25), p=0.6)": "4d128845d5a051425aa9e633e8b3838c",
+    "solarize_add((-0.2, 0.4), 0.5)": "0d12ba2bcad3982c0dd67ada92385ea6",
+    "autocontrast(0.4)": "c6267262ea0bc06bcd4c59b09a2c8e20",
+    "channel_shuffle(0.7)": "b8a132c4a7b61161fbc00a9ec4830806",
+    "channel_drop(1, p=0.7)": "434bbde97c4491f1e6709fde3a4e1788",
+    "elastic((10, 50), (1, 5), 0.25, p=0.7)": "63b94b967f57df38e69443e946a1a614",
+    "jpeg((1, 100))": "3cf54e1abe48918482ba1f75bd55eea0",
+    "random_erasing(0.8, aspect_law='uniform', count=(1, 4))": "a5799c35053c92f458994e926bcf9468",
+    "sharpness((0.0, 2.0))": "4f5c77865402df95c3b03f12bafad567",
+    "channel_drop(2, p=0.7)": "e2a360d547b811936de309fffe12290c",
+}
 
 
 @pytest.mark.parametrize("name", POLICIES)
@@ -44,10 +56,16 @@ def test_a_seed_means_the_steps_on_frames_that_it_meant() -> None:
     policy = parse_policy("equalize(0.3) | gaussian_blur((5, 3), (0.25, 2.0), p=0.6)")
     columns: list[NDArray[Any]] = []
     for seed, epoch in KEYS:
-        rows = Rows.of(np.arange(1000))
+        rows = BatchRows.of(np.arange(1000))
         frames = draw_plan(policy, rows, seed=seed, epoch=epoch, size=SIZE).frames
         columns += [frames.codes, frames.numbers]
     assert digest(columns) == FRAMES
+
+
+@pytest.mark.parametrize("policy", LATER)
+def test_a_seed_means_what_it_meant_to_operations_that_came_later(policy: str) -> None:
+    """Each by its own columns, as the others have none of them."""
+    assert digest_of_columns(policy) == LATER[policy]
 
 
 @pytest.mark.parametrize("length", [1, 7, 1000, 50_000])
@@ -62,7 +80,9 @@ def digest_of_plans(policy: str) -> str:
         ids = np.arange(count) * 0x5DEECE66D % 2**48
         ids[-1] = 2**48 - 1
         for seed, epoch in KEYS:
-            plan = draw_plan(parse_policy(policy), Rows.of(ids), seed=seed, epoch=epoch, size=SIZE)
+            plan = draw_plan(
+                parse_policy(policy), BatchRows.of(ids), seed=seed, epoch=epoch, size=SIZE
+            )
             columns += [plan.flip_x, plan.flip_y, plan.inverse, plan.cutout, plan.erased]
             columns += [plan.sigma, plan.salt, plan.pepper]
             columns += [getattr(plan.columns, name) for name in COLORS]
@@ -70,6 +90,16 @@ def digest_of_plans(policy: str) -> str:
             heights, widths = 32 + np.arange(count) % 40, 30 + np.arange(count) % 23
             for windows in (plan.window.at(*SIZE), plan.window.at(heights, widths)):
                 columns += [windows.box, windows.resized, windows.offset]
+    return digest(columns)
+
+
+def digest_of_columns(line: str) -> str:
+    policy = parse_policy(line)
+    rows, columns = BatchRows.of(np.arange(1000)), []
+    for seed, epoch in KEYS:
+        plan = draw_plan(policy, rows, seed=seed, epoch=epoch, size=SIZE)
+        columns += [getattr(plan.columns, column.name)
+                    for item in policy.operations for column in item.columns]  # fmt: skip
     return digest(columns)
 
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from augfeed.plan import CUTMIX, GROUP, MIXUP, NONE, Mixes, Rows, draw_plan
+from augfeed.plan import CUTMIX, GROUP, MIXUP, NONE, BatchRows, Mixes, draw_plan
 from augfeed.plan.mixing import partners
 from augfeed.policy import CutMix, Mixup, OneOf, Policy
 
@@ -16,7 +16,7 @@ SIZE = (31, 45)
 @settings(max_examples=50, deadline=None)
 @given(st.integers(0, 100), st.integers(0, 2**32 - 1))
 def test_nobody_is_their_own_partner_but_who_is_alone(count: int, epoch: int) -> None:
-    rows = Rows.of(range(count))
+    rows = BatchRows.of(range(count))
     found, paired = partners(0, epoch, rows)
     alone = count % GROUP == 1
     assert paired.tolist() == [True] * (count - alone) + [False] * alone
@@ -28,7 +28,7 @@ def test_nobody_is_their_own_partner_but_who_is_alone(count: int, epoch: int) ->
 
 @pytest.mark.parametrize("members", range(2, GROUP + 1))
 def test_partner_is_uniform_over_the_others_of_a_group_of(members: int) -> None:
-    rows = Rows.of(range(members))
+    rows = BatchRows.of(range(members))
     drawn = np.array([partners(0, epoch, rows)[0] for epoch in range(600)])
     for slot in range(members):
         counts = np.bincount(drawn[:, slot], minlength=members)
@@ -59,11 +59,11 @@ def test_cutmix_lambda_is_the_share_of_pixels_counted_outside_the_box(
 ) -> None:
     mixes = mixes_of(CutMix(alpha), 24, size=(height, width))
     for lam, (top, left, bottom, right) in zip(mixes.lam, mixes.patch, strict=True):
-        picture = np.zeros((height, width), bool)
-        picture[top:bottom, left:right] = True
+        image = np.zeros((height, width), bool)
+        image[top:bottom, left:right] = True
         assert 0 <= top <= bottom <= height
         assert 0 <= left <= right <= width
-        assert lam == np.float32(1 - picture.sum() / picture.size)
+        assert lam == np.float32(1 - image.sum() / image.size)
 
 
 def test_cutmix_box_has_the_sides_of_the_drawn_lambda() -> None:
@@ -128,7 +128,7 @@ def test_per_batch_decides_for_the_batch_at_once_whether_to_mix() -> None:
     policy = Policy([Mixup(per="batch", p=0.5)])
     order, mixed = np.arange(2000), []
     for start in range(0, 2000, 10):
-        rows = Rows.at(np.arange(start, start + 10), order, mixing=True)
+        rows = BatchRows.at(np.arange(start, start + 10), order, mixing=True)
         modes = draw_plan(policy, rows, seed=0, epoch=0, size=SIZE).mixes.mode
         assert len(np.unique(modes)) == 1
         mixed.append(int(modes[0]) == MIXUP)
@@ -138,7 +138,7 @@ def test_per_batch_decides_for_the_batch_at_once_whether_to_mix() -> None:
 def test_batches_of_one_lambda_each_differ() -> None:
     policy, order = Policy([Mixup(per="batch", alpha=1.0)]), np.arange(800)
     drawn = [
-        draw_plan(policy, Rows.at(np.arange(start, start + 8), order, mixing=True),
+        draw_plan(policy, BatchRows.at(np.arange(start, start + 8), order, mixing=True),
                   seed=0, epoch=0, size=SIZE).mixes.lam[0]
         for start in range(0, 800, 8)
     ]  # fmt: skip
@@ -180,5 +180,5 @@ def test_row_that_is_not_mixed_has_its_own_label() -> None:
 
 
 def mixes_of(mixer: Any, count: int, size: tuple[int, int] = SIZE) -> Mixes:
-    rows = Rows.of(np.arange(count))
+    rows = BatchRows.of(np.arange(count))
     return draw_plan(Policy([mixer]), rows, seed=11, epoch=0, size=size).mixes

@@ -1,4 +1,6 @@
-from dataclasses import fields
+import pickle
+from copy import copy, deepcopy
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
@@ -9,10 +11,12 @@ from numpy.typing import NDArray
 
 from augfeed import philox
 from augfeed.errors import InputError
+from augfeed.notation import parse_policy
 from augfeed.philox import Stream
-from augfeed.plan import Plan, Rows, draw_plan
+from augfeed.plan import BatchRows, Columns, Plan, draw_plan
 from augfeed.plan.draws import DRAWN
 from augfeed.policy import (
+    OPERATIONS,
     ColorJitter,
     CutMix,
     Cutout,
@@ -37,9 +41,10 @@ from augfeed.policy import (
     Translate,
     VerticalFlip,
 )
+from tests.cases import line_of
 
 SIZE = (37, 53)
-EVERY = Policy(
+USUAL = Policy(
     [
         RandomResizedCrop(SIZE, p=0.8),
         Equalize(0.4),
@@ -65,6 +70,17 @@ EVERY = Policy(
 )
 
 
+def every() -> Policy:
+    """Return `USUAL` and all other operations that draw, each for some samples."""
+    known = [name for name, cls in OPERATIONS.items()
+             if cls.cases and cls.stream and not cls.exclusive]  # fmt: skip
+    items: list[Any] = [parse_policy(line_of(name)).find(OPERATIONS[name]) for name in known]
+    return USUAL.with_(*(replace(item, p=0.4) for item in items if not USUAL.find(type(item))))
+
+
+EVERY = every()
+
+
 def test_plan_is_a_pure_function() -> None:
     first, second = (plan(EVERY, np.arange(50)) for _ in range(2))
     same(decided(first), decided(second))
@@ -76,9 +92,11 @@ def test_another_seed_or_epoch_decides_anew(key: dict[str, int]) -> None:
         decided(plan(EVERY, np.arange(200))),
         decided(plan(EVERY, np.arange(200), **key)),
     )
+    drawn = {cls.columns[0].name for cls in OPERATIONS.values() if cls.columns}
     for name, values in first.items():
-        if name not in ("ids", "about_half"):  # which all samples have alike
-            assert not np.array_equal(values, second[name]), name
+        # A parameter that is a number, and neutral, all samples have alike.
+        alike = name == "ids" or (name not in drawn and (values == values[:1]).all())
+        assert alike or not np.array_equal(values, second[name]), name
 
 
 @settings(max_examples=25, deadline=None)
@@ -145,15 +163,15 @@ MADE_BY = {
 
 def test_sample_gets_the_same_next_to_others_without_mixing() -> None:
     policy = EVERY.without("one_of")
-    whole = decided(draw(policy, Rows.of(np.arange(20))))
+    whole = decided(draw(policy, BatchRows.of(np.arange(20))))
     for sample in range(20):
-        alone = decided(draw(policy, Rows.of([sample])))
+        alone = decided(draw(policy, BatchRows.of([sample])))
         del alone["partner"]
         same(alone, {name: whole[name][[sample]] for name in alone})
 
 
 def test_sample_twice_in_a_batch_gets_the_same_twice() -> None:
-    both = decided(draw(EVERY.without("one_of"), Rows.of([7, 7])))
+    both = decided(draw(EVERY.without("one_of"), BatchRows.of([7, 7])))
     for name in both.keys() - {"partner"}:
         assert np.array_equal(both[name][0], both[name][1]), name
 
@@ -168,7 +186,7 @@ def test_ids_that_differ_above_32_bits_decide_differently() -> None:
 @pytest.mark.parametrize("per", ["sample", "batch"])
 def test_plan_of_no_samples_is_empty(policy: Policy, per: Any) -> None:
     policy = policy.without("one_of") if policy.operations else policy
-    drawn = draw(policy.with_(CutMix(per=per)), Rows.of([]))
+    drawn = draw(policy.with_(CutMix(per=per)), BatchRows.of([]))
     assert len(drawn) == 0
     assert all(len(values) == 0 for values in decided(drawn).values())
 
@@ -260,15 +278,15 @@ def test_factors_of_a_number_reach_from_one_minus_to_one_plus_it() -> None:
 
 
 def plan(policy: Policy, ids: NDArray[Any], seed: int = 0, epoch: int = 0) -> Plan:
-    return draw_plan(policy, Rows.of(ids), seed=seed, epoch=epoch, size=SIZE)
+    return draw_plan(policy, BatchRows.of(ids), seed=seed, epoch=epoch, size=SIZE)
 
 
-def draw(policy: Policy, rows: Rows) -> Plan:
+def draw(policy: Policy, rows: BatchRows) -> Plan:
     return draw_plan(policy, rows, seed=5, epoch=3, size=SIZE)
 
 
 def at(policy: Policy, places: NDArray[Any], order: NDArray[Any]) -> Plan:
-    return draw(policy, Rows.at(places, order, mixing=True))
+    return draw(policy, BatchRows.at(places, order, mixing=True))
 
 
 def with_p(policy: Policy, p: float) -> Policy:
@@ -301,3 +319,26 @@ def same(first: dict[str, NDArray[Any]], second: dict[str, NDArray[Any]]) -> Non
     assert first.keys() <= second.keys()
     for name, values in first.items():
         np.testing.assert_array_equal(values, second[name], err_msg=name)
+
+
+def test_columns_that_nothing_has_drawn_are_neutral() -> None:
+    columns = draw(parse_policy("hflip | solarize(0.4, p=0.0)"), BatchRows.of(np.arange(5))).columns
+    wanted = {column.name: column for cls in OPERATIONS.values() for column in cls.columns}
+    assert len(fields(Columns)) > 10
+    for field in fields(Columns):
+        column, found = wanted[field.name], getattr(columns, field.name)
+        assert found.shape == (5, *column.shape) and found.dtype == column.dtype
+        assert field.name == "flip_x" or (found == column.neutral).all()
+        assert getattr(columns, field.name) is found
+    with pytest.raises(AttributeError, match="no column 'flip_z'"):
+        _ = columns.flip_z  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    "copied", [copy, deepcopy, replace, lambda c: pickle.loads(pickle.dumps(c))]
+)
+def test_a_copy_of_columns_has_the_same_values(copied: Any) -> None:
+    columns = draw(parse_policy("hflip"), BatchRows.of(np.arange(50))).columns
+    made = copied(columns)
+    for field in fields(Columns):
+        assert np.array_equal(getattr(made, field.name), getattr(columns, field.name))

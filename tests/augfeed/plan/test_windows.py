@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from augfeed.errors import InputError
-from augfeed.plan import Rows, Windows, draw_plan
+from augfeed.plan import BatchRows, Windows, draw_plan
 from augfeed.policy import CenterCrop, Policy, RandomCrop, RandomResizedCrop, Resize
 
 Sides = st.integers(1, 3000)
@@ -82,7 +82,7 @@ def torchvision_fallback(height: int, width: int, ratio: tuple[float, float]) ->
         (1, 1),
     ],
 )
-def test_extreme_picture_gets_the_central_window_of_torchvision(height: int, width: int) -> None:
+def test_extreme_image_gets_the_central_window_of_torchvision(height: int, width: int) -> None:
     ratio = (3 / 4, 4 / 3)
     expected = torchvision_fallback(height, width, ratio)
     # An area that no allowed aspect can have.
@@ -90,17 +90,17 @@ def test_extreme_picture_gets_the_central_window_of_torchvision(height: int, wid
     assert box.tolist() == [list(expected)] * 3
 
 
-def test_fallback_leaves_the_picture_whole_if_its_aspect_is_allowed() -> None:
+def test_fallback_leaves_the_image_whole_if_its_aspect_is_allowed() -> None:
     crop = RandomResizedCrop(4, scale=(1.0, 1.0), ratio=(0.5, 2.0))
     boxes = windows([crop], 200, 300, 310).box
     whole = (boxes == [0, 0, 300, 310]).all(axis=1)
     assert whole.sum() > 150
 
 
-def test_pictures_of_different_sizes_have_windows_of_their_own() -> None:
+def test_images_of_different_sizes_have_windows_of_their_own() -> None:
     heights, widths = np.array([10, 500, 80]), np.array([900, 20, 80])
     policy = Policy([RandomResizedCrop(8)])
-    plan = draw_plan(policy, Rows.of([0, 1, 2]), seed=4, epoch=0, size=(8, 8))
+    plan = draw_plan(policy, BatchRows.of([0, 1, 2]), seed=4, epoch=0, size=(8, 8))
     together = plan.window.at(heights, widths)
     for row in range(3):
         alone = plan.window.take([row]).at(heights[row], widths[row])
@@ -146,7 +146,7 @@ def test_policy_without_a_window_takes_all() -> None:
     assert (cut.offset == 0).all()
 
 
-def test_random_crop_is_uniform_over_the_padded_picture() -> None:
+def test_random_crop_is_uniform_over_the_padded_image() -> None:
     cut = windows([RandomCrop((5, 4), padding=2)], 30_000, 6, 7)
     assert cut.whole_pixels
     top, left = cut.offset.T + 2
@@ -174,14 +174,14 @@ def test_crop_that_is_too_large_is_refused(operations: list[Any], message: str) 
         windows(operations, 3, 10, 30)
 
 
-def test_crop_of_the_whole_picture_is_allowed() -> None:
+def test_crop_of_the_whole_image_is_allowed() -> None:
     assert windows([CenterCrop((10, 30))], 1, 10, 30).offset.tolist() == [[0, 0]]
     assert windows([RandomCrop(14, padding=2)], 9, 10, 10).offset.tolist() == [[-2, -2]] * 9
 
 
-def test_one_picture_of_a_batch_that_is_too_small_is_named() -> None:
+def test_one_image_of_a_batch_that_is_too_small_is_named() -> None:
     policy = Policy([CenterCrop(11)])
-    plan = draw_plan(policy, Rows.of([0, 1]), seed=0, epoch=0, size=(11, 11))
+    plan = draw_plan(policy, BatchRows.of([0, 1]), seed=0, epoch=0, size=(11, 11))
     with pytest.raises(InputError, match="image of 5 x 99 pixels"):
         plan.window.at([50, 5], [60, 99])
 
@@ -195,6 +195,6 @@ def test_side_of_half_a_pixel_is_rounded_to_even() -> None:
 
 
 def windows(operations: list[Any], count: int, height: int, width: int) -> Windows:
-    rows, size = Rows.of(np.arange(count)), (1, 1)
+    rows, size = BatchRows.of(np.arange(count)), (1, 1)
     plan = draw_plan(Policy(operations), rows, seed=8, epoch=1, size=size)
     return plan.window.at(height, width)

@@ -19,8 +19,8 @@ from augfeed.plan.windows import WindowDraws, Windows
 from augfeed.policy import CenterCrop, RandomCrop, RandomResizedCrop, Resize
 from augfeed.read.cache import Stats, resizing
 from augfeed.read.cache import device as device_module
-from augfeed.read.cache.device import DevicePictures, fits
-from tests.augfeed.read.test_cache import picture, work_side_by_side
+from augfeed.read.cache.device import DeviceCache, fits
+from tests.augfeed.read.test_cache import make_image, work_side_by_side
 
 Pixels = NDArray[np.uint8]
 SIZE = (23, 31)
@@ -34,8 +34,8 @@ PHOTOS = [photo(k, 40 + 7 * k, 90 - 5 * k) for k in range(9)]
 NAMES = [f"{k}.jpg" for k in range(9)]
 
 
-def kept(photos: list[Pixels], device: str = "cpu", limit: int = 1 << 30) -> DevicePictures:
-    cache = DevicePictures(device, photos[0].shape[2], limit)
+def kept(photos: list[Pixels], device: str = "cpu", limit: int = 1 << 30) -> DeviceCache:
+    cache = DeviceCache(device, photos[0].shape[2], limit)
     for k, one in enumerate(photos):
         cache.put(f"{k}.jpg", one)
     return cache
@@ -90,7 +90,7 @@ def test_frames_are_those_of_pillow() -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(data=st.data(), channels=st.sampled_from([1, 3]), room=st.sampled_from([1, 3000, 1 << 22]))
-def test_any_windows_of_any_pictures_are_those_of_the_host(
+def test_any_windows_of_any_images_are_those_of_the_host(
     data: Any, channels: int, room: int
 ) -> None:
     sides = st.integers(1, 40)
@@ -117,7 +117,7 @@ def test_any_windows_of_any_pictures_are_those_of_the_host(
     np.testing.assert_array_equal(made.numpy(), expected(photos, windows, size))
 
 
-def test_pictures_of_many_blocks_come_in_the_order_asked_for(
+def test_images_of_many_blocks_come_in_the_order_asked_for(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(device_module, "SMALLEST", 10_000)
@@ -130,7 +130,7 @@ def test_pictures_of_many_blocks_come_in_the_order_asked_for(
     np.testing.assert_array_equal(made.numpy(), expected(photos, windows, SIZE))
 
 
-def test_nothing_is_read_beyond_a_picture_that_ends_with_the_memory() -> None:
+def test_nothing_is_read_beyond_an_image_that_ends_with_the_memory() -> None:
     cache = kept(PHOTOS[:1], limit=PHOTOS[0].size)
     windows = Windows(*(np.array([row], np.int32) for row in ([0, 0, 40, 90], [61, 99], [0, 0])))
     made = cache.frames(NAMES[:1], windows, (61, 99))
@@ -149,7 +149,7 @@ def test_limit_bounds_the_memory_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not cache.holds(NAMES).any() and not cache._blocks
 
 
-def test_device_tells_which_pictures_it_holds_and_their_sizes() -> None:
+def test_device_shows_which_images_it_holds_and_their_sizes() -> None:
     cache = kept(PHOTOS)
     assert cache.holds(["x", NAMES[2], NAMES[0]]).tolist() == [False, True, True]
     assert cache.sizes(NAMES[:2]).tolist() == [[40, 90], [47, 85]]
@@ -162,15 +162,15 @@ def test_device_tells_which_pictures_it_holds_and_their_sizes() -> None:
         cache.put("x", photo(1, 4, 4, 1))
 
 
-def test_device_keeps_a_copy_of_the_first_picture_of_a_name() -> None:
-    cache, source = DevicePictures("cpu", 3, 10_000), picture(5)
+def test_device_keeps_a_copy_of_the_first_image_of_a_name() -> None:
+    cache, source = DeviceCache("cpu", 3, 10_000), make_image(5)
     cache.put("a", source)
     source[...] = 0
-    cache.put("a", picture(6))
+    cache.put("a", make_image(6))
     height, width = cache.sizes(["a"])[0].tolist()
     whole = Windows(*(np.array([row], np.int32) for row in ([0, 0, height, width],
                                                             [height, width], [0, 0])))  # fmt: skip
-    np.testing.assert_array_equal(cache.frames(["a"], whole, (height, width))[0], picture(5))
+    np.testing.assert_array_equal(cache.frames(["a"], whole, (height, width))[0], make_image(5))
 
 
 @pytest.mark.parametrize(
@@ -201,12 +201,12 @@ def test_copy_of_a_device_is_empty() -> None:
 
 def test_limit_of_a_device_that_does_not_tell_has_to_be_given() -> None:
     with pytest.raises(InputError, match=r"'meta'.*limit"):
-        DevicePictures("meta", 3)
-    assert DevicePictures("cpu", 3).limit > 1 << 20
+        DeviceCache("meta", 3)
+    assert DeviceCache("cpu", 3).limit > 1 << 20
 
 
 def test_threads_may_put_side_by_side() -> None:
-    class Whole(DevicePictures):
+    class Whole(DeviceCache):
         def get(self, identity: str) -> Pixels | None:
             if not self.holds([identity])[0]:
                 return None

@@ -20,7 +20,7 @@ from augfeed.errors import InputError
 from augfeed.kernels.resample import resample
 from augfeed.plan.windows import Windows
 from augfeed.read import dali
-from augfeed.read.cut import Pair, View
+from augfeed.read.crop import Pair, View
 from augfeed.read.dali import DaliDecoder, available, fits
 from augfeed.read.decode import Channels, decode
 from augfeed.read.exif import upright_size
@@ -65,10 +65,12 @@ class Batch(NamedTuple):
     @classmethod
     def of(cls, files: list[bytes], views: list[View]) -> "Batch":
         headers = [header for header in map(read_header, files) if header is not None]
-        sizes = [upright_size((header.height, header.width), header.held) for header in headers]
+        sizes = [
+            upright_size((header.height, header.width), header.orientation) for header in headers
+        ]
         parts = (np.array([view[i] for view in views], np.int32).reshape(-1, n)
                  for i, n in enumerate((4, 2, 2)))  # fmt: skip
-        held = np.array([header.held for header in headers], np.int64)
+        held = np.array([header.orientation for header in headers], np.int64)
         return cls(files, Windows(*parts), held, np.array(sizes, np.int64).reshape(-1, 2), views)
 
     def frames(self, decoder: DaliDecoder) -> Pixels:
@@ -352,13 +354,13 @@ def test_only_plain_jpegs_fit(name: str) -> None:
     assert fitting(file) is expected
 
 
-def test_windows_with_padding_and_pictures_on_their_side_in_frames_not_square_do_not_fit() -> None:
+def test_windows_with_padding_and_images_on_their_side_in_frames_not_square_do_not_fit() -> None:
     assert not fitting(jpeg(), View((0, 0, 9, 9), (20, 24), (0, 0)))
     wide = View((0, 0, 9, 9), WIDE, (0, 0))
     assert [held for held in range(1, 9) if fitting(jpeg(held=held), wide, WIDE)] == [1, 2, 3, 4]
 
 
-def test_a_cpu_takes_no_picture_that_the_cpu_reader_decodes_at_a_smaller_scale() -> None:
+def test_a_cpu_takes_no_image_that_the_cpu_reader_decodes_at_a_smaller_scale() -> None:
     file, whole, part = (
         jpeg(),
         View((0, 0, 75, 98), SIZE, (0, 0)),

@@ -12,17 +12,17 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from augfeed.kernels.resample import resample
-from augfeed.memory import Memory
-from augfeed.plan import Rows, Windows, draw_plan
-from augfeed.plan.fixed import Fixed
+from augfeed.memory_pool import Memory
+from augfeed.plan import BatchRows, Windows, draw_plan
+from augfeed.plan.policy_constants import PolicyConstants
 from augfeed.policy import Policy
 from augfeed.presets import resolve_policy
 from augfeed.read import frames as reading
-from augfeed.read import turbo
+from augfeed.read import jpeg_crop
 from augfeed.read.frames import Frames, views_of, windows_of
-from augfeed.read.reading import Reading
+from augfeed.read.read_config import Reading
+from augfeed.read.read_errors import ReadFailureLog, RowSources
 from augfeed.read.sources import ArraySource, Source, open_source
-from augfeed.read.unread import Taken, UnreadLog
 
 COUNT, ROWS = 9, np.array([7, 2, 5, 0])
 POLICIES = ["random_resized_crop(8)", "resize(10) | random_crop(8, padding=3, mode='reflect')"]
@@ -45,30 +45,30 @@ MEMORY: dict[str, Callable[[NDArray[Any]], NDArray[Any]]] = {
 
 def read(source: Source, policy: Policy) -> tuple[NDArray[Any], Windows]:
     plan = draw_plan(
-        policy, Rows.of(np.arange(COUNT)), seed=3, epoch=1, size=policy.size(source.sizes)
+        policy, BatchRows.of(np.arange(COUNT)), seed=3, epoch=1, size=policy.size(source.sizes)
     )
-    made = Frames(source, policy, Memory(), Reading(), UnreadLog())
+    made = Frames(source, policy, Memory(), Reading(), ReadFailureLog())
     sizes = source.sizes or (0, 0)
-    return made.read(plan, ROWS, Taken.of(plan.ids)).copy(), plan.window.take(ROWS).at(*sizes)
+    return made.read(plan, ROWS, RowSources.of(plan.ids)).copy(), plan.window.take(ROWS).at(*sizes)
 
 
 @pytest.mark.parametrize("policy", POLICIES)
 @pytest.mark.parametrize("memory", MEMORY)
-def test_frames_of_arrays_are_those_of_each_picture_alone(memory: str, policy: str) -> None:
+def test_frames_of_arrays_are_those_of_each_image_alone(memory: str, policy: str) -> None:
     images = np.random.default_rng(2).integers(0, 256, (COUNT, 14, 17, 3), dtype=np.uint8)
     source = open_source(MEMORY[memory](images))
     assert isinstance(source, ArraySource)
     given = resolve_policy(policy)
     found, windows = read(source, given)
-    fixed = Fixed.of(given, 3)
+    fixed = PolicyConstants.of(given, 3)
     for k, (row, view) in enumerate(zip(ROWS, views_of(windows), strict=True)):
         alone = np.empty_like(found[k])
-        picture = np.ascontiguousarray(source.images[row])
-        resample(picture.copy(), *view, fixed.pad_mode, fixed.pad_fill, alone)
+        image = np.ascontiguousarray(source.images[row])
+        resample(image.copy(), *view, fixed.pad_mode, fixed.pad_fill, alone)
         np.testing.assert_array_equal(found[k], alone)
 
 
-@pytest.mark.skipif(turbo.why_not() is not None, reason="windows of JPEGs are not decoded alone")
+@pytest.mark.skipif(jpeg_crop.why_not() is not None, reason="JPEGs are decoded whole here")
 def test_no_row_is_looked_at_alone_where_all_can_be_made_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -79,9 +79,9 @@ def test_no_row_is_looked_at_alone_where_all_can_be_made_at_once(
     source = open_source(sorted(tmp_path.glob("*.jpg")))
     monkeypatch.setattr(reading, "views_of", _refused)
     policy = resolve_policy("random_resized_crop(8)")
-    plan = draw_plan(policy, Rows.of(np.arange(COUNT)), seed=3, epoch=1, size=(8, 8))
-    made = Frames(source, policy, Memory(), Reading(), UnreadLog())
-    assert made.read(plan, ROWS, Taken.of(plan.ids)).any()
+    plan = draw_plan(policy, BatchRows.of(np.arange(COUNT)), seed=3, epoch=1, size=(8, 8))
+    made = Frames(source, policy, Memory(), Reading(), ReadFailureLog())
+    assert made.read(plan, ROWS, RowSources.of(plan.ids)).any()
 
 
 def _refused(windows: Windows) -> Any:

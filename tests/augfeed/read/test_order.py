@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from augfeed.errors import InputError, InputTypeError
-from augfeed.kernels.order import fill_order
+from augfeed.kernels.sort_keys import fill_order
 from augfeed.read.order import batch_positions, epoch_order, steps_per_epoch
 
 

@@ -10,9 +10,9 @@ from PIL import Image
 import augfeed
 from augfeed.errors import InputError
 from augfeed.read.cache import Cache
+from augfeed.read.cache_dir import asked_folder
+from augfeed.read.cached_listing import kept
 from augfeed.read.labels import check_classes
-from augfeed.read.listing import kept
-from augfeed.read.places import asked_folder
 from augfeed.read.sources import open_source
 
 POLICY = "resize(4) | center_crop(4)"

@@ -13,7 +13,7 @@ from sklearn.datasets import load_sample_image
 
 import augfeed
 from augfeed.errors import InputError, MissingExtraError, ReadError
-from augfeed.read import dali, whole
+from augfeed.read import dali, device_frames
 from augfeed.read.dali import available
 
 needs_dali = pytest.mark.skipif(available() is not None, reason=f"{available()}")
@@ -89,7 +89,7 @@ def as_on_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     def decoder(*given: Any) -> dali.DaliDecoder:
         return dali.DaliDecoder(*given, as_on_gpu=True)
 
-    monkeypatch.setattr(whole, "DaliDecoder", decoder)
+    monkeypatch.setattr(device_frames, "DaliDecoder", decoder)
 
 
 @needs_dali
@@ -193,9 +193,9 @@ def test_auto_is_dali_on_a_gpu_that_has_it(folder: Path, monkeypatch: pytest.Mon
     source, gpu = augfeed.open_source(folder), torch.device("cuda")
     reading = loader(folder, "auto").pipeline.reading
     for there in (True, False):
-        monkeypatch.setattr(whole, "is_installed", lambda there=there: there)
-        assert whole.reader_for(reading, source, gpu) == ("dali" if there else "cpu")
-    assert whole.reader_for(reading, source, torch.device("cpu")) == "cpu"
+        monkeypatch.setattr(device_frames, "is_installed", lambda there=there: there)
+        assert device_frames.reader_for(reading, source, gpu) == ("dali" if there else "cpu")
+    assert device_frames.reader_for(reading, source, torch.device("cpu")) == "cpu"
 
 
 def test_a_reader_that_cannot_be_used_is_refused_with_the_cure(
@@ -207,8 +207,8 @@ def test_a_reader_that_cannot_be_used_is_refused_with_the_cure(
         loader(folder, "dali", cache="ram")
     with pytest.raises(InputError, match="use reader='cpu'"):
         loader(folder, "dali", device="meta", engine="portable")
-    monkeypatch.setattr(whole, "available", lambda: "not there")
-    monkeypatch.setattr(whole, "is_installed", lambda: False)
+    monkeypatch.setattr(device_frames, "available", lambda: "not there")
+    monkeypatch.setattr(device_frames, "is_installed", lambda: False)
     with pytest.raises(MissingExtraError, match=r"pip install 'augfeed\[dali\]'"):
         loader(folder, "dali")
     assert loader(np.zeros((4, 40, 40, 3), np.uint8), "dali", policy="hflip").lane == "native"

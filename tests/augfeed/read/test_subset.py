@@ -9,27 +9,27 @@ import pytest
 from PIL import Image
 
 from augfeed.errors import InputError
-from augfeed.memory import Memory
+from augfeed.memory_pool import Memory
 from augfeed.notation import parse_policy
-from augfeed.plan import Plan, Rows, draw_plan
+from augfeed.plan import BatchRows, Plan, draw_plan
 from augfeed.read.arrays import ArraySource
-from augfeed.read.encoded import EncodedSource
 from augfeed.read.folder import FolderSource
 from augfeed.read.frames import Frames
-from augfeed.read.reading import Reading
-from augfeed.read.stage import resident_pictures
+from augfeed.read.protocols import EncodedSource
+from augfeed.read.read_config import Reading
+from augfeed.read.read_errors import ReadFailureLog, RowSources
+from augfeed.read.resident import resident_pictures
 from augfeed.read.subset import SubsetSource, subset
-from augfeed.read.unread import Taken, UnreadLog
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (6, 5, 7, 3), np.uint8)
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> FolderSource:
-    for k, picture in enumerate(IMAGES):
+    for k, image in enumerate(IMAGES):
         path = tmp_path / "abc"[k % 3] / f"{k}.png"
         path.parent.mkdir(exist_ok=True)
-        Image.fromarray(picture).save(path)
+        Image.fromarray(image).save(path)
     return FolderSource(tmp_path)
 
 
@@ -50,7 +50,7 @@ def test_a_part_of_files_without_labels_has_none(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("i", [-1, 2])
-def test_a_picture_that_is_not_in_the_part_is_named(folder: FolderSource, i: int) -> None:
+def test_an_image_that_is_not_in_the_part_is_named(folder: FolderSource, i: int) -> None:
     part = SubsetSource(folder, [4, 0])
     for ask in (part.image, part.read, part.path):
         with pytest.raises(InputError, match=rf"i={i} is not in \[0, 2\)"):
@@ -81,14 +81,14 @@ def test_a_part_of_arrays_is_picked() -> None:
 
 
 def frames_of(source: Any, plan: Plan, which: Any) -> Any:
-    frames = Frames(source, plan.policy, Memory(), Reading(), UnreadLog())
-    return frames.read(plan, which, Taken.of(plan.ids))
+    frames = Frames(source, plan.policy, Memory(), Reading(), ReadFailureLog())
+    return frames.read(plan, which, RowSources.of(plan.ids))
 
 
 @pytest.mark.parametrize("policy", ["random_crop(4, padding=1)", "random_resized_crop(4)"])
 def test_frames_of_a_part_are_those_of_the_chosen_samples(policy: str, folder: Any) -> None:
     made, chosen = parse_policy(policy), [4, 0, 3, 4]
-    rows = Rows.of(np.array([3, 1, 0], np.int64))
+    rows = BatchRows.of(np.array([3, 1, 0], np.int64))
     plan = draw_plan(made, rows, seed=0, epoch=0, size=(4, 4))
     which = np.arange(3)
     for whole, alone in ((ArraySource(IMAGES), ArraySource(IMAGES[chosen])), (folder, None)):
@@ -100,6 +100,6 @@ def test_frames_of_a_part_are_those_of_the_chosen_samples(policy: str, folder: A
         np.testing.assert_array_equal(frames, expected)
 
 
-def test_pictures_in_memory_stay_where_they_are_for_a_part() -> None:
+def test_images_in_memory_stay_where_they_are_for_a_part() -> None:
     whole = ArraySource(IMAGES)
     assert resident_pictures(whole.pick([1]), parse_policy("hflip")) is whole.images

@@ -1,7 +1,7 @@
 """Compile the kernels for GPUs that are not here; a line of JSON for each on standard output.
 
-`python -m tests.augfeed.scripts.compiled`, without TRITON_INTERPRET: all of them for the usual GPU,
-and every few for the others; with `--all`, all for all.
+`python -m tests.augfeed.scripts.compiled`, without TRITON_INTERPRET: for the usual GPU, and every
+few for the others; with `--all`, the whole product for all.
 """
 
 import json
@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
+from itertools import product
 from multiprocessing import get_context
 from typing import Any
 
@@ -20,14 +21,25 @@ from augfeed.engines import Output
 from augfeed.engines.cuda.spec import Spec
 from augfeed.policy import Normalize, RandomCrop
 from tests.cases import CASES, policy_of
-from tests.sampling import ALL
+from tests.sampling import ALL, each_value
 
 OFTEN, SELDOM = 90, (80, 100)  # H100, H200; A100, B200
-FEW = 12  # that are compiled for the others, too
+FEW = 4  # that a usual run compiles for the others, too
 OUTPUTS = [Output(dtype, last) for last in (False, True)
            for dtype in (torch.float32, torch.float16, torch.bfloat16, torch.uint8)]  # fmt: skip
 USUAL = OUTPUTS[2]
 ONES = "1 x 1"
+NAMED = ("nothing", "horizontal flip", "contrast about mean", "whole chain", "mixup", "rotate")
+CHAINS = ("frames, moved and mixed", "frames, recoloured",
+          "whole chain", "geometry, reflect", "cutmix, some", "all noise")  # fmt: skip
+PRESETS = [(presets.seed_chain(), 3, 224), (presets.imagenet(), 3, 224),
+           (presets.evaluation(224, 256), 3, 224), (presets.cifar(), 3, 32),
+           (presets.fashion(), 1, 28), (presets.digits(), 1, 28)]  # fmt: skip
+VARIANTS: list[tuple[str, Any]] = [
+    ("images", (1, 224, torch.uint8)), ("images", (3, 37, torch.uint8)),
+    ("images", (3, 224, torch.float32)),
+    ("padding", "constant"), ("padding", "edge"), ("padding", "reflect"), ("cut", 32),
+]  # fmt: skip
 Job = tuple[str, Spec, torch.dtype, bool]  # name, what for, output, sides divisible by 16
 
 
@@ -44,48 +56,64 @@ def padded(policy: Policy) -> bool:
     return crop is not None and crop.padding > 0
 
 
-def jobs() -> Iterator[Job]:
-    """Yield the operation table, presets, outputs, windows and kinds of images."""
-    for case in ("whole chain", "geometry, reflect", "cutmix, some", "all noise", "jitter, some"):
-        for channels in (1, 3):
-            spec = spec_of(policy_of(CASES[case], channels), channels=channels, side=1)
-            yield f"{ONES}, {case}, {channels}", spec, USUAL.dtype, False
-    for name, operations in CASES.items():
-        yield name, spec_of(policy_of(operations, 3)), USUAL.dtype, True
-    for preset in (presets.seed_chain(), presets.imagenet(), presets.evaluation(224, 256)):
-        for output in OUTPUTS[:3] + OUTPUTS[4:7]:
-            yield str(preset.name), spec_of(preset, output), output.dtype, True
-    for preset, channels, side in (
-        (presets.cifar(), 3, 32), (presets.fashion(), 1, 28), (presets.digits(), 1, 28)
-    ):  # fmt: skip
-        for output in OUTPUTS[:3] + OUTPUTS[4:7]:
-            spec = spec_of(preset, output, channels=channels, side=side)
-            yield f"{preset.name}, {side}", spec, output.dtype, side % 16 == 0
-    for case in ("frames, moved and mixed", "frames, recoloured"):
-        yield case, spec_of(policy_of(CASES[case], 3)), torch.float32, True
-        for channels, side, dtype in ((1, 224, torch.uint8), (3, 37, torch.uint8),
-                                      (3, 224, torch.float32)):  # fmt: skip
-            spec = spec_of(policy_of(CASES[case], channels), channels=channels, side=side,
-                           dtype=dtype)  # fmt: skip
-            yield f"{case}, {channels} x {side} of {dtype}", spec, USUAL.dtype, side % 16 == 0
-        for rule in ("constant", "edge", "reflect"):
-            policy = policy_of(CASES[case], 3, RandomCrop(224, 9, mode=rule))
-            yield f"{case}, {rule} padding", spec_of(policy), USUAL.dtype, True
-    for case in ("whole chain", "geometry, reflect", "cutmix, some", "all noise"):
-        policy = policy_of(CASES[case], 3)
-        for output in OUTPUTS:
-            if output.dtype == torch.uint8:
+def jobs(*, whole: bool) -> Iterator[Job]:
+    """Yield the operation table, presets, outputs, windows and kinds of images.
+
+    Of products a usual run compiles as many as have every value, and of the table every operation.
+    """
+    combined: Any = product if whole else each_value
+    for case, channels in combined(("whole chain", "geometry, reflect", "cutmix, some", "all noise",
+                                    "jitter, some"), (1, 3)):  # fmt: skip
+        spec = spec_of(policy_of(CASES[case], channels), channels=channels, side=1)
+        yield f"{ONES}, {case}, {channels}", spec, USUAL.dtype, False
+    for name in CASES if whole else compiled_alone():
+        yield name, spec_of(policy_of(CASES[name], 3)), USUAL.dtype, True
+    for (preset, channels, side), output in combined(PRESETS, OUTPUTS[:3] + OUTPUTS[4:7]):
+        spec = spec_of(preset, output, channels=channels, side=side)
+        yield f"{preset.name}, {side}", spec, output.dtype, side % 16 == 0
+    for case, variant in combined(CHAINS[:2], [("output", OUTPUTS[0]), *VARIANTS]):
+        yield variant_of(case, *variant)
+    for case, images in combined(("sequence of all kinds", "some of, nested"),
+                                 ((1, 37, torch.uint8), (3, 224, torch.float32))):  # fmt: skip
+        yield variant_of(case, "images", images)
+    for case, variant in combined(CHAINS[2:], [*(("output", each) for each in OUTPUTS), *VARIANTS]):
+        yield variant_of(case, *variant)
+
+
+def compiled_alone() -> list[str]:
+    """Return the cases that tests name, and as few others as have every operation and border."""
+    found = [name for name in CASES if name in NAMED]
+    seen = {kind for name in found for kind in kinds(name)}
+    for name in sorted(CASES, key=lambda name: -len(CASES[name])):  # the longest first
+        if not kinds(name) <= seen:
+            found.append(name)
+            seen |= kinds(name)
+    return found
+
+
+def kinds(case: str) -> set[Any]:
+    """Return what a case has: operations, and what borders repeat."""
+    return {(type(operation), getattr(operation, "mode", "")) for operation in CASES[case]}
+
+
+def variant_of(case: str, kind: str, given: Any) -> Job:
+    """Return a chain for another output, for other images, or behind a window."""
+    policy = policy_of(CASES[case], 3)
+    match kind:
+        case "output":
+            if given.dtype == torch.uint8:
                 policy = Policy([o for o in policy.operations if not isinstance(o, Normalize)])
-            yield f"{case}, as {output}", spec_of(policy, output), output.dtype, True
-        for channels, side, dtype in ((1, 224, torch.uint8), (3, 37, torch.uint8),
-                                      (3, 224, torch.float32)):  # fmt: skip
+            return f"{case}, as {given}", spec_of(policy, given), given.dtype, True
+        case "images":
+            channels, side, dtype = given
             policy = policy_of(CASES[case], channels)
             spec = spec_of(policy, channels=channels, side=side, dtype=dtype)
-            yield f"{case}, {channels} x {side} of {dtype}", spec, USUAL.dtype, side % 16 == 0
-        for mode in ("constant", "edge", "reflect"):
-            policy = policy_of(CASES[case], 3, RandomCrop(224, 9, mode=mode))
-            yield f"{case}, {mode} padding", spec_of(policy), USUAL.dtype, True
-        yield f"{case}, cut", spec_of(policy_of(CASES[case], 3), larger=32), USUAL.dtype, True
+            name = f"{case}, {channels} x {side} of {dtype}"
+            return name, spec, USUAL.dtype, side % 16 == 0
+        case "padding":
+            policy = policy_of(CASES[case], 3, RandomCrop(224, 9, mode=given))
+            return f"{case}, {given} padding", spec_of(policy), USUAL.dtype, True
+    return f"{case}, cut", spec_of(policy, larger=given), USUAL.dtype, True
 
 
 def compiled(task: tuple[Job, int]) -> dict[str, Any]:
@@ -93,6 +121,7 @@ def compiled(task: tuple[Job, int]) -> dict[str, Any]:
         compile_augment,
         compile_finish,
         compile_for_ones,
+        compile_programs,
         compile_steps,
         compile_sums,
     )
@@ -107,15 +136,16 @@ def compiled(task: tuple[Job, int]) -> dict[str, Any]:
         found["sums"] = asdict(compile_sums(spec, arch, divisible=divisible))
         found["finish"] = asdict(compile_finish(spec, arch))
     found |= {part: asdict(made) for part, made in compile_steps(spec, arch).items()}
+    found |= {part: asdict(made) for part, made in compile_programs(spec, arch).items()}
     return found
 
 
 def main() -> None:
-    unique: dict[Any, Job] = {}
-    for job in jobs():
+    whole, unique = ALL in sys.argv, dict[Any, Job]()
+    for job in jobs(whole=whole):
         unique.setdefault(job[1:], job)
     every = [*unique.values()]
-    others = every if ALL in sys.argv else every[:: len(every) // FEW]
+    others = every if whole else every[:: len(every) // FEW]
     tasks = [(job, OFTEN) for job in every] + [(job, arch) for job in others for arch in SELDOM]
     with ProcessPoolExecutor(cores(), mp_context=get_context("spawn")) as pool:
         for found in pool.map(compiled, tasks):

@@ -6,8 +6,8 @@ from itertools import pairwise
 import torch
 from torch import nn
 
-from augfeed_trainer.models.drops import StochasticDepth, depths
 from augfeed_trainer.models.norms import Norm, norm_1d, norm_2d
+from augfeed_trainer.models.stochastic_depth import StochasticDepth, depths
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from augfeed_trainer.data import Data, evaluated, policies, shape_of
 from augfeed_trainer.models import Drops, build_model
 from augfeed_trainer.recipe import Recipe
-from augfeed_trainer.study.jobs import Runs, Where, opened
+from augfeed_trainer.study.jobs import Runs, StudyData, opened
 from augfeed_trainer.train import score
 
 SHARES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
@@ -37,7 +37,7 @@ class Point:
 
 
 def curve(
-    where: Where, recipes: dict[str, Recipe], folder: Path, *, seeds: int = 2, threads: int = 2,
+    where: StudyData, recipes: dict[str, Recipe], folder: Path, *, seeds: int = 2, threads: int = 2,
     parallel: int = 1, shares: tuple[float, ...] = SHARES, tick: Tick = lambda *_: None,
 ) -> list[Point]:  # fmt: skip
     """Return the points of all curves, smallest share first.

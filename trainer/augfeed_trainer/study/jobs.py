@@ -18,7 +18,7 @@ from augfeed_trainer.train import Run, train
 
 
 @dataclass(frozen=True, slots=True)
-class Where:
+class StudyData:
     """The data of a study: as `open_data` takes them, and which share of the training part."""
 
     data: str
@@ -46,7 +46,7 @@ class Outcome:
     history: list[dict[str, float]]
 
 
-def key_of(where: Where, recipe: Recipe) -> str:
+def key_of(where: StudyData, recipe: Recipe) -> str:
     """Return the name of a run: what it depends on, hashed."""
     text = json.dumps([asdict(where), recipe.model_dump(mode="json")], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:24]
@@ -55,7 +55,7 @@ def key_of(where: Where, recipe: Recipe) -> str:
 class Runs:
     """Carries runs out, several side by side, and keeps what they gave in a folder."""
 
-    def __init__(self, where: Where, folder: Path, parallel: int, threads: int) -> None:
+    def __init__(self, where: StudyData, folder: Path, parallel: int, threads: int) -> None:
         """Make the folder; `threads` are those of torch in each of `parallel` processes."""
         self.where, self.folder, self.parallel, self.threads = where, folder, parallel, threads
         folder.mkdir(parents=True, exist_ok=True)
@@ -121,17 +121,17 @@ class Runs:
             self._pool = None
 
 
-_opened: dict[Where, Data] = {}
+_opened: dict[StudyData, Data] = {}
 
 
-def opened(where: Where) -> Data:
+def opened(where: StudyData) -> Data:
     """Return the data of a study, opened once in a process."""
     if where not in _opened:
         _opened[where] = where.open()
     return _opened[where]
 
 
-def _run(where: Where, recipe: Recipe, folder: Path, threads: int) -> Outcome:
+def _run(where: StudyData, recipe: Recipe, folder: Path, threads: int) -> Outcome:
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)
     trained = train(recipe, opened(where), Run(num_workers=threads, progress=False))

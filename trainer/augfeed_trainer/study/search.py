@@ -11,7 +11,7 @@ from augfeed.errors import InputError
 from augfeed_trainer.data import Data, policies, shape_of
 from augfeed_trainer.models import Drops, build_model
 from augfeed_trainer.recipe import Recipe
-from augfeed_trainer.study.jobs import Outcome, Runs, Where, opened
+from augfeed_trainer.study.jobs import Outcome, Runs, StudyData, opened
 from augfeed_trainer.study.statistics import Gain, gain, pooled
 from augfeed_trainer.study.techniques import Refused, Technique, techniques
 from augfeed_trainer.train import Scores, score
@@ -23,7 +23,7 @@ Tick = Callable[[str, int, int], None]
 class Study:
     """What a study is asked: data, the recipe to begin with, how many seeds and minutes."""
 
-    where: Where
+    where: StudyData
     base: Recipe
     seeds: int = 3
     minutes: float = 15.0

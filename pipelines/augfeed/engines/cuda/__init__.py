@@ -8,22 +8,23 @@ import torch
 from numpy.typing import NDArray
 
 from augfeed.engines import Output, check_images
-from augfeed.engines.cuda.graph import Recorded, pinned
+from augfeed.engines.cuda.graph import CudaGraphPass, pinned
 from augfeed.engines.cuda.launch import launch, means_for
+from augfeed.engines.cuda.program_launch import ProgramScratch
 from augfeed.engines.cuda.scratch import Scratch
 from augfeed.engines.cuda.spec import Spec
 from augfeed.engines.cuda.table import Layout, fill_table
 from augfeed.plan import Plan
-from augfeed.plan.fixed import Fixed
+from augfeed.plan.policy_constants import PolicyConstants
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
+class BoundPlan:
     """A plan and its images on the device, ready to be carried out any number of times.
 
     `images` `[N, h, w, C]` and `table` int32 lie on the device; the rest says what is to be made of
-    them. `means` is scratch for gray means, `scratch` for frames that are made before; None where
-    no operation asks for them.
+    them. `means` is scratch for gray means, `scratch` for frames that are made before, `programs`
+    for what their programs need; None where no operation asks for them.
     """
 
     spec: Spec
@@ -35,6 +36,7 @@ class Loaded:
     output: Output
     means: tuple[torch.Tensor, torch.Tensor] | None
     scratch: Scratch | None
+    programs: ProgramScratch | None
 
     def empty(self) -> torch.Tensor:
         """Return uninitialised memory for the batch, `[count, C, H, W]`, on the device."""
@@ -85,11 +87,11 @@ class CudaEngine:
         places: NDArray[np.int64] | None = None,
         offsets: NDArray[np.int32] | None = None,
         output: Output = Output(),  # noqa: B008  (frozen)
-    ) -> Loaded:
+    ) -> BoundPlan:
         """Return a plan and its images on the device: one copy of each, on the current stream."""
         check_images(images, plan.count if places is None else 0)
         output.check(plan.policy)
-        fixed = Fixed.of(plan.policy, images.shape[3])
+        fixed = PolicyConstants.of(plan.policy, images.shape[3])
         images = images.to(self.device, non_blocking=True).contiguous()
         framed = offsets is None and tuple(images.shape[1:3]) == plan.size
         spec = Spec.of(plan.policy, plan.size, images, output, framed=framed)
@@ -100,7 +102,9 @@ class CudaEngine:
         table = host.to(self.device, non_blocking=True, copy=True)
         means = means_for(rows, spec.channels, self.device) if spec.mean else None
         scratch = Scratch.of(spec, rows, plan.size, images)
-        return Loaded(spec, images, table, rows, plan.count, plan.size, output, means, scratch)
+        programs = ProgramScratch.of(spec, rows, plan.size, images.device)
+        return BoundPlan(spec, images, table, rows, plan.count, plan.size, output, means, scratch,
+                         programs)  # fmt: skip
 
     def record(
         self,
@@ -110,11 +114,11 @@ class CudaEngine:
         places: NDArray[np.int64] | None = None,
         offsets: NDArray[np.int32] | None = None,
         output: Output = Output(),  # noqa: B008  (frozen)
-    ) -> Recorded:
+    ) -> CudaGraphPass:
         """Return the pass as a CUDA graph over `images`, which must stay where they are.
 
         It serves all plans of the same policy and the same numbers of rows; `offsets` must be given
         here if they will be later.
         """
         loaded = self.load(plan, images, places=places, offsets=offsets, output=output)
-        return Recorded(loaded, plan)
+        return CudaGraphPass(loaded, plan)

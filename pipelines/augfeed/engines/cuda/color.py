@@ -5,7 +5,7 @@ import triton.language as tl
 
 from augfeed.constants import LUMA
 from augfeed.engines.cuda._pointwise import change_point, load_reads
-from augfeed.engines.cuda.fields import GAIN, HEAD, LOW, PLAIN_GAIN, SUMS, load_float
+from augfeed.engines.cuda.table_layout import GAIN, HEAD, LOW, PLAIN_GAIN, SUMS, load_float
 
 RED: tl.constexpr = tl.constexpr(LUMA[0])
 GREEN: tl.constexpr = tl.constexpr(LUMA[1])

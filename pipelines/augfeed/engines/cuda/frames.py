@@ -8,11 +8,11 @@ has written. Frames lie `pitch` values apart.
 import triton
 import triton.language as tl
 
-from augfeed.engines.cuda import steps as _steps
+from augfeed.engines.cuda import frame_steps as _steps
 from augfeed.engines.cuda._tables import make_table
-from augfeed.engines.cuda.fields import HEAD, PAD_FILL, load_float
 from augfeed.engines.cuda.levels import LEVELS
 from augfeed.engines.cuda.sample import CONSTANT, direct, fold
+from augfeed.engines.cuda.table_layout import HEAD, PAD_FILL, load_float
 
 FIRST: tl.constexpr = tl.constexpr(_steps.FIRST)
 PARTS: tl.constexpr = tl.constexpr(4)  # that the histogram of a frame is counted in
@@ -32,8 +32,8 @@ def frame_pitch(height, width, C: tl.constexpr):
 
 
 @triton.jit
-def _size_of(code, size, PAD: tl.constexpr):
-    # (height, width, and those of what is read): a frame is its own window.
+def size_of(code, size, PAD: tl.constexpr):
+    """Return (height, width, and those of what is read): a frame is its own window."""
     if PAD < 0:
         return size
     else:
@@ -44,8 +44,8 @@ def _size_of(code, size, PAD: tl.constexpr):
 
 
 @triton.jit
-def _source(images, frames, table, row, r, code, size, C: tl.constexpr, PAD: tl.constexpr):
-    # What a step reads: pointer, top and left of the window in it, and what lies outside.
+def source_of(images, frames, table, row, r, code, size, C: tl.constexpr, PAD: tl.constexpr):
+    """Return what a step reads: pointer, top and left of the window in it, what lies outside."""
     first = (code & FIRST) != 0
     image = images + tl.load(row).to(tl.int64) * (size[2] * size[3] * C)
     frame = frames + r.to(tl.int64) * frame_pitch(size[0], size[1], C)
@@ -61,14 +61,15 @@ def _source(images, frames, table, row, r, code, size, C: tl.constexpr, PAD: tl.
 
 
 @triton.jit
-def _read(source, y, x, mask, size, C: tl.constexpr, PAD: tl.constexpr):
-    # Pixels of a frame, in the images' units.
+def read_pixels(source, y, x, mask, size, C: tl.constexpr, PAD: tl.constexpr):
+    """Return pixels of a frame, in the images' units."""
     return direct(source[0], y, x, mask, source[1], source[2], False, False, size, source[3], C,
                   PAD)  # fmt: skip
 
 
 @triton.jit
-def _write(frame, p, v0, v1, v2, mask, C: tl.constexpr):
+def write_pixels(frame, p, v0, v1, v2, mask, C: tl.constexpr):
+    """Write pixels of a frame."""
     kind: tl.constexpr = frame.dtype.element_ty
     tl.store(frame + p * C, v0.to(kind), mask)
     if C == 3:
@@ -77,8 +78,8 @@ def _write(frame, p, v0, v1, v2, mask, C: tl.constexpr):
 
 
 @triton.jit
-def _level(v, images):
-    # The nearest of 256 levels; what is not a number is black.
+def level_of(v, images):
+    """Return the nearest of 256 levels of values; what is not a number is black."""
     if images.dtype.element_ty == tl.uint8:
         return v.to(tl.int32)
     else:
@@ -90,7 +91,7 @@ def _level(v, images):
 @triton.jit
 def _histogram(v, mask, images):
     # What is not wanted is counted as 0, and taken off there.
-    counts = tl.histogram(tl.where(mask, _level(v, images), 0), LEVELS)
+    counts = tl.histogram(tl.where(mask, level_of(v, images), 0), LEVELS)
     beyond = tl.sum(tl.where(mask, 0, 1), 0)
     return counts - tl.where(tl.arange(0, LEVELS) == 0, beyond, 0)
 
@@ -111,14 +112,14 @@ def count_levels(
     code = tl.load(row + MADE + 1 + SLOT)
     if (code & 255) == CODE:
         whole = (height, width, source_height, source_width)
-        source = _source(images, frames, table, row, r, code, whole, C, PAD)
-        size, pixels = _size_of(code, whole, PAD), height * width
+        source = source_of(images, frames, table, row, r, code, whole, C, PAD)
+        size, pixels = size_of(code, whole, PAD), height * width
         h0 = tl.zeros([LEVELS], tl.int32)
         h1, h2 = h0, h0
         for start in range(part * BLOCK, pixels, PARTS * BLOCK):
             p = start + tl.arange(0, BLOCK)
             mask = p < pixels
-            v0, v1, v2 = _read(source, p // width, p % width, mask, size, C, PAD)
+            v0, v1, v2 = read_pixels(source, p // width, p % width, mask, size, C, PAD)
             h0 += _histogram(v0, mask, images)
             if C == 3:
                 h1 += _histogram(v1, mask, images)
@@ -154,7 +155,7 @@ def fill_tables(
 
 @triton.jit
 def _look_up(v, tables, c: tl.constexpr, mask, images):
-    made = tl.load(tables + c * LEVELS + _level(v, images), mask, 0)
+    made = tl.load(tables + c * LEVELS + level_of(v, images), mask, 0)
     if images.dtype.element_ty == tl.uint8:
         return tl.where(made < 0, v, made.to(tl.float32))
     else:
@@ -173,17 +174,19 @@ def look_up(
     code = tl.load(row + MADE + 1 + SLOT)
     if (code & 255) == CODE:
         whole = (height, width, source_height, source_width)
-        source = _source(images, frames, table, row, r, code, whole, C, PAD)
+        source = source_of(images, frames, table, row, r, code, whole, C, PAD)
         p = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
         mask = p < height * width
-        v0, v1, v2 = _read(source, p // width, p % width, mask, _size_of(code, whole, PAD), C, PAD)
+        v0, v1, v2 = read_pixels(
+            source, p // width, p % width, mask, size_of(code, whole, PAD), C, PAD
+        )
         own = tables + r * (C * LEVELS)
         v0 = _look_up(v0, own, 0, mask, images)
         if C == 3:
             v1 = _look_up(v1, own, 1, mask, images)
             v2 = _look_up(v2, own, 2, mask, images)
         frame = frames + r.to(tl.int64) * frame_pitch(height, width, C)
-        _write(frame, p, v0, v1, v2, mask, C)
+        write_pixels(frame, p, v0, v1, v2, mask, C)
 
 
 @triton.jit(do_not_specialize=["begin", "height", "width", "source_height", "source_width"])
@@ -203,19 +206,19 @@ def weigh_across(
     code = tl.load(row + MADE + 1 + SLOT)
     if (code & 255) == CODE:
         whole = (height, width, source_height, source_width)
-        source = _source(images, frames, table, row, r, code, whole, C, PAD)
-        size, pixels = _size_of(code, whole, PAD), height * width
+        source = source_of(images, frames, table, row, r, code, whole, C, PAD)
+        size, pixels = size_of(code, whole, PAD), height * width
         p = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
         mask = p < pixels
         y, x = p // width, p % width
         kernel = row + MADE + KERNEL
         weights = kernel + 2 + (REACH + 1)
-        v0, v1, v2 = _read(source, y, x, mask, size, C, PAD)
+        v0, v1, v2 = read_pixels(source, y, x, mask, size, C, PAD)
         w = load_float(weights)
         v0, v1, v2 = v0 * w, v1 * w, v2 * w
         for j in range(1, tl.load(kernel + 1) + 1):
-            a0, a1, a2 = _read(source, y, fold(x - j, width, REFLECT), mask, size, C, PAD)
-            b0, b1, b2 = _read(source, y, fold(x + j, width, REFLECT), mask, size, C, PAD)
+            a0, a1, a2 = read_pixels(source, y, fold(x - j, width, REFLECT), mask, size, C, PAD)
+            b0, b1, b2 = read_pixels(source, y, fold(x + j, width, REFLECT), mask, size, C, PAD)
             w = load_float(weights + j)
             v0 = tl.fma(w, a0 + b0, v0)
             v1 = tl.fma(w, a1 + b1, v1)
@@ -228,7 +231,8 @@ def weigh_across(
 
 
 @triton.jit
-def _down(plane, y, x, height, width, weights, reach, mask):
+def weigh_column(plane, y, x, height, width, weights, reach, mask):
+    """Return values of a plane of floats weighed along their columns."""
     v = load_float(weights) * tl.load(plane + y * width + x, mask, 0.0)
     for j in range(1, reach + 1):
         a = tl.load(plane + fold(y - j, height, REFLECT) * width + x, mask, 0.0)
@@ -253,11 +257,13 @@ def weigh_down(
         y, x = p // width, p % width
         weights, reach = row + MADE + KERNEL + 2, tl.load(row + MADE + KERNEL)
         plane = sums + tl.program_id(0).to(tl.int64) * (C * pixels)
-        v0 = _down(plane, y, x, height, width, weights, reach, mask)
+        v0 = weigh_column(plane, y, x, height, width, weights, reach, mask)
         v1, v2 = v0, v0
         if C == 3:
-            v1 = _down(plane + pixels, y, x, height, width, weights, reach, mask)
-            v2 = _down(plane + 2 * pixels, y, x, height, width, weights, reach, mask)
+            v1 = weigh_column(plane + pixels, y, x, height, width, weights, reach, mask)
+            v2 = weigh_column(plane + 2 * pixels, y, x, height, width, weights, reach, mask)
         if frames.dtype.element_ty == tl.uint8:
             v0, v1, v2 = to_whole(v0), to_whole(v1), to_whole(v2)
-        _write(frames + r.to(tl.int64) * frame_pitch(height, width, C), p, v0, v1, v2, mask, C)
+        write_pixels(
+            frames + r.to(tl.int64) * frame_pitch(height, width, C), p, v0, v1, v2, mask, C
+        )

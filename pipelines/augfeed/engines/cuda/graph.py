@@ -10,23 +10,23 @@ from augfeed.engines.cuda.launch import launch
 from augfeed.engines.cuda.table import Layout, fill_table
 from augfeed.errors import InputError
 from augfeed.plan import Plan
-from augfeed.plan.fixed import Fixed
+from augfeed.plan.policy_constants import PolicyConstants
 
 if TYPE_CHECKING:
-    from augfeed.engines.cuda import Loaded
+    from augfeed.engines.cuda import BoundPlan
 
 
-class Recorded:
+class CudaGraphPass:
     """The pass of one pipeline, replayed for plan after plan over the same images.
 
     Made by `CudaEngine.record`. Between two replays nothing is allocated and nothing waits. `out`
     is written again by each of them: copy what is to be kept.
     """
 
-    def __init__(self, loaded: "Loaded", plan: Plan) -> None:
+    def __init__(self, loaded: "BoundPlan", plan: Plan) -> None:
         """Capture the pass of a loaded plan; where there is no GPU, replaying just runs it."""
         self._loaded, self._policy = loaded, plan.policy
-        self._fixed = Fixed.of(plan.policy, loaded.spec.channels)
+        self._fixed = PolicyConstants.of(plan.policy, loaded.spec.channels)
         self.out = loaded.run()
         self._graph: torch.cuda.CUDAGraph | None = None
         if loaded.images.is_cuda:

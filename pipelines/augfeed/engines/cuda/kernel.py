@@ -8,15 +8,6 @@ import triton
 import triton.language as tl
 
 from augfeed.engines.cuda.color import colored, load_look, load_scale, mixed, scaled
-from augfeed.engines.cuda.fields import (
-    CUTMIX,
-    CUTOUT_FILL,
-    ERASE_FILL,
-    HEAD,
-    MIXUP,
-    SUMS,
-    load_float,
-)
 from augfeed.engines.cuda.noise import (
     NOISE_PIXELS,
     SALT_PIXELS,
@@ -39,14 +30,30 @@ from augfeed.engines.cuda.read import (
     tiled,
 )
 from augfeed.engines.cuda.sample import load_matrix
-from augfeed.engines.cuda.wide import clearance, is_clear
-from augfeed.engines.cuda.words import write_interleaved
+from augfeed.engines.cuda.table_layout import (
+    CUTMIX,
+    CUTOUT_FILL,
+    ERASE_FILL,
+    HEAD,
+    MIXUP,
+    SUMS,
+    load_float,
+)
+from augfeed.engines.cuda.vector_io import write_interleaved
+from augfeed.engines.cuda.warp_wide import clearance, is_clear
 
 
 @triton.jit
 def _box(words):
     # Top, left, bottom and right.
     return tl.load(words), tl.load(words + 1), tl.load(words + 2), tl.load(words + 3)
+
+
+@triton.jit
+def _packed_box(words):
+    # The same of two words that hold two sides each.
+    first, last = tl.load(words), tl.load(words + 1)
+    return (first >> 16) & 0xFFFF, first & 0xFFFF, (last >> 16) & 0xFFFF, last & 0xFFFF
 
 
 @triton.jit
@@ -57,6 +64,17 @@ def _meets(box, top, left, begin, width, TILE: tl.constexpr, BLOCK: tl.constexpr
         return line & (box[1] < left + TILE) & (left < box[3])
     else:
         return (box[0] * width < begin + BLOCK) & (begin < box[2] * width)
+
+
+@triton.jit
+def _meets_any(
+    box, more, top, left, begin, width, TILE: tl.constexpr, BLOCK: tl.constexpr, MORE: tl.constexpr
+):
+    # The same of a box, and of more of them, which `more` points to.
+    met = _meets(box, top, left, begin, width, TILE, BLOCK)
+    for k in tl.static_range(MORE):
+        met |= _meets(_packed_box(more + 2 * k), top, left, begin, width, TILE, BLOCK)
+    return met
 
 
 @triton.jit
@@ -87,7 +105,7 @@ def augment(
     FLIP: tl.constexpr, BORDER: tl.constexpr, PERSPECTIVE: tl.constexpr, MEAN: tl.constexpr,
     MIX: tl.constexpr, ERASE: tl.constexpr, LAST: tl.constexpr, VEC: tl.constexpr,
     ALIGNED: tl.constexpr, WIDE: tl.constexpr, LANES: tl.constexpr, TILE: tl.constexpr,
-    HELD: tl.constexpr, BLOCK: tl.constexpr, STEPS: tl.constexpr,
+    HELD: tl.constexpr, BLOCK: tl.constexpr, STEPS: tl.constexpr, MORE: tl.constexpr,
 ):  # fmt: skip
     """Write rows of a plan to `out`, `[count, C, height, width]`, or channels last if `LAST`.
 
@@ -242,8 +260,10 @@ def augment(
                 v1 = tl.where(hidden, cutout_fill, v1)
                 v2 = tl.where(hidden, cutout_fill, v2)
         if ERASED >= 0:
-            if _meets(erased, top, left, begin, width, TILE, BLOCK):
+            if _meets_any(erased, row + ERASED + 4, top, left, begin, width, TILE, BLOCK, MORE):
                 hidden = in_box(gy, gx, erased, VEC)
+                for k in tl.static_range(MORE):
+                    hidden |= in_box(gy, gx, _packed_box(row + ERASED + 4 + 2 * k), VEC)
                 v0 = erased_value(v0, erase_fill, hidden, key, lane_pixels, step, blocks, 0, ERASE)
                 if C == 3:
                     v1 = erased_value(v1, erase_fill, hidden, key, lane_pixels, step, blocks, 1,

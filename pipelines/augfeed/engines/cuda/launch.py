@@ -7,16 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from augfeed.engines.cuda import color, fields, kernel
+from augfeed.engines.cuda import color, kernel, table_layout
+from augfeed.engines.cuda.program_launch import run_programs
 from augfeed.engines.cuda.scratch import make_frames
 from augfeed.engines.cuda.spec import Spec
 from augfeed.engines.cuda.table import Layout
 
 if TYPE_CHECKING:
-    from augfeed.engines.cuda import Loaded
+    from augfeed.engines.cuda import BoundPlan
 
 _LOCK = threading.Lock()  # Triton compiles and interprets one kernel at a time
-SUMS: int = fields.SUMS.value
+SUMS: int = table_layout.SUMS.value
 FINISHED = 32  # rows that one program of `finish_colors` takes
 
 
@@ -43,6 +44,7 @@ def constants(spec: Spec) -> dict[str, Any]:
         "ERASE": int(spec.erase), "LAST": spec.last,
         "VEC": spec.vec, "ALIGNED": spec.aligned, "WIDE": spec.wide, "TILE": spec.tile,
         "LANES": spec.lanes, "HELD": spec.held, "BLOCK": spec.block, "STEPS": spec.steps,
+        "MORE": spec.more,
     }  # fmt: skip
 
 
@@ -104,7 +106,7 @@ def programs(spec: Spec, size: tuple[int, int]) -> int:
     return -(-steps_of(spec, size) // spec.steps)
 
 
-def launch(loaded: "Loaded", out: torch.Tensor) -> None:
+def launch(loaded: "BoundPlan", out: torch.Tensor) -> None:
     """Launch the pass of a loaded plan into `out`, on the current stream; from any thread."""
     images = loaded.images
     device = torch.cuda.device(images.device) if images.is_cuda else nullcontext()
@@ -112,7 +114,7 @@ def launch(loaded: "Loaded", out: torch.Tensor) -> None:
         _launch(loaded, out)
 
 
-def _launch(loaded: "Loaded", out: torch.Tensor) -> None:
+def _launch(loaded: "BoundPlan", out: torch.Tensor) -> None:
     spec, images, (height, width) = loaded.spec, loaded.images, loaded.size
     frames = images if loaded.scratch is None else loaded.scratch.frames
     wide = spec.vec > 1 or spec.wide
@@ -123,6 +125,7 @@ def _launch(loaded: "Loaded", out: torch.Tensor) -> None:
     sides = (height, width, images.shape[1], images.shape[2], *reciprocal(width))
     options, offsets = options_of(spec), loaded.table
     make_frames(loaded)
+    run_programs(loaded)
     if loaded.means is not None:
         sums, offsets = loaded.means
         kernel.sum_frames[(loaded.rows, SUMS)](

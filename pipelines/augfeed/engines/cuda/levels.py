@@ -13,6 +13,18 @@ def floor_divide(value, by):
 
 
 @triton.jit
+def divide(value, by):
+    """Return a quotient in float64."""
+    return value / by.to(tl.float64)
+
+
+@triton.jit
+def truncate(values):
+    """Return numbers without what follows the point."""
+    return values.to(tl.int32)
+
+
+@triton.jit
 def total(values):
     """Return the sum over all levels."""
     return tl.sum(values, 0)
@@ -22,6 +34,31 @@ def total(values):
 def cumulative(values):
     """Return, for each level, the sum up to it, itself included."""
     return tl.cumsum(values, 0)
+
+
+@triton.jit
+def real(level):
+    """Return levels as float32."""
+    return level.to(tl.float32)
+
+
+@triton.jit
+def held(values):
+    """Return values as levels: cut off at 0, 255 and the level below."""
+    return tl.minimum(tl.maximum(values, 0.0), 255.0).to(tl.int32)
+
+
+@triton.jit
+def whole_of(level):
+    """Return levels as values from 0 to 1."""
+    return tl.div_rn(level.to(tl.float32), 255.0)
+
+
+@triton.jit
+def nearest(value):
+    """Return the nearest level of values from 0 to 1, halves to even."""
+    held = tl.minimum(tl.maximum(value * 255.0, 0.0), 255.0)
+    return ((held + 12582912.0) - 12582912.0).to(tl.int32)
 
 
 @triton.jit

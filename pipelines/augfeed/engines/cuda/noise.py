@@ -3,7 +3,7 @@
 import triton
 import triton.language as tl
 
-from augfeed.engines.cuda.fields import (
+from augfeed.engines.cuda.table_layout import (
     EPOCH,
     HIGH,
     INTERPRETED,

@@ -3,11 +3,11 @@
 import triton
 import triton.language as tl
 
-from augfeed.engines.cuda.fields import BORDER_FILL, PAD_FILL, load_float
 from augfeed.engines.cuda.frames import frame_pitch
 from augfeed.engines.cuda.sample import CONSTANT, direct, warped
-from augfeed.engines.cuda.wide import clear_words, warped_words
-from augfeed.engines.cuda.words import read_groups
+from augfeed.engines.cuda.table_layout import BORDER_FILL, PAD_FILL, load_float
+from augfeed.engines.cuda.vector_io import read_groups
+from augfeed.engines.cuda.warp_wide import clear_words, warped_words
 
 
 @triton.jit

@@ -12,7 +12,18 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from augfeed.engines.cuda import color, frames, kernel
+from augfeed.engines.cuda import (
+    color,
+    elastic,
+    frames,
+    jpeg,
+    kernel,
+    program,
+    program_blur,
+    spatial,
+    stencils,
+)
+from augfeed.engines.cuda.frame_steps import slot_start
 from augfeed.engines.cuda.launch import (
     constants,
     finish_constants,
@@ -20,15 +31,18 @@ from augfeed.engines.cuda.launch import (
     sum_constants,
     sum_options,
 )
+from augfeed.engines.cuda.program_launch import cut_constants, kernels_of
 from augfeed.engines.cuda.scratch import (
     OPTIONS,
     kernel_constants,
     reading_constants,
+    step_constants,
     table_constants,
 )
 from augfeed.engines.cuda.spec import Spec
 from augfeed.errors import InputError
-from augfeed.plan.frames import has_kernel
+from augfeed.operation import Blocks, Displacement
+from augfeed.plan.frames import FRAMES, has_kernel, has_table
 
 _POINTERS = {
     torch.float32: "*fp32", torch.float16: "*fp16", torch.bfloat16: "*bf16", torch.uint8: "*u8",
@@ -103,7 +117,9 @@ def compile_steps(spec: Spec, arch: int) -> dict[str, Report]:
     rest = {"begin": "i32", "height": "i32", "width": "i32"}
     found: dict[str, tuple[Any, dict[str, str], dict[str, Any]]] = {}
     for slot, code in ((slot, code) for slot, codes in enumerate(spec.slots) for code in codes):
-        if not has_kernel(code):
+        if not (has_kernel(code) or has_table(code)):
+            found |= _spatial_steps(spec, slot, code, given)
+        elif has_table(code):
             own, read = (each(spec, slot, code) for each in (table_constants, reading_constants))
             tables = {"table": "*i32", "counts": "*i32", "tables": "*i32"}
             found |= {
@@ -120,6 +136,69 @@ def compile_steps(spec: Spec, arch: int) -> dict[str, Report]:
                       "weigh_down": (frames.weigh_down, down, own)}  # fmt: skip
     return {name: _report(_compiled(function, signature, constant, spec, arch, divisible=False))
             for name, (function, signature, constant) in found.items()}  # fmt: skip
+
+
+def compile_programs(spec: Spec, arch: int) -> dict[str, Report]:
+    """Return what the kernels become that carry out programs, by name, at their largest slot."""
+    images = "*fp32" if spec.float_in else "*u8"
+    given = {"images": images, "frames": images, "table": "*i32"}
+    own = {"rows": "i32", "height": "i32", "width": "i32"}
+    tables = {"counts": "*i32", "tables": "*i32", "means": "*fp32"}
+    weighed = {**given, "sums": "*fp32", "begin": "i32", **own}
+    signatures: dict[str, dict[str, str]] = {
+        "count_drawn": {**given, "counts": "*i32", **own},
+        "fill_drawn": {"table": "*i32", **tables, "pixels": "i32"},
+        "look_up_drawn": {**given, "tables": "*i32", **own},
+        "combine_drawn": {**given, "means": "*fp32", **own},
+        "warp_drawn": {**given, **own},
+        "bring_back": {**given, **own},
+        "weigh_drawn_across": weighed,
+        "weigh_drawn_down": weighed,
+    }
+    found: dict[str, tuple[dict[str, str], dict[str, Any]]] = {}
+    if spec.program:
+        found["cut_frames"] = {**given, "rows": "i32", **_SIDES}, cut_constants(spec)
+    for slot in range(len(spec.program)):
+        found |= {name: (signatures[name], constant)
+                  for name, constant in kernels_of(spec, slot).items()}  # fmt: skip
+    return {name: _report(_compiled(_drawn_kernel(name), signature, constant, spec, arch,
+                                    divisible=False))
+            for name, (signature, constant) in found.items()}  # fmt: skip
+
+
+def _spatial_steps(
+    spec: Spec, slot: int, code: int, given: dict[str, str]
+) -> dict[str, tuple[Any, dict[str, str], dict[str, Any]]]:
+    own, number = step_constants(spec, slot, code), {"NUMBERS": slot_start(spec, slot)}
+    write = {**own, "BLOCK": spatial.BLOCK}
+    read = {**write, "PAD": spec.pad}
+    rows, sides = {"begin": "i32", "pitch": "i32"}, {"height": "i32", "width": "i32"}
+    taken = {**given, "sums": "*fp32", **rows, **_SIDES}
+    put = {"frames": given["frames"], "table": "*i32", "sums": "*fp32", **rows, **sides}
+    if issubclass(FRAMES[code], Blocks):
+        blocks = {"table": "*i32", "sums": "*fp32", "numbers": "*i32", **rows, **sides}
+        return {
+            "fill_planes": (jpeg.fill_planes, taken, read),
+            "transform_planes": (jpeg.transform_planes, blocks,
+                                 {**own, **number, "MANY": spatial.MANY}),
+            "put_planes": (jpeg.put_planes, put, write),
+        }  # fmt: skip
+    if issubclass(FRAMES[code], Displacement):
+        field = {"table": "*i32", "sums": "*fp32", **rows, **sides}
+        smooth = {**write, **number}
+        return {
+            "fill_fields": (elastic.fill_fields, field, smooth),
+            "smooth_fields": (elastic.smooth_fields, field, {**smooth, "DOWN": 0}),
+            "smooth_fields down": (elastic.smooth_fields, field, {**smooth, "DOWN": 1}),
+            "displace": (elastic.displace, taken, {**read, **number}),
+            "put_frames": (stencils.put_frames, put, write),
+        }
+    return {"make_stencils": (stencils.make_stencils, taken, {**read, **number}),
+            "put_frames": (stencils.put_frames, put, write)}  # fmt: skip
+
+
+def _drawn_kernel(name: str) -> Any:
+    return getattr(program_blur if name.startswith("weigh") else program, name)
 
 
 _SIDES = {"height": "i32", "width": "i32", "source_height": "i32", "source_width": "i32"}
@@ -172,6 +251,7 @@ def _compiled(
     options = options_of(spec)
     if function not in (kernel.augment, color.finish_colors):
         options = sum_options(spec) if function is kernel.sum_frames else OPTIONS
+        options = spatial.NARROW if function is jpeg.transform_planes else options
     return triton.compile(source, target=target, options=options)
 
 

@@ -8,7 +8,7 @@ import triton
 import triton.language as tl
 
 from augfeed import constants
-from augfeed.engines.cuda.fields import load_float
+from augfeed.engines.cuda.table_layout import load_float
 
 CONSTANT: tl.constexpr = tl.constexpr(constants.CONSTANT)
 EDGE: tl.constexpr = tl.constexpr(constants.EDGE)

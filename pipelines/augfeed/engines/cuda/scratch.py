@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from augfeed.engines.cuda import frames, levels
+from augfeed.engines.cuda.frame_steps import slot_start
+from augfeed.engines.cuda.spatial import Launch, floats_of, numbers_of
 from augfeed.engines.cuda.spec import Spec
-from augfeed.engines.cuda.steps import slot_start
 from augfeed.engines.cuda.table import Layout
-from augfeed.plan.frames import has_kernel
+from augfeed.plan.frames import has_kernel, has_table, is_spatial
 
 if TYPE_CHECKING:
-    from augfeed.engines.cuda import Loaded
+    from augfeed.engines.cuda import BoundPlan
 
 LEVELS: int = levels.LEVELS.value
 PARTS: int = frames.PARTS.value
@@ -31,34 +32,41 @@ class Scratch:
     counts: torch.Tensor
     tables: torch.Tensor
     sums: torch.Tensor
+    numbers: torch.Tensor
 
     @classmethod
     def of(
         cls, spec: Spec, rows: int, size: tuple[int, int], images: torch.Tensor
     ) -> "Scratch | None":
-        """Return memory for the frames of some rows; None where a policy has no steps on them."""
-        if not spec.slots:
+        """Return memory for the frames of some rows; None where a policy has no steps on them.
+
+        Rows that have a program have two frames.
+        """
+        if not spec.slots and not spec.program:
             return None
         (height, width), channels, device = size, spec.channels, images.device
-        kernels = {has_kernel(code) for slot in spec.slots for code in slot}
-        counted = rows if False in kernels else 0
-        weighed = min(rows, rows_at_once(spec, size)) if True in kernels else 0
+        codes = {code for slot in spec.slots for code in slot}
+        remade = any(is_spatial(code) for slot in spec.program for code in slot)
+        counted = rows if any(map(has_table, codes)) else 0
+        remade = remade or not all(map(has_table, codes))
+        weighed = min(rows, rows_at_once(spec, size)) if remade else 0
         pitch = -(-height * width * channels // 16) * 16
 
         def empty(*shape: int, dtype: torch.dtype) -> torch.Tensor:
             return torch.empty(shape, dtype=dtype, device=device)
 
         return cls(
-            empty(rows, pitch, dtype=images.dtype),
+            empty(2 * rows if spec.program else rows, pitch, dtype=images.dtype),
             empty(counted, PARTS, channels, LEVELS, dtype=torch.int32),
             empty(counted, channels, LEVELS, dtype=torch.int32),
-            empty(weighed, channels, height, width, dtype=torch.float32),
+            empty(weighed, floats_of(spec, size), dtype=torch.float32),
+            numbers_of(spec, device),
         )
 
 
 def rows_at_once(spec: Spec, size: tuple[int, int]) -> int:
-    """Return how many rows are weighed by one launch."""
-    return max(1, KERNEL_BYTES // (4 * spec.channels * size[0] * size[1]))
+    """Return how many rows are weighed, or made of their own pixels, by one launch."""
+    return max(1, KERNEL_BYTES // (4 * floats_of(spec, size)))
 
 
 @cache
@@ -88,14 +96,15 @@ def kernel_constants(spec: Spec, slot: int, code: int) -> dict[str, Any]:
             "KERNEL": slot_start(spec, slot), "BLOCK": KERNEL_BLOCK}  # fmt: skip
 
 
-def make_frames(loaded: "Loaded") -> None:
+def make_frames(loaded: "BoundPlan") -> None:
     """Launch the steps of a loaded plan on the current stream, slot after slot; nothing waits."""
     for slot, codes in enumerate(loaded.spec.slots):
         for code in codes:
-            (_weigh if has_kernel(code) else _tabulate)(loaded, slot, code)
+            run = _weigh if has_kernel(code) else _tabulate if has_table(code) else _remake
+            run(loaded, slot, code)
 
 
-def _tabulate(loaded: "Loaded", slot: int, code: int) -> None:
+def _tabulate(loaded: "BoundPlan", slot: int, code: int) -> None:
     scratch, spec, (height, width) = loaded.scratch, loaded.spec, loaded.size
     assert scratch is not None
     given = (loaded.images, scratch.frames, loaded.table)
@@ -109,7 +118,7 @@ def _tabulate(loaded: "Loaded", slot: int, code: int) -> None:
     frames.look_up[grid](*given, scratch.tables, *sides, **read, **OPTIONS)
 
 
-def _weigh(loaded: "Loaded", slot: int, code: int) -> None:
+def _weigh(loaded: "BoundPlan", slot: int, code: int) -> None:
     scratch, spec, (height, width) = loaded.scratch, loaded.spec, loaded.size
     assert scratch is not None
     given = (scratch.frames, loaded.table, scratch.sums)
@@ -120,3 +129,12 @@ def _weigh(loaded: "Loaded", slot: int, code: int) -> None:
         frames.weigh_across[grid](loaded.images, *given, begin, *sides, **own, REACH=spec.reach,
                                  PAD=spec.pad, **OPTIONS)  # fmt: skip
         frames.weigh_down[grid](*given, begin, height, width, **own, **OPTIONS)
+
+
+def _remake(loaded: "BoundPlan", slot: int, code: int) -> None:
+    scratch, spec = loaded.scratch, loaded.spec
+    assert scratch is not None
+    own, most = step_constants(spec, slot, code), len(scratch.sums)
+    for begin in range(0, loaded.rows, most):
+        rows = min(most, loaded.rows - begin)
+        Launch(loaded, own, slot_start(spec, slot), begin, rows).run(code)

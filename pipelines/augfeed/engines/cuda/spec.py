@@ -10,9 +10,10 @@ import torch
 
 from augfeed.constants import CUTMIX, EDGES, MIXUP
 from augfeed.engines import Output
-from augfeed.operation import Box, Geometry, Linear, Noise, Pointwise
-from augfeed.plan.fixed import Fixed
+from augfeed.operation import Box, Linear, Noise, Pointwise
 from augfeed.plan.frames import longest_reach, slots_of
+from augfeed.plan.policy_constants import PolicyConstants
+from augfeed.plan.program import codes_of, most_numbers
 from augfeed.policy import (
     OPERATIONS,
     Border,
@@ -57,14 +58,16 @@ class Spec:
 
     `pad` is -1 where images are frames of the output's size; `pad` and `border` are modes of
     `EDGES`. `parts` are the boxes, noises and pointwise colors of the policy, `points` the latter
-    with a bit for each. `vec` pixels side by side are read and written together, 1 where lines do
+    with a bit for each; `more` boxes are erased at most beside the first.
+    `vec` pixels side by side are read and written together, 1 where lines do
     not allow it; `wide` says whether the neighbors of a source position are read as words. `block`
     is the number of pixels of a step, `steps` that of a program. With `lanes` the steps are the
     eight lanes of the numbers for pixels; else they are tiles of `tile` pixels a line, or runs of
     pixels where that is 0. `held` says whether color maps are held over the steps, which takes
     registers; `registers` is the most that a thread may have. `sum_block` and `sum_warps` are those
     of the sums for gray means. `slots` are the codes that may stand in each slot of a row's steps
-    on its frame, `reach` is how far their kernels reach.
+    on its frame, `reach` is how far their kernels reach. `program` are the codes that may stand in
+    each slot of a program, of which each reads `numbers` at most.
     """
 
     channels: int
@@ -80,6 +83,7 @@ class Spec:
     parts: tuple[str, ...]
     points: int
     erase: Erase
+    more: int
     last: bool
     vec: int
     aligned: bool
@@ -95,6 +99,8 @@ class Spec:
     registers: int | None
     slots: tuple[tuple[int, ...], ...]
     reach: int
+    program: tuple[tuple[int, ...], ...]
+    numbers: int
 
     @property
     def cutout(self) -> bool:
@@ -140,12 +146,13 @@ def _spec(policy: Policy, size: tuple[int, int], form: Form, output: Output) -> 
     has = policy.find
     channels = form.picture[2]
     erasing, crop, border = has(RandomErasing), has(RandomCrop), has(Border)
-    fixed = Fixed.of(policy, channels)
+    fixed = PolicyConstants.of(policy, channels)
     erase = _erasing(erasing, fixed)
     items = policy.operations
     noises = sum(isinstance(item, Noise) for item in items) + (erase > Erase.CONSTANT)
     lanes = noises > 0
-    warp = any(isinstance(item, Geometry) and item.warps for item in items)
+    warp, program = policy.warps, codes_of(policy)
+    made = bool(slots_of(policy) or program)
     mix, color = _mixing(policy), Color.PLAIN
     linear = [item for item in items if isinstance(item, Linear)]
     if any(channels == 3 or not step.rgb for item in linear for step in item.steps):
@@ -160,34 +167,39 @@ def _spec(policy: Policy, size: tuple[int, int], form: Form, output: Output) -> 
         flip=bool(has(HorizontalFlip) or has(VerticalFlip)),
         warp=warp,
         border=EDGES[border.mode] if border else 0,
-        perspective=has(Perspective) is not None,
+        perspective=any(isinstance(item, Perspective) for item in policy.parts),
         color=color,
         mean=any(item.needs_mean for item in linear),
         mix=mix,
         parts=tuple(item.op for item in items if isinstance(item, Box | Noise | Pointwise)),
         points=points,
         erase=erase,
+        more=erasing.counts[1] - 1 if erasing else 0,
         last=output.channels_last and channels > 1,
         held=noises < 2,
         registers=_registers(
             mix=bool(mix), color=bool(color), warp=warp, lanes=lanes, noises=noises,
-            gray=channels == 1, made=bool(slots_of(policy)) and not form.framed,
+            gray=channels == 1, made=made and not form.framed, drawn=bool(program),
         ),
         slots=slots_of(policy),
         reach=longest_reach(policy),
-        **_shape(size, form, output, lanes=lanes, warp=warp, made=bool(slots_of(policy))),
+        program=program,
+        numbers=most_numbers(program),
+        **_shape(size, form, output, lanes=lanes, warp=warp, made=made),
     )  # fmt: skip
 
 
 def _registers(
     *, mix: bool, color: bool, warp: bool, lanes: bool, noises: int, gray: bool,
-    made: bool,
+    made: bool, drawn: bool,
 ) -> int | None:  # fmt: skip
     # As few as let three, four or five programs into a multiprocessor without spilling; left alone,
     # ptxas takes more for two images with colors, and for sm_100 too few for a warp, or for two
     # gray images.
     if made and not lanes:  # images of two sizes
         return (184 if mix else 168) if warp else 128
+    if drawn and warp and mix and not lanes:
+        return 184 if made else 144
     if lanes:
         return 168 if warp and mix and color and noises == 1 else None
     if not (warp or (mix and color)):
@@ -203,7 +215,7 @@ def _mixing(policy: Policy) -> int:
     )
 
 
-def _erasing(erasing: RandomErasing | None, fixed: Fixed) -> Erase:
+def _erasing(erasing: RandomErasing | None, fixed: PolicyConstants) -> Erase:
     if erasing is None:
         return Erase.NONE
     if not fixed.erase_noise:

@@ -14,15 +14,16 @@ from numpy.typing import NDArray
 from augfeed.constants import CUTMIX
 from augfeed.engines import check_places
 from augfeed.engines.cuda import _pointwise
+from augfeed.engines.cuda.frame_steps import fill_steps, words_of_steps
+from augfeed.engines.cuda.program_layout import fill_programs, words_of_programs
 from augfeed.engines.cuda.spec import Color, Spec
-from augfeed.engines.cuda.steps import fill_steps, words_of_steps
 from augfeed.kernels import _table
 from augfeed.kernels._table import fill_rows
-from augfeed.kernels.colors import fill_color_maps
+from augfeed.kernels.color_matrices import fill_color_maps
 from augfeed.kernels.types import COLORS, neutral
 from augfeed.operation import Linear, Pointwise
 from augfeed.plan import Plan
-from augfeed.plan.fixed import Fixed
+from augfeed.plan.policy_constants import PolicyConstants
 
 # Words of the head.
 SEED, EPOCH = 0, 2
@@ -31,9 +32,9 @@ LOW, HIGH, GAIN, SIGMA_SCALE, PLAIN = 8, 11, 14, 17, 20  # three channels each
 HEAD = 24
 
 # Parts of a row: those that `fill_rows` writes, in its order; matrix, colors; pointwise colors;
-# steps on its frame.
+# steps on its frame; its program.
 PLAIN_PARTS = ("base", "mixing", "patch", "id", *_table.WORDS)
-PARTS = (*PLAIN_PARTS, "matrix", "color", "points", "made")
+PARTS = (*PLAIN_PARTS, "matrix", "color", "points", "made", "program")
 WORDS = {"base": 4, "mixing": 3, "patch": 4, "id": 2, **_table.WORDS, "matrix": 10, "color": 16}
 
 
@@ -49,7 +50,8 @@ class Layout:
     def of(spec: Spec) -> "Layout":
         """Return the layout of the rows that a kernel reads."""
         points = sum(_pointwise.WORDS.get(name, 0) for name in spec.parts)
-        words = {**WORDS, "points": points, "made": words_of_steps(spec)}
+        words = {**WORDS, "points": points, "made": words_of_steps(spec),
+                 "program": words_of_programs(spec)}  # fmt: skip
         wanted = {
             "base": True,
             "mixing": bool(spec.mix),
@@ -59,7 +61,8 @@ class Layout:
             "matrix": spec.warp,
             "color": spec.color > Color.PLAIN,
             "points": spec.points > 0,
-            "made": bool(spec.slots),
+            "made": bool(spec.slots or spec.program),
+            "program": bool(spec.program),
         }
         starts, width = [], 0
         for part in PARTS:
@@ -79,7 +82,7 @@ class Layout:
 def fill_table(
     table: NDArray[np.int32],
     plan: Plan,
-    fixed: Fixed,
+    fixed: PolicyConstants,
     spec: Spec,
     *,
     places: NDArray[np.int64] | None,
@@ -115,12 +118,14 @@ def fill_table(
         floats[:, first + 1 : first + 10] = plan.inverse.reshape(-1, 9)
     if (first := layout.start("made")) >= 0:
         fill_steps(rows[:, first:], plan.frames, spec)
+        if (own := layout.start("program")) >= 0:
+            rows[:, first] = fill_programs(rows[:, own:], plan, spec)
     if (first := layout.start("color")) >= 0:
         maps = _color_maps(plan, fixed, spec, scale)
         if spec.mean and spec.pad == 0 and fixed.pad_fill:
             # What constant padding adds to a mean, whose sum is over the image's own pixels.
             share = _padded(plan.size, sizes, *offsets.T)
-            share = np.where(plan.frames.made, 0.0, share)  # these hold theirs
+            share = np.where(plan.made, 0.0, share)  # these hold theirs
             maps[:, 9:12] += maps[:, 12:15] * (share * fixed.pad_fill)[:, None]
         floats[:, first : first + 16] = maps
 
@@ -135,7 +140,7 @@ def _padded(
     return share
 
 
-def _fill_head(head: NDArray[np.int32], plan: Plan, fixed: Fixed, scale: float) -> None:
+def _fill_head(head: NDArray[np.int32], plan: Plan, fixed: PolicyConstants, scale: float) -> None:
     head[SEED : SEED + 2] = np.array([plan.seed], "<u8").view(np.int32)
     head[EPOCH] = np.array([plan.epoch], np.uint32).view(np.int32)[0]
     floats, channels = head.view(np.float32), fixed.channels
@@ -148,7 +153,9 @@ def _fill_head(head: NDArray[np.int32], plan: Plan, fixed: Fixed, scale: float) 
         floats[first : first + channels] = values
 
 
-def _color_maps(plan: Plan, fixed: Fixed, spec: Spec, scale: float) -> NDArray[np.float32]:
+def _color_maps(
+    plan: Plan, fixed: PolicyConstants, spec: Spec, scale: float
+) -> NDArray[np.float32]:
     colors = neutral(len(plan.ids), COLORS)
     for name, column in plan.read(Linear):
         colors[name] = column

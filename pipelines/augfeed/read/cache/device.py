@@ -10,11 +10,11 @@ import torch
 from numpy.typing import NDArray
 
 from augfeed.errors import InputError
-from augfeed.memory import writable
+from augfeed.memory_pool import writable
 from augfeed.plan.windows import Windows
-from augfeed.read.cache.pictures import Count, Picture, Stats, checked, on_fork
+from augfeed.read.cache.image_cache import Count, Picture, Stats, checked, on_fork
+from augfeed.read.cache.memory_limit import available_memory
 from augfeed.read.cache.resizing import Batch, Source, resize
-from augfeed.read.cache.room import available_memory
 
 SMALLEST = 64 << 20  # bytes of the first block; each further one doubles what there is
 Flags = NDArray[np.bool_]
@@ -36,7 +36,7 @@ class Kept(NamedTuple):
     size: tuple[int, int]
 
 
-class DevicePictures:
+class DeviceCache:
     """Images side by side in few blocks of a device's memory; of one process.
 
     Batches are made of them by `frames`, on the device's current stream. Threads may use it side by
@@ -59,15 +59,15 @@ class DevicePictures:
         self._stream: Any = None
         self._count = Count()
         self._lock = threading.Lock()
-        on_fork(self, DevicePictures._renew)
+        on_fork(self, DeviceCache._renew)
 
     def _renew(self) -> None:
         self._lock = threading.Lock()
         if self.device.type == "cuda":  # a forked process cannot use it
             self._kept, self._blocks = {}, []
 
-    def __reduce__(self) -> tuple[type["DevicePictures"], tuple[torch.device, int, int | None]]:
-        return DevicePictures, (self.device, self.channels, self._asked)
+    def __reduce__(self) -> tuple[type["DeviceCache"], tuple[torch.device, int, int | None]]:
+        return DeviceCache, (self.device, self.channels, self._asked)
 
     def put(self, identity: str, picture: Picture) -> None:
         """Keep a copy of an image if it fits; raise `InputError` for another shape or type.

@@ -10,9 +10,9 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from augfeed.read.cache.known import BAD, GOOD, Known, Row
-from augfeed.read.cache.pack import INDEX, PACK, Pack, Writer, checksum, digest_of
-from augfeed.read.cache.pictures import Count, Picture, Stats, checked, on_fork
+from augfeed.read.cache.image_cache import Count, Picture, Stats, checked, on_fork
+from augfeed.read.cache.pack_file import INDEX, PACK, Pack, Writer, checksum, digest_of
+from augfeed.read.cache.pack_index import BAD, GOOD, PackIndex, Row
 
 LOG = logging.getLogger("augfeed")
 LARGEST = 1 << 30  # bytes of a pack
@@ -40,7 +40,7 @@ class Key:
         return json.dumps({"format": 1, **asdict(self)}, sort_keys=True, indent=1) + "\n"
 
 
-class DiskPictures:
+class DiskCache:
     """Images in packs in a folder, mapped into memory; every process writes packs of its own.
 
     Nothing is locked: see `pack`. An image that several processes decode at a time may be kept
@@ -55,7 +55,7 @@ class DiskPictures:
         """Look for images. `limit` is in bytes; None is half of what is free, with those here."""
         self.folder, self.key, self._asked = folder, key, limit
         self._own = folder / key.name
-        self._known = Known()
+        self._known = PackIndex()
         self._packs: list[Pack] = []
         self._numbers: dict[str, int] = {}
         self._writer: Writer | None = None
@@ -65,12 +65,12 @@ class DiskPictures:
         self._next = 0.0  # when to look again
         self._count = Count()
         self._lock = threading.Lock()
-        on_fork(self, DiskPictures._renew)
+        on_fork(self, DiskCache._renew)
         self.refresh()
         self.limit = (self._free() + self._used) // 2 if limit is None else limit
 
-    def __reduce__(self) -> tuple[type["DiskPictures"], tuple[Path, Key, int | None]]:
-        return DiskPictures, (self.folder, self.key, self._asked)
+    def __reduce__(self) -> tuple[type["DiskCache"], tuple[Path, Key, int | None]]:
+        return DiskCache, (self.folder, self.key, self._asked)
 
     def _renew(self) -> None:
         # In a forked process: the parent alone writes to its pack.
@@ -237,7 +237,7 @@ class DiskPictures:
             self._closed = self._stopped = True
             self._next = float("inf")
             self._end_pack()
-            self._known = Known()
+            self._known = PackIndex()
             for pack in self._packs:
                 pack.release()
 

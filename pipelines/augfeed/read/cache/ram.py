@@ -4,13 +4,13 @@ import threading
 
 import numpy as np
 
-from augfeed.read.cache.pictures import Count, Picture, Stats, checked, on_fork
-from augfeed.read.cache.room import available_memory
+from augfeed.read.cache.image_cache import Count, Picture, Stats, checked, on_fork
+from augfeed.read.cache.memory_limit import available_memory
 
 BLOCK = 64 << 20  # bytes; few large blocks do not fragment the heap, and the system backs them late
 
 
-class RamPictures:
+class RamCache:
     """Images side by side in a few blocks of memory.
 
     A forked process sees the images there were, and keeps further ones for itself. A copy, in
@@ -23,7 +23,7 @@ class RamPictures:
         self.limit = available_memory() // 2 if limit is None else limit
         self._asked = limit
         self._empty()
-        on_fork(self, RamPictures._renew)
+        on_fork(self, RamCache._renew)
 
     def _empty(self) -> None:
         self._kept: dict[str, Picture] = {}
@@ -37,8 +37,8 @@ class RamPictures:
     def _renew(self) -> None:
         self._lock, self._coming = threading.Lock(), set()
 
-    def __reduce__(self) -> tuple[type["RamPictures"], tuple[int, int | None]]:
-        return RamPictures, (self.channels, self._asked)
+    def __reduce__(self) -> tuple[type["RamCache"], tuple[int, int | None]]:
+        return RamCache, (self.channels, self._asked)
 
     def get(self, identity: str) -> Picture | None:
         """Return an image, read-only uint8 `[h, w, C]`, or None if it is not kept."""

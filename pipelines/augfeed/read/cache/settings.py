@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from augfeed.errors import InputError, InputTypeError
-from augfeed.integers import whole_number
 from augfeed.policy import Policy, Resize
-from augfeed.read.places import asked_folder, expanded
+from augfeed.read.cache_dir import asked_folder, expanded
+from augfeed.whole_number import whole_number
 
 Kind = Literal["ram", "disk", "gpu"]
 LONGEST = 65535  # pixels of a side

@@ -4,14 +4,14 @@ import threading
 import weakref
 from dataclasses import dataclass, field
 
-from augfeed.read.cache.disk import DiskPictures, Key
-from augfeed.read.cache.pictures import Pictures
-from augfeed.read.cache.ram import RamPictures
-from augfeed.read.cache.room import available_memory
+from augfeed.read.cache.disk import DiskCache, Key
+from augfeed.read.cache.image_cache import ImageCache
+from augfeed.read.cache.memory_limit import available_memory
+from augfeed.read.cache.ram import RamCache
 from augfeed.read.cache.settings import Cache
 
 
-class Shelf:
+class CacheBySize:
     """Images by the side they are kept at: each side is kept as long as a pipeline uses it."""
 
     def __init__(self, cache: Cache) -> None:
@@ -22,23 +22,23 @@ class Shelf:
             self.limit = available_memory() // 2
         self.lock = threading.Lock()
         self._opening = threading.Lock()
-        self._open: weakref.WeakValueDictionary[Key, Pictures] = weakref.WeakValueDictionary()
+        self._open: weakref.WeakValueDictionary[Key, ImageCache] = weakref.WeakValueDictionary()
 
-    def open(self, key: Key) -> Pictures:
+    def open(self, key: Key) -> ImageCache:
         """Return the images that are kept in one way, the same ones for all who ask."""
         with self._opening:
             if (found := self._open.get(key)) is not None:
                 return found
-            made: Pictures
+            made: ImageCache
             if self.cache.kind == "ram":
                 made = _Shared(key.channels, self)
             else:
-                made = DiskPictures(self.cache.place(), key, self.limit)
+                made = DiskCache(self.cache.place(), key, self.limit)
             self._open[key] = made
             return made
 
     @property
-    def opened(self) -> list[Pictures]:
+    def opened(self) -> list[ImageCache]:
         """What is open now."""
         return list(self._open.values())
 
@@ -48,10 +48,10 @@ class Shelf:
         return sum(pictures.stats.bytes for pictures in self.opened)
 
 
-class _Shared(RamPictures):
+class _Shared(RamCache):
     # Room is what all of the shelf leave; one lock, so that two never take the same.
 
-    def __init__(self, channels: int, shelf: Shelf) -> None:
+    def __init__(self, channels: int, shelf: CacheBySize) -> None:
         self._shelf = shelf
         super().__init__(channels, shelf.limit)
 
@@ -68,9 +68,9 @@ class _Shared(RamPictures):
 class SharedCache(Cache):
     """A cache that every pipeline opens on the same shelf."""
 
-    shelf: Shelf | None = field(default=None, compare=False)
+    shelf: CacheBySize | None = field(default=None, compare=False)
 
     @classmethod
     def of(cls, cache: Cache) -> "SharedCache":
         """Return a cache whose images are shared by all that are given it."""
-        return cls(cache.kind, cache.side, cache.limit, cache.folder, Shelf(cache))
+        return cls(cache.kind, cache.side, cache.limit, cache.folder, CacheBySize(cache))

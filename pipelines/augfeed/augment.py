@@ -1,0 +1,300 @@
+"""`Augment`: a module for batches that are already there, on the CPU or on a device."""
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch._compile import _disable_dynamo
+
+from augfeed.engines import Engine, Output, engine_for
+from augfeed.errors import InputError, InputTypeError
+from augfeed.executor import staged
+from augfeed.executor.cpu import spread
+from augfeed.fields import Boxes, Mask, MixedMask, maps_of, move_boxes
+from augfeed.fields.follows import blends, check_moves, check_unmixed
+from augfeed.fields.masks import mixed_mask, moved_by
+from augfeed.fields.spatial_map import SpatialMap
+from augfeed.philox import check_key
+from augfeed.plan import GROUP, BatchRows, Plan, draw_plan
+from augfeed.plan.batch_rows import check_ids
+from augfeed.plan.policy_constants import PolicyConstants
+from augfeed.policy import Policy, RandomResizedCrop, Resize
+from augfeed.presets import resolve_policy
+from augfeed.targets import AnyTargets, Form, make_targets
+from augfeed.whole_number import whole_number
+
+SPREAD = 4 << 20  # bytes of images from which on several threads are worth their while
+
+
+class Augment(torch.nn.Module):
+    """Augments batches of images where they are, each image by draws of its own.
+
+    Draws are a pure function of `seed`, `epoch` and the ids of the samples, as in `DataLoader`: the
+    same keys give the same bytes. Without ids, samples are counted from 0 on; the count, and
+    `epoch`, are the state of the module. Samples mix within groups of 8 consecutive ones of a
+    batch. `eval()` does not turn it off: call it in training only.
+
+    Args:
+        policy: a `Policy`, or a text as `"random_resized_crop(32) | hflip | normalize(0.5, 0.5)"`.
+        num_classes: width of soft targets.
+        seed: the key of all draws.
+        dtype: element type of the images that come out.
+        channels_last: whether they have `torch.channels_last` memory.
+        targets: `"auto"`, `"dense"` or `"sparse"`, as for `DataLoader`.
+        engine: `"auto"`, `"cpu"`, `"cuda"` or `"portable"`.
+
+    Example:
+        >>> augment = Augment("hflip | cutmix(1.0)", num_classes=10)
+        >>> images = torch.zeros(16, 3, 32, 32, dtype=torch.uint8)
+        >>> images, targets = augment(images, torch.arange(16) % 10)
+        >>> images.shape, targets.shape
+        (torch.Size([16, 3, 32, 32]), torch.Size([16, 10]))
+    """
+
+    def __init__(
+        self,
+        policy: Policy | str,
+        *,
+        num_classes: int | None = None,
+        seed: int = 0,
+        dtype: torch.dtype = torch.float32,
+        channels_last: bool = False,
+        targets: Form = "auto",
+        engine: str = "auto",
+    ) -> None:
+        """Check the arguments; nothing is compiled yet."""
+        super().__init__()
+        self.policy = Policy() if policy == "" else resolve_policy(policy)
+        self.output = Output(dtype, channels_last)
+        self.output.check(self.policy)
+        check_key(seed, 0)
+        if num_classes is not None:
+            num_classes = whole_number("num_classes", num_classes, 1)
+        self.num_classes, self.seed, self.form, self.engine_name = (
+            num_classes, seed, targets, engine)  # fmt: skip
+        self.epoch = self.count = 0
+        self._engines: dict[torch.device, Engine] = {}
+        self.last: Plan | None = None
+        self._size: tuple[int, int] = (0, 0)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Make `epoch` that of the draws, and count samples from 0 again."""
+        self.epoch, self.count = whole_number("epoch", epoch, 0), 0
+
+    def get_extra_state(self) -> dict[str, int]:
+        """Return the epoch and the count of samples, for `state_dict`."""
+        return {"epoch": self.epoch, "count": self.count}
+
+    def set_extra_state(self, state: dict[str, int]) -> None:
+        """Take what `get_extra_state` gave."""
+        self.epoch, self.count = state["epoch"], state["count"]
+
+    @_disable_dynamo  # as `torch.compiler.disable`, which would import the compiler with this file
+    @torch.no_grad()
+    def forward(
+        self,
+        images: torch.Tensor,
+        labels: Any = None,
+        masks: torch.Tensor | None = None,
+        boxes: torch.Tensor | None = None,
+        *,
+        ids: Any = None,
+        epoch: int | None = None,
+    ) -> Any:
+        """Return augmented images, or a tuple of what was given: images, targets, masks, boxes.
+
+        Args:
+            images: `[B, C, H, W]`, C of 1 or 3, uint8, or floats in [0, 1] (checked on the CPU).
+            labels: class numbers `[B]`, or shares or flags `[B, K]`.
+            masks: integers or bool `[B, H, W]` or `[B, N, H, W]`; under Mixup a `MixedMask`.
+            boxes: xyxy `[B, N, 4]` in pixels. They come as a pair (boxes, valid): bool `[B, N]`
+                says which are left.
+            ids: integers `[B]` that name the samples in place of the count.
+            epoch: in place of the module's own.
+
+        Raises:
+            InputError: a value or a shape is out of bounds.
+        """
+        pixels = _pixels(images)
+        plan = self.plan(len(images), (images.shape[2], images.shape[3]), ids=ids, epoch=epoch)
+        made: list[Any] = [self._images(plan, pixels)]
+        if labels is not None:
+            made.append(self._targets(labels, plan))
+        if masks is not None or boxes is not None:
+            maps = self._maps(plan, pixels)
+            if masks is not None:
+                made.append(_moved_masks(masks, plan, maps))
+            if boxes is not None:
+                made.append(_moved_boxes(boxes, maps, self.policy))
+        return made[0] if len(made) == 1 else tuple(made)
+
+    def plan(
+        self, count: int, size: tuple[int, int], *, ids: Any = None, epoch: int | None = None
+    ) -> Plan:
+        """Return the plan of the next batch of `count` images of (height, width) `size`.
+
+        It is kept as `last`. Samples are counted unless `ids` are given.
+        """
+        positions = np.arange(self.count, self.count + count, dtype=np.int64)
+        if ids is None:
+            names = positions
+        else:
+            names = check_ids(ids.cpu().numpy() if isinstance(ids, torch.Tensor) else ids)
+            if len(names) != count:
+                raise InputError(f"ids are {len(names)}, and images {count}: give one for each")
+        rows = BatchRows(names, positions // GROUP, positions % GROUP, count, self.count)
+        self._size = size
+        made = draw_plan(
+            self.policy, rows, seed=self.seed, epoch=self.epoch if epoch is None else epoch,
+            size=self.policy.size(size),
+        )  # fmt: skip
+        self.count += count
+        self.last = made
+        return made
+
+    @property
+    def matrices(self) -> torch.Tensor:
+        """Float32 `[B, 3, 3]` of the last batch: output edges (x, y, 1) -> edges of the image."""
+        if self.last is None:
+            raise InputError("there are no matrices before the first batch: call the module first")
+        sizes = np.array([self._size] * len(self.last), np.int64)
+        found = [where.to_source for where in maps_of(self.last, sizes)]
+        return torch.from_numpy(np.array(found, np.float32).reshape(-1, 3, 3))
+
+    def extra_repr(self) -> str:
+        """Return the policy, for `print`."""
+        from augfeed.notation import format_policy
+
+        return f"{format_policy(self.policy)!r}, seed={self.seed}"
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_engines": {}, "last": None}
+
+    def _engine(self, device: torch.device) -> Engine:
+        if device not in self._engines:
+            self._engines[device] = engine_for(device, self.engine_name)
+        return self._engines[device]
+
+    def _images(self, plan: Plan, pixels: torch.Tensor) -> torch.Tensor:
+        frames, offsets = self._frames(plan, pixels)
+        frames = staged(plan, frames)
+        engine = self._engine(pixels.device)
+        return engine.apply(plan, frames, offsets=offsets, output=self.output)
+
+    def _frames(
+        self, plan: Plan, pixels: torch.Tensor
+    ) -> tuple[torch.Tensor, NDArray[np.int32] | None]:
+        height, width = pixels.shape[1:3]
+        windows = plan.window.at(height, width)
+        if not self.policy.stages and _is_cut_only(self.policy, (height, width)):
+            return pixels, windows.offset
+        constants = PolicyConstants.of(self.policy, pixels.shape[3])
+        if pixels.device.type != "cpu":
+            return _cut_there(pixels, windows, plan.size), None
+        out = torch.empty((len(pixels), *plan.size, pixels.shape[3]), dtype=pixels.dtype)
+        cut = partial(_cut, pixels.numpy(), windows, constants, out.numpy())
+        threads = torch.get_num_threads() if out.nbytes >= SPREAD else 1
+        spread(cut, np.array_split(np.arange(len(pixels)), threads))
+        return out, None
+
+    def _maps(self, plan: Plan, pixels: torch.Tensor) -> list[SpatialMap]:
+        check_moves(self.policy, "masks and boxes")
+        sizes = np.array([pixels.shape[1:3]] * len(pixels), np.int64)
+        return list(maps_of(plan, sizes, pixels.shape[3]))
+
+    def _targets(self, labels: Any, plan: Plan) -> AnyTargets:
+        return make_targets(labels, plan, num_classes=self.num_classes, form=self.form)
+
+
+def _pixels(images: torch.Tensor) -> torch.Tensor:
+    # [B, H, W, C] of uint8 or float32; of channels-last memory without a copy.
+    if not isinstance(images, torch.Tensor):
+        raise InputTypeError(
+            f"images of type {type(images).__name__} are not a tensor: give [B, C, H, W]"
+        )
+    if images.ndim != 4 or images.shape[1] not in (1, 3):
+        raise InputError(
+            f"images of shape {list(images.shape)} are not [B, C, H, W] with 1 or 3 channels"
+        )
+    if images.dtype != torch.uint8:
+        if not images.is_floating_point():
+            raise InputTypeError(
+                f"images of {images.dtype} are neither uint8 nor floats: convert them to uint8"
+            )
+        images = images.float()
+        if images.device.type == "cpu" and images.numel():
+            low, high = (float(value) for value in torch.aminmax(images))
+            if not (low >= 0 and high <= 1):
+                raise InputError(
+                    f"images have values from {low:g} to {high:g}, not in [0, 1]: divide by 255, "
+                    "and leave normalize to the policy"
+                )
+    return images.permute(0, 2, 3, 1).contiguous()
+
+
+def _is_cut_only(policy: Policy, size: tuple[int, int]) -> bool:
+    # What the engine does on the way: cutting and padding by whole pixels.
+    if policy.find(RandomResizedCrop) is not None:
+        return False
+    resize = policy.find(Resize)
+    return resize is None or policy.resized(size) == size
+
+
+def _cut(
+    pixels: NDArray[Any], windows: Any, constants: PolicyConstants, out: NDArray[Any],
+    rows: NDArray[np.int64],
+) -> None:  # fmt: skip
+    from augfeed.kernels.resample import resample
+
+    for k in rows.tolist():
+        resample(pixels[k], windows.box[k], windows.resized[k], windows.offset[k],
+                 constants.pad_mode, constants.pad_fill, out[k])  # fmt: skip
+
+
+def _cut_there(pixels: torch.Tensor, windows: Any, size: tuple[int, int]) -> torch.Tensor:
+    from augfeed.read.cache.resizing import Batch, Source, resize
+
+    count, height, width, channels = pixels.shape
+    if pixels.dtype != torch.uint8:
+        raise InputTypeError(
+            f"images of {pixels.dtype} are not resized on {pixels.device}: give uint8"
+        )
+    if not windows.inside(size).all():
+        raise InputError("padding after a resize is done on the CPU only: leave padding out")
+    starts = np.arange(count, dtype=np.int64) * (height * width * channels)
+    batch = Batch(starts, np.full(count, width, np.int64), windows.box.astype(np.int64),
+                  windows.resized, windows.offset, size)  # fmt: skip
+    source = Source(pixels.reshape(-1), np.arange(count, dtype=np.int64))
+    return resize(batch, [source], channels, pixels.device)
+
+
+def _moved_masks(masks: torch.Tensor, plan: Plan, maps: list[SpatialMap]) -> Any:
+    if not isinstance(masks, torch.Tensor) or len(masks) != len(maps):
+        raise InputError(f"masks are not a tensor of {len(maps)} masks: give [B, H, W]")
+    given, both = masks.cpu().numpy(), blends(plan.policy)
+    moved = [moved_by(mask, where, Mask(), f"masks[{k}]")
+             for k, (mask, where) in enumerate(zip(given, maps, strict=True))]  # fmt: skip
+    mixed = [mixed_mask(own, moved[plan.mixes.partner[k]], plan.mixes, k, blends=both)
+             for k, own in enumerate(moved)]  # fmt: skip
+    if not both:
+        return torch.from_numpy(np.stack(mixed)).to(masks.device)
+    parts = (np.stack(part) for part in zip(*mixed, strict=True))
+    return MixedMask(*(torch.from_numpy(part).to(masks.device) for part in parts))
+
+
+def _moved_boxes(
+    boxes: torch.Tensor, maps: list[SpatialMap], policy: Policy
+) -> tuple[torch.Tensor, torch.Tensor]:
+    check_unmixed(policy, "boxes")
+    if not isinstance(boxes, torch.Tensor) or boxes.ndim != 3 or boxes.shape[::2] != (len(maps), 4):
+        raise InputError(f"boxes are not a tensor [{len(maps)}, N, 4]: give xyxy in pixels")
+    given, valid = boxes.cpu().double().numpy(), np.zeros(boxes.shape[:2], np.bool_)
+    made = np.zeros_like(given)
+    for k, where in enumerate(maps):
+        moves = move_boxes(given[k], where, Boxes())
+        valid[k, moves.kept] = True
+        made[k, moves.kept] = moves.boxes[moves.kept]
+    there = torch.from_numpy(made).to(boxes)
+    return there, torch.from_numpy(valid).to(boxes.device)

@@ -1,0 +1,66 @@
+"""Images of a batch, cut and resized as the draws of their samples say."""
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import get_worker_info
+
+from augfeed.feed.batch_requests import BatchRequest
+from augfeed.kernels.resample import resample
+from augfeed.kernels.resample_stack import resample_stack
+from augfeed.plan.policy_constants import PolicyConstants
+from augfeed.plan.windows import WindowDraws
+from augfeed.policy import Policy
+from augfeed.read.resident import cut_by_engine
+
+
+def cut(pictures: list[NDArray[Any]], request: BatchRequest, policy: Policy) -> torch.Tensor:
+    """Return frames `[M, H, W, C]`: each image cut and resized as its sample's draws say."""
+    sizes = np.array([picture.shape[:2] for picture in pictures], np.int64)
+    same = bool((sizes == sizes[0]).all())
+    size = policy.size((int(sizes[0, 0]), int(sizes[0, 1])) if same else None)
+    fixed = PolicyConstants.of(policy, pictures[0].shape[2])
+    draws = WindowDraws(policy, request.seed, request.epoch, request.rows.ids)
+    windows = draws.at(sizes[:, 0], sizes[:, 1])
+    frames = _empty((len(pictures), *size, pictures[0].shape[2]), pictures[0].dtype)
+    out = frames.numpy()
+    for k, picture in enumerate(pictures):
+        box, resized, offset = windows.box[k], windows.resized[k], windows.offset[k]
+        resample(picture, box, resized, offset, fixed.pad_mode, fixed.pad_fill, out[k])
+    return frames
+
+
+def cut_stack(
+    images: NDArray[Any], request: BatchRequest, policy: Policy, *, uncut: bool = False
+) -> tuple[torch.Tensor, bool]:
+    """Return what `cut` does, of images of one size `[M, h, w, C]`, and False.
+
+    With `uncut` the images as they are, and True, where an engine can cut them by itself; not from
+    a worker process, whose time is cheaper.
+    """
+    height, width, channels = images.shape[1:]
+    size, fixed = policy.size((height, width)), PolicyConstants.of(policy, channels)
+    draws = WindowDraws(policy, request.seed, request.epoch, request.rows.ids)
+    if uncut and get_worker_info() is None and cut_by_engine(policy, (height, width)):
+        draws.take(slice(1)).offsets(height, width)  # raises for a crop that does not fit
+        return torch.from_numpy(images), True
+    windows = draws.at(height, width)
+    frames = _empty((len(images), *size, channels), images.dtype)
+    resample_stack(images, windows.box, windows.resized, windows.offset, fixed.pad_mode,
+                   fixed.pad_fill, frames.numpy())  # fmt: skip
+    return frames, False
+
+
+def _empty(shape: tuple[int, ...], dtype: Any) -> torch.Tensor:
+    # In a worker the frames are made where the main process will find them.
+    kind = torch.uint8 if dtype == np.uint8 else torch.float32
+    if get_worker_info() is None:
+        return torch.empty(shape, dtype=kind)
+    # As torch's default_collate does: memory shared from the start need not be copied.
+    elements = math.prod(shape)
+    empty: Any = torch.empty(0, dtype=kind)
+    shared = empty._typed_storage()._new_shared(elements)
+    return torch.empty(0, dtype=kind).set_(shared).view(shape)

@@ -1,0 +1,178 @@
+"""Fields of samples: which parts follow the image, found by what is said or known of them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from augfeed.errors import InputError, InputTypeError
+from augfeed.feed.sample_fields import Path, is_picture, is_sequence, keyed, parts_of, take
+from augfeed.feed.spatial import SpatialCheck, tv_kind
+from augfeed.fields import Boxes, Field, Keypoints, Mask, Passive, field_of
+from augfeed.fields.follows import check_moves, check_unmixed
+from augfeed.fields.kinds import FORMATS
+from augfeed.policy import Policy
+
+Size = tuple[int, ...]
+_NAMED = ("mask", "masks")
+_NAMED_LAST = tuple((name,) for name in _NAMED)
+_KINDS = ("Mask", "BoundingBoxes", "KeyPoints")
+_PALETTE = ("P", "1")  # modes of PIL images that hold numbers of classes, not grays
+_TV: dict[str, Field] = {"Mask": Mask(), "KeyPoints": Keypoints()}
+
+
+@dataclass(frozen=True, slots=True)
+class FieldOptions:
+    """What `fields=` says: pairs of key and field; `known` is whether others are recognized."""
+
+    given: tuple[tuple[Any, Field], ...] = ()
+
+    @classmethod
+    def of(cls, given: Any) -> "FieldOptions":
+        """Return the options of `fields=`, a dict of key and kind; raise `InputTypeError`."""
+        if given is None:
+            return cls()
+        if not isinstance(given, Mapping):
+            raise InputTypeError(
+                f"fields={given!r} is not a dict: give keys of a sample and their kinds, as "
+                "fields={'mask': 'mask', 'bbox': Boxes(format='xywh')}"
+            )
+        return cls(tuple((key, field_of(kind)) for key, kind in given.items()))
+
+    @property
+    def passive(self) -> tuple[Any, ...]:
+        """The keys of what stays as it is."""
+        return tuple(key for key, field in self.given if isinstance(field, Passive))
+
+    def find(self, sample: Any, image_key: Any, still: SpatialCheck) -> dict[Path, Field]:
+        """Return the fields of a sample by path: those given, torchvision's, and those whose name
+        and type leave no doubt. Nothing has to follow where nothing moves."""
+        if not still.moving:
+            return {}
+        found: dict[Path, Field] = {
+                 keyed(sample, key, "fields"): field
+                 for key, field in self.given if not isinstance(field, Passive)}  # fmt: skip
+        image, size = _image(sample, image_key, found)
+        for path, part in parts_of(sample):
+            if path not in found and path != image and not still.may_stay(sample, path):
+                known = _known(sample, path, part, size)
+                if known is not None:
+                    found[path] = known
+        return found
+
+
+def _image(sample: Any, key: Any, fields: dict[Path, Field]) -> tuple[Path | None, Size | None]:
+    # Where the image of a sample is, and its (height, width), as far as that is clear.
+    if key is None:
+        paths = [
+            path
+            for path, part in parts_of(sample)
+            if path not in fields and path[-1:] not in _NAMED_LAST and _is_image(part)
+        ]
+    else:
+        paths = [keyed(sample, key, "image_key")]
+    if len(paths) != 1:
+        return None, None
+    part = take(sample, paths[0])
+    if isinstance(part, Image.Image):
+        return paths[0], (part.height, part.width)
+    shape = tuple(part.shape)
+    if len(shape) < 3:
+        return paths[0], shape if len(shape) == 2 else None
+    first = shape[0] in (1, 3) if isinstance(part, torch.Tensor) else shape[2] not in (1, 3)
+    return paths[0], shape[1:3] if first else shape[:2]
+
+
+def _is_image(part: Any) -> bool:
+    cls: type = type(part)
+    if tv_kind(cls) in _KINDS:
+        return False
+    if isinstance(part, Image.Image):
+        return part.mode not in _PALETTE
+    return is_picture(part) and part.ndim == 3
+
+
+def _known(sample: Any, path: Path, part: Any, size: Size | None) -> Field | None:
+    cls: type = type(part)
+    kind = tv_kind(cls)
+    if kind == "BoundingBoxes":
+        form = str(getattr(part.format, "value", part.format)).lower()
+        if form not in FORMATS:
+            raise InputError(
+                f"BoundingBoxes of format {form!r} cannot be moved: convert them to 'XYXY'"
+            )
+        return Boxes(format=form)  # type: ignore[arg-type]
+    if kind in _TV:
+        return _TV[kind]
+    name = path[-1] if path else None
+    if name == "boxes" and _beside(sample, path, "labels") and _is_boxes(part):
+        return Boxes()  # as torchvision's detection models take them
+    if size is None or not _is_labels(part) or _size(part) != size:
+        return None
+    if name in _NAMED:
+        return Mask()
+    # As VOCSegmentation and others give them: an image and its classes.
+    alone = is_sequence(sample) and len(sample) == 2 and path == (1,)
+    return Mask() if alone and _is_classes(part) else None
+
+
+def _size(part: Any) -> Size:
+    if isinstance(part, Image.Image):
+        return part.height, part.width
+    return int(part.shape[-2]), int(part.shape[-1])
+
+
+def _is_classes(part: Any) -> bool:
+    # What is not a gray image, which may have to be blended.
+    if isinstance(part, Image.Image):
+        return part.mode in _PALETTE
+    return part.ndim == 2 and str(part.dtype).removeprefix("torch.") in ("int64", "int32", "bool")
+
+
+def _is_labels(part: Any) -> bool:
+    if isinstance(part, Image.Image):
+        return part.mode in ("L", *_PALETTE, "I", "I;16")
+    if not isinstance(part, torch.Tensor | np.ndarray) or np.ndim(part) not in (2, 3):
+        return False
+    return not str(part.dtype).removeprefix("torch.").startswith(("float", "bfloat", "complex"))
+
+
+def _is_boxes(part: Any) -> bool:
+    shape = tuple(part.shape) if isinstance(part, torch.Tensor | np.ndarray) else ()
+    if len(shape) != 2 or shape[1] != 4:
+        return False
+    values = np.asarray(part.detach().cpu() if isinstance(part, torch.Tensor) else part)
+    # Shares of the image, and boxes with sizes, are not what torchvision means.
+    return not values.size or (bool((values[:, 2:] >= values[:, :2]).all()) and values.max() > 1)
+
+
+def _beside(sample: Any, path: Path, name: str) -> bool:
+    holder = take(sample, path[:-1])
+    return isinstance(holder, Mapping) and name in holder
+
+
+def check_followed(policy: Policy, fields: dict[Path, Field]) -> None:
+    """Raise `InputError` if a field cannot follow an operation of a policy."""
+    check_moves(policy, " and ".join(repr(_key(path)) for path in fields))
+    for path, field in fields.items():
+        if not isinstance(field, Mask):
+            check_unmixed(policy, f"{_key(path)!r} of kind {type(field).__name__.lower()!r}")
+        if isinstance(field, Keypoints) and field.flip_pairs is None:
+            _check_flips(policy, path)
+
+
+def _check_flips(policy: Policy, path: Path) -> None:
+    for item in policy.parts:
+        if item.op in ("horizontal_flip", "vertical_flip") and item.chance:
+            raise InputError(
+                f"{item.op!r} mirrors images, and it is not said which keypoints of "
+                f"{_key(path)!r} change places: give fields={{{_key(path)!r}: "
+                "Keypoints(flip_pairs=((1, 2), (3, 4)))}, or flip_pairs=() for none"
+            )
+
+
+def _key(path: Path) -> Any:
+    return path[0] if len(path) == 1 else path

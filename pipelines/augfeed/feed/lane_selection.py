@@ -1,0 +1,240 @@
+"""Which lane a loader takes, and other decisions at its construction."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import (
+    IterableDataset,
+    IterDataPipe,
+    MapDataPipe,
+    default_collate,
+    default_convert,
+)
+from torch.utils.data._utils.collate import collate as collate_by
+from torch.utils.data._utils.collate import default_collate_fn_map
+
+from augfeed.errors import InputError, InputTypeError
+from augfeed.feed.fields import FieldOptions
+from augfeed.feed.general_lane import GeneralLane, recipe_for
+from augfeed.feed.lanes import AugmentConfig, Lane
+from augfeed.feed.native_lane import NativeLane
+from augfeed.feed.spatial import passive_of
+from augfeed.invariances import ANY, Invariances
+from augfeed.policy import Policy
+from augfeed.policy.check import check_policy
+from augfeed.presets import resolve_policy
+from augfeed.read.cache_dir import expanded
+from augfeed.read.datasets import Recognised, known_name, native_source
+from augfeed.read.read_config import Reading
+from augfeed.read.sources import ArraySource, EncodedSource, is_file_list, open_source
+from augfeed.targets import softens
+from augfeed.whole_number import whole_number
+
+CURE = (
+    "this loader's policy would be left out: something (Accelerate's skip_first_batches does it) "
+    "has rebuilt a plain torch DataLoader from the attributes of an augfeed.DataLoader. Keep the "
+    "loader and let it skip by itself:\n"
+    "    loader.skip(number_of_batches)      # or loader.load_state_dict(state)\n"
+    "    for batch in loader: ...\n"
+    "or build it again from its class: augfeed.DataLoader(..., policy=...). Hugging Face's Trainer "
+    "resumes with callbacks=[augfeed.integrations.transformers.ResumeCallback()]"
+)
+
+
+class GuardedCollate:
+    """The `collate_fn` that an augmenting loader shows: anyone who takes it alone gets an error.
+
+    A stock loader that is rebuilt from the attributes would give out images that are not
+    augmented, without a word.
+    """
+
+    def __init__(self, given: Any) -> None:
+        """Take the caller's function, if there is one."""
+        self.given = given
+
+    def __call__(self, samples: Any) -> Any:
+        """Raise `InputError`."""
+        raise InputError(CURE)
+
+
+def guarded(collate: Any) -> GuardedCollate:
+    """Return what stands for a collate function in an augmenting loader."""
+    return GuardedCollate(collate)
+
+
+def given_collate(collate: Any, *, batched: bool) -> Any:
+    """Return the caller's own collate function; None where it is what torch takes by itself.
+
+    An augmenting loader's own may have been passed on.
+    """
+    given = collate.given if isinstance(collate, GuardedCollate) else collate
+    plain: Any = given
+    if isinstance(given, partial) and _binds_nothing(given):
+        plain = default_collate if given.func is collate_by else given.func
+    default = plain is default_collate or (plain is default_convert and not batched)
+    return None if default else given
+
+
+def _binds_nothing(given: partial[Any]) -> bool:
+    # `default_collate` is `collate` with torch's own table.
+    bound = {"collate_fn_map": default_collate_fn_map} if given.func is collate_by else {}
+    return not given.args and given.keywords == bound
+
+
+def policy_of(policy: Any, dataset: Any) -> Policy | None:
+    """Return the policy that is meant, None without one; "" is one that changes nothing."""
+    if policy is None:
+        if isinstance(dataset, os.PathLike) or (isinstance(dataset, str) and _exists(dataset)):
+            raise InputError(
+                f"dataset={str(dataset)!r} is a path, which needs a policy: give one, or policy='' "
+                "for images as they are"
+            )
+        return None
+    return Policy() if isinstance(policy, str) and not policy else resolve_policy(policy)
+
+
+def _exists(text: str) -> bool:
+    try:
+        return os.path.exists(expanded(text))
+    except ValueError:
+        return False
+
+
+def wants_order(dataset: object, sampler: object, batch_sampler: object) -> bool:
+    """Return whether the loader is to make its own sampler."""
+    return sampler is None and batch_sampler is None and not isinstance(dataset, IterableDataset)
+
+
+def mixes(policy: Policy) -> bool:
+    """Return whether samples have partners."""
+    return policy.mixer is not None
+
+
+@dataclass(frozen=True, slots=True)
+class LaneOptions:
+    """What a caller says of a dataset: see `DataLoader`."""
+
+    split: str = "train"
+    image_key: Any = None
+    label_key: Any = None
+    passive: Any = None
+    fields: Any = None
+    invariances: Invariances | str | None = None
+    allow: Sequence[str] = ()
+
+    @property
+    def keys(self) -> tuple[Any, Any]:
+        """Where image and label are in a sample."""
+        return self.image_key, self.label_key
+
+
+def lane_for(
+    options: LaneOptions, dataset: Any, collate: Any, batch_size: int | None, making: AugmentConfig
+) -> Lane:
+    """Return the lane for a dataset; raise what would make every batch fail."""
+    if isinstance(dataset, IterDataPipe | MapDataPipe):
+        raise InputTypeError(
+            f"dataset of type {type(dataset).__name__!r} is a data pipe, which a policy cannot be "
+            "applied to: give the dataset inside it, or leave policy out"
+        )
+    passive_of(options.passive)
+    FieldOptions.of(options.fields)
+    if making.num_classes is not None:
+        making = replace(making, num_classes=whole_number("num_classes", making.num_classes, 1))
+    found = _native(dataset, options, collate, batch_size, making)
+    if isinstance(found, str):
+        lane: Lane = _general(options, dataset, collate, making, found)
+        name, sizes = known_name(dataset), None
+    else:
+        lane = NativeLane(making, found, f"{_kind(dataset)} is recognized, without a transform")
+        name, sizes = found.source.name, found.source.sizes
+    for rules in (options.invariances, making.policy.invariances, name, ANY):
+        if rules is not None:
+            check_policy(making.policy, rules, allow=options.allow, source=sizes)
+    return lane
+
+
+def _native(
+    dataset: Any, options: LaneOptions, collate: Any, batch_size: int | None, making: AugmentConfig
+) -> Recognised | str:
+    if isinstance(dataset, IterableDataset):
+        return "an iterable dataset cannot be asked for a sample by its number"
+    if isinstance(dataset, ArraySource | EncodedSource) or _is_raw(dataset):
+        image_key, label_key = options.keys
+        source = open_source(dataset, split=options.split, image_key=image_key, label_key=label_key)
+        return Recognised(source, None, tuple)
+    if collate is not None:
+        return "collate_fn is to see the samples"
+    if batch_size is None:
+        return "batch_size=None: samples come alone"
+    if options.fields:
+        return "fields say what follows the image"
+    if options.keys != (None, None):
+        return "image_key or label_key say where to look in a sample"
+    found = native_source(dataset)
+    if isinstance(found, Recognised) and found.keys is not None and not softens(making.policy):
+        labels = found.source.labels
+        if making.form == "auto" and labels is not None and labels.ndim == 2:
+            given = torch.as_tensor(dataset[0][found.keys[1]]).dtype
+            if given != torch.float32:
+                return f"its labels are rows of {given}, which are not softened and stay so"
+    return found
+
+
+def _is_raw(dataset: Any) -> bool:
+    # What is not a dataset to torch: a path, an array, a pair of arrays.
+    if isinstance(dataset, str | os.PathLike | np.ndarray):
+        return True
+    if isinstance(dataset, torch.Tensor) or is_file_list(dataset):
+        return True
+    return isinstance(dataset, tuple) and len(dataset) == 2 and np.ndim(dataset[0]) > 2
+
+
+def _general(
+    options: LaneOptions, dataset: Any, collate: Any, making: AugmentConfig, reason: str
+) -> GeneralLane:
+    if making.resident:
+        raise InputError(
+            f"resident=True is for datasets whose images lie in memory, and here {reason}: "
+            "use resident=None"
+        )
+    if making.reading != Reading():
+        raise InputError(
+            "on_error, cache, max_pixels and reader are for files that the loader reads itself, "
+            f"and here {reason}: leave them out, or give a folder, shards or a list of files"
+        )
+    making = replace(making, told_classes=classes_of(dataset))
+    fields = FieldOptions.of(options.fields)
+    recipe = recipe_for(
+        making.policy, collate, options.keys, making.form, passive=options.passive, fields=fields
+    )
+    return GeneralLane(making, recipe, reason)
+
+
+def classes_of(dataset: Any) -> int | None:
+    """Return the number of classes that a dataset reports, None if it does not."""
+    if (inner := getattr(dataset, "dataset", None)) is not None:  # a Subset
+        return classes_of(inner)
+    for name in ("num_classes", "n_classes"):
+        if isinstance(number := getattr(dataset, name, None), int):
+            return number
+    if (classes := getattr(dataset, "classes", None)) is not None:
+        return len(classes)
+    features = getattr(dataset, "features", None)
+    numbers = [getattr(item, "num_classes", None) for item in _values(features)]
+    known = [number for number in numbers if isinstance(number, int)]
+    return known[0] if len(known) == 1 else None
+
+
+def _values(features: object) -> list[Any]:
+    return list(features.values()) if isinstance(features, dict) else []
+
+
+def _kind(dataset: object) -> str:
+    return f"a path ({dataset})" if isinstance(dataset, str | os.PathLike) else (
+        f"a dataset of type {type(dataset).__name__}")  # fmt: skip

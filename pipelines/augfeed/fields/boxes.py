@@ -1,0 +1,111 @@
+"""Boxes: corners through the map, upright hull, clipped; what is left of too little is dropped."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from augfeed.errors import InputError
+from augfeed.fields.kinds import Boxes, BoxFormat
+from augfeed.fields.spatial_map import SpatialMap
+
+Corners = NDArray[np.float64]
+_NEAR = 1e-6  # of the plane of the camera: nothing behind it is shown
+
+
+@dataclass(frozen=True, slots=True)
+class BoxMoves:
+    """What became of boxes: `hulls` xyxy `[N, 4]` before clipping, `boxes` after it, `kept` int64
+    the numbers of those that stay, and `shares` `[N]` how much of each hull is inside."""
+
+    hulls: Corners
+    boxes: Corners
+    kept: NDArray[np.int64]
+    shares: NDArray[np.float64]
+
+
+def move_boxes(boxes: Corners, where: SpatialMap, field: Boxes) -> BoxMoves:
+    """Return where boxes, xyxy `[N, 4]` in edges of the source, are in the output."""
+    height, width = where.size
+    hulls = _hulls(boxes, where)
+    limit = np.array([width, height, width, height], np.float64)
+    clipped = np.minimum(np.maximum(hulls, 0), limit)
+    sides = np.maximum(clipped[:, 2:] - clipped[:, :2], 0)
+    whole = np.maximum(hulls[:, 2:] - hulls[:, :2], 0)
+    area, before = sides.prod(axis=1), whole.prod(axis=1)
+    shares = np.divide(area, before, out=np.zeros_like(area), where=before > 0)
+    keep = (sides >= field.min_side).all(axis=1) & (shares >= field.min_share) & (area > 0)
+    if field.max_aspect is not None:
+        keep &= sides.max(axis=1) <= field.max_aspect * sides.min(axis=1)
+    return BoxMoves(hulls, clipped, np.flatnonzero(keep), shares)
+
+
+def _hulls(boxes: Corners, where: SpatialMap) -> Corners:
+    forward = where.forward
+    x, y = boxes[:, [0, 2, 2, 0]], boxes[:, [1, 1, 3, 3]]
+    corners = np.stack([x, y, np.ones_like(x)], axis=-1) @ forward.T  # [N, 4, 3]
+    if not forward[2, :2].any():
+        points = corners[..., :2] / corners[..., 2:]
+        return np.concatenate([points.min(axis=1), points.max(axis=1)], axis=1)
+    return np.array([_in_front(one) for one in corners]).reshape(-1, 4)
+
+
+def _in_front(corners: NDArray[np.float64]) -> list[float]:
+    # The part of a quadrangle in front of the camera (Sutherland and Hodgman): points behind it
+    # would come out on the other side.
+    kept = []
+    for k in range(4):
+        one, other = corners[k], corners[(k + 1) % 4]
+        if one[2] > _NEAR:
+            kept.append(one)
+        if (one[2] > _NEAR) != (other[2] > _NEAR):
+            t = (_NEAR - one[2]) / (other[2] - one[2])
+            kept.append(one + t * (other - one))
+    if not kept:
+        return [0.0, 0.0, 0.0, 0.0]
+    points = np.array(kept)
+    points = points[:, :2] / points[:, 2:]
+    return [*points.min(axis=0).tolist(), *points.max(axis=0).tolist()]
+
+
+def to_corners(
+    boxes: NDArray[Any], format_: BoxFormat, size: tuple[int, int], *, normalized: bool, name: str
+) -> Corners:
+    """Return boxes of a format as xyxy in pixels; raise `InputError` for other shapes."""
+    given = np.asarray(boxes, np.float64)
+    given = given.reshape(0, 4) if given.size == 0 else given
+    if given.ndim != 2 or given.shape[1] != 4:
+        raise InputError(f"{name} has shape {list(given.shape)}, and boxes are [N, 4]")
+    if not np.isfinite(given).all():
+        raise InputError(f"{name} has boxes that are not finite: {given.tolist()}; leave them out")
+    made = given.copy()
+    if format_ == "xywh":
+        made[:, 2:] += made[:, :2]
+    elif format_ == "cxcywh":
+        made[:, :2] -= given[:, 2:] / 2
+        made[:, 2:] = made[:, :2] + given[:, 2:]
+    if normalized:
+        made *= np.array([size[1], size[0], size[1], size[0]])
+    wrong = np.flatnonzero((made[:, 2:] < made[:, :2]).any(axis=1))
+    if wrong.size:
+        raise InputError(
+            f"{name}[{wrong[0]}] = {given[wrong[0]].tolist()} ends before it begins as "
+            f"{format_!r}: give another format, as Boxes(format='xywh'), or fix the box"
+        )
+    return made
+
+
+def from_corners(
+    boxes: Corners, format_: BoxFormat, size: tuple[int, int], *, normalized: bool
+) -> Corners:
+    """Return xyxy boxes in pixels of an image as another format."""
+    made = boxes.copy()
+    if normalized:
+        made /= np.array([size[1], size[0], size[1], size[0]])
+    if format_ == "xywh":
+        made[:, 2:] -= made[:, :2]
+    elif format_ == "cxcywh":
+        low, high = made[:, :2].copy(), made[:, 2:].copy()
+        made[:, :2], made[:, 2:] = (low + high) / 2, high - low
+    return made

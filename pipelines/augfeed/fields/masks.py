@@ -1,0 +1,96 @@
+"""Masks: each output pixel takes the value of the pixel that it shows."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from augfeed.constants import CUTMIX, MIXUP
+from augfeed.errors import InputError, InputTypeError
+from augfeed.fields.kinds import Mask
+from augfeed.fields.spatial_map import Indices, SpatialMap
+from augfeed.plan import Mixes
+
+IGNORE = 255
+
+
+class MixedMask(NamedTuple):
+    """The masks of an image that Mixup made: `share` of `own`, the rest of `partner`.
+
+    Class numbers must not be averaged; take the loss of both, weighted by `share`.
+    """
+
+    own: Any
+    partner: Any
+    share: Any
+
+
+def checked_mask(mask: NDArray[Any], size: tuple[int, int], name: str) -> NDArray[Any]:
+    """Return a mask of integers or bool `[H, W]` or `[N, H, W]` of an image's size, or raise."""
+    if mask.dtype.kind not in "iub":
+        raise InputTypeError(
+            f"{name} is a mask of {mask.dtype}, not of integers or bool: convert it, or declare it "
+            "as 'dense' if its numbers may be blended"
+        )
+    if mask.ndim not in (2, 3) or mask.shape[-2:] != size:
+        raise InputError(
+            f"{name} is a mask of shape {list(mask.shape)} for an image of {size[0]} x {size[1]}: "
+            "give [H, W] or [N, H, W] of the size of the image"
+        )
+    return mask
+
+
+def fill_of(mask: NDArray[Any], field: Mask, name: str) -> int:
+    """Return what lies outside the image; raise `InputError` if the mask's type cannot hold it."""
+    if field.ignore_index is None:
+        return 0 if mask.ndim == 3 or mask.dtype == np.bool_ else _ignored(mask)
+    low, high = (0, 1) if mask.dtype == np.bool_ else (
+        int(np.iinfo(mask.dtype).min), int(np.iinfo(mask.dtype).max))  # fmt: skip
+    if not low <= field.ignore_index <= high:
+        raise InputError(
+            f"ignore_index={field.ignore_index!r} is not in [{low}, {high}], which {mask.dtype} of "
+            f"{name} can hold: give another number, or a mask of int64"
+        )
+    return field.ignore_index
+
+
+def _ignored(mask: NDArray[Any]) -> int:
+    return min(IGNORE, int(np.iinfo(mask.dtype).max))
+
+
+def move_mask(mask: NDArray[Any], indices: Indices, fill: int) -> NDArray[Any]:
+    """Return a mask `[..., h, w]` as its image is moved; `indices` is `SpatialMap.indices()`."""
+    outside = indices < 0
+    flat = mask.reshape(*mask.shape[:-2], -1)
+    moved: NDArray[Any] = np.take(flat, np.where(outside, 0, indices), axis=-1)
+    if outside.any():
+        moved[..., outside] = fill
+    return moved
+
+
+def moved_by(
+    mask: NDArray[Any], where: SpatialMap, field: Mask, name: str, indices: Indices | None = None
+) -> NDArray[Any]:
+    """Return a mask as its image is moved, after a check."""
+    mask = checked_mask(mask, where.source, name)
+    found = where.indices() if indices is None else indices
+    return move_mask(mask, found, fill_of(mask, field, name))
+
+
+def mixed_mask(
+    own: NDArray[Any], partner: NDArray[Any], mixes: Mixes, row: int, *, blends: bool
+) -> NDArray[Any] | MixedMask:
+    """Return the mask of a mixed image: CutMix pastes the partner's, Mixup gives both.
+
+    `blends` is whether the policy has Mixup, so that all samples get a `MixedMask`.
+    """
+    mode, share = int(mixes.mode[row]), 1.0
+    if mode == CUTMIX:
+        top, left, bottom, right = mixes.patch[row].tolist()
+        own = own.copy()
+        own[..., top:bottom, left:right] = partner[..., top:bottom, left:right]
+    if not blends:
+        return own
+    if mode == MIXUP:
+        share = float(mixes.lam[row])
+    return MixedMask(own, partner if mode == MIXUP else own, np.float32(share))

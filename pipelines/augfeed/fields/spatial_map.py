@@ -1,0 +1,144 @@
+"""Where the pixels of an output image come from in its source image."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from augfeed.constants import CONSTANT
+from augfeed.plan import Plan
+from augfeed.plan.policy_constants import PolicyConstants
+
+Matrix = NDArray[np.float64]
+Indices = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class SpatialMap:
+    """The map of one sample, from output pixels to pixels of its source image.
+
+    `inverse` float64 `[3, 3]` takes an output pixel (x, y, 1), with centers at whole numbers, to a
+    pixel of the frame; `box` (top, left, height, width) of the source is resized to `resized`, of
+    which the frame begins at `offset` (y, x). `source` and `size` are (height, width). `border` and
+    `padding` are the rules outside the frame and outside what was resized: see
+    `augfeed.constants.EDGES`. `earlier` are maps of the same kind by which the frame was sampled
+    before, by a program, in that order.
+    """
+
+    inverse: Matrix
+    box: tuple[int, int, int, int]
+    resized: tuple[int, int]
+    offset: tuple[int, int]
+    source: tuple[int, int]
+    size: tuple[int, int]
+    warped: bool
+    border: int = 0
+    padding: int = 0
+    earlier: tuple[Matrix, ...] = ()
+
+    @property
+    def total(self) -> Matrix:
+        """Float64 `[3, 3]`: output pixels (x, y, 1) -> pixels of the frame as it is cut out."""
+        made: Matrix = self.inverse
+        for matrix in reversed(self.earlier):
+            made = matrix @ made
+        return made
+
+    @property
+    def to_source(self) -> Matrix:
+        """Float64 `[3, 3]`: output edges (x, y, 1) -> source edges."""
+        top, left, height, width = self.box
+        y, x = height / self.resized[0], width / self.resized[1]
+        window = np.array([[x, 0, self.offset[1] * x + left], [0, y, self.offset[0] * y + top],
+                           [0, 0, 1]])  # fmt: skip
+        half = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]])
+        back = np.array([[1, 0, -0.5], [0, 1, -0.5], [0, 0, 1]])
+        total: Matrix = window @ half @ self.total @ back
+        return total
+
+    @property
+    def forward(self) -> Matrix:
+        """Float64 `[3, 3]`: source edges (x, y, 1) -> output edges.
+
+        Its last row is positive for what the output shows, also under a perspective.
+        """
+        matrix = np.linalg.inv(self.to_source)
+        middle = self.to_source @ np.array([self.size[1] / 2, self.size[0] / 2, 1])
+        forward: Matrix = matrix * np.sign(middle[2] or 1)
+        return forward
+
+    @property
+    def mirrored(self) -> bool:
+        """Whether left and right have changed places."""
+        return bool(np.linalg.det(self.total) < 0)
+
+    def indices(self) -> Indices:
+        """Return int64 `[h, w]`: the flat index of the source pixel that each output pixel shows,
+        -1 outside the image."""
+        from augfeed.kernels.nearest import fold_places
+
+        if self.warped or self.earlier:
+            return self._sampled([*self.earlier, *([self.inverse] if self.warped else [])])
+        sides: list[Indices] = []
+        for axis, flip in enumerate(self._flips):
+            places = np.arange(self.size[axis], dtype=np.int64)
+            places = places[::-1].copy() if flip else places
+            fold_places(places, self.offset[axis], self.resized[axis], self.padding)
+            source = (places + 0.5) * (self.box[2 + axis] / self.resized[axis])
+            found = np.minimum(source.astype(np.int64), self.box[2 + axis] - 1)
+            sides.append(np.where(places < 0, -1, found + self.box[axis]))
+        rows, columns = sides
+        flat = rows[:, None] * self.source[1] + columns[None]
+        flat[rows < 0] = -1
+        flat[:, columns < 0] = -1
+        return flat
+
+    def _sampled(self, maps: list[Matrix]) -> Indices:
+        # The first map reads the source, each of the others what the one before has made.
+        from augfeed.kernels.nearest import nearest_indices
+
+        # Where each of them has one color outside, what all show is where they say together: so
+        # roundings do not add up.
+        def nearest(matrix: Matrix, window: Indices) -> Indices:
+            made = np.empty(self.size, np.int64)
+            nearest_indices(matrix.ravel(), window, self.border, self.padding, made)
+            return made
+
+        found = nearest(maps[0], self.window)
+        whole = np.array([0, 0, *self.size, *self.size, 0, 0, self.size[1]], np.int64)
+        for matrix in maps[1:]:
+            made = nearest(matrix, whole)
+            found = np.where(made < 0, -1, found.ravel()[made])
+        if len(maps) == 1 or self.border != CONSTANT:
+            return found
+        together = nearest(self.total, self.window)
+        return np.where(found < 0, -1, together)
+
+    @property
+    def _flips(self) -> tuple[bool, bool]:
+        return bool(self.inverse[1, 1] < 0), bool(self.inverse[0, 0] < 0)
+
+    @property
+    def window(self) -> Indices:
+        """Int64 `[9]`: box, resized, offset and the width of the source, for compiled loops."""
+        return np.array([*self.box, *self.resized, *self.offset, self.source[1]], np.int64)
+
+
+def maps_of(plan: Plan, sizes: NDArray[Any], channels: int = 3) -> Iterator[SpatialMap]:
+    """Yield the map of each row of a plan; `sizes` `[M, 2]` are the images' (height, width)."""
+    constants = PolicyConstants.of(plan.policy, channels)
+    windows = plan.window.at(sizes[:, 0], sizes[:, 1])
+    rows = zip(plan.inverse, windows.box, windows.resized, windows.offset, sizes, plan.warped,
+               strict=True)  # fmt: skip
+    program = plan.program
+    for row, (inverse, box, resized, offset, size, warped) in enumerate(rows):
+        earlier, mirror = np.empty((0, 3, 3)), np.eye(3)
+        if program is not None:
+            earlier, mirror = program.earlier(row, plan.size)
+        yield SpatialMap(
+            mirror @ inverse.astype(np.float64), tuple(box.tolist()), tuple(resized.tolist()),
+            tuple(offset.tolist()), tuple(size.tolist()), plan.size, bool(warped),
+            constants.border_mode, constants.pad_mode, tuple(earlier),
+        )  # fmt: skip

@@ -1,0 +1,278 @@
+"""Programs on frames of bytes: tables are composed, and pixels changed where they have to be.
+
+Steps that look levels up become one table a channel, with the histogram of what it makes pushed
+through; it is carried out before the next step of another kind, and at the end.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import njit
+
+from augfeed.constants import LUMA
+from augfeed.kernels._tables import make_table, makes_table, needs_counts
+from augfeed.kernels.frames import (
+    ROUNDER,
+    Kernels,
+    Tables,
+    correlate,
+    count_levels,
+    look_up,
+    sum_up,
+)
+from augfeed.kernels.levels import LEVELS
+from augfeed.kernels.sample import Edges, Frame, U, positions, warp_line
+from augfeed.kernels.spatial_steps import is_spatial, run_spatial
+from augfeed.kernels.types import Array, Floats, Ints
+
+MATRIX, LINEAR, COLOR = 200, 201, 130  # see `augfeed.ops._steps`
+RED, GREEN, BLUE = LUMA
+GRAYS = (19595, 38470, 7471)  # of 65536
+DIRTY, COUNTED = 0, 1
+
+
+class Pending(NamedTuple):
+    """A table that has not been carried out yet, and the histogram of what it makes."""
+
+    table: Array  # uint8 [C * LEVELS]
+    counts: Ints  # int64 [C, LEVELS]
+    state: Array  # bool: whether the table changes anything, whether the counts are true
+
+
+class Map(NamedTuple):
+    """An inverse map, as `positions` reads it of a row."""
+
+    m0: Any
+    m1: Any
+    m2: Any
+    m3: Any
+    m4: Any
+    m5: Any
+    m6: Any
+    m7: Any
+    m8: Any
+
+
+class Lines(NamedTuple):
+    """Memory for lines of frames."""
+
+    frame: Array  # uint8 [H * W * C]
+    places: Ints  # int32 [2 W]
+    floats: Floats  # [max(2, C) * W]
+    planes: Floats  # [C * W]
+
+
+@njit(nogil=True)
+def _forget(pending: Pending, channels: int) -> None:
+    for c in range(channels):
+        for k in range(LEVELS):
+            pending.table[c * LEVELS + k] = k
+    pending.state[DIRTY] = False
+
+
+@njit(nogil=True)
+def _carry_out(
+    frame: Array, at: Any, pixels: int, channels: int, pending: Pending
+) -> None:  # fmt: skip
+    if pending.state[DIRTY]:
+        look_up(frame, at, pixels, channels, pending.table)
+        _forget(pending, channels)
+
+
+@njit(nogil=True)
+def _count(
+    frame: Array, at: Any, pixels: int, channels: int, spare: Tables, pending: Pending
+) -> None:  # fmt: skip
+    # The histogram of what the pending table makes.
+    if pending.state[COUNTED]:
+        return
+    count_levels(frame, at, pixels, channels, spare.counts)
+    pending.counts[:] = 0
+    for c in range(channels):
+        sum_up(spare.counts, channels, c, spare.own)
+        for k in range(LEVELS):
+            pending.counts[c, pending.table[c * LEVELS + k]] += spare.own[k]
+    pending.state[COUNTED] = True
+
+
+@njit(nogil=True)
+def _sum(counts: Ints) -> int:
+    total = 0
+    for k in range(LEVELS):
+        total += k * counts[k]
+    return total
+
+
+@njit(nogil=True)
+def _gray(pending: Pending, pixels: int, channels: int) -> Any:
+    # The nearest level of the mean gray.
+    if channels != 3:
+        return np.float32((2 * _sum(pending.counts[0]) + pixels) // (2 * pixels))
+    total = 0
+    for c in range(3):
+        total += GRAYS[c] * _sum(pending.counts[c])
+    whole = 65536 * pixels
+    return np.float32((2 * total + whole) // (2 * whole))
+
+
+@njit(nogil=True)
+def _tabulate(
+    frame: Array, at: Any, pixels: int, channels: int, code: int, numbers: Floats, spare: Tables,
+    pending: Pending,
+) -> None:  # fmt: skip
+    gray, made, own = np.float32(0.0), spare.made, spare.own
+    if needs_counts(code):
+        _count(frame, at, pixels, channels, spare, pending)
+        gray = _gray(pending, pixels, channels)
+    for c in range(channels):
+        make_table(code, pending.counts[c], spare.level, gray, numbers, made)
+        own[:] = 0
+        for k in range(LEVELS):
+            made[k] = made[k] if made[k] >= 0 else k
+            own[made[k]] += pending.counts[c, k]
+            pending.state[DIRTY] |= made[k] != k
+        pending.counts[c, :] = own
+        for k in range(LEVELS):
+            pending.table[c * LEVELS + k] = made[pending.table[c * LEVELS + k]]
+
+
+@njit(nogil=True)
+def _warp(
+    frame: Array, at: Any, size: tuple[int, int, int], numbers: Floats, edges: Edges, lines: Lines
+) -> None:  # fmt: skip
+    height, width, channels = size
+    values = width * channels
+    for i in range(height * values):
+        lines.frame[U(i)] = frame[at + U(i)]
+    row = Map(numbers[0], numbers[1], numbers[2], numbers[3], numbers[4], numbers[5], numbers[6],
+              numbers[7], numbers[8])  # fmt: skip
+    source = Frame(U(0), height, width, channels, 0, 0, height, width)
+    planes, stride = lines.planes, U(width)
+    for y in range(height):
+        positions(y, 0, width, row, lines.places, lines.floats)
+        warp_line(lines.frame, source, edges, width, lines.places, lines.floats, planes, U(0),
+                  stride)  # fmt: skip
+        if channels == 3:
+            for x in range(width):
+                p, to = U(x), at + U(3 * x)
+                frame[to] = (planes[p] + ROUNDER) - ROUNDER
+                frame[to + U(1)] = (planes[stride + p] + ROUNDER) - ROUNDER
+                frame[to + U(2)] = (planes[stride + stride + p] + ROUNDER) - ROUNDER
+        else:
+            for i in range(values):
+                frame[at + U(i)] = (planes[U(i)] + ROUNDER) - ROUNDER
+        at = at + U(values)
+
+
+@njit(nogil=True)
+def _level(value: Any) -> Any:
+    held = min(max(value, np.float32(0.0)), np.float32(255.0))
+    return (held + ROUNDER) - ROUNDER
+
+
+@njit(nogil=True)
+def _combine(
+    frame: Array, at: Any, pixels: int, channels: int, numbers: Floats, spare: Tables,
+    pending: Pending,
+) -> None:  # fmt: skip
+    # A linear map of values from 0 to 1; the mean gray may count.
+    average, full = 0.0, np.float32(255.0)
+    wanted = numbers[17] != 0.0
+    if channels == 3:
+        wanted = numbers[12] != 0.0 or numbers[13] != 0.0 or numbers[14] != 0.0
+    if wanted:
+        _count(frame, at, pixels, channels, spare, pending)
+        total = float(_sum(pending.counts[0]))
+        if channels == 3:
+            total = RED * total + GREEN * _sum(pending.counts[1]) + BLUE * _sum(pending.counts[2])
+        average = total / (255.0 * pixels)
+    mean = np.float32(average)
+    if channels == 3:
+        b0 = (numbers[9] + numbers[12] * mean) * full
+        b1 = (numbers[10] + numbers[13] * mean) * full
+        b2 = (numbers[11] + numbers[14] * mean) * full
+        for p in range(pixels):
+            i = at + U(3 * p)
+            r, g, b = np.float32(frame[i]), np.float32(frame[i + U(1)]), np.float32(frame[i + U(2)])
+            frame[i] = _level(numbers[0] * r + numbers[1] * g + numbers[2] * b + b0)
+            frame[i + U(1)] = _level(numbers[3] * r + numbers[4] * g + numbers[5] * b + b1)
+            frame[i + U(2)] = _level(numbers[6] * r + numbers[7] * g + numbers[8] * b + b2)
+    else:
+        b0 = (numbers[16] + numbers[17] * mean) * full
+        for p in range(pixels):
+            i = at + U(p)
+            frame[i] = _level(numbers[15] * np.float32(frame[i]) + b0)
+    pending.state[COUNTED] = False
+
+
+@njit(nogil=True)
+def _cut(value: Any) -> Any:
+    return min(max(value, np.float32(0.0)), np.float32(255.0))
+
+
+@njit(nogil=True)
+def _colour(frame: Array, at: Any, pixels: int, factor: Any) -> None:
+    for p in range(pixels):
+        i = at + U(3 * p)
+        r, g, b = np.int32(frame[i]), np.int32(frame[i + U(1)]), np.int32(frame[i + U(2)])
+        gray = np.float32((19595 * r + 38470 * g + 7471 * b + 32768) >> 16)
+        frame[i] = np.int32(_cut(gray + factor * (np.float32(r) - gray)))
+        frame[i + U(1)] = np.int32(_cut(gray + factor * (np.float32(g) - gray)))
+        frame[i + U(2)] = np.int32(_cut(gray + factor * (np.float32(b) - gray)))
+
+
+@njit(nogil=True)
+def run_program(
+    frame: Array, at: Any, size: tuple[int, int, int], codes: Array, numbers: Floats, taps: Floats,
+    edges: Edges, spare: Tables, kernels: Kernels, pending: Pending, lines: Lines,
+) -> None:  # fmt: skip
+    """Carry out the steps of a row on its frame, uint8, from `frame[at]` on, in place.
+
+    `codes` `[K]` of `augfeed.ops._steps`, `numbers` float32 `[K, P]` what they read, `taps`
+    `[K, 2, T]` the kernels of those that have one.
+    """
+    height, width, channels = size
+    pixels = height * width
+    _forget(pending, channels)
+    pending.state[COUNTED] = False
+    for s in range(codes.size):
+        code, own = codes[s], numbers[s]
+        if makes_table(code):
+            _tabulate(frame, at, pixels, channels, code, own, spare, pending)
+        elif code and not (code == COLOR and channels != 3):
+            _carry_out(frame, at, pixels, channels, pending)
+            if code == LINEAR:
+                _combine(frame, at, pixels, channels, own, spare, pending)
+            elif code == COLOR:
+                _colour(frame, at, pixels, own[0])
+            elif code == MATRIX:
+                _warp(frame, at, size, own, edges, lines)
+            elif is_spatial(code):
+                run_spatial(code, frame, at, size, 255.0, own)
+            else:
+                correlate(frame, at, size, 255.0, taps[s], kernels.places, kernels.wide,
+                          kernels.ring, kernels.sums)  # fmt: skip
+            pending.state[COUNTED] = False
+    _carry_out(frame, at, pixels, channels, pending)
+
+
+@njit(nogil=True)
+def pending_of(channels: int) -> Pending:
+    """Return memory for a table that is pending."""
+    return Pending(
+        np.empty(channels * LEVELS, np.uint8),
+        np.zeros((channels, LEVELS), np.int64),
+        np.zeros(2, np.bool_),
+    )
+
+
+@njit(nogil=True)
+def lines_of(size: tuple[int, int, int]) -> Lines:
+    """Return memory for the lines of frames."""
+    height, width, channels = size
+    return Lines(
+        np.empty(height * width * channels, np.uint8),
+        np.empty(2 * width, np.int32),
+        np.empty(max(2, channels) * width, np.float32),
+        np.empty(channels * width, np.float32),
+    )

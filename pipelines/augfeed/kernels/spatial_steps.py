@@ -1,0 +1,61 @@
+"""Steps on frames that make pixels of others: those that are not kernels of taps."""
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+from augfeed.kernels._stencils import make_line, makes_blocks, makes_displacement, makes_stencil
+from augfeed.kernels.elastic import run_elastic
+from augfeed.kernels.jpeg import run_jpeg
+from augfeed.kernels.sample import U
+from augfeed.kernels.types import Array, Floats
+
+
+@njit(nogil=True)
+def is_spatial(code: int) -> bool:
+    """Return whether `run_spatial` carries a step out."""
+    return makes_stencil(code) or makes_blocks(code) or makes_displacement(code)
+
+
+@njit(nogil=True)
+def run_spatial(
+    code: int, out: Array, at: Any, size: tuple[int, int, int], scale: float, numbers: Floats
+) -> None:
+    """Carry a step out on a frame `(height, width, channels)`, from `out[at]` on, in place.
+
+    `scale` is the highest value, 255 of bytes and 1 of floats; `numbers` are what the step reads.
+    """
+    if makes_stencil(code):
+        _stencil(code, out, at, size, scale, numbers)
+    elif makes_blocks(code):
+        run_jpeg(out, at, size, scale, numbers)
+    elif makes_displacement(code):
+        run_elastic(out, at, size, scale, numbers)
+
+
+@njit(nogil=True)
+def _read(out: Array, at: Any, count: int, line: Floats) -> None:
+    for i in range(count):
+        line[U(i)] = out[at + U(i)]
+
+
+@njit(nogil=True)
+def _stencil(
+    code: int, out: Array, at: Any, size: tuple[int, int, int], scale: float, numbers: Floats
+) -> None:
+    # The lines above and of the pixels are kept as they were; the one below has not been changed.
+    height, width, channels = size
+    if height < 3 or width < 3:
+        return
+    values, inner, top = width * channels, (width - 2) * channels, np.float32(scale)
+    lines, made = np.empty((3, values), np.float32), np.empty(values, np.float32)
+    _read(out, at, values, lines[0])
+    _read(out, at + U(values), values, lines[1])
+    for y in range(1, height - 1):
+        here = at + U(y * values)
+        _read(out, here + U(values), values, lines[(y + 1) % 3])
+        make_line(code, lines[(y - 1) % 3], lines[y % 3], lines[(y + 1) % 3], U(channels), inner,
+                  top, numbers, made)  # fmt: skip
+        for i in range(channels, channels + inner):
+            out[here + U(i)] = made[U(i)]

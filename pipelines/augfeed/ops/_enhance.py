@@ -1,0 +1,96 @@
+"""Pillow's ImageEnhance as steps of programs, on whole levels: a factor of 1 changes nothing.
+
+What is blended is `degenerate + factor * (value - degenerate)` in float32, cut off to a level as
+Pillow does. None of them is an operation of its own: `color_jitter` is, on values that are not
+rounded.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from augfeed.operation import Column, Statistics
+from augfeed.operation.kinds import Frame
+from augfeed.operation.levels import held, real
+from augfeed.operation.reference import Given
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+GRAY = (19595, 38470, 7471)  # of red, green and blue, of 65536
+FACTOR = (Column("factor", np.float32, neutral=1),)
+
+
+class Brightness(Statistics):
+    """Blend with black."""
+
+    reads = FACTOR
+
+    @staticmethod
+    def table(counts: Any, level: Any, factor: Any) -> Any:
+        """Return levels times the factor."""
+        return held(factor * real(level))
+
+    @staticmethod
+    def reference(values: "Tensor", given: Given) -> "Tensor":
+        """Return levels times the factor."""
+        return _cut(given.column("factor") * _levels(values))
+
+
+class Contrast(Statistics):
+    """Blend with the mean gray of the frame, as the nearest level.
+
+    Pillow rounds the gray of each pixel first, which seldom moves the mean to another level.
+    """
+
+    reads = FACTOR
+    needs_gray = True
+
+    @staticmethod
+    def table(counts: Any, level: Any, gray: Any, factor: Any) -> Any:
+        """Return levels at a factor of their distance from the mean gray."""
+        return held(gray + factor * (real(level) - gray))
+
+    @staticmethod
+    def reference(values: "Tensor", given: Given) -> "Tensor":
+        """Return values at a factor of their distance from the mean gray."""
+        levels = _levels(values)
+        whole = 2 * values.shape[2] * values.shape[3] * sum(GRAY)
+        sums = _weighted(levels.long().sum(dim=(2, 3), keepdim=True))
+        mean = ((2 * sums + whole // 2) // whole).to(values.dtype)
+        return _cut(mean + given.column("factor") * (levels - mean))
+
+
+class Color(Frame):
+    """Blend with the gray of each pixel; images of one channel stay as they are."""
+
+    reads = FACTOR
+
+    @staticmethod
+    def reference(values: "Tensor", given: Given) -> "Tensor":
+        """Return values at a factor of their distance from their gray."""
+        if values.shape[1] != 3:
+            return values
+        levels = _levels(values)
+        gray = ((_weighted(levels.long()) + sum(GRAY) // 2) // sum(GRAY)).to(values.dtype)
+        return _cut(gray + given.column("factor") * (levels - gray))
+
+
+STEPS: tuple[type[Frame], ...] = (Brightness, Contrast, Color)
+
+
+def _levels(values: "Tensor") -> "Tensor":
+    return (values * 255.0).round()
+
+
+def _weighted(whole: "Tensor") -> "Tensor":
+    # Sums of the channels by their weights, in units of 1 / 65536; one channel is its own gray.
+    if whole.shape[1] != 3:
+        return whole * sum(GRAY)
+    red, green, blue = whole.unbind(dim=1)
+    made: Tensor = (red * GRAY[0] + green * GRAY[1] + blue * GRAY[2]).unsqueeze(1)
+    return made
+
+
+def _cut(levels: "Tensor") -> "Tensor":
+    return levels.clamp(0.0, 255.0).floor() / 255.0

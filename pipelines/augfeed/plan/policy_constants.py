@@ -1,0 +1,88 @@
+"""What a policy fixes for all samples alike: fills, border rules, statistics."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from augfeed.constants import EDGES
+from augfeed.errors import InputError
+from augfeed.policy import (
+    Border,
+    Cutout,
+    GaussianNoise,
+    Normalize,
+    Policy,
+    RandomCrop,
+    RandomErasing,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyConstants:
+    """Constants of a policy for images of a number of channels.
+
+    Modes are 0 constant, 1 edge, 2 reflect. Padding and border fill are in pixel space [0, 1];
+    `mean`, `std` and `sigma_scale` float32 `[C]`; the fills of cutout and erasing are in the space
+    of the output.
+    """
+
+    channels: int
+    pad_mode: int
+    pad_fill: float
+    border_mode: int
+    border_fill: float
+    mean: NDArray[np.float32]
+    std: NDArray[np.float32]
+    normalized: bool
+    cutout_fill: float
+    erase_fill: float
+    erase_noise: bool
+    sigma_scale: NDArray[np.float32]
+    statistics: NDArray[np.float32]  # [5, C] mean, std, zeros, ones, `sigma_scale`
+
+    @classmethod
+    def of(cls, policy: Policy, channels: int) -> "PolicyConstants":
+        """Return the constants; raise `InputError` if the policy is for other channels."""
+        return _fixed(policy, channels)
+
+
+@lru_cache(maxsize=64)  # asked for every batch
+def _fixed(policy: Policy, channels: int) -> PolicyConstants:
+    crop, border = policy.find(RandomCrop), policy.find(Border)
+    normalize = policy.find(Normalize)
+    cutout, erasing = policy.find(Cutout), policy.find(RandomErasing)
+    noise = policy.find(GaussianNoise)
+    mean = _channels("mean", normalize.mean if normalize else 0.0, channels)
+    std = _channels("std", normalize.std if normalize else 1.0, channels)
+    fill: Any = erasing.fill if erasing else 0.0
+    scale = np.float32(1) / std if noise and noise.space == "pixel" else np.ones_like(std)
+    return PolicyConstants(
+        channels,
+        EDGES[crop.mode] if crop else 0,
+        crop.fill if crop else 0.0,
+        EDGES[border.mode] if border else 0,
+        border.fill if border else 0.0,
+        mean,
+        std,
+        normalize is not None,
+        cutout.fill if cutout else 0.0,
+        0.0 if isinstance(fill, str) else float(fill),
+        fill == "noise",
+        scale,
+        np.stack([mean, std, np.zeros_like(mean), np.ones_like(std), scale]),
+    )
+
+
+def _channels(name: str, value: tuple[float, ...] | float, channels: int) -> NDArray[np.float32]:
+    values = value if isinstance(value, tuple) else (value,) * channels
+    if len(values) == 1:
+        values = values * channels
+    if len(values) != channels:
+        raise InputError(
+            f"normalize({name}={value!r}) is for {len(values)} channels and the images have "
+            f"{channels}: give one number, or {channels}"
+        )
+    return np.array(values, np.float32)

@@ -1,0 +1,121 @@
+"""One encoded image to a frame: of a JPEG what its window needs, at the scale that it needs."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from augfeed.constants import CONSTANT
+from augfeed.kernels.resample import resample
+from augfeed.kernels.resample_box import resample_part
+from augfeed.memory_pool import Memory
+from augfeed.read.crop import Four, Pair, View, needed, scale_for, scaled_box
+from augfeed.read.decode import MAX_PIXELS, Channels, decode, decode_jpeg, look
+from augfeed.read.decode_memory import decoded_bytes, decoding
+from augfeed.read.exif import UPRIGHT, Picture, shortened, stored_box, upright
+from augfeed.read.jpeg import Header
+from augfeed.read.jpeg_crop import decode_window
+
+
+class Encoded:
+    """An encoded image whose header has been read."""
+
+    __slots__ = ("channels", "data", "look", "max_pixels", "memory", "name")
+
+    def __init__(
+        self,
+        data: bytes,
+        name: str,
+        channels: Channels,
+        memory: Memory,
+        max_pixels: int = MAX_PIXELS,
+    ) -> None:
+        """Read the header; raise `ReadError` that names the file."""
+        self.data, self.name, self.channels, self.memory = data, name, channels, memory
+        self.max_pixels, self.look = max_pixels, look(data, name, max_pixels)
+
+    @property
+    def in_lines(self) -> Header | None:
+        """The header, if `decode_frames` may make frames of windows that need no padding."""
+        header = self.look.header
+        if header is None or self.look.orientation != UPRIGHT or not header.runs_on(self.data):
+            return None
+        return header
+
+    def whole(self) -> Picture:
+        """Return the image, uint8 `[h, w, C]`, upright; raise `ReadError` naming the file."""
+        return decode(self.data, self.name, self.channels, self.memory, self.max_pixels)
+
+    def show(self, view: View, out: NDArray[Any], pad: tuple[int, float] = (CONSTANT, 0.0)) -> None:
+        """Write what a window shows of the image to `out`, uint8 `[H, W, C]`.
+
+        `pad` is the mode and fill of `resample`. Of a JPEG only what is shown is decoded where
+        that can be, at 1/2, 1/4 or 1/8 of its size where that has the pixels that are shown.
+        Raises `ReadError` naming the file.
+        """
+        if view.inside((out.shape[0], out.shape[1])) and self.look.header is not None:
+            scale = scale_for(view)
+            with decoding(self.decoded_bytes(scale), self.name):
+                if self._show_part(view, scale, out):
+                    return
+        # A damaged JPEG is found as such on the way, and then takes what other formats do.
+        upto = decoded_bytes(self.look.size, None)
+        with decoding(self.decoded_bytes(), self.name, upto):
+            resample(self.whole(), *view, *pad, out)
+
+    def decoded_bytes(self, scale: int = 1) -> int:
+        """Return how many bytes its decoding takes at most, at 1 / `scale` of its size."""
+        return decoded_bytes(self.look.size, self.look.header, scale)
+
+    def shrunk(self, size: Pair) -> Picture:
+        """Return the whole image resized with antialiasing to `size`, uint8 `[h, w, C]`."""
+        height, width = self.look.upright
+        if (height, width) == size:
+            return self.whole()
+        out: Picture = self.memory.take((*size, self.channels), np.uint8)
+        self.show(View((0, 0, height, width), size, (0, 0)), out)
+        return out
+
+    def _show_part(self, view: View, scale: int, out: NDArray[Any]) -> bool:
+        # Whether it worked: if not, the decoders of whole images judge the file.
+        header = self.look.header
+        if header is None:
+            return False
+        box, inner = scaled_box(view.box, self._frame(scale), scale)
+        window = needed(view, box, inner, (out.shape[0], out.shape[1]))
+        part = self._part(header, scale, window)
+        if part is None:
+            return False
+        picture, top, left = part
+        box = box[0] - top, box[1] - left, box[2], box[3]
+        resample_part(picture, box, inner, view.resized, view.offset, out)
+        return True
+
+    def _frame(self, scale: int) -> Four:
+        # A stored side that is not a whole number of blocks is short at its end, which may come
+        # first in the upright image.
+        height, width = self.look.upright
+        short_y, short_x = shortened(self.look.orientation)
+        return height, width, -height % scale * short_y, -width % scale * short_x
+
+    def _part(self, header: Header, scale: int, window: Four) -> tuple[Picture, int, int] | None:
+        # A part of the upright image with the window in it, and where its corner lies.
+        orientation, (height, width) = self.look.orientation, self.look.upright
+        size = -(-height // scale), -(-width // scale)
+        if window[2:] != size:
+            stored = stored_box(window, size, orientation)
+            cut = decode_window(self.data, header, stored, scale, self.channels)
+            if cut is not None:
+                pixels, left = cut
+                if orientation == UPRIGHT:
+                    return pixels, window[0], left
+                left = stored[1] - left
+                return (
+                    upright(pixels[:, left : left + stored[3]], orientation),
+                    window[0],
+                    window[1],
+                )
+        if scale == 1:
+            return None
+        picture = decode_jpeg(self.data, header, self.channels, self.memory, scale)
+        return None if picture is None else (upright(picture, orientation), 0, 0)

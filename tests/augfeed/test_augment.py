@@ -1,0 +1,159 @@
+"""`Augment`: the bytes of the loader, for batches that are there already."""
+
+import copy
+import pickle
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from augfeed import Augment, DataLoader
+from augfeed.errors import InputError, InputTypeError
+from augfeed.fields import MixedMask
+
+COUNT, SIDE = 32, 20
+PIXELS = np.random.default_rng(3).integers(0, 256, (COUNT, SIDE, SIDE, 3), np.uint8)
+LABELS = np.arange(COUNT) % 7
+POLICIES = (
+    "", "hflip", "random_crop(16) | normalize(0.5, 0.25)", "random_crop(20, padding=3) | cutout(6)",
+    "rotate(30) | jitter(0.4, 0.4, 0.4, 0.1) | noise(0.1)", "random_resized_crop(12) | hflip",
+    "resize(30) | center_crop(24)", "mixup(0.4)", "cutmix(1.0) | label_smoothing(0.1)",
+    "equalize(0.5) | gaussian_blur(5)", "one_of([mixup(0.4), cutmix(1.0)]) | grayscale",
+)  # fmt: skip
+
+
+def batch(k: int, size: int = 8) -> tuple[torch.Tensor, torch.Tensor]:
+    part = slice(k * size, (k + 1) * size)
+    return torch.from_numpy(PIXELS[part]).permute(0, 3, 1, 2), torch.from_numpy(LABELS[part])
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("engine", ["cpu", "portable"])
+def test_batches_are_those_of_the_loader(policy: str, engine: str) -> None:
+    augment = Augment(policy, num_classes=7, seed=5, engine=engine)
+    loader = DataLoader((PIXELS, LABELS), 8, policy=policy, seed=5, num_classes=7, engine=engine)
+    for epoch in range(2):
+        augment.set_epoch(epoch)
+        for k, (images, targets) in enumerate(loader):
+            found, labels = augment(*batch(k))
+            assert torch.equal(found, images) and torch.equal(labels, targets)
+
+
+@pytest.mark.parametrize("options", [
+    {"dtype": torch.bfloat16}, {"dtype": torch.float16, "channels_last": True},
+    {"dtype": torch.uint8},
+])  # fmt: skip
+def test_element_types_and_layouts_are_those_of_the_loader(options: dict[str, Any]) -> None:
+    policy = "random_crop(16) | hflip | mixup(0.4)"
+    loader = DataLoader((PIXELS, LABELS), 8, policy=policy, seed=1, **options)
+    found = Augment(policy, seed=1, **options)(batch(0)[0])
+    images = next(iter(loader))[0]
+    assert found.dtype == images.dtype and torch.equal(found, images)
+    assert found.is_contiguous(memory_format=torch.channels_last) == bool(
+        options.get("channels_last")
+    )
+
+
+def test_ids_name_the_draws_whatever_the_batch() -> None:
+    augment = Augment("rotate(40) | hflip", seed=2)
+    images, _ = batch(0)
+    whole = augment(images, ids=range(100, 108))
+    order = [5, 2, 7, 0]
+    some = augment(images[order], ids=torch.tensor(order) + 100)
+    assert torch.equal(some, whole[order])
+    assert not torch.equal(augment(images, ids=range(8)), whole)
+
+
+def test_floats_and_channels_last_images_are_taken() -> None:
+    augment = Augment("rotate(40, p=1.0)", seed=2)
+    images, _ = batch(0)
+    ids = range(8)
+    found = augment(images, ids=ids)
+    again = augment(images.contiguous(memory_format=torch.channels_last), ids=ids)
+    assert torch.equal(found, again)
+    for kind in (torch.float32, torch.float64):
+        assert torch.allclose(augment(images.to(kind) / 255, ids=ids), found, atol=1e-5)
+    before = images.clone()
+    augment(images)
+    assert torch.equal(images, before)
+
+
+def test_the_state_goes_on_where_it_was() -> None:
+    augment = Augment("rotate(40) | cutmix(1.0)", seed=2)
+    augment.set_epoch(3)
+    augment(batch(0)[0])
+    state = augment.state_dict()
+    expected = augment(batch(1)[0])
+    other = Augment("rotate(40) | cutmix(1.0)", seed=2)
+    other.load_state_dict(state)
+    assert torch.equal(other(batch(1)[0]), expected)
+    for one in (copy.deepcopy(other), pickle.loads(pickle.dumps(other))):
+        assert one.count == 16 and one.epoch == 3
+        assert torch.equal(one(batch(2)[0]), other(batch(2)[0]))
+        other.count -= 8
+
+
+def test_masks_and_boxes_follow() -> None:
+    images = torch.zeros(8, 3, SIDE, SIDE, dtype=torch.uint8)
+    images[:, :, 4:10, 3:15] = 255
+    masks = (images[:, 0] > 0).long()
+    boxes = torch.tensor([[3.0, 4.0, 15.0, 10.0]]).repeat(8, 1, 1)
+    augment = Augment("random_crop(16) | hflip", seed=1)
+    found, moved, (there, valid) = augment(images, masks=masks, boxes=boxes)
+    assert torch.equal((found[:, 0] > 0.5).long(), moved)
+    assert valid.all()
+    for mask, box in zip(moved, there[:, 0], strict=True):
+        y, x = mask.nonzero().unbind(1)
+        assert box.tolist() == [int(x.min()), int(y.min()), int(x.max()) + 1, int(y.max()) + 1]
+    assert augment.matrices.shape == (8, 3, 3)
+
+
+def test_mixed_masks_come_in_pairs() -> None:
+    values = torch.arange(8).view(8, 1, 1).expand(8, SIDE, SIDE) * 10
+    images = values[:, None].expand(8, 3, SIDE, SIDE).to(torch.uint8)
+    found, mixed = Augment("mixup(1.0, p=1.0)", num_classes=3)(images, masks=values)
+    assert isinstance(mixed, MixedMask)
+    share = mixed.share[:, None, None]
+    blended = share * mixed.own + (1 - share) * mixed.partner
+    assert torch.allclose(found[:, 0] * 255, blended, atol=1e-3)
+    pasted, masks = Augment("cutmix(1.0, p=1.0)")(images, masks=values)
+    assert torch.equal((pasted[:, 0] * 255).round().long(), masks)
+
+
+@pytest.mark.parametrize(("call", "message"), [
+    (lambda a: a(torch.zeros(3, 8, 8)), r"not \[B, C, H, W\]"),
+    (lambda a: a(torch.zeros(2, 5, 8, 8)), "1 or 3 channels"),
+    (lambda a: a(np.zeros((2, 3, 8, 8))), "not a tensor"),
+    (lambda a: a(torch.zeros(2, 3, 8, 8, dtype=torch.int64)), "neither uint8 nor floats"),
+    (lambda a: a(torch.full((2, 3, 8, 8), 7.0)), r"not in \[0, 1\]"),
+    (lambda a: a(torch.full((2, 3, 8, 8), torch.nan)), r"not in \[0, 1\]"),
+    (lambda a: a(torch.zeros(2, 3, 8, 8), ids=[1]), "one for each"),
+    (lambda a: a(torch.zeros(2, 3, 8, 8), ids=[1, -4]), "not in"),
+    (lambda a: a(torch.zeros(2, 3, 8, 8), torch.zeros(3).long()), "not one for each"),
+    (lambda a: a(torch.zeros(2, 3, 8, 8), masks=torch.zeros(1, 8, 8).long()), "2 masks"),
+    (lambda a: a(torch.zeros(2, 3, 8, 8), boxes=torch.zeros(2, 4)), "xyxy in pixels"),
+    (lambda a: a.matrices, "call the module first"),
+])  # fmt: skip
+def test_what_it_cannot_take_is_refused(call: Any, message: str) -> None:
+    with pytest.raises((InputError, InputTypeError), match=message):
+        call(Augment("hflip"))
+
+
+def test_an_empty_batch_gives_an_empty_batch() -> None:
+    assert Augment("hflip | rotate(5)")(torch.zeros(0, 3, 8, 8)).shape == (0, 3, 8, 8)
+
+
+def test_compiled_models_call_it() -> None:
+    augment = Augment("hflip(p=1.0)")
+    model = torch.nn.Sequential(augment, torch.nn.Flatten())
+    run = torch.compile(model, backend="eager")
+    images, _ = batch(0)
+    assert torch.equal(run(images), augment(images).flatten(1))
+
+
+def test_no_draw_comes_from_a_global_generator() -> None:
+    images, _ = batch(0)
+    before = torch.get_rng_state()
+    Augment("rotate(40) | noise(0.1) | mixup(0.4)", num_classes=3)(images)
+    assert torch.equal(torch.get_rng_state(), before)
