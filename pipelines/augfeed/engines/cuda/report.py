@@ -193,7 +193,8 @@ def _spatial_steps(
             "displace": (elastic.displace, taken, {**read, **number}),
             "put_frames": (stencils.put_frames, put, write),
         }
-    return {"make_stencils": (stencils.make_stencils, taken, {**read, **number}),
+    return {"make_stencils": (stencils.make_stencils, taken,
+                              {**read, **number, "WHOLE": False}),
             "put_frames": (stencils.put_frames, put, write)}  # fmt: skip
 
 
