@@ -75,6 +75,7 @@ class Launch:
     numbers: int
     begin: int
     rows: int
+    whole: bool = False  # whether floats are whole levels, as they are in programs
 
     def run(self, code: int) -> None:
         """Launch the kernels of the step on the current stream; nothing waits."""
@@ -84,7 +85,8 @@ class Launch:
         elif issubclass(cls, Displacement):
             self._displacement()
         else:
-            stencils.make_stencils[self._grid](*self._read, **self._reading, **self._numbers)
+            stencils.make_stencils[self._grid](*self._read, WHOLE=self.whole, **self._reading,
+                                               **self._numbers)  # fmt: skip
             self._put(0)
 
     @property
