@@ -36,24 +36,22 @@ from augfeed.policy import (
     Translate,
     VerticalFlip,
 )
-from augfeed.published_recipes import (
-    CIFAR10_MEAN,
-    CIFAR10_STD,
-    IMAGENET_MEAN,
-    IMAGENET_STD,
-    Channels,
-    Sides,
-    cifar_trivial,
-    deit,
-    deit3,
-    efficientnet_v2,
-    imagenet,
-    imagenet_a1,
-    imagenet_a2,
-    imagenet_a3,
-    torchvision_2021,
-    ultralytics_classify,
-)
+from augfeed.published_recipes import CIFAR10_MEAN as CIFAR10_MEAN
+from augfeed.published_recipes import CIFAR10_STD as CIFAR10_STD
+from augfeed.published_recipes import IMAGENET_MEAN as IMAGENET_MEAN
+from augfeed.published_recipes import IMAGENET_STD as IMAGENET_STD
+from augfeed.published_recipes import Channels as Channels
+from augfeed.published_recipes import Sides as Sides
+from augfeed.published_recipes import cifar_trivial as cifar_trivial
+from augfeed.published_recipes import deit as deit
+from augfeed.published_recipes import deit3 as deit3
+from augfeed.published_recipes import efficientnet_v2 as efficientnet_v2
+from augfeed.published_recipes import imagenet as imagenet
+from augfeed.published_recipes import imagenet_a1 as imagenet_a1
+from augfeed.published_recipes import imagenet_a2 as imagenet_a2
+from augfeed.published_recipes import imagenet_a3 as imagenet_a3
+from augfeed.published_recipes import torchvision_2021 as torchvision_2021
+from augfeed.published_recipes import ultralytics_classify as ultralytics_classify
 
 
 def seed_chain(

@@ -105,8 +105,8 @@ def test_every_operation_tells_effects_of_its_own_parameters_under_rules_that_th
         for effect in made.effects(Setting(policy, size)):
             assert effect.rule in RULES
             named = effect.parameter if made.program is None else effect.parameter.split(".")[0]
-            known = parameters if made.program is None else {*OPERATIONS, *steps_of(made)}
-            assert named in known or name == "kornia"
+            told = parameters if made.program is None else {*OPERATIONS, *steps_of(made)}
+            assert named in told or name == "kornia"
     for known in KNOWN.values():
         findings(policy, known, source=(16, 16))
 

@@ -241,7 +241,8 @@ def _linear(factor: float) -> Level:
 
 def _kept(first: int, sign: int, least: int) -> Level:
     def bits(level: Magnitudes) -> Magnitudes:
-        return np.clip(first + sign * np.trunc(level / 10.0 * 4), least, 8)
+        made: Magnitudes = np.clip(first + sign * np.trunc(level / 10.0 * 4), least, 8)
+        return made
 
     return bits
 

@@ -156,7 +156,8 @@ class _UpToLevel(Normal):
 
     def draw(self, u: Uniforms, count: int) -> Magnitudes:
         most = Normal.draw(self, u, count) / 5
-        return 5 * (0.1 + u[2] * (most - 0.1))
+        made: Magnitudes = 5 * (0.1 + u[2] * (most - 0.1))
+        return made
 
 
 def _three(recipe: Auto, known: dict[str, Scaled], p: float) -> Node:

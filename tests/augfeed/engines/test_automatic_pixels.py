@@ -45,7 +45,9 @@ def inside(matrix: list[float]) -> NDArray[np.bool_]:
     y, x = np.mgrid[:SIDE, :SIDE] + 0.5
     a, b, c, d, e, f = matrix
     from_x, from_y = a * x + b * y + c, d * x + e * y + f
-    within = (from_x > 1) & (from_x < SIDE - 1) & (from_y > 1) & (from_y < SIDE - 1)
+    within: NDArray[np.bool_] = (
+        (from_x > 1) & (from_x < SIDE - 1) & (from_y > 1) & (from_y < SIDE - 1)
+    )
     return within[..., None]
 
 
