@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from augfeed.constants import NEAREST
 from augfeed.engines import Engine, Output, engine_for, why_not_cuda
 from augfeed.notation import parse_policy
 from augfeed.operation import Displacement, Frame, Neighbourhood, Pointwise
@@ -137,6 +138,7 @@ SMALL = Shape(3, 12, 16, 4)  # for kernels that are interpreted: a second for so
 WINDOWS: dict[str, tuple[tuple[int, int], dict[str, Any]]] = {
     "cut from a larger image": ((9, 4), {}),
     "constant padding": ((0, 0), {"padding": 4, "fill": 0.3}),
+    "padding of a color": ((0, 0), {"padding": 4, "fill": (0.3, 0.9, 0.6)}),
     "edge padding": ((0, 0), {"padding": 5, "mode": "edge"}),
     "reflect padding": ((0, 0), {"padding": 3, "mode": "reflect"}),
     "reflect padding far outside": ((2, 3), {"padding": 50, "mode": "reflect"}),
@@ -146,6 +148,7 @@ OPERATIONS: dict[str, tuple[Any, ...]] = {  # after a window
     "alone": (),
     "color": (JITTER, STATISTICS),
     "geometry": (*GEOMETRY, JITTER),
+    "bicubic": (Rotate(30, interpolation="bicubic"), Border(fill=(0.2, 0.5, 0.8)), JITTER),
 }
 OUTPUTS = [Output(dtype, last) for last in (False, True)
            for dtype in (torch.float32, torch.float16, torch.bfloat16, torch.uint8)]  # fmt: skip
@@ -218,7 +221,8 @@ FAR = Tolerance(3e-5, "coordinates twenty times as far out are rounded twenty ti
 THRESHOLD = Tolerance(2e-3, "share of the values that may lie on the other side of a threshold "
                       "(posterize, solarize), which rounding can move them across")  # fmt: skip
 LEVEL = Tolerance(3 * 1.6**2 / 255, "a blurred or moved byte may be rounded to the next level, "
-                  "which an inverse map stretches no further, and a jitter does by its factors")  # fmt: skip
+                  "which an inverse map stretches no further, and a jitter does by its "
+                  "factors")  # fmt: skip
 PROGRAM = Tolerance(0.02, "share of the values that may differ, by any number of levels: where a "
                     "step of a program is rounded to the next level, later ones multiply it, and "
                     "a table from a histogram may shift all values of a level")  # fmt: skip
@@ -239,8 +243,14 @@ def policy_of(operations: tuple[Any, ...], channels: int, *more: Any) -> Policy:
             operation = replace(
                 operation, mean=operation.mean[:channels], std=operation.std[:channels]
             )
+        if isinstance(operation, Border | RandomCrop):
+            operation = replace(operation, fill=_cut(operation.fill, channels))
         fitted.append(operation)
     return Policy(fitted)
+
+
+def _cut(fill: Any, channels: int) -> Any:
+    return fill[:channels] if isinstance(fill, tuple) else fill
 
 
 def plan_of(policy: Policy, shape: Shape, *, seed: int = 5, epoch: int = 3) -> Plan:
@@ -263,7 +273,7 @@ def _fitting(policy: Policy, shape: Shape) -> Policy:
     return policy if made == [*policy.operations] else Policy(made)
 
 
-def pictures(shape: Shape, *, larger: tuple[int, int] = (0, 0)) -> torch.Tensor:
+def make_images(shape: Shape, *, larger: tuple[int, int] = (0, 0)) -> torch.Tensor:
     """Return uint8 `[N, H, W, C]`, the same every time: noise and smooth images by turns."""
     height, width = shape.height + larger[0], shape.width + larger[1]
     size = (shape.batch, height, width, shape.channels)
@@ -279,7 +289,8 @@ def pictures(shape: Shape, *, larger: tuple[int, int] = (0, 0)) -> torch.Tensor:
 def window_of(name: str, shape: Shape) -> tuple[RandomCrop, torch.Tensor]:
     """Return a crop of the table for a shape, and the images that it cuts."""
     larger, options = WINDOWS[name]
-    return RandomCrop((shape.height, shape.width), **options), pictures(shape, larger=larger)
+    crop = RandomCrop((shape.height, shape.width), **options)
+    return replace(crop, fill=_cut(crop.fill, shape.channels)), make_images(shape, larger=larger)
 
 
 def usual(engine: str) -> Shape:
@@ -334,6 +345,8 @@ def allowed(plan: Plan, channels: int) -> float:
 
 def threshold_step(plan: Plan) -> float:
     """Return what a value that crosses a threshold of the policy jumps by, in pixel space."""
+    if (plan.filters == NEAREST).any():
+        return 1.0  # to the next pixel, by what a coordinate is rounded
     steps = [item.jump for item in plan.policy.operations if isinstance(item, Pointwise)]
     if plan.program is not None:
         return 1.0

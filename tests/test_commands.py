@@ -94,8 +94,8 @@ def process() -> Iterator[Any]:
         assert made.stdin is not None and made.stdout is not None
         made.stdin.write(json.dumps(arguments) + "\n")
         made.stdin.flush()
-        told: dict[str, Any] = json.loads(made.stdout.readline())
-        return told
+        said: dict[str, Any] = json.loads(made.stdout.readline())
+        return said
 
     yield ask
     made.stdin.close()
@@ -109,26 +109,26 @@ def test_the_commands_are_those_that_are_known() -> None:
 
 
 @pytest.mark.parametrize("name", COMMANDS, ids=" ".join)
-def test_a_command_tells_its_options_at_once(process: Any, name: tuple[str, ...]) -> None:
-    told = process(*name, "--help")
-    assert told["code"] == 0 and "Usage" in told["said"]
+def test_a_command_shows_its_options_at_once(process: Any, name: tuple[str, ...]) -> None:
+    said = process(*name, "--help")
+    assert said["code"] == 0 and "Usage" in said["said"]
     for option in COMMANDS[name].params:
-        assert all(text in told["said"] for text in option.opts if text.startswith("--"))
-    assert told["heavy"] == []
+        assert all(text in said["said"] for text in option.opts if text.startswith("--"))
+    assert said["heavy"] == []
 
 
 @pytest.mark.parametrize("name", COMMANDS, ids=" ".join)
 def test_a_command_refuses_unknown_options_at_once(process: Any, name: tuple[str, ...]) -> None:
-    told = process(*name, "--nonsense")
-    assert told["code"] == 2 and "--nonsense" in told["said"]
-    assert told["heavy"] == []
+    said = process(*name, "--nonsense")
+    assert said["code"] == 2 and "--nonsense" in said["said"]
+    assert said["heavy"] == []
 
 
 @pytest.mark.parametrize("call", WRONG, ids=" ".join)
 def test_a_command_refuses_wrong_values_at_once(process: Any, call: tuple[str, ...]) -> None:
-    told = process(*call)
-    assert told["code"] == 2 and WRONG[call] in told["said"], told["said"]
-    assert told["heavy"] == []
+    said = process(*call)
+    assert said["code"] == 2 and WRONG[call] in said["said"], said["said"]
+    assert said["heavy"] == []
 
 
 def test_what_settings_know_without_what_is_heavy_is_what_that_says() -> None:

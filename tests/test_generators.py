@@ -47,14 +47,14 @@ import tempfile
 from pathlib import Path
 from PIL import Image
 
-def told(what, before, allowed=()):
+def reported(what, before, allowed=()):
     if found := set(moved(before)) - set(allowed):
         print(what, *found)
 
 before = states()
 import augfeed
 augfeed.DataLoader
-told("the class", before)
+reported("the class", before)
 images, labels = torch.ones(16, 3, 8, 8), torch.arange(16)
 folder = Path(tempfile.mkdtemp())
 for k in range(4):
@@ -69,12 +69,12 @@ for what, data, policy, options in (
 ):
     before = states()
     loader = augfeed.DataLoader(data, 4, shuffle=True, policy=policy, seed=3, **options)
-    told(f"making a loader of {what}", before)
+    reported(f"making a loader of {what}", before)
     list(loader)
-    told(f"iterating over {what}", before, ["torch"])
+    reported(f"iterating over {what}", before, ["torch"])
     before = states()
     str(loader.explain())
-    told(f"explaining {what}", before)
+    reported(f"explaining {what}", before)
 before = states()
 from augfeed.doctor import machine, self_test
 from augfeed.show import explain_sample, preview
@@ -85,7 +85,7 @@ machine()
 self_test(4000)
 from augfeed.demo import digits
 digits()
-told("showing", before)
+reported("showing", before)
 """
 )
 

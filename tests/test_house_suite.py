@@ -78,7 +78,7 @@ def test_the_matrix_names_tests_that_exist() -> None:
     assert all((ROOT / path).exists() for path in [*matrix.CORE, matrix.HOUSE])
 
 
-def test_a_python_that_is_not_there_is_told(
+def test_a_python_that_is_not_there_is_reported(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
@@ -285,5 +285,5 @@ def test_make_runs_tests_side_by_side(command: list[str], said: str) -> None:
     assert said in " ".join(done.stdout.split())
 
 
-def test_every_run_tells_its_slowest_tests() -> None:
+def test_every_run_shows_its_slowest_tests() -> None:
     assert "--durations=10" in CONFIGURED["tool"]["pytest"]["ini_options"]["addopts"]

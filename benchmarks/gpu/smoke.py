@@ -14,7 +14,7 @@ from augfeed.bench.work import offsets_of
 from augfeed.engines import Output, engine_for
 from augfeed.engines.cuda import CudaEngine
 from benchmarks.kernel_run import PACKAGES
-from tests.cases import CASES, assert_agree, pictures, plan_of, policy_of, usual
+from tests.cases import CASES, assert_agree, make_images, plan_of, policy_of, usual
 
 MORE = ("lightning", "timm", "simplejpeg", "pydantic", "nvidia-dali-cuda130")
 
@@ -22,7 +22,7 @@ MORE = ("lightning", "timm", "simplejpeg", "pydantic", "nvidia-dali-cuda130")
 def compared(device: str, engine: str) -> None:
     """Raise `AssertionError` unless the whole chain comes out as another engine has it."""
     shape = usual("cuda")
-    plan, images = plan_of(policy_of(CASES["whole chain"], 3), shape), pictures(shape)
+    plan, images = plan_of(policy_of(CASES["whole chain"], 3), shape), make_images(shape)
     offsets = offsets_of(plan)
     wanted = engine_for("cpu", engine).apply(plan, images, offsets=offsets)
     made = CudaEngine(device).apply(plan, images.to(device), offsets=offsets, output=Output())

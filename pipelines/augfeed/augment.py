@@ -249,8 +249,8 @@ def _cut(
     from augfeed.kernels.resample import resample
 
     for k in rows.tolist():
-        resample(pixels[k], windows.box[k], windows.resized[k], windows.offset[k],
-                 constants.pad_mode, constants.pad_fill, out[k])  # fmt: skip
+        window = (part[k] for part in windows.parts)
+        resample(pixels[k], *window, constants.pad_mode, constants.pad_fill, out[k])
 
 
 def _cut_there(pixels: torch.Tensor, windows: Any, size: tuple[int, int]) -> torch.Tensor:

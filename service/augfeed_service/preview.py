@@ -69,9 +69,9 @@ class Previews:
         self._closed = threading.Event()
 
     def close(self) -> None:
-        """End the one that is drawn before its next image, and those that wait."""
+        """End the one that is drawn before its next image, those that wait before their first."""
         self._closed.set()
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._pool.shutdown(wait=False)
 
     async def draw(self, request: Request, ask: "Callable[[Drawing], bytes]", beside: int) -> bytes:
         """Return what `ask` draws; raise `Problem` if there are too many, or the client goes.

@@ -223,7 +223,7 @@ class BoundedProtocol(HttpToolsProtocol):
             return
         host = httptools.parse_url(self.url).host or b""
         hosts = [at for at, (name, _) in enumerate(self.headers) if name == b"host"]
-        if len(hosts) == 1:
+        if hosts:
             self.headers[hosts[0]] = (b"host", rest.split(b"/")[0].split(b"?")[0] or host)
 
     def _count(self, nbytes: int) -> None:

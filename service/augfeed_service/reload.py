@@ -6,7 +6,8 @@ import logging
 from augfeed import __version__
 from augfeed.errors import InputError
 from augfeed_service.auth import Keys
-from augfeed_service.datasets import Mounted, mount
+from augfeed_service.datasets import Mounted
+from augfeed_service.datasets import mount as mount
 from augfeed_service.service import Service
 
 LOG = logging.getLogger("augfeed.service")

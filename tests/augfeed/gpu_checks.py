@@ -36,8 +36,8 @@ from tests.cases import (
     WINDOWS,
     Shape,
     assert_agree,
+    make_images,
     offsets_of,
-    pictures,
     plan_of,
     policy_of,
     window_of,
@@ -94,7 +94,7 @@ def case_table() -> None:
 
     def check(row: tuple[Any, Shape, bool]) -> None:
         operations, shape, floats = row
-        images = pictures(shape)
+        images = make_images(shape)
         agree(
             policy_of(operations, shape.channels), shape, images.float() / 255 if floats else images
         )
@@ -119,7 +119,7 @@ def windows_and_outputs() -> None:
         policy = policy_of(CASES[name], 3)
         if output.dtype == torch.uint8:
             policy = Policy([o for o in policy.operations if not isinstance(o, Normalize)])
-        agree(policy, shape, pictures(shape), output)
+        agree(policy, shape, make_images(shape), output)
 
     chains = ((), (JITTER, STATISTICS), (*GEOMETRY, JITTER))
     windows = [(kind, shape, chain) for kind in WINDOWS for shape in SHAPES for chain in chains]
@@ -136,7 +136,7 @@ def windows_and_outputs() -> None:
 def same_bits() -> None:
     """Bit-identical run after run, for any partition into batches, on any stream."""
     engine, count = CudaEngine(DEVICE), 40
-    images = pictures(Shape(3, 64, 48, count)).to(DEVICE)
+    images = make_images(Shape(3, 64, 48, count)).to(DEVICE)
     order = np.random.default_rng(4).permutation(count)
 
     def check(row: tuple[str, Any]) -> None:
@@ -165,7 +165,7 @@ def graph_equals_eager() -> None:
     """A captured pass replays other plans with the bits that launching has."""
     engine = CudaEngine(DEVICE)
     for shape in (USUAL, *MEASURED):
-        images = pictures(shape).to(DEVICE)
+        images = make_images(shape).to(DEVICE)
         for name in ("whole chain", "jitter", "cutmix", "nothing"):
             policy = policy_of(CASES[name], 3)
             recorded = engine.record(plan_of(policy, shape, seed=0), images)
@@ -183,9 +183,9 @@ def several_devices() -> None:
     last = torch.cuda.device_count() - 1
     with torch.cuda.device(0):
         plan = plan_of(policy_of(CASES["whole chain"], 3), USUAL)
-        made = CudaEngine(f"cuda:{last}").apply(plan, pictures(USUAL))
+        made = CudaEngine(f"cuda:{last}").apply(plan, make_images(USUAL))
     assert made.device.index == last
-    assert_agree(engine_for("cpu", "cpu").apply(plan, pictures(USUAL)), made.cpu(), plan)
+    assert_agree(engine_for("cpu", "cpu").apply(plan, make_images(USUAL)), made.cpu(), plan)
 
 
 def sanitized() -> None:
@@ -209,7 +209,7 @@ def small_shapes() -> None:
     """A few cases at awkward shapes, for a tool that makes everything slow."""
     for name in ("whole chain", "geometry, reflect", "cutmix, some", "all noise", "jitter, some"):
         for shape in (Shape(3, 17, 13, 3), Shape(1, 2, 3, 9), Shape(3, 32, 32, 4)):
-            agree(policy_of(CASES[name], shape.channels), shape, pictures(shape))
+            agree(policy_of(CASES[name], shape.channels), shape, make_images(shape))
     for window in WINDOWS:
         shape = Shape(3, 16, 16, 5)
         crop, images = window_of(window, shape)

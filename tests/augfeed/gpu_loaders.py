@@ -14,7 +14,7 @@ from torch.utils.data import Dataset
 
 from augfeed import DataLoader
 from augfeed.engines import engine_for
-from tests.cases import CASES, USUAL, Shape, assert_agree, pictures, plan_of, policy_of
+from tests.cases import CASES, USUAL, Shape, assert_agree, make_images, plan_of, policy_of
 
 DEVICE = os.environ.get("AUGFEED_CHECKS_ON", "cuda")
 REAL = DEVICE == "cuda"
@@ -44,7 +44,7 @@ class Samples(Dataset[Any]):
 
 def loaders() -> Iterator[tuple[str, DataLoader[Any]]]:
     """Yield a loader for each way to a GPU."""
-    images = pictures(Shape(3, 32, 32, COUNT)).numpy()
+    images = make_images(Shape(3, 32, 32, COUNT)).numpy()
     arrays = images, np.arange(len(images)) % 10
     options: dict[str, Any] = {
         "policy": POLICY, "seed": 1, "dtype": torch.bfloat16, "num_classes": 10, **ENGINE,
@@ -147,7 +147,7 @@ def host_copies_are_pinned() -> None:
     """Frames and targets that go to the device come from page-locked memory."""
     if not REAL:
         raise LookupError("there is no GPU")
-    images = pictures(Shape(3, 32, 32, COUNT)).numpy()
+    images = make_images(Shape(3, 32, 32, COUNT)).numpy()
     loader: DataLoader[Any] = DataLoader(
         (images, np.arange(COUNT) % 10), 96, resident=False, policy=POLICY, num_classes=10, **ENGINE
     )
@@ -195,7 +195,7 @@ def portable_agrees() -> None:
     known, there = engine_for("cpu", "cpu"), engine_for(DEVICE, "portable")
     for name, operations in CASES.items():
         plan = plan_of(policy_of(operations, 3), USUAL)
-        images = pictures(USUAL)
+        images = make_images(USUAL)
         wanted = known.apply(plan, images)
         made = there.apply(plan, images.to(DEVICE)).cpu()
         try:

@@ -51,7 +51,7 @@ def assert_same(one: list[Batch], other: list[Batch]) -> None:
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_a_resident_data_set_gives_the_same_batches(workers: int) -> None:
+def test_a_resident_dataset_gives_the_same_batches(workers: int) -> None:
     resident = loader(resident=True, num_workers=workers)
     assert resident.pipeline.together(10) > 1
     for epoch in range(2):
@@ -59,7 +59,7 @@ def test_a_resident_data_set_gives_the_same_batches(workers: int) -> None:
 
 
 @pytest.mark.skipif("cuda" not in ENGINES, reason="needs Triton")
-def test_kernels_gather_a_resident_data_set_by_row() -> None:
+def test_kernels_gather_a_resident_dataset_by_row() -> None:
     options: dict[str, Any] = {"policy": POLICY, "seed": 3}
     made = batches(DataLoader(data(13), 5, True, engine="cuda", resident=True, **options))
     for own, wanted in zip(made, batches(DataLoader(data(13), 5, True, **options)), strict=True):
@@ -67,7 +67,7 @@ def test_kernels_gather_a_resident_data_set_by_row() -> None:
         assert torch.equal(own.targets.cpu(), wanted.targets)
 
 
-def test_a_part_of_a_data_set_may_be_resident() -> None:
+def test_a_part_of_a_dataset_may_be_resident() -> None:
     images, labels = data()
     whole = torch.utils.data.TensorDataset(torch.from_numpy(images), torch.from_numpy(labels))
     part = torch.utils.data.Subset(whole, range(3, 50, 2))
@@ -78,7 +78,7 @@ def test_a_part_of_a_data_set_may_be_resident() -> None:
     assert_same(batches(one), batches(other))
 
 
-def test_a_read_only_data_set_may_be_resident() -> None:
+def test_a_read_only_dataset_may_be_resident() -> None:
     images, labels = data()
     images.setflags(write=False)
     options: dict[str, Any] = {"policy": POLICY, "seed": 3, "engine": "portable"}
@@ -169,8 +169,8 @@ def test_the_memory_of_a_gpu_decides_what_is_resident(
         "memory_reserved": lambda device: 1000,
         "memory_allocated": lambda device: 300,
     }
-    for name, told in cuda.items():
-        monkeypatch.setattr(torch.cuda, name, told)
+    for name, said in cuda.items():
+        monkeypatch.setattr(torch.cuda, name, said)
     moved: list[str] = []
 
     def to(self: torch.Tensor, device: torch.device) -> torch.Tensor:
@@ -207,7 +207,7 @@ def test_resident_must_be_a_flag() -> None:
         DataLoader(data(), 10, policy="hflip", resident="gpu")  # type: ignore[arg-type]
 
 
-def test_a_pipeline_with_a_resident_data_set_pickles_without_it() -> None:
+def test_a_pipeline_with_a_resident_dataset_pickles_without_it() -> None:
     place = Place(engine="portable", resident=True)
     pipeline = Pipeline(data(), resolve_policy("hflip"), order=Order(8), place=place)
     made = pipeline.batch(0, 1)
@@ -216,17 +216,17 @@ def test_a_pipeline_with_a_resident_data_set_pickles_without_it() -> None:
     assert torch.equal(again.batch(0, 1).images, made.images)
 
 
-def test_explain_tells_where_a_data_set_lives(monkeypatch: pytest.MonkeyPatch) -> None:
-    def told(**options: Any) -> str:
+def test_explain_says_where_a_dataset_lives(monkeypatch: pytest.MonkeyPatch) -> None:
+    def said(**options: Any) -> str:
         return DataLoader(data(), 10, policy="hflip", **options).explain()
 
-    assert "the images lie in memory\n" in told()
-    assert "are copied to that of meta once" in told(device="meta", resident=True)
+    assert "the images lie in memory\n" in said()
+    assert "are copied to that of meta once" in said(device="meta", resident=True)
     monkeypatch.setattr(torch.version, "cuda", "13.0")
-    assert "copied to that of cuda once if they take a quarter" in told(device="cuda")
+    assert "copied to that of cuda once if they take a quarter" in said(device="cuda")
     engine = "cuda" if "cuda" in ENGINES else "portable"
-    assert f"augment: by the {engine} engine" in told(device="cuda")
-    assert "copied" not in told(device="cuda", resident=False)
+    assert f"augment: by the {engine} engine" in said(device="cuda")
+    assert "copied" not in said(device="cuda", resident=False)
 
 
 # Frames that are read
@@ -255,7 +255,7 @@ def test_frames_are_read_by_parts_and_queued_by_the_last(monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_float_pictures_stay_floats_on_the_way(dtype: torch.dtype) -> None:
+def test_float_images_stay_floats_on_the_way(dtype: torch.dtype) -> None:
     images, labels = data()
     source = images.astype(np.float32) / 255, labels
     policy = resolve_policy("random_resized_crop(8) | normalize(0.5, 0.5)")

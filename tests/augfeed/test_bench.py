@@ -134,7 +134,7 @@ def test_batches_by_turns_leave_memory_free() -> None:
 # What is measured
 
 
-def test_chains_are_no_larger_than_their_pictures() -> None:
+def test_chains_are_no_larger_than_their_images() -> None:
     for shape in (Shape(2, 3, 32, 32), Shape(2, 1, 40, 30), Shape(2, 3, 224, 224)):
         for policy in chains(shape).values():
             assert policy.size(shape.size) == shape.size
@@ -160,7 +160,7 @@ def test_seed_chain_is_measured_with_noise_and_without() -> None:
     assert len(noisy) == len(plain) + 1
 
 
-def test_padded_crop_is_for_small_pictures() -> None:
+def test_padded_crop_is_for_small_images() -> None:
     assert "padded_crop" in chains(Shape(2, 3, 32, 32))
     assert "padded_crop" not in chains(Shape(2, 3, 224, 224))
 
@@ -194,7 +194,7 @@ def test_plans_are_fresh(pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPat
     assert len(set(drawn)) == 7
 
 
-def test_pictures_are_random_and_the_same_every_time() -> None:
+def test_images_are_random_and_the_same_every_time() -> None:
     one, other = BenchImages(SHAPE, CPU, 2), BenchImages(SHAPE, CPU, 2)
     assert all(map(torch.equal, one.batches, other.batches))
     assert not torch.equal(*one.batches)
@@ -314,7 +314,7 @@ def test_versions_are_of_what_is_installed() -> None:
     assert found["torch"] == torch.__version__
 
 
-def test_command_is_told_without_paths(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_command_is_reported_without_paths(monkeypatch: pytest.MonkeyPatch) -> None:
     words = ["/some/where/augfeed", "bench", "kernel", "--json", "/else/where.json"]
     monkeypatch.setattr("sys.argv", words)
     assert command_here() == "augfeed bench kernel --json where.json"

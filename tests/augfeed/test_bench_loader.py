@@ -111,6 +111,6 @@ def test_times_are_those_of_one_batch() -> None:
     assert (times.read, times.augment, times.targets) == (0.125e6, 1e6, 0.0625e6)
 
 
-def test_a_file_that_cannot_be_written_is_told_before(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_written_is_reported_before(tmp_path: Path) -> None:
     done = run("--data", "digits", "--json", tmp_path / "none" / "out.json")
     assert done.exit_code == 2 and "make it first" in " ".join(done.output.split())

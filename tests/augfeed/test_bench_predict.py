@@ -128,8 +128,8 @@ def plan_of(*operations: Any, size: tuple[int, int] = (64, 48), count: int = 32)
 def spec_of(plan: Plan, output: torch.dtype = torch.bfloat16) -> Any:
     from augfeed.engines.cuda.spec import Spec
 
-    pictures = torch.empty((1, *plan.size, 3), dtype=torch.uint8)
-    return Spec.of(plan.policy, plan.size, pictures, Output(output), framed=True)
+    images = torch.empty((1, *plan.size, 3), dtype=torch.uint8)
+    return Spec.of(plan.policy, plan.size, images, Output(output), framed=True)
 
 
 @needs_triton
@@ -237,7 +237,7 @@ def test_condition_is_what_the_longer_side_is_for() -> None:
 
 
 @needs_triton
-def test_branch_that_is_not_known_is_told_and_taken_always() -> None:
+def test_branch_that_is_not_known_is_reported_and_taken_always() -> None:
     from augfeed.bench.branches import odds_of
 
     assert odds_of(branch(1, "0"), {"mixed": 0.25}) == ({0: 0.0}, ("kernel.py:1",))
@@ -277,7 +277,7 @@ def printed(found: PredictedRow) -> str:
     return out.getvalue()
 
 
-def test_table_tells_instructions_bytes_and_shares() -> None:
+def test_table_shows_instructions_bytes_and_shares() -> None:
     found = row()
     text = printed(found)
     (cells,) = [line.split() for line in text.splitlines() if line.strip().startswith("jitter")]
@@ -286,7 +286,7 @@ def test_table_tells_instructions_bytes_and_shares() -> None:
     assert "unknown" not in text.replace("commit unknown", "")
 
 
-def test_table_tells_what_is_assumed() -> None:
+def test_table_shows_what_is_assumed() -> None:
     assert "kernel.py:7" in printed(row(unknown=("kernel.py:7",)))
 
 

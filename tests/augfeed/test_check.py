@@ -160,7 +160,7 @@ def test_a_flip_of_digits_is_refused_with_the_reason_and_the_cure() -> None:
     ]
 
 
-def test_a_number_refused_is_told_with_its_bound_and_a_value_that_passes() -> None:
+def test_a_number_refused_is_reported_with_its_bound_and_a_value_that_passes() -> None:
     assert "rotate: degrees=30.0 (up to 30) breaks max_rotation=20: degrees=20.0 passes" in refused(
         [Rotate(30)], "digits"
     )
@@ -201,7 +201,7 @@ def test_a_policy_within_the_rules_passes() -> None:
 
 
 @pytest.mark.parametrize("operation", [RandomCrop(5), CenterCrop(5), Cutout(16)])
-def test_what_depends_on_an_unknown_size_is_told_as_unknown_and_not_refused(
+def test_what_depends_on_an_unknown_size_is_reported_as_unknown_and_not_refused(
     operation: Any,
 ) -> None:
     (found,) = check_policy(Policy([operation]), STRICT)
@@ -217,13 +217,13 @@ def test_the_share_kept_counts_after_the_resize() -> None:
     assert found.ok
 
 
-def test_the_share_hidden_counts_in_the_picture_that_comes_out() -> None:
+def test_the_share_hidden_counts_in_the_image_that_comes_out() -> None:
     policy = Policy([RandomResizedCrop(10), Cutout(5)])
     found = findings(policy, "digits")[-1]
     assert found.worst == 0.25
 
 
-def test_a_cutout_beyond_the_picture_hides_no_more_than_all() -> None:
+def test_a_cutout_beyond_the_image_hides_no_more_than_all() -> None:
     assert findings(Policy([Cutout(99)]), "digits", source=(8, 9))[0].worst == 1
 
 

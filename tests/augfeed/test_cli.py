@@ -55,8 +55,8 @@ def mirrored(tmp_path: Path) -> Path:
 def refused(result: Result, *words: str) -> None:
     assert result.exit_code == 2
     assert result.stdout == ""
-    told = [line for line in result.stderr.splitlines() if "the embedded" not in line]
-    assert told[0].startswith("error: ")
+    said = [line for line in result.stderr.splitlines() if "the embedded" not in line]
+    assert said[0].startswith("error: ")
     assert "Traceback" not in result.stderr
     for word in words:
         assert word in result.stderr
@@ -164,24 +164,24 @@ def test_explain_prints_what_was_decided_and_draws_it(
 def test_explain_as_json_is_the_explanation(data: Path, tmp_path: Path) -> None:
     out = tmp_path / "sample.png"
     options = ("--index", 5, "--epoch", 2, "--seed", 9, "--out", out, "--json")
-    told = json.loads(run("explain", "--data", data, "--policy", POLICY, *options).stdout)
-    assert told.pop("picture") == str(out)
+    said = json.loads(run("explain", "--data", data, "--policy", POLICY, *options).stdout)
+    assert said.pop("picture") == str(out)
     assert out.exists()
     order = Order(shuffle=True)
     pipeline = Pipeline(open_source(data), parse_policy(POLICY), order=order, seed=9)
     expected = json.loads(json.dumps(explain_sample(pipeline, 5, 2).as_dict()))
-    assert told == expected
+    assert said == expected
 
 
 def test_who_is_mixed_with_whom_follows_the_order_of_the_loader(data: Path, tmp_path: Path) -> None:
-    told = []
+    said = []
     for order in ("--shuffle", "--no-shuffle"):
         options = ("--index", 5, "--out", tmp_path / "x.png", "--json", order)
-        told.append(
+        said.append(
             json.loads(run("explain", "--data", data, "--policy", "mixup", *options).stdout)
         )
-    assert told[0]["partner"]["index"] != told[1]["partner"]["index"]
-    assert told[1]["partner"]["index"] < 8
+    assert said[0]["partner"]["index"] != said[1]["partner"]["index"]
+    assert said[1]["partner"]["index"] < 8
 
 
 # Errors

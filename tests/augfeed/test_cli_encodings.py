@@ -65,10 +65,10 @@ def test_a_sample_of_a_class_of_any_name_is_explained(
 @pytest.mark.parametrize("terminal", ["cp1252", slow("ascii"), slow("C")])
 def test_an_error_about_any_name_is_an_error(terminal: str, photos: Path) -> None:
     missing = photos / "не такой"
-    code, _, told = run(
+    code, _, said = run(
         terminal, "preview", "--data", missing, "--policy", "hflip", "--out", photos / "p.png"
     )
-    assert code == 2 and "error: " in told and "Traceback" not in told
+    assert code == 2 and "error: " in said and "Traceback" not in said
 
 
 COMMANDS: list[tuple[object, ...]] = [
@@ -99,8 +99,8 @@ for k, arguments in enumerate(json.loads(sys.argv.pop())):
 def narrow() -> dict[str, tuple[int, str, str]]:
     """What each command says to a terminal that has ASCII alone."""
     given = [[str(word) for word in arguments] for arguments in COMMANDS]
-    code, out, told = run("ascii", json.dumps(given), command=EACH)
-    assert code == 0, told
+    code, out, said = run("ascii", json.dumps(given), command=EACH)
+    assert code == 0, said
     made = [json.loads(line) for line in out.splitlines()]
     return {named(arguments): tuple(each) for arguments, each in zip(COMMANDS, made, strict=True)}
 
@@ -113,12 +113,12 @@ def named(arguments: tuple[object, ...]) -> str:
 def test_every_command_writes_to_a_narrow_terminal(
     name: str, narrow: dict[str, tuple[int, str, str]]
 ) -> None:
-    code, out, told = narrow[name]
-    assert code in (0, 2) and "Traceback" not in out + told
-    assert out + told
+    code, out, said = narrow[name]
+    assert code in (0, 2) and "Traceback" not in out + said
+    assert out + said
 
 
-def test_a_picture_is_written_to_a_path_of_any_name(photos: Path, tmp_path: Path) -> None:
+def test_an_image_is_written_to_a_path_of_any_name(photos: Path, tmp_path: Path) -> None:
     path = tmp_path / "猫.png"
     code, out, _ = run("cp1252", "preview", "--data", photos, "--policy", "imagenet(32)",
                        "--count", 1, "--views", 1, "--out", path)  # fmt: skip
@@ -126,7 +126,7 @@ def test_a_picture_is_written_to_a_path_of_any_name(photos: Path, tmp_path: Path
     assert "\\u732b.png" in out
 
 
-def test_a_name_that_is_no_text_is_spelled_out(tmp_path: Path) -> None:
+def test_a_name_that_is_not_text_is_spelled_out(tmp_path: Path) -> None:
     folder = os.fsencode(tmp_path) + b"/\xff\xfe"
     os.mkdir(folder)
     Image.new("RGB", (40, 40)).save(os.fsdecode(folder) + "/a.jpg")

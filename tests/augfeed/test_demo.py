@@ -101,7 +101,7 @@ def test_the_demo_ends_with_the_parts_of_other_packages(
     assert printed.index("decoding alone") < printed.index("their part")
 
 
-def test_the_demo_shows_decisions_pictures_refusal_and_rates(
+def test_the_demo_shows_decisions_images_refusal_and_rates(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     parts_of_others(monkeypatch)

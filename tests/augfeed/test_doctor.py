@@ -185,7 +185,7 @@ def test_impossible_self_test_is_refused(arguments: dict[str, int], message: str
         self_test(**arguments)
 
 
-def test_report_shows_machine_and_checks_and_tells_success() -> None:
+def test_report_shows_machine_and_checks_and_success() -> None:
     text, passed = printed()
     assert passed
     assert "PyTorch" in text
@@ -202,12 +202,12 @@ def test_report_names_what_failed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_machine_names_what_is_missing_and_how_to_get_it() -> None:
-    told = dict(machine())
-    assert int(told["CPU cores usable"]) >= 1
-    assert told["engine cpu"].startswith("yes")
-    assert told["engine portable"].startswith(("yes", "no: pip install 'augfeed["))
-    assert told["DALI"].startswith(("yes", "no: pip install 'augfeed["))
-    assert "only the crop" in told["JPEG"] or "whole: " in told["JPEG"]
+    said = dict(machine())
+    assert int(said["CPU cores usable"]) >= 1
+    assert said["engine cpu"].startswith("yes")
+    assert said["engine portable"].startswith(("yes", "no: pip install 'augfeed["))
+    assert said["DALI"].startswith(("yes", "no: pip install 'augfeed["))
+    assert "only the crop" in said["JPEG"] or "whole: " in said["JPEG"]
 
 
 def test_machine_looks_without_importing() -> None:

@@ -34,7 +34,7 @@ LINES = {
     "normalize": "normalize(0.5, 0.25)",
     "one_of": "one_of([mixup, cutmix])",
 }
-PICTURES = np.random.default_rng(0).integers(0, 256, (8, 16, 16, 3), np.uint8)
+IMAGES = np.random.default_rng(0).integers(0, 256, (8, 16, 16, 3), np.uint8)
 
 
 # An operation says what it does
@@ -95,7 +95,7 @@ def steps_of(made: Any) -> set[str]:
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
-def test_every_operation_tells_effects_of_its_own_parameters_under_rules_that_there_are(
+def test_every_operation_shows_effects_of_its_own_parameters_under_rules_that_there_are(
     name: str,
 ) -> None:
     policy = parse_policy(LINES.get(name) or line_of(name))
@@ -105,10 +105,10 @@ def test_every_operation_tells_effects_of_its_own_parameters_under_rules_that_th
         for effect in made.effects(Setting(policy, size)):
             assert effect.rule in RULES
             named = effect.parameter if made.program is None else effect.parameter.split(".")[0]
-            told = parameters if made.program is None else {*OPERATIONS, *steps_of(made)}
-            assert named in told or name == "kornia"
-    for known in KNOWN.values():
-        findings(policy, known, source=(16, 16))
+            known = parameters if made.program is None else {*OPERATIONS, *steps_of(made)}
+            assert named in known or name == "kornia"
+    for rules in KNOWN.values():
+        findings(policy, rules, source=(16, 16))
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
@@ -145,21 +145,21 @@ SOMETIMES = (
 
 
 @pytest.mark.parametrize("line", DESTROYING)
-def test_what_leaves_nothing_of_any_picture_breaks_a_rule_of_every_data_set(line: str) -> None:
+def test_what_leaves_nothing_of_any_image_breaks_a_rule_of_every_dataset(line: str) -> None:
     policy = parse_policy(line)
     for rules in (*KNOWN.values(), Invariances()):
         with pytest.raises(InvarianceError, match="min_content"):
             check_policy(policy, rules, source=(16, 16))
         check_policy(policy, rules, source=(16, 16), allow=[*RULES])
-    for build in (lambda: DataLoader(PICTURES, policy=line),
-                  lambda: Pipeline(ArraySource(PICTURES), policy).check(None)):  # fmt: skip
+    for build in (lambda: DataLoader(IMAGES, policy=line),
+                  lambda: Pipeline(ArraySource(IMAGES), policy).check(None)):  # fmt: skip
         with pytest.raises(InvarianceError, match="min_content"):
             build()
-    DataLoader(PICTURES, policy=line, allow="min_content")
+    DataLoader(IMAGES, policy=line, allow="min_content")
 
 
 @pytest.mark.parametrize("line", SOMETIMES)
-def test_what_may_leave_nothing_breaks_a_rule_of_known_data_sets(line: str) -> None:
+def test_what_may_leave_nothing_breaks_a_rule_of_known_datasets(line: str) -> None:
     policy = parse_policy(line)
     for rules in KNOWN.values():
         with pytest.raises(InvarianceError):
@@ -186,7 +186,7 @@ def test_what_no_sample_gets_leaves_everything(line: str) -> None:
     "solarize(0.0)", "invert", "salt_and_pepper(0.5)", "normalize(0.0, 1.0)", "center_crop(2)",
     "equalize(1.0)", "gaussian_blur(9)", "gaussian_blur(31, [0.1, 2.0])",
 ])  # fmt: skip
-def test_usual_strengths_leave_enough_of_any_picture(line: str) -> None:
+def test_usual_strengths_leave_enough_of_any_image(line: str) -> None:
     check_policy(parse_policy(line), Invariances(min_content=0.05), source=(16, 16))
 
 
@@ -199,7 +199,7 @@ def test_noise_counts_in_the_space_that_it_is_added_in() -> None:
             check_policy(parse_policy(line), least)
 
 
-def test_a_picture_of_one_pixel_keeps_it() -> None:
+def test_an_image_of_one_pixel_keeps_it() -> None:
     check_policy(parse_policy("resize(1)"), Invariances(), source=(1, 1))
     check_policy(parse_policy("random_crop(1)"), Invariances(), source=(1, 1))
 
@@ -207,10 +207,10 @@ def test_a_picture_of_one_pixel_keeps_it() -> None:
 @pytest.mark.parametrize(
     "line", [line for line in DESTROYING if "size" not in line and "crop" not in line]
 )
-def test_what_is_refused_leaves_no_picture_apart_from_another(line: str) -> None:
+def test_what_is_refused_leaves_no_image_apart_from_another(line: str) -> None:
     options: dict[str, Any] = {"policy": line, "seed": 0, "allow": "min_content"}
-    one, other = (next(iter(DataLoader(pictures, 4, **options)))[0]
-                  for pictures in (PICTURES, PICTURES[::-1].copy()))  # fmt: skip
+    one, other = (next(iter(DataLoader(images, 4, **options)))[0]
+                  for images in (IMAGES, IMAGES[::-1].copy()))  # fmt: skip
     spread = max(1.0, float(one.std()))
     assert float((one - other).abs().max()) / spread < 0.05
     assert torch.isfinite(one).all()

@@ -168,7 +168,7 @@ def test_targets_without_softening_are_class_numbers() -> None:
     assert targets.tolist() == [0, 1, 2, 0, 1, 2, 0, 1]
 
 
-def test_unlabelled_pictures_have_no_targets() -> None:
+def test_unlabelled_images_have_no_targets() -> None:
     _, targets = next(iter(DataLoader(data()[0], 8, policy="hflip")))
     assert targets is None
 
@@ -244,7 +244,7 @@ def test_an_unknown_operation_is_refused_when_the_loader_is_built() -> None:
         DataLoader(data(), 8, policy="hflop")
 
 
-def test_a_known_data_set_is_protected_without_being_asked() -> None:
+def test_a_known_dataset_is_protected_without_being_asked() -> None:
     images, labels = data()
 
     class MNIST:

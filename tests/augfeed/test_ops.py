@@ -76,7 +76,7 @@ def test_an_operation_that_takes_what_is_anothers_is_refused(what: str) -> None:
 
 def test_every_operation_that_engines_carry_out_has_a_case() -> None:
     apart = {"resize", "random_resized_crop", "random_crop", "center_crop",  # cases of windows
-             "kornia", "border", "label_smoothing"}  # fmt: skip
+             "kornia", "label_smoothing"}  # fmt: skip
     assert {name for name, cls in OPERATIONS.items() if not cls.cases} == apart
     for cls in OPERATIONS.values():
         for name in cls.cases:
@@ -153,10 +153,10 @@ def test_the_body_of_a_pointwise_operation_is_its_definition(cls: type[Pointwise
 def test_the_steps_of_a_linear_operation_are_its_definition(
     cls: type[Linear], channels: int
 ) -> None:
-    pictures, mean = torch.linspace(0, 1, 60).view(1, channels, -1, 1), 0.3
+    images, mean = torch.linspace(0, 1, 60).view(1, channels, -1, 1), 0.3
     for plan in plans(cls):
         item: Any = plan.policy.operations[0]
-        total = pictures[0, :, :, 0].double().numpy()
+        total = images[0, :, :, 0].double().numpy()
         for step in cls.steps:
             reads = [getattr(plan.columns, name)[0] for name in step.reads]
             neutral = next(column for column in cls.columns if column.name == step.reads[0]).neutral
@@ -167,7 +167,7 @@ def test_the_steps_of_a_linear_operation_are_its_definition(
         changed = any(
             getattr(plan.columns, column.name)[0] != column.neutral for column in cls.columns
         )
-        wanted = item.reference(pictures, given(plan, cls, mean)) if changed else pictures
+        wanted = item.reference(images, given(plan, cls, mean)) if changed else images
         assert np.allclose(total, wanted[0, :, :, 0].numpy(), atol=2e-6 * max(1, abs(total).max()))
 
 

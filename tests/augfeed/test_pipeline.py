@@ -31,7 +31,7 @@ WHOLE = parse_policy(
 )
 
 
-def pictures(
+def make_images(
     count: int = COUNT, size: tuple[int, int] = (12, 12), channels: int = 3
 ) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(3)
@@ -63,8 +63,8 @@ def epoch_of(
 
 @pytest.mark.parametrize(("batch_size", "threads"), [(8, 0), (32, 1), (256, 4), (7, 2), (1, 0)])
 def test_a_batch_size_and_threads_change_nothing(batch_size: int, threads: int) -> None:
-    expected = epoch_of(pictures(), WHOLE, 16, 0)
-    found = epoch_of(pictures(), WHOLE, batch_size, threads)
+    expected = epoch_of(make_images(), WHOLE, 16, 0)
+    found = epoch_of(make_images(), WHOLE, batch_size, threads)
     assert all(map(torch.equal, expected, found))
 
 
@@ -78,23 +78,23 @@ def test_files_read_in_any_batch_size_and_threads_are_the_same(
 
 
 def test_batches_asked_for_in_any_order_are_the_same() -> None:
-    pipeline = Pipeline(pictures(), WHOLE, order=Order(16, shuffle=True), seed=5)
+    pipeline = Pipeline(make_images(), WHOLE, order=Order(16, shuffle=True), seed=5)
     forward = [pipeline.batch(2, step).images for step in range(len(pipeline))]
     backward = [pipeline.batch(2, step).images for step in reversed(range(len(pipeline)))]
     assert all(map(torch.equal, forward, reversed(backward)))
 
 
 def test_epochs_and_seeds_differ() -> None:
-    one = Pipeline(pictures(), WHOLE, order=Order(16), seed=5)
-    other = Pipeline(pictures(), WHOLE, order=Order(16), seed=6)
+    one = Pipeline(make_images(), WHOLE, order=Order(16), seed=5)
+    other = Pipeline(make_images(), WHOLE, order=Order(16), seed=6)
     assert not torch.equal(one.batch(0, 0).images, one.batch(1, 0).images)
     assert not torch.equal(one.batch(0, 0).images, other.batch(0, 0).images)
 
 
 def test_ranks_together_give_the_epoch_of_one() -> None:
-    alone = Pipeline(pictures(), WHOLE, order=Order(32, shuffle=True), seed=5)
+    alone = Pipeline(make_images(), WHOLE, order=Order(32, shuffle=True), seed=5)
     ranks = [
-        Pipeline(pictures(), WHOLE, order=Order(8, True, rank=rank, world=4), seed=5)
+        Pipeline(make_images(), WHOLE, order=Order(8, True, rank=rank, world=4), seed=5)
         for rank in range(4)
     ]
     for step in range(2):
@@ -104,7 +104,7 @@ def test_ranks_together_give_the_epoch_of_one() -> None:
 
 @pytest.mark.parametrize("policy", [WHOLE, parse_policy("mixup(1.0, per='batch') | hflip")])
 def test_a_sample_alone_is_the_sample_in_its_batch(policy: Policy) -> None:
-    pipeline = Pipeline(pictures(), policy, order=Order(32, shuffle=True), seed=5)
+    pipeline = Pipeline(make_images(), policy, order=Order(32, shuffle=True), seed=5)
     batch = pipeline.batch(1, 1)
     for row in (0, 5, 31):
         alone = pipeline.sample(int(batch.ids[row]), epoch=1)
@@ -149,7 +149,7 @@ def check_share(batch: Batch, row: int, labels: np.ndarray) -> None:
 
 
 def test_a_sample_alone_in_its_group_is_left_unmixed() -> None:
-    images, labels = pictures(9)
+    images, labels = make_images(9)
     pipeline = Pipeline((images, labels), parse_policy("mixup(1.0)"), order=Order(9))
     batch = pipeline.batch(0, 0)
     assert batch.plan.mixes.lam[8] == 1.0
@@ -158,16 +158,16 @@ def test_a_sample_alone_in_its_group_is_left_unmixed() -> None:
 
 def test_portable_engine_gives_the_same_batches_within_rounding() -> None:
     order = Order(16, shuffle=True)
-    fast = Pipeline(pictures(), WHOLE, order=order, seed=5).batch(0, 1)
+    fast = Pipeline(make_images(), WHOLE, order=order, seed=5).batch(0, 1)
     portable = Place(engine="portable")
-    slow = Pipeline(pictures(), WHOLE, order=order, seed=5, place=portable).batch(0, 1)
+    slow = Pipeline(make_images(), WHOLE, order=order, seed=5, place=portable).batch(0, 1)
     assert torch.allclose(fast.images, slow.images, atol=2e-4)
     assert torch.equal(fast.targets, slow.targets)
 
 
 def test_arrays_cut_by_the_engine_equal_frames_cut_by_the_reader(tmp_path: Path) -> None:
     # The same images in memory (the engine cuts and pads) and in files (the reader does).
-    images, labels = pictures(10, (14, 11))
+    images, labels = make_images(10, (14, 11))
     for i, image in enumerate(images):
         where = tmp_path / str(labels[i])
         where.mkdir(exist_ok=True)
@@ -181,17 +181,17 @@ def test_arrays_cut_by_the_engine_equal_frames_cut_by_the_reader(tmp_path: Path)
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_low_precision_is_the_rounded_float32(dtype: torch.dtype) -> None:
-    full = Pipeline(pictures(), WHOLE, order=Order(16)).batch(0, 0).images
+    full = Pipeline(make_images(), WHOLE, order=Order(16)).batch(0, 0).images
     for last in (False, True):
         output = Output(dtype, channels_last=last)
-        found = Pipeline(pictures(), WHOLE, order=Order(16), output=output).batch(0, 0).images
+        found = Pipeline(make_images(), WHOLE, order=Order(16), output=output).batch(0, 0).images
         assert torch.equal(found, full.to(dtype))
         layout = torch.channels_last if last else torch.contiguous_format
         assert found.is_contiguous(memory_format=layout)
 
 
-def test_no_policy_gives_the_pictures_in_0_to_1() -> None:
-    images, labels = pictures()
+def test_no_policy_gives_the_images_in_0_to_1() -> None:
+    images, labels = make_images()
     batch = Pipeline((images, labels), Policy(), order=Order(COUNT)).batch(0, 0)
     assert torch.equal(batch.images, torch.from_numpy(images).permute(0, 3, 1, 2) * (1 / 255))
     assert batch.targets.tolist() == labels.tolist()
@@ -199,7 +199,7 @@ def test_no_policy_gives_the_pictures_in_0_to_1() -> None:
 
 def test_flipping_digits_is_refused_with_the_cure_and_allowed_by_name() -> None:
     policy = presets.digits(12).with_(*parse_policy("hflip").operations)
-    pipeline = Pipeline(pictures(channels=1), policy)
+    pipeline = Pipeline(make_images(channels=1), policy)
     with pytest.raises(
         InvarianceError, match=r"6 turned is 9(.|\n)*horizontal_flip: p=0.5(.|\n)*allow="
     ):
@@ -207,21 +207,21 @@ def test_flipping_digits_is_refused_with_the_cure_and_allowed_by_name() -> None:
     pipeline.check(None, allow=["horizontal_flip"])
 
 
-def test_crop_larger_than_the_picture_names_both_and_the_cure() -> None:
+def test_crop_larger_than_the_image_names_both_and_the_cure() -> None:
     with pytest.raises(InputError, match=r"random_crop\(size=\(20, 20\)\).*12 x 12.*padding"):
-        Pipeline(pictures(), parse_policy("random_crop(20)"))
+        Pipeline(make_images(), parse_policy("random_crop(20)"))
 
 
 def test_normalize_for_other_channels_is_refused() -> None:
     with pytest.raises(InputError, match="3 channels and the images have 1"):
-        Pipeline(pictures(channels=1), parse_policy("normalize([0.1, 0.2, 0.3], 0.5)"))
+        Pipeline(make_images(channels=1), parse_policy("normalize([0.1, 0.2, 0.3], 0.5)"))
 
 
 def test_uint8_with_normalize_is_refused() -> None:
     with pytest.raises(InputError, match="uint8 cannot hold normalized"):
-        Pipeline(pictures(), WHOLE, output=Output(torch.uint8))
+        Pipeline(make_images(), WHOLE, output=Output(torch.uint8))
     with pytest.raises(InputTypeError, match="float64"):
-        Pipeline(pictures(), WHOLE, output=Output(torch.float64))
+        Pipeline(make_images(), WHOLE, output=Output(torch.float64))
 
 
 def test_files_of_many_sizes_without_a_window_are_refused(folder: Path) -> None:
@@ -229,14 +229,14 @@ def test_files_of_many_sizes_without_a_window_are_refused(folder: Path) -> None:
         Pipeline(folder, parse_policy("hflip"))
 
 
-def test_fingerprint_tells_data_policy_and_seed_apart() -> None:
-    base = Pipeline(pictures(), WHOLE, seed=1)
-    same = Pipeline(pictures(), WHOLE, seed=1, order=Order(8), place=Place(engine="portable"))
-    images, labels = pictures()
+def test_fingerprint_keeps_data_policy_and_seed_apart() -> None:
+    base = Pipeline(make_images(), WHOLE, seed=1)
+    same = Pipeline(make_images(), WHOLE, seed=1, order=Order(8), place=Place(engine="portable"))
+    images, labels = make_images()
     images[3, 2, 1, 0] ^= 1
     others = [
-        Pipeline(pictures(), WHOLE, seed=2),
-        Pipeline(pictures(), WHOLE.without("cutout"), seed=1),
+        Pipeline(make_images(), WHOLE, seed=2),
+        Pipeline(make_images(), WHOLE.without("cutout"), seed=1),
         Pipeline((images, labels), WHOLE, seed=1),
     ]
     prints = [hashlib.sha256(other.fingerprint.encode()).hexdigest() for other in others]
@@ -247,14 +247,14 @@ def test_fingerprint_tells_data_policy_and_seed_apart() -> None:
 def test_a_sample_of_the_last_batch_of_several_ranks_draws_what_its_batch_draws() -> None:
     policy = parse_policy("mixup(1.0, per='batch')")
     order = Order(4, rank=1, world=2)
-    pipeline = Pipeline(pictures(10), policy, order=order)
+    pipeline = Pipeline(make_images(10), policy, order=order)
     batch = pipeline.batch(0, 1)
     assert batch.ids.tolist() == [9]
     assert torch.equal(pipeline.sample(9, 0).images, batch.images)
 
 
 @pytest.mark.parametrize("text", ["cutout(16, inside=True)", "center_crop(16)", "random_crop(20)"])
-def test_what_fails_in_every_batch_is_told_when_built_for_files_too(
+def test_what_fails_in_every_batch_is_reported_when_built_for_files_too(
     folder: Path, text: str
 ) -> None:
     with pytest.raises(InputError, match=text.split("(")[0]):

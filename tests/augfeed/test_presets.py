@@ -43,7 +43,7 @@ def test_a_preset_keeps_its_own_rules_and_knows_its_name(
 
 
 @pytest.mark.parametrize(("name", "size"), [("digits", 8), ("fashion", 8), ("cifar", 64)])
-def test_a_preset_of_small_pictures_keeps_its_rules_at_other_sizes(name: str, size: int) -> None:
+def test_a_preset_of_small_images_keeps_its_rules_at_other_sizes(name: str, size: int) -> None:
     policy = PRESETS[name](size)
     assert policy.invariances is not None
     check_policy(policy, policy.invariances, source=(size, size))
@@ -100,7 +100,7 @@ def test_the_evaluation_twin_of_a_preset_has_its_size_and_nothing_random(
         ("rotate(9) | normalize(0.5, 0.2)", "normalize(0.5, 0.2)"),
     ],
 )
-def test_the_evaluation_twin_keeps_what_prepares_the_picture(line: str, twin: str) -> None:
+def test_the_evaluation_twin_keeps_what_prepares_the_image(line: str, twin: str) -> None:
     assert without_augmentation(parse_policy(line)) == parse_policy(twin)
 
 

@@ -50,7 +50,7 @@ def loader(lane: str, **options: Any) -> DataLoader[Any]:
     return made
 
 
-def pictures(batches: Any) -> torch.Tensor:
+def make_images(batches: Any) -> torch.Tensor:
     return torch.cat([images for images, _ in batches])
 
 
@@ -58,7 +58,7 @@ def pictures(batches: Any) -> torch.Tensor:
 def compiled() -> None:
     """Compile what these loaders run: it leaves cycles, which hold whatever compiled it."""
     for lane in LANES:
-        pictures(loader(lane))
+        make_images(loader(lane))
     gc.collect()
 
 
@@ -81,13 +81,15 @@ def children() -> set[int]:
 @pytest.mark.parametrize("lane", LANES)
 @pytest.mark.parametrize("workers", [1, 2, 4])
 def test_the_number_of_workers_changes_nothing(lane: str, workers: int) -> None:
-    assert torch.equal(pictures(loader(lane, num_workers=workers)), pictures(loader("native")))
+    assert torch.equal(
+        make_images(loader(lane, num_workers=workers)), make_images(loader("native"))
+    )
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
 def test_the_start_method_changes_nothing(method: str) -> None:
     given = loader("general", num_workers=1, multiprocessing_context=method)
-    assert torch.equal(pictures(given), pictures(loader("native")))
+    assert torch.equal(make_images(given), make_images(loader("native")))
 
 
 @pytest.mark.parametrize("lane", LANES)
@@ -95,7 +97,7 @@ def test_workers_that_persist_make_the_same_epochs(lane: str) -> None:
     given = loader(lane, num_workers=2, persistent_workers=True)
     fresh = loader("native")
     for _ in range(3):
-        assert torch.equal(pictures(given), pictures(fresh))
+        assert torch.equal(make_images(given), make_images(fresh))
 
 
 def through_pickle(given: DataLoader[Any]) -> DataLoader[Any]:
@@ -111,10 +113,10 @@ def test_a_used_loader_can_be_copied(lane: str, copied: Any, persistent: bool) -
     next(iterator)
     other = copied(given)
     assert other.state_dict() == given.state_dict()
-    rest = pictures(iterator)
-    assert torch.equal(pictures(other), pictures(given)) or len(rest)
+    rest = make_images(iterator)
+    assert torch.equal(make_images(other), make_images(given)) or len(rest)
     other.set_epoch(0)
-    assert torch.equal(pictures(other), pictures(loader("native")))
+    assert torch.equal(make_images(other), make_images(loader("native")))
 
 
 # Random numbers
@@ -122,8 +124,8 @@ def test_a_used_loader_can_be_copied(lane: str, copied: Any, persistent: bool) -
 
 def orders(given: Any) -> list[list[int]]:
     # Images are known by their sums, which the stock loader gives out.
-    sums = {int(picture.sum()): i for i, picture in enumerate(PIXELS)}
-    return [[sums[int(picture.sum())] for picture in images] for images, _ in given]
+    sums = {int(image.sum()): i for i, image in enumerate(PIXELS)}
+    return [[sums[int(image.sum())] for image in images] for images, _ in given]
 
 
 @pytest.mark.parametrize("lane", LANES)
@@ -155,7 +157,7 @@ def test_manual_seed_reproduces_a_run_whose_epochs_all_differ(lane: str, persist
         torch.manual_seed(8)
         options = {"num_workers": 1, "persistent_workers": True} if persistent else {}
         given = loader(lane, seed=None, shuffle=False, **options)
-        return [pictures(given) for _ in range(3)]
+        return [make_images(given) for _ in range(3)]
 
     first, again = run(), run()
     assert all(map(torch.equal, first, again))
@@ -207,7 +209,7 @@ def test_persistent_workers_go_with_their_loader_without_a_collector() -> None:
     gc.disable()
     try:
         given = loader("general", num_workers=1, persistent_workers=True)
-        pictures(given)
+        make_images(given)
         assert children() > before
         del given
         assert eventually(lambda: children() <= before)
@@ -227,7 +229,7 @@ def test_many_epochs_leak_nothing(epochs: int, lane: str) -> None:
         return len(children()), threading.active_count(), len(os.listdir("/proc/self/fd")), shared
 
     given = loader(lane, num_workers=1)
-    pictures(given)
+    make_images(given)
     first = held()
     for epoch in range(epochs):
         for k, _ in enumerate(given):

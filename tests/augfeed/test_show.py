@@ -85,7 +85,7 @@ def test_bytes_are_shown_as_they_are() -> None:
     assert (to_pictures(images, parse_policy("")) == images.permute(0, 2, 3, 1).numpy()).all()
 
 
-def test_small_pictures_are_enlarged_by_a_whole_factor() -> None:
+def test_small_images_are_enlarged_by_a_whole_factor() -> None:
     pixels = noise(1, 8, 8, 1)[0]
     shown = np.asarray(display(pixels))
     factor = SMALL // 8
@@ -148,10 +148,10 @@ def test_a_sample_is_drawn_with_its_partner_and_what_was_done_outlined() -> None
 # Words
 
 
-def test_an_explanation_tells_every_operation_in_order_and_fits_json() -> None:
+def test_an_explanation_shows_every_operation_in_order_and_fits_json() -> None:
     explanation = explain_sample(pipeline(CHAIN), 4, 2)
-    told = [step.operation for step in explanation.steps]
-    assert told == [operation.op for operation in parse_policy(CHAIN).operations]
+    said = [step.operation for step in explanation.steps]
+    assert said == [operation.op for operation in parse_policy(CHAIN).operations]
     assert json.loads(json.dumps(explanation.as_dict())) == explanation.as_dict()
     assert len(explanation.lines) == 3 + len(explanation.rows)
     assert explanation.lines[0] == f"sample 4 ({NAMES[1]}), epoch 2, seed 0"
@@ -171,23 +171,23 @@ LINES = {
 def test_no_operation_is_left_out_of_an_explanation(name: str) -> None:
     made = pipeline(LINES.get(name) or line_of(name))
     steps = explain_sample(made, 4, 2).steps
-    told = [step.operation for step in steps
+    said = [step.operation for step in steps
             if step.operation != "whole" and not step.stage.startswith("step ")]  # fmt: skip
-    assert told == [operation.op for operation in made.policy.operations]
-    assert name in told
+    assert said == [operation.op for operation in made.policy.operations]
+    assert name in said
 
 
-def test_the_steps_of_a_program_are_told_in_their_order() -> None:
+def test_the_steps_of_a_program_are_reported_in_their_order() -> None:
     line = "random_order([rotate(30), posterize(3, p=1.0), one_of([solarize(p=1.0)])]) | mixup"
     made = pipeline(f"hflip | {line}")
     explanation = explain_sample(made, 4, 2)
     program = explanation.batch.plan.program
     assert program is not None
     drawn = [program.leaves[k - 1].op for k in program.slots.leaf[0] if k]
-    told = [one for one in explanation.steps if one.stage.startswith("step ")]
-    assert [one.operation for one in told] == drawn and len(drawn) == 3
-    assert [one.stage for one in told] == ["step 1", "step 2", "step 3"]
-    turned = next(one for one in told if one.operation == "rotate")
+    said = [one for one in explanation.steps if one.stage.startswith("step ")]
+    assert [one.operation for one in said] == drawn and len(drawn) == 3
+    assert [one.stage for one in said] == ["step 1", "step 2", "step 3"]
+    turned = next(one for one in said if one.operation == "rotate")
     assert "turned" in turned.text and abs(turned.values["degrees"]) <= 30
     whole = step(explanation, "random_order")
     assert whole.stage == "program" and "3 steps" in whole.text
@@ -213,7 +213,7 @@ def test_the_words_about_a_cut_name_the_pixels_that_came_out() -> None:
     assert f"cut 12 x 12 at ({top}, {left})" in step(explanation, "random_crop").text
 
 
-def test_a_resized_crop_is_told_by_its_box() -> None:
+def test_a_resized_crop_is_reported_by_its_box() -> None:
     explanation = explain_sample(pipeline("random_resized_crop(8)"), 7, 1)
     done = step(explanation, "random_resized_crop")
     top, left, bottom, right = done.values["box"]
@@ -232,17 +232,15 @@ def test_a_window_that_is_not_cut_at_random_says_so(p: float) -> None:
 
 
 def dot(row: int, column: int) -> NDArray[np.uint8]:
-    picture = np.zeros((1, 21, 21, 1), np.uint8)
-    picture[0, row, column] = 255
-    return picture
+    image = np.zeros((1, 21, 21, 1), np.uint8)
+    image[0, row, column] = 255
+    return image
 
 
 def centre_of(explanation: Explanation) -> tuple[float, float]:
-    picture = explanation.batch.images[0, 0].numpy()
-    rows, columns = np.indices(picture.shape)
-    return float((rows * picture).sum() / picture.sum()), float(
-        (columns * picture).sum() / picture.sum()
-    )
+    image = explanation.batch.images[0, 0].numpy()
+    rows, columns = np.indices(image.shape)
+    return float((rows * image).sum() / image.sum()), float((columns * image).sum() / image.sum())
 
 
 @pytest.mark.parametrize(("degrees", "way"), [((20, 30), "counter-"), ((-30, -20), "")])
@@ -263,7 +261,7 @@ def test_the_direction_of_a_shift_is_that_of_the_pixels() -> None:
         assert f"and {abs(row - 10):.1f} {'down' if row > 10 else 'up'}" in text
 
 
-def test_colours_of_grey_pictures_are_told_to_stay() -> None:
+def test_colours_of_grey_images_are_reported_to_stay() -> None:
     explanation = explain_sample(pipeline("jitter(0.4, 0, 0.4)", noise(3, 9, 9, 1)), 0, 0)
     text = step(explanation, "color_jitter").text
     assert "saturation has no effect on gray" in text
@@ -271,41 +269,41 @@ def test_colours_of_grey_pictures_are_told_to_stay() -> None:
     assert "uniform in [0.6, 1.4])" in text
 
 
-def test_what_was_hidden_is_told_by_its_box() -> None:
+def test_what_was_hidden_is_reported_by_its_box() -> None:
     explanation = explain_sample(pipeline("cutout(6)"), 2, 0)
     top, left, bottom, right = step(explanation, "cutout").values["box"]
     assert (explanation.batch.images[0, :, top:bottom, left:right] == 0).all()
     assert f"hid {bottom - top} x {right - left} at ({top}, {left})" in explanation.lines[4]
 
 
-def test_the_share_of_a_label_is_the_share_of_the_pixels_that_is_told() -> None:
+def test_the_share_of_a_label_is_the_share_of_the_pixels_that_is_reported() -> None:
     made = pipeline("cutmix")
     for index in range(12):
         explanation = explain_sample(made, index, 0)
-        told, plan = step(explanation, "cutmix"), explanation.batch.plan
+        said, plan = step(explanation, "cutmix"), explanation.batch.plan
         assert plan.mixes.mode[0] == CUTMIX
         assert explanation.partner is not None
-        assert explanation.partner.index == told.values["partner"]
+        assert explanation.partner.index == said.values["partner"]
         shares = {share.name: share.share for share in explanation.shares}
-        if explanation.partner.label != explanation.label and told.values["area"] > 0:
-            assert shares[explanation.partner.label] == pytest.approx(told.values["area"])
+        if explanation.partner.label != explanation.label and said.values["area"] > 0:
+            assert shares[explanation.partner.label] == pytest.approx(said.values["area"])
         assert sum(shares.values()) == pytest.approx(1)
-        assert f"{told.values['area']:.1%} of the pixels" in told.text
+        assert f"{said.values['area']:.1%} of the pixels" in said.text
 
 
-def test_a_label_that_does_not_follow_the_pixels_is_told_apart() -> None:
+def test_a_label_that_does_not_follow_the_pixels_is_kept_apart() -> None:
     made = pipeline("cutmix(correct_lambda=False)")
     texts = [step(explain_sample(made, index, 0), "cutmix").text for index in range(12)]
     assert any("of the label" in text for text in texts)
 
 
-def test_a_sample_alone_is_told_to_have_nobody_to_mix_with() -> None:
+def test_a_sample_alone_is_reported_to_have_nobody_to_mix_with() -> None:
     explanation = explain_sample(pipeline("mixup", noise(1, 12, 12, 3)), 0, 0)
     assert step(explanation, "mixup").text == "not applied: nobody in its group to mix with"
     assert explanation.partner is None
 
 
-def test_of_a_partner_only_what_was_applied_is_told() -> None:
+def test_of_a_partner_only_what_was_applied_is_reported() -> None:
     made = pipeline("hflip | mixup")
     for index in range(8):
         explanation = explain_sample(made, index, 0)
@@ -313,8 +311,8 @@ def test_of_a_partner_only_what_was_applied_is_told() -> None:
         flipped = any(
             step.applied for step in explanation.partner.steps if "flip" in step.operation
         )
-        told = [row for row in explanation.rows if row[:2] == ("  partner", "horizontal_flip")]
-        assert bool(told) == flipped
+        said = [row for row in explanation.rows if row[:2] == ("  partner", "horizontal_flip")]
+        assert bool(said) == flipped
 
 
 @pytest.mark.parametrize("slow", [True, False])
@@ -349,7 +347,7 @@ def test_rounded_shares_have_the_right_sum(row: list[float], parts: list[str]) -
     assert share_parts(shares_of(torch.tensor([row]), 0, NAMES)) == parts
 
 
-def test_what_only_smoothing_gives_is_told_as_the_rest() -> None:
+def test_what_only_smoothing_gives_is_reported_as_the_rest() -> None:
     row = torch.tensor([[0.95, 0.025, 0.025]])
     shares = shares_of(row, 0, NAMES, epsilon=0.075)
     assert share_parts(shares) == ["shirt 0.95", "rest 0.05"]

@@ -28,7 +28,7 @@ def made(policy: str, images: Any = IMAGES) -> Pipeline:
 
 
 @pytest.mark.parametrize("policy", HUGE)
-def test_a_preview_takes_little_memory_however_large_the_pictures(policy: str) -> None:
+def test_a_preview_takes_little_memory_however_large_the_images(policy: str) -> None:
     small = reduced(made(policy))
     assert max(small.size) <= LONGEST
     preview(made(policy), indices=[0], epochs=[0])  # all is compiled
@@ -45,7 +45,7 @@ def test_a_preview_takes_little_memory_however_large_the_pictures(policy: str) -
     "random_resized_crop(900) | hflip | rotate(30)", "resize(700) | center_crop(600)",
     "resize([600, 900]) | cutout(300)", "random_resized_crop([500, 1000]) | vflip(1.0)",
 ])  # fmt: skip
-def test_smaller_pictures_show_what_the_large_ones_do(policy: str) -> None:
+def test_smaller_images_show_what_the_large_ones_do(policy: str) -> None:
     whole = made(policy, SMOOTH)
     small = reduced(whole)
     assert small is not whole
@@ -66,16 +66,16 @@ def _averaged(images: Any, size: Any) -> Any:
     "random_resized_crop([700, 613]) | cutmix | label_smoothing(0.1)",
     "random_resized_crop(1999) | one_of([mixup(1.0), cutmix])",
 ])  # fmt: skip
-def test_labels_of_a_preview_are_those_of_the_large_pictures(
+def test_labels_of_a_preview_are_those_of_the_large_images(
     policy: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from augfeed.show import grid
 
     pipeline, shown = made(policy), []
 
-    def kept(picture: Any, parts: Any, joint: str = " + ") -> Tile:
+    def kept(image: Any, parts: Any, joint: str = " + ") -> Tile:
         shown.append(list(parts))
-        return Tile(picture, parts, joint)
+        return Tile(image, parts, joint)
 
     monkeypatch.setattr(grid, "Tile", kept)
     preview(pipeline, indices=range(6), epochs=[2])
@@ -83,7 +83,7 @@ def test_labels_of_a_preview_are_those_of_the_large_pictures(
     assert shown[6:] == wanted
 
 
-def test_pictures_that_are_small_enough_are_made_as_they_are() -> None:
+def test_images_that_are_small_enough_are_made_as_they_are() -> None:
     pipeline = made("random_resized_crop(448) | hflip")
     assert reduced(pipeline) is pipeline
 
@@ -110,7 +110,7 @@ def test_what_cannot_be_made_smaller_has_a_bound_before_anything_is_read() -> No
         preview(pipeline, indices=[0], epochs=[0])
 
 
-def test_a_preview_ends_before_the_next_picture() -> None:
+def test_a_preview_ends_before_the_next_image() -> None:
     calls = 0
 
     def third() -> None:

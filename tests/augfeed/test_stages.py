@@ -248,7 +248,7 @@ def test_both_lanes_give_the_same_batches(workers: int) -> None:
     labels = [k % 3 for k in range(8)]
     options: dict[str, Any] = {"policy": policy, "seed": 4, "num_classes": 3}
     native = augfeed.DataLoader((IMAGES, labels), 8, num_workers=workers, **options)
-    data = [(picture, label) for picture, label in zip(IMAGES, labels, strict=True)]
+    data = [(image, label) for image, label in zip(IMAGES, labels, strict=True)]
     general = augfeed.DataLoader(data, 8, **options)
     assert (native.lane, general.lane) == ("native", "general")
     (ours,), (theirs,) = list(native), list(general)
@@ -269,7 +269,7 @@ def test_a_policy_without_stages_needs_no_kornia() -> None:
     assert done.stdout.strip() == "2"
 
 
-def test_explain_tells_what_a_stage_drew() -> None:
+def test_explain_says_what_a_stage_drew() -> None:
     policy = parse_policy('kornia("RandomGamma", gamma=[0.5, 2.0], p=1.0)')
     loader = augfeed.DataLoader((IMAGES, [0] * 8), 8, policy=policy, seed=0)
     explained = explain_sample(loader.pipeline, 2, 0)

@@ -71,10 +71,10 @@ def test_share_of_the_partner_is_the_share_of_its_pixels(count: int, epoch: int)
     plan = plan_of(policy("cutmix"), count, epoch=epoch)
     targets = sparse(torch.arange(len(plan.ids)), plan)
     for row in range(count):
-        picture = np.full(SIZE, 1)
+        image = np.full(SIZE, 1)
         top, left, bottom, right = plan.mixes.patch[row]
-        picture[top:bottom, left:right] = 0
-        assert float(targets.lam[row]) == np.float32(picture.mean())
+        image[top:bottom, left:right] = 0
+        assert float(targets.lam[row]) == np.float32(image.mean())
 
 
 @pytest.mark.parametrize(
@@ -204,7 +204,7 @@ def test_what_is_not_softened_may_be_no_class() -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.bool, torch.int64])
-def test_flags_of_one_class_each_are_shares_unless_the_data_set_says_otherwise(dtype: Any) -> None:
+def test_flags_of_one_class_each_are_shares_unless_the_dataset_says_otherwise(dtype: Any) -> None:
     flags, plan = torch.eye(3).to(dtype), plan_of(policy("none", 0.2), 3)
     assert torch.allclose(rows(flags, plan).sum(dim=1), torch.ones(3))
     assert torch.allclose(rows(flags, plan, several=True), flags * 0.8 + 0.1)

@@ -204,7 +204,7 @@ def test_an_iterator_cannot_be_pickled(loader_class: Any) -> None:
         pickle.dumps(iter(loader_class(NUMBERS)))
 
 
-def test_data_sets_of_torch_are_read(loader_class: Any) -> None:
+def test_datasets_of_torch_are_read(loader_class: Any) -> None:
     def batches(dataset: Any) -> list[Any]:
         return [[part.tolist() for part in batch] for batch in loader_class(dataset, 2)]
 

@@ -266,8 +266,8 @@ def test_without_a_batch_size_samples_come_one_by_one(loader_class: Any) -> None
 
 
 def test_without_a_batch_size_a_sampler_may_give_whole_batches(loader_class: Any) -> None:
-    pictures = torch.arange(10)
-    made = loader_class(pictures, None, sampler=[[1, 2], [3, 4]], collate_fn=plain)
+    images = torch.arange(10)
+    made = loader_class(images, None, sampler=[[1, 2], [3, 4]], collate_fn=plain)
     assert listed(made) == [[1, 2], [3, 4]]
 
 
@@ -293,7 +293,7 @@ class AtOnce(torch_data.Dataset[int]):
         return [k * k for k in indices]
 
 
-def test_a_data_set_that_gives_many_at_once_is_asked_for_many(loader_class: Any) -> None:
+def test_a_dataset_that_gives_many_at_once_is_asked_for_many(loader_class: Any) -> None:
     assert listed(loader_class(AtOnce(), 5)) == [[0, 1, 4, 9, 16], [25, 36, 49, 64, 81]]
     assert listed(loader_class(torch_data.Subset(AtOnce(), [3, 2]), 5)) == [[9, 4]]
 
@@ -335,5 +335,5 @@ def test_a_stream_is_cut_into_batches_and_begun_anew_with_each_epoch(loader_clas
     assert stream.started == 4
 
 
-def test_an_empty_data_set_gives_no_batch(loader_class: Any) -> None:
+def test_an_empty_dataset_gives_no_batch(loader_class: Any) -> None:
     assert list(loader_class([], 3)) == list(loader_class(Stream(0), 3)) == []

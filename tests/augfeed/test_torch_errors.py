@@ -114,7 +114,7 @@ class Ends(torch_data.Dataset[int]):
 # In the calling process
 
 
-def test_an_error_of_the_data_set_costs_one_batch(loader_class: Any) -> None:
+def test_an_error_of_the_dataset_costs_one_batch(loader_class: Any) -> None:
     error = BrokenError("sample", 4)
     found = with_errors(iter(loader_class(Fails(error), 2)))
     assert found == [[0, 1], [2, 3], error, [6, 7], [8, 9]]
@@ -122,13 +122,13 @@ def test_an_error_of_the_data_set_costs_one_batch(loader_class: Any) -> None:
 
 
 @pytest.mark.parametrize("error", [IndexError("past"), KeyError("two\nlines"), ValueError()])
-def test_an_error_of_the_data_set_is_no_end(loader_class: Any, error: Exception) -> None:
+def test_an_error_of_the_dataset_is_not_the_end(loader_class: Any, error: Exception) -> None:
     with pytest.raises(type(error)) as found:
         list(loader_class(Fails(error, 4, 9), 2))
     assert found.value is error
 
 
-def test_a_stop_from_the_data_set_ends_the_loop_and_not_the_iterator(loader_class: Any) -> None:
+def test_a_stop_from_the_dataset_ends_the_loop_and_not_the_iterator(loader_class: Any) -> None:
     iterator = iter(loader_class(Fails(StopIteration()), 2))
     assert listed(iterator) == [[0, 1], [2, 3]]
     assert listed(iterator) == [[6, 7], [8, 9]]
@@ -171,7 +171,7 @@ def test_an_error_of_a_stream_ends_the_iterator(loader_class: Any) -> None:
     assert str(error) == "order is broken at 3"
 
 
-def test_a_data_set_that_cannot_be_read_is_named_when_it_is_read(loader_class: Any) -> None:
+def test_a_dataset_that_cannot_be_read_is_named_when_it_is_read(loader_class: Any) -> None:
     class Bare(torch_data.Dataset[int]):
         def __len__(self) -> int:
             return 2

@@ -72,11 +72,11 @@ class Where(torch_data.Dataset[Any]):
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         self.reads += 1
-        told: dict[str, Any] = {"pid": os.getpid(), "index": index, "reads": self.reads}
-        told |= {"marks": tuple(self.marks), "threads": torch.get_num_threads()}
+        said: dict[str, Any] = {"pid": os.getpid(), "index": index, "reads": self.reads}
+        said |= {"marks": tuple(self.marks), "threads": torch.get_num_threads()}
         if (info := get_worker_info()) is not None:
-            told |= {"id": info.id, "workers": info.num_workers, "own": info.dataset is self}
-        return told
+            said |= {"id": info.id, "workers": info.num_workers, "own": info.dataset is self}
+        return said
 
 
 class Shards(torch_data.IterableDataset[int]):
@@ -105,10 +105,10 @@ class Whole(torch_data.IterableDataset[int]):
 
 
 def test_batches_are_read_by_the_workers_in_turn(loader_class: Any) -> None:
-    told = [sample for (sample,) in loader_class(Where(), collate_fn=plain, **FORK)]
-    assert [sample["index"] for sample in told] == list(range(6))
-    assert [sample["id"] for sample in told] == [0, 1] * 3
-    assert len({sample["pid"] for sample in told} | {os.getpid()}) == 3
+    said = [sample for (sample,) in loader_class(Where(), collate_fn=plain, **FORK)]
+    assert [sample["index"] for sample in said] == list(range(6))
+    assert [sample["id"] for sample in said] == [0, 1] * 3
+    assert len({sample["pid"] for sample in said} | {os.getpid()}) == 3
 
 
 def test_workers_know_what_they_are(loader_class: Any) -> None:
@@ -286,10 +286,10 @@ def test_workers_start_in_every_way(loader_class: Any, method: str) -> None:
     context = multiprocessing.get_context(method)
     made = loader_class(Where(2), multiprocessing_context=context, **options)
     assert made.multiprocessing_context is context
-    told = [sample for (sample,) in made]
-    assert [sample["index"] for sample in told] == [0, 1]
-    assert [(sample["id"], sample["marks"]) for sample in told] == [(0, (0,))] * 2
-    assert told[0]["pid"] != os.getpid()
+    said = [sample for (sample,) in made]
+    assert [sample["index"] for sample in said] == [0, 1]
+    assert [(sample["id"], sample["marks"]) for sample in said] == [(0, (0,))] * 2
+    assert said[0]["pid"] != os.getpid()
 
 
 def test_what_cannot_be_pickled_cannot_be_sent_to_a_spawned_worker(loader_class: Any) -> None:

@@ -140,7 +140,7 @@ def result() -> Result:
     return common.measure(suite_of(AUGFEED, TORCH), 3, "python -m benchmarks.bench_arrays")
 
 
-def test_result_tells_what_was_measured_on_what(result: Result) -> None:
+def test_result_shows_what_was_measured_on_what(result: Result) -> None:
     assert {"python", "torch", "numba", "kornia", "augfeed", "simplejpeg"} <= set(result.versions)
     assert result.machine.cpu
     assert result.machine.threads == 1

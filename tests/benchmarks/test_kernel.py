@@ -103,18 +103,18 @@ def test_gate_stops_a_peer(chain: str, change: Any, message: str) -> None:
     assert message in problem
 
 
-def test_gate_lets_a_batch_share_parameters_where_that_is_told() -> None:
+def test_gate_lets_a_batch_share_parameters_where_that_is_reported() -> None:
     peer = broken(lambda batch: batch[:1].repeat(16, 1, 1, 1))
     assert problems(replace(peer, per_sample=False), chains(SHAPE)["rotate"]) == []
     assert not TORCHVISION.per_sample
 
 
-def test_nothing_is_drawn_where_every_picture_gets_the_same() -> None:
+def test_nothing_is_drawn_where_every_image_gets_the_same() -> None:
     fixed = {name for name, policy in chains(SHAPE).items() if nothing_drawn(policy)}
     assert fixed == {"convert", "normalize", "grayscale", "posterize", "solarize"}
 
 
-def test_probe_is_one_picture_and_two_where_only_mixing_is_drawn() -> None:
+def test_probe_is_one_image_and_two_where_only_mixing_is_drawn() -> None:
     one = probe(work_of(Policy([HorizontalFlip()])))
     assert one.dtype == torch.uint8
     assert bool((one == one[:1]).all())
@@ -146,7 +146,7 @@ def test_triton_augment_gets_the_chains_that_both_have() -> None:
                     "flip_jitter_normalize", "affine_jitter_normalize"}  # fmt: skip
 
 
-def test_triton_augment_is_told_the_same_numbers() -> None:
+def test_triton_augment_is_given_the_same_numbers() -> None:
     arguments, notes = kernel_triton._arguments(
         work_of(chains(SHAPE)["affine_jitter_normalize"], torch.bfloat16)
     )
@@ -207,7 +207,7 @@ def failing(work: Work) -> Made:
         (broken(lambda batch: batch.double()), "not the same work: torch.float64"),
     ],
 )
-def test_peer_that_cannot_is_left_out_and_told(peer: Peer, reason: str) -> None:
+def test_peer_that_cannot_is_left_out_and_reported(peer: Peer, reason: str) -> None:
     rows, (missing,) = contest(options(), [peer, KORNIA], 1, lambda _: None)
     assert missing.reason.startswith(reason)
     assert "\n" not in missing.reason
@@ -215,7 +215,9 @@ def test_peer_that_cannot_is_left_out_and_told(peer: Peer, reason: str) -> None:
     assert [row.name for row in rows] == [WHOLE, PASS, "portable", "kornia"]
 
 
-def test_peer_that_is_not_installed_is_left_out_and_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_peer_that_is_not_installed_is_left_out_and_reported(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(bench_kernel, "MODULES", {"torchvision": "no_such_module_here"})
     peers, (missing,) = bench_kernel.peers_of("torchvision,kornia")
     assert [peer.name for peer in peers] == ["kornia"]

@@ -252,7 +252,7 @@ def test_result_has_a_row_for_every_loader_and_batch(out: Path) -> None:
     assert own.plans > 0
 
 
-def test_result_tells_what_was_measured_on_what(out: Path) -> None:
+def test_result_shows_what_was_measured_on_what(out: Path) -> None:
     result = ResidentResult.model_validate_json(out.read_text())
     assert {"python", "torch", "augfeed"} <= set(result.versions)
     assert result.device.kind == "cpu"
@@ -298,6 +298,6 @@ def test_only_a_gpu_meets_the_loader_with_workers_by_itself() -> None:
         bench_resident.chosen("nobody", CPU)
 
 
-def test_made_pictures_are_the_same_every_time() -> None:
+def test_made_images_are_the_same_every_time() -> None:
     for one, other in zip(make_pictures(40), make_pictures(40), strict=True):
         assert torch.equal(one, other)

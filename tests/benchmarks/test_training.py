@@ -39,7 +39,7 @@ def test_the_network_is_trained() -> None:
     lambda: iter([(torch.zeros(32, 1, 28, 28), torch.full((32, 10), 0.1))]),
     lambda: iter([(torch.full((64, 1, 28, 28), torch.nan), torch.full((64, 10), 0.1))]),
 ])  # fmt: skip
-def test_what_is_no_epoch_is_not_timed(broken: Any) -> None:
+def test_what_is_not_an_epoch_is_not_timed(broken: Any) -> None:
     with pytest.raises(SystemExit, match="no epoch of 64"):
         Run(task(), broken, CPU).epoch()
 

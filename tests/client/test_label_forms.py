@@ -21,7 +21,7 @@ from tests.service.servers import Running, serving
 COUNT, CLASSES = 20, 5
 NUMBERS = (np.arange(COUNT) * 7) % CLASSES
 ONE_HOT = np.eye(CLASSES, dtype=np.int64)[NUMBERS]
-PICTURES = np.random.default_rng(1).integers(0, 256, (COUNT, 8, 8, 3), np.uint8)
+IMAGES = np.random.default_rng(1).integers(0, 256, (COUNT, 8, 8, 3), np.uint8)
 
 FORMS: dict[str, Any] = {
     "int": NUMBERS,
@@ -55,16 +55,16 @@ class Own(Dataset[Any]):
 
     def __getitem__(self, i: int) -> Any:
         label = self.labels[i]
-        return PICTURES[i], str(label) if self.labels.dtype.kind == "U" else label
+        return IMAGES[i], str(label) if self.labels.dtype.kind == "U" else label
 
 
 def tensors(labels: Any) -> Any:
-    return TensorDataset(torch.from_numpy(PICTURES), torch.from_numpy(labels))
+    return TensorDataset(torch.from_numpy(IMAGES), torch.from_numpy(labels))
 
 
 def png(i: int) -> bytes:
     out = io.BytesIO()
-    Image.fromarray(PICTURES[i]).save(out, "PNG")
+    Image.fromarray(IMAGES[i]).save(out, "PNG")
     return out.getvalue()
 
 
@@ -89,7 +89,7 @@ def shard(labels: Any, folder: Path) -> Any:
 MAKERS: dict[str, Callable[[Any, Path], tuple[Any, dict[str, Any]]]] = {
     "TensorDataset": lambda labels, _: (tensors(labels), {}),
     "own": lambda labels, _: (Own(labels), {}),
-    "own, tensors": lambda labels, _: (list(zip(PICTURES, torch.tensor(labels), strict=True)), {}),
+    "own, tensors": lambda labels, _: (list(zip(IMAGES, torch.tensor(labels), strict=True)), {}),
     "own, workers": lambda labels, _: (Own(labels), {"num_workers": 2}),
     "files": lambda labels, folder: (listed(labels, folder), {}),
     "shard": lambda labels, folder: (shard(labels, folder), {}),
@@ -127,7 +127,7 @@ def test_every_form_makes_the_same_targets_in_every_lane(
 ) -> None:
     if not possible(lane, form):
         return
-    expected = outcome((PICTURES, FORMS[form]), policy)
+    expected = outcome((IMAGES, FORMS[form]), policy)
     assert (expected is InputError) == (form in REFUSED)
     data, options = MAKERS[lane](FORMS[form], tmp_path)
     assert_alike(outcome(data, policy, **options), expected)
@@ -152,7 +152,7 @@ def test_numbers_that_are_not_softened_come_as_they_are_in_every_lane(
 
 
 @pytest.mark.parametrize("form", sorted({*FORMS} - {"strings", "beyond num_classes", "too wide"}))
-def test_a_data_set_gives_its_labels_as_torch_does_where_nothing_softens_them(form: str) -> None:
+def test_a_dataset_gives_its_labels_as_torch_does_where_nothing_softens_them(form: str) -> None:
     data = tensors(FORMS[form])
     stock = torch.utils.data.DataLoader(data, 6)
     for (_, found), (_, other) in zip(DataLoader(data, 6, policy=HARD), stock, strict=True):
@@ -181,7 +181,7 @@ def test_flags_that_were_taken_for_shares_are_never_taken_for_several_classes(dt
 
 @pytest.mark.parametrize("num_classes", [0, -1, 2.5, True, "5"])
 def test_num_classes_is_a_number_of_classes_in_every_lane(num_classes: Any) -> None:
-    for data in ((PICTURES, NUMBERS), tensors(NUMBERS), Own(NUMBERS)):
+    for data in ((IMAGES, NUMBERS), tensors(NUMBERS), Own(NUMBERS)):
         with pytest.raises(InputError, match="num_classes="):
             DataLoader(data, 6, policy=HARD, num_classes=num_classes)
 
@@ -205,7 +205,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     paths = {}
     for k, form in enumerate(SERVED):
         paths[f"d{k}"] = root / f"{k}.npz"
-        np.savez(paths[f"d{k}"], images=PICTURES, labels=FORMS[form])
+        np.savez(paths[f"d{k}"], images=IMAGES, labels=FORMS[form])
     with serving(datasets=paths) as made:
         yield made
 
@@ -215,7 +215,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 def test_every_form_makes_the_same_targets_over_http(
     form: str, policy: str, running: Running
 ) -> None:
-    expected = outcome((PICTURES, FORMS[form]), policy)
+    expected = outcome((IMAGES, FORMS[form]), policy)
     loader = RemoteLoader(
         running.url, dataset=f"d{SERVED.index(form)}", policy=SIZED + policy, batch_size=6
     )

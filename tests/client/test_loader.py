@@ -222,7 +222,7 @@ def test_no_replica_is_an_error_within_the_deadline(running: Running) -> None:
         silent.close()
 
 
-def test_a_replica_that_forgot_the_plan_is_told_again(data: Data) -> None:
+def test_a_replica_that_forgot_the_plan_is_given_it_again(data: Data) -> None:
     with serving(datasets=data, max_plans=1) as running:
         loader, seen = remote(running.url), []
         expected = list(remote(running.url))
@@ -246,7 +246,9 @@ def test_replicas_that_make_other_bytes_are_never_mixed(running: Running, data: 
         assert caught.value.status == 412
 
 
-def test_what_will_not_change_is_told_at_once(running: Running, data: Data, tmp_path: Path) -> None:
+def test_what_will_not_change_is_reported_at_once(
+    running: Running, data: Data, tmp_path: Path
+) -> None:
     from tests.service.servers import photos
 
     with pytest.raises(RemoteError, match="404 unknown-dataset: dataset='other'"):

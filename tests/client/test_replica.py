@@ -187,14 +187,14 @@ def test_a_refusal_that_comes_before_the_body_was_sent_is_read() -> None:
 
 
 @pytest.mark.parametrize(
-    "told",
+    "said",
     [b"[" * 100_000, b"Infinity", b'{"id": 3}', b"[]", b"\xff", b"3" * 5000,
      b'{"id": "ID", "image_shape": [Infinity, 1, 1], "classes": null}'],
 )  # fmt: skip
-def test_what_is_said_of_a_plan_is_an_answer_or_an_error_of_ours(told: bytes) -> None:
+def test_what_is_said_of_a_plan_is_an_answer_or_an_error_of_ours(said: bytes) -> None:
     def answer(head: bytes, number: int) -> bytes:
         name = head.split(b" ")[1].rsplit(b"/", 1)[-1]
-        return answered(200, told.replace(b"ID", name))
+        return answered(200, said.replace(b"ID", name))
 
     with Scripted(answer) as server:
         loader = loader_of(server.url, Connection(deadline=0.5))

@@ -24,8 +24,8 @@ class Raw(NamedTuple):
 
     @property
     def detail(self) -> str:
-        told = json.loads(self.body)
-        return str(told["error"] if "error" in told else told["detail"])
+        said = json.loads(self.body)
+        return str(said["error"] if "error" in said else said["detail"])
 
     @property
     def closes(self) -> bool:

@@ -69,14 +69,14 @@ class Reply(NamedTuple):
     @property
     def problem(self) -> str:
         assert self.headers["content-type"] == "application/problem+json"
-        told = json.loads(self.body)
-        assert told["status"] == self.status and told["detail"] and told["title"]
-        return str(told["type"].rsplit("/", 1)[1])
+        said = json.loads(self.body)
+        assert said["status"] == self.status and said["detail"] and said["title"]
+        return str(said["type"].rsplit("/", 1)[1])
 
     @property
     def detail(self) -> str:
-        told = json.loads(self.body)
-        return str(told["error"] if "error" in told else told["detail"])
+        said = json.loads(self.body)
+        return str(said["error"] if "error" in said else said["detail"])
 
 
 def ask(

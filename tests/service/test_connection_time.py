@@ -44,6 +44,18 @@ def test_who_says_nothing_is_not_answered() -> None:
     played(play)
 
 
+def test_a_head_that_was_refused_is_not_late_as_well() -> None:
+    async def play(wire: Wire) -> None:
+        await wire.feed(GET[:-1])
+        await wire.clock.pass_time(HEAD_SECONDS - 1)
+        await wire.feed(b"nonsense")
+        assert wire.statuses == [400]
+        await wire.clock.pass_time(2)
+        assert wire.statuses == [400] and wire.pipe.said == ["end"] and wire.refused == 1
+
+    played(play)
+
+
 def test_a_body_and_an_answer_are_not_a_head_that_is_late() -> None:
     async def play(wire: Wire) -> None:
         await wire.clock.pass_time(HEAD_SECONDS - 1)
@@ -115,7 +127,8 @@ def test_a_connection_that_closes_does_so_in_one_time() -> None:
         wire.pipe.held = 100
         wire.protocol.close_idle()
         await wire.clock.pass_time(SEND_SECONDS - 1)
-        wire.protocol.close_idle()
+        wire.protocol.close_idle()  # the head's time and the keep-alive's are over
+        assert len(wire.clock.waiting) == 1
         await wire.clock.pass_time(2)
         assert wire.pipe.said == ["closed", "aborted"]
 

@@ -188,7 +188,7 @@ def test_answers_that_nobody_reads_end_the_connection(
     ("bounds", "status"),
     [({"max_client_connections": 5}, 429), ({"max_connections": 5}, 503)],
 )
-def test_connections_beyond_the_bound_are_told_so_and_closed(
+def test_connections_beyond_the_bound_are_refused_and_closed(
     data: Data, bounds: dict[str, int], status: int
 ) -> None:
     with serving(datasets=data, **bounds) as running, ExitStack() as stack:

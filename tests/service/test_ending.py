@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from augfeed import __version__
+from augfeed_service import reload as reload_module
 from augfeed_service.auth import line_of
 from augfeed_service.reload import Reload
 from tests.service.raw import head, line
@@ -123,7 +124,7 @@ def hung_up(running: Running) -> None:
     asyncio.run(Reload(running.service).run())
 
 
-def test_a_signal_reads_keys_and_data_sets_anew_and_loses_no_request(tmp_path: Path) -> None:
+def test_a_signal_reads_keys_and_datasets_anew_and_loses_no_request(tmp_path: Path) -> None:
     root, keys = photos(tmp_path, 12), tmp_path / "keys"
     keys.write_text(line_of("one", "pull", "first"))
     server = Process("--dataset", f"photos={root}", "--port", "0", "--keys", str(keys))
@@ -167,7 +168,7 @@ def test_a_signal_reads_keys_and_data_sets_anew_and_loses_no_request(tmp_path: P
     assert server.end() == 0
 
 
-def test_a_data_set_that_changed_has_another_fingerprint_and_its_plans_are_asked_for_again(
+def test_a_dataset_that_changed_has_another_fingerprint_and_its_plans_are_asked_for_again(
     tmp_path: Path, folder: Path
 ) -> None:
     with serving(datasets={"digits": digits(tmp_path), "photos": folder}) as running:
@@ -190,7 +191,7 @@ def test_a_data_set_that_changed_has_another_fingerprint_and_its_plans_are_asked
             assert running.metric("augfeed_info", **given) == value
 
 
-def test_a_plan_that_is_registered_meanwhile_does_not_outlive_its_data_set(folder: Path) -> None:
+def test_a_plan_that_is_registered_meanwhile_does_not_outlive_its_dataset(folder: Path) -> None:
     with serving(datasets={"photos": folder}) as running:
         plans, plan = running.service.plans, described("photos", "resize([8, 8])", batch_size=4)
         old = running.service.datasets.get("photos")
@@ -230,3 +231,30 @@ def test_what_cannot_be_read_anew_stays_as_it_was(
             assert "keys" in caplog.text and "photos" in caplog.text
             caplog.clear()
             assert running.ask("GET", "/v1/datasets", **key).body == before.body
+
+
+def test_reading_anew_waits_for_no_batch_and_for_what_is_read_already(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, most, go, mount = 0, 0, threading.Event(), reload_module.mount
+
+    def counted(*given: Any) -> Any:
+        nonlocal begun, most
+        begun += 1
+        most = max(most, begun)
+        made = mount(*given)
+        begun -= 1
+        return made
+
+    async def thrice(running: Running) -> None:
+        reload = Reload(running.service)
+        await asyncio.gather(*(reload.run() for _ in range(3)))
+
+    monkeypatch.setattr(reload_module, "mount", counted)
+    with serving(datasets={"photos": folder}, threads=1) as running:
+        running.service.pool.submit(go.wait, HANG)  # the only thread that makes batches
+        try:
+            asyncio.run(asyncio.wait_for(thrice(running), HANG / 2))
+        finally:
+            go.set()
+    assert (begun, most) == (0, 1)

@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 
 from augfeed.wire import MEDIA_TYPE, encode
+from augfeed_service.memory_cost import preview_bytes
 from tests.service.servers import Reply, Running, serving
 from tests.service.test_limits import form
 from tests.waiting import eventually
@@ -117,7 +118,7 @@ def test_alone_a_request_fits_or_never_will(own: Running, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [*requests()])
-def test_beside_others_a_request_that_fits_alone_is_told_to_wait(own: Running, name: str) -> None:
+def test_beside_others_a_request_that_fits_alone_is_asked_to_wait(own: Running, name: str) -> None:
     for least in map(int, BOUNDS):
         bound(own, least)
         if send(own, name).status == 200:
@@ -129,3 +130,15 @@ def test_beside_others_a_request_that_fits_alone_is_told_to_wait(own: Running, n
     assert answer.status == 503 and answer.headers["retry-after"] == "1"
     own.service.batches.give_back(least - 2)
     assert send(own, name).status == 200
+
+
+def test_images_that_are_shown_are_counted_as_often_as_they_are_held(own: Running) -> None:
+    images = torch.zeros(1, 1000, 1000, 3, dtype=torch.uint8)
+    body = bytes(encode({"images": images}, {}))
+    shown = preview_bytes(8 * 8, 1, 3)
+    for held, status in ((2, 413), (3, 200)):  # as a body, as images, as the source of them
+        bound(own, held * len(body) + shown + 100_000)
+        path = "/v1/preview?policy=resize([8,8])"
+        answer = own.ask("POST", path, body, Content_Type=MEDIA_TYPE)
+        assert answer.status == status, answer.detail
+        assert eventually(lambda: own.service.batches.idle)

@@ -32,9 +32,9 @@ def good_error(answer: Reply, status: int) -> str:
     """Return the text of an error in the form that the protocol gives them."""
     assert answer.status == status, answer
     assert answer.headers["content-type"] == "application/json"
-    told = json.loads(answer.body)
-    assert [*told] == ["error"] and isinstance(told["error"], str) and len(told["error"]) > 10
-    return str(told["error"])
+    said = json.loads(answer.body)
+    assert [*said] == ["error"] and isinstance(said["error"], str) and len(said["error"]) > 10
+    return str(said["error"])
 
 
 @pytest.mark.parametrize(
@@ -127,9 +127,9 @@ def test_metadata_and_configuration_tell_what_comes(
     running: Running, policy: str, labelled: bool
 ) -> None:
     root = f"/v2/models/{quote(policy, safe='')}"
-    told = json.loads(running.ask("GET", root).body)
+    reported = json.loads(running.ask("GET", root).body)
     configured = json.loads(running.ask("GET", f"{root}/config").body)
-    outputs = {one["name"]: one for one in told["outputs"]}
+    outputs = {one["name"]: one for one in reported["outputs"]}
     inputs = [PIXELS, LABELS] if labelled else [PIXELS]
     answer = infer(running, policy, inputs=inputs, parameters={"num_classes": 5})
     assert answer.status == 200, answer
@@ -143,11 +143,11 @@ def test_metadata_and_configuration_tell_what_comes(
                                                             strict=True))  # fmt: skip
     for side in ("input", "output"):
         typed = [{"name": one["name"], "data_type": f"TYPE_{one['datatype']}",
-                  "dims": one["shape"]} for one in told[f"{side}s"]]  # fmt: skip
+                  "dims": one["shape"]} for one in reported[f"{side}s"]]  # fmt: skip
         given = [{k: v for k, v in one.items() if k != "optional"} for one in configured[side]]
         assert given == typed
     optional = {one["name"] for one in configured["input"] if one["optional"]}
-    assert optional == {"LABELS", "IDS"} and told["versions"] == ["1"]
+    assert optional == {"LABELS", "IDS"} and reported["versions"] == ["1"]
 
 
 def test_compact_labels_come_with_their_smoothing(running: Running) -> None:
@@ -248,11 +248,11 @@ def test_statistics_count_what_was_asked(running: Running) -> None:
     root = f"/v2/models/{quote(policy)}"
     for asked in ({}, {}, {"parameters": {"sed": 1}}):
         infer(running, policy, **asked)
-    (told,) = json.loads(running.ask("GET", f"{root}/stats").body)["model_stats"]
-    assert (told["name"], told["version"]) == (policy, "1")
-    assert (told["inference_count"], told["execution_count"]) == (4, 2)
-    assert told["last_inference"] > 1_700_000_000_000
-    parts = told["inference_stats"]
+    (said,) = json.loads(running.ask("GET", f"{root}/stats").body)["model_stats"]
+    assert (said["name"], said["version"]) == (policy, "1")
+    assert (said["inference_count"], said["execution_count"]) == (4, 2)
+    assert said["last_inference"] > 1_700_000_000_000
+    parts = said["inference_stats"]
     assert {name: part["count"] for name, part in parts.items()} == {
         "success": 2, "fail": 1, "queue": 0, "compute_input": 2, "compute_infer": 2,
         "compute_output": 2, "cache_hit": 0, "cache_miss": 0,

@@ -145,6 +145,18 @@ def test_pixels_of_files_count_together_before_any_is_decoded(data: Data) -> Non
             assert running.ask("POST", PUSH, body, Content_Type=kind).status == status
 
 
+def test_images_of_a_dataset_have_no_more_pixels_than_others(data: Data) -> None:
+    with serving(datasets=data, max_pixels=100 * 100) as running:  # theirs are 90 x 120
+        shown = json.dumps({"dataset": "photos", "policy": "random_resized_crop(8)"})
+        answer = running.ask("POST", "/v1/preview", shown, Content_Type="application/json")
+        assert answer.status == 422 and "max_pixels" in answer.detail, answer.detail
+        assert str(data["photos"]) not in answer.detail
+        root = running.register(described("photos", "random_resized_crop(8)", batch_size=4))
+        answer = running.ask("GET", f"{root}/0/batches/0")
+        assert (answer.status, answer.problem) == (500, "unreadable")
+        assert str(data["photos"]) not in answer.detail
+
+
 def test_readers_that_stop_hold_no_more_than_the_limit_and_are_cut_off(data: Data) -> None:
     limits: dict[str, Any] = {"inflight_bytes": 30 << 20, "max_batch_bytes": 30 << 20,
                               "cache_bytes": 0, "send_seconds": 1.5, "look_ahead": 0}  # fmt: skip
@@ -172,18 +184,18 @@ def test_readers_that_stop_hold_no_more_than_the_limit_and_are_cut_off(data: Dat
         assert running.ask("GET", f"{root}/0/batches/0").status == 200
 
 
-def test_ten_times_the_load_gets_batches_or_is_told_to_wait(
+def test_ten_times_the_load_gets_batches_or_is_asked_to_wait(
     data: Data, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plan, told, make = described("digits", "resize([96, 96])", batch_size=60), Event(), pull.make
-    monkeypatch.setattr(pull, "make", lambda *given: (told.wait(HANG), make(*given))[1])
+    plan, said, make = described("digits", "resize([96, 96])", batch_size=60), Event(), pull.make
+    monkeypatch.setattr(pull, "make", lambda *given: (said.wait(HANG), make(*given))[1])
     with serving(datasets=data, max_waiting=4, look_ahead=0, cache_bytes=0) as running:
         root = running.register(plan)
 
         def get(k: int) -> int:
             status = running.ask("GET", f"{root}/{k}/batches/0").status
             if status == 503:
-                told.set()  # no batch is made before: all that are taken wait
+                said.set()  # no batch is made before: all that are taken wait
             return status
 
         with ThreadPoolExecutor(40) as threads:

@@ -120,7 +120,7 @@ def test_a_batch_that_never_fits_in_one_format_is_refused_in_that(bounded: Runni
     assert bounded.ask("GET", path).status == 200
 
 
-def test_what_fits_later_is_told_to_wait(bounded: Running) -> None:
+def test_what_fits_later_is_asked_to_wait(bounded: Running) -> None:
     body = tensors()
     room = BOUNDS["inflight_bytes"] - len(body) - 100
     bounded.service.batches.take(room, "a test")

@@ -101,9 +101,9 @@ def test_a_short_description_is_answered_with_its_id_and_all_of_it(
     answers = [post(running, json.dumps(short)), post(running, plan.canonical())]
     assert [answer.status for answer in answers] == [201, 200]
     for answer in answers:
-        told = json.loads(answer.body)
-        assert told["id"] == plan.id and answer.headers["location"] == f"/v1/plans/{plan.id}"
-        assert Description.parse(json.dumps(told["description"])) == plan
+        said = json.loads(answer.body)
+        assert said["id"] == plan.id and answer.headers["location"] == f"/v1/plans/{plan.id}"
+        assert Description.parse(json.dumps(said["description"])) == plan
     assert running.ask("GET", f"/v1/plans/{plan.id}").body == answers[0].body
     assert running.ask("PUT", f"/v1/plans/{plan.id}", json.dumps(short)).status == 200
 

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
+from augfeed.wire import MEDIA_TYPE, encode
 from augfeed_service import preview as previews
 from augfeed_service.auth import line_of
 from augfeed_service.problems import Problem
@@ -30,6 +32,34 @@ def test_large_images_are_shown_small(running: Running) -> None:
     indices, epochs = list(range(16)), list(range(8))
     answer = draw(running, "random_resized_crop(16000)", indices=indices, epochs=epochs)
     assert answer.status == 200 and len(answer.body) < 16 << 20
+
+
+@pytest.mark.parametrize(
+    ("wrong", "name"),
+    [({"indices": [0] * (previews.MOST_SAMPLES + 1)}, "indices"), ({"indices": []}, "indices"),
+     ({"epochs": [0] * (previews.MOST_EPOCHS + 1)}, "epochs"), ({"epochs": []}, "epochs")],
+)  # fmt: skip
+def test_samples_and_epochs_are_few(running: Running, wrong: dict[str, Any], name: str) -> None:
+    answer = draw(running, "hflip", **wrong)
+    assert (answer.status, answer.problem) == (400, "malformed") and name in answer.detail
+
+
+def test_of_many_images_the_first_are_shown(running: Running) -> None:
+    def shown(count: int) -> bytes:
+        images = torch.arange(count * 192).remainder(251).to(torch.uint8).reshape(count, 8, 8, 3)
+        body = bytes(encode({"images": images}, {}))
+        path = "/v1/preview?policy=hflip"
+        answer = running.ask("POST", path, body, Content_Type=MEDIA_TYPE)
+        assert answer.status == 200, answer.detail
+        return answer.body
+
+    assert shown(previews.MOST_SAMPLES + 5) == shown(previews.MOST_SAMPLES)
+
+
+def test_previews_one_after_the_other_are_all_drawn(running: Running) -> None:
+    statuses = [draw(running, "hflip", indices=[0], epochs=[0]).status
+                for _ in range(previews.MOST_WAITING + 3)]  # fmt: skip
+    assert set(statuses) == {200}
 
 
 def test_more_pixels_than_are_made_in_all_are_refused_before_any_is(
@@ -105,27 +135,33 @@ def test_a_preview_ends_when_its_client_has_gone(
         assert eventually(lambda: running.service.batches.idle)
 
 
-def test_the_end_of_the_service_ends_previews(data: Data, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_end_of_the_service_ends_previews_and_those_that_wait(
+    data: Data, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import augfeed.show
 
-    begun, ended = threading.Event(), threading.Event()
+    drawn: list[int] = []
+    begun = threading.Event()
 
     def endless(*_: Any, before: Any, **__: Any) -> Any:
+        drawn.append(1)
         begun.set()
-        try:
-            while True:
-                before()
-        finally:
-            ended.set()
+        while True:
+            before()
 
     monkeypatch.setattr(augfeed.show, "preview", endless)
     with serving(datasets=data) as running:
-        thread = threading.Thread(target=draw, args=(running, "hflip"))
-        thread.start()
+        statuses: list[int] = []
+        threads = [threading.Thread(target=lambda: statuses.append(draw(running, "hflip").status))
+                   for _ in range(3)]  # fmt: skip
+        for thread in threads:
+            thread.start()
         assert begun.wait(HANG)
+        assert eventually(lambda: running.service.previews._waiting == 3)
         running.service.close()
-        assert ended.wait(HANG)
-        thread.join(HANG)
+        for thread in threads:
+            thread.join(HANG)
+        assert statuses == [503] * 3 and len(drawn) == 1
 
 
 @pytest.mark.parametrize(("key", "status"), [("one", 200), ("two", 403), ("three", 200)])

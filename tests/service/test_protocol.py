@@ -160,12 +160,28 @@ def test_a_head_is_bounded_however_it_comes(
     played(play)
 
 
+@pytest.mark.parametrize("piece", [b"a", b"A: b", b"\r\n"])
+@pytest.mark.parametrize("before", [b"", GET])
+def test_a_head_that_does_not_end_is_bounded(before: bytes, piece: bytes) -> None:
+    async def play(wire: Wire) -> None:
+        begin = b"" if piece == b"\r\n" else b"GET / HTTP/1.1\r\nA"
+        await wire.feed(before + begin, *[piece * 100] * (64_000 // len(piece) // 100))
+        assert wire.statuses == [200] * bool(before)
+        await wire.feed(*[piece * 100] * (2000 // len(piece) // 100))
+        assert wire.statuses == [200] * bool(before) + [431]
+
+    played(play)
+
+
 def test_each_head_is_counted_by_itself_and_no_body_is() -> None:
     async def play(wire: Wire) -> None:
         long = head("POST", "/body", "A: " + "b" * 40_000, "Content-Length: 200000")
         await wire.feed(long, *[b"a" * 50_000] * 4)
         await wire.feed(long + b"a" * 200_000, GET)
         assert wire.statuses == [200, 200, 200]
+        long = head("POST", "/body", "A: " + "b" * 60_000, "Transfer-Encoding: chunked")
+        await wire.feed(long, b"1;a=" + b"b" * 8000, b"\r\na\r\n0\r\n\r\n")
+        assert wire.statuses == [200, 200, 200, 200]
 
     played(play)
 

@@ -64,14 +64,14 @@ def test_the_library_of_safetensors_and_numpy_read_a_batch(running: Running) -> 
         assert file["epsilon"] == pytest.approx(0.1)
 
 
-def test_a_plan_tells_its_sizes(running: Running) -> None:
+def test_a_plan_shows_its_sizes(running: Running) -> None:
     plan = described(batch_size=32)
     first = running.ask("PUT", f"/v1/plans/{plan.id}", plan.canonical())
     again = running.ask("PUT", f"/v1/plans/{plan.id}", plan.canonical())
     assert (first.status, again.status) == (201, 200)
-    told = running.ask("GET", f"/v1/plans/{plan.id}")
-    assert told.body == again.body
-    found: Any = safetensors and __import__("json").loads(told.body)
+    said = running.ask("GET", f"/v1/plans/{plan.id}")
+    assert said.body == again.body
+    found: Any = safetensors and __import__("json").loads(said.body)
     assert (found["num_samples"], found["batches_per_epoch"]) == (120, 4)
     assert found["image_shape"] == [1, 8, 8] and found["softens"] is True
     assert Description.model_validate(found["description"]) == plan
@@ -283,7 +283,7 @@ def test_the_format_is_the_one_that_is_asked_for_most(accept: str | None, format
         wanted("application/x-npz;q=x")
 
 
-def test_what_the_service_holds_is_told(running: Running) -> None:
+def test_what_the_service_holds_is_reported(running: Running) -> None:
     found = {path: running.ask("GET", path) for path in ("/v1/info", "/v1/datasets", "/v1/policies",
                                                          "/openapi.json", "/docs", "/livez",
                                                          "/readyz", "/metrics")}  # fmt: skip

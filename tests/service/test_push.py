@@ -32,7 +32,7 @@ POLICIES = ("hflip", "random_resized_crop(12) | one_of([mixup(1.0), cutmix]) | c
             "equalize | gaussian_blur(3, p=0.5)")  # fmt: skip
 
 
-def pictures(count: int, seed: int = 0, height: int = 20, width: int = 24) -> torch.Tensor:
+def make_images(count: int, seed: int = 0, height: int = 20, width: int = 24) -> torch.Tensor:
     generator = torch.Generator().manual_seed(seed)
     return torch.randint(0, 256, (count, height, width, 3), dtype=torch.uint8, generator=generator)
 
@@ -54,7 +54,7 @@ def alone(push: Push) -> Batch:
 
 @pytest.mark.parametrize("policy", POLICIES)
 def test_strangers_that_are_augmented_together_change_nothing(policy: str) -> None:
-    pushes = [pushed(pictures(n, n), policy, np.arange(n) % 5) for n in (3, 1, 9, 8, 2)]
+    pushes = [pushed(make_images(n, n), policy, np.arange(n) % 5) for n in (3, 1, 9, 8, 2)]
     for order in ((0, 1, 2, 3, 4), (4, 2, 0), (3, 1)):
         together = augment([pushes[k] for k in order], engine_for("cpu"))
         for k, made in zip(order, together, strict=True):
@@ -72,19 +72,19 @@ def test_small_requests_wait_for_each_other_and_large_ones_do_not() -> None:
         with ThreadPoolExecutor(2) as pool:
             together = Together(engine_for("cpu"), pool, metrics)
             sizes = (2, 3, 4, 40)
-            asked = [together.augment(pushed(pictures(n, n), "hflip")) for n in sizes]
+            asked = [together.augment(pushed(make_images(n, n), "hflip")) for n in sizes]
             return await asyncio.gather(*asked), metrics
 
     made, metrics = asyncio.run(run())
     for n, batch in zip((2, 3, 4, 40), made, strict=True):
-        assert torch.equal(batch.images, alone(pushed(pictures(n, n), "hflip")).images)
+        assert torch.equal(batch.images, alone(pushed(make_images(n, n), "hflip")).images)
     value = metrics.registry.get_sample_value
     assert value("augfeed_microbatch_size_count") == 2
     assert value("augfeed_microbatch_size_sum") == 49
 
 
 def test_the_answer_follows_the_plan_of_the_request() -> None:
-    images = pictures(6)
+    images = make_images(6)
     push = pushed(images, "hflip | invert(p=0.5)", seed=9, epoch=3)
     made = alone(push)
     rows = BatchRows.of(push.images.ids)
@@ -96,7 +96,7 @@ def test_the_answer_follows_the_plan_of_the_request() -> None:
 
 
 def test_images_without_ids_are_named_by_their_content(running: Running) -> None:
-    client, images = Client(running.url), pictures(8)
+    client, images = Client(running.url), make_images(8)
     first = client.augment(images, policy=POLICIES[3], seed=4)
     again = client.augment(images.flip(0), policy=POLICIES[3], seed=4)
     assert torch.equal(first.images, again.images.flip(0))
@@ -112,7 +112,7 @@ def encoded(image: torch.Tensor, kind: str = "PNG") -> bytes:
 
 
 def test_files_and_tensors_of_the_same_pixels_give_the_same(running: Running) -> None:
-    client, images = Client(running.url), pictures(5)
+    client, images = Client(running.url), make_images(5)
     ids, labels = [4, 8, 15, 16, 23], [0, 1, 0, 2, 1]
     files = [encoded(image) for image in images]
     for policy in POLICIES[:2]:
@@ -125,7 +125,7 @@ def test_files_and_tensors_of_the_same_pixels_give_the_same(running: Running) ->
 
 
 def test_planes_first_is_understood(running: Running) -> None:
-    client, images = Client(running.url), pictures(3)
+    client, images = Client(running.url), make_images(3)
     one, other = (client.augment(given, policy="hflip", ids=[1, 2, 3])
                   for given in (images, images.permute(0, 3, 1, 2)))  # fmt: skip
     assert torch.equal(one.images, other.images)
@@ -139,22 +139,23 @@ WRONG: dict[str, tuple[dict[str, torch.Tensor], str, int, str]] = {
     "no images": ({"labels": torch.zeros(1)}, "hflip", 422, "invalid-images"),
     "none of them": ({"images": torch.zeros(0, 8, 8, 3, dtype=torch.uint8)}, "hflip", 422,
                      "invalid-images"),
-    "a tensor too many": ({"images": pictures(1), "more": torch.zeros(1)}, "hflip", 422,
+    "a tensor too many": ({"images": make_images(1), "more": torch.zeros(1)}, "hflip", 422,
                           "invalid-images"),
-    "labels of another number": ({"images": pictures(2), "labels": torch.zeros(3)}, "hflip", 422,
+    "labels of another number": ({"images": make_images(2), "labels": torch.zeros(3)}, "hflip", 422,
                                  "invalid-images"),
-    "labels that are not finite": ({"images": pictures(1), "labels": torch.full((1,), torch.nan)},
-                                   "hflip", 422, "invalid-images"),
-    "ids below zero": ({"images": pictures(1), "ids": torch.tensor([-1])}, "hflip", 422,
+    "labels that are not finite": (
+        {"images": make_images(1), "labels": torch.full((1,), torch.nan)},
+        "hflip", 422, "invalid-images"),
+    "ids below zero": ({"images": make_images(1), "ids": torch.tensor([-1])}, "hflip", 422,
                        "invalid-images"),
-    "ids of floats": ({"images": pictures(1), "ids": torch.tensor([0.5])}, "hflip", 422,
+    "ids of floats": ({"images": make_images(1), "ids": torch.tensor([0.5])}, "hflip", 422,
                       "invalid-images"),
-    "an unknown policy": ({"images": pictures(1)}, "hflop", 422, "invalid-policy"),
-    "a file as policy": ({"images": pictures(1)}, "/etc/passwd.json", 422, "invalid-policy"),
-    "a crop that is too large": ({"images": pictures(1)}, "center_crop(64)", 422,
+    "an unknown policy": ({"images": make_images(1)}, "hflop", 422, "invalid-policy"),
+    "a file as policy": ({"images": make_images(1)}, "/etc/passwd.json", 422, "invalid-policy"),
+    "a crop that is too large": ({"images": make_images(1)}, "center_crop(64)", 422,
                                  "invalid-images"),
-    "a huge output": ({"images": pictures(1)}, "resize([99999, 99999])", 422, "invalid-policy"),
-    "Kornia": ({"images": pictures(1)}, "kornia('RandomGaussianBlur', kernel_size=[3, 3], "
+    "a huge output": ({"images": make_images(1)}, "resize([99999, 99999])", 422, "invalid-policy"),
+    "Kornia": ({"images": make_images(1)}, "kornia('RandomGaussianBlur', kernel_size=[3, 3], "
                "sigma=[0.1, 2.0])", 422, "invalid-policy"),
 }  # fmt: skip
 
@@ -190,13 +191,13 @@ def test_a_request_that_cannot_be_read_is_refused(
 
 
 def test_files_that_cannot_be_read_are_listed() -> None:
-    good, ask = encoded(pictures(1)[0]), Ask.of({"policy": "resize([8, 8])"})
+    good, ask = encoded(make_images(1)[0]), Ask.of({"policy": "resize([8, 8])"})
     with pytest.raises(Problem) as caught:
         from_files(
-            [good, b"", b"<html>", good, encoded(pictures(1)[0], "BMP")], None, None, SETTINGS
+            [good, b"", b"<html>", good, encoded(make_images(1)[0], "BMP")], None, None, SETTINGS
         )
     assert [one["index"] for one in caught.value.more["images"]] == [1, 2, 4]
-    cut = from_files([good, encoded(pictures(1, 1)[0])[:-40], good], None, None, SETTINGS)
+    cut = from_files([good, encoded(make_images(1, 1)[0])[:-40], good], None, None, SETTINGS)
     (made,) = augment([Push(cut, ask, parse_policy("resize([8, 8])"))], engine_for("cpu"))
     assert isinstance(made, Problem) and [one["index"] for one in made.more["images"]] == [1]
 
@@ -209,7 +210,7 @@ def test_tritonclient_gets_images_as_it_sends_them(running: Running) -> None:
         )
         assert not client.is_model_ready("hflop")
         assert client.get_model_metadata("hflip")["inputs"][0]["name"] == "IMAGES"
-        images, ids = pictures(4).numpy(), np.arange(4)
+        images, ids = make_images(4).numpy(), np.arange(4)
         expected = Client(running.url).augment(images, policy="hflip", seed=3, ids=ids)
         wanted = expected.images.permute(0, 2, 3, 1).numpy()
         for binary in (True, False):
@@ -246,23 +247,25 @@ def test_wrong_kserve_requests_are_refused(running: Running, change: Any) -> Non
         assert answer.status == 400
 
 
-def test_a_preview_is_a_picture(running: Running, data: dict[str, Path]) -> None:
+def test_a_preview_is_an_image(running: Running, data: dict[str, Path]) -> None:
     client = Client(running.url)
     for made in (
         client.preview(dataset="digits", policy="hflip", indices=[3, 4], epochs=[0]),
         client.preview(dataset="photos", policy="imagenet(32)"),
-        client.preview(pictures(3), policy="hflip", epoch=2),
-        client.preview([encoded(image) for image in pictures(2)], policy="random_resized_crop(16)"),
+        client.preview(make_images(3), policy="hflip", epoch=2),
+        client.preview(
+            [encoded(image) for image in make_images(2)], policy="random_resized_crop(16)"
+        ),
     ):
-        with Image.open(io.BytesIO(made)) as picture:
-            assert picture.format == "PNG" and picture.width > 60 and picture.height > 60
+        with Image.open(io.BytesIO(made)) as one_image:
+            assert one_image.format == "PNG" and one_image.width > 60 and one_image.height > 60
     text = json.dumps({"dataset": "digits", "policy": "hflip", "indices": [500]})
     answer = running.ask("POST", "/v1/preview", text, Content_Type="application/json")
     assert (answer.status, answer.problem) == (422, "invalid-policy")
 
 
 def test_a_body_says_which_batch_it_is(running: Running) -> None:
-    body = bytes(encode({"images": pictures(1)}, {}))
+    body = bytes(encode({"images": make_images(1)}, {}))
     answer = running.ask("POST", "/v1/augment?policy=hflip&epoch=3", body, **TENSORS)
-    batch, told = decode_batch(answer.body)
-    assert batch.epoch == 3 and told["fingerprint"] == answer.headers["augfeed-fingerprint"]
+    batch, said = decode_batch(answer.body)
+    assert batch.epoch == 3 and said["fingerprint"] == answer.headers["augfeed-fingerprint"]

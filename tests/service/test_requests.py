@@ -1,7 +1,9 @@
 """Requests as HTTP has them: their host, their methods, and what is not a request."""
 
+import asyncio
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fastapi.routing import iter_route_contexts
@@ -166,3 +168,32 @@ def test_a_header_behind_a_body_is_not_one(data: Data, tmp_path: Path) -> None:
                          "Content-Type: application/octet-stream")
                     + b"0\r\nAuthorization: Bearer key\r\n\r\n")  # fmt: skip
         assert answer(one).status == 401
+
+
+@pytest.mark.parametrize("place", ["headers", "query_string"])
+@pytest.mark.parametrize(("size", "status"), [(60_000, 200), (70_000, 431)])
+def test_the_bound_of_a_head_holds_under_every_server(
+    running: Running, place: str, size: int, status: int
+) -> None:
+    # As a server that has a parser of its own calls the application.
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    headers = [(b"host", b"localhost")]
+    scope: dict[str, Any] = {
+        "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": "GET",
+        "scheme": "http", "path": "/livez", "raw_path": b"/livez", "query_string": b"",
+        "root_path": "", "headers": headers, "client": None, "server": None,
+    }  # fmt: skip
+    if place == "headers":
+        headers += [(b"a%d" % k, b"b" * 1000) for k in range(size // 1000)]
+    else:
+        scope[place] = b"a" * size
+        status = 400 if status == 200 else status  # /livez takes no parameter
+    asyncio.run(running.app(scope, receive, send))
+    assert sent[0]["status"] == status

@@ -113,7 +113,9 @@ def test_the_other_forms_of_these_calls_are_answered(client: Any) -> None:
         ({"outputs": [triton.InferRequestedOutput("PIXELS")]}, "'PIXELS'"),
     ],
 )
-def test_the_client_is_told_what_is_wrong(client: Any, given: dict[str, Any], said: str) -> None:
+def test_the_client_is_answered_what_is_wrong(
+    client: Any, given: dict[str, Any], said: str
+) -> None:
     with pytest.raises(InferenceServerException, match=said):
         client.infer("hflip", tensors(), **given)
 
@@ -132,10 +134,10 @@ def test_the_client_gets_shared_memory_refused(client: Any) -> None:
 @pytest.mark.parametrize("given", [{"response_compression_algorithm": "gzip"}, {"priority": 2},
                                    {"timeout": 10**6}, {"request_id": "a"}])  # fmt: skip
 @pytest.mark.parametrize("policy", POLICIES)
-def test_the_client_infers_without_being_told_a_type(
+def test_the_client_infers_without_being_given_a_type(
     client: Any, policy: str, given: dict[str, Any]
 ) -> None:
-    told = {one["name"]: one["datatype"] for one in client.get_model_metadata(policy)["outputs"]}
+    said = {one["name"]: one["datatype"] for one in client.get_model_metadata(policy)["outputs"]}
     made = client.infer(policy, tensors(), **given)
-    assert made.get_output("IMAGES")["datatype"] == told["IMAGES"]
-    assert made.as_numpy("IMAGES").dtype == (np.uint8 if told["IMAGES"] == "UINT8" else np.float32)
+    assert made.get_output("IMAGES")["datatype"] == said["IMAGES"]
+    assert made.as_numpy("IMAGES").dtype == (np.uint8 if said["IMAGES"] == "UINT8" else np.float32)

@@ -22,7 +22,7 @@ def test_a_split_takes_its_share_of_every_class_and_depends_on_the_seed() -> Non
     assert not np.array_equal(held, split(labels, 0.2, 2)[1])
 
 
-def test_the_parts_share_no_picture() -> None:
+def test_the_parts_share_no_image() -> None:
     data = open_data("digits")
     sources: list[Any] = [data.train, data.validation, data.test]
     rows = [source.rows(np.arange(len(source))) for source in sources]
@@ -58,7 +58,7 @@ def test_data_without_class_numbers_are_refused(tmp_path: Path) -> None:
         open_data(str(tmp_path / "set.npz"))
 
 
-def test_pictures_are_normalised_by_the_training_part() -> None:
+def test_images_are_normalised_by_the_training_part() -> None:
     data = open_data("digits")
     policy, clean = policies(Recipe(), data)
     assert policy.find(Normalize) == clean.find(Normalize)

@@ -21,9 +21,9 @@ def test_the_demo_shows_a_table_and_curves(
 ) -> None:
     fewer = {name: recipe.with_(epochs=4) for name, recipe in recipes().items()}
     monkeypatch.setattr("augfeed_trainer.demo.recipes", lambda: fewer)
-    (picture,) = run_demo(Console(width=100), tmp_path, seeds=(0,))
+    (one_image,) = run_demo(Console(width=100), tmp_path, seeds=(0,))
     printed = capsys.readouterr().out
     assert "259 to train on, 143 for early stopping, 359 for the test" in printed
     assert "plain" in printed and "regularized" in printed and "epochs to stop" in printed
-    with Image.open(picture) as image:
+    with Image.open(one_image) as image:
         assert image.width > 500

@@ -113,7 +113,7 @@ def test_data_that_are_too_few_are_refused(
     [([7, 7], None, 128), ([7, 7], None, 1), ([7, 1, 1], None, 2), ([6, 6], [1, 1], 5),
      ([7, 7], None, 11), ([6, 6], [0, 1], 4)],
 )  # fmt: skip
-def test_few_pictures_are_trained_on(
+def test_few_images_are_trained_on(
     tmp_path: Path, counts: list[int], test: list[int] | None, batch_size: int
 ) -> None:
     data = open_data(file(tmp_path, counts, test))
@@ -122,7 +122,7 @@ def test_few_pictures_are_trained_on(
     assert len(trained.history) == 1 and trained.validation.count == len(data.validation)
 
 
-def test_a_folder_of_two_classes_with_two_pictures_each_is_refused(tmp_path: Path) -> None:
+def test_a_folder_of_two_classes_with_two_images_each_is_refused(tmp_path: Path) -> None:
     for name in ("cat", "dog"):
         for k in range(2):
             path = tmp_path / name / f"{k}.png"

@@ -73,15 +73,15 @@ def test_the_rate_ramps_up_and_falls_as_a_cosine() -> None:
     assert {constant.rate_at(step) for step in range(100)} == {1.0}
 
 
-def test_statistics_of_batch_norm_become_those_of_clean_pictures() -> None:
+def test_statistics_of_batch_norm_become_those_of_clean_images() -> None:
     data, recipe = open_data("digits"), Recipe(norm="batch", batch_size=2048)
     network = build_model("cnn", Shape(1, 8, 8, 10), norm="batch")
     reestimate(network, data, recipe, num_workers=0)
     _, clean = policies(recipe, data)
     normalize: Any = clean.operations[-1]
     source: Any = data.train
-    pictures = source.images[source.rows(np.arange(len(source)))].astype(np.float32)
-    images = torch.from_numpy(pictures).permute(0, 3, 1, 2)
+    all_images = source.images[source.rows(np.arange(len(source)))].astype(np.float32)
+    images = torch.from_numpy(all_images).permute(0, 3, 1, 2)
     images = images / 255 if source.images.dtype == np.uint8 else images
     images = (images - normalize.mean[0]) / normalize.std[0]
     first: Any = network.features[0]  # type: ignore[index]

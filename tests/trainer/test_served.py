@@ -47,7 +47,7 @@ def run_of(**settings: Any) -> Run:
     return Run(num_workers=1, accelerator="cpu", progress=False, **settings)
 
 
-def test_held_out_parts_share_no_picture_and_the_training_part_is_whole(path: Path) -> None:
+def test_held_out_parts_share_no_image_and_the_training_part_is_whole(path: Path) -> None:
     data = open_served(str(path))
     assert (len(data.train), len(data.validation) + len(data.test)) == (TRAIN, TEST)
     rows = [{part.image(k).tobytes() for k in range(len(part))}

@@ -111,7 +111,7 @@ def test_a_study_goes_on_where_it_was_ended(script: list[Recipe], tmp_path: Path
     assert len(script) == count + 1
 
 
-def test_what_there_is_no_time_for_is_told(script: list[Recipe], tmp_path: Path) -> None:
+def test_what_there_is_no_time_for_is_reported(script: list[Recipe], tmp_path: Path) -> None:
     found = study(Study(WHERE, BASE, minutes=1e-9), tmp_path)
     assert not found.tried and "dropout" in found.untried and found.kept == []
     assert found.recipe == BASE
@@ -127,9 +127,9 @@ def test_the_report_holds_every_row_and_needs_no_other_file(
         assert item.name in page
     assert not re.search(r"(src|href)='?(?!data:)[a-z/]", page) and "<script" not in page
     assert "Keep: <b>" in page and page.count("data:image/png;base64,") >= 3
-    told = json.loads((tmp_path / "report.json").read_text())
-    assert told["trained_seconds"] == pytest.approx(0.1 * 3 * len(told["tried"]))
-    assert told["kept"] == found.kept and len(told["tried"]) == len(found.tried) + 1
+    said = json.loads((tmp_path / "report.json").read_text())
+    assert said["trained_seconds"] == pytest.approx(0.1 * 3 * len(said["tried"]))
+    assert said["kept"] == found.kept and len(said["tried"]) == len(found.tried) + 1
     assert Recipe.load(tmp_path / "recipe.json") == found.recipe
 
 
@@ -153,7 +153,7 @@ def test_what_would_make_labels_wrong_is_refused_with_the_reason() -> None:
 
 
 @pytest.mark.parametrize("given", [{"seeds": 1}, {"minutes": 0}, {"parallel": 0}])
-def test_a_study_that_tells_nothing_is_refused(given: dict[str, Any]) -> None:
+def test_a_study_that_shows_nothing_is_refused(given: dict[str, Any]) -> None:
     with pytest.raises(InputError):
         Study(WHERE, BASE, **given)
 

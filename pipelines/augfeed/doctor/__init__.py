@@ -10,7 +10,7 @@ from rich.table import Table
 from augfeed.doctor.check import Check, Lab
 from augfeed.doctor.environment import machine
 from augfeed.doctor.laws import colors, crops, geometry, holes, mixing, order, pixels, words
-from augfeed.doctor.programs import programs
+from augfeed.doctor.programs import programs as programs
 from augfeed.doctor.repeats import answers, distinct, partition
 from augfeed.errors import InputError
 from augfeed.philox import check_key

@@ -215,16 +215,21 @@ class Job:
         fixed, plan = self.fixed, self.plan
         shared = np.zeros(1, FIXED)
         shared[0] = (
-            plan.seed, plan.epoch, scale, fixed.pad_mode, fixed.pad_fill * scale,
-            fixed.border_mode, fixed.border_fill * scale, fixed.normalized, fixed.erase_noise,
+            plan.seed, plan.epoch, scale, fixed.pad_mode, *_three(fixed.pad_fill * scale),
+            fixed.border_mode, *_three(fixed.border_fill * scale), fixed.normalized,
+            fixed.erase_noise,
             fixed.cutout_fill, fixed.erase_fill, stream,
         )  # fmt: skip
         return shared, (fixed.statistics, normal_quantiles())
 
 
+def _three(fill: NDArray[np.float64]) -> list[float]:
+    return [float(value) for value in np.resize(fill, 3)]
+
+
 def _rows(plan: Plan) -> NDArray[Any]:
     mixes, rows = plan.mixes, neutral(len(plan.ids), ROW)
-    rows["id"], rows["place"] = plan.ids, np.arange(len(rows))
+    rows["id"], rows["place"], rows["filter"] = plan.ids, np.arange(len(rows)), plan.filters
     if plan.warped.any():
         rows["warped"] = plan.warped
         for k in range(9):

@@ -228,10 +228,9 @@ class DeviceRun:
         """Queue the targets behind the engine."""
         assert self._images is not None
         images, targets = self._images, onto(self.planned.targets(), self.handle.device)
-        self._made, counts = (images, targets), self.planned.counts
-        parts: list[Any] = [self.planned.part(k) for k in range(len(counts))]
-        several = [targets] * len(counts) if targets is None else [targets[one] for one in parts]
-        self._parts = list(zip(images.split(counts), several, strict=True))
+        self._made = images, targets
+        parts = [self.planned.part(k) for k in range(len(self.planned.counts))]
+        self._parts = [(images[part], None if targets is None else targets[part]) for part in parts]
 
     def take(self, k: int) -> tuple[torch.Tensor, AnyTargets]:
         """Return images and targets of one batch, for the current stream."""

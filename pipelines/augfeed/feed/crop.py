@@ -28,8 +28,8 @@ def cut(pictures: list[NDArray[Any]], request: BatchRequest, policy: Policy) -> 
     frames = _empty((len(pictures), *size, pictures[0].shape[2]), pictures[0].dtype)
     out = frames.numpy()
     for k, picture in enumerate(pictures):
-        box, resized, offset = windows.box[k], windows.resized[k], windows.offset[k]
-        resample(picture, box, resized, offset, fixed.pad_mode, fixed.pad_fill, out[k])
+        window = (part[k] for part in windows.parts)
+        resample(picture, *window, fixed.pad_mode, fixed.pad_fill, out[k])
     return frames
 
 

@@ -19,7 +19,8 @@ from augfeed.kernels.noise import (
     salt_and_pepper,
 )
 from augfeed.kernels.nontemporal_copy import stream_copy
-from augfeed.kernels.sample import FAST, Edges, Frame, U, mean_color, sample_strip
+from augfeed.kernels.place import FAST, Edges, Frame, U, edges_of
+from augfeed.kernels.sample import mean_color, sample_strip
 from augfeed.kernels.types import Array, Floats, Ints, Words
 from augfeed.philox import Stream
 
@@ -158,7 +159,7 @@ def _all_colors(
     statistics: Floats, maps: Floats, uses: Ints,
 ) -> None:  # fmt: skip
     # The color maps of the rows that come out and of their partners, each once.
-    edges = Edges(fixed.pad_mode, fixed.pad_fill, fixed.border_mode, fixed.border_fill)
+    edges = edges_of(fixed)
     flat, made = images.reshape(images.size), frames.reshape(frames.size)
     channels = images.shape[3]
     linear, spare = np.empty((channels, channels + 1)), np.empty((3, 4))
@@ -193,7 +194,7 @@ def _compile(sources: int) -> Any:
         whole_picture = channels * height * width
         planes = np.empty(whole_picture, np.float32) if fixed.stream else target
         size, stride = (height, width), U(height * width)
-        edges = Edges(fixed.pad_mode, fixed.pad_fill, fixed.border_mode, fixed.border_fill)
+        edges = edges_of(fixed)
         lines = max(1, STRIP // width)
         places = np.empty(2 * width, np.int32)
         floats = np.empty(max(2, channels) * width, np.float32)

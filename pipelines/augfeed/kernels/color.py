@@ -6,7 +6,7 @@ import numpy as np
 from numba import njit
 
 from augfeed.kernels._pointwise import change_points
-from augfeed.kernels.sample import FAST, U
+from augfeed.kernels.place import FAST, U
 from augfeed.kernels.types import Floats
 
 PLAIN, MATRIX, STEPS = 0, 1, 2

@@ -10,7 +10,7 @@ import numpy as np
 from numba import njit
 
 from augfeed.kernels.philox import fill_plane
-from augfeed.kernels.sample import FAST, U
+from augfeed.kernels.place import FAST, U
 from augfeed.kernels.types import Floats, Words
 
 CHUNK = 512

@@ -28,7 +28,12 @@ def has_kernel(code: int) -> bool:
 
 def has_table(code: int) -> bool:
     """Return whether a step looks levels up."""
-    return code != NONE and issubclass(FRAMES[code], Statistics)
+    return code in FRAMES and issubclass(FRAMES[code], Statistics)
+
+
+def is_spatial(code: int) -> bool:
+    """Return whether a step makes pixels of others, but by taps."""
+    return code in FRAMES and not (has_kernel(code) or has_table(code))
 
 
 @dataclass(frozen=True, slots=True)

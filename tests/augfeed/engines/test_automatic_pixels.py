@@ -22,7 +22,7 @@ Done = tuple[Pixels, NDArray[np.bool_]]  # what Pillow makes of it, and where th
 
 
 @cache
-def pictures(count: int = COUNT) -> Pixels:
+def make_images(count: int = COUNT) -> Pixels:
     """Smooth images with an edge, from dark to bright: a warp moves no level by much."""
     rng = np.random.default_rng(4)
     y, x = np.mgrid[:SIDE, :SIDE] / SIDE
@@ -45,10 +45,9 @@ def inside(matrix: list[float]) -> NDArray[np.bool_]:
     y, x = np.mgrid[:SIDE, :SIDE] + 0.5
     a, b, c, d, e, f = matrix
     from_x, from_y = a * x + b * y + c, d * x + e * y + f
-    within: NDArray[np.bool_] = (
-        (from_x > 1) & (from_x < SIDE - 1) & (from_y > 1) & (from_y < SIDE - 1)
-    )
-    return within[..., None]
+    within = (from_x > 1) & (from_x < SIDE - 1) & (from_y > 1) & (from_y < SIDE - 1)
+    shown: NDArray[np.bool_] = within[..., None]
+    return shown
 
 
 def turned(degrees: float) -> list[float]:
@@ -120,7 +119,7 @@ def drawn(plan: Plan) -> Iterator[tuple[int, str, float]]:
     ],
 )
 def test_a_step_makes_what_pillow_makes(line: str, engine: str) -> None:
-    images, plan = pictures(), plan_of(line)
+    images, plan = make_images(), plan_of(line)
     made: Any = run(engine, plan, torch.from_numpy(images), output=Output(torch.uint8))
     made = made.permute(0, 2, 3, 1).numpy()
     seen = set()
@@ -140,7 +139,7 @@ def test_a_step_makes_what_pillow_makes(line: str, engine: str) -> None:
 def strengths(line: str) -> dict[tuple[str, bool], list[tuple[int, float]]]:
     """How far pixels are from what they were, by step, sign and bin."""
     policy, rng = parse_policy(line), np.random.default_rng(2)
-    rough = np.clip(pictures()[7:8] + rng.integers(-20, 21, (SIDE, SIDE, 3)), 0, 255).astype(
+    rough = np.clip(make_images()[7:8] + rng.integers(-20, 21, (SIDE, SIDE, 3)), 0, 255).astype(
         np.uint8
     )
     rows = BatchRows.of(np.arange(COUNT))
@@ -189,13 +188,13 @@ def test_a_step_grows_with_its_bin_and_has_both_signs() -> None:
     ],
 )
 def test_no_step_turns_an_image_black(line: str) -> None:
-    images = torch.from_numpy(pictures())
+    images = torch.from_numpy(make_images())
     made = run("cpu", plan_of(line), images, output=Output(torch.uint8))
     assert (made.flatten(1).max(dim=1).values > 0).all()
 
 
 def test_timm_to_the_letter_turns_images_black() -> None:
-    images = torch.from_numpy(pictures())
+    images = torch.from_numpy(make_images())
     line = 'timm("rand-m10-n1-p1.0-inc1", exact=True)'
     made = run("cpu", plan_of(line), images, output=Output(torch.uint8))
     black = made.flatten(1).max(dim=1).values == 0

@@ -19,7 +19,7 @@ from augfeed.policy import (
     Policy,
     SolarizeAdd,
 )
-from tests.cases import Shape, pictures, plan_of, run
+from tests.cases import Shape, make_images, plan_of, run
 
 BYTES = Output(torch.uint8)
 LEVELS = torch.arange(256, dtype=torch.uint8)
@@ -35,7 +35,7 @@ def levels_of(engine: str, item: Any, channels: int = 1) -> NDArray[np.uint8]:
 
 def applied(engine: str, item: Any, shape: Shape) -> tuple[Plan, torch.Tensor, torch.Tensor]:
     """Return the plan, the images `[N, C, H, W]` and what became of them, uint8."""
-    plan, images = plan_of(Policy([item]), shape), pictures(shape)
+    plan, images = plan_of(Policy([item]), shape), make_images(shape)
     return plan, images.permute(0, 3, 1, 2), run(engine, plan, images, output=BYTES)
 
 

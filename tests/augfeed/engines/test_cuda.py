@@ -39,8 +39,8 @@ from tests.cases import (
     USUAL,
     Shape,
     assert_agree,
+    make_images,
     offsets_of,
-    pictures,
     plan_of,
     policy_of,
     run,
@@ -101,15 +101,15 @@ def test_every_offset_of_a_window_is_read_right(channels: int, width: int, mode:
     """Groups whose bytes begin at each of the four places of a word, mirrored or not."""
     policy = Policy([HorizontalFlip(), VerticalFlip(), RandomCrop((5, width), 9, mode, 0.4)])
     shape = Shape(channels, 5, width, 16)
-    plan, images = plan_of(policy, shape), pictures(shape, larger=(3, 20 - width))
+    plan, images = plan_of(policy, shape), make_images(shape, larger=(3, 20 - width))
     left = np.arange(-8, 8, dtype=np.int32)
     exact(plan, images, offsets=np.stack([left[::-1] // 2, left], axis=1))
 
 
 @pytest.mark.parametrize("last", [False, True])
-def test_pictures_that_begin_anywhere_in_memory_are_read_right(last: bool) -> None:
+def test_images_that_begin_anywhere_in_memory_are_read_right(last: bool) -> None:
     shape = Shape(3, 8, 8, 3)
-    plan, images = plan_of(policy_of(CASES["flips, some"], 3), shape), pictures(shape)
+    plan, images = plan_of(policy_of(CASES["flips, some"], 3), shape), make_images(shape)
     for start in (0, 1, 4, 7):
         memory = torch.zeros(images.numel() + start, dtype=torch.uint8)
         memory[start:] = images.flatten()
@@ -119,7 +119,7 @@ def test_pictures_that_begin_anywhere_in_memory_are_read_right(last: bool) -> No
                                                                         output=output))  # fmt: skip
 
 
-def test_odd_pictures_are_read_one_by_one_and_even_ones_in_groups() -> None:
+def test_odd_images_are_read_one_by_one_and_even_ones_in_groups() -> None:
     def vec(height: int, width: int, dtype: torch.dtype, *, noisy: bool = False) -> int:
         images = torch.zeros((2, height, width, 3), dtype=torch.uint8)
         policy = policy_of(CASES["gaussian noise"] if noisy else (), 3)
@@ -139,14 +139,14 @@ def test_odd_pictures_are_read_one_by_one_and_even_ones_in_groups() -> None:
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("window", [{}, {"padding": 7, "mode": "reflect"}])
 @pytest.mark.parametrize("border", ["constant", "edge"])
-def test_tiles_far_from_borders_and_near_them_make_one_picture(
+def test_tiles_far_from_borders_and_near_them_make_one_image(
     channels: int, window: dict[str, Any], border: Any
 ) -> None:
     """A tile that no border is near is read in a way of its own."""
     shape = Shape(channels, 64, 96, 2)
     crop = (RandomCrop((64, 96), **window),) if window else ()
     operations = (HorizontalFlip(), Rotate(9), Scale((1.0, 1.3)), Border(border, 0.4), *crop)
-    plan, images = plan_of(Policy(operations), shape), pictures(shape)
+    plan, images = plan_of(Policy(operations), shape), make_images(shape)
     options = {"offsets": offsets_of(plan, images)} if window else {}
     assert_agree(run("cpu", plan, images, **options), run("cuda", plan, images, **options), plan)
 
@@ -170,7 +170,7 @@ def test_a_table_holds_what_a_policy_uses_and_no_more() -> None:
 def test_constant_padding_counts_in_the_grey_mean(fill: float, floats: bool) -> None:
     shape = Shape(3, 12, 16, 4)
     policy = Policy([ColorJitter(0.3, (0.2, 0.4)), RandomCrop((12, 16), 6, fill=fill)])
-    plan, images = plan_of(policy, shape), pictures(shape)
+    plan, images = plan_of(policy, shape), make_images(shape)
     images = images.float() / 255 if floats else images
     offsets = offsets_of(plan, images)
     assert_agree(run("cpu", plan, images, offsets=offsets),
@@ -181,7 +181,7 @@ def test_constant_padding_counts_in_the_grey_mean(fill: float, floats: bool) -> 
 
 
 def test_a_loaded_plan_runs_again_and_into_given_memory() -> None:
-    plan, images = plan_of(policy_of(CASES["jitter"], 3), USUAL), pictures(USUAL)
+    plan, images = plan_of(policy_of(CASES["jitter"], 3), USUAL), make_images(USUAL)
     loaded = CudaEngine(DEVICE).load(plan, images)
     first, out = loaded.run(), loaded.empty().fill_(torch.nan)
     assert loaded.run(out) is out
@@ -191,7 +191,7 @@ def test_a_loaded_plan_runs_again_and_into_given_memory() -> None:
 @pytest.mark.parametrize("case", ["geometry, some", "jitter", "one of, some", "frames, recoloured"])
 def test_a_recorded_pass_replays_other_plans(case: str) -> None:
     shape, policy = Shape(3, 8, 8, 6), policy_of(CASES[case], 3)
-    images = pictures(shape).to(DEVICE)
+    images = make_images(shape).to(DEVICE)
     recorded = CudaEngine(DEVICE).record(plan_of(policy, shape, seed=1), images)
     for seed in (1, 2, 3):
         plan = plan_of(policy, shape, seed=seed)
@@ -204,7 +204,7 @@ def test_a_recorded_pass_replays_other_plans(case: str) -> None:
 def test_a_recorded_pass_refuses_what_it_was_not_recorded_for() -> None:
     shape = Shape(3, 8, 8, 4)
     policy = policy_of(CASES["cutout"], 3)
-    images = pictures(shape).to(DEVICE)
+    images = make_images(shape).to(DEVICE)
     recorded = CudaEngine(DEVICE).record(plan_of(policy, shape), images)
     with pytest.raises(InputError, match="another policy"):
         recorded.replay(plan_of(policy_of(CASES["invert"], 3), shape))
@@ -218,7 +218,7 @@ def test_a_recorded_pass_refuses_what_it_was_not_recorded_for() -> None:
 
 def test_no_rows_make_an_empty_batch() -> None:
     plan = draw_plan(Policy([STATISTICS]), BatchRows.of([]), seed=0, epoch=0, size=(8, 8))
-    made = run("cuda", plan, pictures(Shape(3, 8, 8, 2)))
+    made = run("cuda", plan, make_images(Shape(3, 8, 8, 2)))
     assert made.shape == (0, 3, 8, 8)
 
 
@@ -266,4 +266,4 @@ def test_normalize_of_the_wrong_space_is_refused_as_by_the_others() -> None:
     policy = replace(Normalize(0.5, 0.25))
     plan = plan_of(Policy([policy]), USUAL)
     with pytest.raises(InputError, match="cannot hold normalized"):
-        CudaEngine(DEVICE).load(plan, pictures(USUAL), output=Output(torch.uint8))
+        CudaEngine(DEVICE).load(plan, make_images(USUAL), output=Output(torch.uint8))

@@ -93,13 +93,13 @@ def test_branches_that_are_taken_at_times_cost_at_times(rows: dict[str, Predicte
 def test_bytes_are_those_that_must_move_and_what_is_read_again(
     rows: dict[str, PredictedRow],
 ) -> None:
-    pictures = SHAPE.values
+    images = SHAPE.values
     for name, row in rows.items():
         # Of what a window has from outside of an image nothing is read.
         table = row.read + row.written - row.moved
         assert table < row.moved / 100, name
         assert table >= 0 or "crop" in name
     assert rows["normalize"].again == 0
-    assert rows["mixup"].again == rows["jitter"].again == pictures
-    assert 0 < rows["cutmix"].again < pictures < rows["imagenet"].again < 2 * pictures
+    assert rows["mixup"].again == rows["jitter"].again == images
+    assert 0 < rows["cutmix"].again < images < rows["imagenet"].again < 2 * images
     assert [each.kernel for each in rows["jitter"].passes] == ["sum_frames", "augment"]

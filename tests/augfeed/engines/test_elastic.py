@@ -13,7 +13,7 @@ from augfeed.operation.elastic import _numbers, reach_of
 from augfeed.ops.elastic import spread_of
 from augfeed.plan import Plan
 from augfeed.policy import Elastic, Policy
-from tests.cases import Shape, pictures, plan_of, run
+from tests.cases import Shape, make_images, plan_of, run
 
 BYTES = Output(torch.uint8)
 
@@ -50,7 +50,7 @@ def test_a_square_image_is_moved_as_torchvision_does(
     engine: str, alpha: float, sigma: float, channels: int
 ) -> None:
     shape = Shape(channels, 18, 18, 3)
-    plan, images = plan_of(Policy([Elastic(alpha, sigma, p=1.0)]), shape), pictures(shape)
+    plan, images = plan_of(Policy([Elastic(alpha, sigma, p=1.0)]), shape), make_images(shape)
     wanted = torch.stack([torchvisions(image, key, alpha, sigma)
                           for image, key in zip(images, keys_of(plan), strict=True)])  # fmt: skip
     made = run(engine, plan, images.float() / 255).permute(0, 2, 3, 1).double()
@@ -69,7 +69,7 @@ def test_taps_are_as_many_as_torchvisions() -> None:
 def test_fields_smaller_than_their_gaussian_are_moved_alike_on_all_engines(engine: str) -> None:
     for size in ((1, 1), (1, 9), (7, 2)):
         shape = Shape(3, *size, 3)
-        plan, images = plan_of(Policy([Elastic(300, 4.0, p=1.0)]), shape), pictures(shape)
+        plan, images = plan_of(Policy([Elastic(300, 4.0, p=1.0)]), shape), make_images(shape)
         given = images.float() / 255
         assert (run(engine, plan, given) - run("portable", plan, given)).abs().max() < 1e-5
 
@@ -84,7 +84,7 @@ def test_outside_is_the_fill(engine: str) -> None:
 
 def test_no_strength_changes_nothing(engine: str) -> None:
     shape = Shape(3, 9, 8, 2)
-    plan, images = plan_of(Policy([Elastic(0.0, p=1.0)]), shape), pictures(shape)
+    plan, images = plan_of(Policy([Elastic(0.0, p=1.0)]), shape), make_images(shape)
     assert torch.equal(run(engine, plan, images, output=BYTES), images.permute(0, 3, 1, 2))
 
 

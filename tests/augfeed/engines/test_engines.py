@@ -39,9 +39,9 @@ from tests.cases import (
     allowed,
     assert_agree,
     fitted,
+    make_images,
     offsets_of,
     other_shape,
-    pictures,
     plan_of,
     policy_of,
     run,
@@ -75,7 +75,7 @@ by_other = pytest.mark.parametrize("other", ENGINES[1:])
 @sampled(tried, {"case": CASES, "shape": SHAPES, "other": ENGINES[1:]}, ids=named)
 def test_engines_agree(case: str, shape: Shape, other: str) -> None:
     shape = fitted(shape, other)
-    plan, images = plan_of(policy_of(CASES[case], shape.channels), shape), pictures(shape)
+    plan, images = plan_of(policy_of(CASES[case], shape.channels), shape), make_images(shape)
     first = run("cpu", plan, images)
     assert first.shape == (shape.batch, *shape[:3])
     assert_agree(first, run(other, plan, images), plan)
@@ -83,10 +83,10 @@ def test_engines_agree(case: str, shape: Shape, other: str) -> None:
 
 @by_other
 @by_case
-def test_engines_agree_on_float_pictures(case: str, other: str) -> None:
+def test_engines_agree_on_float_images(case: str, other: str) -> None:
     shape = other_shape(case, other)
     plan = plan_of(policy_of(CASES[case], shape.channels), shape)
-    images = pictures(shape).float() / 255
+    images = make_images(shape).float() / 255
     assert_agree(run("cpu", plan, images), run(other, plan, images), plan)
 
 
@@ -107,7 +107,7 @@ def test_engines_agree_on_outputs(case: str, output: Output, other: str) -> None
     if output.dtype == torch.uint8:
         policy = Policy([item for item in policy.operations if not isinstance(item, Normalize)])
     shape = usual(other)
-    plan, images = plan_of(policy, shape), pictures(shape)
+    plan, images = plan_of(policy, shape), make_images(shape)
     first, second = (run(name, plan, images, output=output) for name in ("cpu", other))
     assert_agree(first, second, plan)
 
@@ -118,7 +118,7 @@ def test_engines_agree_on_outputs(case: str, output: Output, other: str) -> None
 def test_portable_engine_agrees_on_a_gpu(shape: Shape) -> None:
     on_gpu = engine_for("cuda", "portable")
     for operations in CASES.values():
-        plan, images = plan_of(policy_of(operations, shape.channels), shape), pictures(shape)
+        plan, images = plan_of(policy_of(operations, shape.channels), shape), make_images(shape)
         made = on_gpu.apply(plan, images)
         assert made.is_cuda
         assert_agree(run("cpu", plan, images), made.cpu(), plan)
@@ -132,7 +132,7 @@ def test_output_is_the_float32_result_rounded_once(
     engine: str, shape: Shape, output: Output
 ) -> None:
     plan, images = plan_of(policy_of((*GEOMETRY, JITTER, Mixup()), shape.channels),
-                           shape), pictures(shape)  # fmt: skip
+                           shape), make_images(shape)  # fmt: skip
     full, made = run(engine, plan, images), run(engine, plan, images, output=output)
     if output.dtype == torch.uint8:
         full = (full * 255 + 0.5).floor().clamp(0, 255)
@@ -142,14 +142,14 @@ def test_output_is_the_float32_result_rounded_once(
 
 
 @pytest.mark.parametrize("case", ["nothing", "flips, some", "geometry", "whole chain"])
-def test_float_pictures_equal_bytes(engine: str, case: str) -> None:
+def test_float_images_equal_bytes(engine: str, case: str) -> None:
     shape = usual(engine)
-    plan, images = plan_of(policy_of(CASES[case], 3), shape), pictures(shape)
+    plan, images = plan_of(policy_of(CASES[case], 3), shape), make_images(shape)
     assert_agree(run(engine, plan, images), run(engine, plan, images.float() / 255), plan)
 
 
 def test_uint8_in_uint8_out_is_the_same(engine: str) -> None:
-    plan, images = plan_of(Policy(), USUAL), pictures(USUAL)
+    plan, images = plan_of(Policy(), USUAL), make_images(USUAL)
     made = run(engine, plan, images, output=Output(torch.uint8))
     assert torch.equal(made, images.permute(0, 3, 1, 2))
 
@@ -159,7 +159,7 @@ def test_uint8_in_uint8_out_is_the_same(engine: str) -> None:
 def test_bits_are_the_same_in_any_batch(case: str, engine: str) -> None:
     slow = usual(engine) == SMALL
     shape = SMALL if slow else Shape(3, 19, 23, 21)
-    policy, images = policy_of(CASES[case], 3), pictures(shape)
+    policy, images = policy_of(CASES[case], 3), make_images(shape)
     order = np.random.default_rng(4).permutation(shape.batch)
 
     def batch(first: int, last: int) -> torch.Tensor:
@@ -177,7 +177,7 @@ def test_bits_are_the_same_in_any_batch(case: str, engine: str) -> None:
 def test_bits_are_the_same_alone(engine: str, shape: Shape) -> None:
     shape = fitted(shape, engine)
     operations = (Rotate(30, p=0.5), ColorJitter(0.4, 0.4, 0.4, 0.3), *CASES["all noise"])
-    policy, images = policy_of(operations, shape.channels), pictures(shape)
+    policy, images = policy_of(operations, shape.channels), make_images(shape)
     size = shape[1:3]
 
     def batch(ids: Any) -> torch.Tensor:
@@ -207,12 +207,12 @@ def test_no_engine_is_run_without_a_look_at_what_it_must_not_do(
 
     monkeypatch.setattr("tests.cases.engine_for", lambda *_: ReplicaError())
     with pytest.raises(AssertionError, match=message):
-        run("portable", plan_of(Policy(), USUAL), pictures(USUAL))
+        run("portable", plan_of(Policy(), USUAL), make_images(USUAL))
 
 
 @pytest.mark.parametrize("engine", ["cpu", "portable"])
 def test_bits_do_not_depend_on_threads(engine: str) -> None:
-    plan, images = plan_of(policy_of(CASES["whole chain"], 3), USUAL), pictures(USUAL)
+    plan, images = plan_of(policy_of(CASES["whole chain"], 3), USUAL), make_images(USUAL)
     before = torch.get_num_threads()
     made = []
     try:
@@ -225,7 +225,7 @@ def test_bits_do_not_depend_on_threads(engine: str) -> None:
 
 
 def test_ids_need_all_of_their_48_bits(engine: str) -> None:
-    policy, images = Policy([GaussianNoise(0.3)]), pictures(USUAL)[:1]
+    policy, images = Policy([GaussianNoise(0.3)]), make_images(USUAL)[:1]
     made = []
     for name in (5, 5 + 2**32, 5 + 2**47):
         plan = draw_plan(policy, BatchRows.of([name]), seed=0, epoch=0, size=(32, 32))
@@ -256,7 +256,7 @@ def test_every_value_is_written(
 ) -> None:
     policy = policy_of((*FRAMES, *GEOMETRY, JITTER, Mixup(p=0.5)), shape.channels)
     shape = fitted(shape, engine)
-    plan, images = plan_of(policy, shape), pictures(shape)
+    plan, images = plan_of(policy, shape), make_images(shape)
     wanted = run(engine, plan, images, output=output)
     poisoned(monkeypatch)
     made = run(engine, plan, images, output=output)
@@ -264,17 +264,17 @@ def test_every_value_is_written(
     assert torch.equal(made, wanted)
 
 
-def test_places_name_pictures(engine: str) -> None:
+def test_places_name_images(engine: str) -> None:
     shape = usual(engine)
-    plan, images = plan_of(policy_of(CASES["whole chain"], 3), shape), pictures(shape)
+    plan, images = plan_of(policy_of(CASES["whole chain"], 3), shape), make_images(shape)
     places = np.array([3, 3, 0, 2, 1, 1, 1, 0, 2, 3, 2])[: shape.batch]
     assert torch.equal(
         run(engine, plan, images, places=places), run(engine, plan, images[torch.tensor(places)])
     )
 
 
-def test_pictures_need_not_be_contiguous(engine: str) -> None:
-    plan, images = plan_of(policy_of(CASES["geometry"], 3), USUAL), pictures(USUAL)
+def test_images_need_not_be_contiguous(engine: str) -> None:
+    plan, images = plan_of(policy_of(CASES["geometry"], 3), USUAL), make_images(USUAL)
     strided = images.permute(3, 0, 2, 1).contiguous().permute(1, 3, 2, 0)
     assert not strided.is_contiguous()
     assert torch.equal(run(engine, plan, images), run(engine, plan, strided))
@@ -283,7 +283,7 @@ def test_pictures_need_not_be_contiguous(engine: str) -> None:
 def test_partners_beyond_the_batch_do_not_come_out(engine: str) -> None:
     rows = BatchRows.at(np.arange(3, 6), np.arange(16), mixing=True)
     plan = draw_plan(policy_of(CASES["cutmix"], 3), rows, seed=1, epoch=0, size=(32, 32))
-    images = pictures(Shape(3, 32, 32, 16))
+    images = make_images(Shape(3, 32, 32, 16))
     assert len(plan.ids) == 8
     assert run(engine, plan, images, places=plan.ids).shape == (3, 3, 32, 32)
 
@@ -297,7 +297,7 @@ def test_values_stay_in_range(engine: str) -> None:
                 continue
             shape = usual(engine)
             plan = plan_of(policy_of(tuple(operations.values()), 3), shape)
-            made = run(engine, plan, pictures(shape))
+            made = run(engine, plan, make_images(shape))
             assert made.min() >= 0 and made.max() <= 1 + allowed(plan, 3)
 
 
@@ -306,9 +306,9 @@ def test_values_stay_in_range(engine: str) -> None:
 
 @pytest.mark.parametrize("places", [None, np.array([0, 1, 2]), np.array([0, -1, 1])],
                          ids=["too few", "beyond", "negative"])  # fmt: skip
-def test_places_without_a_picture_are_refused(engine: str, places: Any) -> None:
+def test_places_without_an_image_are_refused(engine: str, places: Any) -> None:
     with pytest.raises(InputError, match="images for all"):
-        run(engine, plan_of(Policy(), Shape(3, 4, 4, 3)), pictures(Shape(3, 4, 4, 2)),
+        run(engine, plan_of(Policy(), Shape(3, 4, 4, 3)), make_images(Shape(3, 4, 4, 2)),
             places=places)  # fmt: skip
 
 
@@ -323,7 +323,7 @@ def test_places_without_a_picture_are_refused(engine: str, places: Any) -> None:
     ],
     ids=["float64", "int64", "one image", "channels first", "two channels"],
 )
-def test_wrong_pictures_are_refused(engine: str, images: torch.Tensor) -> None:
+def test_wrong_images_are_refused(engine: str, images: torch.Tensor) -> None:
     with pytest.raises(InputTypeError):
         run(engine, plan_of(Policy(), Shape(3, 4, 4, 2)), images)
 
@@ -331,13 +331,13 @@ def test_wrong_pictures_are_refused(engine: str, images: torch.Tensor) -> None:
 def test_normalize_for_other_channels_is_refused(engine: str) -> None:
     plan = plan_of(Policy([STATISTICS]), Shape(1, 4, 4, 2))
     with pytest.raises(InputError, match="for 3 channels and the images have 1"):
-        run(engine, plan, pictures(Shape(1, 4, 4, 2)))
+        run(engine, plan, make_images(Shape(1, 4, 4, 2)))
 
 
 def test_normalized_bytes_are_refused(engine: str) -> None:
     plan: Plan = plan_of(Policy([STATISTICS]), USUAL)
     with pytest.raises(InputError, match="cannot hold normalized"):
-        run(engine, plan, pictures(USUAL), output=Output(torch.uint8))
+        run(engine, plan, make_images(USUAL), output=Output(torch.uint8))
 
 
 def test_unknown_engine_is_refused() -> None:
@@ -355,9 +355,9 @@ def test_copying_past_the_caches_changes_nothing(
     shape: Shape, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plan = plan_of(policy_of(CASES["whole chain"], shape.channels), shape)
-    expected = run("cpu", plan, pictures(shape))
+    expected = run("cpu", plan, make_images(shape))
     monkeypatch.setattr("augfeed.engines.cpu.STREAMED", 0)
-    assert torch.equal(run("cpu", plan, pictures(shape)), expected)
+    assert torch.equal(run("cpu", plan, make_images(shape)), expected)
 
 
 @pytest.mark.parametrize("offset", range(17))
@@ -378,5 +378,5 @@ def test_the_horizon_of_a_perspective_is_finite(engine: str, border: Any) -> Non
     shape = Shape(3, 8, 8, 2)
     plan = plan_of(Policy([Perspective(0.5, p=1.0), Border(border)]), shape)
     plan.inverse[:] = np.array([[1, 0, 0], [0, 1, 0], [-0.25, 0, 1]])  # z is 0 at x = 4
-    out = run(engine, plan, pictures(shape))
+    out = run(engine, plan, make_images(shape))
     assert bool(((out >= 0) & (out <= 1)).all())

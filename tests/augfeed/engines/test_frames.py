@@ -33,8 +33,8 @@ from tests.cases import (
     WINDOWS,
     Shape,
     assert_agree,
+    make_images,
     offsets_of,
-    pictures,
     plan_of,
     policy_of,
     run,
@@ -145,7 +145,7 @@ def test_equalized_floats_beyond_0_and_1_and_not_numbers_are_black_or_white(engi
 ])  # fmt: skip
 def test_blur_is_torchvisions(engine: str, kernel: Any, sigma: Any, channels: int) -> None:
     blur, shape = GaussianBlur(kernel, sigma), Shape(channels, 21, 26, 4)
-    plan, images = plan_of(Policy([blur]), shape), pictures(shape)
+    plan, images = plan_of(Policy([blur]), shape), make_images(shape)
     drawn = plan.decisions["gaussian_blur"]["sigma"]
     wanted = torch.stack([convolved(image, float(s), blur.sides)
                           for image, s in zip(images, drawn, strict=True)])  # fmt: skip
@@ -159,7 +159,7 @@ def test_blur_is_torchvisions(engine: str, kernel: Any, sigma: Any, channels: in
 def test_blur_is_kornias(engine: str) -> None:
     kornia = pytest.importorskip("kornia")
     shape = Shape(3, 20, 24, 4)
-    plan, images = plan_of(Policy([GaussianBlur((7, 5))]), shape), pictures(shape).float() / 255
+    plan, images = plan_of(Policy([GaussianBlur((7, 5))]), shape), make_images(shape).float() / 255
     sigma = torch.from_numpy(plan.frames.numbers[:, 0, 0])[:, None].expand(-1, 2)
     wanted = kornia.filters.gaussian_blur2d(images.permute(0, 3, 1, 2), (5, 7), sigma, "reflect")
     assert (run(engine, plan, images) - wanted).abs().max() < 1e-6
@@ -187,7 +187,7 @@ def test_a_kernel_that_reflects_more_than_the_image_is_refused(
 def test_the_largest_kernel_that_fits_is_not_refused(engine: str) -> None:
     shape = Shape(3, 4, 6, 2)
     blur = GaussianBlur((11, 7), 5.0)
-    plan, images = plan_of(Policy([blur]), shape), pictures(shape)
+    plan, images = plan_of(Policy([blur]), shape), make_images(shape)
     assert plan.policy.find(GaussianBlur) == blur
     made = run(engine, plan, images.float() / 255).permute(0, 2, 3, 1).double()
     wanted = torch.stack([convolved(image, 5.0, blur.sides) for image in images]) / 255
@@ -196,7 +196,7 @@ def test_the_largest_kernel_that_fits_is_not_refused(engine: str) -> None:
 
 def test_the_smallest_sigma_leaves_an_image_as_it_is(engine: str) -> None:
     shape = Shape(3, 8, 8, 2)
-    plan, images = plan_of(Policy([GaussianBlur(5, 1e-300)]), shape), pictures(shape)
+    plan, images = plan_of(Policy([GaussianBlur(5, 1e-300)]), shape), make_images(shape)
     made = run(engine, plan, images, output=BYTES)
     assert torch.equal(made, images.permute(0, 3, 1, 2))
 
@@ -240,7 +240,7 @@ AFTER = {
 def test_the_pass_reads_the_frames_that_were_made(engine: str, after: str) -> None:
     """Partners too, each by their own decision; and means are those of the frames."""
     shape = Shape(3, 24, 20, 8)
-    plan, images = plan_of(policy_of((*FRAMES, *AFTER[after]), 3), shape), pictures(shape)
+    plan, images = plan_of(policy_of((*FRAMES, *AFTER[after]), 3), shape), make_images(shape)
     assert {*plan.frames.made} == {True, False}
     kept = [
         item for item in plan.policy.operations if not isinstance(item, Equalize | GaussianBlur)
@@ -294,7 +294,7 @@ def test_engines_agree_on_every_step_on_frames_of_windows(
 @pytest.mark.parametrize("other", ENGINES[1:])
 def test_engines_agree_on_all_steps_on_frames_one_after_another(other: str) -> None:
     shape = Shape(3, 14, 12, 4)
-    plan, images = plan_of(Policy(EVERY), shape), pictures(shape)
+    plan, images = plan_of(Policy(EVERY), shape), make_images(shape)
     gap = (run("cpu", plan, images) - run(other, plan, images)).abs()
     assert (gap > 1.5 / 255).float().mean() < 0.02  # a level that is rounded otherwise goes on
 
@@ -310,10 +310,10 @@ def test_only_rows_with_steps_are_made(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cpu_engine, "materialise", spy)
     shape = Shape(3, 20, 24, 12)
     plan = plan_of(Policy([Equalize(0.3), GaussianBlur(3, p=0.2)]), shape)
-    run("cpu", plan, pictures(shape))
+    run("cpu", plan, make_images(shape))
     assert np.concatenate(made).tolist() == np.flatnonzero(plan.frames.made).tolist()
     made.clear()
-    run("cpu", plan_of(Policy([Equalize(0.0)]), shape), pictures(shape))
+    run("cpu", plan_of(Policy([Equalize(0.0)]), shape), make_images(shape))
     assert not made
 
 
@@ -321,7 +321,7 @@ def test_only_rows_with_steps_are_made(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_steps_are_carried_out_one_after_another_in_any_order(engine: str) -> None:
     """A program of a row may have any of them, more than once, with gaps."""
     shape = Shape(3, 24, 20, 4)
-    plan, images = plan_of(Policy([GaussianBlur(5)]), shape), pictures(shape)
+    plan, images = plan_of(Policy([GaussianBlur(5)]), shape), make_images(shape)
     codes = np.array([[1, 2, 1, 0], [0, 2, 2, 1], [0, 0, 0, 0], [2, 0, 1, 2]], np.uint8)
     numbers = np.zeros((4, 4, 3), np.float32)
     numbers[codes == CODES[GaussianBlur]] = (0.8, 5, 5)
@@ -334,7 +334,7 @@ def test_steps_are_carried_out_one_after_another_in_any_order(engine: str) -> No
 
 def test_frames_are_made_in_parts_that_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     shape = Shape(3, 20, 24, 11)
-    plan, images = plan_of(policy_of(CASES["frames, recoloured"], 3), shape), pictures(shape)
+    plan, images = plan_of(policy_of(CASES["frames, recoloured"], 3), shape), make_images(shape)
     wanted = run("cpu", plan, images)
     for size in (1, 3 * 20 * 24 * 3):
         monkeypatch.setattr(cpu_engine, "FRAME_BYTES", size)
@@ -350,7 +350,7 @@ def test_blurs_of_many_rows_are_launched_in_parts(monkeypatch: pytest.MonkeyPatc
     from augfeed.engines.cuda import scratch
 
     shape = Shape(3, 12, 16, 5)
-    plan, images = plan_of(policy_of(CASES["equalize and blur"], 3), shape), pictures(shape)
+    plan, images = plan_of(policy_of(CASES["equalize and blur"], 3), shape), make_images(shape)
     wanted = run("cuda", plan, images)
     monkeypatch.setattr(scratch, "KERNEL_BYTES", 2 * 4 * 3 * 12 * 16)
     assert torch.equal(run("cuda", plan, images), wanted)
@@ -360,7 +360,7 @@ def test_a_padded_crop_equalizes_its_padding_too(engine: str) -> None:
     """As torchvision does: the crop comes first."""
     shape = Shape(1, 20, 20, 3)
     crop = RandomCrop(20, padding=9, fill=1.0)
-    plan, images = plan_of(Policy([crop, Equalize(1.0)]), shape), pictures(shape)
+    plan, images = plan_of(Policy([crop, Equalize(1.0)]), shape), make_images(shape)
     offsets = np.full((3, 2), -9, np.int32)
     made = run(engine, plan, images, offsets=offsets, output=BYTES)
     for image, found in zip(images.numpy(), made, strict=True):

@@ -12,7 +12,7 @@ from augfeed.engines import Output
 from augfeed.errors import PolicyError
 from augfeed.operation.jpeg import compressed
 from augfeed.policy import Jpeg, Policy
-from tests.cases import Shape, pictures, plan_of, run
+from tests.cases import Shape, make_images, plan_of, run
 
 BYTES = Output(torch.uint8)
 SIZES = [(1, 1), (2, 2), (5, 4), (13, 19), (16, 16), (33, 18)]
@@ -32,7 +32,7 @@ def test_frames_come_out_as_pillow_reads_its_files(
     engine: str, size: tuple[int, int], channels: int
 ) -> None:
     shape = Shape(channels, *size, 4)
-    plan, images = plan_of(Policy([Jpeg((1, 100), p=1.0)]), shape), pictures(shape)
+    plan, images = plan_of(Policy([Jpeg((1, 100), p=1.0)]), shape), make_images(shape)
     made = run(engine, plan, images, output=BYTES).permute(0, 2, 3, 1)
     for row, quality in enumerate(plan.columns.jpeg_quality):
         assert torch.equal(made[row], through_a_file(images[row], int(quality)))
@@ -42,7 +42,7 @@ def test_frames_come_out_as_pillow_reads_its_files(
 @pytest.mark.parametrize("size", MORE)
 def test_every_quality_is_pillows(size: tuple[int, int], channels: int) -> None:
     shape = Shape(channels, *size, 2)
-    images = pictures(shape)
+    images = make_images(shape)
     values = images.permute(0, 3, 1, 2).float() / 255
     for quality in (1, 2, 10, 49, 50, 51, 75, 95, 99, 100):
         made = compressed(values, np.array([quality, quality]))
@@ -53,7 +53,7 @@ def test_every_quality_is_pillows(size: tuple[int, int], channels: int) -> None:
 
 def test_floats_are_compressed_at_their_nearest_levels(engine: str) -> None:
     shape = Shape(3, 18, 21, 3)
-    plan, images = plan_of(Policy([Jpeg(30, p=1.0)]), shape), pictures(shape)
+    plan, images = plan_of(Policy([Jpeg(30, p=1.0)]), shape), make_images(shape)
     near = torch.tensor([-0.4, 0.0, 0.4]).view(3, 1, 1, 1)
     made = run(engine, plan, ((images.float() + near) / 255).clamp(0, 1))
     for image, found in zip(images, made, strict=True):
@@ -63,7 +63,7 @@ def test_floats_are_compressed_at_their_nearest_levels(engine: str) -> None:
 
 def test_a_lower_quality_loses_more(engine: str) -> None:
     shape = Shape(3, 16, 16, 2)
-    images = pictures(shape)
+    images = make_images(shape)
     lost = []
     for quality in (95, 60, 20, 1):
         plan = plan_of(Policy([Jpeg(quality, p=1.0)]), shape)

@@ -28,7 +28,7 @@ from augfeed.policy import (
     Translate,
     VerticalFlip,
 )
-from tests.cases import WINDOWS, Shape, offsets_of, pictures, plan_of, run, window_of
+from tests.cases import WINDOWS, Shape, make_images, offsets_of, plan_of, run, window_of
 
 SHAPES = [Shape(3, 29, 41, 12), Shape(1, 40, 24, 7)]
 by_shape = pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: "x".join(map(str, shape)))
@@ -88,13 +88,13 @@ def test_philox_in_torch_equals_the_compiled_one() -> None:
 
 @by_shape
 def test_flips_equal_torch(engine: str, shape: Shape) -> None:
-    plan, images = plan_of(Policy([HorizontalFlip(), VerticalFlip()]), shape), pictures(shape)
+    plan, images = plan_of(Policy([HorizontalFlip(), VerticalFlip()]), shape), make_images(shape)
     made = run(engine, plan, images, output=Output(torch.uint8))
     applied = [plan.decisions[name]["applied"] for name in ("vertical_flip", "horizontal_flip")]
     assert all(0 < flags.sum() < len(flags) for flags in applied)
-    for k, picture in enumerate(images.permute(0, 3, 1, 2)):
+    for k, image in enumerate(images.permute(0, 3, 1, 2)):
         axes = [axis + 1 for axis in (0, 1) if applied[axis][k]]
-        assert torch.equal(made[k], picture.flip(axes))
+        assert torch.equal(made[k], image.flip(axes))
 
 
 @by_shape
@@ -126,7 +126,7 @@ def test_reflection_far_outside_repeats_with_its_period(engine: str) -> None:
 
 def check_warp(engine: str, shape: Shape, operation: Any, wanted: Any) -> None:
     policy = Policy([operation])
-    plan, images = plan_of(policy, shape), pictures(shape)
+    plan, images = plan_of(policy, shape), make_images(shape)
     drawn = plan.decisions[policy.operations[0].op]
     assert drawn["applied"].any()
     expected = wanted(planes(images), drawn)
@@ -203,7 +203,7 @@ BORDERS = [("constant", 0.0), ("constant", 0.7), ("edge", 0.0), ("reflect", 0.0)
 def test_composed_warps_equal_kornia(engine: str, shape: Shape, mode: Any, fill: float) -> None:
     """Forward matrices in the order of the policy, the first applied first."""
     operations = [Shear(20), HorizontalFlip(), Rotate(60), Perspective(0.4, p=1.0)]
-    plan, images = plan_of(Policy([*operations, Border(mode, fill)]), shape), pictures(shape)
+    plan, images = plan_of(Policy([*operations, Border(mode, fill)]), shape), make_images(shape)
     drawn, flip = plan.decisions, torch.eye(3).repeat(shape.batch, 1, 1)
     flip[plan.flip_x, 0] = torch.tensor([-1.0, 0.0, shape.width - 1.0])
     angle = column(drawn["rotate"]["degrees"]).ravel()
@@ -225,7 +225,7 @@ def test_composed_warps_equal_kornia(engine: str, shape: Shape, mode: Any, fill:
 def colored(engine: str, operation: Any, *, low: float = 0.4, high: float = 0.6) -> Any:
     """Return images with values in [low, high], what becomes of them, and what was drawn."""
     shape = Shape(3, 24, 31, 10)
-    images = low + (high - low) * pictures(shape).float() / 255
+    images = low + (high - low) * make_images(shape).float() / 255
     plan: Plan = plan_of(Policy([operation]), shape)
     return images.permute(0, 3, 1, 2), run(engine, plan, images), plan.decisions[operation.op]
 
@@ -319,6 +319,6 @@ def test_hue_and_its_negative_cancel(engine: str) -> None:
 
 def test_greys_stay_grey(engine: str) -> None:
     shape = Shape(3, 16, 16, 6)
-    images = pictures(shape)[..., :1].expand(-1, -1, -1, 3).contiguous()
+    images = make_images(shape)[..., :1].expand(-1, -1, -1, 3).contiguous()
     plan = plan_of(Policy([ColorJitter(saturation=0.9, hue=0.5), Grayscale(0.5)]), shape)
     assert torch.allclose(run(engine, plan, images), planes(images), atol=1e-6)

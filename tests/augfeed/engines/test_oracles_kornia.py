@@ -28,7 +28,7 @@ from augfeed.policy import (
     Translate,
     VerticalFlip,
 )
-from tests.cases import Shape, pictures, plan_of, run
+from tests.cases import Shape, make_images, plan_of, run
 
 SHAPE = Shape(3, 25, 33, 12)
 FLOAT32 = torch.tensor(2)  # Kornia's number of the dtype that labels are computed in
@@ -44,7 +44,7 @@ def given(applied: NDArray[np.bool_], **more: NDArray[Any]) -> dict[str, Tensor]
 
 def done(engine: str, *operations: Any) -> tuple[Tensor, Tensor, Plan]:
     """Return images `[N, C, H, W]`, what an engine makes of them, and the plan."""
-    plan, images = plan_of(Policy(operations), SHAPE), pictures(SHAPE)
+    plan, images = plan_of(Policy(operations), SHAPE), make_images(SHAPE)
     return images.permute(0, 3, 1, 2).float() / 255, run(engine, plan, images), plan
 
 
@@ -123,7 +123,7 @@ def test_random_solarize(engine: str) -> None:
 def test_random_posterize(engine: str, bits: int) -> None:
     """Kornia cuts off where we round to levels: whole levels are given, and a quarter added."""
     _, made, plan = done(engine, Posterize(bits, p=0.6))
-    x = (pictures(SHAPE).permute(0, 3, 1, 2).float() + 0.25) / 255
+    x = (make_images(SHAPE).permute(0, 3, 1, 2).float() + 0.25) / 255
     params = given(plan.decisions["posterize"]["applied"])
     params["bits_factor"] = torch.full((SHAPE.batch,), bits, dtype=torch.int32)
     wanted = kornia.RandomPosterize()(x, params=params)

@@ -30,7 +30,7 @@ from tests.cases import (
     SMALL,
     STATISTICS,
     Shape,
-    pictures,
+    make_images,
     plan_of,
     run,
     usual,
@@ -110,7 +110,7 @@ def test_drawn_lambda_is_kept_if_asked_for(engine: str) -> None:
     shape = Shape(3, 12, 12, 64)
     drawn, counted = (plan_of(Policy([CutMix(0.3, correct_lambda=flag)]), shape)
                       for flag in (False, True))  # fmt: skip
-    images = pictures(shape)
+    images = make_images(shape)
     assert torch.equal(run(engine, drawn, images), run(engine, counted, images))
     assert not np.array_equal(drawn.mixes.lam, counted.mixes.lam)
 
@@ -118,8 +118,8 @@ def test_drawn_lambda_is_kept_if_asked_for(engine: str) -> None:
 def mixed_by_hand(operations: tuple[Any, ...], mixer: Any, shape: Shape, engine: str) -> None:
     """Check that mixing is the papers' formula on whole images as they are without it."""
     plan = plan_of(Policy([*operations, mixer]), shape)
-    plain = run(engine, plan_of(Policy(operations), shape), pictures(shape))
-    made, mixes = run(engine, plan, pictures(shape)), plan.mixes
+    plain = run(engine, plan_of(Policy(operations), shape), make_images(shape))
+    made, mixes = run(engine, plan, make_images(shape)), plan.mixes
     assert (mixes.partner != np.arange(shape.batch)).all()
     for row, (mode, partner, lam) in enumerate(zip(mixes.mode, mixes.partner, mixes.lam,
                                                    strict=True)):  # fmt: skip
@@ -144,7 +144,7 @@ def test_mixing_follows_the_papers(engine: str, mixer: Any) -> None:
 def test_cutout_hides_a_square_and_nothing_else(engine: str, inside: bool) -> None:
     shape = Shape(3, 20, 27, 16 if usual(engine) == SMALL else 40)
     cutout = Cutout(9, p=0.7, fill=-5.0, inside=inside)
-    plan, images = plan_of(Policy([cutout, STATISTICS]), shape), pictures(shape)
+    plan, images = plan_of(Policy([cutout, STATISTICS]), shape), make_images(shape)
     made = run(engine, plan, images)
     plain = run(engine, plan_of(Policy([STATISTICS]), shape), images)
     hidden = made == -5.0
@@ -171,7 +171,7 @@ def test_cutout_covers_what_the_paper_says(engine: str) -> None:
 @pytest.mark.parametrize("fill", [0.5, "mean", "noise"])
 def test_erasing_hides_a_rectangle_with_its_fill(engine: str, fill: Any) -> None:
     shape = Shape(3, 40, 50, 12 if usual(engine) == SMALL else 30)
-    policy, images = Policy([RandomErasing(p=0.8, fill=fill), STATISTICS]), pictures(shape)
+    policy, images = Policy([RandomErasing(p=0.8, fill=fill), STATISTICS]), make_images(shape)
     plan = plan_of(policy, shape)
     made = run(engine, plan, images)
     plain = run(engine, plan_of(Policy([STATISTICS]), shape), images)
@@ -189,7 +189,7 @@ def test_erasing_hides_a_rectangle_with_its_fill(engine: str, fill: Any) -> None
 def test_erasing_noise_without_normalize_is_uniform(engine: str) -> None:
     shape = Shape(3, 64, 64, 8)
     plan = plan_of(Policy([RandomErasing(p=1.0, fill="noise")]), shape)
-    made = run(engine, plan, pictures(shape))
+    made = run(engine, plan, make_images(shape))
     top, left, bottom, right = plan.erased[0]
     held = made[0, :, top:bottom, left:right]
     assert held.min() > 0 and held.max() < 1
@@ -200,7 +200,7 @@ def test_erasing_lies_over_cutout(engine: str) -> None:
     shape = Shape(1, 20, 20, 10)
     operations = [Cutout(64, fill=0.25), RandomErasing(p=1.0, fill=0.75)]
     plan = plan_of(Policy(operations), shape)
-    made = run(engine, plan, pictures(shape))
+    made = run(engine, plan, make_images(shape))
     for row, (top, left, bottom, right) in enumerate(plan.erased):
         assert (made[row, :, top:bottom, left:right] == 0.75).all()
         assert int((made[row] == 0.75).sum()) == (bottom - top) * (right - left) > 0
@@ -295,6 +295,6 @@ def test_salt_and_pepper_turn_whole_pixels_black_or_white(
 
 def test_salt_is_white_and_pepper_black_after_normalize(engine: str) -> None:
     policy = Policy([SaltAndPepper(1.0), Normalize((0.5, 0.4, 0.3), (0.1, 0.2, 0.4))])
-    made = run(engine, plan_of(policy, Shape(3, 9, 9, 1)), pictures(Shape(3, 9, 9, 1)))
+    made = run(engine, plan_of(policy, Shape(3, 9, 9, 1)), make_images(Shape(3, 9, 9, 1)))
     for channel, (black, white) in enumerate([(-5, 5), (-2, 3), (-0.75, 1.75)]):
         assert set(made[0, channel].ravel().round(decimals=4).tolist()) == {black, white}

@@ -25,7 +25,17 @@ from augfeed.operation.program import (
 from augfeed.ops import _enhance
 from augfeed.plan import BatchRows, Plan, Program, draw_plan
 from augfeed.policy import Equalize, Invert, Policy, Posterize, Rotate, Sequence, Solarize
-from tests.cases import CASES, Shape, assert_agree, fitted, pictures, plan_of, policy_of, run, usual
+from tests.cases import (
+    CASES,
+    Shape,
+    assert_agree,
+    fitted,
+    make_images,
+    plan_of,
+    policy_of,
+    run,
+    usual,
+)
 
 BYTES = Output(torch.uint8)
 PROGRAMS = sorted(
@@ -136,7 +146,7 @@ def test_a_single_step_is_pillows(
     tree = drawn_from((name,))
     key = 0.5 + list(CANDIDATES).index(name) / 100
     plan, program = plan_by(monkeypatch, tree, shape, key)
-    assert_pillows(engine, plan, program, pictures(shape), most=int(name == "Contrast"))
+    assert_pillows(engine, plan, program, make_images(shape), most=int(name == "Contrast"))
 
 
 @pytest.mark.parametrize("steps", [2, 4])
@@ -146,7 +156,7 @@ def test_sequences_of_steps_are_pillows_to_the_bit(
     shape = fitted(Shape(3, 18, 23, 60), engine)
     tree = Series((drawn_from(EXACT),) * steps)
     plan, program = plan_by(monkeypatch, tree, shape, 0.7 + steps / 100)
-    assert_pillows(engine, plan, program, pictures(shape), most=0)
+    assert_pillows(engine, plan, program, make_images(shape), most=0)
 
 
 def test_all_steps_in_any_order_are_pillows_to_the_bit(
@@ -155,7 +165,7 @@ def test_all_steps_in_any_order_are_pillows_to_the_bit(
     shape = fitted(Shape(3, 13, 11, 40), engine)
     tree = shuffled(tuple(drawn_from((name,)) for name in EXACT))
     plan, program = plan_by(monkeypatch, tree, shape, 0.8)
-    assert_pillows(engine, plan, program, pictures(shape), most=0)
+    assert_pillows(engine, plan, program, make_images(shape), most=0)
 
 
 def test_a_turn_is_pillows_but_for_rounding_and_the_border(
@@ -165,7 +175,7 @@ def test_a_turn_is_pillows_but_for_rounding_and_the_border(
     turn = Candidate("Rotate", Geometry, turned, signed=True, moves=True)
     tree = Series((Graded(((Entry(turn, STRENGTH),),), UniformBins(11)), drawn_from(("Invert",))))
     plan, program = plan_by(monkeypatch, tree, shape, 0.81)
-    images = pictures(shape)
+    images = make_images(shape)
     made = run(engine, plan, images, output=BYTES).permute(0, 2, 3, 1).numpy()
     for row in range(plan.count):
         image = Image.fromarray(images[row].numpy())
@@ -179,7 +189,7 @@ def test_a_turn_is_pillows_but_for_rounding_and_the_border(
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_bits_of_a_program_are_the_same_in_any_batch(name: str, engine: str) -> None:
     shape = fitted(Shape(3, 12, 16, 4), engine)
-    policy, images = policy_of(CASES[name], 3), pictures(shape)
+    policy, images = policy_of(CASES[name], 3), make_images(shape)
     plan = plan_of(policy, shape)
     whole = run(engine, plan, images)
     size = (shape.height, shape.width)
@@ -197,13 +207,13 @@ def test_a_program_of_geometry_alone_is_the_pass_alone(engine: str) -> None:
     plan = plan_of(parse_policy("hflip | one_of([rotate(30), shear(10)])"), shape)
     assert not plan.made.any()
     alone = replace(plan, program=None, policy=parse_policy("hflip | rotate(30)"))
-    images = pictures(shape)
+    images = make_images(shape)
     assert torch.equal(run(engine, plan, images), run(engine, alone, images))
 
 
 def test_flips_are_done_before_a_program(engine: str) -> None:
     shape, line = usual(engine), "sequence([translate(0.3), equalize(1.0), shear(20)])"
-    images = pictures(shape)
+    images = make_images(shape)
     flipped = plan_of(parse_policy(f"hflip(1.0) | vflip(1.0) | {line}"), shape)
     made = run(engine, flipped, images)
     wanted = run(engine, plan_of(parse_policy(line), shape), images.flip(1).flip(2))
@@ -212,7 +222,7 @@ def test_flips_are_done_before_a_program(engine: str) -> None:
 
 def test_partners_have_programs_of_their_own(engine: str) -> None:
     shape, line = usual(engine), "one_of([solarize(0.5, p=1.0), rotate(40), equalize(1.0)])"
-    images = pictures(shape)
+    images = make_images(shape)
     alone = run(engine, plan_of(parse_policy(line), shape), images)
     plan = plan_of(parse_policy(f"{line} | mixup(0.7)"), shape)
     mixed, lam = run(engine, plan, images), torch.from_numpy(plan.mixes.lam).view(-1, 1, 1, 1)
@@ -224,13 +234,13 @@ def test_partners_have_programs_of_their_own(engine: str) -> None:
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_floats_are_rounded_to_levels_before_a_program(name: str, engine: str) -> None:
     shape = fitted(Shape(3, 12, 16, 4), engine)
-    plan, images = plan_of(policy_of(CASES[name], 3), shape), pictures(shape)
+    plan, images = plan_of(policy_of(CASES[name], 3), shape), make_images(shape)
     assert_agree(run(engine, plan, images.float() / 255), run(engine, plan, images), plan)
 
 
 def test_floats_that_are_no_numbers_are_black_in_a_program(engine: str) -> None:
     shape = Shape(3, 8, 9, 2)
-    images = pictures(shape).float() / 255
+    images = make_images(shape).float() / 255
     images[0, 0, :3] = torch.tensor([torch.nan, -torch.inf, -3.0])[:, None]
     plan = plan_of(parse_policy("sequence([posterize(8, p=1.0), posterize(7, p=1.0)])"), shape)
     made = run(engine, plan, images)

@@ -99,7 +99,7 @@ def test_a_collate_function_sees_the_samples_of_its_batch_and_no_others() -> Non
 
 
 @pytest.mark.parametrize("hidden", [lambda s: [len(s)], lambda s: [torch.zeros(len(s), 9), 1]])
-def test_a_collate_function_that_hides_the_pictures_is_named(hidden: Any) -> None:
+def test_a_collate_function_that_hides_the_images_is_named(hidden: Any) -> None:
     with pytest.raises(InputError, match="collate_fn hides the images"):
         batches(Samples(pair, chw), collate_fn=hidden)
 
@@ -124,13 +124,13 @@ def test_the_collate_function_shown_raises_instead_of_leaving_the_policy_out() -
 # Errors that name the cure
 
 
-def test_a_sample_without_a_picture_is_described() -> None:
+def test_a_sample_without_an_image_is_described() -> None:
     with pytest.raises(InputTypeError, match=r"has no image: it is a tuple \(a str, a int\)"):
-        batches(Samples(lambda picture, label: ("x", label), chw))
+        batches(Samples(lambda image, label: ("x", label), chw))
 
 
-def test_two_pictures_ask_for_image_key() -> None:
-    data = Samples(lambda picture, label: (picture, picture, label), chw)
+def test_two_images_ask_for_image_key() -> None:
+    data = Samples(lambda image, label: (image, image, label), chw)
     with pytest.raises(InputError, match="image_key=0"):
         batches(data)
     found = batches(data, image_key=0, passive=[1])
@@ -153,7 +153,7 @@ def test_a_key_that_leads_nowhere_is_named(options: dict[str, Any], message: str
 
 @pytest.mark.parametrize("label", ["cat", None, {"a": "b"}])
 def test_a_label_of_the_wrong_type_is_named(label: Any) -> None:
-    data = Samples(lambda picture, _: (picture, label), chw)
+    data = Samples(lambda image, _: (image, label), chw)
     with pytest.raises(InputError, match="label_key"):
         batches(data)
 
@@ -165,13 +165,13 @@ def test_unknown_classes_ask_for_their_number() -> None:
     assert_same(batches(held, num_classes=5), native())
 
 
-def test_normalized_pictures_are_refused() -> None:
+def test_normalized_images_are_refused() -> None:
     data = Samples(pair, lambda pixels: chw(pixels) / 127.5 - 1)
     with pytest.raises(InputError, match="take Normalize out"):
         batches(data)
 
 
-def test_pictures_of_one_and_three_channels_are_refused() -> None:
+def test_images_of_one_and_three_channels_are_refused() -> None:
     data = Samples(pair, lambda p: Image.fromarray(p).convert("L" if p[0, 0, 0] < 99 else "RGB"))
     with pytest.raises(InputError, match="convert"):
         batches(data, 37)

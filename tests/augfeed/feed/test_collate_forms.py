@@ -38,8 +38,8 @@ def labels_of(samples: list[Any]) -> torch.Tensor:
 def fast_collate(samples: list[Any]) -> tuple[torch.Tensor, torch.Tensor]:
     """As timm's: NumPy CHW in, uint8 tensors out."""
     images = torch.zeros((len(samples), *samples[0][0].shape), dtype=torch.uint8)
-    for k, (picture, _) in enumerate(samples):
-        images[k] += torch.from_numpy(picture)
+    for k, (image, _) in enumerate(samples):
+        images[k] += torch.from_numpy(image)
     return images, labels_of(samples)
 
 
@@ -82,7 +82,7 @@ GOOD: dict[str, tuple[Callable[[Any], Any], Callable[[list[Any]], Any]]] = {
 
 @pytest.mark.parametrize("name", GOOD)
 @pytest.mark.parametrize("batch_size", [8, 12])
-def test_a_collate_function_makes_no_difference_to_pictures_and_targets(
+def test_a_collate_function_makes_no_difference_to_images_and_targets(
     name: str, batch_size: int
 ) -> None:
     kind, collate = GOOD[name]
@@ -93,7 +93,7 @@ def test_a_collate_function_makes_no_difference_to_pictures_and_targets(
     assert_same(parts, native(batch_size))
 
 
-def test_grey_pictures_may_be_stacked_without_channels() -> None:
+def test_grey_images_may_be_stacked_without_channels() -> None:
     def gray(pixels: Any) -> Any:
         return Image.fromarray(pixels).convert("L")
 
@@ -115,8 +115,8 @@ def test_partners_do_not_reach_the_call_of_the_batch(batch_size: int) -> None:
 
     class Numbered(Samples):
         def __getitem__(self, i: int) -> Any:
-            picture, label = super().__getitem__(i)
-            return picture, {"label": label, "id": i}
+            image, label = super().__getitem__(i)
+            return image, {"label": label, "id": i}
 
     data = Numbered(pair, chw)
     batches(data, batch_size, collate_fn=seeing, shuffle=False, label_key=(1, "label"))
@@ -141,7 +141,7 @@ HIDDEN: dict[str, Callable[[list[Any]], Any]] = {
 
 @pytest.mark.parametrize("name", HIDDEN)
 @pytest.mark.parametrize("policy", [MIXED, PLAIN])
-def test_a_collate_function_that_hides_the_pictures_is_named_with_the_cure(
+def test_a_collate_function_that_hides_the_images_is_named_with_the_cure(
     name: str, policy: str
 ) -> None:
     with pytest.raises(InputError, match=r"collate_fn hides .*; leave collate_fn out, or let it"):

@@ -95,7 +95,7 @@ def test_whole_batches_may_have_any_form(name: str) -> None:
     assert_same([[b[image], b[label]] for b in found], native(shuffle=False))
 
 
-def test_whole_batches_of_pictures_alone_are_mixed_alone() -> None:
+def test_whole_batches_of_images_alone_are_mixed_alone() -> None:
     assert_same([[b] for b in whole(lambda x, _: x)], [[b[0]] for b in native(shuffle=False)])
 
 
@@ -127,7 +127,7 @@ def test_whole_batches_that_cannot_be_augmented_are_described(
         whole(form, **options)
 
 
-def test_a_batch_that_the_data_set_keeps_is_left_as_it_is() -> None:
+def test_a_batch_that_the_dataset_keeps_is_left_as_it_is() -> None:
     kept = {"image": torch.from_numpy(PIXELS[:8]).permute(0, 3, 1, 2).clone(), "label": LABELS[:8]}
     for _ in range(2):
         found = whole(lambda x, y: kept if len(y) == 8 else {"image": x, "label": y})
@@ -154,12 +154,12 @@ def test_keys_that_are_no_numbers_name_samples_for_any_batch_size_and_workers(ke
     names = {key(i): i for i in range(COUNT)}
     data, keys = Keyed(pair, chw), list(names)
     found = batches(data, 12, shuffle=None, sampler=keys)
-    pictures, labels = torch.cat([b[0] for b in found]), torch.cat([b[1] for b in found])
+    images, labels = torch.cat([b[0] for b in found]), torch.cat([b[1] for b in found])
     for size, workers in ((5, 0), (8, 1)):
         given = [keys[k : k + size] for k in range(0, COUNT, size)]
         other = list(DataLoader(data, batch_sampler=given, policy=MIXED, seed=3,
                                 num_workers=workers))  # fmt: skip
-        assert torch.equal(torch.cat([b[0] for b in other]), pictures)
+        assert torch.equal(torch.cat([b[0] for b in other]), images)
         assert torch.equal(torch.cat([b[1] for b in other]), labels)
 
 
@@ -208,7 +208,7 @@ def test_a_stream_that_is_not_divided_comes_once_a_worker_and_each_time_otherwis
     assert not torch.equal(found[0][0], found[1][0])  # they are other samples
 
 
-def test_a_stream_gives_what_a_data_set_with_numbers_gives_but_for_partners() -> None:
+def test_a_stream_gives_what_a_dataset_with_numbers_gives_but_for_partners() -> None:
     assert_same(batches(Stream(), 8, PLAIN, shuffle=None), native(8, PLAIN, shuffle=False))
 
 
@@ -248,7 +248,7 @@ def test_samples_of_a_stream_may_come_singly_and_pass_through_a_collate_function
     assert_same([list(b.values()) for b in collated], batches(Stream(), 8, **options))
 
 
-def test_a_stream_of_whole_batches_is_told_what_to_give() -> None:
+def test_a_stream_of_whole_batches_is_reported_what_to_give() -> None:
     class Batches(IterableDataset[Any]):
         def __iter__(self) -> Iterator[Any]:
             yield default_collate([(chw(PIXELS[i]), int(LABELS[i])) for i in range(8)])
@@ -289,8 +289,8 @@ def test_an_error_of_a_partner_costs_the_batches_it_is_part_of(workers: int) -> 
 def test_the_sample_at_fault_is_named_as_the_sampler_names_it(size: int | None, key: Any) -> None:
     class Bright(Samples):
         def __getitem__(self, i: Any) -> Any:
-            picture, label = super().__getitem__(int(i))
-            return (picture / 100 if int(i) == 9 else picture), label
+            image, label = super().__getitem__(int(i))
+            return (image / 100 if int(i) == 9 else image), label
 
     options: dict[str, Any] = {"shuffle": False}
     shown = repr(9 if key is None else key(9))

@@ -83,15 +83,15 @@ KINDS: dict[str, Callable[[Any], Any]] = {
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_any_kind_of_picture_gives_the_batches_of_the_native_lane(kind: str) -> None:
-    data = Samples(lambda picture, label: (picture, label), KINDS[kind])
+def test_any_kind_of_image_gives_the_batches_of_the_native_lane(kind: str) -> None:
+    data = Samples(lambda image, label: (image, label), KINDS[kind])
     assert_same(batches(data), native())
 
 
 @pytest.mark.parametrize("batch_size", [1, 5, 8, 12, 37, 64])
 @pytest.mark.parametrize("drop_last", [False, True])
 def test_partners_beyond_a_batch_are_fetched(batch_size: int, drop_last: bool) -> None:
-    data = Samples(lambda picture, label: (picture, label), chw)
+    data = Samples(lambda image, label: (image, label), chw)
     found = batches(data, batch_size, drop_last=drop_last)
     assert_same(found, native(batch_size, drop_last=drop_last))
 
@@ -102,8 +102,8 @@ def test_workers_change_nothing(workers: int) -> None:
     assert_same(batches(data, 12, num_workers=workers), native(12))
 
 
-def pair(picture: Any, label: int) -> Any:
-    return picture, label
+def pair(image: Any, label: int) -> Any:
+    return image, label
 
 
 def test_a_sampler_that_nothing_is_known_of_has_the_same_partners() -> None:
@@ -129,22 +129,22 @@ def test_a_sampler_that_nothing_is_known_of_has_the_same_partners() -> None:
 
 
 FORMS: dict[str, tuple[Callable[[Any, int], Any], Any, Any]] = {
-    "tuple": (lambda picture, label: (picture, label), 0, 1),
-    "tuple, label first": (lambda picture, label: (label, picture), 1, 0),
-    "list": (lambda picture, label: [picture, label], 0, 1),
+    "tuple": (lambda image, label: (image, label), 0, 1),
+    "tuple, label first": (lambda image, label: (label, image), 1, 0),
+    "list": (lambda image, label: [image, label], 0, 1),
     "dict": (
-        lambda picture, label: {"image": picture, "label": label, "id": "x"},
+        lambda image, label: {"image": image, "label": label, "id": "x"},
         "image",
         "label",
     ),
-    "named tuple": (lambda picture, label: Pair(picture, label), "image", "label"),
-    "three": (lambda picture, label: (picture, label, "name"), 0, 1),
+    "named tuple": (lambda image, label: Pair(image, label), "image", "label"),
+    "three": (lambda image, label: (image, label, "name"), 0, 1),
     "nested": (lambda p, label: {"inputs": (p, 1.5), "target": label}, ("inputs", 0), "target"),
 }
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_pictures_and_targets_are_put_where_the_sample_has_them(form: str) -> None:
+def test_images_and_targets_are_put_where_the_sample_has_them(form: str) -> None:
     made, image, label = FORMS[form]
     data = Samples(made, chw)
     stock = next(iter(torch.utils.data.DataLoader(data, 8)))
@@ -158,7 +158,7 @@ def test_pictures_and_targets_are_put_where_the_sample_has_them(form: str) -> No
         assert torch.equal(part, value)
 
 
-def test_what_is_neither_picture_nor_label_is_collated_as_torch_does() -> None:
+def test_what_is_neither_image_nor_label_is_collated_as_torch_does() -> None:
     data = Samples(lambda p, label: {"image": p, "label": label, "box": (1, 2.5), "id": "x"}, chw)
     stock = next(iter(torch.utils.data.DataLoader(data, 8)))
     found = batches(data, policy=PLAIN, shuffle=False)[0]
@@ -176,7 +176,7 @@ def test_samples_are_left_as_they_are() -> None:
         assert sample["label"] == int(LABELS[i])
 
 
-def test_a_picture_alone_gives_pictures_alone() -> None:
+def test_an_image_alone_gives_images_alone() -> None:
     data = [chw(pixels) for pixels in PIXELS]
     found = batches(data, policy=PLAIN)
     assert all(map(torch.equal, found, [b[0] for b in native(policy=PLAIN)]))
@@ -193,7 +193,7 @@ def test_grey_pil_images_have_one_channel(mode: str) -> None:
         assert images.shape[1:] == (1, SIDE, SIDE)
 
 
-def test_pictures_of_different_sizes_are_cut_to_one() -> None:
+def test_images_of_different_sizes_are_cut_to_one() -> None:
     def grown(pixels: Any) -> Any:
         return np.pad(pixels, ((0, int(pixels[0, 0, 0]) % 7), (0, 3), (0, 0)))
 
@@ -222,7 +222,7 @@ class Stream(IterableDataset[Any]):
 
 @pytest.mark.parametrize("workers", [0, 2])
 @pytest.mark.parametrize("persistent", [False, True])
-def test_an_iterable_data_set_comes_again_and_each_epoch_differs(
+def test_an_iterable_dataset_comes_again_and_each_epoch_differs(
     workers: int, persistent: bool
 ) -> None:
     if persistent and not workers:
@@ -242,7 +242,7 @@ def test_an_iterable_data_set_comes_again_and_each_epoch_differs(
 
 
 @pytest.mark.parametrize("kind", [Stream, lambda: Samples(pair, chw)])
-def test_worker_init_fn_meets_the_callers_own_data_set(kind: Any) -> None:
+def test_worker_init_fn_meets_the_callers_own_dataset(kind: Any) -> None:
     data = kind()
 
     def begin(worker: int) -> None:
@@ -270,7 +270,7 @@ def test_single_samples_come_single() -> None:
     )
 
 
-def test_a_data_set_may_give_whole_batches() -> None:
+def test_a_dataset_may_give_whole_batches() -> None:
     class Whole(Samples):
         def __getitem__(self, index: Any) -> Any:
             return torch.stack([chw(PIXELS[i]) for i in index]), LABELS[index]
@@ -340,8 +340,10 @@ def test_a_sample_that_comes_twice_in_an_epoch_is_augmented_anew(lane: str, kind
     loader: DataLoader[Any] = DataLoader(data, policy="gaussian_noise(0.1)", seed=3, **ways[kind])
     seen: dict[int, list[torch.Tensor]] = {}
     for batch in islice(loader.batches(), 60):
-        for number, picture in zip(batch.ids.tolist(), batch.images, strict=True):
-            seen.setdefault(number, []).append(picture)
-    twice = [pictures for pictures in seen.values() if len(pictures) > 1]
+        for number, image in zip(batch.ids.tolist(), batch.images, strict=True):
+            seen.setdefault(number, []).append(image)
+    twice = [all_images for all_images in seen.values() if len(all_images) > 1]
     assert twice
-    assert not any(torch.equal(a, b) for pictures in twice for a, b in combinations(pictures, 2))
+    assert not any(
+        torch.equal(a, b) for all_images in twice for a, b in combinations(all_images, 2)
+    )

@@ -168,12 +168,12 @@ def test_pil_images_of_every_mode_are_taken(mode: str) -> None:
         (lambda p: None, "has no image"),
     ],
 )
-def test_what_is_no_picture_is_described(kind: Callable[[Any], Any], message: str) -> None:
+def test_what_is_not_an_image_is_described(kind: Callable[[Any], Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         batches(Samples(pair, kind))
 
 
-def test_a_grey_picture_of_floats_is_taken_where_the_key_says_so() -> None:
+def test_a_grey_image_of_floats_is_taken_where_the_key_says_so() -> None:
     data = Samples(pair, lambda pixels: pixels[..., 0] / 255)
     with pytest.raises(InputTypeError, match="has no image"):
         batches(data)
@@ -181,7 +181,7 @@ def test_a_grey_picture_of_floats_is_taken_where_the_key_says_so() -> None:
         assert images.shape[1:] == (1, SIDE, SIDE)
 
 
-def test_a_mask_beside_the_picture_is_no_second_picture() -> None:
+def test_a_mask_beside_the_image_is_not_a_second_image() -> None:
     masks = Samples(lambda p, label: {"image": p, "mask": p[0], "label": label}, chw)
     found = batches(masks, passive="mask")
     assert_same([[b["image"], b["label"]] for b in found], native())
@@ -196,7 +196,7 @@ def test_a_mask_beside_the_picture_is_no_second_picture() -> None:
         (lambda p, label: Named(p, p), "image_key='image'"),
     ],
 )
-def test_a_sample_with_two_pictures_asks_for_image_key(form: Any, message: str) -> None:
+def test_a_sample_with_two_images_asks_for_image_key(form: Any, message: str) -> None:
     with pytest.raises(InputError, match=message):
         batches(Samples(form, chw))
 
@@ -216,7 +216,7 @@ def test_a_key_may_count_from_the_end_and_fields_have_numbers_too(key: Any) -> N
         batches(Samples(lambda p, label: Named(p, "x"), chw), image_key=key, shuffle=False)
 
 
-def test_a_picture_is_not_taken_for_its_own_label() -> None:
+def test_an_image_is_not_taken_for_its_own_label() -> None:
     assert_same(batches(Samples(lambda p, _: (p,), chw), image_key=-1), [b[:1] for b in native()])
 
 
@@ -244,7 +244,7 @@ def test_any_mapping_comes_as_torch_collates_it(kind: Any) -> None:
 @pytest.mark.parametrize("collate", [None, lambda samples: {
     key: torch.tensor(np.array([sample[key] for sample in samples])) for key in samples[0]
 }])  # fmt: skip
-def test_a_data_set_that_gives_the_same_objects_again_is_left_as_it_is(
+def test_a_dataset_that_gives_the_same_objects_again_is_left_as_it_is(
     kind: Any, collate: Any
 ) -> None:
     held = [kind({"image": PIXELS[i].copy(), "label": int(LABELS[i])}) for i in range(COUNT)]
@@ -257,18 +257,18 @@ def test_a_data_set_that_gives_the_same_objects_again_is_left_as_it_is(
 
 
 @pytest.mark.parametrize("form", [lambda p, _: p, lambda p, _: (p,), lambda p, _: {"image": p}])
-def test_pictures_without_labels_are_mixed_without_labels(form: Any) -> None:
+def test_images_without_labels_are_mixed_without_labels(form: Any) -> None:
     found = batches(Samples(form, chw))
-    pictures = [b if isinstance(b, torch.Tensor) else next(iter(dict(b).values()))
+    images = [b if isinstance(b, torch.Tensor) else next(iter(dict(b).values()))
                 if isinstance(b, dict) else b[0] for b in found]  # fmt: skip
-    assert_same([[p] for p in pictures], [[b[0]] for b in native()])
+    assert_same([[p] for p in images], [[b[0]] for b in native()])
 
 
 def test_samples_of_several_forms_are_named() -> None:
     class Changing(Samples):
         def __getitem__(self, i: int) -> Any:
-            picture, label = super().__getitem__(i)
-            return (picture, label) if i != 5 else {"image": picture, "label": label}
+            image, label = super().__getitem__(i)
+            return (image, label) if i != 5 else {"image": image, "label": label}
 
     with pytest.raises(InputError, match="image of sample 5 is not where that of the first"):
         batches(Changing(pair, chw), shuffle=False)

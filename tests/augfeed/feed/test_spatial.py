@@ -18,7 +18,7 @@ from augfeed.notation import parse_policy
 from augfeed.policy import OPERATIONS
 
 COUNT, HIGH, WIDE = 10, 12, 16
-PICTURE = torch.arange(3 * HIGH * WIDE, dtype=torch.uint8).view(3, HIGH, WIDE)
+IMAGE = torch.arange(3 * HIGH * WIDE, dtype=torch.uint8).view(3, HIGH, WIDE)
 FLIP, LIGHT = "hflip(p=1.0)", "jitter(0.2) | normalize(0.5, 0.5) | noise(0.1)"
 Named = namedtuple("Named", "image keypoints")
 
@@ -64,45 +64,45 @@ PLACES = (
     "keypointsXY", "landmarks", "landmarks_68", "polygons", "joints", "vertices", "points",
 )  # fmt: skip
 SPATIAL: dict[str, Any] = {
-    **{name: {"image": PICTURE, name: zeros(5, 7), "label": 1} for name in NAMES},
-    **{name: {"image": PICTURE, name: zeros(4), "label": 1} for name in PLACES},
-    "boxes as lists": {"image": PICTURE, "bbox": [[1, 2, 3, 4]]},
-    "no box": {"image": PICTURE, "boxes": []},
-    "many boxes": {"image": PICTURE, "boxes": [[1, 2, 3, 4]] * 40},
-    "run lengths": {"image": PICTURE, "target": {"size": [12, 16], "counts": b"a"}},
-    "nested": (PICTURE, {"labels": zeros(1), "boxes": torch.ones(1, 4)}),
-    "nested twice": {"image": PICTURE, "objects": {"bbox": [[1.0, 2, 3, 4]], "category": [1]}},
-    "listed": (PICTURE, [{"id": 1, "segmentation": [[1.0, 2.0, 3.0]]}]),
-    "named tuple": Named(PICTURE, torch.ones(2, 2)),
-    "depth in a tuple": (PICTURE, torch.rand(HIGH, WIDE)),
-    "gray in a tuple": (PICTURE, np.zeros((HIGH, WIDE), np.uint8)),
-    "mask of one channel": (PICTURE, zeros(1, HIGH, WIDE)),
-    "channels last": (PICTURE, np.zeros((HIGH, WIDE, 1), np.int32)),
-    "stack of masks": (PICTURE, 1, zeros(5, HIGH, WIDE)),
-    "a list of masks": (PICTURE, 1, [zeros(HIGH, WIDE)]),
-    "nested lists": (PICTURE, [[0] * WIDE] * HIGH),
-    "the weight of each pixel": {"image": PICTURE, "weight": torch.ones(HIGH, WIDE)},
-    "half the size": (PICTURE.repeat(1, 2, 2), zeros(HIGH, WIDE)),
-    "points without a name": (PICTURE, torch.tensor([[3.0, 4.0], [9.0, 2.0]])),
-    "boxes without a name": (PICTURE, 1, np.array([[0.0, 0.0, 0.5, 1.0]])),
-    "whole boxes without a name": (PICTURE, torch.tensor([[1, 2, 9, 8], [0, 0, 3, 3]])),
-    "a small box": (PICTURE, np.array([[1, 2, 9, 8]], np.uint8)),
-    "boxes in lists": (PICTURE, [[1, 2, 9, 8], [0, 0, 3, 3]]),
-    "whole points": (PICTURE, torch.tensor([[3, 4], [9, 2], [-1, -1]])),
-    "points that are seen or not": (PICTURE, torch.tensor([[3, 4, 2], [9, 2, 1]])),
-    "class and box": (PICTURE, torch.tensor([[7, 0.5, 0.5, 0.2, 0.2]])),
-    "number, class and box": (PICTURE, torch.tensor([[0, 7, 0.5, 0.5, 0.2, 0.2]])),
-    "box and class": (PICTURE, torch.tensor([[1, 2, 9, 8, 30]])),
-    "sides of a box": {"image": PICTURE, "label": 1, "xmin": 1, "ymin": 2, "xmax": 9, "ymax": 8},
-    "corners in a field": (PICTURE, {"name": "cat", "x1": 1.0, "y1": 2.0, "x2": 9.0, "y2": 8.0}),
-    "a flat mask": {"image": PICTURE, "mask": zeros(HIGH * WIDE)},
-    "PIL": {"image": PICTURE, "other": Image.new("L", (5, 5))},
-    "tv tensor": (PICTURE, torch.zeros(3).as_subclass(TVTensor)),
+    **{name: {"image": IMAGE, name: zeros(5, 7), "label": 1} for name in NAMES},
+    **{name: {"image": IMAGE, name: zeros(4), "label": 1} for name in PLACES},
+    "boxes as lists": {"image": IMAGE, "bbox": [[1, 2, 3, 4]]},
+    "no box": {"image": IMAGE, "boxes": []},
+    "many boxes": {"image": IMAGE, "boxes": [[1, 2, 3, 4]] * 40},
+    "run lengths": {"image": IMAGE, "target": {"size": [12, 16], "counts": b"a"}},
+    "nested": (IMAGE, {"labels": zeros(1), "boxes": torch.ones(1, 4)}),
+    "nested twice": {"image": IMAGE, "objects": {"bbox": [[1.0, 2, 3, 4]], "category": [1]}},
+    "listed": (IMAGE, [{"id": 1, "segmentation": [[1.0, 2.0, 3.0]]}]),
+    "named tuple": Named(IMAGE, torch.ones(2, 2)),
+    "depth in a tuple": (IMAGE, torch.rand(HIGH, WIDE)),
+    "gray in a tuple": (IMAGE, np.zeros((HIGH, WIDE), np.uint8)),
+    "mask of one channel": (IMAGE, zeros(1, HIGH, WIDE)),
+    "channels last": (IMAGE, np.zeros((HIGH, WIDE, 1), np.int32)),
+    "stack of masks": (IMAGE, 1, zeros(5, HIGH, WIDE)),
+    "a list of masks": (IMAGE, 1, [zeros(HIGH, WIDE)]),
+    "nested lists": (IMAGE, [[0] * WIDE] * HIGH),
+    "the weight of each pixel": {"image": IMAGE, "weight": torch.ones(HIGH, WIDE)},
+    "half the size": (IMAGE.repeat(1, 2, 2), zeros(HIGH, WIDE)),
+    "points without a name": (IMAGE, torch.tensor([[3.0, 4.0], [9.0, 2.0]])),
+    "boxes without a name": (IMAGE, 1, np.array([[0.0, 0.0, 0.5, 1.0]])),
+    "whole boxes without a name": (IMAGE, torch.tensor([[1, 2, 9, 8], [0, 0, 3, 3]])),
+    "a small box": (IMAGE, np.array([[1, 2, 9, 8]], np.uint8)),
+    "boxes in lists": (IMAGE, [[1, 2, 9, 8], [0, 0, 3, 3]]),
+    "whole points": (IMAGE, torch.tensor([[3, 4], [9, 2], [-1, -1]])),
+    "points that are seen or not": (IMAGE, torch.tensor([[3, 4, 2], [9, 2, 1]])),
+    "class and box": (IMAGE, torch.tensor([[7, 0.5, 0.5, 0.2, 0.2]])),
+    "number, class and box": (IMAGE, torch.tensor([[0, 7, 0.5, 0.5, 0.2, 0.2]])),
+    "box and class": (IMAGE, torch.tensor([[1, 2, 9, 8, 30]])),
+    "sides of a box": {"image": IMAGE, "label": 1, "xmin": 1, "ymin": 2, "xmax": 9, "ymax": 8},
+    "corners in a field": (IMAGE, {"name": "cat", "x1": 1.0, "y1": 2.0, "x2": 9.0, "y2": 8.0}),
+    "a flat mask": {"image": IMAGE, "mask": zeros(HIGH * WIDE)},
+    "PIL": {"image": IMAGE, "other": Image.new("L", (5, 5))},
+    "tv tensor": (IMAGE, torch.zeros(3).as_subclass(TVTensor)),
 }
 
 
 @pytest.mark.parametrize("name", SPATIAL)
-def test_what_belongs_to_places_is_refused_where_the_picture_moves(name: str) -> None:
+def test_what_belongs_to_places_is_refused_where_the_image_moves(name: str) -> None:
     key = 0 if isinstance(SPATIAL[name], tuple) else "image"
     data = Own(SPATIAL[name])
     with pytest.raises(InputError, match=r"sample 0 .*'horizontal_flip'.*passive=\["):
@@ -149,7 +149,7 @@ OTHER: dict[str, Any] = {
 @pytest.mark.parametrize("name", OTHER)
 def test_what_says_nothing_of_places_passes(name: str) -> None:
     held = {name: OTHER[name]}
-    for sample in ({"image": PICTURE, **held}, {"image": PICTURE, "inner": held}):
+    for sample in ({"image": IMAGE, **held}, {"image": IMAGE, "inner": held}):
         stock = next(iter(torch.utils.data.DataLoader(Own(sample), 4)))
         assert alike(first(Own(sample)), stock)
 
@@ -162,7 +162,7 @@ def test_what_says_nothing_of_places_passes(name: str) -> None:
 def test_every_operation_that_moves_pixels_is_named(policy: str) -> None:
     name = parse_policy(policy).operations[0].op
     with pytest.raises(InputError, match=f"'{name}'"):
-        first(Own((PICTURE, torch.rand(HIGH, WIDE))), policy)
+        first(Own((IMAGE, torch.rand(HIGH, WIDE))), policy)
 
 
 STILL = {
@@ -192,7 +192,7 @@ class Instances:
 
 @pytest.mark.parametrize("kind", [Found, Instances])
 def test_objects_in_samples_are_looked_into(kind: Any) -> None:
-    data = Own((PICTURE, {"target": kind([[1, 2, 3, 4]])}))
+    data = Own((IMAGE, {"target": kind([[1, 2, 3, 4]])}))
     stay: dict[str, Any] = {"policy": FLIP, "collate_fn": lambda samples: samples}
     with pytest.raises(InputError, match=r"boxes'\) of sample 0"):
         first(data, **stay)
@@ -210,12 +210,12 @@ def test_lists_that_are_no_rows_of_numbers_pass(rows: Any) -> None:
     stacked: dict[str, Any] = {
         "collate_fn": lambda samples: torch.stack([sample[0] for sample in samples])
     }
-    assert len(first(Own((PICTURE, rows)), **stacked)) == 4
+    assert len(first(Own((IMAGE, rows)), **stacked)) == 4
 
 
 def test_the_cure_names_a_part_without_a_name_by_its_whole_path() -> None:
     with pytest.raises(InputError, match=r"passive=\[\(0, 1\)\]"):
-        first(Own(((PICTURE, zeros(HIGH, WIDE)), 1)))
+        first(Own(((IMAGE, zeros(HIGH, WIDE)), 1)))
 
 
 def test_stages_of_kornia_move_pixels_unless_they_are_known_not_to() -> None:
@@ -230,27 +230,27 @@ def test_stages_of_kornia_move_pixels_unless_they_are_known_not_to() -> None:
 
 LANES: dict[str, Callable[[], tuple[Any, dict[str, Any]]]] = {
     "TensorDataset": lambda: (
-        TensorDataset(PICTURE.repeat(COUNT, 1, 1, 1), torch.rand(COUNT, HIGH, WIDE)), {}
+        TensorDataset(IMAGE.repeat(COUNT, 1, 1, 1), torch.rand(COUNT, HIGH, WIDE)), {}
     ),
     "points of a TensorDataset": lambda: (
-        TensorDataset(PICTURE.repeat(COUNT, 1, 1, 1), torch.ones(COUNT, 5, 2)), {}
+        TensorDataset(IMAGE.repeat(COUNT, 1, 1, 1), torch.ones(COUNT, 5, 2)), {}
     ),
     "arrays": lambda: ((np.zeros((COUNT, HIGH, WIDE, 3), np.uint8),
                         np.zeros((COUNT, HIGH, WIDE), np.int64)), {}),
-    "workers": lambda: (Own((PICTURE, torch.rand(HIGH, WIDE))), {"num_workers": 2}),
-    "stream": lambda: (Stream((PICTURE, torch.rand(HIGH, WIDE))), {}),
-    "stream in workers": lambda: (Stream((PICTURE, torch.rand(HIGH, WIDE))), {"num_workers": 2}),
-    "alone": lambda: (Own((PICTURE, torch.rand(HIGH, WIDE))), {"batch_size": None}),
+    "workers": lambda: (Own((IMAGE, torch.rand(HIGH, WIDE))), {"num_workers": 2}),
+    "stream": lambda: (Stream((IMAGE, torch.rand(HIGH, WIDE))), {}),
+    "stream in workers": lambda: (Stream((IMAGE, torch.rand(HIGH, WIDE))), {"num_workers": 2}),
+    "alone": lambda: (Own((IMAGE, torch.rand(HIGH, WIDE))), {"batch_size": None}),
     "whole batches": lambda: (
-        Own((PICTURE.repeat(4, 1, 1, 1), zeros(4, HIGH, WIDE))),
+        Own((IMAGE.repeat(4, 1, 1, 1), zeros(4, HIGH, WIDE))),
         {"batch_size": None, "sampler": [[0, 1, 2, 3]]},
     ),
     "boxes in whole batches": lambda: (
-        Own({"x": PICTURE.repeat(4, 1, 1, 1), "boxes": torch.ones(4, 4)}),
+        Own({"x": IMAGE.repeat(4, 1, 1, 1), "boxes": torch.ones(4, 4)}),
         {"batch_size": None, "sampler": [[0, 1, 2, 3]]},
     ),
     "collate_fn": lambda: (
-        Own((PICTURE, torch.rand(HIGH, WIDE))),
+        Own((IMAGE, torch.rand(HIGH, WIDE))),
         {"collate_fn": lambda samples: tuple(map(torch.stack, zip(*samples, strict=True)))},
     ),
 }  # fmt: skip
@@ -263,15 +263,15 @@ def test_dense_fields_are_refused_in_every_lane(lane: str) -> None:
         first(data, **options)
 
 
-def test_whole_batches_may_have_as_many_rows_as_the_picture_has() -> None:
-    many = Own((PICTURE.repeat(HIGH, 1, 1, 1), torch.rand(HIGH, WIDE)))
+def test_whole_batches_may_have_as_many_rows_as_the_image_has() -> None:
+    many = Own((IMAGE.repeat(HIGH, 1, 1, 1), torch.rand(HIGH, WIDE)))
     assert len(first(many, batch_size=None, sampler=[list(range(HIGH))])[1]) == HIGH
 
 
 def test_every_sample_is_looked_at() -> None:
     class Late(Own):
         def __getitem__(self, i: int) -> Any:
-            return {"image": PICTURE, "target": {"boxes": [[1, 2, 3, 4]]} if i == 3 else {}}
+            return {"image": IMAGE, "target": {"boxes": [[1, 2, 3, 4]]} if i == 3 else {}}
 
     with pytest.raises(InputError, match=r"'boxes'.* of sample 3"):
         first(Late(None), collate_fn=lambda samples: samples)
@@ -282,19 +282,19 @@ def test_every_sample_is_looked_at() -> None:
 )
 def test_a_field_is_said_to_stay_by_name_position_or_path(passive: Any) -> None:
     pair = namedtuple("pair", "image target")
-    first(Own(pair(PICTURE, {"boxes": torch.ones(1, 4)})), passive=passive)
+    first(Own(pair(IMAGE, {"boxes": torch.ones(1, 4)})), passive=passive)
 
 
 @pytest.mark.parametrize("passive", ["box", [0], [-2], 7, [("boxes", "target")], []])
 def test_no_other_field_is_said_to_stay(passive: Any) -> None:
     with pytest.raises(InputError, match=r"passive=\['boxes'\]"):
-        first(Own((PICTURE, {"boxes": torch.ones(1, 4)})), passive=passive)
+        first(Own((IMAGE, {"boxes": torch.ones(1, 4)})), passive=passive)
 
 
 @pytest.mark.parametrize("passive", [True, 1.5, [None], [b"mask"], [("a", 2.5)], object()])
 def test_what_names_no_field_is_refused_at_once(passive: Any) -> None:
     with pytest.raises(InputTypeError, match=r"passive=.* names no fields"):
-        DataLoader(Own((PICTURE, 1)), policy=LIGHT, passive=passive)
+        DataLoader(Own((IMAGE, 1)), policy=LIGHT, passive=passive)
 
 
 def test_nothing_is_looked_for_under_a_policy_that_moves_nothing() -> None:
@@ -304,5 +304,5 @@ def test_nothing_is_looked_for_under_a_policy_that_moves_nothing() -> None:
 
 
 def test_a_loader_without_a_policy_passes_everything() -> None:
-    data = Own((PICTURE, zeros(HIGH, WIDE)))
+    data = Own((IMAGE, zeros(HIGH, WIDE)))
     assert torch.equal(next(iter(DataLoader(data, 4)))[1], zeros(4, HIGH, WIDE))

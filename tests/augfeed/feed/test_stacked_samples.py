@@ -69,12 +69,10 @@ def request(seed: int) -> BatchRequest:
     return BatchRequest(0, 3, seed, list(range(COUNT)), rows, SHOWN)
 
 
-def recipe(policy: str, form: str = "tuple", **more: Any) -> Recipe:
+def recipe(policy: str, form: str = "tuple") -> Recipe:
     chosen = parse_policy(policy)
-    keys: Any = {"nested": (("input", "image"), "label")}.get(form, (None, None))
-    return Recipe(
-        chosen, None, *keys, labelled="mix" in policy, still=SpatialCheck.under(chosen, None)
-    )
+    image, label = (("input", "image"), "label") if form == "nested" else (None, None)
+    return Recipe(chosen, None, image, label, "mix" in policy, SpatialCheck.under(chosen, None))
 
 
 def one_by_one(samples: list[Any], asked: BatchRequest, made: Recipe) -> Fetched:

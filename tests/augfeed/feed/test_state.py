@@ -138,7 +138,7 @@ def test_another_number_of_workers_goes_on(lane: str) -> None:
 
 @pytest.mark.parametrize("policy", [None, POLICY])
 @pytest.mark.parametrize("workers", [0, 2])
-def test_an_iterable_data_set_skips_what_was_given(policy: str | None, workers: int) -> None:
+def test_an_iterable_dataset_skips_what_was_given(policy: str | None, workers: int) -> None:
     options: dict[str, Any] = {"policy": policy, "seed": 3, "num_workers": workers}
     given: DataLoader[Any] = DataLoader(Counting(), 8, **options)
     iterator = iter(given)

@@ -150,7 +150,7 @@ def test_a_part_of_a_batch_and_a_broken_list_are_refused(lane: str) -> None:
 
 
 @pytest.mark.parametrize("lane", POLICIES)
-def test_of_an_iterable_data_set_a_number_of_loose_batches_is_no_state(lane: str) -> None:
+def test_of_an_iterable_dataset_a_number_of_loose_batches_is_not_a_state(lane: str) -> None:
     loose: DataLoader[Any] = DataLoader(Stream(), 3, policy=POLICIES[lane], seed=3, **FORK)
     state = loose.state_dict()
     iterator = iter(loose)
@@ -170,7 +170,7 @@ def test_of_an_iterable_data_set_a_number_of_loose_batches_is_no_state(lane: str
 
 
 @balanced
-def test_accelerate_is_told_of_the_last_batch_that_comes() -> None:
+def test_accelerate_knows_of_the_last_batch_that_comes() -> None:
     data = Held(0)
     loose: Any = loader("general", "in order", data, **FORK)
     ends = []

@@ -219,7 +219,7 @@ def test_so_it_does_with_workers(lane: str, persistent: bool, point: tuple[int, 
     ["generator", "random", "two", "own batches", "subset", *NAMED],
 )
 @pytest.mark.parametrize("stop", [-1, 2, 6])
-def test_an_epoch_told_after_a_state_was_loaded_goes_on_with_the_generators(
+def test_an_epoch_given_after_a_state_was_loaded_goes_on_with_the_generators(
     lane: str, order: str, stop: int
 ) -> None:
     if lane == "native" and "alone" in order:
@@ -264,8 +264,8 @@ def test_a_state_of_before_the_field_is_read(lane: str) -> None:
     iterator = iter(whole)
     next(iterator)
     state = whole.state_dict()
-    (told,) = state.pop("generators")
-    state["order"] = told
+    (said,) = state.pop("generators")
+    state["order"] = said
     expected = list(iterator)
     resumed = loader(lane, "generator")
     resumed.load_state_dict(state)

@@ -145,7 +145,7 @@ def test_without_the_callback_the_error_names_it_and_nothing_is_left_of_it(tmp_p
 
 
 @needed
-def test_other_loaders_and_those_told_to_begin_anew_are_the_trainers(tmp_path: Path) -> None:
+def test_other_loaders_and_those_asked_to_begin_anew_are_the_trainers(tmp_path: Path) -> None:
     plain = {"policy": None, "shuffle": False, "collate_fn": scaled, "seed": None}
     whole = Run(tmp_path, "seed", loader=plain)
     assert same(Run(tmp_path, "seed", 3, loader=plain).seen, whole.seen[3:])
@@ -163,7 +163,7 @@ def scaled(samples: list[Any]) -> Any:
 
 @needed
 @pytest.mark.parametrize(("policy", "warns"), [("mixup(0.4)", True), ("hflip", False)])
-def test_a_loss_that_soft_labels_have_chosen_is_told(
+def test_a_loss_that_soft_labels_have_chosen_is_reported(
     policy: str, warns: bool, tmp_path: Path, recwarn: pytest.WarningsRecorder
 ) -> None:
     from transformers import ViTConfig, ViTForImageClassification
@@ -175,8 +175,8 @@ def test_a_loss_that_soft_labels_have_chosen_is_told(
     options: dict[str, Any] = {"max_steps": 3, "save_strategy": "no"}
     loader = {"policy": f"{policy} | normalize(0.5, 0.25)"}
     Run(tmp_path, "seed", model=lambda: ViTForImageClassification(config), loader=loader, **options)
-    told = [str(one.message) for one in recwarn if "compute_loss_func" in str(one.message)]
-    assert len(told) == warns
+    said = [str(one.message) for one in recwarn if "compute_loss_func" in str(one.message)]
+    assert len(said) == warns
 
 
 def test_without_transformers_the_error_is_the_pip_line(monkeypatch: pytest.MonkeyPatch) -> None:

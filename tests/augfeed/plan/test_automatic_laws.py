@@ -45,7 +45,7 @@ def steps_of(plan: Plan, row: int) -> list[Step]:
     return found
 
 
-# torchvision's ranges, written down anew: name, the magnitude of a bin, whether it is negated.
+# torchvision's ranges, written down again: name, the magnitude of a bin, whether it is negated.
 Ranges = dict[str, tuple[Callable[[int, int], float], bool]]
 
 
@@ -295,8 +295,8 @@ def test_timm_draws_levels_that_are_normal_and_held_at_the_most() -> None:
 
     def held(x: NDArray[np.float64]) -> NDArray[np.float64]:
         made: NDArray[np.float64] = torch.special.ndtr(torch.from_numpy((x - 9) / 0.5)).numpy()
-        scaled: NDArray[np.float64] = made / (1 - at_most)
-        return scaled
+        shares: NDArray[np.float64] = made / (1 - at_most)
+        return shares
 
     p_value = kolmogorov_smirnov(level[level < 10.0], held).p_value
     assert p_value is not None and p_value > LEAST_P

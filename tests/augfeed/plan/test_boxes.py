@@ -112,7 +112,7 @@ def test_erasing_has_the_share_p() -> None:
     assert stats.binomtest(int(erased.sum()), 20_000, 0.4).pvalue > 1e-4
 
 
-def test_boxes_of_a_picture_of_one_pixel_stay_inside() -> None:
+def test_boxes_of_an_image_of_one_pixel_stay_inside() -> None:
     assert holes(Cutout(16), (1, 1), 5).tolist() == [[0, 0, 1, 1]] * 5
     assert (holes(RandomErasing(p=1.0), (1, 1), 5) == 0).all()
 

@@ -11,7 +11,7 @@ from augfeed.errors import PolicyError
 from augfeed.notation import parse_policy
 from augfeed.plan import BatchRows, Plan, draw_plan
 from augfeed.policy import Policy, RandomErasing
-from tests.cases import ENGINES, Shape, pictures, plan_of, run
+from tests.cases import ENGINES, Shape, make_images, plan_of, run
 
 SIZE = (90, 100)
 
@@ -79,7 +79,7 @@ def test_far_corners_of_large_images_fit_the_columns() -> None:
 def test_engines_hide_all_boxes_and_nothing_else(engine: str, fill: Any) -> None:
     shape = Shape(3, 24, 20, 6)
     item = RandomErasing(1.0, count=(1, 4), fill=fill)
-    drawn, images = plan_of(Policy([item]), shape), pictures(shape).float() / 255
+    drawn, images = plan_of(Policy([item]), shape), make_images(shape).float() / 255
     made = run(engine, drawn, images)
     plain = run(engine, plan_of(Policy([]), shape), images)
     for row, boxes in enumerate(drawn.all_erased):

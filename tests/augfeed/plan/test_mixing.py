@@ -59,11 +59,11 @@ def test_cutmix_lambda_is_the_share_of_pixels_counted_outside_the_box(
 ) -> None:
     mixes = mixes_of(CutMix(alpha), 24, size=(height, width))
     for lam, (top, left, bottom, right) in zip(mixes.lam, mixes.patch, strict=True):
-        picture = np.zeros((height, width), bool)
-        picture[top:bottom, left:right] = True
+        image = np.zeros((height, width), bool)
+        image[top:bottom, left:right] = True
         assert 0 <= top <= bottom <= height
         assert 0 <= left <= right <= width
-        assert lam == np.float32(1 - picture.sum() / picture.size)
+        assert lam == np.float32(1 - image.sum() / image.size)
 
 
 def test_cutmix_box_has_the_sides_of_the_drawn_lambda() -> None:

@@ -245,7 +245,7 @@ def test_candidates_come_with_the_magnitudes_of_the_law(node: Node) -> None:
     assert min(seen) < 0 < max(seen)
 
 
-def test_bins_are_told_where_a_magnitude_has_one() -> None:
+def test_bins_are_reported_where_a_magnitude_has_one() -> None:
     drawer = Drawer(7, 2, np.arange(200), SIZE)
     slots = drawer.program(GRADED[0])
     light = 1 + drawer.leaves.index(LIGHT)

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from augfeed.constants import BICUBIC, BILINEAR, FILTERS
 from augfeed.errors import InputError
 from augfeed.plan import BatchRows, Windows, draw_plan
 from augfeed.policy import CenterCrop, Policy, RandomCrop, RandomResizedCrop, Resize
@@ -82,7 +83,7 @@ def torchvision_fallback(height: int, width: int, ratio: tuple[float, float]) ->
         (1, 1),
     ],
 )
-def test_extreme_picture_gets_the_central_window_of_torchvision(height: int, width: int) -> None:
+def test_extreme_image_gets_the_central_window_of_torchvision(height: int, width: int) -> None:
     ratio = (3 / 4, 4 / 3)
     expected = torchvision_fallback(height, width, ratio)
     # An area that no allowed aspect can have.
@@ -90,14 +91,14 @@ def test_extreme_picture_gets_the_central_window_of_torchvision(height: int, wid
     assert box.tolist() == [list(expected)] * 3
 
 
-def test_fallback_leaves_the_picture_whole_if_its_aspect_is_allowed() -> None:
+def test_fallback_leaves_the_image_whole_if_its_aspect_is_allowed() -> None:
     crop = RandomResizedCrop(4, scale=(1.0, 1.0), ratio=(0.5, 2.0))
     boxes = windows([crop], 200, 300, 310).box
     whole = (boxes == [0, 0, 300, 310]).all(axis=1)
     assert whole.sum() > 150
 
 
-def test_pictures_of_different_sizes_have_windows_of_their_own() -> None:
+def test_images_of_different_sizes_have_windows_of_their_own() -> None:
     heights, widths = np.array([10, 500, 80]), np.array([900, 20, 80])
     policy = Policy([RandomResizedCrop(8)])
     plan = draw_plan(policy, BatchRows.of([0, 1, 2]), seed=4, epoch=0, size=(8, 8))
@@ -146,7 +147,7 @@ def test_policy_without_a_window_takes_all() -> None:
     assert (cut.offset == 0).all()
 
 
-def test_random_crop_is_uniform_over_the_padded_picture() -> None:
+def test_random_crop_is_uniform_over_the_padded_image() -> None:
     cut = windows([RandomCrop((5, 4), padding=2)], 30_000, 6, 7)
     assert cut.whole_pixels
     top, left = cut.offset.T + 2
@@ -174,12 +175,12 @@ def test_crop_that_is_too_large_is_refused(operations: list[Any], message: str) 
         windows(operations, 3, 10, 30)
 
 
-def test_crop_of_the_whole_picture_is_allowed() -> None:
+def test_crop_of_the_whole_image_is_allowed() -> None:
     assert windows([CenterCrop((10, 30))], 1, 10, 30).offset.tolist() == [[0, 0]]
     assert windows([RandomCrop(14, padding=2)], 9, 10, 10).offset.tolist() == [[-2, -2]] * 9
 
 
-def test_one_picture_of_a_batch_that_is_too_small_is_named() -> None:
+def test_one_image_of_a_batch_that_is_too_small_is_named() -> None:
     policy = Policy([CenterCrop(11)])
     plan = draw_plan(policy, BatchRows.of([0, 1]), seed=0, epoch=0, size=(11, 11))
     with pytest.raises(InputError, match="image of 5 x 99 pixels"):
@@ -198,3 +199,34 @@ def windows(operations: list[Any], count: int, height: int, width: int) -> Windo
     rows, size = BatchRows.of(np.arange(count)), (1, 1)
     plan = draw_plan(Policy(operations), rows, seed=8, epoch=1, size=size)
     return plan.window.at(height, width)
+
+
+@pytest.mark.parametrize("operations", [
+    lambda kind: [RandomResizedCrop(8, interpolation=kind)],
+    lambda kind: [Resize(12, interpolation=kind), RandomCrop(8)],
+    lambda kind: [Resize(12, interpolation=kind), CenterCrop(8)],
+    lambda kind: [Resize((9, 7), interpolation=kind)],
+])  # fmt: skip
+def test_windows_have_the_filter_that_is_asked_for(operations: Any) -> None:
+    for kind, number in FILTERS.items():
+        made = windows(operations(kind), 16, 40, 50)
+        assert (made.filters == number).all()
+        assert made.filters.dtype == np.int32
+    plain, drawn = (windows(operations(kind), 4000, 40, 50) for kind in ("bilinear", "random"))
+    assert {*drawn.filters.tolist()} == {BILINEAR, BICUBIC}
+    assert stats.binomtest(int((drawn.filters == BICUBIC).sum()), 4000).pvalue > 1e-3
+    for one, other in zip(plain.parts[:3], drawn.parts[:3], strict=True):
+        np.testing.assert_array_equal(one, other)  # and nothing else is drawn otherwise
+
+
+def test_the_filter_of_a_sample_is_its_own_in_every_epoch_and_batch() -> None:
+    policy = Policy([RandomResizedCrop(8, interpolation="random")])
+
+    def drawn(ids: Any, epoch: int) -> Any:
+        rows = BatchRows.of(np.asarray(ids))
+        plan = draw_plan(policy, rows, seed=5, epoch=epoch, size=(8, 8))
+        return plan.window.at(40, 50).filters
+
+    whole = drawn(np.arange(64), 3)
+    np.testing.assert_array_equal(drawn(np.arange(10, 20), 3), whole[10:20])
+    assert (drawn(np.arange(64), 4) != whole).any()

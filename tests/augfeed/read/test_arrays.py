@@ -170,7 +170,7 @@ def test_bad_labels_are_named_with_a_cure(
 
 
 @pytest.mark.parametrize("i", [-1, 4])
-def test_a_picture_that_is_not_there_is_named(i: int) -> None:
+def test_an_image_that_is_not_there_is_named(i: int) -> None:
     with pytest.raises(InputError, match=rf"i={i} is not in \[0, 4\)"):
         ArraySource(ZEROS).image(i)
 
@@ -195,7 +195,7 @@ def test_the_fingerprint_depends_on_everything_and_only_on_that() -> None:
     assert again.fingerprint() == prints[0]
 
 
-def test_picked_samples_share_the_pictures_of_the_whole() -> None:
+def test_picked_samples_share_the_images_of_the_whole() -> None:
     images, labels = values(6, 5, 4), [0, 1, 2, 0, 1, 2]
     whole = ArraySource(images, labels, classes="abcd", name="mnist")
     part = whole.pick([4, 0, 4])

@@ -24,7 +24,7 @@ from augfeed.read.cache.ram import RamCache
 Pixels = NDArray[np.uint8]
 
 
-def picture(k: int, channels: int = 3) -> Pixels:
+def make_image(k: int, channels: int = 3) -> Pixels:
     """Return an image that only number `k` has, of a size of its own."""
     return np.random.default_rng(k).integers(0, 256, (3 + k % 7, 2 + k % 5, channels), np.uint8)
 
@@ -116,12 +116,12 @@ def test_folder_follows_the_environment(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_each_kind_opens(tmp_path: Path) -> None:
     for cache in (Cache("ram", limit=999), Cache("disk", limit=999, folder=tmp_path)):
-        pictures: ImageCache = open_cache(cache, side=8, channels=3, version="1")
-        pictures.put("a", picture(1))
-        found = pictures.get("a")
+        images: ImageCache = open_cache(cache, side=8, channels=3, version="1")
+        images.put("a", make_image(1))
+        found = images.get("a")
         assert found is not None
-        np.testing.assert_array_equal(found, picture(1))
-        pictures.close()
+        np.testing.assert_array_equal(found, make_image(1))
+        images.close()
     with pytest.raises(InputError, match="DeviceCache"):
         open_cache(Cache("gpu"), side=8, channels=3, version="1")
 
@@ -172,33 +172,33 @@ def test_available_memory_is_known_here() -> None:
 
 def test_ram_gives_back_what_was_put_without_a_copy() -> None:
     cache = ram()
-    source = picture(5)
+    source = make_image(5)
     cache.put("a", source)
     source[...] = 0  # a copy was kept
     found = cache.get("a")
     assert found is not None and found is cache.get("a")
     assert found.flags.c_contiguous and not found.flags.writeable
-    cache.put("a", picture(6))  # the first stays
-    cache.put("turned", picture(7).transpose(1, 0, 2))
+    cache.put("a", make_image(6))  # the first stays
+    cache.put("turned", make_image(7).transpose(1, 0, 2))
     turned = cache.get("turned")
     cache.close()
-    np.testing.assert_array_equal(found, picture(5))
+    np.testing.assert_array_equal(found, make_image(5))
     assert turned is not None
-    np.testing.assert_array_equal(turned, picture(7).transpose(1, 0, 2))
+    np.testing.assert_array_equal(turned, make_image(7).transpose(1, 0, 2))
     assert cache.get("a") is None
     assert cache.stats == Stats(hits=3, misses=1, pictures=0, bytes=0, full=False)
 
 
-def test_ram_packs_pictures_in_few_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ram_packs_images_in_few_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ram_module, "BLOCK", 1000)
     cache = ram()
     for k in range(200):
-        cache.put(str(k), picture(k))
+        cache.put(str(k), make_image(k))
     cache.put("large", np.ones((50, 50, 3), np.uint8))
     found = [cache.get(str(k)) for k in range(200)]
     for k, view in enumerate(found):
         assert view is not None
-        np.testing.assert_array_equal(view, picture(k))
+        np.testing.assert_array_equal(view, make_image(k))
     blocks = {id(_base(view)) for view in found}
     assert len(blocks) <= cache.stats.bytes // 800
     assert (large := cache.get("large")) is not None and large.all()
@@ -209,17 +209,17 @@ def _base(view: Any) -> Any:
 
 
 def test_ram_stops_at_its_limit_and_keeps_the_first() -> None:
-    cache = ram(sum(picture(k).size for k in range(10)))
+    cache = ram(sum(make_image(k).size for k in range(10)))
     for k in range(20):
         assert not cache.stats.full or k > 10
-        cache.put(str(k), picture(k))
+        cache.put(str(k), make_image(k))
     assert [k for k in range(20) if cache.get(str(k)) is not None] == list(range(10))
     assert cache.stats == Stats(10, 10, 10, cache.limit, True)
 
 
 @pytest.mark.parametrize("wrong", [np.zeros((2, 2), np.uint8), np.zeros((2, 2, 1), np.uint8),
                                    np.zeros((0, 2, 3), np.uint8), np.zeros((2, 2, 3))])  # fmt: skip
-def test_ram_refuses_what_is_no_picture(wrong: Any) -> None:
+def test_ram_refuses_what_is_not_an_image(wrong: Any) -> None:
     with pytest.raises(InputError, match=r"\(height, width, 3\)"):
         ram().put("a", wrong)
 
@@ -227,12 +227,12 @@ def test_ram_refuses_what_is_no_picture(wrong: Any) -> None:
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 def test_ram_is_shared_with_forked_processes_whatever_is_locked() -> None:
     cache = ram()
-    cache.put("a", picture(1))
+    cache.put("a", make_image(1))
 
     def child() -> bool:
-        cache.put("b", picture(2))
+        cache.put("b", make_image(2))
         return all(
-            np.array_equal(cache.get(name), picture(k))  # type: ignore[arg-type]
+            np.array_equal(cache.get(name), make_image(k))  # type: ignore[arg-type]
             for name, k in (("a", 1), ("b", 2))
         )
 
@@ -248,14 +248,14 @@ def test_copy_of_ram_is_empty_and_small() -> None:
     copy = pickle.loads(data)
     assert len(data) < 200
     assert copy.get("a") is None and copy.limit == cache.limit
-    copy.put("a", picture(1))
+    copy.put("a", make_image(1))
     assert copy.stats.pictures == 1
 
 
-def test_threads_put_and_get_the_same_pictures_in_ram() -> None:
+def test_threads_put_and_get_the_same_images_in_ram() -> None:
     cache = ram(4 << 20)
     work_side_by_side(cache)
-    assert cache.stats == Stats(800, 0, 200, sum(picture(k).size for k in range(200)), False)
+    assert cache.stats == Stats(800, 0, 200, sum(make_image(k).size for k in range(200)), False)
 
 
 def work_side_by_side(cache: ImageCache) -> None:
@@ -264,11 +264,11 @@ def work_side_by_side(cache: ImageCache) -> None:
 
     def work() -> None:
         for k in range(200):
-            cache.put(str(k), picture(k))
+            cache.put(str(k), make_image(k))
         barrier.wait()
         for k in range(200):
             found = cache.get(str(k))
-            if found is None or not np.array_equal(found, picture(k)):
+            if found is None or not np.array_equal(found, make_image(k)):
                 wrong.append(k)
 
     barrier = threading.Barrier(4)

@@ -20,7 +20,7 @@ import pytest
 from augfeed.read.cache import pack_file as pack_module
 from augfeed.read.cache.disk import Key
 from augfeed.read.cache.pack_file import MAGIC, RECORD, checks
-from tests.augfeed.read.test_cache import Pixels, in_child, picture
+from tests.augfeed.read.test_cache import Pixels, in_child, make_image
 from tests.augfeed.read.test_cache_disk import KEY, SIZES, disk, files, fill, found
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="written with forked processes")
@@ -48,7 +48,7 @@ def killed(work: Callable[[], Any], when: Callable[[], Any] | None = None) -> No
 # An image makes two writes, pixels and record; the first pack makes one before, of its header.
 @pytest.mark.parametrize("write", range(9))
 @pytest.mark.parametrize("share", [0.0, 0.5, 1.0], ids=["before", "within", "after"])
-def test_writer_killed_at_a_write_loses_that_picture_alone(
+def test_writer_killed_at_a_write_loses_that_image_alone(
     tmp_path: Path, write: int, share: float
 ) -> None:
     fill(tmp_path, range(50, 52))
@@ -76,8 +76,8 @@ def test_writer_killed_at_a_write_loses_that_picture_alone(
     assert found(cache, range(60)) == [*range(10), 50, 51]
 
 
-def test_pictures_stay_right_when_writers_are_killed_at_any_moment(tmp_path: Path) -> None:
-    told, tells = os.pipe()
+def test_images_stay_right_when_writers_are_killed_at_any_moment(tmp_path: Path) -> None:
+    said, tells = os.pipe()
 
     def work() -> None:
         cache = disk(tmp_path, 1 << 30)
@@ -86,17 +86,17 @@ def test_pictures_stay_right_when_writers_are_killed_at_any_moment(tmp_path: Pat
                 os.write(tells, b".")
                 cache.put(str(k), large(k))
 
-    def begun(pictures: int) -> None:
-        for _ in range(pictures):
-            os.read(told, 1)
+    def begun(images: int) -> None:
+        for _ in range(images):
+            os.read(said, 1)
 
-    for pictures in np.random.default_rng(1).integers(2, 9, 8):
-        killed(work, partial(begun, pictures))
-        os.set_blocking(told, False)
+    for images in np.random.default_rng(1).integers(2, 9, 8):
+        killed(work, partial(begun, images))
+        os.set_blocking(said, False)
         with suppress(BlockingIOError):
-            os.read(told, 1 << 16)  # what it told since
-        os.set_blocking(told, True)
-    os.close(told)
+            os.read(said, 1 << 16)  # what it told since
+        os.set_blocking(said, True)
+    os.close(said)
     os.close(tells)
     cache = disk(tmp_path)
     kept = 0
@@ -114,7 +114,7 @@ def large(k: int) -> Pixels:
 
 
 @pytest.mark.parametrize("seed", range(40))
-def test_damaged_files_never_give_a_wrong_picture(tmp_path: Path, seed: int) -> None:
+def test_damaged_files_never_give_a_wrong_image(tmp_path: Path, seed: int) -> None:
     rng = np.random.default_rng(seed)
     fill(tmp_path, range(8))
     open_before = disk(tmp_path)
@@ -139,7 +139,7 @@ def test_damaged_files_never_give_a_wrong_picture(tmp_path: Path, seed: int) -> 
     again = disk(tmp_path)
     for k in range(8):  # what was found to be lost is kept again
         if again.get(str(k)) is None:
-            again.put(str(k), picture(k))
+            again.put(str(k), make_image(k))
     for cache in (again, disk(tmp_path)):
         assert found(cache, range(10)) == list(range(8))
     assert found(open_before, range(1, 8, 3)) is not None  # whatever is there, it is right
@@ -203,14 +203,14 @@ def test_limit_is_for_all_that_lies_in_the_folder(
 ) -> None:
     other = disk(tmp_path, key=Key(9, 3, "old"))
     for k in range(5):
-        other.put(str(k), picture(k))
+        other.put(str(k), make_image(k))
     fill(tmp_path, range(10))
     limit = sum(SIZES[:5]) + sum(SIZES[:15])
     cache = disk(tmp_path, limit)
     with caplog.at_level(logging.WARNING, "augfeed"):
         for k in range(10, 30):
             assert cache.stats.full == (k > 15)
-            cache.put(str(k), picture(k))
+            cache.put(str(k), make_image(k))
     assert found(cache, range(30)) == list(range(15))
     assert cache.stats.bytes == limit
     (record,) = caplog.records
@@ -226,7 +226,7 @@ def test_limit_left_open_is_half_of_what_is_free_or_held(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("bytes_left", range(300, 440, 14))  # within pixels, or within a record
-def test_full_disk_keeps_what_was_written_and_is_told_once(
+def test_full_disk_keeps_what_was_written_and_is_reported_once(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
@@ -244,7 +244,7 @@ def test_full_disk_keeps_what_was_written_and_is_told_once(
     monkeypatch.setattr(os, "write", write)
     with caplog.at_level(logging.WARNING, "augfeed"):
         for k in range(20):
-            cache.put(str(k), picture(k))
+            cache.put(str(k), make_image(k))
     monkeypatch.undo()
     kept = found(cache, range(20))
     assert 0 < len(kept) < 10 and cache.stats.full
@@ -255,7 +255,7 @@ def test_full_disk_keeps_what_was_written_and_is_told_once(
     assert "No space left" in record.getMessage() and str(tmp_path) in record.getMessage()
     cache.refresh()  # there is room again
     for k in range(20):
-        cache.put(str(k), picture(k))
+        cache.put(str(k), make_image(k))
     assert found(disk(tmp_path), range(20)) == list(range(20))
 
 
@@ -271,7 +271,7 @@ def test_system_that_ends_a_file_early_is_borne(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["a file", "a folder that nobody may write to"])
-def test_folder_that_cannot_be_written_misses_and_tells_once(
+def test_folder_that_cannot_be_written_misses_and_says_so_once(
     tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     folder = tmp_path / "cache"
@@ -292,12 +292,12 @@ def test_folder_that_cannot_be_written_misses_and_tells_once(
     with caplog.at_level(logging.WARNING, "augfeed"):
         cache = disk(folder)
         for k in range(9):
-            cache.put(str(k), picture(k))
+            cache.put(str(k), make_image(k))
         cache.refresh()
-        cache.put("8", picture(8))
+        cache.put("8", make_image(8))
     assert found(cache, range(9)) == expected
-    told = [record.getMessage() for record in caplog.records if "written" in record.getMessage()]
-    assert len(told) == 1
+    said = [record.getMessage() for record in caplog.records if "written" in record.getMessage()]
+    assert len(said) == 1
 
 
 def test_folder_that_is_removed_is_made_anew(tmp_path: Path) -> None:
@@ -305,15 +305,15 @@ def test_folder_that_is_removed_is_made_anew(tmp_path: Path) -> None:
     fill(folder, range(3))
     cache = disk(folder)
     assert found(cache, range(1)) == [0]
-    cache.put("3", picture(3))
+    cache.put("3", make_image(3))
     unread = disk(folder)
     shutil.rmtree(folder)
     assert found(unread, range(9)) == []
     assert 0 in found(cache, range(9))  # what is mapped stays
     cache.refresh()
     for k in range(5):
-        cache.put(str(k), picture(k))
-        unread.put(str(k), picture(k))
+        cache.put(str(k), make_image(k))
+        unread.put(str(k), make_image(k))
     assert found(unread, range(9)) == list(range(5))
     assert {3, 4} <= {*found(cache, range(9))}
     assert set(found(disk(folder), range(9))) == set(range(5))

@@ -103,14 +103,14 @@ def test_a_cache_on_disk_without_a_home_names_its_cure(
 
 
 @pytest.mark.parametrize("user", UNWRITABLE)
-def test_a_cache_on_disk_that_cannot_be_written_is_told_once(
+def test_a_cache_on_disk_that_cannot_be_written_is_reported_once(
     user: Users, photos: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     user(monkeypatch, photos.parent)
     loader = augfeed.DataLoader(photos, 1, policy=SIZE, cache="disk")
     assert [len(images) for images, _ in loader] == [1, 1]
-    told = [record.message for record in caplog.records if "cannot be written" in record.message]
-    assert len(told) == 1 and "pictures" in told[0]
+    said = [record.message for record in caplog.records if "cannot be written" in record.message]
+    assert len(said) == 1 and "pictures" in said[0]
 
 
 def test_no_folder_can_be_made_for_a_user_without_a_home(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,13 +18,13 @@ from augfeed.read.cache import disk as disk_module
 from augfeed.read.cache.disk import DiskCache, Key
 from augfeed.read.cache.pack_file import RECORD
 from augfeed.read.cache.pack_index import BAD, GOOD, PackIndex
-from tests.augfeed.read.test_cache import in_child, picture, work_side_by_side
+from tests.augfeed.read.test_cache import in_child, make_image, work_side_by_side
 from tests.waiting import HANG
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="written with forked processes")
 
 KEY = Key(8, 3, "reader 1")
-SIZES = [picture(k).size for k in range(100)]
+SIZES = [make_image(k).size for k in range(100)]
 
 
 def disk(folder: Path, limit: int | None = 1 << 20, key: Key = KEY) -> DiskCache:
@@ -34,7 +34,7 @@ def disk(folder: Path, limit: int | None = 1 << 20, key: Key = KEY) -> DiskCache
 def fill(folder: Path, numbers: range) -> None:
     cache = disk(folder)
     for k in numbers:
-        cache.put(str(k), picture(k))
+        cache.put(str(k), make_image(k))
     cache.close()
 
 
@@ -44,7 +44,7 @@ def found(cache: DiskCache, numbers: range) -> list[int]:
     for k in numbers:
         view = cache.get(str(k))
         if view is not None:
-            np.testing.assert_array_equal(view, picture(k))
+            np.testing.assert_array_equal(view, make_image(k))
             kept.append(k)
     return kept
 
@@ -56,7 +56,7 @@ def files(folder: Path, ending: str) -> list[Path]:
 # What is kept
 
 
-def test_pictures_are_there_in_the_next_run_without_a_copy(tmp_path: Path) -> None:
+def test_images_are_there_in_the_next_run_without_a_copy(tmp_path: Path) -> None:
     fill(tmp_path, range(50))
     cache = disk(tmp_path)
     assert found(cache, range(60)) == list(range(50))
@@ -67,15 +67,15 @@ def test_pictures_are_there_in_the_next_run_without_a_copy(tmp_path: Path) -> No
     assert (stats.hits, stats.misses, stats.pictures) == (52, 10, 50)
     assert stats.bytes == sum(SIZES[:50]) == sum(f.stat().st_size for f in files(tmp_path, ".pack"))
     cache.close()
-    np.testing.assert_array_equal(first, picture(7))
+    np.testing.assert_array_equal(first, make_image(7))
     assert cache.get("7") is None
 
 
 def test_process_finds_what_it_has_put_itself(tmp_path: Path) -> None:
     cache = disk(tmp_path)
     for k in range(20):
-        cache.put(str(k), picture(k))
-        cache.put(str(k), picture(k + 1))  # the first stays
+        cache.put(str(k), make_image(k))
+        cache.put(str(k), make_image(k + 1))  # the first stays
         assert found(cache, range(100)) == list(range(k + 1))
     cache.refresh()
     assert found(cache, range(100)) == list(range(20))
@@ -87,16 +87,16 @@ def test_process_finds_what_it_has_put_itself(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "other", [Key(9, 3, "reader 1"), Key(8, 1, "reader 1"), Key(8, 3, "reader 2")]
 )
-def test_pictures_of_another_side_version_or_channels_are_not_found(
+def test_images_of_another_side_version_or_channels_are_not_found(
     tmp_path: Path, other: Key
 ) -> None:
     fill(tmp_path, range(5))
     cache = disk(tmp_path, key=other)
     assert cache.get("1") is None
-    cache.put("1", picture(9, other.channels))
+    cache.put("1", make_image(9, other.channels))
     again = disk(tmp_path, key=other).get("1")
     assert again is not None
-    np.testing.assert_array_equal(again, picture(9, other.channels))
+    np.testing.assert_array_equal(again, make_image(9, other.channels))
     assert found(disk(tmp_path), range(9)) == list(range(5))
     about = json.loads((tmp_path / other.name / "about.json").read_text())
     assert about == {"format": 1, "side": other.side, "channels": other.channels,
@@ -111,7 +111,7 @@ def test_packs_stay_below_their_bound(tmp_path: Path, monkeypatch: pytest.Monkey
     assert found(disk(tmp_path), range(50)) == list(range(50))
 
 
-def test_many_pictures_are_found(tmp_path: Path) -> None:
+def test_many_images_are_found(tmp_path: Path) -> None:
     many = range(3000)
     cache = disk(tmp_path)
     for k in many:
@@ -124,7 +124,7 @@ def test_many_pictures_are_found(tmp_path: Path) -> None:
         assert one.get("x") is None
 
 
-def test_digests_that_share_a_half_are_told_apart() -> None:
+def test_digests_that_share_a_half_are_kept_apart() -> None:
     known = PackIndex()
     records = np.zeros(2000, RECORD)
     digests = [b"same----" + k.to_bytes(8, "little") for k in range(2000)]
@@ -156,7 +156,7 @@ def test_two_processes_see_what_the_other_writes(tmp_path: Path) -> None:
         "    first, last = map(int, line.split())\n"
         "    cache.refresh()\n"
         "    seen = found(cache, range(100))\n"
-        "    for k in range(first, last): cache.put(str(k), picture(k))\n"
+        "    for k in range(first, last): cache.put(str(k), make_image(k))\n"
         "    print(*seen, flush=True)\n"
     )
     root = Path(__file__).resolve().parents[3]
@@ -172,7 +172,7 @@ def test_two_processes_see_what_the_other_writes(tmp_path: Path) -> None:
         cache = disk(tmp_path)
         for first in range(0, 60, 20):
             for k in range(first, first + 10):
-                cache.put(str(k), picture(k))
+                cache.put(str(k), make_image(k))
             print(first + 10, first + 20, file=other.stdin, flush=True)
             assert other.stdout.readline().split() == [str(k) for k in range(first + 10)]
             cache.refresh()
@@ -197,7 +197,7 @@ def test_writers_at_the_same_time_do_not_disturb_each_other(tmp_path: Path) -> N
     def write_and_wait(first: int) -> bool:
         inner = disk(tmp_path)
         for k in range(first, 400, 2):
-            inner.put(str(k), picture(k))
+            inner.put(str(k), make_image(k))
         inner.refresh()
         return found(inner, range(first, 400)) != []
 
@@ -216,18 +216,18 @@ def in_child_beside(one: Callable[[], bool], other: Callable[[], bool]) -> bool:
 
 def test_forked_process_writes_to_a_pack_of_its_own(tmp_path: Path) -> None:
     cache = disk(tmp_path)
-    cache.put("0", picture(0))
+    cache.put("0", make_image(0))
     before = files(tmp_path, ".pack")[0].stat().st_size
 
     def child() -> bool:
-        cache.put("1", picture(1))
+        cache.put("1", make_image(1))
         return found(cache, range(5)) == [0, 1]
 
     with cache._lock, cache._count._lock:  # as another thread may hold them at that moment
         assert in_child(child)
     assert len(files(tmp_path, ".pack")) == 2
     assert before in [file.stat().st_size for file in files(tmp_path, ".pack")]
-    cache.put("2", picture(2))  # the parent's pack goes on
+    cache.put("2", make_image(2))  # the parent's pack goes on
     cache.refresh()
     assert found(cache, range(5)) == [0, 1, 2]
     assert len(files(tmp_path, ".pack")) == 2
@@ -243,9 +243,9 @@ def test_copy_opens_the_folder_anew(tmp_path: Path) -> None:
     assert copy.get("0") is not None and copy.limit == cache.limit
 
 
-def test_threads_put_and_get_the_same_pictures_on_disk(tmp_path: Path) -> None:
+def test_threads_put_and_get_the_same_images_on_disk(tmp_path: Path) -> None:
     cache = disk(tmp_path)
     work_side_by_side(cache)
     assert (cache.stats.hits, cache.stats.pictures) == (800, 200)
-    assert cache.stats.bytes == sum(picture(k).size for k in range(200))
+    assert cache.stats.bytes == sum(make_image(k).size for k in range(200))
     assert found(disk(tmp_path), range(200)) == list(range(200))

@@ -75,7 +75,7 @@ def test_what_does_not_fit_gives_the_same_batches(folder: Path, cache: Cache) ->
     assert epochs(loader(folder, small)) == epochs(loader(folder, cache))
 
 
-def test_crops_come_from_pictures_of_the_side_that_is_stated(folder: Path, cache: Cache) -> None:
+def test_crops_come_from_images_of_the_side_that_is_stated(folder: Path, cache: Cache) -> None:
     policy = "resize(48) | center_crop(48)"
     (images, _) = next(iter(loader(folder, cache, policy=policy, batch_size=1, shuffle=False)))
     with Image.open(folder / "a" / "00.jpg") as file:
@@ -100,7 +100,7 @@ def test_a_changed_file_is_decoded_anew(tmp_path: Path, cache: Cache) -> None:
     assert images[0, 2].min() == 1.0 and images[1, 0].max() < 0.5
 
 
-def test_the_fingerprint_tells_the_side(folder: Path) -> None:
+def test_the_fingerprint_shows_the_side(folder: Path) -> None:
     caches = (None, Cache("ram", side=48), Cache("ram", side=64), Cache("ram", 64))
     prints = {loader(folder, cache).pipeline.fingerprint for cache in caches}
     assert len(prints) == 3
@@ -119,7 +119,7 @@ def test_broken_files_are_replaced_from_the_cache_too(folder: Path, cache: Cache
     assert epochs(made) == cold and [item.sample for item in made.unread] == [2]
 
 
-def test_explain_tells_of_the_cache(folder: Path, cache: Cache) -> None:
+def test_explain_names_the_cache(folder: Path, cache: Cache) -> None:
     text = loader(folder, cache).explain()
     assert "kept in" in text and "with a short side of 48 pixels" in text
     assert "kept in" not in loader(folder, None).explain()
@@ -159,7 +159,7 @@ def test_batches_are_the_same_after_a_kill_in_mid_write(folder: Path, tmp_path: 
     assert epochs(loader(folder, Cache("disk", side=48, folder=kept))) == expected
 
 
-def test_pictures_of_a_loader_that_is_copied_are_its_own(folder: Path, cache: Cache) -> None:
+def test_images_of_a_loader_that_is_copied_are_its_own(folder: Path, cache: Cache) -> None:
 
     made = loader(folder, cache)
     first = epochs(made, 1)

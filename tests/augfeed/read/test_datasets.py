@@ -75,8 +75,8 @@ LibraryFiles = of_library(Files, "torchvision.datasets.folder")
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     for k in range(3):
-        picture = RNG.integers(0, 256, (8 + k, 9, 3), np.uint8)
-        Image.fromarray(picture).save(tmp_path / f"{k}.png")
+        image = RNG.integers(0, 256, (8 + k, 9, 3), np.uint8)
+        Image.fromarray(image).save(tmp_path / f"{k}.png")
     return tmp_path
 
 
@@ -92,7 +92,7 @@ def reason(data: Any) -> str:
     return got
 
 
-def test_pictures_in_memory_are_read_from_there() -> None:
+def test_images_in_memory_are_read_from_there() -> None:
     for data in (Stored(), Library(), FashionMNIST(GRAY.numpy(), LABELS.tolist())):
         got = found(data)
         assert (got.keys, got.form) == ((0, 1), tuple)
@@ -144,8 +144,8 @@ def test_a_file_that_lies_by_exif_is_recognised_by_its_size(root: Path) -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
 def test_tensors_of_floats_are_read_from_memory(dtype: torch.dtype) -> None:
-    pictures = (torch.arange(7 * 3 * 4 * 5).reshape(7, 3, 4, 5) / 420).to(dtype)
-    got = found(TensorDataset(pictures.requires_grad_(), LABELS))
+    images = (torch.arange(7 * 3 * 4 * 5).reshape(7, 3, 4, 5) / 420).to(dtype)
+    got = found(TensorDataset(images.requires_grad_(), LABELS))
     assert (got.keys, got.form, got.source.sizes) == ((0, 1), tuple, (4, 5))
 
 
@@ -156,7 +156,7 @@ def test_tensors_of_bytes_are_read_from_memory_with_and_without_labels() -> None
     assert (alone.keys, alone.source.labels) == ((0, None), None)
 
 
-def test_a_subset_of_arrays_shares_their_pictures() -> None:
+def test_a_subset_of_arrays_shares_their_images() -> None:
     part = found(Subset(Stored(), [4, 0, 4]))  # type: ignore[arg-type]
     assert isinstance(part.source, ArraySource) and (part.keys, part.form) == ((0, 1), tuple)
     assert np.shares_memory(part.source.images, GRAY.numpy())
@@ -175,9 +175,9 @@ def test_the_parts_of_a_random_split_have_all_samples_once() -> None:
     parts = random_split(TensorDataset(GRAY, LABELS), [4, 3])
     sources = [found(part).source for part in parts]
     assert all(isinstance(source, ArraySource) for source in sources)
-    pictures = [source.image(i) for source in sources for i in range(len(source))]
+    images = [source.image(i) for source in sources for i in range(len(source))]
     together = [*parts[0].indices, *parts[1].indices]
-    np.testing.assert_array_equal(np.stack(pictures)[..., 0], GRAY[together])
+    np.testing.assert_array_equal(np.stack(images)[..., 0], GRAY[together])
     nested = found(Subset(parts[0], [3, 1])).source
     np.testing.assert_array_equal(nested.image(0)[..., 0], GRAY[parts[0].indices[3]])
 
@@ -258,8 +258,8 @@ def test_a_package_of_ones_own_called_datasets_is_no_library(root: Path) -> None
         __module__ = "datasets.mine"
 
         def __getitem__(self, i: int) -> Any:
-            picture, label = super().__getitem__(i)
-            return picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT), label
+            image, label = super().__getitem__(i)
+            return image.transpose(Image.Transpose.FLIP_LEFT_RIGHT), label
 
     assert reason(Flipped(root)).startswith("the image of its sample 0 is not")
 
@@ -270,10 +270,10 @@ def test_a_sample_other_than_in_store_is_a_reason(place: int) -> None:
         what = ""
 
         def __getitem__(self, i: int) -> Any:
-            picture, label = self.data[i], int(self.targets[i])
+            image, label = self.data[i], int(self.targets[i])
             if i == place and self.what == "label":
-                return picture, label + 1
-            return picture.flip(1) if i == place else picture, label
+                return image, label + 1
+            return image.flip(1) if i == place else image, label
 
     data = Changed()
     assert reason(data) == f"the image of its sample {place} is not the one that it has in store"
@@ -284,15 +284,15 @@ def test_a_sample_other_than_in_store_is_a_reason(place: int) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda picture, label: [picture, label], "is not (image, label) but a list"),
-        (lambda picture, label: {"image": picture}, "but a dict"),
-        (lambda picture, label: (picture, label, 0), "is not (image, label) but a tuple"),
-        (lambda picture, label: picture.crop((0, 0, 2, 2)), "is not (image, label) but a Image"),
-        (lambda picture, label: (picture.resize((9, 9)), label), "image of its sample 0 is not"),
-        (lambda picture, label: (picture.convert("L"), label), "image of its sample 0 is not"),
-        (lambda picture, label: (np.asarray(picture)[..., ::-1], label), "is not the one"),
-        (lambda picture, label: (picture, str(label)), "label of its sample 0 is not"),
-        (lambda picture, label: 1 // 0, "looking at its samples failed (ZeroDivisionError: "),
+        (lambda image, label: [image, label], "is not (image, label) but a list"),
+        (lambda image, label: {"image": image}, "but a dict"),
+        (lambda image, label: (image, label, 0), "is not (image, label) but a tuple"),
+        (lambda image, label: image.crop((0, 0, 2, 2)), "is not (image, label) but a Image"),
+        (lambda image, label: (image.resize((9, 9)), label), "image of its sample 0 is not"),
+        (lambda image, label: (image.convert("L"), label), "image of its sample 0 is not"),
+        (lambda image, label: (np.asarray(image)[..., ::-1], label), "is not the one"),
+        (lambda image, label: (image, str(label)), "label of its sample 0 is not"),
+        (lambda image, label: 1 // 0, "looking at its samples failed (ZeroDivisionError: "),
     ],
 )
 def test_files_handed_out_otherwise_are_a_reason(root: Path, change: Any, message: str) -> None:
@@ -341,7 +341,7 @@ def test_anything_else_is_a_reason(data: Any) -> None:
     assert reason(data) == f"{name} is not a dataset that augfeed knows how to read itself"
 
 
-def test_whatever_a_data_set_raises_is_a_reason() -> None:
+def test_whatever_a_dataset_raises_is_a_reason() -> None:
     class ReplicaError:
         @property
         def data(self) -> Any:

@@ -82,7 +82,7 @@ def xmp(held: int) -> bytes:
 @pytest.mark.parametrize("kind", ["JPEG", "WEBP", "TIFF"])
 @pytest.mark.parametrize("value", range(10))
 @pytest.mark.parametrize("held", [None, 1, 6])
-def test_xmp_tells_the_orientation_where_exif_does_not(
+def test_xmp_gives_the_orientation_where_exif_does_not(
     kind: str, value: int, held: int | None
 ) -> None:
     options: dict[str, Any] = {"lossless": True} if kind == "WEBP" else {}
@@ -215,7 +215,7 @@ def test_floats_out_of_range_are_an_error(values: list[float]) -> None:
         (b"\x89PNG\r\n\x1a\n", "x: has a broken PNG header"),
     ],
 )
-def test_what_is_no_picture_is_named(data: bytes, message: str) -> None:
+def test_what_is_not_an_image_is_named(data: bytes, message: str) -> None:
     with pytest.raises(ReadError, match=message):
         picture_size(data, "x")
     with pytest.raises(ReadError, match=message):
@@ -228,7 +228,7 @@ def declare(data: bytes, height: int, width: int) -> bytes:
 
 
 @pytest.mark.parametrize(("height", "width"), [(65500, 65500), (MAX_PIXELS // 60000 + 1, 60000)])
-def test_a_picture_that_declares_too_many_pixels_is_refused(height: int, width: int) -> None:
+def test_an_image_that_declares_too_many_pixels_is_refused(height: int, width: int) -> None:
     for read in (picture_size, lambda data, name: decode(data, name, 3)):
         with pytest.raises(ReadError, match=rf"declares {width} x {height} pixels, more than the"):
             read(declare(jpeg(), height, width), "bomb.jpg")
@@ -246,7 +246,7 @@ def test_the_densest_jpeg_is_not_taken_for_a_short_one() -> None:
         assert decode(data, "plain.jpg", 1).shape == (4000, 4000, 1)
 
 
-def test_a_large_picture_raises_no_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_large_image_raises_no_warning(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 400)  # 21 x 33 is more
     for kind in ("PNG", "JPEG", "BMP", "GIF", "TIFF"):
         data = encoded(Image.fromarray(photo()), kind)
@@ -290,7 +290,7 @@ def _exif(held: int) -> bytes:
     return b"\xff\xe1" + struct.pack(">H", len(block) + 2) + block
 
 
-def test_the_first_exif_block_that_turns_a_picture_counts() -> None:
+def test_the_first_exif_block_that_turns_an_image_counts() -> None:
     file = io.BytesIO()
     Image.new("RGB", (5, 3)).save(file, "JPEG")
     plain = file.getvalue()
@@ -307,7 +307,7 @@ def test_very_many_exif_blocks_take_no_time_squared() -> None:
 
 
 @pytest.mark.parametrize(("sampling", "unit"), [("4:4:4", 8), ("4:2:2", 16), ("4:2:0", 16)])
-def test_a_header_tells_how_wide_a_unit_is(sampling: str, unit: int) -> None:
+def test_a_header_shows_how_wide_a_unit_is(sampling: str, unit: int) -> None:
     for mode, wanted in (("RGB", unit), ("L", 8)):
         file = io.BytesIO()
         options = {"subsampling": sampling} if mode == "RGB" else {}

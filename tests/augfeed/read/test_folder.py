@@ -51,7 +51,7 @@ def test_a_folder_without_classes_has_no_labels(tmp_path: Path) -> None:
     assert (source.labels, source.num_classes, source.classes) == (None, None, None)
 
 
-def test_pictures_are_read_and_decoded(tmp_path: Path) -> None:
+def test_images_are_read_and_decoded(tmp_path: Path) -> None:
     root = tree(tmp_path, "a/0.png", "a/1.png", "b/2.png")
     source = FolderSource(str(root))
     assert source.read(1) == png(1)
@@ -85,7 +85,7 @@ def test_bad_channels_are_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("i", [-1, 1])
-def test_a_picture_that_is_not_there_is_named(tmp_path: Path, i: int) -> None:
+def test_an_image_that_is_not_there_is_named(tmp_path: Path, i: int) -> None:
     with pytest.raises(InputError, match=rf"i={i} is not in \[0, 1\)"):
         FolderSource(tree(tmp_path, "a/0.png")).read(i)
 

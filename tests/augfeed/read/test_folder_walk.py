@@ -54,14 +54,14 @@ def test_hidden_folders_are_no_classes_and_add_nothing_to_one(tmp_path: Path, na
 
 
 @pytest.mark.parametrize("name", HIDDEN)
-def test_a_folder_of_pictures_stays_one_beside_hidden_folders(tmp_path: Path, name: str) -> None:
+def test_a_folder_of_images_stays_one_beside_hidden_folders(tmp_path: Path, name: str) -> None:
     tree(tmp_path, ["1.jpg", "2.jpg", f"{name}/3.jpg"])
     source = FolderSource(tmp_path)
     assert (source.labels, source.classes, len(source)) == (None, None, 2)
 
 
 @pytest.mark.parametrize("root", [".", "cat", "cat/deep"])
-def test_hidden_files_are_no_pictures(tmp_path: Path, root: str) -> None:
+def test_hidden_files_are_not_images(tmp_path: Path, root: str) -> None:
     tree(tmp_path / root, ["x.jpg", "._x.jpg", ".x.png"])
     source = FolderSource(tmp_path)
     assert len(source) == 1 and source.skipped == {"hidden": 2}
@@ -158,7 +158,7 @@ OTHERS = [".heic", ".HEIF", ".dng", ".svg", ".mp4", ""]
 
 
 @pytest.mark.parametrize("ending", OTHERS)
-def test_files_of_other_endings_are_counted_and_told(
+def test_files_of_other_endings_are_counted_and_reported(
     tmp_path: Path, ending: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     tree(tmp_path, ["cat/x.jpg", "dog/x.jpg", *(f"cat/{k}{ending}" for k in range(3))])
@@ -172,7 +172,7 @@ def test_files_of_other_endings_are_counted_and_told(
     assert SubsetSource(source, [0]).skipped == source.skipped
 
 
-def test_what_is_no_picture_by_its_ending_is_counted_without_a_warning(
+def test_what_is_not_an_image_by_its_ending_is_counted_without_a_warning(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     tree(tmp_path, ["cat/x.jpg", "cat/x.txt", "cat/x.json", "readme.md", "cat/.DS_Store"])
@@ -181,7 +181,7 @@ def test_what_is_no_picture_by_its_ending_is_counted_without_a_warning(
     assert sum(source.skipped.values()) == 4 and not caplog.messages
 
 
-def test_pictures_beside_class_folders_are_counted_and_told(
+def test_images_beside_class_folders_are_counted_and_reported(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     tree(tmp_path, ["cat/x.jpg", "1.jpg", "2.png"])
@@ -189,7 +189,7 @@ def test_pictures_beside_class_folders_are_counted_and_told(
     assert "left out: 2 images beside the class folders" in caplog.text
 
 
-def test_an_error_for_no_pictures_says_what_is_there(tmp_path: Path) -> None:
+def test_an_error_for_no_images_says_what_is_there(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"no images: .*left out: 2 of ending '\.heic'"):
         FolderSource(tree(tmp_path, ["cat/1.heic", "cat/2.HEIC"]))
 

@@ -54,7 +54,7 @@ def read(source: Source, policy: Policy) -> tuple[NDArray[Any], Windows]:
 
 @pytest.mark.parametrize("policy", POLICIES)
 @pytest.mark.parametrize("memory", MEMORY)
-def test_frames_of_arrays_are_those_of_each_picture_alone(memory: str, policy: str) -> None:
+def test_frames_of_arrays_are_those_of_each_image_alone(memory: str, policy: str) -> None:
     images = np.random.default_rng(2).integers(0, 256, (COUNT, 14, 17, 3), dtype=np.uint8)
     source = open_source(MEMORY[memory](images))
     assert isinstance(source, ArraySource)
@@ -63,8 +63,8 @@ def test_frames_of_arrays_are_those_of_each_picture_alone(memory: str, policy: s
     fixed = PolicyConstants.of(given, 3)
     for k, (row, view) in enumerate(zip(ROWS, views_of(windows), strict=True)):
         alone = np.empty_like(found[k])
-        picture = np.ascontiguousarray(source.images[row])
-        resample(picture.copy(), *view, fixed.pad_mode, fixed.pad_fill, alone)
+        image = np.ascontiguousarray(source.images[row])
+        resample(image.copy(), *view, fixed.pad_mode, fixed.pad_fill, alone)
         np.testing.assert_array_equal(found[k], alone)
 
 
@@ -98,7 +98,8 @@ def test_windows_as_arrays_say_what_each_says_alone(
 ) -> None:
     parts = [np.array(part, np.int32) for part in zip(*drawn, strict=True)]
     resized, offset = np.stack(parts[:2], axis=1), np.stack(parts[2:], axis=1)
-    windows = Windows(np.ones((len(drawn), 4), np.int32), resized, offset)
+    kinds = np.arange(len(drawn), dtype=np.int32) % 3
+    windows = Windows(np.ones((len(drawn), 4), np.int32), resized, offset, kinds)
     views = views_of(windows)
     assert windows.inside(size).tolist() == [view.inside(size) for view in views]
     rows = np.arange(len(drawn))[::2]

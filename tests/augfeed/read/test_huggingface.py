@@ -27,10 +27,10 @@ MODES = {"1": 1, "L": 1, "LA": 1, "I;16": 1, "P": 3, "RGB": 3, "RGBA": 3, "CMYK"
 def encoded(mode: str = "RGB", kind: str = "PNG", size: tuple[int, int] = (6, 5)) -> bytes:
     file, shape = io.BytesIO(), (size[1], size[0])
     if mode == "I;16":
-        picture = Pillow.fromarray(RNG.integers(0, 65536, shape, np.uint16))
+        image = Pillow.fromarray(RNG.integers(0, 65536, shape, np.uint16))
     else:
-        picture = Pillow.fromarray(RNG.integers(0, 256, (*shape, 3), np.uint8)).convert(mode)
-    picture.save(file, kind)
+        image = Pillow.fromarray(RNG.integers(0, 256, (*shape, 3), np.uint8)).convert(mode)
+    image.save(file, kind)
     return file.getvalue()
 
 
@@ -108,7 +108,7 @@ def found(data: Any) -> Recognised:
     return got
 
 
-def test_pictures_and_labels_are_those_of_the_columns() -> None:
+def test_images_and_labels_are_those_of_the_columns() -> None:
     got = found(animals())
     source = got.source
     assert (got.keys, got.form) == (("image", "label"), dict)
@@ -159,7 +159,7 @@ def test_files_beside_the_table_are_read(tmp_path: Path) -> None:
         source.read(1)
 
 
-def test_the_fingerprint_is_that_of_the_data_set_and_of_the_chosen_samples() -> None:
+def test_the_fingerprint_is_that_of_the_dataset_and_of_the_chosen_samples() -> None:
     other = animals()
     other._fingerprint = "fedcba9876543210"
     sources: list[Any] = [found(data).source for data in (animals(), other)]
@@ -169,18 +169,18 @@ def test_the_fingerprint_is_that_of_the_data_set_and_of_the_chosen_samples() -> 
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_the_channels_are_those_of_the_first_picture(mode: str) -> None:
+def test_the_channels_are_those_of_the_first_image(mode: str) -> None:
     kinds = {"CMYK": ["JPEG", "TIFF"], "L": ["PNG", "JPEG", "TIFF"], "RGB": ["PNG", "JPEG", "WEBP"]}
     for kind in kinds.get(mode, ["PNG"]):
         file = encoded(mode, kind)
-        with Pillow.open(io.BytesIO(file)) as picture:
-            assert picture_mode(file, "x") == picture.mode == mode
+        with Pillow.open(io.BytesIO(file)) as one_image:
+            assert picture_mode(file, "x") == one_image.mode == mode
         source = found(Dataset({"image": Image()}, image=rows(file))).source
         assert source.channels == mode_channels(mode) == MODES[mode]
         assert source.image(0).shape == (5, 6, MODES[mode])
 
 
-def test_a_picture_of_other_channels_than_the_first_is_named() -> None:
+def test_an_image_of_other_channels_than_the_first_is_named() -> None:
     data: Any = Dataset({"image": Image()}, image=rows(encoded("L"), FILES[0], encoded("1")))
     source = found(data).source
     assert source.image(2).shape == (5, 6, 1)
@@ -191,13 +191,13 @@ def test_a_picture_of_other_channels_than_the_first_is_named() -> None:
     assert found(Subset(data, [1])).source.channels == 3
 
 
-def test_pictures_made_rgb_may_be_mixed() -> None:
+def test_images_made_rgb_may_be_mixed() -> None:
     data = Dataset({"image": Image("RGB")}, image=rows(encoded("L"), FILES[0], encoded("LA")))
     source = found(data).source
     assert {source.image(i).shape for i in range(3)} == {(5, 6, 3)}
 
 
-def test_a_broken_picture_is_named() -> None:
+def test_a_broken_image_is_named() -> None:
     data = Dataset({"image": Image()}, image=[*rows(FILES[0], b"\xff\xd8\xff", b"xx"), None])
     source = found(data).source
     for i, message in enumerate(("JPEG header is malformed", "not an image in", "is missing"), 1):
@@ -269,8 +269,8 @@ def same(data: Any, source: Any) -> None:
     """Check a source against what the dataset itself hands out."""
     assert len(data) == len(source)
     for i in range(len(data)):
-        picture, label = data[i]["image"], data[i]["label"]
-        np.testing.assert_array_equal(np.asarray(picture.convert("RGB")), source.image(i))
+        one_image, label = data[i]["image"], data[i]["label"]
+        np.testing.assert_array_equal(np.asarray(one_image.convert("RGB")), source.image(i))
         assert label == source.labels[i]
 
 
@@ -286,11 +286,11 @@ def same(data: Any, source: Any) -> None:
         lambda data: Subset(data.shuffle(seed=3), [6, 0, 6]),
     ],
 )
-def test_pictures_are_those_that_hugging_face_hands_out(real: Any, change: Any) -> None:
+def test_images_are_those_that_hugging_face_hands_out(real: Any, change: Any) -> None:
     same(change(real), found(change(real)).source)
 
 
-def test_a_data_set_on_disk_is_pickled_by_its_path(real: Any, tmp_path: Path) -> None:
+def test_a_dataset_on_disk_is_pickled_by_its_path(real: Any, tmp_path: Path) -> None:
     datasets = pytest.importorskip("datasets")
     real.save_to_disk(tmp_path)
     data = datasets.load_from_disk(tmp_path).shuffle(seed=0)
@@ -332,32 +332,32 @@ def test_threads_may_read_side_by_side(real: Any) -> None:
 # One size of all, or none
 
 
-def pictures(*sizes: tuple[int, int]) -> Any:
+def make_images(*sizes: tuple[int, int]) -> Any:
     files = rows(*(encoded(size=size) for size in sizes))
     return Dataset({"image": Image()}, image=files)
 
 
 @pytest.mark.parametrize("policy", ["", "hflip | normalize(0.5, 0.25)", "resize(4) | cutout(2)"])
-def test_pictures_of_one_size_need_no_crop(policy: str) -> None:
-    loader: Any = DataLoader(pictures(*[(6, 5)] * 9), 4, policy=policy)
+def test_images_of_one_size_need_no_crop(policy: str) -> None:
+    loader: Any = DataLoader(make_images(*[(6, 5)] * 9), 4, policy=policy)
     shape = (4, 4) if "resize" in policy else (5, 6)
     assert loader.lane == "native"
     assert [len(batch["image"]) for batch in loader] == [4, 4, 1]
     assert {batch["image"].shape[2:] for batch in loader} == {torch.Size(shape)}
-    assert Pipeline(found(pictures((6, 5))).source, loader.pipeline.policy).size == shape
+    assert Pipeline(found(make_images((6, 5))).source, loader.pipeline.policy).size == shape
 
 
 @pytest.mark.parametrize("odd", [0, 1, 40, 99])
-def test_pictures_of_other_sizes_need_one(odd: int) -> None:
+def test_images_of_other_sizes_need_one(odd: int) -> None:
     sizes = [(6, 5)] * 100
     sizes[odd] = (5, 6)
     with pytest.raises((PolicyError, ReadError), match=r"random_resized_crop\(size\)"):
-        list(DataLoader(pictures(*sizes), 4, policy="hflip"))
-    assert len(list(DataLoader(pictures(*sizes), 4, policy="center_crop(4)"))) == 25
+        list(DataLoader(make_images(*sizes), 4, policy="hflip"))
+    assert len(list(DataLoader(make_images(*sizes), 4, policy="center_crop(4)"))) == 25
 
 
-def test_where_the_policy_gives_a_size_pictures_may_have_any() -> None:
-    source: Any = found(pictures((6, 5), (6, 5))).source
+def test_where_the_policy_gives_a_size_images_may_have_any() -> None:
+    source: Any = found(make_images((6, 5), (6, 5))).source
     assert with_size(source, parse_policy("center_crop(4)")).sizes is None
     assert with_size(source, parse_policy("hflip")).sizes == (5, 6)
     assert source.pick([1]).sizes == (5, 6)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from sklearn.datasets import load_sample_image
 
-from augfeed.constants import CONSTANT, EDGE
+from augfeed.constants import BICUBIC, BILINEAR, CONSTANT, EDGE, NEAREST
 from augfeed.errors import ReadError
 from augfeed.kernels.resample import resample
 from augfeed.kernels.resample_box import resample_part
@@ -41,7 +41,7 @@ def shown(encoded: Encoded, view: View, size: tuple[int, int]) -> Pixels:
 
 def expected(whole: Pixels, view: View, size: tuple[int, int]) -> Pixels:
     out = np.empty((*size, whole.shape[2]), np.uint8)
-    resample(whole, *view, CONSTANT, 0.0, out)
+    resample(whole, *view, CONSTANT, np.zeros(whole.shape[2]), out)
     return out
 
 
@@ -55,13 +55,14 @@ def views(draw: Any, height: int, width: int, smallest: int = 1) -> tuple[View, 
     size = tuple(draw(st.integers(1, side)) for side in resized)
     offset = tuple(draw(st.integers(0, side - out)) for side, out in zip(resized, size,
                                                                         strict=True))  # fmt: skip
-    return View((top, left, box_h, box_w), resized, offset), size
+    kind = draw(st.sampled_from([BILINEAR, BILINEAR, BICUBIC, NEAREST]))
+    return View((top, left, box_h, box_w), resized, offset, kind), size
 
 
 @pytest.mark.parametrize("held", range(1, 9))
 @settings(max_examples=40, deadline=None)
 @given(data=st.data())
-def test_a_cut_has_the_pixels_of_the_whole_picture(held: int, data: Any) -> None:
+def test_a_cut_has_the_pixels_of_the_whole_image(held: int, data: Any) -> None:
     encoded = Encoded(jpeg(PHOTO[:61, :83], held), "a.jpg", 3, Memory())
     whole = encoded.whole()
     view, size = data.draw(views(*whole.shape[:2]))
@@ -89,7 +90,7 @@ def test_a_smaller_scale_shows_the_same_place(scale: int, held: int) -> None:
 
 
 @pytest.mark.parametrize("scale", [2, 4, 8])
-def test_an_output_exactly_as_large_as_the_smaller_picture_is_near(scale: int) -> None:
+def test_an_output_exactly_as_large_as_the_smaller_image_is_near(scale: int) -> None:
     encoded = Encoded(jpeg(PHOTO[:400, :640]), "a.jpg", 3, Memory())
     size = (400 // scale, 640 // scale)
     view = View((0, 0, 400, 640), size, (0, 0))
@@ -105,7 +106,7 @@ def test_the_smallest_scale_that_covers_the_output_is_taken() -> None:
     assert scale_for(View((0, 0, 800, 448), (100, 224), (0, 0))) == 2
 
 
-def test_a_scaled_picture_is_near_pillows_antialiased_resize() -> None:
+def test_a_scaled_image_is_near_pillows_antialiased_resize() -> None:
     big = np.asarray(Image.fromarray(PHOTO).resize((1280, 854), Image.Resampling.LANCZOS))
     encoded = Encoded(jpeg(big), "a.jpg", 3, Memory())
     box = (40, 100, 700, 900)
@@ -119,7 +120,7 @@ def test_a_scaled_picture_is_near_pillows_antialiased_resize() -> None:
 
 @settings(max_examples=300, deadline=None)
 @given(data=st.data(), scale=st.sampled_from([1, 2, 4, 8]), shifts=st.tuples(*[st.booleans()] * 2))
-def test_a_box_lies_inside_the_smaller_picture(
+def test_a_box_lies_inside_the_smaller_image(
     data: Any, scale: int, shifts: tuple[bool, bool]
 ) -> None:
     height, width = data.draw(st.integers(1, 90)), data.draw(st.integers(1, 90))
@@ -130,19 +131,32 @@ def test_a_box_lies_inside_the_smaller_picture(
     image = np.zeros((-(-height // scale), -(-width // scale), 3), np.uint8)
     assert min(box[:2]) >= 0 and min(box[2:]) >= 1 and min(inner[:2]) >= 0
     assert box[0] + box[2] <= image.shape[0] and box[1] + box[3] <= image.shape[1]
-    resample_part(image, box, inner, view.resized, view.offset, np.empty((*size, 3), np.uint8))
+    out = np.empty((*size, 3), np.uint8)
+    resample_part(image, box, inner, view.resized, view.offset, view.kind, out)
 
 
-def test_the_kernel_refuses_a_picture_without_the_pixels() -> None:
+def test_the_kernel_refuses_an_image_without_the_pixels() -> None:
     out = np.empty((4, 4, 3), np.uint8)
     for shape in ((7, 8, 3), (8, 7, 3), (8, 8, 1)):
         with pytest.raises(ValueError):
             resample_part(
-                np.zeros(shape, np.uint8), (0, 0, 8, 8), (0.0, 0.0, 8.0, 8.0), (4, 4), (0, 0), out
+                np.zeros(shape, np.uint8),
+                (0, 0, 8, 8),
+                (0.0, 0.0, 8.0, 8.0),
+                (4, 4),
+                (0, 0),
+                BILINEAR,
+                out,
             )
     with pytest.raises(ValueError, match="inside the resized box"):
         resample_part(
-            np.zeros((8, 8, 3), np.uint8), (0, 0, 8, 8), (0.0, 0.0, 8.0, 8.0), (4, 4), (1, 0), out
+            np.zeros((8, 8, 3), np.uint8),
+            (0, 0, 8, 8),
+            (0.0, 0.0, 8.0, 8.0),
+            (4, 4),
+            (1, 0),
+            BILINEAR,
+            out,
         )
 
 
@@ -150,21 +164,21 @@ def test_a_window_that_reaches_outside_is_padded() -> None:
     encoded = Encoded(jpeg(PHOTO[:20, :30]), "a.jpg", 3, Memory())
     view = View((0, 0, 20, 30), (20, 30), (-3, -2))
     out, full = (np.empty((24, 33, 3), np.uint8) for _ in range(2))
-    encoded.show(view, out, (EDGE, 0.0))
-    resample(encoded.whole(), *view, EDGE, 0.0, full)
+    encoded.show(view, out, (EDGE, np.zeros(3)))
+    resample(encoded.whole(), *view, EDGE, np.zeros(3), full)
     np.testing.assert_array_equal(out, full)
 
 
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("kind", ["PNG", "CMYK", "progressive"])
-def test_pictures_of_other_kinds_are_decoded_whole(kind: str, channels: Any) -> None:
+def test_images_of_other_kinds_are_decoded_whole(kind: str, channels: Any) -> None:
     file = io.BytesIO()
-    picture = Image.fromarray(PHOTO[:50, :70])
+    image = Image.fromarray(PHOTO[:50, :70])
     if kind == "PNG":
-        picture.save(file, "PNG")
+        image.save(file, "PNG")
     else:
-        picture = picture.convert("CMYK") if kind == "CMYK" else picture
-        picture.save(file, "JPEG", progressive=kind == "progressive")
+        image = image.convert("CMYK") if kind == "CMYK" else image
+        image.save(file, "JPEG", progressive=kind == "progressive")
     encoded = Encoded(file.getvalue(), "a", channels, Memory())
     view = View((5, 6, 40, 50), (30, 45), (2, 3))
     full = expected(encoded.whole(), view, (20, 30))
@@ -186,7 +200,7 @@ def test_too_many_declared_pixels_are_refused_at_the_bound() -> None:
         Encoded(data, "a.jpg", 3, Memory(), max_pixels=599)
 
 
-def test_a_picture_is_shrunk_as_pillow_does_it() -> None:
+def test_an_image_is_shrunk_as_pillow_does_it() -> None:
     encoded = Encoded(jpeg(PHOTO), "a.jpg", 3, Memory())
     height, width = 427 * 5 // 9, 640 * 5 // 9
     witness = Image.fromarray(encoded.whole()).resize((width, height), Image.Resampling.BILINEAR)

@@ -172,7 +172,7 @@ def test_a_header_that_libjpeg_refuses_is_left_to_the_whole_decoder() -> None:
     assert window(bytes(smaller), (200, 10, 90, 20)) is None
 
 
-def test_a_box_that_is_not_in_the_picture_is_refused() -> None:
+def test_a_box_that_is_not_in_the_image_is_refused() -> None:
     file = encoded(40, 60)
     header = jpeg.read_header(file)
     assert header is not None
@@ -238,17 +238,17 @@ def test_a_frame_is_the_same_without_the_library(
     exif = Image.Exif()
     exif[0x0112] = held
     data = by_pillow(181, 243, exif=exif.tobytes())
-    picture = Encoded(data, "a.jpg", 3, Memory())
-    height, width = picture.look.upright
+    image = Encoded(data, "a.jpg", 3, Memory())
+    height, width = image.look.upright
     for box in ((0, 0, height - 9, width), (11, 7, height - 20, width - 30), (40, 3, 90, 80)):
         resized = box[2] // scale, box[3] // scale
         size = resized[0] - 3, resized[1] - 6
         view = View(box, resized, (2, 5))
         outs = [np.empty((*size, 3), np.uint8) for _ in range(2)]
-        picture.show(view, outs[0])
+        image.show(view, outs[0])
         with monkeypatch.context() as patch:
             patch.setattr(jpeg_crop, "_library", _Nothing())
-            picture.show(view, outs[1])
+            image.show(view, outs[1])
         np.testing.assert_array_equal(outs[0], outs[1])
 
 
@@ -259,7 +259,7 @@ class _Nothing:
         return None
 
 
-def pictures(count: int) -> list[Encoded]:
+def make_images(count: int) -> list[Encoded]:
     """JPEGs of many sizes and kinds: gray, in every sampling, progressive, turned."""
     turned = Image.Exif()
     turned[0x0112] = 6
@@ -271,16 +271,16 @@ def pictures(count: int) -> list[Encoded]:
 @pytest.mark.parametrize("size", [(64, 64), (17, 90)])
 def test_frames_made_at_once_equal_those_made_one_by_one(size: tuple[int, int]) -> None:
     rng = np.random.default_rng(3)
-    files, views, asked = pictures(14), [], []
-    for k, picture in enumerate(files):
-        height, width = picture.look.upright
+    files, views, asked = make_images(14), [], []
+    for k, image in enumerate(files):
+        height, width = image.look.upright
         rows, columns = rng.integers(1, height + 1), rng.integers(1, width + 1)
         top, left = rng.integers(0, height - rows + 1), rng.integers(0, width - columns + 1)
         box = (int(top), int(left), int(rows), int(columns))
         view = View(box, (size[0] + k % 3, size[1] + k % 2), (k % 3, k % 2))
-        if picture.in_lines and view.inside(size):
-            assert picture.look.header is not None
-            asked.append((picture.data, picture.look.header, k))
+        if image.in_lines and view.inside(size):
+            assert image.look.header is not None
+            asked.append((image.data, image.look.header, k))
             views.append(view)
     assert [number for _, _, number in asked] == [*range(11), 13]
     frames = np.full((len(files), *size, 3), 77, np.uint8)
@@ -310,30 +310,30 @@ def test_of_frames_made_at_once_only_the_damaged_one_is_missing() -> None:
 def test_a_window_larger_than_the_memory_kept_for_it_is_made_alone() -> None:
     big = np.asarray(Image.fromarray(PHOTO).resize((1280, 854)))
     data = bytes(simplejpeg.encode_jpeg(np.ascontiguousarray(big), 80))
-    picture = Encoded(data, "a.jpg", 3, Memory())
+    image = Encoded(data, "a.jpg", 3, Memory())
     view = View((4, 8, 800, 1200), (800, 1200), (0, 0))
-    assert picture.look.header is not None
+    assert image.look.header is not None
     frames = np.empty((1, 800, 1200, 3), np.uint8)
     jpeg_crop._local.__dict__.pop("pixels", None)
-    files = [(data, picture.look.header, 0)]
+    files = [(data, image.look.header, 0)]
     assert jpeg_crop.decode_frames(files, windows_of([view]), frames) == [False]
-    picture.show(view, frames[0])
-    np.testing.assert_array_equal(frames[0], picture.whole()[4:804, 8:1208])
+    image.show(view, frames[0])
+    np.testing.assert_array_equal(frames[0], image.whole()[4:804, 8:1208])
 
 
 def test_only_the_window_is_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
     def never(*_: object) -> None:
         raise AssertionError("the whole image was decoded")
 
-    picture = Encoded(encoded(240, 320), "a.jpg", 3, Memory())
+    image = Encoded(encoded(240, 320), "a.jpg", 3, Memory())
     monkeypatch.setattr("augfeed.read.image_frame.decode", never)
     monkeypatch.setattr("augfeed.read.image_frame.decode_jpeg", never)
     out = np.empty((64, 64, 3), np.uint8)
-    picture.show(View((10, 20, 100, 120), (64, 64), (0, 0)), out)
+    image.show(View((10, 20, 100, 120), (64, 64), (0, 0)), out)
     cut_after_resizing = View((0, 0, 240, 320), (96, 128), (16, 32))
-    picture.show(cut_after_resizing, out)
+    image.show(cut_after_resizing, out)
     with pytest.raises(AssertionError, match="whole"):
-        picture.show(View((0, 0, 240, 320), (64, 64), (0, 0)), out)
+        image.show(View((0, 0, 240, 320), (64, 64), (0, 0)), out)
 
 
 @pytest.mark.parametrize("broken", ["jpeg_crop_scanline", "jpeg_std_error"])
@@ -357,7 +357,7 @@ def test_a_library_that_is_not_proven_is_not_used(monkeypatch: pytest.MonkeyPatc
     assert library.get() is None and "otherwise" in library.reason
 
 
-def test_a_picture_whose_pixels_differ_proves_a_library_wrong(
+def test_an_image_whose_pixels_differ_proves_a_library_wrong(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     functions = jpeg_crop._library.get()

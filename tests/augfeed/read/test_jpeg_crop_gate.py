@@ -124,7 +124,7 @@ def test_a_private_module_without_a_file_breaks_nothing(monkeypatch: pytest.Monk
     assert "cannot be called" in refusal()
 
 
-def test_the_pictures_tried_are_of_all_kinds() -> None:
+def test_the_images_tried_are_of_all_kinds() -> None:
     files = list(jpeg_crop._trials())
     headers = [jpeg.read_header(data) for data in files]
     kinds = {(header.components, header.unit) for header in headers if header is not None}
@@ -137,7 +137,7 @@ def test_the_pictures_tried_are_of_all_kinds() -> None:
 @pytest.mark.skipif(GIVEN is not None, reason=f"{GIVEN}")
 @pytest.mark.parametrize("number", range(4))
 @pytest.mark.parametrize("how", ["differs", "refuses"])
-def test_one_picture_that_fails_is_enough(
+def test_one_image_that_fails_is_enough(
     number: int, how: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     chosen, decoded = list(jpeg_crop._trials())[number], jpeg_crop._decode

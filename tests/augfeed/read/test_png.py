@@ -177,7 +177,7 @@ def assert_held_as_pillow_has_it(data: bytes) -> None:
 @pytest.mark.parametrize("last", [False, True], ids=["before the pixels", "behind them"])
 @pytest.mark.parametrize("held", range(1, 9))
 @pytest.mark.parametrize("form", list(stating(1)))
-def test_an_orientation_in_any_chunk_turns_the_picture(form: str, held: int, last: bool) -> None:
+def test_an_orientation_in_any_chunk_turns_the_image(form: str, held: int, last: bool) -> None:
     data = with_chunk(stating(held)[form], last=last)
     assert look(data, "a.png").orientation == held
     assert_held_as_pillow_has_it(data)

@@ -145,7 +145,7 @@ def test_digests_do_not_depend_on_threads(folder: Path, mode: Any) -> None:
 
 
 @pytest.mark.parametrize(("mode", "word"), [("replace", "replaced"), ("skip", "left out")])
-def test_the_end_of_an_epoch_tells_what_was_not_read(
+def test_the_end_of_an_epoch_shows_what_was_not_read(
     folder: Path, mode: Any, word: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     loader = loaded(folder, on_error=mode)
@@ -157,7 +157,7 @@ def test_the_end_of_an_epoch_tells_what_was_not_read(
     assert all(f"{k:02}.png" in text for k in BROKEN)
 
 
-def test_a_picture_smaller_than_its_crop_is_named_and_counts_as_broken(folder: Path) -> None:
+def test_an_image_smaller_than_its_crop_is_named_and_counts_as_broken(folder: Path) -> None:
     small = folder.parent / "small"
     shutil.copytree(folder, small, dirs_exist_ok=True)
     Image.new("RGB", (5, 5)).save(small / "a" / "00.png")
@@ -200,7 +200,7 @@ def test_a_sample_is_counted_once_an_epoch() -> None:
     assert pickle.loads(pickle.dumps(log)).of(0) == ()
 
 
-def test_a_pass_forgets_what_is_mended_and_what_is_long_past(tmp_path: Path) -> None:
+def test_a_pass_forgets_what_is_fixed_and_what_is_long_past(tmp_path: Path) -> None:
     for k in range(3):
         Image.new("RGB", (9, 9)).save(tmp_path / f"{k}.png")
     whole = (tmp_path / "1.png").read_bytes()
@@ -230,7 +230,7 @@ def test_unknown_options_are_named(folder: Path, options: Any, message: str) -> 
         loaded(folder, **options)
 
 
-def test_a_data_set_of_ones_own_refuses_what_is_for_files() -> None:
+def test_a_dataset_of_ones_own_refuses_what_is_for_files() -> None:
     data = [(torch.zeros(3, 8, 8), 0)] * 4
     with pytest.raises(InputError, match="for files that the loader reads itself"):
         augfeed.DataLoader(data, policy="hflip", on_error="skip")

@@ -64,7 +64,7 @@ def test_a_shard_may_have_any_name(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [*AWKWARD, "shards.tar", "x.tgz"])
-def test_a_folder_of_shards_or_pictures_may_have_any_name(tmp_path: Path, name: str) -> None:
+def test_a_folder_of_shards_or_images_may_have_any_name(tmp_path: Path, name: str) -> None:
     (tmp_path / name / "__MACOSX").mkdir(parents=True)
     with tarfile.open(tmp_path / name / "a.tar", "w") as archive:
         archive.addfile(tarfile.TarInfo("0.jpg"))

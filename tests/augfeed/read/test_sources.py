@@ -75,7 +75,7 @@ class ImageFolder:
 
 
 @pytest.fixture
-def pictures(tmp_path: Path) -> Path:
+def images(tmp_path: Path) -> Path:
     for name in ("a", "b"):
         Image.fromarray(IMAGES[0]).save(tmp_path / f"{name}.png")
     return tmp_path
@@ -91,15 +91,15 @@ def test_arrays_and_pairs_are_sources() -> None:
     assert open_source((ambiguous, LABELS), layout="NCHW").channels == 3
 
 
-def test_a_source_is_itself(pictures: Path) -> None:
-    for source in (ArraySource(IMAGES), FolderSource(pictures)):
+def test_a_source_is_itself(images: Path) -> None:
+    for source in (ArraySource(IMAGES), FolderSource(images)):
         assert open_source(source) is source
-    assert isinstance(FolderSource(pictures), EncodedSource)
+    assert isinstance(FolderSource(images), EncodedSource)
     assert not isinstance(ArraySource(IMAGES), EncodedSource)
 
 
-def test_a_folder_of_pictures_is_a_source(pictures: Path) -> None:
-    for path in (pictures, str(pictures)):
+def test_a_folder_of_images_is_a_source(images: Path) -> None:
+    for path in (images, str(images)):
         source = open_source(path, channels=1)
         assert isinstance(source, FolderSource) and source.channels == 1 and len(source) == 2
 
@@ -207,14 +207,14 @@ def test_bad_npz_files_are_named(tmp_path: Path) -> None:
             open_source(path)
 
 
-def test_a_data_set_in_memory_is_recognised() -> None:
+def test_a_dataset_in_memory_is_recognised() -> None:
     source = open_source(FashionMNIST())
     check(source, "fashion")
     assert source.classes == ("x", "y", "z")
     check(open_source(Stored()))
 
 
-def test_a_data_set_of_colour_pictures_in_memory_is_recognised() -> None:
+def test_a_dataset_of_colour_images_in_memory_is_recognised() -> None:
     class CIFAR10(Stored):
         def __init__(self) -> None:
             self.data = np.random.default_rng(1).integers(0, 256, (6, 4, 4, 3), np.uint8)  # type: ignore[assignment]
@@ -255,19 +255,19 @@ def test_a_getitem_that_does_more_is_never_skipped() -> None:
         open_source(Other())
 
 
-def test_an_image_folder_is_recognised(pictures: Path) -> None:
-    source = open_source(ImageFolder(pictures))
+def test_an_image_folder_is_recognised(images: Path) -> None:
+    source = open_source(ImageFolder(images))
     assert isinstance(source, FolderSource) and source.classes == ("cat", "dog")
     assert source.labels is not None and source.labels.tolist() == [1, 0]
     assert [Path(source.path(i)).name for i in range(2)] == ["b.png", "a.png"]
 
 
-def test_an_image_folder_that_does_more_is_refused(pictures: Path) -> None:
-    data = ImageFolder(pictures)
+def test_an_image_folder_that_does_more_is_refused(images: Path) -> None:
+    data = ImageFolder(images)
     data.loader = np.load
     with pytest.raises(InputError, match="the 'load' of this ImageFolder would be skipped"):
         open_source(data)
-    data = ImageFolder(pictures)
+    data = ImageFolder(images)
     data.transform = np.flip
     with pytest.raises(InputError, match=r"transform=.* would be skipped"):
         open_source(data)
@@ -278,7 +278,7 @@ def test_an_image_folder_that_does_more_is_refused(pictures: Path) -> None:
             return image.crop((0, 0, 2, 2)), label
 
     with pytest.raises(InputError, match="this Cropped hands out another first sample"):
-        open_source(Cropped(pictures))
+        open_source(Cropped(images))
 
 
 def test_the_digits_of_scikit_learn_are_scaled_to_bytes() -> None:
@@ -313,6 +313,6 @@ def test_paths_that_lead_nowhere_are_named(tmp_path: Path) -> None:
         open_source(tmp_path / "images.png")
 
 
-def test_labels_beside_a_source_with_its_own_are_refused(pictures: Path) -> None:
+def test_labels_beside_a_source_with_its_own_are_refused(images: Path) -> None:
     with pytest.raises(InputError, match="which brings its own: leave labels out"):
-        open_source(pictures, LABELS)
+        open_source(images, LABELS)

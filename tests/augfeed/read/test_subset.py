@@ -26,10 +26,10 @@ IMAGES = np.random.default_rng(0).integers(0, 256, (6, 5, 7, 3), np.uint8)
 
 @pytest.fixture
 def folder(tmp_path: Path) -> FolderSource:
-    for k, picture in enumerate(IMAGES):
+    for k, image in enumerate(IMAGES):
         path = tmp_path / "abc"[k % 3] / f"{k}.png"
         path.parent.mkdir(exist_ok=True)
-        Image.fromarray(picture).save(path)
+        Image.fromarray(image).save(path)
     return FolderSource(tmp_path)
 
 
@@ -50,7 +50,7 @@ def test_a_part_of_files_without_labels_has_none(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("i", [-1, 2])
-def test_a_picture_that_is_not_in_the_part_is_named(folder: FolderSource, i: int) -> None:
+def test_an_image_that_is_not_in_the_part_is_named(folder: FolderSource, i: int) -> None:
     part = SubsetSource(folder, [4, 0])
     for ask in (part.image, part.read, part.path):
         with pytest.raises(InputError, match=rf"i={i} is not in \[0, 2\)"):
@@ -100,6 +100,6 @@ def test_frames_of_a_part_are_those_of_the_chosen_samples(policy: str, folder: A
         np.testing.assert_array_equal(frames, expected)
 
 
-def test_pictures_in_memory_stay_where_they_are_for_a_part() -> None:
+def test_images_in_memory_stay_where_they_are_for_a_part() -> None:
     whole = ArraySource(IMAGES)
     assert resident_pictures(whole.pick([1]), parse_policy("hflip")) is whole.images

@@ -29,7 +29,7 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AUGFEED_CACHE", str(tmp_path / "kept"))
 
 
-def picture(k: int, kind: str = "PNG") -> bytes:
+def make_image(k: int, kind: str = "PNG") -> bytes:
     file = io.BytesIO()
     Image.fromarray(np.random.default_rng(k).integers(0, 256, (12, 14, 3), np.uint8)).save(
         file, kind
@@ -49,7 +49,7 @@ def shard(path: Path, members: Iterable[tuple[str, bytes]], **options: Any) -> P
 def pairs(first: int, count: int) -> list[tuple[str, bytes]]:
     members = []
     for k in range(first, first + count):
-        members += [(f"{k:06}.png", picture(k)), (f"{k:06}.cls", str(k % 3).encode())]
+        members += [(f"{k:06}.png", make_image(k)), (f"{k:06}.cls", str(k % 3).encode())]
     return members
 
 
@@ -68,9 +68,9 @@ def test_samples_come_in_the_order_of_shards_and_members(shards: Path) -> None:
     assert len(source) == 30 and source.num_classes == 3 and source.labels is not None
     assert source.labels.tolist() == [k % 3 for k in range(30)]
     for k in (29, 0, 17):
-        assert source.read(k) == picture(k)
+        assert source.read(k) == make_image(k)
         assert source.path(k) == f"{shards}/train-{k // 10:02}.tar/{k:06}.png"
-        np.testing.assert_array_equal(source.image(k), Image.open(io.BytesIO(picture(k))))
+        np.testing.assert_array_equal(source.image(k), Image.open(io.BytesIO(make_image(k))))
 
 
 @pytest.mark.parametrize("form", [tarfile.PAX_FORMAT, tarfile.GNU_FORMAT, tarfile.USTAR_FORMAT])
@@ -78,8 +78,8 @@ def test_every_member_is_read_as_tarfile_does(tmp_path: Path, form: int) -> None
     folder = "deep/" * 18 + "er"
     long = "k" * 150 if form != tarfile.USTAR_FORMAT else "k" * 60
     names = [f"{folder}/{long}{k}.seg.jpg" for k in range(4)]
-    path = shard(tmp_path / "a.tar", [(name, picture(k, "JPEG")) for k, name in enumerate(names)],
-                 format=form)  # fmt: skip
+    members = [(name, make_image(k, "JPEG")) for k, name in enumerate(names)]
+    path = shard(tmp_path / "a.tar", members, format=form)
     source = TarSource([path])
     with tarfile.open(path) as archive:
         for k, name in enumerate(names):
@@ -92,7 +92,7 @@ def test_a_loader_gives_the_batches_of_the_same_files(shards: Path, tmp_path: Pa
     files = []
     for k in range(30):
         path = tmp_path / f"{k}.png"
-        path.write_bytes(picture(k))
+        path.write_bytes(make_image(k))
         files.append((path, k % 3))
     options: dict[str, Any] = {"policy": POLICY, "batch_size": 4, "shuffle": True, "seed": 0}
     packed = augfeed.DataLoader(str(shards / "train-*.tar"), num_workers=2, **options)
@@ -122,7 +122,7 @@ def test_a_loader_gives_the_batches_of_the_same_files(shards: Path, tmp_path: Pa
     ],
 )
 def test_labels_of_every_form(tmp_path: Path, label: tuple[str, bytes], expected: int) -> None:
-    members = [(f"a.{label[0]}", label[1]), ("a.jpg", picture(0, "JPEG")), ("a.txt", b"caption")]
+    members = [(f"a.{label[0]}", label[1]), ("a.jpg", make_image(0, "JPEG")), ("a.txt", b"caption")]
     source = TarSource([shard(tmp_path / "a.tar", members)])
     assert source.labels is not None and source.labels.tolist() == [expected]
 
@@ -219,7 +219,7 @@ def test_threads_read_side_by_side_and_copies_open_their_own(
 
     def read(seed: int) -> None:
         for k in np.random.default_rng(seed).integers(0, 30, 200).tolist():
-            if source.read(k) != picture(k):
+            if source.read(k) != make_image(k):
                 wrong.append(k)
 
     threads = [threading.Thread(target=read, args=(seed,)) for seed in range(4)]
@@ -232,7 +232,7 @@ def test_threads_read_side_by_side_and_copies_open_their_own(
 
 def test_lists_of_files_are_sources(tmp_path: Path) -> None:
     for k in range(3):
-        (tmp_path / f"{k}.png").write_bytes(picture(k))
+        (tmp_path / f"{k}.png").write_bytes(make_image(k))
     files: list[str | Path] = [tmp_path / "2.png", str(tmp_path / "0.png")]
     plain = augfeed.open_source(files)
     assert plain.labels is None and len(plain) == 2

@@ -97,20 +97,20 @@ def packed(samples: list[Any], folder: str = "") -> Members:
 
 @settings(deadline=None, max_examples=80)
 @given(SAMPLES, st.data(), st.sampled_from(["", "./", "a.b/", "train/cat/"]))
-def test_in_any_order_every_picture_has_its_own_label(
+def test_in_any_order_every_image_has_its_own_label(
     samples: list[Any], data: st.DataObject, folder: str
 ) -> None:
     members = data.draw(st.permutations(packed(samples, folder)))
     with tempfile.TemporaryDirectory() as place:
         source = TarSource([shard(Path(place) / "a.tar", members)])
-        pictures = [source.read(i) for i in range(len(source))]
-    assert pictures == [content for name, content in members if name.endswith(".jpg")]
-    assert labels(source) == [samples[int(content.split()[1])][0] for content in pictures]
+        images = [source.read(i) for i in range(len(source))]
+    assert images == [content for name, content in members if name.endswith(".jpg")]
+    assert labels(source) == [samples[int(content.split()[1])][0] for content in images]
 
 
 @settings(deadline=None, max_examples=80)
 @given(SAMPLES, st.data())
-def test_a_label_that_is_lost_is_an_error_unless_the_picture_is_lost_too(
+def test_a_label_that_is_lost_is_an_error_unless_the_image_is_lost_too(
     samples: list[Any], data: st.DataObject
 ) -> None:
     members = packed(samples)
@@ -131,7 +131,7 @@ def test_a_label_that_is_lost_is_an_error_unless_the_picture_is_lost_too(
 
 
 @pytest.mark.parametrize(
-    ("where", "pictures", "labelled"),
+    ("where", "images", "labelled"),
     [
         ("one shard", "images/0.jpg", "labels/0.cls"),
         ("one shard", "IMG_0.jpg", "img_0.cls"),
@@ -139,11 +139,11 @@ def test_a_label_that_is_lost_is_an_error_unless_the_picture_is_lost_too(
         ("two shards", "0.jpg", "0.cls"),
     ],
 )
-def test_labels_apart_from_all_pictures_are_an_error(
-    tmp_path: Path, where: str, pictures: str, labelled: str
+def test_labels_apart_from_all_images_are_an_error(
+    tmp_path: Path, where: str, images: str, labelled: str
 ) -> None:
     content = b'{"label": 1}' if labelled.endswith("json") else b"1"
-    first, second = [(pictures, b"picture")], [(labelled, content)]
+    first, second = [(images, b"picture")], [(labelled, content)]
     paths = [shard(tmp_path / "a.tar", first + second)]
     if where == "two shards":
         paths = [shard(tmp_path / "a.tar", first), shard(tmp_path / "b.tar", second)]
@@ -243,7 +243,7 @@ def test_label_key_names_a_member_or_a_field(tmp_path: Path, key: str, expected:
 
 
 @pytest.mark.parametrize("beside", [("txt", b"3"), ("json", b'{"category": 3}'), ("npy", b"x")])
-def test_pictures_read_without_labels_beside_other_members_are_told(
+def test_images_read_without_labels_beside_other_members_are_reported(
     tmp_path: Path, beside: tuple[str, bytes], caplog: pytest.LogCaptureFixture
 ) -> None:
     path = shard(tmp_path / "a.tar", [("a.jpg", b""), (f"a.{beside[0]}", beside[1])])
@@ -257,7 +257,7 @@ def test_pictures_read_without_labels_beside_other_members_are_told(
 # Which image
 
 
-def two_pictures(tmp_path: Path) -> Path:
+def two_images(tmp_path: Path) -> Path:
     buffers = []
     for size in ((4, 6), (8, 10)):
         file = io.BytesIO()
@@ -269,8 +269,8 @@ def two_pictures(tmp_path: Path) -> Path:
     return shard(tmp_path / "a.tar", members)
 
 
-def test_of_two_pictures_one_is_chosen_by_its_ending(tmp_path: Path) -> None:
-    path = two_pictures(tmp_path)
+def test_of_two_images_one_is_chosen_by_its_ending(tmp_path: Path) -> None:
+    path = two_images(tmp_path)
     with pytest.raises(InputError, match=r"'0' has two images, .* image_key='seg\.png'"):
         TarSource([path])
     for key, size, ending in (("png", (6, 4), "PNG"), ("seg.png", (10, 8), "seg.png")):
@@ -295,7 +295,7 @@ def test_image_key_takes_the_first_that_a_sample_has(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("key", [1, ("a",), "", b"jpg"])
 def test_keys_of_shards_are_texts(tmp_path: Path, key: Any) -> None:
-    path = two_pictures(tmp_path)
+    path = two_images(tmp_path)
     for name in ("image_key", "label_key"):
         with pytest.raises(InputTypeError, match=rf"{name}=.* is not text: for shards"):
             augfeed.open_source(path, **{name: key})
@@ -303,7 +303,7 @@ def test_keys_of_shards_are_texts(tmp_path: Path, key: Any) -> None:
 
 def test_keys_for_what_has_no_members_are_refused(tmp_path: Path) -> None:
     Image.new("RGB", (4, 4)).save(tmp_path / "a.png")
-    opened = TarSource([two_pictures(tmp_path.parent)], image_key="png")
+    opened = TarSource([two_images(tmp_path.parent)], image_key="png")
     arrays = np.zeros((2, 4, 4, 3), np.uint8), [0, 1]
     for data in (tmp_path, [tmp_path / "a.png"], opened, arrays):
         with pytest.raises(InputError, match=r"label_key='png' chooses among the members of a"):
@@ -316,7 +316,7 @@ def test_an_index_is_kept_for_the_keys_that_it_was_made_with(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tar_module, "KEPT_FROM", 0.0)
-    path = two_pictures(tmp_path)
+    path = two_images(tmp_path)
     for _ in range(2):
         for key in ("png", "seg.png"):
             assert names(TarSource([path], image_key=key))[0].lower() == f"0.{key}"
@@ -347,7 +347,7 @@ def test_hidden_members_are_none(tmp_path: Path, folder: str, kinds: tuple[str, 
     assert source.skipped == {"hidden": 6 * len(kinds)}
 
 
-def test_samples_without_a_picture_are_counted_and_told(
+def test_samples_without_an_image_are_counted_and_reported(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     members = [("a.jpg", b""), ("a.cls", b"0"), ("b.heic", b""), ("b.cls", b"1"), ("c.txt", b"")]

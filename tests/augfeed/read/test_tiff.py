@@ -217,7 +217,7 @@ def turned(held: int, *, by_xmp: bool) -> bytes:
 
 @pytest.mark.parametrize("held", range(10))
 @pytest.mark.parametrize("by_xmp", [False, True])
-def test_the_size_in_the_header_is_that_of_the_turned_picture(held: int, by_xmp: bool) -> None:
+def test_the_size_in_the_header_is_that_of_the_turned_image(held: int, by_xmp: bool) -> None:
     data = turned(held, by_xmp=by_xmp)
     with Image.open(io.BytesIO(data)) as image:
         upright = np.asarray(ImageOps.exif_transpose(image))

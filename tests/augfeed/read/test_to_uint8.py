@@ -30,10 +30,10 @@ def dtype_of(name: str) -> torch.dtype:
 
 
 def planes(value: float, dtype: torch.dtype) -> torch.Tensor:
-    picture = torch.full((3, SIDE, SIDE), 0.5, dtype=torch.float64)
-    picture[:, 4, 4] = value
-    picture[:, 0, 0] = 1 - value  # as far below black
-    return picture.to(dtype)
+    image = torch.full((3, SIDE, SIDE), 0.5, dtype=torch.float64)
+    image[:, 4, 4] = value
+    image[:, 0, 0] = 1 - value  # as far below black
+    return image.to(dtype)
 
 
 def loader(data: Any, **options: Any) -> torch.Tensor:
@@ -46,9 +46,9 @@ def stacked(batch: Any) -> Any:
 
 
 LANES: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
-    "own dataset": lambda picture: loader([(picture, 0)] * 2),
-    "own collate": lambda picture: loader([(picture, 0)] * 2, collate_fn=stacked),
-    "arrays": lambda picture: loader((torch.stack([picture] * 2), torch.zeros(2).long())),
+    "own dataset": lambda image: loader([(image, 0)] * 2),
+    "own collate": lambda image: loader([(image, 0)] * 2, collate_fn=stacked),
+    "arrays": lambda image: loader((torch.stack([image] * 2), torch.zeros(2).long())),
 }
 
 

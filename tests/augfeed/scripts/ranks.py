@@ -45,8 +45,8 @@ def made(lane: str, batch_size: int, **options: Any) -> list[list[Any]]:
         loader.load_state_dict(state)
     found = []
     for batch in loader.batches():
-        for i, picture in zip(batch.ids.tolist(), batch.images, strict=True):
-            found.append([i, hashlib.sha256(picture.numpy().tobytes()).hexdigest()[:12]])
+        for i, image in zip(batch.ids.tolist(), batch.images, strict=True):
+            found.append([i, hashlib.sha256(image.numpy().tobytes()).hexdigest()[:12]])
     return found
 
 

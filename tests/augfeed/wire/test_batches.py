@@ -96,9 +96,9 @@ BROKEN: dict[str, tuple[dict[str, torch.Tensor], dict[str, str]]] = {
 
 @pytest.mark.parametrize("name", BROKEN)
 def test_what_is_no_batch_is_refused(name: str) -> None:
-    more, told = BROKEN[name]
+    more, said = BROKEN[name]
     with pytest.raises(WireError):
-        decode_batch(bytes(encode({**tensors(), **more}, {**METADATA, **told})))
+        decode_batch(bytes(encode({**tensors(), **more}, {**METADATA, **said})))
     with pytest.raises(WireError, match="not a batch"):
         decode_batch(bytes(encode({"ids": torch.zeros(2)}, METADATA)))
     assert isinstance(decode_batch(bytes(encode(tensors(), METADATA)))[0], Batch)

@@ -57,10 +57,10 @@ def test_the_library_reads_what_is_written_and_the_other_way_round(
     }
     body = bytes(encode(tensors, metadata))
     assert equal(safetensors.torch.load(body), tensors)
-    mine, told = decode(bytearray(body))
-    assert equal(mine, tensors) and told == {**metadata, "xxh3_128": told["xxh3_128"]}
-    again, told = decode(safetensors.torch.save(tensors, metadata or None))
-    assert equal(again, tensors) and told == metadata
+    mine, said = decode(bytearray(body))
+    assert equal(mine, tensors) and said == {**metadata, "xxh3_128": said["xxh3_128"]}
+    again, said = decode(safetensors.torch.save(tensors, metadata or None))
+    assert equal(again, tensors) and said == metadata
 
 
 def test_nothing_is_copied_on_either_side() -> None:

@@ -4,7 +4,7 @@ import triton
 import triton.language as tl
 
 from augfeed.engines.cuda.frames import REFLECT, weigh_column
-from augfeed.engines.cuda.program import frame_before, load_pixels, sampled_level, store_levels
+from augfeed.engines.cuda.program import load_pixels, own_frame, sampled_level, store_levels
 from augfeed.engines.cuda.sample import fold
 from augfeed.engines.cuda.table_layout import HEAD, load_float
 
@@ -20,7 +20,7 @@ def weigh_drawn_across(
     row = table + HEAD + r * ROW + START
     word = tl.load(row + 1 + SLOT)
     if (word & 255) == CODE:
-        frame, pixels = frame_before(frames, r, rows, word, (height, width), C), height * width
+        frame, pixels = own_frame(frames, r, (height, width), C), height * width
         p = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
         mask = p < pixels
         y, x = p // width, p % width
@@ -66,6 +66,6 @@ def weigh_drawn_down(
         if C == 3:
             v1 = weigh_column(plane + pixels, y, x, height, width, weights, reach, mask)
             v2 = weigh_column(plane + 2 * pixels, y, x, height, width, weights, reach, mask)
-        frame = frame_before(frames, r, rows, word, (height, width), C)
+        frame = own_frame(frames, r, (height, width), C)
         l0, l1 = sampled_level(v0, images), sampled_level(v1, images)
         store_levels(frame, p, l0, l1, sampled_level(v2, images), mask, images, C)

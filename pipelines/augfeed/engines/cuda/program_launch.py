@@ -10,6 +10,7 @@ from augfeed.engines.cuda import frames, levels, program, program_blur
 from augfeed.engines.cuda.program_layout import (
     COLOR,
     COUNTS,
+    HUE,
     LINEAR,
     MATRIX,
     TABLES,
@@ -18,10 +19,11 @@ from augfeed.engines.cuda.program_layout import (
     program_start,
 )
 from augfeed.engines.cuda.scratch import BLOCK, KERNEL_BLOCK, OPTIONS, rows_at_once
+from augfeed.engines.cuda.spatial import Launch
 from augfeed.engines.cuda.spec import Spec
 from augfeed.engines.cuda.table import Layout
 from augfeed.kernels._tables import makes_table
-from augfeed.plan.frames import has_kernel
+from augfeed.plan.frames import has_kernel, is_spatial
 
 if TYPE_CHECKING:
     from augfeed.engines.cuda import BoundPlan
@@ -79,6 +81,20 @@ def cut_constants(spec: Spec) -> dict[str, Any]:
 
 
 @cache
+def brought_constants(spec: Spec) -> dict[str, Any]:
+    """Return the compile-time arguments of `program.bring_back` before any slot."""
+    return {**slot_constants(spec, -1), "CODE": 0, "MOVED": True, "BLOCK": BLOCK}
+
+
+@cache
+def spatial_constants(spec: Spec, slot: int, code: int) -> dict[str, Any]:
+    """Return what `scratch.step_constants` does, of a slot of a program."""
+    layout = Layout.of(spec)
+    return {"ROW": layout.width, "MADE": layout.start("program"), "SLOT": slot, "CODE": code,
+            "C": spec.channels}  # fmt: skip
+
+
+@cache
 def kernels_of(spec: Spec, slot: int) -> dict[str, dict[str, Any]]:
     """Return the kernels that a slot needs, in their order, and their compile-time arguments."""
     codes, own = spec.program[slot], slot_constants(spec, slot)
@@ -91,11 +107,14 @@ def kernels_of(spec: Spec, slot: int) -> dict[str, dict[str, Any]]:
         found["fill_drawn"] = {**own, "COUNTS": COUNTS, "NUMBERS": start}
     if tables:
         found["look_up_drawn"] = {**own, "TABLES": TABLES, "BLOCK": BLOCK}
-    if LINEAR in codes or COLOR in codes:
+    if not {LINEAR, COLOR, HUE}.isdisjoint(codes):
         found["combine_drawn"] = {**own, "COUNTS": COUNTS, "NUMBERS": start, "BLOCK": BLOCK}
     if MATRIX in codes:
         found["warp_drawn"] = {**own, "MATRIX": MATRIX, "NUMBERS": start, "BORDER": spec.border,
-                               "PERSPECTIVE": spec.perspective, "BLOCK": WARP_BLOCK}  # fmt: skip
+                               "PERSPECTIVE": spec.perspective, "FILTERS": spec.filters,
+                               "EACH": spec.each, "WARP": Layout.of(spec).start("matrix"),
+                               "BLOCK": WARP_BLOCK}  # fmt: skip
+        found["bring_back"] = {**own, "CODE": MATRIX, "MOVED": True, "BLOCK": BLOCK}
     for code in filter(has_kernel, codes):
         kernel = {**own, "CODE": code, "KERNEL": kernel_start(spec, slot), "BLOCK": KERNEL_BLOCK}
         found["weigh_drawn_across"] = {**kernel, "REACH": spec.reach}
@@ -113,9 +132,25 @@ def run_programs(loaded: "BoundPlan") -> None:
     program.cut_frames[(loaded.rows, blocks)](
         *given, loaded.rows, height, width, *images.shape[1:3], **cut_constants(spec), **OPTIONS
     )
-    for slot in range(len(spec.program)):
+    if spec.slots:
+        _launch(loaded, "bring_back", brought_constants(spec))
+    for slot, codes in enumerate(spec.program):
         for name, own in kernels_of(spec, slot).items():
             _launch(loaded, name, own)
+        for code in filter(is_spatial, codes):
+            _remake(loaded, slot, code)
+
+
+def _remake(loaded: "BoundPlan", slot: int, code: int) -> None:
+    scratch, spec = loaded.scratch, loaded.spec
+    assert scratch is not None
+    own, most = spatial_constants(spec, slot, code), len(scratch.sums)
+    for begin in range(0, loaded.rows, most):
+        rows = min(most, loaded.rows - begin)
+        Launch(loaded, own, program_start(spec, slot), begin, rows).run(code)
+    if spec.float_in:
+        own = {**slot_constants(spec, slot), "CODE": code, "MOVED": False, "BLOCK": BLOCK}
+        _launch(loaded, "bring_back", own)
 
 
 def _launch(loaded: "BoundPlan", name: str, own: dict[str, Any]) -> None:
@@ -140,6 +175,8 @@ def _launch(loaded: "BoundPlan", name: str, own: dict[str, Any]) -> None:
             program.combine_drawn[whole](*given, scratch.means, *sides, **own, **OPTIONS)
         case "warp_drawn":
             program.warp_drawn[whole](*given, *sides, **own, **OPTIONS)
+        case "bring_back":
+            program.bring_back[whole](*given, *sides, **own, **OPTIONS)
         case "weigh_drawn_across":
             _weigh(loaded, own)
 

@@ -12,10 +12,11 @@ from augfeed.plan import Plan, Program
 from augfeed.plan.frames import FrameSteps, has_kernel
 from augfeed.plan.program import CODES
 
-COLOR = CODES[_enhance.Color]
-# Bits of a slot's word, above the code of its step: it asks for a histogram, it looks levels up,
-# the second frame of the row is what it finds. The first word has flips in its lowest bits.
-COUNTS, TABLES, SECOND = 256, 512, 1024
+COLOR, HUE = CODES[_enhance.Color], CODES[_enhance.Hue]
+# Bits of a slot's word, above the code of its step: it asks for a histogram, it looks levels up.
+# The first word has flips in its lowest bits, and whether the policy has made the frame before, so
+# that it is cut out of itself.
+COUNTS, TABLES, SECOND = 2048, 512, 1024
 
 
 def words_of_programs(spec: Spec) -> int:
@@ -53,18 +54,16 @@ def fill_programs(part: NDArray[np.int32], plan: Plan, spec: Spec) -> NDArray[np
     codes, count = program.code.astype(np.int32), len(program.code)
     begun = plan.frames.made
     part[:, 0] = np.where(program.framed, program.flip_x + 2 * program.flip_y + SECOND * begun, -1)
-    second = begun[:, None] ^ (np.cumsum(codes == MATRIX, axis=1) % 2 == 1)
-    before = second ^ (codes == MATRIX)
     slots = len(spec.program)
-    part[:, 1 : 1 + slots] = np.where(codes > 0, codes + SECOND * before + _bits(program), 0)
+    part[:, 1 : 1 + slots] = np.where(codes > 0, codes + _bits(program), 0)
     for slot, known in enumerate(spec.program):
         start = program_start(spec, slot)
         own = part[:, start : start + spec.numbers]
         own[:, : program.value.shape[2]] = program.value[:, slot].view(np.int32)
         if any(map(has_kernel, known)):
             _fill_kernels(part[:, kernel_start(spec, slot) :], program, spec, slot)
-    last = np.arange(count) + count * second[:, -1]
-    return np.where(program.framed, last, np.where(begun, np.arange(count), -1)).astype(np.int32)
+    made = program.framed | begun
+    return np.where(made, np.arange(count), -1).astype(np.int32)
 
 
 def _bits(program: Program) -> NDArray[np.int32]:

@@ -151,6 +151,7 @@ def compile_programs(spec: Spec, arch: int) -> dict[str, Report]:
         "look_up_drawn": {**given, "tables": "*i32", **own},
         "combine_drawn": {**given, "means": "*fp32", **own},
         "warp_drawn": {**given, **own},
+        "bring_back": {**given, **own},
         "weigh_drawn_across": weighed,
         "weigh_drawn_down": weighed,
     }

@@ -11,7 +11,7 @@ from augfeed.engines.cuda.frame_steps import slot_start
 from augfeed.engines.cuda.spatial import Launch, floats_of, numbers_of
 from augfeed.engines.cuda.spec import Spec
 from augfeed.engines.cuda.table import Layout
-from augfeed.plan.frames import has_kernel, has_table
+from augfeed.plan.frames import has_kernel, has_table, is_spatial
 
 if TYPE_CHECKING:
     from augfeed.engines.cuda import BoundPlan
@@ -45,9 +45,11 @@ class Scratch:
         if not spec.slots and not spec.program:
             return None
         (height, width), channels, device = size, spec.channels, images.device
-        tables = {has_table(code) for slot in spec.slots for code in slot}
-        counted = rows if True in tables else 0
-        weighed = min(rows, rows_at_once(spec, size)) if False in tables else 0
+        codes = {code for slot in spec.slots for code in slot}
+        remade = any(is_spatial(code) for slot in spec.program for code in slot)
+        counted = rows if any(map(has_table, codes)) else 0
+        remade = remade or not all(map(has_table, codes))
+        weighed = min(rows, rows_at_once(spec, size)) if remade else 0
         pitch = -(-height * width * channels // 16) * 16
 
         def empty(*shape: int, dtype: torch.dtype) -> torch.Tensor:

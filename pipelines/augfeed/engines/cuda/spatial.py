@@ -26,7 +26,7 @@ NARROW: dict[str, Any] = {"num_warps": 1, "enable_fp_fusion": False}
 
 def floats_of(spec: Spec, size: tuple[int, int]) -> int:
     """Return how many floats of scratch a row needs for the steps of a policy."""
-    kinds = {FRAMES[code] for slot in spec.slots for code in slot}
+    kinds = _kinds(spec)
     pixels = spec.channels * size[0] * size[1]
     floats = [pixels]
     if any(issubclass(cls, Blocks) for cls in kinds):
@@ -36,9 +36,14 @@ def floats_of(spec: Spec, size: tuple[int, int]) -> int:
     return max(floats)
 
 
+def _kinds(spec: Spec) -> set[Any]:
+    slots = (*spec.slots, *spec.program)
+    return {FRAMES[code] for slot in slots for code in slot if code in FRAMES}
+
+
 def numbers_of(spec: Spec, device: torch.device) -> torch.Tensor:
     """Return the whole numbers that the steps of a policy need on a device, int32."""
-    kinds = {FRAMES[code] for slot in spec.slots for code in slot}
+    kinds = _kinds(spec)
     return _jpeg_numbers(device) if any(issubclass(cls, Blocks) for cls in kinds) else _none(device)
 
 
