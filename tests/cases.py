@@ -84,6 +84,10 @@ CASES: dict[str, tuple[Any, ...]] = {
     "frames, recoloured": (
         Equalize(0.5), GaussianBlur(3, p=0.5), HorizontalFlip(), JITTER, CutMix(), STATISTICS,
     ),
+    "program of frames": parse_policy(
+        "hflip | random_order([jpeg(50, p=0.7), elastic(8.0, 3.0, p=0.7), rotate(20), "
+        "autocontrast(1.0), gamma(0.5, p=0.5)])"
+    ).operations,
     "whole chain": (
         HorizontalFlip(), Rotate(15), Perspective(0.3), Border("reflect"), JITTER, Grayscale(0.2),
         Invert(0.2), OneOf((Mixup(0.4), CutMix(1.0))), Cutout(6, p=0.5),

@@ -146,8 +146,8 @@ def _warp(
 ) -> None:  # fmt: skip
     height, width, channels = size
     values = width * channels
-    for i in range(height * values):
-        lines.frame[U(i)] = frame[at + U(i)]
+    for k in range(height * values):
+        lines.frame[U(k)] = frame[at + U(k)]
     row = Map(numbers[0], numbers[1], numbers[2], numbers[3], numbers[4], numbers[5], numbers[6],
               numbers[7], numbers[8], kind)  # fmt: skip
     source = Frame(U(0), height, width, channels, 0, 0, height, width)
@@ -162,8 +162,8 @@ def _warp(
                 frame[to + U(1)] = (planes[stride + p] + ROUNDER) - ROUNDER
                 frame[to + U(2)] = (planes[stride + stride + p] + ROUNDER) - ROUNDER
         else:
-            for i in range(values):
-                frame[at + U(i)] = (planes[U(i)] + ROUNDER) - ROUNDER
+            for k in range(values):
+                frame[at + U(k)] = (planes[U(k)] + ROUNDER) - ROUNDER
         at = at + U(values)
 
 

@@ -27,8 +27,8 @@ def _mirrored(frame: Array, size: tuple[int, int, int], flips: Any, out: Array) 
         line = height - 1 - y if flips[1] else y
         at, to = U(line * values), U(y * values)
         if not flips[0]:
-            for i in range(values):
-                out[to + U(i)] = frame[at + U(i)]
+            for k in range(values):
+                out[to + U(k)] = frame[at + U(k)]
         elif channels == 3:
             for x in range(width):
                 p, q = at + U(3 * x), to + U(3 * (width - 1 - x))

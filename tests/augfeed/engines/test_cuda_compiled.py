@@ -59,7 +59,7 @@ def test_every_specialisation_compiles_and_some_for_every_architecture(
 
 def test_nothing_spills_and_no_array_lies_in_local_memory(compiled: Rows) -> None:
     names = ("augment", "sums", "finish", "count_levels", "fill_tables", "look_up", "weigh_across",
-             "weigh_down", "cut_frames", "count_drawn", "fill_drawn", "look_up_drawn",
+             "weigh_down", "cut_frames", "bring_back", "count_drawn", "fill_drawn", "look_up_drawn",
              "combine_drawn", "warp_drawn", "weigh_drawn_across",
              "weigh_drawn_down", "make_stencils", "put_frames", "fill_planes",
              "transform_planes", "put_planes", "fill_fields", "smooth_fields", "displace",

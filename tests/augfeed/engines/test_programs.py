@@ -24,7 +24,16 @@ from augfeed.operation.program import (
 )
 from augfeed.ops import _enhance
 from augfeed.plan import BatchRows, Plan, Program, draw_plan
-from augfeed.policy import Equalize, Invert, Policy, Posterize, Rotate, Sequence, Solarize
+from augfeed.policy import (
+    Equalize,
+    Invert,
+    Policy,
+    Posterize,
+    Rotate,
+    Sequence,
+    Sharpness,
+    Solarize,
+)
 from tests.cases import (
     CASES,
     Shape,
@@ -53,6 +62,7 @@ PILLOW: dict[str, Step] = {
     "Brightness": enhanced("Brightness"),
     "Contrast": enhanced("Contrast"),
     "Color": enhanced("Color"),
+    "Sharpness": enhanced("Sharpness"),
     "Equalize": lambda image, m: ImageOps.equalize(image),
     "Invert": lambda image, m: ImageOps.invert(image),
     "Posterize": lambda image, m: ImageOps.posterize(image, round(m)),
@@ -89,6 +99,7 @@ CANDIDATES: dict[str, tuple[Candidate, tuple[float, ...]]] = {
     "Brightness": (Candidate("Brightness", _enhance.Brightness, factor, signed=True), STRENGTH),
     "Contrast": (Candidate("Contrast", _enhance.Contrast, factor, signed=True), STRENGTH),
     "Color": (Candidate("Color", _enhance.Color, factor, signed=True), STRENGTH),
+    "Sharpness": (Candidate("Sharpness", Sharpness, factor, signed=True), STRENGTH),
     "Equalize": (Candidate("Equalize", Equalize, nothing), (0.0,)),
     "Invert": (Candidate("Invert", Invert, negative), (0.0,)),
     "Posterize": (Candidate("Posterize", Posterize, same),
