@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit
 
-from augfeed.kernels.interleave import join_planes
+from augfeed.kernels.interleave import BLOCK, CONVERTS_HALVES, halve_block, join_planes
 from augfeed.kernels.nontemporal_copy import stream_copy
 from augfeed.kernels.pointers import as_floats, as_halves, as_words, pointer_to
 from augfeed.kernels.place import U
@@ -76,6 +76,14 @@ def _raise(planes: Floats, at: Any, count: int, raised: Floats) -> None:
 
 
 @njit(nogil=True)
+def _convert_halves(planes: Floats, at: Any, count: int, out: Ints, to: Any) -> None:
+    # By the processor's instruction; the last block overlaps the one before.
+    for k in range(0, count, BLOCK):
+        i = U(min(k, count - BLOCK))
+        halve_block(planes, at + i, out, to + i)
+
+
+@njit(nogil=True)
 def _put(
     source: Array, at: Any, stride: Any, part: tuple[int, int, int, int], fixed: Any,
     joined: Array, out: Array, to: int,
@@ -122,6 +130,8 @@ def store_image(
                 _to_levels(planes, start, count, made.levels, end)
             elif kind == BFLOAT16:
                 _to_bfloat16(bits, start, count, made.halves, end)
+            elif CONVERTS_HALVES and count >= BLOCK:
+                _convert_halves(planes, start, count, made.halves, end)
             else:
                 _raise(planes, start, count, raised)
                 _to_float16(bits, tiny, start, count, made.halves, end)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
+from llvmlite.binding import get_host_cpu_features
 from numba import njit, types
 from numba.extending import intrinsic
 
@@ -84,6 +85,19 @@ def _emit_join(typing: Any, source: Any, at: Any, stride: Any, target: Any, to: 
     return types.void(source, types.uint64, types.uint64, target, types.uint64), generate
 
 
+def _emit_halves(typing: Any, source: Any, at: Any, target: Any, to: Any) -> Any:
+    # The bits of `BLOCK` float32 as float16.
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        array, at, out, to = args
+        values = builder.load(_line(context, builder, source, array, at), align=4)
+        halves = builder.fptrunc(values, ir.VectorType(ir.HalfType(), BLOCK))
+        bits = builder.bitcast(halves, ir.VectorType(ir.IntType(16), BLOCK))
+        builder.store(bits, _line(context, builder, target, out, to), align=2)
+        return context.get_dummy_value()
+
+    return types.void(source, types.uint64, target, types.uint64), generate
+
+
 def _splitter(channels: int, mirrored: bool) -> Any:
     block, each = _splitting(channels, mirrored), U(channels)
 
@@ -114,6 +128,9 @@ def _splitter(channels: int, mirrored: bool) -> Any:
 _split_gray, _split_gray_mirrored = _splitter(1, mirrored=False), _splitter(1, mirrored=True)
 _split_color, _split_color_mirrored = _splitter(3, mirrored=False), _splitter(3, mirrored=True)
 _join: Any = intrinsic(_emit_join)
+halve_block: Any = intrinsic(_emit_halves)
+# Elsewhere LLVM calls a function for each value, which is not always there.
+CONVERTS_HALVES = bool(get_host_cpu_features().get("f16c"))
 
 
 @njit(nogil=True)

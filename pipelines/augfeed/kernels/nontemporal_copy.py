@@ -32,7 +32,7 @@ def _emit_store(typing: Any, target: Any, to: Any, source: Any, start: Any) -> A
 
 
 def _emit_fence(typing: Any) -> Any:
-    # Stores past the caches are not ordered by themselves: another thread may be told of them.
+    # Stores past the caches are not ordered: without it another thread may read what was there.
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         builder.fence("seq_cst")
         return context.get_dummy_value()
