@@ -7,8 +7,8 @@ from numba import njit
 
 from augfeed.kernels.interleave import BLOCK, CONVERTS_HALVES, halve_block, join_planes
 from augfeed.kernels.nontemporal_copy import stream_copy
-from augfeed.kernels.pointers import as_floats, as_halves, as_words, pointer_to
 from augfeed.kernels.place import U
+from augfeed.kernels.pointers import as_floats, as_halves, as_words, pointer_to
 from augfeed.kernels.types import Array, Bytes, Floats, Ints, Words
 
 FLOAT32, UINT8, BFLOAT16, FLOAT16 = 0, 1, 2, 3
