@@ -12,6 +12,7 @@ from benchmarks import common, peer_torch, peer_transforms
 from benchmarks.chain import Augfeed, Chain
 from benchmarks.contest import Contestant, Job, Passes, Suite
 from benchmarks.data import ArrayBatches, Arrays, make_arrays, read_arrays
+from benchmarks.outputs import array_contestants
 from benchmarks.peer_kornia import DIFFERS, Kornia
 
 SAMPLES, QUICK_SAMPLES = 60_000, 12_800
@@ -104,6 +105,7 @@ CONTESTANTS: tuple[Contestant[Arrays], ...] = (
 if peer_transforms.has("torchvision"):
     name, note = "torchvision's transforms v2 in DataLoader workers", peer_transforms.TORCHVISION
     CONTESTANTS += (Contestant("torchvision", name, peer_transforms.torchvision, note),)
+CONTESTANTS += array_contestants()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -16,7 +16,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from augfeed.read.cache import Cache
-from benchmarks import common, peer_loaders, peer_torch, peer_transforms
+from benchmarks import common, outputs, peer_loaders, peer_torch, peer_transforms
 from benchmarks.chain import Augfeed, Chain
 from benchmarks.contest import Contestant, Job, Passes, Suite
 from benchmarks.data import (
@@ -139,14 +139,13 @@ class Probes:
 
 
 PILLOW = "decodes whole images with Pillow; crop and flip one by one"
-LESS = "no color, mixing, Cutout, noise; labels are numbers"
 CACHED = "crops come from images of 256 pixels' short side, decoded in the pass before"
 NOTHING = "whole images, thrown away"
 IN_TORCH = "DataLoader workers, then PyTorch on the batch"
 IN_KORNIA = "DataLoader workers, then Kornia's classes on the batch"
 CONTESTANTS: tuple[Contestant[Photos], ...] = (
     Contestant("augfeed", "augfeed", augfeed),
-    Contestant("augfeed_basic", "augfeed, less", augfeed_basic, LESS, "basic"),
+    Contestant("augfeed_basic", "augfeed, less", augfeed_basic, outputs.LESS, "basic"),
     Contestant("augfeed_dali", "augfeed, DALI as its reader", augfeed_dali),
     Contestant("augfeed_ram", "augfeed, from its warm cache in memory", augfeed_ram, CACHED),
     Contestant("augfeed_disk", "augfeed, from its warm cache on disk", augfeed_disk, CACHED),
@@ -167,6 +166,7 @@ if peer_loaders.has_spdl():
     name = "SPDL's pipeline of threads"
     one = Contestant("spdl", name, peer_loaders.spdl_basic, peer_loaders.SPDL, "basic")
     CONTESTANTS += (one,)
+CONTESTANTS += outputs.contestants(Photos.source, "decoding")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

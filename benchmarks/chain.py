@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
+import torch
+
 from augfeed import DataLoader, Policy
 from augfeed.policy import (
     ColorJitter,
@@ -65,9 +67,9 @@ class Chain:
         return replace(self, mean=(0.0,) * len(self.mean), std=(1.0,) * len(self.std))
 
 
-def policy_of(chain: Chain) -> Policy:
-    """Return the policy that says what a chain says."""
-    operations: list[Any] = [Normalize(chain.mean, chain.std)]
+def policy_of(chain: Chain, *, normalize: bool = True) -> Policy:
+    """Return the policy that says what a chain says; bytes are given out without `normalize`."""
+    operations: list[Any] = [Normalize(chain.mean, chain.std)] if normalize else []
     if chain.padding is None:
         operations.append(RandomResizedCrop(chain.size, AREA, ASPECT, p=float(chain.crop)))
     else:
@@ -94,8 +96,8 @@ class Augfeed:
         self, source: Any, chain: Chain, *, batch: int, threads: int, **options: Any
     ) -> None:
         self.loader = DataLoader(
-            source, batch, shuffle=True, drop_last=True, policy=policy_of(chain),
-            num_workers=threads, **options,
+            source, batch, shuffle=True, drop_last=True, num_workers=threads,
+            policy=policy_of(chain, normalize=options.get("dtype") != torch.uint8), **options,
         )  # fmt: skip
 
     def __call__(self) -> Iterator[tuple[Any, Any]]:

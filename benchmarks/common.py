@@ -36,7 +36,6 @@ RESULTS = Path(__file__).parent / "results"
 ROUNDS, QUICK_ROUNDS = 9, 2
 SHORTEST = 0.3  # seconds that a round of a contestant should take at least
 MOST_PASSES = 10
-LIMIT = "decoding"
 
 Tick = Callable[[str], None]
 
@@ -110,7 +109,7 @@ def timed(entry: Entry[D], samples: int) -> float:
 
 def _row(entry: Entry[D], seconds: dict[str, list[float]], samples: int) -> Row:
     contestant = entry.contestant
-    own, limit = seconds[contestant.name], seconds.get(LIMIT)
+    own, limit = seconds[contestant.name], seconds.get(contestant.limit)
     return Row(
         name=contestant.name,
         title=contestant.title,

@@ -4,13 +4,16 @@ from collections.abc import Callable, Iterator, Sized
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, Protocol, TypeVar
 
+import torch
+
 from benchmarks.chain import Chain
 
 D = TypeVar("D", bound=Sized)
 D_co = TypeVar("D_co", bound=Sized, covariant=True)
 # `whole`: the whole chain; `basic`: crop, flip and normalization; `decode`: nothing but decoding,
-# the limit of what reads files.
-Work = Literal["whole", "basic", "decode"]
+# the limit of what reads files; `copy`: taking the bytes of a batch and converting them, the limit
+# of what is in memory.
+Work = Literal["whole", "basic", "decode", "copy"]
 # Called for each pass over the data; yields `(images, targets)`.
 Passes = Callable[[], Iterator[tuple[Any, Any]]]
 
@@ -32,13 +35,20 @@ class Job(Generic[D]):
 
 @dataclass(frozen=True)
 class Contestant(Generic[D]):
-    """One way to do the work; `differs` says what it leaves out or does otherwise."""
+    """One way to do the work; `differs` says what it leaves out or does otherwise.
+
+    `dtype` and `channels_last` are those of its images, `limit` is the contestant whose rate is the
+    most that it can reach, if that one runs.
+    """
 
     name: str
     title: str
     make: Callable[[Job[D]], Passes]
     differs: str = ""
     work: Work = "whole"
+    dtype: torch.dtype = torch.float32
+    channels_last: bool = False
+    limit: str = "decoding"
 
 
 class Probes(Protocol[D_co]):

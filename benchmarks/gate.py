@@ -115,7 +115,7 @@ class Gate(Generic[D]):
         if contestant.work == "decode":
             whole = all(len(shape) == 3 and shape[2] == 3 for shape in images)
             return [] if whole else ["what was decoded is not an image [h, w, 3]"]
-        problems = check_images(images, self.job.batch, self.job.chain)
+        problems = check_images(images, self.job.batch, self.job.chain, contestant)
         if contestant.work == "whole":
             problems += check_targets(targets, self.job.batch, self.job.classes)
         return problems
@@ -148,15 +148,23 @@ def trials(chain: Chain) -> Iterator[tuple[Chain, Check]]:
         yield chain.only("smoothing"), lambda _, targets: check_smoothing(targets, chain.smoothing)
 
 
-def check_images(images: Any, batch: int, chain: Chain) -> list[str]:
-    """Return what is wrong with images that should be float32 `[B, C, S, S]` and finite."""
+def check_images(
+    images: Any, batch: int, chain: Chain, contestant: Contestant[Any] | None = None
+) -> list[str]:
+    """Return what is wrong with images that should be `[B, C, S, S]` and finite.
+
+    They should be of the contestant's element type and layout; without one, float32 planes.
+    """
+    dtype = contestant.dtype if contestant else torch.float32
+    last = contestant is not None and contestant.channels_last
     wanted = (batch, len(chain.mean), chain.size, chain.size)
     if not isinstance(images, torch.Tensor) or tuple(images.shape) != wanted:
         return [f"images of shape {tuple(getattr(images, 'shape', ()))}, not {wanted}"]
-    if images.dtype != torch.float32:
-        return [f"images of {images.dtype}, not float32"]
-    if not images.is_contiguous():
-        return ["images that are not contiguous NCHW"]
+    if images.dtype != dtype:
+        return [f"images of {images.dtype}, not {str(dtype)[6:]}"]
+    layout = torch.channels_last if last else torch.contiguous_format
+    if not images.is_contiguous(memory_format=layout):
+        return [f"images that are not contiguous {'NHWC' if last else 'NCHW'}"]
     return [] if bool(images.isfinite().all()) else ["images that are not finite"]
 
 

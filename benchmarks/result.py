@@ -35,12 +35,12 @@ class Row(Model):
     """One contestant. `seconds` are those of one pass over the data, one for each round.
 
     `slower` is its time over augfeed's: how many times as fast augfeed is. `of_limit` is its rate
-    over that of decoding alone.
+    over that of its limit, such as decoding alone.
     """
 
     name: str
     title: str
-    work: Literal["whole", "basic", "decode"]
+    work: Literal["whole", "basic", "decode", "copy"]
     differs: str
     passes: int
     seconds: tuple[float, ...]

@@ -27,14 +27,19 @@ from benchmarks.summary import budgets, summary
 
 PAGE = "docs/benchmarks.md"
 MARKS = ("<!-- measured -->", "<!-- end of measured -->")
-WORKS = {"whole": "whole chain", "basic": "crop, flip, normalize", "decode": "decoding only"}
+WORKS = {
+    "whole": "whole chain",
+    "basic": "crop, flip, normalize",
+    "decode": "decoding only",
+    "copy": "a copy",
+}
 
 
 def render(result: Result) -> str:
     """Return the table of a result, with what it was measured on."""
     limit = any(row.of_limit for row in result.rows)
     head = ["contestant", "work", "images/s", "augfeed is"]
-    lines = [head + (["of decoding alone"] if limit else []) + ["leaves out, or does otherwise"]]
+    lines = [head + (["of its limit"] if limit else []) + ["leaves out, or does otherwise"]]
     lines.append(["---", "---", "---:", "---:", *(["---:"] if limit else []), "---"])
     lines += [_cells(row, limit=limit) for row in result.rows]
     table = "\n".join(f"| {' | '.join(cells)} |" for cells in lines)

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from augfeed.constants import NEAREST
 from augfeed.engines import Engine, Output, engine_for, why_not_cuda
 from augfeed.notation import parse_policy
 from augfeed.operation import Displacement, Frame, Neighbourhood, Pointwise
@@ -141,6 +142,7 @@ SMALL = Shape(3, 12, 16, 4)  # for kernels that are interpreted: a second for so
 WINDOWS: dict[str, tuple[tuple[int, int], dict[str, Any]]] = {
     "cut from a larger image": ((9, 4), {}),
     "constant padding": ((0, 0), {"padding": 4, "fill": 0.3}),
+    "padding of a color": ((0, 0), {"padding": 4, "fill": (0.3, 0.9, 0.6)}),
     "edge padding": ((0, 0), {"padding": 5, "mode": "edge"}),
     "reflect padding": ((0, 0), {"padding": 3, "mode": "reflect"}),
     "reflect padding far outside": ((2, 3), {"padding": 50, "mode": "reflect"}),
@@ -150,6 +152,7 @@ OPERATIONS: dict[str, tuple[Any, ...]] = {  # after a window
     "alone": (),
     "color": (JITTER, STATISTICS),
     "geometry": (*GEOMETRY, JITTER),
+    "bicubic": (Rotate(30, interpolation="bicubic"), Border(fill=(0.2, 0.5, 0.8)), JITTER),
 }
 OUTPUTS = [Output(dtype, last) for last in (False, True)
            for dtype in (torch.float32, torch.float16, torch.bfloat16, torch.uint8)]  # fmt: skip
@@ -244,8 +247,14 @@ def policy_of(operations: tuple[Any, ...], channels: int, *more: Any) -> Policy:
             operation = replace(
                 operation, mean=operation.mean[:channels], std=operation.std[:channels]
             )
+        if isinstance(operation, Border | RandomCrop):
+            operation = replace(operation, fill=_cut(operation.fill, channels))
         fitted.append(operation)
     return Policy(fitted)
+
+
+def _cut(fill: Any, channels: int) -> Any:
+    return fill[:channels] if isinstance(fill, tuple) else fill
 
 
 def plan_of(policy: Policy, shape: Shape, *, seed: int = 5, epoch: int = 3) -> Plan:
@@ -284,7 +293,8 @@ def make_images(shape: Shape, *, larger: tuple[int, int] = (0, 0)) -> torch.Tens
 def window_of(name: str, shape: Shape) -> tuple[RandomCrop, torch.Tensor]:
     """Return a crop of the table for a shape, and the images that it cuts."""
     larger, options = WINDOWS[name]
-    return RandomCrop((shape.height, shape.width), **options), make_images(shape, larger=larger)
+    crop = RandomCrop((shape.height, shape.width), **options)
+    return replace(crop, fill=_cut(crop.fill, shape.channels)), make_images(shape, larger=larger)
 
 
 def usual(engine: str) -> Shape:
@@ -339,6 +349,8 @@ def allowed(plan: Plan, channels: int) -> float:
 
 def threshold_step(plan: Plan) -> float:
     """Return what a value that crosses a threshold of the policy jumps by, in pixel space."""
+    if (plan.filters == NEAREST).any():
+        return 1.0  # to the next pixel, by what a coordinate is rounded
     steps = [item.jump for item in plan.policy.operations if isinstance(item, Pointwise)]
     if plan.program is not None:
         return 1.0

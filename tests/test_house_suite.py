@@ -45,6 +45,7 @@ CLOCKS = {
     "tests/matrix.py": "says how long the tests took",
     "tests/client/faults.py": "stalls on purpose; replicas that start and end",
     "tests/augfeed/gpu_checks.py": "says how long each check took",
+    "tests/augfeed/test_stats.py": "puts a clock of its own in the place of the real one",
     "tests/deploy/test_deploy.py": "an answer that takes long enough for others to ask, too",
     "tests/service/test_ending.py": "a service that ends does not close its socket sooner than set",
 }

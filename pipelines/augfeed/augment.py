@@ -249,8 +249,8 @@ def _cut(
     from augfeed.kernels.resample import resample
 
     for k in rows.tolist():
-        resample(pixels[k], windows.box[k], windows.resized[k], windows.offset[k],
-                 constants.pad_mode, constants.pad_fill, out[k])  # fmt: skip
+        window = (part[k] for part in windows.parts)
+        resample(pixels[k], *window, constants.pad_mode, constants.pad_fill, out[k])
 
 
 def _cut_there(pixels: torch.Tensor, windows: Any, size: tuple[int, int]) -> torch.Tensor:
@@ -265,7 +265,7 @@ def _cut_there(pixels: torch.Tensor, windows: Any, size: tuple[int, int]) -> tor
         raise InputError("padding after a resize is done on the CPU only: leave padding out")
     starts = np.arange(count, dtype=np.int64) * (height * width * channels)
     batch = Batch(starts, np.full(count, width, np.int64), windows.box.astype(np.int64),
-                  windows.resized, windows.offset, size)  # fmt: skip
+                  windows.resized, windows.offset, windows.filters, size)  # fmt: skip
     source = Source(pixels.reshape(-1), np.arange(count, dtype=np.int64))
     return resize(batch, [source], channels, pixels.device)
 

@@ -13,3 +13,20 @@ NONE, MIXUP, CUTMIX = 0, 1, 2  # modes of mixing; the kernel has a bit for each
 
 CONSTANT, EDGE, REFLECT = 0, 1, 2  # what lies outside an image
 EDGES = {"constant": CONSTANT, "edge": EDGE, "reflect": REFLECT}
+
+NEAREST, BILINEAR, BICUBIC = 0, 1, 2  # filters
+FILTERS = {"nearest": NEAREST, "bilinear": BILINEAR, "bicubic": BICUBIC}
+FILTER_NAMES = tuple(FILTERS)
+# The parameter of the cubic filter where images are resized, and where their pixels move: Pillow's.
+RESIZE_CUBIC, WARP_CUBIC = -0.5, -1.0
+
+# Hues, of 255, that Pillow's float32 puts one below where they are whole: all other fractions are
+# cut to what whole numbers give.
+HUES_BELOW = tuple(
+    1 <= hue <= 31
+    or hue in (176, 184)
+    or (88 <= hue <= 104 and hue % 4 == 0)
+    or (129 <= hue <= 147 and hue % 2 == 1)
+    or (149 <= hue <= 209 and hue % 4 == 1)
+    for hue in range(256)
+)

@@ -35,6 +35,7 @@ class Stream(IntEnum):
     KORNIA = 26
     SPLIT = 27
     ELASTIC_PIXELS = 48
+    FILTER = 130
 
 
 def check_key(seed: int, epoch: int) -> None:

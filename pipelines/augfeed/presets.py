@@ -42,6 +42,7 @@ from augfeed.published_recipes import IMAGENET_MEAN as IMAGENET_MEAN
 from augfeed.published_recipes import IMAGENET_STD as IMAGENET_STD
 from augfeed.published_recipes import Channels as Channels
 from augfeed.published_recipes import Sides as Sides
+from augfeed.published_recipes import airbench as airbench
 from augfeed.published_recipes import cifar_trivial as cifar_trivial
 from augfeed.published_recipes import deit as deit
 from augfeed.published_recipes import deit3 as deit3
@@ -157,6 +158,7 @@ PRESETS: dict[str, Callable[..., Policy]] = {
     "efficientnet_v2": efficientnet_v2,
     "ultralytics_classify": ultralytics_classify,
     "cifar_trivial": cifar_trivial,
+    "airbench": airbench,
 }
 
 

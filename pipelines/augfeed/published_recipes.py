@@ -41,8 +41,8 @@ def _rules(name: str, **wider: Any) -> Invariances:
     return invariances_of(name).model_copy(update=wider)
 
 
-def _crop_and_flip(size: Sides) -> list[Any]:
-    return [RandomResizedCrop(size), HorizontalFlip()]
+def _crop_and_flip(size: Sides, interpolation: Any = "bilinear") -> list[Any]:
+    return [RandomResizedCrop(size, interpolation=interpolation), HorizontalFlip()]
 
 
 def _mix(mixup: float, cutmix: float = 1.0) -> OneOf:
@@ -52,13 +52,12 @@ def _mix(mixup: float, cutmix: float = 1.0) -> OneOf:
 def _strikes_back(
     size: Sides, mean: Channels, std: Channels, line: str, mixup: float
 ) -> list[Any]:  # fmt: skip
-    return [*_crop_and_flip(size), *_timm(line, mean), _mix(mixup), Normalize(mean, std)]
+    return [*_crop_and_flip(size, "bicubic"), *_timm(line), _mix(mixup), Normalize(mean, std)]
 
 
-def _timm(line: str, mean: Channels) -> list[Any]:
+def _timm(line: str) -> list[Any]:
     # What geometry finds outside is the mean color of the images, as in timm.
-    values = mean if isinstance(mean, tuple) else (mean,)
-    return [Timm(line), Border("constant", sum(values) / len(values))]
+    return [Timm(line), Border("constant", "mean")]
 
 
 def imagenet_a1(
@@ -133,7 +132,7 @@ def deit(size: Sides = 224, mean: Channels = IMAGENET_MEAN, std: Channels = IMAG
     300 epochs with three repeats of each sample.
     """
     operations = [
-        *_crop_and_flip(size), *_timm("rand-m9-mstd0.5-inc1", mean), _mix(0.8),
+        *_crop_and_flip(size, "bicubic"), *_timm("rand-m9-mstd0.5-inc1"), _mix(0.8),
         RandomErasing(0.25, scale=(0.02, 1 / 3), fill="noise"), Normalize(mean, std),
         LabelSmoothing(0.1),
     ]  # fmt: skip
@@ -147,7 +146,12 @@ def deit3(
 
     800 epochs with a binary cross-entropy and three repeats of each sample, without smoothing.
     """
-    operations = [*_crop_and_flip(size), ThreeAugment(0.3), _mix(0.8), Normalize(mean, std)]
+    operations = [
+        *_crop_and_flip(size, "bicubic"),
+        ThreeAugment(0.3),
+        _mix(0.8),
+        Normalize(mean, std),
+    ]
     return Policy(operations, invariances=_rules("imagenet"), name="deit3")
 
 
@@ -167,7 +171,7 @@ def efficientnet_v2(
     """
     line = f"rand-m{magnitude}-mmax{max(magnitude, 1)}"
     operations = [
-        *_crop_and_flip(size), *_timm(line, mean), *([Mixup(mixup)] if mixup else []),
+        *_crop_and_flip(size), *_timm(line), *([Mixup(mixup)] if mixup else []),
         Normalize(mean, std), LabelSmoothing(0.1),
     ]  # fmt: skip
     wider = {"max_rotation": min(180.0, max(60.0, 6.0 * magnitude)), "min_content": 0.0}
@@ -201,3 +205,16 @@ def cifar_trivial(
     ]  # fmt: skip
     rules = _rules("cifar", **WIDE | {"min_content": 0.0})
     return Policy(operations, invariances=rules, name="cifar_trivial")
+
+
+def airbench(size: int = 32, mean: Channels = CIFAR10_MEAN, std: Channels = CIFAR10_STD) -> Policy:
+    """Return what airbench trains CIFAR-10 to 94 % with (2404.00498): alternating flip, shift by 2.
+
+    A coin tossed once for each image says in which of two epochs it is mirrored; borders reflect;
+    smoothing 0.2. Its 96 % variant shifts by 4 and adds a Cutout of 12.
+    """
+    operations = [
+        RandomCrop(size, padding=2, mode="reflect"), HorizontalFlip(mode="alternate"),
+        Normalize(mean, std), LabelSmoothing(0.2),
+    ]  # fmt: skip
+    return Policy(operations, invariances=_rules("cifar"), name="airbench")

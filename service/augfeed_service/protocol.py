@@ -304,7 +304,6 @@ class BoundedProtocol(HttpToolsProtocol):
             self._say(problem)
         elif last is not running and last.more_body:
             self.pipeline.popleft()  # the newest: its body is what is wrong
-            self.cycle = self.pipeline[0][0] if self.pipeline else running
             self._deaf, self._last_word = True, problem
         elif not last.more_body:
             self._deaf, self._last_word = True, problem

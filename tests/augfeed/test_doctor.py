@@ -15,8 +15,9 @@ from rich.console import Console
 from scipy import stats
 
 from augfeed import philox
-from augfeed.doctor import FAMILIES, laws, machine, programs, repeats, report, self_test
+from augfeed.doctor import FAMILIES, laws, machine, repeats, report, self_test
 from augfeed.doctor.check import Check, Lab
+from augfeed.doctor.programs import programs
 from augfeed.doctor.statistics import arcsine, beta, chi_square, kolmogorov_smirnov, normal, uniform
 from augfeed.errors import InputError
 from augfeed.kernels.noise import pixel_numbers

@@ -10,6 +10,7 @@ from pydantic import TypeAdapter
 
 from augfeed.errors import PolicyError
 from augfeed.notation import ALIASES, LONGEST, format_policy, parse_policy
+from augfeed.operation import Geometry
 from augfeed.ops.generate import in_programs
 from augfeed.policy import (
     OPERATIONS,
@@ -53,6 +54,8 @@ def values(schema: dict[str, Any], definitions: dict[str, Any]) -> st.SearchStra
             return operations(ref.rpartition("/")[2], definitions)
         case {"anyOf": branches} | {"oneOf": branches}:
             return st.one_of([values(branch, definitions) for branch in branches])
+        case {"const": name}:
+            return st.just(name)
         case {"enum": names}:
             return st.sampled_from(names)
         case {"type": "string", "examples": examples}:
@@ -95,6 +98,14 @@ def operations(draw: st.DrawFn, title: str, definitions: dict[str, Any] | None =
     if cls is Normalize and isinstance(given["mean"], tuple) and isinstance(given["std"], tuple):
         channels = min(len(given["mean"]), len(given["std"]))
         given |= {"mean": given["mean"][:channels], "std": given["std"][:channels]}
+    if issubclass(cls, Geometry):  # of which all have one, within programs too
+        given.pop("interpolation", None)
+    if given.get("clamp", "end") == "end":  # of color jitter
+        given.pop("hue_space", None), given.pop("ordering", None)
+    elif cls is ColorJitter:
+        given |= {"hue_space": "hsv", "about": "mean", "brightness": 0.5}
+    if given.get("mode") == "alternate":  # of flips, each of which half of the images get
+        given.pop("p", None)
     if cls is RandAugment:
         given["magnitude"] = min(given.get("magnitude", 9), given.get("bins", 31) - 1)
     if cls is AutoAugment and given.get("flavor") == "timm":
@@ -140,7 +151,8 @@ def policies(draw: st.DrawFn) -> Policy:
         chosen = [item for item in chosen if not isinstance(item, Resize)]
     if any(isinstance(item, Border) for item in chosen):
         chosen = [*(item for item in chosen if not isinstance(item, Scale)), Scale()]
-    if any(isinstance(item, GaussianNoise | RandomErasing) for item in chosen):
+    means = GaussianNoise | RandomErasing | Border | RandomCrop
+    if any(isinstance(item, means) for item in chosen):
         chosen = [*(item for item in chosen if not isinstance(item, Normalize)), Normalize(0, 1)]
     return Policy(draw(st.permutations(chosen)))
 
@@ -158,8 +170,9 @@ def test_every_policy_survives_the_round_trip_exactly(policy: Policy) -> None:
 @given(st.data())
 def test_every_operation_survives_the_round_trip_exactly(name: str, data: st.DataObject) -> None:
     operation = data.draw(operations(OPERATIONS[name].__name__))
-    needs: dict[str, list[Any]] = {"border": [Scale()], "gaussian_noise": [Normalize(0, 1)]}
-    needs["random_erasing"] = needs["gaussian_noise"]
+    needs: dict[str, list[Any]] = {"border": [Scale(), Normalize(0, 1)]}
+    for with_mean in ("gaussian_noise", "random_erasing", "random_crop"):
+        needs[with_mean] = [Normalize(0, 1)]
     policy = Policy([operation, *needs.get(name, [])])
     assert repr(parse_policy(format_policy(policy))) == repr(policy)
 
@@ -222,10 +235,10 @@ def test_a_short_name_stands_for_an_operation(short: str, name: str) -> None:
         ("qqq", "qqq", "use one of resize, random_resized_crop"),
         ("é | qqq", "é", "is not an operation"),
         ("hflip | rotate(degree=10)", "degree=10", "did you mean 'degrees'?"),
-        ("rotate(500, p=0.1)", "rotate(500, p=0.1)", "rotate(degrees, p=1.0)"),
+        ("rotate(500, p=0.1)", "rotate(500, p=0.1)", "rotate(degrees, p=1.0, interp"),
         ("rotate(500)", "rotate(500)", "degrees=500 is not allowed: it must be at most 180"),
         ("rotate", "rotate", "needs 'degrees'"),
-        ("rotate(1, 0.5, 7)", "7", "takes degrees, p: this is one too many"),
+        ("vflip(0.5, 7)", "7", "takes p: this is one too many"),
         ("rotate(3, degrees=4)", "degrees=4", "'degrees' twice"),
         ("rotate(p=1, p=0)", "p=0", "'p' twice"),
         ("rotate(*[3])", "*[3]", "not a value"),

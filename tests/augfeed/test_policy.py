@@ -11,6 +11,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 import augfeed.policy
 from augfeed.errors import PolicyError
 from augfeed.invariances import KNOWN, Invariances
+from augfeed.notation import parse_policy
 from augfeed.policy import (
     OPERATIONS,
     STAGES,
@@ -36,6 +37,7 @@ from augfeed.policy import (
     Shear,
     Translate,
 )
+from tests.cases import line_of
 
 untyped: Any = augfeed.policy  # for arguments that a type checker would refuse
 
@@ -81,7 +83,7 @@ def refused(make: Any) -> str:
         (lambda: untyped.Rotate("a"), ["degrees='a'", "a valid number"]),
         (lambda: untyped.Rotate(), ["needs 'degrees'", "Rotate(degrees=...)"]),
         (lambda: untyped.Rotate(1, degrees=2), ["gets 'degrees' twice"]),
-        (lambda: untyped.Rotate(1, 1, 1), ["takes degrees, p", "1 is one too many"]),
+        (lambda: untyped.VerticalFlip(1, 1), ["takes p", "1 is one too many"]),
         (lambda: untyped.Rotate(degree=1), ["no parameter 'degree'", "did you mean 'degrees'?"]),
         (lambda: untyped.Rotate(1, angle=1), ["no parameter 'angle'", "use one of degrees, p"]),
         (lambda: untyped.ColorJitter(hue=0.7), ["hue=0.7", "at most 0.5"]),
@@ -151,7 +153,11 @@ def test_an_operation_refused_names_value_bound_and_cure_in_one_line(
         ([{"op": "one_of", "operations": [{"op": "cutout"}]}], "one_of has no operation 'cutout'"),
         (["hflip"], "operations[0]='hflip' is not an operation: give one, as in "),
         ([Rotate], "Rotate is a class: call it"),
-        (Rotate(3), "operations=Rotate(degrees=3.0, p=1.0) is not allowed: it must be a list"),
+        (
+            Rotate(3),
+            "operations=Rotate(degrees=3.0, p=1.0, interpolation='bilinear') is not allowed: "
+            "it must be a list",
+        ),
         ("hflip", "operations='hflip' is not allowed: it must be a list"),
         (None, "operations=None is not allowed: it must be a list"),
         ([Rotate(1), Rotate(2)], "'rotate' occurs 2 times: keep one"),
@@ -282,6 +288,18 @@ def test_the_digest_is_the_same_in_every_process() -> None:
     assert Policy([Rotate(10), Normalize(0.5, 0.2)]).digest == (
         "41a499ff6c436b439a28d74d4d37ddb18a88a170e6d24fc04446fabfa5061451"
     )
+
+
+@pytest.mark.parametrize("name", [name for name, cls in OPERATIONS.items() if cls.later])
+def test_what_was_added_later_is_left_out_of_json_at_its_default(name: str) -> None:
+    cls = OPERATIONS[name]
+    sized = {"resize": "resize(8)", "random_resized_crop": "random_resized_crop(8)"}
+    item = parse_policy(sized.get(name) or line_of(name)).operations[0]
+    written = json.loads(Policy([item]).to_json())["operations"][0]
+    assert set(written) == set(cls.__pydantic_fields__) - set(cls.later)
+    for mode in ("validation", "serialization"):  # and the schema knows every parameter
+        schema = Policy.model_json_schema(mode=mode)["$defs"][cls.__name__]
+        assert set(schema["properties"]) == set(cls.__pydantic_fields__)
 
 
 def test_invariances_may_be_given_by_name() -> None:

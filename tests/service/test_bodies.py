@@ -1,9 +1,11 @@
 """Bodies of requests: counted as they come, given a time and a place only when they are there."""
 
+import asyncio
 import io
 import logging
 import re
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,6 +16,8 @@ import torch
 from PIL import Image
 
 from augfeed.wire import MEDIA_TYPE, encode
+from augfeed_service import Settings, request_guard
+from augfeed_service.problems import Problem
 from augfeed_service.protocol import FREE_CHUNKS, LEAST_CHUNK
 from tests.service.raw import OK, answer, ended, head, line, push
 from tests.service.servers import Running, described, serving
@@ -106,6 +110,51 @@ def test_a_body_that_drips_is_given_up(hasty: Running, piece: int, said: str) ->
         finally:
             stop.set()
             thread.join()
+
+
+def test_much_that_came_at_first_does_not_pay_for_what_does_not_come(data: Data) -> None:
+    with serving(datasets=data, stall_seconds=0.3) as running, line(running.port) as one:
+        one.sendall(begun("tensors") + b"a" * MIB)
+        late = answer(one)
+        assert late.status == 408
+        assert re.match(r"[\d,]+ bytes of the body came in 0.3 seconds, below", late.detail)
+
+
+def test_a_body_that_is_always_there_has_its_time_too() -> None:
+    async def receive() -> Any:
+        time.sleep(0.001)  # nothing else runs meanwhile
+        return {"type": "http.request", "body": b"a", "more_body": True}
+
+    async def read() -> None:
+        hasty = Settings(stall_seconds=0.1, body_seconds=0.2, body_rate=0)
+        arriving = request_guard._Arriving(receive, {b"transfer-encoding": b"chunked"}, 5000, hasty)
+        while True:
+            await arriving.receive()
+
+    with pytest.raises(Problem, match="more than 0") as caught:
+        asyncio.run(read())
+    assert caught.value.status == 408
+
+
+def test_a_process_that_slept_does_not_blame_the_client(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(request_guard, "LATE", 0.05)
+    asked = 0
+
+    async def receive() -> Any:
+        nonlocal asked
+        asked += 1
+        if asked == 1:
+            asyncio.get_running_loop().call_soon(time.sleep, 0.3)
+            await asyncio.Event().wait()
+        return {"type": "http.request", "body": b"a", "more_body": False}
+
+    async def read() -> Any:
+        hasty = Settings(stall_seconds=0.1, body_seconds=0.1)
+        return await request_guard._Arriving(
+            receive, {b"content-length": b"1"}, 10, hasty
+        ).receive()
+
+    assert asyncio.run(read())["body"] == b"a" and asked == 2
 
 
 def test_a_body_in_pieces_is_the_same_body(hasty: Running) -> None:

@@ -13,11 +13,13 @@ from PIL import Image
 
 from augfeed.wire import MEDIA_TYPE, encode
 from augfeed_service.memory_cost import preview_bytes
+from augfeed_service.push import Push
 from tests.service.servers import Reply, Running, serving
 from tests.service.test_limits import form
 from tests.waiting import eventually
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (4, 48, 48, 3), np.uint8)
+MIB = 1 << 20
 PUSH = "/v1/augment?policy=resize([40,40])"
 BOUNDS = np.geomspace(5_000, 20_000_000, 40).astype(int)  # from less than a body to enough for all
 
@@ -132,13 +134,38 @@ def test_beside_others_a_request_that_fits_alone_is_asked_to_wait(own: Running, 
     assert send(own, name).status == 200
 
 
-def test_images_that_are_shown_are_counted_as_often_as_they_are_held(own: Running) -> None:
+@pytest.mark.parametrize(("copies", "status"), [(1, 503), (3, 200)])
+def test_images_that_are_shown_are_counted_as_often_as_they_are_held(
+    own: Running, copies: int, status: int
+) -> None:
     images = torch.zeros(1, 1000, 1000, 3, dtype=torch.uint8)
     body = bytes(encode({"images": images}, {}))
-    shown = preview_bytes(8 * 8, 1, 3)
-    for held, status in ((2, 413), (3, 200)):  # as a body, as images, as the source of them
-        bound(own, held * len(body) + shown + 100_000)
-        path = "/v1/preview?policy=resize([8,8])"
-        answer = own.ask("POST", path, body, Content_Type=MEDIA_TYPE)
-        assert answer.status == status, answer.detail
-        assert eventually(lambda: own.service.batches.idle)
+    free = copies * len(body) + preview_bytes(8 * 8, 1, 3) + 100_000
+    own.service.batches.take(own.service.settings.inflight_bytes - free, "other requests")
+    path = "/v1/preview?policy=resize([8,8])"
+    answer = own.ask("POST", path, body, Content_Type=MEDIA_TYPE)
+    assert answer.status == status, answer.detail
+
+
+def test_a_file_that_never_fits_is_refused_before_its_batch_is_made(
+    own: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def made(*_: Any) -> Any:
+        raise AssertionError("a batch was made")
+
+    monkeypatch.setattr(own.service.together, "augment", made)
+    monkeypatch.setattr(Push, "npz_bytes", own.service.settings.inflight_bytes)
+    answer = send(own, "npz of tensors")
+    assert (answer.status, answer.problem) == (413, "too-large") and "numpy" in answer.detail
+
+
+def test_a_file_is_counted_beside_other_requests(
+    own: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Push, "npz_bytes", own.service.settings.inflight_bytes - MIB)
+    assert send(own, "npz of tensors").status == 200
+    assert eventually(lambda: own.service.batches.idle)
+    own.service.batches.take(MIB, "another request")
+    path, body, headers = requests()["npz of tensors"]
+    answer = own.ask("POST", path, body, **headers)
+    assert answer.status == 503 and "numpy" in answer.detail

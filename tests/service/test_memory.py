@@ -100,8 +100,16 @@ def bounded(data: Data) -> Iterator[Running]:
 
 @pytest.mark.parametrize("name", [*never()])
 def test_what_can_never_be_made_is_refused_with_its_size_and_a_cure(
-    bounded: Running, name: str
+    bounded: Running, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    made: list[Any] = []
+    augment = bounded.service.together.augment
+
+    def counted(push: Any) -> Any:
+        made.append(push)
+        return augment(push)
+
+    monkeypatch.setattr(bounded.service.together, "augment", counted)
     peak = bounded.metric("augfeed_memory_bytes", part="inflight")
     answer = send(bounded.port, never()[name])
     assert answer.status == 413, answer.detail
@@ -109,6 +117,7 @@ def test_what_can_never_be_made_is_refused_with_its_size_and_a_cure(
     assert re.search(r"[\d,]{3,}.* above .*[\d,]{3,}", answer.detail), answer.detail
     assert ": " in answer.detail and "retry-after" not in answer.headers
     assert bounded.metric("augfeed_memory_bytes", part="inflight") == peak == 0
+    assert not made or name == "JSON to write"  # what is written depends on the batch
 
 
 def test_a_batch_that_never_fits_in_one_format_is_refused_in_that(bounded: Running) -> None:

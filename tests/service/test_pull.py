@@ -64,6 +64,16 @@ def test_the_library_of_safetensors_and_numpy_read_a_batch(running: Running) -> 
         assert file["epsilon"] == pytest.approx(0.1)
 
 
+@pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
+def test_a_file_for_numpy_has_the_layout_that_was_asked_for(running: Running, layout: Any) -> None:
+    path = f"{running.register(described('digits', 'resize([6, 10])', layout=layout))}/0/batches/0"
+    images = decode_batch(bytearray(running.ask("GET", path).body))[0].images
+    with np.load(io.BytesIO(running.ask("GET", path, Accept="application/x-npz").body)) as file:
+        found = torch.from_numpy(file["images"])
+    assert found.shape == ((16, 1, 6, 10) if layout == "NCHW" else (16, 6, 10, 1))
+    assert torch.equal(found if layout == "NCHW" else found.permute(0, 3, 1, 2), images)
+
+
 def test_a_plan_shows_its_sizes(running: Running) -> None:
     plan = described(batch_size=32)
     first = running.ask("PUT", f"/v1/plans/{plan.id}", plan.canonical())

@@ -170,12 +170,8 @@ def test_a_header_behind_a_body_is_not_one(data: Data, tmp_path: Path) -> None:
         assert answer(one).status == 401
 
 
-@pytest.mark.parametrize("place", ["headers", "query_string"])
-@pytest.mark.parametrize(("size", "status"), [(60_000, 200), (70_000, 431)])
-def test_the_bound_of_a_head_holds_under_every_server(
-    running: Running, place: str, size: int, status: int
-) -> None:
-    # As a server that has a parser of its own calls the application.
+def called(running: Running, method: str = "GET", **more: Any) -> list[Any]:
+    """Return what the application sends, called as a server with another parser calls it."""
     sent: list[Any] = []
 
     async def receive() -> Any:
@@ -184,16 +180,31 @@ def test_the_bound_of_a_head_holds_under_every_server(
     async def send(message: Any) -> None:
         sent.append(message)
 
-    headers = [(b"host", b"localhost")]
     scope: dict[str, Any] = {
-        "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": "GET",
+        "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": method,
         "scheme": "http", "path": "/livez", "raw_path": b"/livez", "query_string": b"",
-        "root_path": "", "headers": headers, "client": None, "server": None,
+        "root_path": "", "headers": [(b"host", b"localhost")], "client": None, "server": None,
     }  # fmt: skip
-    if place == "headers":
-        headers += [(b"a%d" % k, b"b" * 1000) for k in range(size // 1000)]
-    else:
-        scope[place] = b"a" * size
-        status = 400 if status == 200 else status  # /livez takes no parameter
-    asyncio.run(running.app(scope, receive, send))
-    assert sent[0]["status"] == status
+    asyncio.run(running.app({**scope, **more}, receive, send))
+    return sent
+
+
+@pytest.mark.parametrize("place", ["headers", "query_string"])
+@pytest.mark.parametrize(("size", "status"), [(60_000, 200), (70_000, 431)])
+def test_the_bound_of_a_head_holds_under_every_server(
+    running: Running, place: str, size: int, status: int
+) -> None:
+    many = [(b"a%d" % k, b"b" * 1000) for k in range(size // 1000)]
+    given: Any = [(b"host", b"localhost"), *many] if place == "headers" else b"a" * size
+    if place == "query_string" and status == 200:
+        status = 400  # it takes no parameter
+    assert called(running, **{place: given})[0]["status"] == status
+
+
+def test_head_has_no_body_under_every_server(running: Running) -> None:
+    get, head = called(running), called(running, "HEAD")
+    assert get[0]["status"] == head[0]["status"] == 200
+    for sent, body in ((get, b"live\n"), (head, b"")):
+        assert b"".join(message["body"] for message in sent[1:]) == body
+    lengths = [dict(sent[0]["headers"])[b"content-length"] for sent in (get, head)]
+    assert lengths == [b"5", b"5"]

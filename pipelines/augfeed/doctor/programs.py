@@ -67,7 +67,7 @@ def _magnitudes(plan: Plan, name: str) -> NDArray[np.float64]:
 
 
 def _alike(plan: Plan, slot: int, steps: int, p: float = 1.0) -> Measured:
-    # Of 14 steps, identity is no step; with p, all others together are.
+    # Of 14 steps, identity does not count as a step; with p, all others together are.
     counts = np.bincount(_leaf(plan)[:, slot], minlength=steps)
     rest = [(1 - p) * steps / p] if p < 1 else [1.0]
     return _shares(counts, [*rest, *[1.0] * (steps if p < 1 else steps - 1)])

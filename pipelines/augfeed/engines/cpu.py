@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from augfeed.engines import Output, check_images, check_places
 from augfeed.kernels.augment import augment
-from augfeed.kernels.cast_output import BFLOAT16, FLOAT16, FLOAT32, UINT8, store
+from augfeed.kernels.cast_output import BFLOAT16, FLOAT16, FLOAT32, UINT8
 from augfeed.kernels.compile_notice import install as install_notice
 from augfeed.kernels.frames import materialise
 from augfeed.kernels.program_frames import materialise_programs
@@ -30,7 +30,6 @@ KINDS = {
 
 STREAMED = 16 << 20  # bytes: a batch that would push everything else out of the caches
 FRAME_BYTES = 8 << 20  # of frames that are made before a pass reads them
-STORED_ROWS = 4  # images of float32 planes at a time on the way to another element type
 
 
 class CpuEngine:
@@ -173,7 +172,7 @@ class Job:
         shape = (len(needed), *self.plan.size, images.shape[3])
         frames, rows = self.memory.take(shape, images.dtype), copied(rows)
         scale = 255.0 if images.dtype == np.uint8 else 1.0
-        shared, _ = self._shared(scale, stream=False)
+        shared, _ = self._shared(scale)
         given = (images, rows, needed, steps.codes, steps.numbers, steps.taps(needed))
         program = self.plan.program
         if program is None:
@@ -193,38 +192,36 @@ class Job:
         out: NDArray[Any],
     ) -> None:
         # Row `which[k]` becomes image `slots[k]` of `out`.
-        kind, _ = KINDS[self.output.dtype]
-        direct = kind == FLOAT32 and out.flags.c_contiguous
+        memory = out if out.flags.c_contiguous else out.transpose(0, 2, 3, 1)
+        if not memory.flags.c_contiguous:
+            raise ValueError(f"strides {out.strides} are neither of planes nor of channels last")
         scale = 255.0 if images[0].dtype == np.uint8 else 1.0
-        shared, constants = self._shared(scale, stream=direct and out.nbytes >= STREAMED)
-        if direct:
-            augment(*images, np.stack([which, slots]), rows, shared, *constants, out)
-            return
-        # Through float32 planes, few at a time, so that they are in the cache when they are read.
-        for first in range(0, len(which), STORED_ROWS):
-            part, to = which[first : first + STORED_ROWS], slots[first : first + STORED_ROWS]
-            shape = (len(part), out.shape[1], out.shape[2], out.shape[3])
-            planes = self.memory.take(shape, np.float32)
-            own = np.stack([part, np.arange(len(part))])
-            augment(*images, own, rows, shared, *constants, planes)
-            store(planes, kind, to, out)
+        shared, constants = self._shared(scale, last=memory is not out,
+                                         stream=out.nbytes >= STREAMED)  # fmt: skip
+        augment(*images, np.stack([which, slots]), rows, shared, *constants,
+                memory.reshape(-1).view(np.uint8))  # fmt: skip
 
     def _shared(
-        self, scale: float, *, stream: bool
+        self, scale: float, *, last: bool = False, stream: bool = False
     ) -> tuple[NDArray[Any], tuple[NDArray[Any], ...]]:
         fixed, plan = self.fixed, self.plan
         shared = np.zeros(1, FIXED)
         shared[0] = (
-            plan.seed, plan.epoch, scale, fixed.pad_mode, fixed.pad_fill * scale,
-            fixed.border_mode, fixed.border_fill * scale, fixed.normalized, fixed.erase_noise,
-            fixed.cutout_fill, fixed.erase_fill, stream,
+            plan.seed, plan.epoch, scale, fixed.pad_mode, *_three(fixed.pad_fill * scale),
+            fixed.border_mode, *_three(fixed.border_fill * scale), fixed.normalized,
+            fixed.erase_noise, fixed.cutout_fill, fixed.erase_fill, *plan.size,
+            KINDS[self.output.dtype][0], last, stream,
         )  # fmt: skip
         return shared, (fixed.statistics, normal_quantiles())
 
 
+def _three(fill: NDArray[np.float64]) -> list[float]:
+    return [float(value) for value in np.resize(fill, 3)]
+
+
 def _rows(plan: Plan) -> NDArray[Any]:
     mixes, rows = plan.mixes, neutral(len(plan.ids), ROW)
-    rows["id"], rows["place"] = plan.ids, np.arange(len(rows))
+    rows["id"], rows["place"], rows["filter"] = plan.ids, np.arange(len(rows)), plan.filters
     if plan.warped.any():
         rows["warped"] = plan.warped
         for k in range(9):

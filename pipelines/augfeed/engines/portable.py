@@ -15,10 +15,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from augfeed.constants import CONSTANT, CUTMIX, EDGE, LUMA, MIXUP
+from augfeed.constants import BICUBIC, BILINEAR, CONSTANT, CUTMIX, EDGE, LUMA, MIXUP
 from augfeed.engines import Output, check_images, check_places
 from augfeed.engines.portable_frames import changed_frames
 from augfeed.engines.portable_program import programmed
+from augfeed.engines.portable_warp import Places, bicubic, nearest, ringed
 from augfeed.errors import MissingExtraError
 from augfeed.operation import Linear, Pointwise
 from augfeed.operation.reference import Given, weighted
@@ -67,7 +68,10 @@ class PortableEngine:
             offsets = np.zeros((rows, 2), np.int32)
         frames = _frames(plan.size, images.to(self.device), places, offsets, fixed)
         frames = changed_frames(plan, frames, whole=images.dtype == torch.uint8)
-        frames = programmed(plan, frames, lambda some, inverse: _warped(some, inverse, fixed))
+        frames = programmed(
+            plan, frames,
+            lambda some, inverse, rows: _warped(some, inverse, plan.filters[rows], fixed),
+        )  # fmt: skip
         means = _grey_means(frames)
         values = _colored(plan, _moved(plan, fixed, frames), means)
         if fixed.normalized:
@@ -103,7 +107,8 @@ def _frames(
     if images.dtype == torch.uint8:
         frames = frames / 255.0
     if fixed.pad_mode == CONSTANT and outside.any():
-        frames = torch.where(_tensor(outside[:, None], images.device), fixed.pad_fill, frames)
+        fill = _tensor(fixed.pad_fill.astype(np.float32), images.device).view(1, -1, 1, 1)
+        frames = torch.where(_tensor(outside[:, None], images.device), fill, frames)
     return frames
 
 
@@ -135,10 +140,28 @@ def _grey(values: Tensor) -> Tensor:
 def _moved(plan: Plan, fixed: PolicyConstants, frames: Tensor) -> Tensor:
     frames = _change(frames, plan.flip_x & ~plan.warped, lambda some, _: hflip(some))
     frames = _change(frames, plan.flip_y & ~plan.warped, lambda some, _: vflip(some))
-    return _change(frames, plan.warped, lambda some, rows: _warped(some, plan.inverse[rows], fixed))
+
+    def warp(some: Tensor, rows: NDArray[np.int64]) -> Tensor:
+        return _warped(some, plan.inverse[rows], plan.filters[rows], fixed)
+
+    return _change(frames, plan.warped, warp)
 
 
-def _warped(frames: Tensor, inverse: NDArray[np.float32], fixed: PolicyConstants) -> Tensor:
+def _warped(
+    frames: Tensor, inverse: NDArray[np.float32], filters: NDArray[np.int32], fixed: PolicyConstants
+) -> Tensor:
+    if len(kinds := np.unique(filters)) == 1:
+        make = _bilinear if kinds[0] == BILINEAR else bicubic if kinds[0] == BICUBIC else nearest
+        return make(frames, _places(frames, inverse), fixed)
+    made = torch.empty_like(frames)
+    for kind in kinds:
+        rows = np.flatnonzero(filters == kind)
+        where = torch.from_numpy(rows).to(frames.device)
+        made[where] = _warped(frames[where], inverse[rows], filters[rows], fixed)
+    return made
+
+
+def _places(frames: Tensor, inverse: NDArray[np.float32]) -> Places:
     height, width = frames.shape[2:]
     grid = create_meshgrid(height, width, False, frames.device, torch.float32)
     x, y = grid[..., 0], grid[..., 1]
@@ -146,11 +169,17 @@ def _warped(frames: Tensor, inverse: NDArray[np.float32], fixed: PolicyConstants
     at_x, at_y, at_z = (
         matrix[:, k, 0] * x + matrix[:, k, 1] * y + matrix[:, k, 2] for k in range(3)
     )
+    return at_x, at_y, at_z
+
+
+def _bilinear(frames: Tensor, places: Places, fixed: PolicyConstants) -> Tensor:
+    height, width = frames.shape[2:]
+    at_x, at_y, at_z = places
     at_x = _within(at_x / at_z, width, fixed.border_mode)
     at_y = _within(at_y / at_z, height, fixed.border_mode)
     if fixed.border_mode == CONSTANT:
         # A ring of the fill: beyond it nothing but the fill has weight, so `_within` stops there.
-        frames = torch.nn.functional.pad(frames, (1, 1, 1, 1), value=fixed.border_fill)
+        frames = ringed(frames, fixed)
         at_x, at_y = at_x + 1.0, at_y + 1.0
     # Coordinates lie inside already; "reflection" for those that rounding moves out, because some
     # devices have no "border" (Apple's before torch 2.13).
@@ -173,7 +202,7 @@ def _colored(plan: Plan, values: Tensor, means: Tensor) -> Tensor:
     # As each operation's own definition says.
     clamped = False
     for item in plan.policy.operations:
-        if not isinstance(item, Linear | Pointwise):
+        if item.program is not None or not isinstance(item, Linear | Pointwise):
             continue
         if isinstance(item, Pointwise) and not clamped:
             values, clamped = values.clamp(0.0, 1.0), True

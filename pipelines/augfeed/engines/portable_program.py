@@ -18,14 +18,14 @@ from augfeed.ops._steps import MATRIX
 from augfeed.plan import Plan, Program
 from augfeed.plan.program import columns_of
 
-Warp = Callable[[Tensor, NDArray[np.float32]], Tensor]
+Warp = Callable[[Tensor, NDArray[np.float32], NDArray[np.int64]], Tensor]
 
 
 def programmed(plan: Plan, frames: Tensor, warp: Warp) -> Tensor:
     """Return frames float32 `[M, C, H, W]` in [0, 1] after the programs of a plan.
 
-    `warp` samples frames where inverse maps `[n, 3, 3]` say. Frames with a program are rounded to
-    256 levels before it, and after each step.
+    `warp` samples frames where inverse maps `[n, 3, 3]` say, by the filters of their rows. Frames
+    with a program are rounded to 256 levels before it, and after each step.
     """
     program = plan.program
     made = np.flatnonzero(program.framed) if program is not None else np.empty(0, np.int64)
@@ -39,7 +39,7 @@ def programmed(plan: Plan, frames: Tensor, warp: Warp) -> Tensor:
         if len(matrices):
             rows = _indices(matrices, frames)
             inverse = program.value[matrices, slot, :9].reshape(-1, 3, 3)
-            frames[rows] = _rounded(warp(frames[rows], inverse))
+            frames[rows] = _rounded(warp(frames[rows], inverse, matrices))
         here = np.where(program.code[:, slot] == MATRIX, 0, program.slots.leaf[:, slot])
         here = np.where(program.code[:, slot] == 0, 0, here)
         for number in np.unique(here[here > 0]):

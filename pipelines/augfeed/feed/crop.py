@@ -8,12 +8,13 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import get_worker_info
 
+from augfeed.constants import EDGES
 from augfeed.feed.batch_requests import BatchRequest
 from augfeed.kernels.resample import resample
 from augfeed.kernels.resample_stack import resample_stack
 from augfeed.plan.policy_constants import PolicyConstants
 from augfeed.plan.windows import WindowDraws
-from augfeed.policy import Policy
+from augfeed.policy import Policy, RandomCrop
 from augfeed.read.resident import cut_by_engine
 
 
@@ -28,8 +29,8 @@ def cut(pictures: list[NDArray[Any]], request: BatchRequest, policy: Policy) -> 
     frames = _empty((len(pictures), *size, pictures[0].shape[2]), pictures[0].dtype)
     out = frames.numpy()
     for k, picture in enumerate(pictures):
-        box, resized, offset = windows.box[k], windows.resized[k], windows.offset[k]
-        resample(picture, box, resized, offset, fixed.pad_mode, fixed.pad_fill, out[k])
+        window = (part[k] for part in windows.parts)
+        resample(picture, *window, fixed.pad_mode, fixed.pad_fill, out[k])
     return frames
 
 
@@ -44,14 +45,23 @@ def cut_stack(
     height, width, channels = images.shape[1:]
     size, fixed = policy.size((height, width)), PolicyConstants.of(policy, channels)
     draws = WindowDraws(policy, request.seed, request.epoch, request.rows.ids)
-    if uncut and get_worker_info() is None and cut_by_engine(policy, (height, width)):
+    uncut = uncut and get_worker_info() is None and cut_by_engine(policy, (height, width))
+    if uncut and _pads_alike(policy, fixed, images.dtype):
         draws.take(slice(1)).offsets(height, width)  # raises for a crop that does not fit
         return torch.from_numpy(images), True
     windows = draws.at(height, width)
     frames = _empty((len(images), *size, channels), images.dtype)
-    resample_stack(images, windows.box, windows.resized, windows.offset, fixed.pad_mode,
-                   fixed.pad_fill, frames.numpy())  # fmt: skip
+    resample_stack(images, *windows.parts, fixed.pad_mode, fixed.pad_fill, frames.numpy())
     return frames, False
+
+
+def _pads_alike(policy: Policy, fixed: PolicyConstants, dtype: Any) -> bool:
+    # What is padded by a byte is rounded to one, unless the engine does it.
+    crop = policy.find(RandomCrop)
+    if crop is None or not crop.padding or fixed.pad_mode != EDGES["constant"]:
+        return True
+    values = fixed.pad_fill * 255.0
+    return dtype != np.uint8 or bool((values == np.rint(values)).all())
 
 
 def _empty(shape: tuple[int, ...], dtype: Any) -> torch.Tensor:

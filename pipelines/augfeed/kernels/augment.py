@@ -1,6 +1,6 @@
-"""The one pass: from a uint8 or float image to planes of the model's input."""
+"""The one pass: from a uint8 or float image to the model's input."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
@@ -9,18 +9,25 @@ from augfeed.constants import CUTMIX, LUMA, MIXUP
 from augfeed.kernels import SOURCES, compiled
 from augfeed.kernels._linear import compose, needs_mean
 from augfeed.kernels._pointwise import changes_points
+from augfeed.kernels.affine import identity
+from augfeed.kernels.cast_output import FLOAT32, SPARE_BYTES, Spare, store_image, typed
 from augfeed.kernels.color import MATRIX, PLAIN, STEPS, color_strip, finish_matrix
 from augfeed.kernels.frames import frame_of
+from augfeed.kernels.interleave import BLOCK
 from augfeed.kernels.noise import (
-    CHUNK,
+    NOISE_WORDS,
+    Noise,
     add_normal,
     erase_with_noise,
+    noise_memory,
     pixel_numbers,
     salt_and_pepper,
 )
-from augfeed.kernels.nontemporal_copy import stream_copy
-from augfeed.kernels.sample import FAST, Edges, Frame, U, mean_color, sample_strip
-from augfeed.kernels.types import Array, Floats, Ints, Words
+from augfeed.kernels.nontemporal_copy import first_of_line, stream_fence
+from augfeed.kernels.place import FAST, Edges, Frame, U, edges_of
+from augfeed.kernels.pointers import keep, moved, pointer_to
+from augfeed.kernels.sample import Totals, mean_color, sample_strip
+from augfeed.kernels.types import Array, Bytes, Floats, Ints
 from augfeed.philox import Stream
 
 RED, GREEN, BLUE = LUMA
@@ -42,19 +49,54 @@ def _frame(
     return Frame(start, size[0], size[1], frames[3], 0, 0, size[0], size[1])
 
 
+class Statistics(NamedTuple):
+    """Pointers to values of each channel, float32."""
+
+    means: Any
+    stds: Any
+    zeros: Any
+    ones: Any
+    factors: Any  # of sigma
+
+
+class Colors(NamedTuple):
+    """Memory for the color maps of all rows, and for making one."""
+
+    linear: Floats  # float64 `[C, C + 1]`
+    spare: Floats  # float64 `[3, 4]`
+    plain: Any  # a pointer to the map of rows whose colors stay as they are
+    maps: Any  # a pointer to all, `[M, C, C + 1]`
+    totals: Totals
+
+
+@njit(nogil=True)
+def _statistics(values: Floats) -> Statistics:
+    return Statistics(pointer_to(values[0]), pointer_to(values[1]), pointer_to(values[2]),
+                      pointer_to(values[3]), pointer_to(values[4]))  # fmt: skip
+
+
 @njit(nogil=True)
 def _color(
-    flat: Array, frame: Frame, edges: Edges, row: Any, r: int, fixed: Any, statistics: Floats,
-    linear: Floats, spare: Floats, maps: Floats,
+    flat: Any, frame: Frame, edges: Edges, row: Any, at: Any, fixed: Any, statistics: Statistics,
+    colors: Colors,
 ) -> int:  # fmt: skip
-    # Writes the color map of a row and returns how it is to be used.
+    # Writes the color map of a row from maps[at] on, and returns how it is to be used.
     points, mean = changes_points(row), 0.0
     if needs_mean(row):
-        red, green, blue = mean_color(flat, frame, edges, fixed.scale)
+        red, green, blue = mean_color(flat, frame, edges, fixed.scale, colors.totals)
         mean = RED * red + GREEN * green + BLUE * blue if frame.channels == 3 else red
-    changed = compose(row, mean, linear, spare)
-    finish_matrix(linear, fixed.scale, statistics[2:] if points else statistics, maps, r)
-    return STEPS if points else MATRIX if changed else PLAIN
+    changed = compose(row, mean, colors.linear, colors.spare)
+    if points:
+        finish_matrix(colors.linear, fixed.scale, statistics.zeros, statistics.ones, colors.maps,
+                      at)  # fmt: skip
+        return STEPS
+    if changed:
+        finish_matrix(colors.linear, fixed.scale, statistics.means, statistics.stds, colors.maps,
+                      at)  # fmt: skip
+        return MATRIX
+    for k in range(frame.channels * (frame.channels + 1)):
+        colors.maps[at + U(k)] = colors.plain[k]
+    return PLAIN
 
 
 @njit(nogil=True, fastmath=FAST)
@@ -93,13 +135,12 @@ def _hide(planes: Floats, at: Any, width: int, row: Any, fill: Any) -> None:
 @njit(nogil=True)
 def _erase(
     planes: Floats, at: Any, c: int, size: tuple[int, int], box: tuple[int, int, int, int],
-    row: Any, fixed: Any, quantiles: Floats,
+    row: Any, fixed: Any, quantiles: Any,
 ) -> None:  # fmt: skip
     if fixed.erase_noise:
         key = (fixed.seed, fixed.epoch, row.id, ERASE_PIXELS)
         numbers = pixel_numbers(size[0] * size[1], c, key)
-        table = quantiles if fixed.normalized else quantiles[:0]
-        erase_with_noise(planes, at, size[1], box, numbers, table)
+        erase_with_noise(planes, at, size[1], box, numbers, quantiles, fixed.normalized)
         return
     for y in range(box[0], box[2]):
         for x in range(box[1], box[3]):
@@ -113,7 +154,7 @@ def _unpacked(first: int, last: int) -> tuple[int, int, int, int]:
 
 @njit(nogil=True)
 def _erase_all(
-    planes: Floats, at: Any, c: int, size: tuple[int, int], row: Any, fixed: Any, quantiles: Floats
+    planes: Floats, at: Any, c: int, size: tuple[int, int], row: Any, fixed: Any, quantiles: Any
 ) -> None:
     box = (row.erased0, row.erased1, row.erased2, row.erased3)
     _erase(planes, at, c, size, box, row, fixed, quantiles)
@@ -127,26 +168,26 @@ def _erase_all(
 
 @njit(nogil=True)
 def _over(
-    planes: Floats, at: Any, size: tuple[int, int], row: Any, fixed: Any, statistics: Floats,
-    quantiles: Floats, words: Words,
+    planes: Any, at: Any, size: tuple[int, int, int], row: Any, fixed: Any,
+    statistics: Statistics, noise: Noise,
 ) -> None:  # fmt: skip
     # Occlusion and noise, a whole plane at a time.
-    count = size[0] * size[1]
+    channels, plane = size[0], (size[1], size[2])
+    count = size[1] * size[2]
     stride = U(count)
-    for c in range(statistics.shape[1]):
+    for c in range(channels):
         start = at + U(c) * stride
         if row.cutout2 > row.cutout0:
-            _hide(planes, start, size[1], row, fixed.cutout_fill)
+            _hide(planes, start, size[2], row, fixed.cutout_fill)
         if row.erased2 > row.erased0 or row.erased_more1 or row.erased_more3 or row.erased_more5:
-            _erase_all(planes, start, c, size, row, fixed, quantiles)
-        if row.sigma > 0.0:
-            key = (fixed.seed, fixed.epoch, row.id, NOISE_PIXELS)
-            sigma = row.sigma * statistics[4, c]
-            add_normal(planes, start, count, c, key, sigma, words, quantiles)
+            _erase_all(planes, start, c, plane, row, fixed, noise.quantiles)
+    if row.sigma > 0.0:
+        key = (fixed.seed, fixed.epoch, row.id, NOISE_PIXELS)
+        add_normal(planes, at, (channels, count), key, row.sigma, statistics.factors, noise)
     if row.salt > 0:
         numbers = pixel_numbers(count, 0, (fixed.seed, fixed.epoch, row.id, SALT_PIXELS))
-        for c in range(statistics.shape[1]):
-            mean, std = statistics[0, c], statistics[1, c]
+        for c in range(channels):
+            mean, std = statistics.means[c], statistics.stds[c]
             black, white = -mean / std, (np.float32(1.0) - mean) / std
             below = (row.pepper, row.salt)
             salt_and_pepper(planes, at + U(c) * stride, numbers, below, black, white)
@@ -155,57 +196,82 @@ def _over(
 @njit(nogil=True)
 def _all_colors(
     images: Array, frames: Array, size: tuple[int, int], which: Ints, rows: Array, fixed: Any,
-    statistics: Floats, maps: Floats, uses: Ints,
-) -> None:  # fmt: skip
-    # The color maps of the rows that come out and of their partners, each once.
-    edges = Edges(fixed.pad_mode, fixed.pad_fill, fixed.border_mode, fixed.border_fill)
-    flat, made = images.reshape(images.size), frames.reshape(frames.size)
-    channels = images.shape[3]
-    linear, spare = np.empty((channels, channels + 1)), np.empty((3, 4))
+    statistics: Statistics, maps: Floats,
+) -> Ints:  # fmt: skip
+    # The color maps of the rows that come out and of their partners, each once; returns their uses.
+    edges = edges_of(fixed)
+    flat, made, uses = pointer_to(images), pointer_to(frames), np.full(rows.size, -1, np.int64)
+    channels, width = images.shape[3], size[1]
+    each = channels * (channels + 1)
+    linear, spare, plain = (
+        np.empty((channels, channels + 1)),
+        np.empty((3, 4)),
+        np.empty(each, np.float32),
+    )
+    identity(linear)
+    finish_matrix(linear, fixed.scale, statistics.means, statistics.stds, plain, U(0))
+    levels, floats, sums = (
+        np.empty(width * channels, np.uint32),
+        np.empty(width * channels),
+        np.empty(3),
+    )
+    held = (linear, spare, plain, levels, floats, sums)
+    totals = Totals(pointer_to(levels), pointer_to(floats), pointer_to(sums))
+    colors = Colors(linear, spare, pointer_to(plain), pointer_to(maps), totals)
     for k in range(which.shape[1]):
         r = which[0, k]
         for _ in range(2):
             if uses[r] < 0:
                 frame = _frame(images.shape, frames.shape, rows[r], size)
                 source = flat if rows[r].made < 0 else made
-                uses[r] = _color(source, frame, edges, rows[r], r, fixed, statistics, linear,
-                                 spare, maps)  # fmt: skip
+                uses[r] = _color(source, frame, edges, rows[r], U(r * each), fixed, statistics,
+                                 colors)  # fmt: skip
             r = rows[r].partner if rows[r].mode else r
+    return uses if keep(held) else uses[:0]
 
 
 def _compile(sources: int) -> Any:
     # See `augfeed.kernels` for what `sources` is good for.
     @compiled()
     def augment(
-        images: Array, frames: Array, which: Ints, rows: Array, shared: Array, statistics: Floats,
-        quantiles: Floats, out: Floats,
+        images: Array, frames: Array, which: Ints, rows: Array, shared: Array, values: Floats,
+        quantiles: Floats, out: Bytes,
     ) -> int:  # fmt: skip
-        """Write rows of a plan to `out`, float32 `[count, C, H, W]`, C-contiguous.
+        """Write rows of a plan to `out`, the memory of a batch as bytes.
 
         `images` `[N, h, w, C]` is uint8 or float32, and so are `frames` `[K, H, W, C]`, which rows
-        read that `materialize` made one for; `rows` of `ROW`; `shared` one `FIXED`;
-        `statistics` float32 `[5, C]` mean, std, zeros, ones, factor of sigma; `quantiles` float32
-        `[65536]`. `which` int64 `[2, n]` holds rows and, for each, its place in `out`.
+        read that `materialize` made one for; `rows` of `ROW`; `shared` one `FIXED`, which names the
+        size, element type and layout of what is written; `values` float32 `[5, C]` mean, std,
+        zeros, ones, factor of sigma; `quantiles` float32 `[65536]`. `which` int64 `[2, n]` holds
+        rows and, for each, its place in the batch.
         """
-        fixed, flat, target = shared[0], images.reshape(images.size), out.reshape(out.size)
-        made = frames.reshape(frames.size)
-        _, channels, height, width = out.shape
-        whole_picture = channels * height * width
-        planes = np.empty(whole_picture, np.float32) if fixed.stream else target
-        size, stride = (height, width), U(height * width)
-        edges = Edges(fixed.pad_mode, fixed.pad_fill, fixed.border_mode, fixed.border_fill)
-        lines = max(1, STRIP // width)
-        places = np.empty(2 * width, np.int32)
-        floats = np.empty(max(2, channels) * width, np.float32)
-        second = np.empty(channels * lines * width, np.float32)
-        words = np.empty((4, CHUNK), np.uint32)
-        maps = np.empty((rows.size, channels, channels + 1), np.float32)
-        uses = np.full(rows.size, -1, np.int64)
-        _all_colors(images, frames, size, which, rows, fixed, statistics, maps, uses)
+        fixed, given, statistics = shared[0], typed(out), _statistics(values)
+        flat, made, means, stds = (pointer_to(images), pointer_to(frames), statistics.means,
+                                   statistics.stds)  # fmt: skip
+        channels, height, width = values.shape[1], fixed.height, fixed.width
+        whole_image, each = channels * height * width, channels * (channels + 1)
+        lines, size, stride = max(1, STRIP // width), (height, width), U(height * width)
+        direct = fixed.kind == FLOAT32 and not (fixed.last or fixed.stream)
+        edges = edges_of(fixed)
+        held = (
+            np.empty(0 if direct else whole_image + BLOCK, np.float32),
+            np.empty(channels * lines * width, np.float32),
+            np.empty(rows.size * each, np.float32),
+            np.empty(2 * width, np.float32),
+            np.empty(2 * width, np.int32),
+            np.empty(NOISE_WORDS, np.uint32),
+            np.empty((2, 0 if direct else channels * SPARE_BYTES), np.uint8),
+        )
+        planes = given.floats if direct else pointer_to(held[0])
+        second, maps = pointer_to(held[1]), pointer_to(held[2])
+        floats, places = pointer_to(held[3]), pointer_to(held[4])
+        noise, begin = noise_memory(quantiles, held[5]), U(first_of_line(planes))
+        spare = Spare(typed(held[6][0]), typed(held[6][1]))
+        uses = _all_colors(images, frames, size, which, rows, fixed, statistics, held[2])
         for k in range(which.shape[1]):
             b = which[0, k]
-            row, to = rows[b], which[1, k] * whole_picture
-            at = U(0) if fixed.stream else U(to)
+            row, to = rows[b], which[1, k] * whole_image
+            at = U(to) if direct else begin
             own = _frame(images.shape, frames.shape, row, size)
             p = row.partner if row.mode else b
             other = _frame(images.shape, frames.shape, rows[p], size)
@@ -215,25 +281,28 @@ def _compile(sources: int) -> Any:
                 here = at + U(y0 * width)
                 sample_strip(mine, own, row, (y0, y1, 0, width), edges, places, floats, planes,
                              here, stride)  # fmt: skip
-                color_strip(planes, here, stride, (y1 - y0) * width, uses[b], maps, b, row,
-                            statistics)  # fmt: skip
+                color_strip(planes, here, (stride, (y1 - y0) * width, channels), uses[b],
+                            moved(maps, b * each), row, means, stds)  # fmt: skip
                 first, end, x0, count = part = _patch(row, y0, y1, width)
                 whole = max(end - first, 0) * count
                 if whole <= 0:
                     continue
                 sample_strip(theirs, other, rows[p], part, edges, places, floats, second, U(0),
                              U(whole))  # fmt: skip
-                color_strip(second, U(0), U(whole), whole, uses[p], maps, p, rows[p], statistics)
+                color_strip(second, U(0), (U(whole), whole, channels), uses[p],
+                            moved(maps, p * each), rows[p], means, stds)  # fmt: skip
                 for c in range(channels):
                     spot, start = at + U(c) * stride + U(first * width + x0), U(c * whole)
                     if row.mode == MIXUP:
                         _blend(planes, spot, second, start, whole, row.lam)
                     else:
                         _paste(planes, spot, width, second, start, end - first, count)
-            _over(planes, at, size, row, fixed, statistics, quantiles, words)
-            if fixed.stream:
-                stream_copy(target, to, planes, whole_picture)
-        return sources
+            _over(planes, at, (channels, height, width), row, fixed, statistics, noise)
+            if not direct:
+                store_image(planes, at, (channels, height * width), fixed, spare, given, to)
+        if fixed.stream:
+            stream_fence()
+        return sources if keep(held) else 0
 
     return augment
 

@@ -6,24 +6,25 @@ import numpy as np
 from numba import njit
 
 from augfeed.kernels._pointwise import change_points
-from augfeed.kernels.sample import FAST, U
+from augfeed.kernels.place import FAST, U
 from augfeed.kernels.types import Floats
 
 PLAIN, MATRIX, STEPS = 0, 1, 2
 
 
 @njit(nogil=True)
-def finish_matrix(linear: Floats, scale: float, statistics: Floats, maps: Floats, r: int) -> None:
-    """Write the map from image units to normalized values to `maps[r]`, float32 `[C, C + 1]`.
+def finish_matrix(linear: Floats, scale: float, means: Any, stds: Any, maps: Any, at: Any) -> None:
+    """Write the map from image units to normalized values, `[C, C + 1]`, from `maps[at]` on.
 
-    `statistics` float32 `[2, C]`: mean and standard deviation.
+    `means` and `stds` are those of each channel.
     """
     channels = linear.shape[0]
     for c in range(channels):
-        mean, std = statistics[0, c], statistics[1, c]
+        mean, std = means[c], stds[c]
         for k in range(channels):
-            maps[r, c, k] = np.float32(linear[c, k] / (scale * std))
-        maps[r, c, channels] = np.float32((linear[c, channels] - mean) / std)
+            maps[at + U(k)] = np.float32(linear[c, k] / (scale * std))
+        maps[at + U(channels)] = np.float32((linear[c, channels] - mean) / std)
+        at += U(channels + 1)
 
 
 @njit(nogil=True, fastmath=FAST)
@@ -33,10 +34,9 @@ def _plain(planes: Floats, at: Any, count: int, a: Any, b: Any) -> None:
 
 
 @njit(nogil=True, fastmath=FAST)
-def _matrix(planes: Floats, at: Any, stride: Any, count: int, m: Floats, r: int) -> None:
-    m00, m01, m02, m03 = m[r, 0, 0], m[r, 0, 1], m[r, 0, 2], m[r, 0, 3]
-    m10, m11, m12, m13 = m[r, 1, 0], m[r, 1, 1], m[r, 1, 2], m[r, 1, 3]
-    m20, m21, m22, m23 = m[r, 2, 0], m[r, 2, 1], m[r, 2, 2], m[r, 2, 3]
+def _matrix(planes: Floats, at: Any, stride: Any, count: int, m: Any) -> None:
+    m00, m01, m02, m03, m10, m11 = m[0], m[1], m[2], m[3], m[4], m[5]
+    m12, m13, m20, m21, m22, m23 = m[6], m[7], m[8], m[9], m[10], m[11]
     green, blue = at + stride, at + stride + stride
     for k in range(count):
         i = U(k)
@@ -54,25 +54,27 @@ def _clamp(planes: Floats, at: Any, count: int, low: Any, high: Any) -> None:
 
 @njit(nogil=True)
 def color_strip(
-    planes: Floats, at: Any, stride: Any, count: int, use: int, maps: Floats, r: int, row: Any,
-    statistics: Floats,
+    planes: Floats, at: Any, steps: tuple[Any, int, int], use: int, m: Any, row: Any, means: Any,
+    stds: Any,
 ) -> None:  # fmt: skip
-    """Apply color map `maps[r]` to `count` values a channel, from `planes[at]` on, in place.
+    """Apply a color map, from `m[0]` on, from `planes[at]` on, in place.
 
-    `use` is `PLAIN`: only the diagonal; `MATRIX`: all of it, then the clamp; `STEPS`: all of it,
-    into [0, 1], clamp, the pointwise operations of `row`, then normalize.
+    `steps` are (distance of channels, values of each, channels). `use` is `PLAIN`: only the
+    diagonal; `MATRIX`: all of it, then the clamp; `STEPS`: all of it, into [0, 1], clamp, the
+    pointwise operations of `row`, then normalize.
     """
-    channels = maps.shape[1]
+    stride, count, channels = steps
     if use == PLAIN or channels == 1:
         for c in range(channels):
-            _plain(planes, at + U(c) * stride, count, maps[r, c, c], maps[r, c, channels])
+            k = c * (channels + 1)
+            _plain(planes, at + U(c) * stride, count, m[k + c], m[k + channels])
     else:
-        _matrix(planes, at, stride, count, maps, r)
+        _matrix(planes, at, stride, count, m)
     if use == PLAIN:
         return
     one, zero = np.float32(1.0), np.float32(0.0)
     for c in range(channels):
-        start, mean, std = at + U(c) * stride, statistics[0, c], statistics[1, c]
+        start, mean, std = at + U(c) * stride, means[c], stds[c]
         if use == MATRIX:
             _clamp(planes, start, count, (zero - mean) / std, (one - mean) / std)
         else:

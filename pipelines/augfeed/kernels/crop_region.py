@@ -2,16 +2,18 @@
 
 import numpy as np
 
+from augfeed.constants import NEAREST
 from augfeed.kernels import compiled
+from augfeed.kernels.filters import radius
 
 BESIDE, NARROW = 1, 8
 
 
 @compiled(nogil=False)
-def scale_for(height: int, width: int, resized_height: int, resized_width: int) -> int:
+def scale_for(height: int, width: int, resized_height: int, resized_width: int, kind: int) -> int:
     """Return the largest scale, 8, 4, 2 or 1, at which a box still has the pixels it is resized
-    to, in both directions."""
-    scale = 8
+    to, in both directions; 1 where a filter takes single pixels, which must be the image's own."""
+    scale = 8 if kind != NEAREST else 1
     while scale > 1 and (scale * resized_height > height or scale * resized_width > width):
         scale //= 2
     return scale
@@ -35,15 +37,15 @@ def scaled_side(
 
 @compiled(nogil=False)
 def reach(
-    begin: float, span: float, length: int, resized: int, first: int, count: int
+    begin: float, span: float, length: int, resized: int, first: int, count: int, kind: int
 ) -> tuple[int, int]:
     """Return which of `length` pixels outputs `first` to `first + count - 1` are made of.
 
-    `span` of them from `begin` on are resized to `resized`. The result is the first, and how many:
-    as `kernels.resample` takes them, where weights come in fours, and a few more.
+    `span` of them from `begin` on are resized to `resized` by a filter. The result is the first,
+    and how many: as `kernels.resample` takes them, where weights come in fours, and a few more.
     """
     scale = span / resized
-    support = max(scale, 1.0)
+    support = max(scale, 1.0) * radius(kind)
     taps = -(-int(np.ceil(2.0 * support)) // 4) * 4
     low = int(np.floor(begin + (first + 0.5) * scale - support - 0.5))
     last = int(np.ceil(begin + (first + count - 0.5) * scale - support + 1.5))

@@ -6,7 +6,7 @@ import numpy as np
 from numba import njit
 
 from augfeed.kernels.noise import pixel_numbers
-from augfeed.kernels.sample import FAST, U, fold
+from augfeed.kernels.place import FAST, U, fold
 from augfeed.kernels.types import Array, Floats
 from augfeed.philox import Stream
 

@@ -8,7 +8,7 @@ from numba import njit
 from augfeed.kernels import SOURCES, compiled
 from augfeed.kernels._tables import make_table, makes_table
 from augfeed.kernels.levels import LEVELS
-from augfeed.kernels.sample import FAST, Edges, Frame, U, fold
+from augfeed.kernels.place import FAST, Edges, Frame, U, edges_of, fold
 from augfeed.kernels.spatial_steps import is_spatial, run_spatial
 from augfeed.kernels.types import Array, Floats, Ints
 
@@ -32,6 +32,11 @@ def _rounded(value: Any) -> Any:
 
 
 @njit(nogil=True)
+def _filled(value: Any, scale: float) -> Any:
+    return _rounded(value) if scale == 255.0 else np.float32(value)
+
+
+@njit(nogil=True)
 def _copy(flat: Array, first: Any, count: int, out: Array, at: Any) -> None:
     for i in range(count):
         out[at + U(i)] = flat[first + U(i)]
@@ -41,7 +46,6 @@ def _copy(flat: Array, first: Any, count: int, out: Array, at: Any) -> None:
 def cut_frame(flat: Array, frame: Frame, edges: Edges, scale: float, out: Array, at: Any) -> None:
     """Write a frame, padding included, in the images' own type."""
     channels, count = frame.channels, frame.out_width
-    fill = _rounded(edges.pad_fill) if scale == 255.0 else edges.pad_fill
     low = min(max(-frame.left, 0), count)
     high = max(min(frame.width - frame.left, count), low)
     for k in range(frame.out_height):
@@ -56,12 +60,12 @@ def cut_frame(flat: Array, frame: Frame, edges: Edges, scale: float, out: Array,
             for c in range(channels):
                 spot = at + U(to * channels + c)
                 if x < 0:
-                    out[spot] = fill
+                    out[spot] = _filled(edges.pad_fill[c], scale)
                 else:
                     out[spot] = flat[line + U(x * channels + c)]
         if y < 0:
             for i in range(count * channels):
-                out[at + U(i)] = fill
+                out[at + U(i)] = _filled(edges.pad_fill[i % channels], scale)
         at += U(count * channels)
 
 
@@ -318,7 +322,7 @@ def _compile(sources: int) -> Any:
         fixed, flat, target = shared[0], images.reshape(images.size), out.reshape(out.size)
         _, height, width, channels = out.shape
         pixels, most = height * width, taps.shape[3] - 1
-        edges = Edges(fixed.pad_mode, fixed.pad_fill, fixed.border_mode, fixed.border_fill)
+        edges = edges_of(fixed)
         spare = tables_of(0 if fixed.scale == 255.0 else pixels * channels, channels)
         kernels = kernels_of((height, width, channels), most)
         for k in range(which.size):

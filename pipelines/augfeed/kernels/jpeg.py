@@ -17,7 +17,7 @@ from augfeed.jpeg_tables import (
     TO_GRAY,
     TO_RED,
 )
-from augfeed.kernels.sample import U
+from augfeed.kernels.place import U
 from augfeed.kernels.types import Array, Floats, Ints
 
 BACK = np.ascontiguousarray(COSINES.T)

@@ -232,24 +232,26 @@ def _compile(sources: int) -> Any:
     @compiled()
     def decode_frames(
         memory: Ints, decode: int, files: Ints, box: Ints, resized: Ints, offset: Ints,
-        held: Bytes, frames: Bytes, done: Array,
+        filters: Ints, held: Bytes, frames: Bytes, done: Array,
     ) -> int:  # fmt: skip
         """Write what windows show of JPEGs to some of `frames`, uint8 `[N, H, W, C]`.
 
-        `files` int64 `[n, 6]` are address and size of each file, height and width of its image,
-        how many columns a unit has, and the number of its frame. `box`, `resized` and `offset`
-        `[n, 4 or 2]` are windows; the frame lies inside what is resized. `held` uint8 `[bytes]` is
-        memory for what is decoded. `done` bool `[n]` says which frames are there; the others may
-        be written in part. `memory` and `decode` are those of `decode_window`.
+        `files` int64 `[n, 6]` are address and size of each file, height and width of its image, how
+        many columns a unit has, and the number of its frame. `box`, `resized` and `offset` `[n, 4
+        or 2]`, and `filters` `[n]`, are windows; the frame lies inside what is resized. `held`
+        uint8 `[bytes]` is memory for what is decoded. `done` bool `[n]` says which frames are
+        there; the others may be written in part. `memory` and `decode` are those of
+        `decode_window`.
         """
         rows, columns_, channels = frames.shape[1], frames.shape[2], frames.shape[3]
         for k in range(files.shape[0]):
             data, size, height, width, unit, number = files[k]
-            scale = scale_for(box[k, 2], box[k, 3], resized[k, 0], resized[k, 1])
+            kind = filters[k]
+            scale = scale_for(box[k, 2], box[k, 3], resized[k, 0], resized[k, 1], kind)
             top, count, y, h = scaled_side(box[k, 0], box[k, 2], height, 0, scale)
             left, across, x, w = scaled_side(box[k, 1], box[k, 3], width, 0, scale)
-            low, lines = reach(y, h, count, resized[k, 0], offset[k, 0], rows)
-            beside, wanted = reach(x, w, across, resized[k, 1], offset[k, 1], columns_)
+            low, lines = reach(y, h, count, resized[k, 0], offset[k, 0], rows, kind)
+            beside, wanted = reach(x, w, across, resized[k, 1], offset[k, 1], columns_, kind)
             first, taken = columns(left + beside, wanted, -(-width // scale), max(unit // scale, 1))
             done[k] = False
             if lines * taken * channels <= held.size:
@@ -259,7 +261,7 @@ def _compile(sources: int) -> Any:
             if done[k]:
                 where = -low, left - first, count, across
                 resample_part(part, where, (y, x, h, w), (resized[k, 0], resized[k, 1]),
-                              (offset[k, 0], offset[k, 1]), frames[number])  # fmt: skip
+                              (offset[k, 0], offset[k, 1]), kind, frames[number])  # fmt: skip
         return sources
 
     return decode_frames

@@ -4,45 +4,97 @@ Value `p` of a plane of `n` values takes block `p % ceil(n / 8)` and lane `p // 
 values of one lane lie side by side in memory.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
 
-from augfeed.kernels.philox import fill_plane
-from augfeed.kernels.sample import FAST, U
+from augfeed.kernels.philox import block_key, fill_plane, philox
+from augfeed.kernels.place import FAST, U
+from augfeed.kernels.pointers import as_floats, as_words, pointer_to
 from augfeed.kernels.types import Floats, Words
 
-CHUNK = 512
+CHUNK = 512  # blocks whose values are held in the nearest cache
+AT_ONCE = 16  # blocks: few enough that look-ups of some overlap the arithmetic of the next
 _LOW16 = np.uint32(0xFFFF)
+NOISE_WORDS = 4 * AT_ONCE + 8 * CHUNK
+
+
+@njit(nogil=True)
+def _fill_normals(
+    key: tuple[Any, Any, Any, int], first: int, part: int, table: Words, words: Words, bits: Words
+) -> None:
+    # Bits of the normals of `part` blocks, lane by lane, `CHUNK` apart; up to `AT_ONCE` - 1 more in
+    # each lane. Not as floats, whose units would be busy for longer.
+    k0, k1, sample, epoch, stream = block_key(key)
+    for begin in range(0, part, AT_ONCE):
+        for i in range(AT_ONCE):
+            block = np.uint64(first + begin + i)
+            w0, w1, w2, w3 = philox(sample, epoch, stream, block, k0, k1)
+            words[U(i)], words[U(AT_ONCE + i)] = w0, w1
+            words[U(2 * AT_ONCE + i)], words[U(3 * AT_ONCE + i)] = w2, w3
+        for k in range(4):
+            low = U(2 * k * CHUNK + begin)
+            for i in range(AT_ONCE):
+                word = words[U(k * AT_ONCE + i)]
+                bits[low + U(i)] = table[word & _LOW16]
+                bits[low + U(CHUNK) + U(i)] = table[word >> np.uint32(16)]
 
 
 @njit(nogil=True, fastmath=FAST)
-def _add_lane(
-    planes: Floats, at: Any, count: int, words: Words, shift: Any, sigma: Any, quantiles: Floats
-) -> None:
-    for i in range(count):
-        planes[at + U(i)] += sigma * quantiles[(words[i] >> shift) & _LOW16]
+def _add_lanes(
+    planes: Floats, at: Any, count: int, blocks: tuple[int, int, int], sigma: Any, normals: Floats,
+    begin: Any,
+) -> None:  # fmt: skip
+    # Blocks (first, end, all of the plane), whose normals begin at `begin`.
+    first, end, every = blocks
+    for lane in range(8):
+        start = lane * every + first
+        to, own = at + U(start), begin + U(lane * CHUNK)
+        for i in range(min(end - first, count - start)):
+            planes[to + U(i)] += sigma * normals[own + U(i)]
+
+
+class Noise(NamedTuple):
+    """Pointers: to the table of normals, and to memory for those of some blocks."""
+
+    quantiles: Any  # float32 `[65536]`
+    table: Any  # the same as uint32
+    words: Any  # uint32 `[4 * AT_ONCE]`
+    bits: Any  # uint32 `[8 * CHUNK]`
+    normals: Any  # the same as float32
+
+
+@njit(nogil=True)
+def noise_memory(quantiles: Floats, memory: Words) -> Noise:
+    """Return pointers to the normals, and to memory, uint32 `[NOISE_WORDS]`."""
+    bits = memory[4 * AT_ONCE :]
+    return Noise(pointer_to(quantiles), as_words(quantiles), pointer_to(memory), pointer_to(bits),
+                 as_floats(bits))  # fmt: skip
 
 
 @njit(nogil=True)
 def add_normal(
-    planes: Floats, at: Any, count: int, c: int, key: tuple[Any, Any, Any, int], sigma: Any,
-    words: Words, quantiles: Floats,
+    planes: Floats, at: Any, size: tuple[int, int], key: tuple[Any, Any, Any, int], sigma: Any,
+    factors: Any, noise: Noise,
 ) -> None:  # fmt: skip
-    """Add `sigma` times a standard normal to the `count` values of plane `c`, at `planes[at]`.
+    """Add normals to planes, `sigma * factors[c]` times a standard one to plane c.
 
-    `key` is (seed, epoch, sample id, stream); `words` uint32 `[4, CHUNK]` is scratch.
+    `size` is (number of planes, values of each); they begin at `planes[at]`. `key` is (seed, epoch,
+    sample id, stream).
     """
+    channels, count = size
     blocks = (count + 7) // 8
-    for first in range(0, blocks, CHUNK):
-        part = min(CHUNK, blocks - first)
-        fill_plane(key, c * blocks + first, words[0, :part], words[1, :part], words[2, :part],
-                   words[3, :part])  # fmt: skip
-        for lane in range(8):
-            start = lane * blocks + first
-            _add_lane(planes, at + U(start), max(min(part, count - start), 0), words[lane >> 1],
-                      np.uint32(16 * (lane & 1)), sigma, quantiles)  # fmt: skip
+    total = channels * blocks
+    for begin in range(0, total, CHUNK):
+        end = min(begin + CHUNK, total)
+        _fill_normals(key, begin, end - begin, noise.table, noise.words, noise.bits)
+        for c in range(begin // blocks, (end + blocks - 1) // blocks):
+            own = c * blocks
+            first, last = max(own, begin), min(own + blocks, end)
+            place = (first - own, last - own, blocks)
+            _add_lanes(planes, at + U(c * count), count, place, sigma * factors[c], noise.normals,
+                       U(first - begin))  # fmt: skip
 
 
 @njit(nogil=True)
@@ -74,13 +126,13 @@ def salt_and_pepper(
 @njit(nogil=True)
 def erase_with_noise(
     planes: Floats, at: Any, width: int, box: tuple[int, int, int, int], numbers: Words,
-    quantiles: Floats,
+    quantiles: Any, normal: bool,
 ) -> None:  # fmt: skip
-    """Fill a box of the plane at `planes[at]` with the numbers' normals, or uniforms without."""
+    """Fill a box of the plane at `planes[at]` with the numbers' normals, or their uniforms."""
     for y in range(box[0], box[2]):
         for x in range(box[1], box[3]):
             p = U(y * width + x)
-            if quantiles.size:
+            if normal:
                 planes[at + p] = quantiles[numbers[p]]
             else:
                 planes[at + p] = (np.float32(numbers[p]) + np.float32(0.5)) / np.float32(65536.0)

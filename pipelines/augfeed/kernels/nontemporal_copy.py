@@ -2,26 +2,29 @@
 
 from typing import Any
 
+import numpy as np
 from llvmlite import ir
 from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from augfeed.kernels.types import Floats
+from augfeed.kernels.pointers import data_of, width_of
+from augfeed.kernels.types import Array
 
-LANES = 16  # floats of one store: a cache line
+LINE = 64  # bytes of one store: a cache line
 
 
 def _emit_store(typing: Any, target: Any, to: Any, source: Any, start: Any) -> Any:
-    # One cache line of floats; `target[to]` must be aligned to it.
+    # One cache line; `target[to]` must be aligned to it.
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        width = width_of(target)
+        line = ir.VectorType(context.get_data_type(target.dtype), LINE // width).as_pointer()
         pointers = []
         for k in (0, 2):
-            array = context.make_array(signature.args[k])(context, builder, args[k])
-            place = builder.gep(array.data, [args[k + 1]])
-            line = ir.VectorType(ir.FloatType(), LANES).as_pointer()
+            data = data_of(context, builder, signature.args[k], args[k])
+            place = builder.gep(data, [args[k + 1]])
             pointers.append(builder.bitcast(place, line))
-        store = builder.store(builder.load(pointers[1], align=4), pointers[0], align=4 * LANES)
+        store = builder.store(builder.load(pointers[1], align=width), pointers[0], align=LINE)
         store.set_metadata("nontemporal", builder.module.add_metadata([ir.IntType(32)(1)]))
         return context.get_dummy_value()
 
@@ -29,7 +32,7 @@ def _emit_store(typing: Any, target: Any, to: Any, source: Any, start: Any) -> A
 
 
 def _emit_fence(typing: Any) -> Any:
-    # Stores past the caches are not ordered by themselves: another thread may be reported of them.
+    # Stores past the caches are not ordered: without it another thread may read what was there.
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         builder.fence("seq_cst")
         return context.get_dummy_value()
@@ -40,33 +43,50 @@ def _emit_fence(typing: Any) -> Any:
 def _emit_misaligned(typing: Any, target: Any) -> Any:
     # Bytes between the array's first value and the line that it stands in.
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        array = context.make_array(signature.args[0])(context, builder, args[0])
-        address = builder.ptrtoint(array.data, cgutils.intp_t)
-        return builder.and_(address, ir.Constant(cgutils.intp_t, 4 * LANES - 1))
+        data = data_of(context, builder, signature.args[0], args[0])
+        address = builder.ptrtoint(data, cgutils.intp_t)
+        return builder.and_(address, ir.Constant(cgutils.intp_t, LINE - 1))
+
+    return types.intp(target), generate
+
+
+def _emit_width(typing: Any, target: Any) -> Any:
+    # Bytes of an element.
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return context.get_constant(types.intp, width_of(target))
 
     return types.intp(target), generate
 
 
 # mypy would count the parameter of the typing context among those of a call.
 _store_line: Any = intrinsic(_emit_store)
-_fence: Any = intrinsic(_emit_fence)
+stream_fence: Any = intrinsic(_emit_fence)
 _misaligned: Any = intrinsic(_emit_misaligned)
+_width: Any = intrinsic(_emit_width)
 
 
 @njit(nogil=True)
-def stream_copy(target: Floats, to: int, source: Floats, count: int) -> None:
-    """Copy `source[:count]` to `target[to:]`, float32, past the caches where lines allow it.
+def first_of_line(array: Array) -> int:
+    """Return the first place of an array, of at least a cache line, that begins one."""
+    return (LINE - _misaligned(array)) % LINE // _width(array)
 
-    A line that is written through the caches is read from memory first; this is not.
+
+@njit(nogil=True)
+def stream_copy(target: Array, to: int, source: Array, start: Any, count: int) -> None:
+    """Copy `source[start:][:count]` to `target[to:]`, past the caches where lines allow it.
+
+    A line that is written through the caches is read from memory first; this is not. Both arrays
+    have one type, of 1, 2 or 4 bytes. Others see what was written after a `stream_fence`.
     """
-    head = (4 * LANES - (_misaligned(target) + 4 * to) % (4 * LANES)) % (4 * LANES) // 4
+    width = _width(target)
+    lanes = LINE // width
+    head = (LINE - (_misaligned(target) + width * to) % LINE) % LINE // width
     head = min(head, count)
     for i in range(head):
-        target[to + i] = source[i]
-    lines = (count - head) // LANES
+        target[to + i] = source[start + np.uint64(i)]
+    lines = (count - head) // lanes
     for k in range(lines):
-        i = head + k * LANES
-        _store_line(target, to + i, source, i)
-    for i in range(head + lines * LANES, count):
-        target[to + i] = source[i]
-    _fence()
+        i = head + k * lanes
+        _store_line(target, to + i, source, start + np.uint64(i))
+    for i in range(head + lines * lanes, count):
+        target[to + i] = source[start + np.uint64(i)]

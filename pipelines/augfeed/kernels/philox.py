@@ -152,6 +152,15 @@ def fill_beta(seed: Any, epoch: int, ids: Ints, stream: int, alpha: float, out: 
 
 
 @njit(nogil=True)
+def block_key(key: tuple[Any, Any, Any, int]) -> tuple[Any, Any, Any, Any, Any]:
+    """Return what `philox` takes of (seed, epoch, sample id, stream), but for the block: the key's
+    two words, then the counter's first three."""
+    seed, epoch, sample = np.uint64(key[0]), np.uint64(key[1]), np.uint64(key[2])
+    stream = stream_word(sample, np.uint64(key[3]))
+    return seed & _LOW, seed >> _32, sample & _LOW, epoch, stream
+
+
+@njit(nogil=True)
 def fill_plane(
     key: tuple[Any, Any, Any, int], first: int, w0: Words, w1: Words, w2: Words, w3: Words
 ) -> None:
@@ -160,9 +169,7 @@ def fill_plane(
     `key` is (seed, epoch, sample id, stream). Four arrays, each without gaps, so that the loop is
     vectorised.
     """
-    seed, epoch, sample = np.uint64(key[0]), np.uint64(key[1]), np.uint64(key[2])
-    k0, k1 = seed & _LOW, seed >> _32
-    c0, c2 = sample & _LOW, stream_word(sample, np.uint64(key[3]))
+    k0, k1, c0, epoch, c2 = block_key(key)
     for i in range(w0.size):
         w0[i], w1[i], w2[i], w3[i] = philox(c0, epoch, c2, np.uint64(first + i), k0, k1)
 

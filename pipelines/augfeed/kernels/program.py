@@ -20,12 +20,14 @@ from augfeed.kernels.frames import (
     look_up,
     sum_up,
 )
+from augfeed.kernels.hue import turn_hue
 from augfeed.kernels.levels import LEVELS
-from augfeed.kernels.sample import Edges, Frame, U, positions, warp_line
+from augfeed.kernels.place import Edges, Frame, U
 from augfeed.kernels.spatial_steps import is_spatial, run_spatial
 from augfeed.kernels.types import Array, Floats, Ints
+from augfeed.kernels.warp import warp_line
 
-MATRIX, LINEAR, COLOR = 200, 201, 130  # see `augfeed.ops._steps`
+MATRIX, LINEAR, COLOR, HUE = 200, 201, 130, 131  # see `augfeed.ops._steps`
 RED, GREEN, BLUE = LUMA
 GRAYS = (19595, 38470, 7471)  # of 65536
 DIRTY, COUNTED = 0, 1
@@ -40,7 +42,7 @@ class Pending(NamedTuple):
 
 
 class Map(NamedTuple):
-    """An inverse map, as `positions` reads it of a row."""
+    """An inverse map, and a filter, as `warp_line` reads them of a row."""
 
     m0: Any
     m1: Any
@@ -51,6 +53,7 @@ class Map(NamedTuple):
     m6: Any
     m7: Any
     m8: Any
+    filter: int
 
 
 class Lines(NamedTuple):
@@ -138,20 +141,20 @@ def _tabulate(
 
 @njit(nogil=True)
 def _warp(
-    frame: Array, at: Any, size: tuple[int, int, int], numbers: Floats, edges: Edges, lines: Lines
+    frame: Array, at: Any, size: tuple[int, int, int], numbers: Floats, kind: int, edges: Edges,
+    lines: Lines,
 ) -> None:  # fmt: skip
     height, width, channels = size
     values = width * channels
     for k in range(height * values):
         lines.frame[U(k)] = frame[at + U(k)]
     row = Map(numbers[0], numbers[1], numbers[2], numbers[3], numbers[4], numbers[5], numbers[6],
-              numbers[7], numbers[8])  # fmt: skip
+              numbers[7], numbers[8], kind)  # fmt: skip
     source = Frame(U(0), height, width, channels, 0, 0, height, width)
     planes, stride = lines.planes, U(width)
     for y in range(height):
-        positions(y, 0, width, row, lines.places, lines.floats)
-        warp_line(lines.frame, source, edges, width, lines.places, lines.floats, planes, U(0),
-                  stride)  # fmt: skip
+        warp_line(lines.frame, source, edges, row, (y, 0, width), lines.places, lines.floats,
+                  planes, U(0), stride)  # fmt: skip
         if channels == 3:
             for x in range(width):
                 p, to = U(x), at + U(3 * x)
@@ -224,7 +227,7 @@ def _colour(frame: Array, at: Any, pixels: int, factor: Any) -> None:
 @njit(nogil=True)
 def run_program(
     frame: Array, at: Any, size: tuple[int, int, int], codes: Array, numbers: Floats, taps: Floats,
-    edges: Edges, spare: Tables, kernels: Kernels, pending: Pending, lines: Lines,
+    kind: int, edges: Edges, spare: Tables, kernels: Kernels, pending: Pending, lines: Lines,
 ) -> None:  # fmt: skip
     """Carry out the steps of a row on its frame, uint8, from `frame[at]` on, in place.
 
@@ -239,14 +242,16 @@ def run_program(
         code, own = codes[s], numbers[s]
         if makes_table(code):
             _tabulate(frame, at, pixels, channels, code, own, spare, pending)
-        elif code and not (code == COLOR and channels != 3):
+        elif code and not (channels != 3 and code in (COLOR, HUE)):
             _carry_out(frame, at, pixels, channels, pending)
             if code == LINEAR:
                 _combine(frame, at, pixels, channels, own, spare, pending)
             elif code == COLOR:
                 _colour(frame, at, pixels, own[0])
+            elif code == HUE:
+                turn_hue(frame, at, pixels, int(own[0]))
             elif code == MATRIX:
-                _warp(frame, at, size, own, edges, lines)
+                _warp(frame, at, size, own, kind, edges, lines)
             elif is_spatial(code):
                 run_spatial(code, frame, at, size, 255.0, own)
             else:

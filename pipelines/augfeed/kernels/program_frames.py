@@ -14,8 +14,8 @@ from augfeed.kernels.frames import (
     tables_of,
     to_levels,
 )
+from augfeed.kernels.place import Edges, U, edges_of
 from augfeed.kernels.program import lines_of, pending_of, run_program
-from augfeed.kernels.sample import Edges, U
 from augfeed.kernels.types import Array, Floats, Ints
 
 
@@ -74,10 +74,12 @@ def _compile(sources: int) -> Any:
         fixed, flat, target = shared[0], images.reshape(images.size), out.reshape(out.size)
         _, height, width, channels = out.shape
         size, count = (height, width, channels), height * width * channels
-        edges = Edges(fixed.pad_mode, fixed.pad_fill, fixed.border_mode, fixed.border_fill)
+        edges = edges_of(fixed)
         full = np.float32(255.0 / fixed.scale)
-        of_bytes = Edges(edges.pad_mode, edges.pad_fill, edges.border_mode,
-                         edges.border_fill * full)  # fmt: skip
+        border = edges.border_fill
+        border = border[0] * full, border[1] * full, border[2] * full
+        of_bytes = Edges(edges.pad_mode, edges.pad_fill, edges.border_mode, border,
+                         np.float32(255.0))  # fmt: skip
         spare = tables_of(0 if fixed.scale == 255.0 else count, channels)
         kernels = kernels_of(size, max(taps.shape[3], drawn_taps.shape[3]) - 1)
         pending, lines = pending_of(channels), lines_of(size)
@@ -95,8 +97,8 @@ def _compile(sources: int) -> Any:
                 _mirrored(other, size, flips[r], frame)
             else:
                 _as_bytes(target, at, count, fixed.scale, frame)
-            run_program(frame, U(0), size, drawn[r], values[r], drawn_taps[k], of_bytes, spare,
-                        kernels, pending, lines)  # fmt: skip
+            run_program(frame, U(0), size, drawn[r], values[r], drawn_taps[k], rows[r].filter,
+                        of_bytes, spare, kernels, pending, lines)  # fmt: skip
             _put_back(frame, count, fixed.scale, target, at)
         return sources
 

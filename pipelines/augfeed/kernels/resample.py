@@ -1,4 +1,4 @@
-"""Crop, resize with antialiasing and pad in one call; the pixels equal Pillow's `BILINEAR`.
+"""Crop, resize with antialiasing and pad in one call; the pixels equal Pillow's `resize`.
 
 An image is resized in two passes, each of which blends rows: every output row is a weighted sum
 of a few input rows, a loop that fills vector registers. For the horizontal pass, which comes first
@@ -14,8 +14,9 @@ from numba.extending import overload
 
 from augfeed.constants import CONSTANT, EDGE
 from augfeed.kernels import SOURCES, compiled
+from augfeed.kernels.filters import blends, whole
 from augfeed.kernels.transpose import transpose
-from augfeed.kernels.types import Array, Ints
+from augfeed.kernels.types import Array, Floats, Ints
 
 BITS = 22  # of a weight; Pillow's number
 HALF = 1 << (BITS - 1)
@@ -31,8 +32,9 @@ def _resample(
     box: Whole,
     resized: Whole,
     offset: Whole,
+    kind: int,
     pad_mode: int,
-    pad_fill: float,
+    pad_fill: Floats,
     out: Array,
 ) -> None:
     top, left, height, width = box[0], box[1], box[2], box[3]
@@ -41,30 +43,32 @@ def _resample(
         or min(height, width, resized[0], resized[1]) < 1
         or top + height > image.shape[0]
         or left + width > image.shape[1]
-        or image.shape[2] != out.shape[2]
+        or not image.shape[2] == out.shape[2] == pad_fill.size
     ):
         raise ValueError("the box is not inside the image, or the channels differ")
     inner = 0.0, 0.0, float(height), float(width)
     y0, x0 = offset[0], offset[1]
     y1, x1 = y0 + out.shape[0], x0 + out.shape[1]
-    whole = height == resized[0] and width == resized[1]
+    same = height == resized[0] and width == resized[1]
     if y0 >= 0 and x0 >= 0 and y1 <= resized[0] and x1 <= resized[1]:
-        if whole:
+        if same:
             _copy(image, top + y0, left + x0, out)
         else:
-            _resize(image, box, inner, resized, y0, x0, out)
+            _resize(image, box, inner, resized, kind, y0, x0, out)
         return
     rows = _places(y0, y1, resized[0], pad_mode)
     columns = _places(x0, x1, resized[1], pad_mode)
     run = min(max(-x0, 0), columns.size), max(min(resized[1] - x0, columns.size), 0)
-    fill = _constant(pad_fill, out)
-    if whole:
+    fill = np.empty(out.shape[2], out.dtype)
+    for c in range(fill.size):
+        fill[c] = _constant(pad_fill[c], out)
+    if same:
         _gather(image, rows + top, columns + left, run, fill, out)
     else:
         y0, y1 = _needed(rows)
         x0, x1 = _needed(columns)
         part = np.empty((y1 - y0, x1 - x0, out.shape[2]), out.dtype)
-        _resize(image, box, inner, resized, y0, x0, part)
+        _resize(image, box, inner, resized, kind, y0, x0, part)
         _gather(part, rows - y0, columns - x0, run, fill, out)
 
 
@@ -109,7 +113,7 @@ def _copy(image: Array, top: int, left: int, out: Array) -> None:
 
 @njit(nogil=True)
 def _gather(
-    image: Array, rows: Ints, columns: Ints, run: tuple[int, int], fill: float, out: Array
+    image: Array, rows: Ints, columns: Ints, run: tuple[int, int], fill: Array, out: Array
 ) -> None:
     # Columns from run[0] to run[1] stand side by side in the image.
     channels = out.shape[2]
@@ -118,13 +122,15 @@ def _gather(
     begin, end = run[0], run[1]
     for y in range(rows.size):
         if rows[y] < 0:
-            target[y] = fill
+            for x in range(columns.size):
+                for c in range(channels):
+                    out[y, x, c] = fill[c]
             continue
         for x in range(columns.size):
             if begin <= x < end:
                 continue
             for c in range(channels):
-                out[y, x, c] = fill if columns[x] < 0 else image[rows[y], columns[x], c]
+                out[y, x, c] = fill[c] if columns[x] < 0 else image[rows[y], columns[x], c]
         if begin < end:
             first = columns[begin] * channels
             row, found = target[y, begin * channels : end * channels], source[rows[y], first:]
@@ -138,6 +144,7 @@ def _resize(
     box: Whole,
     inner: tuple[float, ...],
     resized: Whole,
+    kind: int,
     top: int,
     left: int,
     out: Array,
@@ -148,8 +155,8 @@ def _resize(
     rows, columns, channels = out.shape
     if rows == 0 or columns == 0:
         return
-    starts_y, shares_y = _blends(inner[0], inner[2], box[2], resized[0], top, rows)
-    starts_x, shares_x = _blends(inner[1], inner[3], box[3], resized[1], left, columns)
+    starts_y, shares_y = blends(kind, inner[0], inner[2], box[2], resized[0], top, rows)
+    starts_x, shares_x = blends(kind, inner[1], inner[3], box[3], resized[1], left, columns)
     weights_y, weights_x = _like(shares_y, image), _like(shares_x, image)
     first = starts_y[0]
     count = min(starts_y[-1] + weights_y.shape[1], box[2]) - first
@@ -178,33 +185,6 @@ def _resize(
         transpose(narrow.reshape(columns * channels, lanes), middle,
                   0, row * columns * channels, columns * channels, lanes)  # fmt: skip
     _blend(middle, starts_y, weights_y, out.reshape(rows, columns * channels))
-
-
-@njit(nogil=True)
-def _blends(
-    begin: float, span: float, length: int, size: int, first: int, count: int
-) -> tuple[Ints, Array]:
-    """Return, for outputs `first`, ... of a side, of whose `length` inputs `span` from `begin` on
-    are resized to `size`: the first input, int64 `[count]`, and the weights from it on, float64
-    `[count, taps]` with zeros at the end."""
-    scale = span / size
-    support = max(scale, 1.0)
-    inverse = 1.0 / support
-    taps = int(np.ceil(2.0 * support))
-    taps = 2 if taps <= 2 else (taps + 3) // 4 * 4
-    starts = np.empty(count, np.int64)
-    weights = np.zeros((count, taps))
-    for j in range(count):
-        center = begin + (first + j + 0.5) * scale
-        start = max(int(center - support + 0.5), 0)
-        end = min(int(center + support + 0.5), length, start + taps)
-        total = 0.0
-        for i in range(start, end):
-            weights[j, i - start] = max(1.0 - abs((i - center + 0.5) * inverse), 0.0)
-            total += weights[j, i - start]
-        starts[j] = start
-        weights[j] /= total
-    return starts, weights
 
 
 @njit(nogil=True)
@@ -244,8 +224,8 @@ def _pixel(total: Any) -> Any:
 @overload(_pixel, inline="always", strict=False)  # the lambdas have no annotations
 def _(total: Any) -> Any:
     if isinstance(total, types.Integer):
-        return lambda total: np.uint8(min((np.int32(total) + HALF) >> BITS, 255))  # type: ignore[arg-type]
-    return lambda total: total
+        return lambda total: np.uint8(min(max((np.int32(total) + HALF) >> BITS, 0), 255))  # type: ignore[arg-type]
+    return lambda total: min(max(total, np.float32(0.0)), np.float32(1.0))
 
 
 def _like(weights: Array, image: Array) -> Any:
@@ -255,8 +235,17 @@ def _like(weights: Array, image: Array) -> Any:
 @overload(_like, inline="always", strict=False)  # the lambdas have no annotations
 def _(weights: Any, image: Any) -> Any:
     if isinstance(image.dtype, types.Integer):
-        return lambda weights, image: (weights * (1 << BITS) + 0.5).astype(np.int32)
+        return lambda weights, image: _wholes(weights)
     return lambda weights, image: weights.astype(np.float32)
+
+
+@njit(nogil=True)
+def _wholes(weights: Array) -> Array:
+    made = np.empty(weights.shape, np.int32)
+    for j in range(weights.shape[0]):
+        for k in range(weights.shape[1]):
+            made[j, k] = whole(weights[j, k], BITS)
+    return made
 
 
 def _constant(fill: float, image: Array) -> Any:
@@ -278,20 +267,22 @@ def _compile(sources: int) -> Any:
         box: Whole,
         resized: Whole,
         offset: Whole,
+        kind: int,
         pad_mode: int,
-        pad_fill: float,
+        pad_fill: Floats,
         out: Array,
     ) -> int:
         """Write a part of an image to `out`.
 
         `image` `[h, w, C]` is cut to `box` (top, left, height, width), which must lie inside it
-        (`ValueError`); that is resized to `resized` (height, width); output pixel `(y, x)` of `out`
-        `[H, W, C]` is pixel `(offset[0] + y, offset[1] + x)` of the result. Outside it: `pad_fill`
-        (0 to 1) if `pad_mode` is 0, the border pixel if 1, the mirrored image if 2.
+        (`ValueError`); that is resized to `resized` (height, width) by a filter, `kind`, of
+        `augfeed.constants`; output pixel `(y, x)` of `out` `[H, W, C]` is pixel
+        `(offset[0] + y, offset[1] + x)` of the result. Outside it: `pad_fill` (float64 `[C]`, 0 to
+        1) if `pad_mode` is 0, the border pixel if 1, the mirrored image if 2.
         Both arrays are C-contiguous, and both uint8 or both float32; `box`, `resized` and `offset`
         may be tuples or arrays of integers.
         """
-        _resample(image, box, resized, offset, pad_mode, pad_fill, out)
+        _resample(image, box, resized, offset, kind, pad_mode, pad_fill, out)
         return sources
 
     return resample

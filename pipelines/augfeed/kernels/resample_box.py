@@ -14,16 +14,16 @@ def _compile(sources: int) -> Any:
     @compiled()
     def resample_part(
         image: Array, box: Whole, inner: tuple[float, ...], resized: Whole, offset: Whole,
-        out: Array,
+        kind: int, out: Array,
     ) -> int:  # fmt: skip
         """Write a part of a box, resized with antialiasing, to `out`.
 
         `box` (top, left, height, width) are whole pixels of `image` `[h, w, C]`, inside it; `inner`
         (likewise, from the box's corner, in fractions of pixels) is resized to `resized` (height,
-        width); output pixel `(y, x)` of `out` `[H, W, C]` is pixel `(offset[0] + y, offset[1] + x)`
-        of the result. Where the filter reaches over the edges of `inner` it takes pixels of the
-        box, and none beyond. Both arrays are C-contiguous uint8. Raises `ValueError` where pixels
-        are missing.
+        width) by a filter, `kind`; output pixel `(y, x)` of `out` `[H, W, C]` is pixel `(offset[0]
+        + y, offset[1] + x)` of the result. Where the filter reaches over the edges of `inner` it
+        takes pixels of the box, and none beyond. Both arrays are C-contiguous uint8. Raises
+        `ValueError` where pixels are missing.
         """
         top, left = offset[0], offset[1]
         rows, columns = out.shape[0], out.shape[1]
@@ -34,7 +34,7 @@ def _compile(sources: int) -> Any:
         y0, x0 = int(inner[0]), int(inner[1])
         at_pixels = y0 == inner[0] and x0 == inner[1]
         if not (at_pixels and inner[2] == resized[0] and inner[3] == resized[1]):
-            _resize(image, box, inner, resized, top, left, out)
+            _resize(image, box, inner, resized, kind, top, left, out)
             return sources
         y0, x0 = box[0] + y0 + top, box[1] + x0 + left
         if min(y0, x0) < 0 or y0 + rows > image.shape[0] or x0 + columns > image.shape[1]:

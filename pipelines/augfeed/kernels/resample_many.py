@@ -9,7 +9,7 @@ from numba.extending import intrinsic
 
 from augfeed.kernels import SOURCES, compiled
 from augfeed.kernels.resample import _resample
-from augfeed.kernels.types import Bytes, Ints
+from augfeed.kernels.types import Bytes, Floats, Ints
 
 
 def _type_pointer(context: Any, address: Any) -> Any:
@@ -26,8 +26,8 @@ def _compile(sources: int) -> Any:
     # See `augfeed.kernels` for what `sources` is good for.
     @compiled()
     def show_pictures(
-        pictures: Ints, box: Ints, resized: Ints, offset: Ints, pad_mode: int, pad_fill: float,
-        frames: Bytes,
+        pictures: Ints, box: Ints, resized: Ints, offset: Ints, filters: Ints, pad_mode: int,
+        pad_fill: Floats, frames: Bytes,
     ) -> int:  # fmt: skip
         """Write what windows show of images to some of `frames`, uint8 `[N, H, W, C]`.
 
@@ -38,7 +38,8 @@ def _compile(sources: int) -> Any:
         for k in range(pictures.shape[0]):
             address, height, width, number = pictures[k]
             image = carray(_pointer(address), (height, width, frames.shape[3]), np.uint8)
-            _resample(image, box[k], resized[k], offset[k], pad_mode, pad_fill, frames[number])
+            _resample(image, box[k], resized[k], offset[k], filters[k], pad_mode, pad_fill,
+                      frames[number])  # fmt: skip
         return sources
 
     return show_pictures

@@ -6,7 +6,7 @@ import numpy as np
 
 from augfeed.kernels import SOURCES, compiled
 from augfeed.kernels.resample import _resample
-from augfeed.kernels.types import Array, Ints
+from augfeed.kernels.types import Array, Floats, Ints
 
 U = np.uint64
 
@@ -15,15 +15,17 @@ def _compile(sources: int) -> Any:
     # See `augfeed.kernels` for what `sources` is good for.
     @compiled()
     def resample_stack(
-        images: Array, box: Ints, resized: Ints, offset: Ints, pad_mode: int, pad_fill: float,
-        out: Array,
+        images: Array, box: Ints, resized: Ints, offset: Ints, filters: Ints, pad_mode: int,
+        pad_fill: Floats, out: Array,
     ) -> int:  # fmt: skip
         """Write what windows show of images `[N, h, w, C]` to `out` `[N, H, W, C]`.
 
-        `box`, `resized` and `offset` have a row for each; see `augfeed.kernels.resample.resample`.
+        `box`, `resized`, `offset` and `filters` have a row for each; see
+        `augfeed.kernels.resample.resample`.
         """
         for k in range(images.shape[0]):
-            _resample(images[k], box[k], resized[k], offset[k], pad_mode, pad_fill, out[k])
+            _resample(images[k], box[k], resized[k], offset[k], filters[k], pad_mode, pad_fill,
+                      out[k])  # fmt: skip
         return sources
 
     return resample_stack

@@ -8,7 +8,7 @@ from numba import njit
 from augfeed.kernels._stencils import make_line, makes_blocks, makes_displacement, makes_stencil
 from augfeed.kernels.elastic import run_elastic
 from augfeed.kernels.jpeg import run_jpeg
-from augfeed.kernels.sample import U
+from augfeed.kernels.place import U
 from augfeed.kernels.types import Array, Floats
 
 

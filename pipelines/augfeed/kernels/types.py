@@ -23,6 +23,7 @@ ROW = np.dtype(
         ("made", np.int64),  # which of the frames that were made before is read, -1 for none
         *((name, np.int64) for name in ("top", "left", "partner")),
         ("warped", np.bool_),
+        ("filter", np.int64),
         *((f"m{k}", np.float32) for k in range(9)),  # inverse map, row by row
         ("mode", np.int64),
         ("lam", np.float32),
@@ -63,13 +64,17 @@ FIXED = np.dtype(
         ("epoch", np.uint64),
         ("scale", np.float64),  # the images' value for white
         ("pad_mode", np.int64),
-        ("pad_fill", np.float32),
+        *((f"pad_fill{c}", np.float32) for c in range(3)),
         ("border_mode", np.int64),
-        ("border_fill", np.float32),
+        *((f"border_fill{c}", np.float32) for c in range(3)),
         ("normalized", np.bool_),
         ("erase_noise", np.bool_),
         ("cutout_fill", np.float32),
         ("erase_fill", np.float32),
+        ("height", np.int64),
+        ("width", np.int64),
+        ("kind", np.int64),  # the element type that is given out: see `augfeed.kernels.cast_output`
+        ("last", np.bool_),  # whether three channels are given out side by side
         ("stream", np.bool_),  # whether images are finished in the cache and then copied past it
     ],
     align=True,

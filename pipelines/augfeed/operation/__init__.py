@@ -34,6 +34,8 @@ from augfeed.operation.kinds import Window as Window
 from augfeed.operation.kinds import flags as flags
 from augfeed.operation.parameter_types import Areas as Areas
 from augfeed.operation.parameter_types import Aspects as Aspects
+from augfeed.operation.parameter_types import Fill as Fill
+from augfeed.operation.parameter_types import Interpolation as Interpolation
 from augfeed.operation.parameter_types import Interval as Interval
 from augfeed.operation.parameter_types import Probability as Probability
 from augfeed.operation.parameter_types import Side as Side

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, TypeVar, cast, dataclass_transform
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ConfigDict, Field, ValidationError
+from pydantic import ConfigDict, Field, ValidationError, model_serializer
 from pydantic.dataclasses import dataclass, rebuild_dataclass
 
 from augfeed.errors import PolicyError
@@ -62,6 +62,7 @@ class Declaration:
     source: ClassVar[str] = ""
     harmless: ClassVar[str] = ""  # why no rule has a word for it, if it yields no effects
     cases: ClassVar[Mapping[str, str]]
+    later: ClassVar[tuple[str, ...]] = ()
     op: str
 
     @property
@@ -84,6 +85,16 @@ class Declaration:
     def chance(self) -> float:
         """The probability that a sample gets it."""
         return float(getattr(self, "p", 1.0))
+
+    @property
+    def alternates(self) -> bool:
+        """Whether a sample gets it in every other epoch: in epoch 0 if drawn for it there."""
+        return False
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: Any, handler: Any) -> Any:
+        """Return the JSON Schema of its parameters, in JSON that is read and in JSON written."""
+        return handler(_unshortened(schema))
 
     @property
     def program(self) -> Any:
@@ -157,6 +168,8 @@ def operation(cls: type[T]) -> type[T]:
             f"operation {cls.__name__} has order={cls.order!r}, and its kind goes from "
             f"{cls.orders.start} to {cls.orders.stop - 1}: give a number of these"
         )
+    if cls.later:
+        cls._dumped = model_serializer(mode="wrap")(_dumped)  # type: ignore[attr-defined]
     made = dataclass(frozen=True, config=CONFIG)(cls)
     _say_in_words(made)
     return cast(type[T], made)
@@ -179,3 +192,18 @@ def _say_in_words(made: type[Any]) -> None:
             raise PolicyError(describe(error, made)) from None
 
     made.__init__ = checked
+
+
+def _unshortened(schema: Any) -> Any:
+    # Without `_dumped`, of whose result pydantic knows nothing.
+    kept = {key: value for key, value in schema.items() if key != "serialization"}
+    return {**kept, "schema": _unshortened(kept["schema"])} if "schema" in kept else kept
+
+
+def _dumped(self: Any, handler: Any) -> Any:
+    data = handler(self)
+    fields = type(self).__pydantic_fields__
+    for name in type(self).later:
+        if getattr(self, name) == fields[name].default:
+            data.pop(name, None)
+    return data

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from augfeed.operation.declare import Column, Declaration
 from augfeed.operation.effects import Effect, Setting
 from augfeed.operation.linear import Step
-from augfeed.operation.parameter_types import Sides
+from augfeed.operation.parameter_types import Interpolation, Sides
 from augfeed.operation.program import Node, parts_of
 from augfeed.operation.program_effects import effects_of, moves_pixels
 from augfeed.operation.reference import Given
@@ -203,6 +203,7 @@ class Geometry(Declaration):
     needs = ("draw", "stream", "uniforms", "inverse")
     as_given = True
     warps: ClassVar[bool] = True  # False for flips, which need no interpolation
+    interpolation: Interpolation = "bilinear"  # of all that warp, one in a policy
 
     def inverse(self, values: dict[str, NDArray[Any]], size: Sides) -> Matrices:
         """Return float64 `[N, 3, 3]`: the source of each output pixel, for what was drawn.

@@ -1,6 +1,6 @@
 """Types of parameters that several operations have, with their bounds."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -13,6 +13,14 @@ Size = Annotated[
     Field(description="pixels: a number for a square, or (height, width)"),
 ]
 Unit = Annotated[float, Field(ge=0, le=1)]
+Fill = Annotated[
+    Literal["mean"] | Unit | Annotated[tuple[Unit, ...], Field(min_length=1, max_length=4)],
+    Field(description="from 0 (black) to 1: one number, one per channel, or 'mean'"),
+]
+Interpolation = Annotated[
+    Literal["nearest", "bilinear", "bicubic", "random"],
+    Field(description="how pixels are resampled; random: bilinear or bicubic, by a coin for each"),
+]
 Area = Annotated[float, Field(ge=1e-6, le=1)]
 Areas = tuple[Area, Area]
 Aspect = Annotated[float, Field(ge=0.01, le=100)]

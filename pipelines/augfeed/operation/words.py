@@ -54,6 +54,16 @@ def sides_text(sides: Any) -> str:
     return f"{sides[0]} x {sides[1]}"
 
 
-def fill_text(mode: str, fill: float) -> str:
+def fill_text(mode: str, fill: str | float | tuple[float, ...]) -> str:
     """Return what lies outside of an image under an edge mode."""
-    return f"constant {fill:g}" if mode == "constant" else mode
+    if mode != "constant":
+        return mode
+    if isinstance(fill, str):
+        return f"the {fill} color"
+    channels = fill if isinstance(fill, tuple) else (fill,)
+    return f"constant {', '.join(f'{value:g}' for value in channels)}"
+
+
+def filter_text(kind: str) -> str:
+    """Return by which filter pixels were resampled, as the end of a sentence."""
+    return "" if kind == "bilinear" else f", {kind}"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from augfeed.constants import HUES_BELOW
 from augfeed.operation import Column, Statistics
 from augfeed.operation.kinds import Frame
 from augfeed.operation.levels import held, real
@@ -76,7 +77,40 @@ class Color(Frame):
         return _cut(gray + given.column("factor") * (levels - gray))
 
 
-STEPS: tuple[type[Frame], ...] = (Brightness, Contrast, Color)
+class Hue(Frame):
+    """Add to the hue of HSV, of which Pillow has 256; images of one channel stay as they are."""
+
+    reads = (Column("turn", np.float32),)
+
+    @staticmethod
+    def reference(values: "Tensor", given: Given) -> "Tensor":
+        """Return values after Pillow's way to HSV and back, in whole numbers."""
+        import torch
+
+        if values.shape[1] != 3:
+            return values
+        red, green, blue = levels = _levels(values).long().unbind(dim=1)
+        most, least = torch.stack(levels).amax(dim=0), torch.stack(levels).amin(dim=0)
+        spread = most - least
+        six = (6 * spread).clamp(min=1)
+        way = torch.where(green == most, 2 * spread + blue - red, 4 * spread + red - green)
+        way = 255 * torch.where(red == most, (green - blue) % six, way)
+        hue = torch.div(way, six, rounding_mode="floor")
+        below = torch.tensor(HUES_BELOW, device=values.device)[hue]
+        hue = hue - (below & (hue * six == way)).long()
+        hue = (hue + given.column("turn").long().squeeze(1)) % 256
+        share = torch.div(255 * spread, most.clamp(min=1), rounding_mode="floor")
+        # How far the hue is from that of each channel, on a circle of 1530.
+        turns = [(6 * hue + shift) % 1530 - 765 for shift in (765, 255, 1275)]
+        made = []
+        for turn in turns:
+            away = (turn.abs() - 255).clamp(0, 255)
+            made.append((2 * most * (65025 - share * away) + 65025) // 130050)
+        changed = torch.stack(made, dim=1).to(values.dtype) / 255.0
+        return torch.where((spread == 0).unsqueeze(1), values, changed)
+
+
+STEPS: tuple[type[Frame], ...] = (Brightness, Contrast, Color, Hue)
 
 
 def _levels(values: "Tensor") -> "Tensor":

@@ -22,6 +22,15 @@ def keep_centre(matrices: Matrices, size: Sides) -> None:
     matrices[:, :2, 2] = np.array([cx, cy]) - linear @ np.array([cx, cy])
 
 
+def check_mean(operation: Any, policy: Any) -> None:
+    """Refuse a fill with a mean that nothing states."""
+    if operation.fill == "mean" and not any(item.op == "normalize" for item in policy.operations):
+        raise ValueError(
+            f"{operation.op}(fill='mean') needs the mean of a normalize: add normalize(...), or "
+            "give a number, or one per channel"
+        )
+
+
 def at_most(operation: Any, parameter: str, rule: str) -> Effect:
     """Return the effect of a parameter that is an interval about 0, or a bound of it."""
     value = getattr(operation, parameter)

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 import numpy as np
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from augfeed.constants import FROM_YIQ, LUMA, YIQ
 from augfeed.operation import (
@@ -30,8 +30,10 @@ from augfeed.operation import (
 from augfeed.operation.effects import clamped, content, factor_left, rounded_down
 from augfeed.operation.linear import Matrix, Scaled, Step
 from augfeed.operation.pixel import PI, cos, sin, where
+from augfeed.operation.program import Node
 from augfeed.operation.reference import Given, weighted
 from augfeed.operation.words import bounds_text
+from augfeed.ops._jitter_steps import jitter_tree
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -92,6 +94,10 @@ class ColorJitter(Linear):
     `360 * hue` degrees: linear, unlike a shift in HSV. The mean gray is that of the image after
     cropping and resizing, before any geometric operation. Nothing is clamped in between, only
     once after all. Saturation and hue leave images of one channel as they are.
+
+    `clamp="each"` is the law of torchvision, SimCLR and Pillow: whole levels, held and rounded
+    after each of the four; `hue_space="hsv"` shifts the hue of HSV, `ordering="random"` draws the
+    order of the four for each sample. It is a program, on the frame before geometry.
     """
 
     brightness: Strength = 0.0
@@ -105,6 +111,16 @@ class ColorJitter(Linear):
         Literal["mean", "half"], Field(description="what contrast scales the distance to")
     ] = "mean"
     p: Probability = 1.0
+    hue_space: Annotated[
+        Literal["yiq", "hsv"], Field(description="where hue is turned: YIQ is linear")
+    ] = "yiq"
+    ordering: Annotated[
+        Literal["fixed", "random"], Field(description="the order of the four, or a drawn one")
+    ] = "fixed"
+    clamp: Annotated[
+        Literal["end", "each"], Field(description="values are held once, or after each of the four")
+    ] = "end"
+    later = ("hue_space", "ordering", "clamp")
     op: Literal["color_jitter"] = kind("color_jitter")
     order = 400
     stream = 13
@@ -132,6 +148,9 @@ class ColorJitter(Linear):
         "jitter": "jitter(0.4, 0.4, 0.4, 0.1)",
         "jitter, some": "jitter(0.4, 0.4, 0.4, 0.3, p=0.5) | "
         "normalize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])",
+        "jitter in any order": 'jitter(0.4, 0.4, 0.4, 0.1, p=0.8, hue_space="hsv", '
+        'ordering="random", clamp="each") | horizontal_flip',
+        "jitter by hue alone": 'jitter(hue=0.5, hue_space="hsv", clamp="each")',
         "jitter that clips": "jitter([2.0, 3.0], [2.0, 3.0], [2.0, 3.0], 0.5)",
     }
 
@@ -146,6 +165,36 @@ class ColorJitter(Linear):
     def _hue(cls, value: float | Interval) -> float | Interval:
         ordered(interval(value), "hue", -0.5, 0.5)
         return value
+
+    @model_validator(mode="after")
+    def _one_law(self) -> Self:
+        if self.clamp == "end":
+            if (self.hue_space, self.ordering) != ("yiq", "fixed"):
+                raise ValueError(
+                    f"hue_space={self.hue_space!r} and ordering={self.ordering!r} with "
+                    "clamp='end' are not carried out: one matrix is in YIQ and in the fixed "
+                    "order; use clamp='each'"
+                )
+        elif self.about != "mean" or (self.hue and self.hue_space != "hsv"):
+            raise ValueError(
+                f"about={self.about!r} and hue_space={self.hue_space!r} with clamp='each' are not "
+                "carried out: use about='mean' and hue_space='hsv', or clamp='end'"
+            )
+        elif not self._drawn:
+            raise ValueError("clamp='each' without any strength changes nothing: give one")
+        return self
+
+    @property
+    def _drawn(self) -> tuple[tuple[str, Interval], ...]:
+        return tuple((name, self.bounds(name)) for name, value in NEUTRAL.items()
+                     if self.bounds(name) != (value, value))  # fmt: skip
+
+    @property
+    def program(self) -> Node | None:
+        """Its steps on whole levels; None where it is one matrix."""
+        if self.clamp == "end":
+            return None
+        return jitter_tree(self._drawn, self.p, mixed=self.ordering == "random")
 
     def bounds(self, name: str) -> Interval:
         """Return the lowest and the highest factor of brightness, contrast or saturation, or the

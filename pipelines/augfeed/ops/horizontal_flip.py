@@ -1,9 +1,10 @@
 """Mirror left and right."""
 
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from numpy.typing import NDArray
+from pydantic import Field, model_validator
 
 from augfeed.operation import (
     Drawn,
@@ -26,9 +27,19 @@ from augfeed.ops._geometry import identities
 
 @operation
 class HorizontalFlip(Geometry):
-    """Mirror left and right."""
+    """Mirror left and right.
+
+    `mode="alternate"` mirrors every image in every other epoch: a coin of its own, tossed once by
+    its number and the seed, says whether epoch 0 does (2404.00498). An image and its mirror image
+    are then seen equally often, where independent coins leave one of them out for several epochs.
+    """
 
     p: Probability = 0.5
+    mode: Annotated[
+        Literal["random", "alternate"],
+        Field(description="a coin for each epoch, or every other epoch"),
+    ] = "random"
+    later = ("mode",)
     op: Literal["horizontal_flip"] = kind("horizontal_flip")
     order = 300
     stream = 6
@@ -37,7 +48,24 @@ class HorizontalFlip(Geometry):
     warps = False
     moves = True
     short = "hflip"
-    cases = {"horizontal flip": "horizontal_flip(1.0)"}
+    cases = {
+        "horizontal flip": "horizontal_flip(1.0)",
+        "horizontal flip, alternating": 'horizontal_flip(mode="alternate")',
+    }
+
+    @model_validator(mode="after")
+    def _halves(self) -> Self:
+        if self.mode == "alternate" and self.p != 0.5:
+            raise ValueError(
+                f"p={self.p!r} does not go with mode='alternate', which mirrors every image in "
+                "every other epoch: leave p out, or use mode='random'"
+            )
+        return self
+
+    @property
+    def alternates(self) -> bool:
+        """Whether a sample is mirrored in every other epoch."""
+        return self.mode == "alternate"
 
     def effects(self, setting: Setting) -> Iterator[Effect]:
         """Yield that it mirrors."""
@@ -55,4 +83,5 @@ class HorizontalFlip(Geometry):
 
     def explain(self, seen: SampleValues) -> Wording:
         """Return that it was mirrored."""
-        return Wording("mirrored left and right")
+        law = "in every other epoch" if self.alternates else ""
+        return Wording("mirrored left and right", law)

@@ -12,6 +12,7 @@ from augfeed.operation import (
     Effect,
     Flags,
     Geometry,
+    Interpolation,
     Matrices,
     Probability,
     SampleValues,
@@ -39,6 +40,8 @@ class Perspective(Geometry):
         float, Field(ge=0, le=0.9, description="largest share of half the way")
     ] = 0.5
     p: Probability = 0.5
+    interpolation: Interpolation = "bilinear"
+    later = ("interpolation",)
     op: Literal["perspective"] = kind("perspective")
     order = 360
     stream = 12
@@ -48,6 +51,8 @@ class Perspective(Geometry):
         "perspective": "perspective(0.5, p=1.0)",
         "perspective, edge": 'perspective(0.5) | border("edge")',
         "perspective, reflect": 'perspective(0.5) | border("reflect")',
+        "perspective, nearest": 'perspective(0.5, interpolation="nearest") | border("reflect")',
+        "perspective, bicubic": 'perspective(0.5, 1.0, interpolation="bicubic")',
         "perspective to the horizon": "perspective(0.9, p=1.0) | border(fill=0.2)",
     }
 

@@ -8,11 +8,11 @@ from pydantic import Field
 
 from augfeed.operation import (
     Effect,
+    Fill,
     Probability,
     SampleValues,
     Setting,
     Size,
-    Unit,
     Window,
     Wording,
     kind,
@@ -20,7 +20,7 @@ from augfeed.operation import (
     pair,
 )
 from augfeed.operation.words import fill_text, sides_text
-from augfeed.ops._geometry import Edge
+from augfeed.ops._geometry import Edge, check_mean
 from augfeed.ops._window import one_pixel, share_kept
 from augfeed.philox import Stream
 
@@ -31,13 +31,14 @@ class RandomCrop(Window):
 
     The position is uniform over all whole-pixel positions in the padded image. A sample that
     does not get the operation (`p`) is cut in the middle. Constant padding is `fill`, in pixel
-    space from 0 (black) to 1; `reflect` mirrors without repeating the border pixel.
+    space from 0 (black) to 1, for all channels or for each; `"mean"` is that of the policy's
+    `normalize`. `reflect` mirrors without repeating the border pixel.
     """
 
     size: Size
     padding: Annotated[int, Field(ge=0, le=4096, description="pixels added on each side")] = 0
     mode: Annotated[Edge, Field(description="what lies in the padding")] = "constant"
-    fill: Annotated[Unit, Field(description="constant padding, from 0 (black) to 1")] = 0.0
+    fill: Fill = 0.0
     p: Probability = 1.0
     op: Literal["random_crop"] = kind("random_crop")
     order = 120
@@ -46,6 +47,10 @@ class RandomCrop(Window):
     uniforms = 4
     moves = True
     cases = {}
+
+    def check_policy(self, policy: object) -> None:
+        """Refuse a fill that nothing defines."""
+        check_mean(self, policy)
 
     def effects(self, setting: Setting) -> Iterator[Effect]:
         """Yield how little of the image, and how much padding, the window may show."""

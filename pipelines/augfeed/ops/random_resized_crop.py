@@ -11,6 +11,7 @@ from augfeed.operation import (
     Areas,
     Aspects,
     Effect,
+    Interpolation,
     Interval,
     Probability,
     SampleValues,
@@ -24,7 +25,7 @@ from augfeed.operation import (
     pair,
 )
 from augfeed.operation.effects import content
-from augfeed.operation.words import sides_text
+from augfeed.operation.words import filter_text, sides_text
 from augfeed.ops._window import one_pixel
 from augfeed.ops.resize import Resize
 from augfeed.philox import Stream
@@ -36,7 +37,8 @@ class RandomResizedCrop(Window):
 
     Area share uniform in `scale`, aspect ratio (width / height) log-uniform in `ratio`, position
     uniform; ten tries, then the largest centered window within `ratio`. A sample that does not get
-    the operation (`p`) is resized whole. The window is cut first and resized with antialiasing.
+    the operation (`p`) is resized whole. The window is cut first and resized with antialiasing,
+    by the filter that `resize` describes.
     """
 
     size: Size
@@ -49,6 +51,8 @@ class RandomResizedCrop(Window):
         4 / 3,
     )
     p: Probability = 1.0
+    interpolation: Interpolation = "bilinear"
+    later = ("interpolation",)
     op: Literal["random_resized_crop"] = kind("random_resized_crop")
     order = 110
     exclusive = "window"
@@ -89,6 +93,8 @@ class RandomResizedCrop(Window):
     def explain(self, seen: SampleValues) -> Wording:
         """Return the box that was cut, and its size afterwards."""
         source, resized = seen.values["source"], sides_text(seen.values["resized"])
+        kind = seen.values["interpolation"]
+        resized += filter_text(kind)
         top, left, bottom, right = box = seen.values["box"]
         height, width = bottom - top, right - left
         share = height * width / (source[0] * source[1])
@@ -97,5 +103,6 @@ class RandomResizedCrop(Window):
                 f"{share:.1%} of the area, resized to {resized}")  # fmt: skip
         area, ratio = ("[{:g}, {:.4g}]".format(*bounds) for bounds in (self.scale, self.ratio))
         law = f"area share uniform in {area}, width / height log-uniform in {ratio}"
-        values = {"source": source, "box": box, "share": share, "resized": seen.values["resized"]}
+        values = {"source": source, "box": box, "share": share, "resized": seen.values["resized"],
+                  "interpolation": kind}  # fmt: skip
         return Wording(done, law, whole, values)

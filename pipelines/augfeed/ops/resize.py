@@ -3,20 +3,34 @@
 from collections.abc import Iterator
 from typing import Literal
 
-from augfeed.operation import Effect, SampleValues, Setting, Size, Window, Wording, kind, operation
-from augfeed.operation.words import sides_text
+from augfeed.operation import (
+    Effect,
+    Interpolation,
+    SampleValues,
+    Setting,
+    Size,
+    Window,
+    Wording,
+    kind,
+    operation,
+)
+from augfeed.operation.words import filter_text, sides_text
 from augfeed.ops._window import one_pixel
 
 
 @operation
 class Resize(Window):
-    """Resize the whole image, antialiased (triangle filter, as Pillow's bilinear).
+    """Resize the whole image, antialiased, by Pillow's filter.
 
     A number is the length of the shorter side (the other follows, rounded down, as in
-    torchvision); a pair is the exact `(height, width)`.
+    torchvision); a pair is the exact `(height, width)`. `interpolation` is Pillow's: bilinear (a
+    triangle) and bicubic (a = -0.5) widen where the image shrinks; nearest takes single pixels.
+    `"random"` is timm's: bilinear or bicubic, by a coin for each sample.
     """
 
     size: Size
+    interpolation: Interpolation = "bilinear"
+    later = ("interpolation",)
     op: Literal["resize"] = kind("resize")
     order = 100
     harmless = "all of the image stays"
@@ -32,4 +46,6 @@ class Resize(Window):
         """Return the sizes before and after."""
         source, resized = seen.values["source"], seen.values["resized"]
         done = f"the whole image, {sides_text(source)}, resized to {sides_text(resized)}"
-        return Wording(done, values={"source": source, "resized": resized})
+        kind = seen.values["interpolation"]
+        values = {"source": source, "resized": resized, "interpolation": kind}
+        return Wording(done + filter_text(kind), values=values)

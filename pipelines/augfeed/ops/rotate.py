@@ -12,6 +12,7 @@ from augfeed.operation import (
     Effect,
     Flags,
     Geometry,
+    Interpolation,
     Interval,
     Matrices,
     Probability,
@@ -41,6 +42,8 @@ class Rotate(Geometry):
         Field(description="degrees: a number a for (-a, a), or (lowest, highest)"),
     ]
     p: Probability = 1.0
+    interpolation: Interpolation = "bilinear"
+    later = ("interpolation",)
     op: Literal["rotate"] = kind("rotate")
     order = 320
     stream = 8
@@ -48,6 +51,8 @@ class Rotate(Geometry):
     moves = True
     cases = {
         "rotate": "rotate(45)",
+        "rotate, nearest": 'rotate(45, interpolation="nearest") | border(fill=[0.9, 0.1, 0.4])',
+        "rotate, bicubic": 'rotate(45, interpolation="bicubic") | border(fill=[0.9, 0.1, 0.4])',
         "rotate any": "rotate([-180, 180], p=0.7) | border(fill=1)",
     }
 

@@ -12,6 +12,7 @@ from augfeed.operation import (
     Effect,
     Flags,
     Geometry,
+    Interpolation,
     Interval,
     Matrices,
     Probability,
@@ -38,6 +39,8 @@ class Scale(Geometry):
 
     factor: Annotated[tuple[Zoom, Zoom], Field(description="(lowest, highest) factor")] = (0.9, 1.1)
     p: Probability = 1.0
+    interpolation: Interpolation = "bilinear"
+    later = ("interpolation",)
     op: Literal["scale"] = kind("scale")
     order = 340
     stream = 10
@@ -48,6 +51,7 @@ class Scale(Geometry):
         "scale far out, constant": "scale([0.05, 0.1]) | border(fill=0.4)",
         "scale far out, reflect": 'scale([0.05, 0.1]) | border("reflect")',
         "scale far in": "scale([10.0, 20.0])",
+        "scale, random filter": 'scale([0.5, 3.0], interpolation="random")',
     }
 
     @field_validator("factor")

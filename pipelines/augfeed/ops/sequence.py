@@ -21,6 +21,8 @@ class Sequence(Program):
     order = 292
     cases = {
         "sequence": "sequence([solarize(0.6, p=1.0), rotate(30), posterize(3, p=1.0)])",
+        "sequence, random filter": 'sequence([rotate(40, interpolation="random"), '
+        'gaussian_blur(3), shear(20, interpolation="random")]) | border(fill=[0.2, 0.7, 0.4])',
         "sequence of all kinds": "horizontal_flip | sequence([gaussian_blur(3), rotate(40), "
         "equalize(1.0), horizontal_flip(0.5), jitter(0.3, 0.3, 0.3, 0.1), shear(10)], p=0.8) | "
         "mixup(0.4) | normalize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])",

@@ -12,6 +12,7 @@ from augfeed.operation import (
     Effect,
     Flags,
     Geometry,
+    Interpolation,
     Matrices,
     Probability,
     SampleValues,
@@ -33,12 +34,17 @@ class Shear(Geometry):
     x: Annotated[float, Field(ge=0, le=80, description="largest angle along x, degrees")] = 10.0
     y: Annotated[float, Field(ge=0, le=80, description="largest angle along y, degrees")] = 0.0
     p: Probability = 1.0
+    interpolation: Interpolation = "bilinear"
+    later = ("interpolation",)
     op: Literal["shear"] = kind("shear")
     order = 350
     stream = 11
     uniforms = 3
     moves = True
-    cases = {"shear": "shear(30, 20)"}
+    cases = {
+        "shear": "shear(30, 20)",
+        "shear, random filter": 'shear(30, 20, interpolation="random") | border("reflect")',
+    }
 
     def effects(self, setting: Setting) -> Iterator[Effect]:
         """Yield the largest angles."""

@@ -11,6 +11,7 @@ from augfeed.operation import (
     Effect,
     Flags,
     Geometry,
+    Interpolation,
     Matrices,
     Probability,
     SampleValues,
@@ -35,6 +36,8 @@ class Translate(Geometry):
     x: Annotated[Unit, Field(description="largest shift, as a share of the width")] = 0.1
     y: Annotated[Unit, Field(description="largest shift, as a share of the height")] = 0.1
     p: Probability = 1.0
+    interpolation: Interpolation = "bilinear"
+    later = ("interpolation",)
     op: Literal["translate"] = kind("translate")
     order = 330
     stream = 9
@@ -42,6 +45,7 @@ class Translate(Geometry):
     moves = True
     cases = {
         "translate": "translate(0.3, 0.3)",
+        "translate, bicubic": 'translate(0.4, 0.3, interpolation="bicubic") | border("edge")',
         "translate along x": 'translate(1.0, 0.0, p=0.5) | border("edge")',
     }
 

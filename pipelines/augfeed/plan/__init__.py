@@ -14,6 +14,7 @@ from augfeed.philox import check_key
 from augfeed.plan._columns import Columns
 from augfeed.plan.batch_rows import GROUP, BatchRows, Ids
 from augfeed.plan.draws import DRAWN, Draws
+from augfeed.plan.filters import moved_by
 from augfeed.plan.frames import FrameSteps, steps_of
 from augfeed.plan.geometry import Decisions, compose, flipped
 from augfeed.plan.mixing import Mixes, draw_mixes, unmixed
@@ -44,6 +45,7 @@ class Plan:
     window: WindowDraws
     frames: FrameSteps  # what is done to the frame before its pixels move
     warped: NDArray[np.bool_]  # whether anything but flips moves the pixels
+    filters: NDArray[np.int32]  # [M] by which they move, of `augfeed.constants`
     inverse: NDArray[np.float32]  # [M, 3, 3] output pixel (x, y, 1) -> source pixel, flips included
     columns: Columns
     mixes: Mixes
@@ -134,7 +136,7 @@ def draw_plan(
     return Plan(
         policy, seed, epoch, rows.ids, rows.count, size,
         WindowDraws(policy, seed, epoch, rows.ids), steps_of(policy, columns),
-        warped, inverse, columns,
+        warped, moved_by(policy, seed, epoch, rows.ids), inverse, columns,
         draw_mixes(mixer, draws, rows, size) if mixer else unmixed(len(rows)), decisions,
         program,
     )  # fmt: skip
@@ -144,7 +146,7 @@ def _draw_columns(policy: Policy, draws: Draws, size: tuple[int, int]) -> tuple[
     decisions: Decisions = {}
     drawn: dict[str, Any] = {}
     for item in policy.operations:
-        if type(item) in DRAWN and not isinstance(item, Mixing):
+        if type(item) in DRAWN and not isinstance(item, Mixing) and item.program is None:
             applied = draws.applied(item)
             made = item.draw(draws.of(item), applied, size)
             decisions[item.op] = {"applied": applied, **made.values}

@@ -30,7 +30,7 @@ class Draws:
         requests: list[tuple[int, int, int]] = []
         first = 0
         for operation in policy.operations:
-            if (cls := type(operation)) in DRAWN:
+            if (cls := type(operation)) in DRAWN and operation.program is None:
                 stream, count = DRAWN[cls][0], operation.drawn
                 self._rows[cls] = slice(first, first + count)
                 requests.append((stream, 0, count))
@@ -43,8 +43,11 @@ class Draws:
 
     def applied(self, operation: Any) -> NDArray[np.bool_]:
         """Return bool `[N]`: which samples get the operation."""
-        result: NDArray[np.bool_] = self.of(operation)[0] < operation.p
-        return result
+        u = self.of(operation)[0]
+        if operation.alternates:
+            u = draw(self.seed, 0, self.ids, [(DRAWN[type(operation)][0], 0, 1)])[0]
+        result: NDArray[np.bool_] = u < operation.p
+        return ~result if operation.alternates and self.epoch % 2 else result
 
 
 __all__ = ["DRAWN", "TRIES", "Draws", "Uniforms", "between", "index"]

@@ -24,16 +24,16 @@ from augfeed.policy import (
 class PolicyConstants:
     """Constants of a policy for images of a number of channels.
 
-    Modes are 0 constant, 1 edge, 2 reflect. Padding and border fill are in pixel space [0, 1];
-    `mean`, `std` and `sigma_scale` float32 `[C]`; the fills of cutout and erasing are in the space
-    of the output.
+    Modes are 0 constant, 1 edge, 2 reflect. Padding and border fill, float64 `[C]`, are in pixel
+    space [0, 1]; `mean`, `std` and `sigma_scale` float32 `[C]`; the fills of cutout and
+    erasing are in the space of the output.
     """
 
     channels: int
     pad_mode: int
-    pad_fill: float
+    pad_fill: NDArray[np.float64]
     border_mode: int
-    border_fill: float
+    border_fill: NDArray[np.float64]
     mean: NDArray[np.float32]
     std: NDArray[np.float32]
     normalized: bool
@@ -55,16 +55,17 @@ def _fixed(policy: Policy, channels: int) -> PolicyConstants:
     normalize = policy.find(Normalize)
     cutout, erasing = policy.find(Cutout), policy.find(RandomErasing)
     noise = policy.find(GaussianNoise)
-    mean = _channels("mean", normalize.mean if normalize else 0.0, channels)
-    std = _channels("std", normalize.std if normalize else 1.0, channels)
+    colors = _channels("normalize(mean", normalize.mean if normalize else 0.0, channels)
+    spread = _channels("normalize(std", normalize.std if normalize else 1.0, channels)
+    mean, std = colors.astype(np.float32), spread.astype(np.float32)
     fill: Any = erasing.fill if erasing else 0.0
     scale = np.float32(1) / std if noise and noise.space == "pixel" else np.ones_like(std)
     return PolicyConstants(
         channels,
         EDGES[crop.mode] if crop else 0,
-        crop.fill if crop else 0.0,
+        _fill(crop, colors, channels),
         EDGES[border.mode] if border else 0,
-        border.fill if border else 0.0,
+        _fill(border, colors, channels),
         mean,
         std,
         normalize is not None,
@@ -76,13 +77,21 @@ def _fixed(policy: Policy, channels: int) -> PolicyConstants:
     )
 
 
-def _channels(name: str, value: tuple[float, ...] | float, channels: int) -> NDArray[np.float32]:
+def _fill(
+    item: RandomCrop | Border | None, mean: NDArray[np.float64], channels: int
+) -> NDArray[np.float64]:
+    if item is None:
+        return np.zeros(channels)
+    return mean if item.fill == "mean" else _channels(f"{item.op}(fill", item.fill, channels)
+
+
+def _channels(name: str, value: tuple[float, ...] | float, channels: int) -> NDArray[np.float64]:
     values = value if isinstance(value, tuple) else (value,) * channels
     if len(values) == 1:
         values = values * channels
     if len(values) != channels:
         raise InputError(
-            f"normalize({name}={value!r}) is for {len(values)} channels and the images have "
+            f"{name}={value!r}) is for {len(values)} channels and the images have "
             f"{channels}: give one number, or {channels}"
         )
-    return np.array(values, np.float32)
+    return np.array(values, np.float64)

@@ -31,8 +31,8 @@ BLOCKS = 64  # of four numbers each, that a node may draw
 class Slots:
     """What the samples get, in the order it is done: `[M, K]` all.
 
-    `leaf` int16 counts the leaves of a policy from 1 on, 0 is no step. `bin` is -1 where there is
-    none; `magnitude` float64, signed, is that of a law's candidate.
+    `leaf` int16 counts the leaves of a policy from 1 on, 0 stands for none. `bin` is -1 where there
+    is none; `magnitude` float64, signed, is that of a law's candidate.
     """
 
     leaf: NDArray[np.int16]

@@ -12,6 +12,7 @@ from augfeed.operation.parameter_types import pair
 from augfeed.philox import Stream, draw
 from augfeed.plan.batch_rows import Ids
 from augfeed.plan.draws import TRIES, between
+from augfeed.plan.filters import WINDOW, filters_of
 from augfeed.policy import (
     CenterCrop,
     Policy,
@@ -30,17 +31,24 @@ class Windows:
     """What is cut of every image: box, then resize, then offset; all in whole pixels.
 
     `box` int32 `[N, 4]` is (top, left, height, width) in the source, always inside it; it is
-    resized with antialiasing to `resized` int32 `[N, 2]`; output pixel (y, x) is pixel
-    `(offset[0] + y, offset[1] + x)` of that, and outside it the padding rule holds.
+    resized to `resized` int32 `[N, 2]` by a filter of `augfeed.constants`, `filters` int32 `[N]`;
+    output pixel (y, x) is pixel `(offset[0] + y, offset[1] + x)` of that, and outside it the
+    padding rule holds.
     """
 
     box: Pixels
     resized: Pixels
     offset: Pixels
+    filters: Pixels
+
+    @property
+    def parts(self) -> tuple[Pixels, Pixels, Pixels, Pixels]:
+        """Box, resized, offset and filters, in this order."""
+        return self.box, self.resized, self.offset, self.filters
 
     def take(self, rows: Ids) -> "Windows":
         """Return the windows of some rows."""
-        return Windows(self.box[rows], self.resized[rows], self.offset[rows])
+        return Windows(self.box[rows], self.resized[rows], self.offset[rows], self.filters[rows])
 
     def inside(self, size: tuple[int, int]) -> NDArray[np.bool_]:
         """Return bool `[N]`: whether an output of `size` (height, width) needs no padding."""
@@ -89,7 +97,8 @@ class WindowDraws:
     def _crop(self, window: RandomCrop | CenterCrop | None, sources: Ids) -> Windows:
         sizes, room, offset = _room(self.policy, window, sources, refuse=len(self.ids) > 0)
         box = self._every(np.concatenate([np.zeros_like(sources), sources], axis=1))
-        return Windows(box, self._every(sizes), self._offsets(window, room, offset))
+        offsets = self._offsets(window, room, offset)
+        return Windows(box, self._every(sizes), offsets, self._filters(self.policy.find(Resize)))
 
     def _offsets(self, window: Any, room: Ids, otherwise: Ids) -> Pixels:
         from augfeed.kernels.draw_columns import fill_offsets
@@ -100,6 +109,10 @@ class WindowDraws:
         u = draw(self.seed, self.epoch, self.ids, [(Stream.CROP, 0, 4)])
         fill_offsets(u, window.p, room, window.padding, otherwise, drawn)
         return drawn
+
+    def _filters(self, resizing: Resize | RandomResizedCrop | None) -> Pixels:
+        wanted = resizing.interpolation if resizing else "bilinear"
+        return filters_of(wanted, self.seed, self.epoch, self.ids, WINDOW)
 
     def _every(self, values: Ids) -> Pixels:
         # One row for each sample, where one row stood for all.
@@ -118,7 +131,7 @@ class WindowDraws:
         fill_resized_crops(u, ratios, window.p, window.scale, window.ratio, sizes, box)
         size = np.empty((count, 2), np.int32)
         size[:] = pair(window.size)
-        return Windows(box, size, np.zeros_like(size))
+        return Windows(box, size, np.zeros_like(size), self._filters(window))
 
 
 def _window(policy: Policy) -> Any:

@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterable
 from functools import cached_property
-from itertools import groupby, islice
+from itertools import groupby, islice, pairwise
 from typing import Annotated, Any, Never, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -21,6 +21,7 @@ from augfeed.ops import _registry
 from augfeed.ops._registry import *  # noqa: F403  (whatever operations there are)
 from augfeed.ops._registry import ALL, Operation
 from augfeed.ops.center_crop import CenterCrop
+from augfeed.ops.color_jitter import ColorJitter
 from augfeed.ops.cutmix import CutMix
 from augfeed.ops.kornia import Kornia
 from augfeed.ops.mixup import Mixup
@@ -124,6 +125,7 @@ class Policy(BaseModel):
         _once(self.operations)
         for item in self.operations:
             item.check_policy(self)
+        _one_interpolation(self.parts)
         return self
 
     def find(self, cls: type[T]) -> T | None:
@@ -176,9 +178,9 @@ class Policy(BaseModel):
 
     @cached_property
     def _by_class(self) -> dict[type[Any], Any]:
-        # A program of one step is another thing than a mixing operation of the same name.
+        # A program is another thing than an operation of the same name that is none.
         return {type(item): item for item in self.operations
-                if not (isinstance(item, OneOf) and item.program is not None)}  # fmt: skip
+                if isinstance(item, Program) or item.program is None}  # fmt: skip
 
     def size(self, source: tuple[int, int] | None = None) -> tuple[int, int]:
         """Return `(height, width)` of the images that come out, given that of the source.
@@ -250,6 +252,18 @@ def _given(item: Any) -> Any:
     return Kornia(item) if module else item
 
 
+def _one_interpolation(parts: tuple[Any, ...]) -> None:
+    # Matrices of operations become one, and pixels move once, by one filter.
+    warping = [item for item in parts if isinstance(item, Geometry) and item.warps]
+    for one, other in pairwise(warping):
+        if one.interpolation != other.interpolation:
+            raise ValueError(
+                f"{one.op}(interpolation={one.interpolation!r}) and {other.op}"
+                f"(interpolation={other.interpolation!r}) move pixels together, once: give all "
+                "geometry of a policy the same interpolation"
+            )
+
+
 def _once(operations: tuple[Any, ...]) -> None:
     groups: dict[Any, list[str]] = {}
     for item in operations:
@@ -285,6 +299,9 @@ def place_of(item: Any) -> int:
         mixes = not isinstance(first, dict) or first.get("op") in _MIXERS
     else:
         place, mixes = _RANK.get(type(item), -1), getattr(item, "program", None) is None
+    if place == _RANK[ColorJitter]:
+        clamp = item.get("clamp") if isinstance(item, dict) else getattr(item, "clamp", "end")
+        return Program.orders.start if clamp == "each" else place
     return Program.orders.start if place == _RANK[OneOf] and not mixes else place
 
 

@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from augfeed.constants import BILINEAR
 from augfeed.kernels import crop_region
 
 Four = tuple[int, int, int, int]
@@ -15,6 +16,7 @@ class View(NamedTuple):
     box: Four
     resized: Pair
     offset: Pair
+    kind: int = BILINEAR  # the filter
 
     def inside(self, size: Pair) -> bool:
         """Whether an output of `size` (height, width) needs no padding."""
@@ -24,8 +26,8 @@ class View(NamedTuple):
 
 def scale_for(view: View) -> int:
     """Return the largest scale, 8, 4, 2 or 1, at which a box still has the pixels it is resized
-    to, in both directions."""
-    return int(crop_region.scale_for(*view.box[2:], *view.resized))
+    to, in both directions; 1 where a filter takes single pixels, which must be the image's own."""
+    return int(crop_region.scale_for(*view.box[2:], *view.resized, view.kind))
 
 
 def scaled_box(box: Four, whole: Four, scale: int) -> tuple[Four, Inner]:
@@ -47,6 +49,6 @@ def needed(view: View, box: Four, inner: Inner, size: Pair) -> Four:
     image that `box` lies in. The output lies inside the resized box.
     """
     (y, x), resized = view.offset, view.resized
-    top, height = crop_region.reach(inner[0], inner[2], box[2], resized[0], y, size[0])
-    left, width = crop_region.reach(inner[1], inner[3], box[3], resized[1], x, size[1])
+    top, height = crop_region.reach(inner[0], inner[2], box[2], resized[0], y, size[0], view.kind)
+    left, width = crop_region.reach(inner[1], inner[3], box[3], resized[1], x, size[1], view.kind)
     return box[0] + top, box[1] + left, height, width

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.dlpack import from_dlpack
 
+from augfeed.constants import BICUBIC, NEAREST
 from augfeed.errors import InputError, MissingExtraError
 from augfeed.kernels.resample_box import resample_part
 from augfeed.plan.windows import Windows
@@ -134,9 +135,11 @@ class DaliDecoder:
         """Return whether the frame of a JPEG is best made here.
 
         It `fits`, and on a CPU its window has no pixels to spare: else the CPU reader, which
-        decodes at a smaller scale then, is faster.
+        decodes at a smaller scale then, is faster. On a GPU it is not of single pixels: of an image
+        that is stored mirrored DALI takes others, where two are equally near.
         """
-        return fits(header, data, view, self.size) and (self.as_on_gpu or scale_for(view) == 1)
+        best = view.kind != NEAREST if self.as_on_gpu else scale_for(view) == 1
+        return best and fits(header, data, view, self.size)
 
     def frames(
         self,
@@ -193,6 +196,7 @@ class DaliDecoder:
             if self.as_on_gpu:
                 pipeline.feed_input("starts", jobs.starts)
                 pipeline.feed_input("ends", jobs.ends)
+                pipeline.feed_input("filters", list(jobs.filters))
             try:
                 (pictures,) = pipeline.run(*((torch.cuda.current_stream(),) if cuda else ()))
             except RuntimeError:
@@ -203,7 +207,7 @@ class DaliDecoder:
     def _make(self, index: int | None) -> Any:
         from nvidia.dali import fn
         from nvidia.dali.pipeline import Pipeline
-        from nvidia.dali.types import DALIImageType, DALIInterpType
+        from nvidia.dali.types import DALIDataType, DALIImageType
 
         make: Any = Pipeline  # has no annotations
         # With this executor what comes out is not overwritten as long as somebody holds it.
@@ -225,7 +229,9 @@ class DaliDecoder:
             )  # fmt: skip
             frames = fn.resize(
                 fn.slice(pictures, *part, **pixels), size=list(self.size), antialias=True,
-                interp_type=DALIInterpType.INTERP_LINEAR,
+                interp_type=fn.reinterpret(
+                    fn.external_source(name="filters"), dtype=DALIDataType.INTERP_TYPE
+                ),
                 roi_start=fn.external_source(name="starts"),
                 roi_end=fn.external_source(name="ends"),
             )  # fmt: skip
@@ -266,10 +272,9 @@ def _resample(jobs: "_Jobs", pictures: Any, out: NDArray[np.uint8], rows: range)
         orientation, box = int(jobs.orientation[k]), tuple(jobs.box[k].tolist())
         inner = 0.0, 0.0, float(box[2]), float(box[3])
         resized, offset = tuple(jobs.resized[k].tolist()), tuple(jobs.offset[k].tolist())
+        kind, picture = int(jobs.filters[k]), upright(np.asarray(pictures.at(k)), orientation)
         # The box begins before the image, which holds only what the output needs of it.
-        resample_part(
-            upright(np.asarray(pictures.at(k)), orientation), box, inner, resized, offset, out[k]
-        )
+        resample_part(picture, box, inner, resized, offset, kind, out[k])
 
 
 class _Jobs(NamedTuple):
@@ -281,6 +286,7 @@ class _Jobs(NamedTuple):
     box: Ids  # [N, 4], the window's box as seen from the region's upright corner
     resized: Ids
     offset: Ids
+    filters: NDArray[np.int32]  # [N], whose numbers are DALI's own
     starts: NDArray[np.float32]  # [N, 2], where the frame begins in the region as stored, and
     ends: NDArray[np.float32]  # ends; the other way round where it is mirrored
 
@@ -296,7 +302,7 @@ class _Jobs(NamedTuple):
         box, resized, offset = (
             part.astype(np.int64) for part in (windows.box, windows.resized, windows.offset)
         )
-        first, span = _needed(box[:, 2:], resized, offset, size)
+        first, span = _needed(box[:, 2:], resized, offset, size, windows.filters)
         scale = box[:, 2:] / resized
         starts = offset * scale - first
         edges = starts, starts + np.array(size) * scale
@@ -311,7 +317,7 @@ class _Jobs(NamedTuple):
         starts, ends = (np.take_along_axis(part, order, axis=1) for part in edges)
         return cls(
             files, orientation, np.concatenate(stored, axis=1).astype(np.int32),
-            np.concatenate([-first, box[:, 2:]], axis=1), resized, offset,
+            np.concatenate([-first, box[:, 2:]], axis=1), resized, offset, windows.filters,
             starts.astype(np.float32), ends.astype(np.float32),
         )  # fmt: skip
 
@@ -323,13 +329,15 @@ class _Jobs(NamedTuple):
 _Part = tuple[_Jobs, Any]  # and DALI's list of images, or None if it refuses the one file
 
 
-def _needed(length: Ids, resized: Ids, offset: Ids, size: Pair) -> tuple[Ids, Ids]:
+def _needed(
+    length: Ids, resized: Ids, offset: Ids, size: Pair, filters: NDArray[np.int32]
+) -> tuple[Ids, Ids]:
     """Return the first pixel of boxes, and how many from it on, that frames of `size` need.
 
     All are int64 `[N, 2]`, rows and columns; `length` is the boxes' own.
     """
     scale = length / resized
-    support = np.maximum(scale, 1.0)
+    support = np.maximum(scale, 1.0) * np.where(filters == BICUBIC, 2.0, 1.0)[:, None]
     taps = np.ceil(2 * support) + 3  # `kernels.resample` reads up to 3 more, with weight 0
     first = np.floor((offset + 0.5) * scale - support + 0.5) - _MARGIN
     last = np.floor((offset + np.array(size) - 0.5) * scale - support + 0.5) + taps + _MARGIN

@@ -158,7 +158,7 @@ def reader_for(reading: Reading, source: Source, device: torch.device) -> str:
 def _windows(items: list[DeferredFrame]) -> Windows:
     parts = [item.ready.windows.take(np.array([item.k])) for item in items]
     return Windows(*(np.concatenate([getattr(part, name) for part in parts])
-                     for name in ("box", "resized", "offset")))  # fmt: skip
+                     for name in ("box", "resized", "offset", "filters")))  # fmt: skip
 
 
 def _threads() -> int:

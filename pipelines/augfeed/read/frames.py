@@ -112,10 +112,10 @@ class Frames:
             table = np.empty((len(places), 4), np.int64)
             table[:, 0] = images.__array_interface__["data"][0] + places * images.strides[0]
             table[:, 1:3], table[:, 3] = images.shape[1:3], np.arange(len(places))
-            show_pictures(table, windows.box, windows.resized, windows.offset, *pad, frames)
+            show_pictures(table, *windows.parts, *pad, frames)
             return
         for k, place in enumerate(places.tolist()):
-            window = windows.box[k], windows.resized[k], windows.offset[k]
+            window = (part[k] for part in windows.parts)
             resample(writable(images[place]), *window, *pad, frames[k])
 
     def _at_once(self, made: "Ready", frames: NDArray[Any]) -> NDArray[np.bool_]:
@@ -133,7 +133,7 @@ class Frames:
         if kept:
             table = np.array(kept, np.int64)
             show, pad = windows.take(table[:, 3]), (self.fixed.pad_mode, self.fixed.pad_fill)
-            show_pictures(table, show.box, show.resized, show.offset, *pad, frames)
+            show_pictures(table, *show.parts, *pad, frames)
             there[table[:, 3]] = True
         if files:
             numbers = np.array([k for _, _, k in files], np.int64)
@@ -283,15 +283,14 @@ class Ready:
 
 def views_of(windows: Windows) -> list[View]:
     """Return windows one by one."""
-    parts = windows.box.tolist(), windows.resized.tolist(), windows.offset.tolist()
-    rows: Any = zip(*parts, strict=True)
-    return [View(tuple(box), tuple(resized), tuple(offset)) for box, resized, offset in rows]
+    rows: Any = zip(*(part.tolist() for part in windows.parts), strict=True)
+    return [View(tuple(box), tuple(resized), tuple(offset), kind)
+            for box, resized, offset, kind in rows]  # fmt: skip
 
 
 def windows_of(views: Sequence[View]) -> Windows:
     """Return some windows as arrays."""
-    box, resized, offset = (np.array([view[part] for view in views], np.int32) for part in range(3))
-    return Windows(box, resized, offset)
+    return Windows(*(np.array([view[part] for view in views], np.int32) for part in range(4)))
 
 
 class _Later:

@@ -46,12 +46,12 @@ class Encoded:
         """Return the image, uint8 `[h, w, C]`, upright; raise `ReadError` naming the file."""
         return decode(self.data, self.name, self.channels, self.memory, self.max_pixels)
 
-    def show(self, view: View, out: NDArray[Any], pad: tuple[int, float] = (CONSTANT, 0.0)) -> None:
+    def show(self, view: View, out: NDArray[Any], pad: tuple[int, Any] | None = None) -> None:
         """Write what a window shows of the image to `out`, uint8 `[H, W, C]`.
 
-        `pad` is the mode and fill of `resample`. Of a JPEG only what is shown is decoded where
-        that can be, at 1/2, 1/4 or 1/8 of its size where that has the pixels that are shown.
-        Raises `ReadError` naming the file.
+        `pad` is the mode and fill of `resample`; without it black. Of a JPEG only what is shown is
+        decoded where that can be, at 1/2, 1/4 or 1/8 of its size where that has the pixels that are
+        shown. Raises `ReadError` naming the file.
         """
         if view.inside((out.shape[0], out.shape[1])) and self.look.header is not None:
             scale = scale_for(view)
@@ -61,7 +61,8 @@ class Encoded:
         # A damaged JPEG is found as such on the way, and then takes what other formats do.
         upto = decoded_bytes(self.look.size, None)
         with decoding(self.decoded_bytes(), self.name, upto):
-            resample(self.whole(), *view, *pad, out)
+            mode, fill = pad or (CONSTANT, np.zeros(self.channels))
+            resample(self.whole(), *view, mode, fill, out)
 
     def decoded_bytes(self, scale: int = 1) -> int:
         """Return how many bytes its decoding takes at most, at 1 / `scale` of its size."""
@@ -88,7 +89,7 @@ class Encoded:
             return False
         picture, top, left = part
         box = box[0] - top, box[1] - left, box[2], box[3]
-        resample_part(picture, box, inner, view.resized, view.offset, out)
+        resample_part(picture, box, inner, view.resized, view.offset, view.kind, out)
         return True
 
     def _frame(self, scale: int) -> Four:

@@ -100,8 +100,8 @@ def decode_frames(
     done = np.zeros(len(files), np.bool_)
     memory, held = _call_memory(functions), _held()
     functions.loops.decode_frames(
-        memory, functions.ours.decode, table, windows.box, windows.resized, windows.offset, held,
-        frames, done,
+        memory, functions.ours.decode, table, windows.box, windows.resized, windows.offset,
+        windows.filters, held, frames, done,
     )  # fmt: skip
     return done.tolist()
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from augfeed.constants import FILTER_NAMES
 from augfeed.operation import (
     Declaration,
     Label,
@@ -116,6 +117,7 @@ def _window_steps(plan: Plan, row: int, source: Sides) -> Iterator[Step]:
         "box": [top, left, top + height, left + width],
         "resized": windows.resized[0].tolist(),
         "offset": windows.offset[0].tolist(),
+        "interpolation": FILTER_NAMES[int(windows.filters[0])],
     }
     found = [item for item in plan.policy.operations if isinstance(item, Window)]
     for item in found:

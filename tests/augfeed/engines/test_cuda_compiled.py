@@ -14,7 +14,7 @@ from tests.sampling import ALL
 
 ROOT = Path(__file__).resolve().parents[3]
 BITS = {"torch.float32": 32, "torch.float16": 16, "torch.bfloat16": 16, "torch.uint8": 8}
-BatchRows = list[dict[str, Any]]
+Rows = list[dict[str, Any]]
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +24,7 @@ def whole(pytestconfig: pytest.Config) -> bool:
 
 
 @pytest.fixture(scope="module")
-def compiled(whole: bool) -> BatchRows:
+def compiled(whole: bool) -> Rows:
     """Compile the specializations, in a process without the interpreter."""
     environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
     environment["PYTHONPATH"] = os.pathsep.join([str(ROOT / "pipelines"), str(ROOT)])
@@ -44,7 +44,7 @@ pytestmark = pytest.mark.timeout(1200)  # some 2 minutes on two cores; seconds w
 
 
 def test_every_specialisation_compiles_and_some_for_every_architecture(
-    compiled: BatchRows, whole: bool
+    compiled: Rows, whole: bool
 ) -> None:
     kinds: dict[str, set[int]] = {}
     for row in compiled:
@@ -57,7 +57,7 @@ def test_every_specialisation_compiles_and_some_for_every_architecture(
     assert everywhere == len(kinds) if whole else everywhere >= FEW
 
 
-def test_nothing_spills_and_no_array_lies_in_local_memory(compiled: BatchRows) -> None:
+def test_nothing_spills_and_no_array_lies_in_local_memory(compiled: Rows) -> None:
     names = ("augment", "sums", "finish", "count_levels", "fill_tables", "look_up", "weigh_across",
              "weigh_down", "cut_frames", "bring_back", "count_drawn", "fill_drawn", "look_up_drawn",
              "combine_drawn", "warp_drawn", "weigh_drawn_across",
@@ -69,7 +69,7 @@ def test_nothing_spills_and_no_array_lies_in_local_memory(compiled: BatchRows) -
     assert not [name for name, kernel in kernels if kernel["stack"] or kernel["local"]]
 
 
-def test_groups_of_pixels_are_stored_at_once(compiled: BatchRows) -> None:
+def test_groups_of_pixels_are_stored_at_once(compiled: Rows) -> None:
     wrong = []
     for row in compiled:
         width, stores = row["spec"]["vec"] * BITS[row["dtype"]], row["augment"]["stores"]
@@ -78,7 +78,7 @@ def test_groups_of_pixels_are_stored_at_once(compiled: BatchRows) -> None:
     assert not wrong
 
 
-def test_bytes_are_read_as_words(compiled: BatchRows) -> None:
+def test_bytes_are_read_as_words(compiled: Rows) -> None:
     """Of frames all, warped or not; of windows, all but what lies beyond a border."""
     for row in compiled:
         spec, loads = row["spec"], {int(bits) for bits in row["augment"]["loads"]}
@@ -88,7 +88,7 @@ def test_bytes_are_read_as_words(compiled: BatchRows) -> None:
             assert max(loads) == 64, named(row)
 
 
-def test_a_policy_pays_only_for_what_it_uses(compiled: BatchRows) -> None:
+def test_a_policy_pays_only_for_what_it_uses(compiled: Rows) -> None:
     def loads(name: str) -> int:
         row = next(row for row in compiled if row["name"] == name and row["arch"] == 90)
         return sum(row["augment"]["loads"].values())

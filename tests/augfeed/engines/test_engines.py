@@ -350,27 +350,32 @@ def test_engine_is_chosen_by_device() -> None:
     assert engine_for("meta").name == "portable"
 
 
-@pytest.mark.parametrize("shape", [Shape(3, 13, 11, 5), Shape(1, 1, 1, 3), Shape(3, 16, 16, 4)])
+@pytest.mark.parametrize("output", OUTPUTS, ids=named)
+@pytest.mark.parametrize("shape", [Shape(3, 13, 11, 5), Shape(1, 1, 1, 3), Shape(3, 16, 16, 4),
+                                   Shape(3, 40, 33, 2)], ids=named)  # fmt: skip
 def test_copying_past_the_caches_changes_nothing(
-    shape: Shape, monkeypatch: pytest.MonkeyPatch
+    shape: Shape, output: Output, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plan = plan_of(policy_of(CASES["whole chain"], shape.channels), shape)
-    expected = run("cpu", plan, make_images(shape))
+    operations = (*GEOMETRY, JITTER, Mixup(), GaussianNoise(0.05))
+    plan = plan_of(policy_of(operations, shape.channels), shape)
+    expected = run("cpu", plan, make_images(shape), output=output)
     monkeypatch.setattr("augfeed.engines.cpu.STREAMED", 0)
-    assert torch.equal(run("cpu", plan, make_images(shape)), expected)
+    assert torch.equal(run("cpu", plan, make_images(shape), output=output), expected)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.uint16, np.uint8])
 @pytest.mark.parametrize("offset", range(17))
-def test_stream_copy_writes_every_value_and_no_other(offset: int) -> None:
+def test_stream_copy_writes_every_value_and_no_other(offset: int, dtype: Any) -> None:
     from augfeed.kernels.nontemporal_copy import stream_copy
 
-    source = np.arange(1.0, 80.0, dtype=np.float32)
-    for count in (0, 1, 15, 16, 17, 63, 79):
-        target = np.zeros(120, np.float32)
-        stream_copy(target, offset, source, count)
-        expected = np.zeros(120, np.float32)
-        expected[offset : offset + count] = source[:count]
-        assert (target == expected).all()
+    source = np.arange(1, 250).astype(dtype)
+    for count in (0, 1, 15, 16, 17, 63, 64, 79, 248):
+        for start in (0, 1):
+            target = np.zeros(300, dtype)
+            stream_copy(target, offset, source, np.uint64(start), count)
+            expected = np.zeros(300, dtype)
+            expected[offset : offset + count] = source[start : start + count]
+            assert (target == expected).all()
 
 
 @pytest.mark.parametrize("border", ["constant", "edge", "reflect"])

@@ -105,7 +105,7 @@ def test_windows_equal_padding_and_slicing(engine: str, shape: Shape, window: st
     offsets = offsets_of(plan, images)
     made = run(engine, plan, images, offsets=offsets)
     mode = {"constant": "constant", "edge": "replicate", "reflect": "reflect"}[crop.mode]
-    fill = {"value": crop.fill} if crop.mode == "constant" else {}
+    fill: Any = {"value": crop.fill} if crop.mode == "constant" else {}
     padded = functional.pad(planes(images), (crop.padding,) * 4, mode=mode, **fill)
     for k, (top, left) in enumerate(offsets + crop.padding):
         wanted = padded[k, :, top : top + shape.height, left : left + shape.width]

@@ -1,6 +1,7 @@
 """Samples that are looked at by columns make the batch that they make one by one."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils.data import default_collate
 
+from augfeed import DataLoader
 from augfeed.errors import InputError, InputTypeError
 from augfeed.feed import fetch, stacked_samples
 from augfeed.feed.batch_requests import BatchRequest
@@ -198,3 +200,31 @@ def test_planes_are_interleaved(channels: int, dtype: Any, size: tuple[int, int]
     for images in (planes, planes[::-1], np.broadcast_to(planes[:1], planes.shape)):
         made = channels_last(images)
         assert made.flags.c_contiguous and np.array_equal(made, images.transpose(0, 2, 3, 1))
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [
+        "random_crop(8) | jitter(0.4, 0.8, 0.4, 0.1) | cutmix(1.0)",
+        "random_crop((12, 14), padding=3, mode='reflect') | jitter(contrast=0.8) | noise(0.1)",
+        "random_crop(10, padding=2, fill=0.3) | rotate(20) | one_of([mixup(0.4), cutmix(1.0)])",
+        "random_crop(10, padding=2, fill=0.2) | rotate(20) | solarize(0.3)",
+        "random_crop(10, padding=2, fill=0.0) | jitter(contrast=0.8) | perspective(0.3) | noise",
+        "random_crop(10, padding=2, mode='edge') | hflip | gaussian_blur(3) | equalize",
+        "center_crop(7) | hflip | cutout(4) | normalize(0.5, 0.25)",
+        "resize((10, 12)) | hflip",
+        "",
+    ],
+)
+@pytest.mark.parametrize("image", ["array", "tensor", "tensor of floats"])
+def test_images_that_the_engine_cuts_are_those_that_are_cut_before(policy: str, image: str) -> None:
+    random = np.random.default_rng(0)
+    data: Any = [(IMAGES[image](random), k % 5) for k in range(COUNT)]
+    found, wanted = (
+        DataLoader(data, 4, True, policy=policy, seed=1, num_classes=5) for _ in range(2)
+    )
+    lane: Any = wanted._state.lane
+    assert found.lane == "general" and lane.recipe.uncut
+    lane.recipe = replace(lane.recipe, uncut=False)
+    for one, other in zip(found, wanted, strict=True):
+        assert torch.equal(one[0], other[0]) and torch.equal(one[1], other[1])

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from augfeed.constants import CONSTANT, EDGE, REFLECT
+from augfeed.constants import BICUBIC, BILINEAR, CONSTANT, EDGE, FILTERS, NEAREST, REFLECT
 from augfeed.kernels.resample import resample
 
 Array = NDArray[Any]
@@ -38,14 +38,21 @@ def make_image(size: Pair, channels: int, dtype: Any = np.uint8, seed: int = 0) 
     return values if dtype == np.uint8 else (values / np.float32(255)).astype(np.float32)
 
 
-def pillow(image: Array, box: Box, resized: Pair) -> Array:
+PILLOW = {
+    NEAREST: Image.Resampling.NEAREST,
+    BILINEAR: Image.Resampling.BILINEAR,
+    BICUBIC: Image.Resampling.BICUBIC,
+}
+
+
+def pillow(image: Array, box: Box, resized: Pair, kind: int = BILINEAR) -> Array:
     top, left, height, width = box
     planes = []
     for c in range(image.shape[2]):
         cut = np.ascontiguousarray(image[top : top + height, left : left + width, c])
         # One axis at a time: since Pillow 13 the order of the passes depends on the sizes.
-        narrow = Image.fromarray(cut).resize((resized[1], height), Image.Resampling.BILINEAR)
-        small = narrow.resize((resized[1], resized[0]), Image.Resampling.BILINEAR)
+        narrow = Image.fromarray(cut).resize((resized[1], height), PILLOW[kind])
+        small = narrow.resize((resized[1], resized[0]), PILLOW[kind])
         planes.append(np.asarray(small))
     return np.stack(planes, axis=2)
 
@@ -65,41 +72,69 @@ def padded(image: Array, offset: Pair, size: Pair, mode: int, fill: float) -> Ar
 
 
 def run(image: Array, box: Box, resized: Pair, offset: Pair, mode: int, fill: float,
-        size: Pair) -> Array:  # fmt: skip
-    out = np.full((*size, image.shape[2]), 77, image.dtype)
-    resample(image, box, resized, offset, mode, fill, out)
+        size: Pair, kind: int = BILINEAR) -> Array:  # fmt: skip
+    channels = image.shape[2]
+    out = np.full((*size, channels), 77, image.dtype)
+    resample(image, box, resized, offset, kind, mode, np.full(channels, fill), out)
     return out
 
 
+@pytest.mark.parametrize("kind", FILTERS.values(), ids=FILTERS)
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize(("source", "box", "resized"), CASES)
-def test_resample_equals_pillow(source: Pair, box: Box, resized: Pair, channels: int) -> None:
+def test_resample_equals_pillow(
+    source: Pair, box: Box, resized: Pair, channels: int, kind: int
+) -> None:
     image = make_image(source, channels)
-    got = run(image, box, resized, (0, 0), CONSTANT, 0.0, resized)
-    np.testing.assert_array_equal(got, pillow(image, box, resized))
+    got = run(image, box, resized, (0, 0), CONSTANT, 0.0, resized, kind)
+    np.testing.assert_array_equal(got, pillow(image, box, resized, kind))
 
 
+@pytest.mark.parametrize("kind", FILTERS.values(), ids=FILTERS)
 @pytest.mark.parametrize(("source", "box", "resized"), CASES)
 def test_resample_is_within_one_step_of_pillow_in_one_call(
-    source: Pair, box: Box, resized: Pair
+    source: Pair, box: Box, resized: Pair, kind: int
 ) -> None:
-    image = make_image(source, 3)
+    # The order of Pillow's passes depends on sizes, and shows where a value is clipped in between:
+    # so values from which no filter leaves 0 to 255.
+    image = make_image(source, 3) // 2 + 64
     top, left, height, width = box
     cut = Image.fromarray(image).crop((left, top, left + width, top + height))
-    expected = np.asarray(cut.resize((resized[1], resized[0]), Image.Resampling.BILINEAR))
-    got = run(image, box, resized, (0, 0), CONSTANT, 0.0, resized)
-    assert np.abs(got.astype(int) - expected).max() <= 1
+    expected = np.asarray(cut.resize((resized[1], resized[0]), PILLOW[kind]))
+    got = run(image, box, resized, (0, 0), CONSTANT, 0.0, resized, kind)
+    assert np.abs(got.astype(int) - expected).max() <= (kind != NEAREST)
 
 
+@pytest.mark.parametrize("kind", FILTERS.values(), ids=FILTERS)
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize(("source", "box", "resized"), CASES)
 def test_resample_of_floats_equals_pillow(
-    source: Pair, box: Box, resized: Pair, channels: int
+    source: Pair, box: Box, resized: Pair, channels: int, kind: int
 ) -> None:
     image = make_image(source, channels, np.float32)
-    got = run(image, box, resized, (0, 0), CONSTANT, 0.0, resized)
+    if kind == BICUBIC:  # ours stay between 0 and 1, Pillow's floats do not
+        image = image / 2 + np.float32(0.25)
+    got = run(image, box, resized, (0, 0), CONSTANT, 0.0, resized, kind)
     # Pillow sums in float64, we in float32: a few units of the last place.
-    np.testing.assert_allclose(got, pillow(image, box, resized), rtol=0, atol=1e-6)
+    np.testing.assert_allclose(got, pillow(image, box, resized, kind), rtol=0, atol=1e-6)
+
+
+def test_floats_stay_between_0_and_1_where_a_filter_overshoots() -> None:
+    image = np.zeros((9, 9, 1), np.float32)
+    image[3:6, 3:6] = 1.0
+    got = run(image, (0, 0, 9, 9), (31, 17), (0, 0), CONSTANT, 0.0, (31, 17), BICUBIC)
+    assert got.min() == 0 and got.max() == 1
+    assert (got != run(image, (0, 0, 9, 9), (31, 17), (0, 0), CONSTANT, 0.0, (31, 17))).any()
+
+
+def test_padding_has_a_value_for_each_channel() -> None:
+    image, fill = make_image((5, 6), 3), np.array([0.1, 0.5, 0.9])
+    out = np.empty((9, 8, 3), np.uint8)
+    for resized in ((5, 6), (7, 4)):  # cut alone, and resized as well
+        resample(image, (0, 0, 5, 6), resized, (-1, -1), BILINEAR, CONSTANT, fill, out)
+        beyond = np.pad(np.zeros(resized), 1, constant_values=1)[:9, :8] == 1
+        rest = np.pad(beyond, [(0, 9 - len(beyond)), (0, 8 - beyond.shape[1])], constant_values=1)
+        assert (out[rest] == np.round(fill * 255)).all()
 
 
 @settings(max_examples=150, deadline=None)
@@ -115,14 +150,15 @@ def test_any_window_equals_crop_resize_pad(data: st.DataObject, seed: int) -> No
     offset = data.draw(st.tuples(st.integers(-60, 60), st.integers(-60, 60)))
     mode = data.draw(st.sampled_from([CONSTANT, EDGE, REFLECT]))
     fill = data.draw(st.sampled_from([0.0, 0.3, 1.0]))
+    kind = data.draw(st.sampled_from([NEAREST, BILINEAR, BICUBIC]))
     image = make_image(source, data.draw(st.sampled_from([1, 3])), seed=seed)
     box = (top, left, height, width)
-    expected = pillow(image, box, resized)
+    expected = pillow(image, box, resized, kind)
     # NumPy pads what is there, so that a window wholly outside needs the image moved into it.
     whole = padded(expected, (-100, -100), (240, 240), mode, fill)
     y, x = offset[0] + 100, offset[1] + 100
     expected = whole[y : y + size[0], x : x + size[1]]
-    got = run(image, box, resized, offset, mode, fill, size)
+    got = run(image, box, resized, offset, mode, fill, size, kind)
     np.testing.assert_array_equal(got, expected)
 
 
@@ -141,11 +177,12 @@ def test_a_box_of_the_same_size_is_an_exact_copy(dtype: Any) -> None:
     np.testing.assert_array_equal(got, image[5:28, 9:28])
 
 
-def test_no_pixel_outside_the_box_is_used() -> None:
+@pytest.mark.parametrize("kind", FILTERS.values(), ids=FILTERS)
+def test_no_pixel_outside_the_box_is_used(kind: int) -> None:
     image = make_image((40, 40), 3)
     other = 255 - image
     other[7:29, 9:34] = image[7:29, 9:34]
-    args: Any = ((7, 9, 22, 25), (11, 60), (-3, -3), REFLECT, 0.0, (20, 70))
+    args: Any = ((7, 9, 22, 25), (11, 60), (-3, -3), REFLECT, 0.0, (20, 70), kind)
     np.testing.assert_array_equal(run(image, *args), run(other, *args))
 
 
@@ -155,7 +192,7 @@ def test_read_only_images_and_windows_from_arrays_are_taken() -> None:
     image.setflags(write=False)
     out = np.empty_like(expected)
     box, resized, offset = (np.array(part, np.int32) for part in ((1, 2, 18, 20), (9, 9), (0, 0)))
-    resample(image, box, resized, offset, CONSTANT, 0.0, out)
+    resample(image, box, resized, offset, BILINEAR, CONSTANT, np.zeros(3), out)
     np.testing.assert_array_equal(out, expected)
 
 
@@ -167,5 +204,5 @@ def test_a_box_outside_the_image_is_refused(box: Box) -> None:
 
 def test_different_channels_are_refused() -> None:
     with pytest.raises(ValueError, match="channels differ"):
-        resample(make_image((5, 5), 3), (0, 0, 5, 5), (5, 5), (0, 0), CONSTANT, 0.0,
-                 np.empty((5, 5, 1), np.uint8))  # fmt: skip
+        resample(make_image((5, 5), 3), (0, 0, 5, 5), (5, 5), (0, 0), BILINEAR, CONSTANT,
+                 np.zeros(3), np.empty((5, 5, 1), np.uint8))  # fmt: skip

@@ -35,10 +35,11 @@ def test_images_at_once_are_those_one_by_one(pad: int, channels: int, data: Any)
     box, resized, offset = (np.array([row[k] for row in windows], np.int32) for k in range(3))
     order = rng.permutation(count).tolist()
     frames = np.empty((count, *size, channels), np.uint8)
-    show_pictures(table(images, order), box, resized, offset, pad, 0.5, frames)
+    kinds, fill = rng.integers(0, 3, count).astype(np.int32), rng.random(channels)
+    show_pictures(table(images, order), box, resized, offset, kinds, pad, fill, frames)
     for k, number in enumerate(order):
         alone = np.empty((*size, channels), np.uint8)
-        resample(images[k], box[k], resized[k], offset[k], pad, 0.5, alone)
+        resample(images[k], box[k], resized[k], offset[k], kinds[k], pad, fill, alone)
         np.testing.assert_array_equal(frames[number], alone)
 
 
@@ -46,4 +47,5 @@ def test_a_box_outside_its_image_is_refused() -> None:
     image, frames = np.zeros((5, 6, 3), np.uint8), np.zeros((1, 4, 4, 3), np.uint8)
     box, resized = np.array([[0, 0, 6, 6]], np.int32), np.array([[4, 4]], np.int32)
     with pytest.raises(ValueError, match="not inside the image"):
-        show_pictures(table([image], [0]), box, resized, 0 * resized, CONSTANT, 0.0, frames)
+        show_pictures(table([image], [0]), box, resized, 0 * resized, resized[:, 0] * 0, CONSTANT,
+                      np.zeros(3), frames)  # fmt: skip

@@ -45,7 +45,7 @@ def steps_of(plan: Plan, row: int) -> list[Step]:
     return found
 
 
-# torchvision's ranges, written down anew: name, the magnitude of a bin, whether it is negated.
+# torchvision's ranges, written down again: name, the magnitude of a bin, whether it is negated.
 Ranges = dict[str, tuple[Callable[[int, int], float], bool]]
 
 

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from augfeed.constants import BICUBIC, BILINEAR, FILTERS
 from augfeed.errors import InputError
 from augfeed.plan import BatchRows, Windows, draw_plan
 from augfeed.policy import CenterCrop, Policy, RandomCrop, RandomResizedCrop, Resize
@@ -198,3 +199,34 @@ def windows(operations: list[Any], count: int, height: int, width: int) -> Windo
     rows, size = BatchRows.of(np.arange(count)), (1, 1)
     plan = draw_plan(Policy(operations), rows, seed=8, epoch=1, size=size)
     return plan.window.at(height, width)
+
+
+@pytest.mark.parametrize("operations", [
+    lambda kind: [RandomResizedCrop(8, interpolation=kind)],
+    lambda kind: [Resize(12, interpolation=kind), RandomCrop(8)],
+    lambda kind: [Resize(12, interpolation=kind), CenterCrop(8)],
+    lambda kind: [Resize((9, 7), interpolation=kind)],
+])  # fmt: skip
+def test_windows_have_the_filter_that_is_asked_for(operations: Any) -> None:
+    for kind, number in FILTERS.items():
+        made = windows(operations(kind), 16, 40, 50)
+        assert (made.filters == number).all()
+        assert made.filters.dtype == np.int32
+    plain, drawn = (windows(operations(kind), 4000, 40, 50) for kind in ("bilinear", "random"))
+    assert {*drawn.filters.tolist()} == {BILINEAR, BICUBIC}
+    assert stats.binomtest(int((drawn.filters == BICUBIC).sum()), 4000).pvalue > 1e-3
+    for one, other in zip(plain.parts[:3], drawn.parts[:3], strict=True):
+        np.testing.assert_array_equal(one, other)  # and nothing else is drawn otherwise
+
+
+def test_the_filter_of_a_sample_is_its_own_in_every_epoch_and_batch() -> None:
+    policy = Policy([RandomResizedCrop(8, interpolation="random")])
+
+    def drawn(ids: Any, epoch: int) -> Any:
+        rows = BatchRows.of(np.asarray(ids))
+        plan = draw_plan(policy, rows, seed=5, epoch=epoch, size=(8, 8))
+        return plan.window.at(40, 50).filters
+
+    whole = drawn(np.arange(64), 3)
+    np.testing.assert_array_equal(drawn(np.arange(10, 20), 3), whole[10:20])
+    assert (drawn(np.arange(64), 4) != whole).any()

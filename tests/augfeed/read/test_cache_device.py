@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from augfeed import Policy
-from augfeed.constants import CONSTANT
+from augfeed.constants import BILINEAR, CONSTANT
 from augfeed.errors import InputError
 from augfeed.kernels.resample import resample
 from augfeed.plan.windows import WindowDraws, Windows
@@ -44,11 +44,14 @@ def kept(photos: list[Pixels], device: str = "cpu", limit: int = 1 << 30) -> Dev
 def expected(photos: list[Pixels], windows: Windows, size: tuple[int, int]) -> Pixels:
     out = np.empty((len(photos), *size, photos[0].shape[2]), np.uint8)
     for k, one in enumerate(photos):
-        window = (
-            tuple(part[k].tolist()) for part in (windows.box, windows.resized, windows.offset)
-        )
-        resample(one, *window, CONSTANT, 0.0, out[k])
+        window = (part[k] for part in windows.parts)
+        resample(one, *window, CONSTANT, np.zeros(out.shape[-1]), out[k])
     return out
+
+
+def windows_by(*parts: Any, kind: int = BILINEAR) -> Windows:
+    box, resized, offset = (np.asarray(part, np.int32) for part in parts)
+    return Windows(box, resized, offset, np.full(len(box), kind, np.int32))
 
 
 def windows_of(policy: Policy, photos: list[Pixels], epoch: int = 0) -> Windows:
@@ -60,12 +63,24 @@ def windows_of(policy: Policy, photos: list[Pixels], epoch: int = 0) -> Windows:
     "operations",
     [
         [RandomResizedCrop(SIZE)],
+        [RandomResizedCrop(SIZE, interpolation="random")],
+        [Resize(35, interpolation="bicubic"), RandomCrop(SIZE)],
+        [Resize((10, 12), interpolation="nearest")],
         [Resize(35), RandomCrop(SIZE)],
         [Resize(35), CenterCrop(30)],
         [Resize((10, 12))],
         [RandomCrop(SIZE)],
     ],
-    ids=["random resized crop", "resize, random crop", "resize, center", "shrunk", "offset alone"],
+    ids=[
+        "random resized crop",
+        "random filters",
+        "bicubic",
+        "nearest",
+        "resize, random crop",
+        "resize, center",
+        "shrunk",
+        "offset alone",
+    ],
 )
 def test_frames_are_those_of_the_host(operations: list[Any]) -> None:
     policy = Policy(operations)
@@ -81,7 +96,7 @@ def test_frames_are_those_of_pillow() -> None:
     size = (20, 24)
     box = np.array([[3, 5, 30, 44]] * 9, np.int32)
     resized, offset = np.array([[22, 30]] * 9, np.int32), np.array([[1, 6]] * 9, np.int32)
-    made = kept(PHOTOS).frames(NAMES, Windows(box, resized, offset), size)
+    made = kept(PHOTOS).frames(NAMES, windows_by(box, resized, offset), size)
     for k, one in enumerate(PHOTOS):
         cut = Image.fromarray(one).crop((5, 3, 49, 33))
         whole = np.asarray(cut.resize((30, 22), Image.Resampling.BILINEAR))
@@ -107,7 +122,9 @@ def test_any_windows_of_any_images_are_those_of_the_host(
         )
         photos.append(photo(k, height, width, channels))
     table = np.array(rows, np.int32)
-    windows = Windows(table[:, :4], table[:, 4:6], table[:, 6:])
+    windows = windows_by(
+        table[:, :4], table[:, 4:6], table[:, 6:], kind=data.draw(st.integers(0, 2))
+    )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(device_module, "SMALLEST", 1000)
         patch.setattr(resizing, "ROOM", room)
@@ -132,7 +149,7 @@ def test_images_of_many_blocks_come_in_the_order_asked_for(
 
 def test_nothing_is_read_beyond_an_image_that_ends_with_the_memory() -> None:
     cache = kept(PHOTOS[:1], limit=PHOTOS[0].size)
-    windows = Windows(*(np.array([row], np.int32) for row in ([0, 0, 40, 90], [61, 99], [0, 0])))
+    windows = windows_by([[0, 0, 40, 90]], [[61, 99]], [[0, 0]])
     made = cache.frames(NAMES[:1], windows, (61, 99))
     np.testing.assert_array_equal(made.numpy(), expected(PHOTOS[:1], windows, (61, 99)))
 
@@ -154,7 +171,7 @@ def test_device_shows_which_images_it_holds_and_their_sizes() -> None:
     assert cache.holds(["x", NAMES[2], NAMES[0]]).tolist() == [False, True, True]
     assert cache.sizes(NAMES[:2]).tolist() == [[40, 90], [47, 85]]
     assert cache.sizes([]).shape == (0, 2) and cache.holds([]).shape == (0,)
-    none = Windows(*(np.empty((0, n), np.int32) for n in (4, 2, 2)))
+    none = windows_by(*(np.empty((0, n), np.int32) for n in (4, 2, 2)))
     assert cache.frames([], none, SIZE).shape == (0, *SIZE, 3)
     with pytest.raises(InputError, match=r"'x' is not in the cache.*holds"):
         cache.sizes(["x"])
@@ -168,8 +185,7 @@ def test_device_keeps_a_copy_of_the_first_image_of_a_name() -> None:
     source[...] = 0
     cache.put("a", make_image(6))
     height, width = cache.sizes(["a"])[0].tolist()
-    whole = Windows(*(np.array([row], np.int32) for row in ([0, 0, height, width],
-                                                            [height, width], [0, 0])))  # fmt: skip
+    whole = windows_by([[0, 0, height, width]], [[height, width]], [[0, 0]])
     np.testing.assert_array_equal(cache.frames(["a"], whole, (height, width))[0], make_image(5))
 
 
@@ -186,7 +202,7 @@ def test_device_keeps_a_copy_of_the_first_image_of_a_name() -> None:
 def test_window_that_does_not_fit_is_an_error(
     box: list[int], resized: list[int], offset: list[int]
 ) -> None:
-    windows = Windows(*(np.array([row], np.int32) for row in (box, resized, offset)))
+    windows = windows_by([box], [resized], [offset])
     with pytest.raises(InputError, match=r"'0\.jpg'"):
         kept(PHOTOS[:1]).frames(NAMES[:1], windows, SIZE)
     assert fits(windows, SIZE).tolist() == [offset == [0, 0]]
@@ -212,7 +228,7 @@ def test_threads_may_put_side_by_side() -> None:
                 return None
             height, width = self.sizes([identity])[0].tolist()
             rows = ([0, 0, height, width], [height, width], [0, 0])
-            windows = Windows(*(np.array([row], np.int32) for row in rows))
+            windows = windows_by(*([row] for row in rows))
             made: Pixels = self.frames([identity], windows, (height, width))[0].numpy()
             return made
 

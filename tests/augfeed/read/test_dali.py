@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from augfeed.constants import BICUBIC, NEAREST
 from augfeed.errors import InputError
 from augfeed.kernels.resample import resample
 from augfeed.plan.windows import Windows
@@ -65,13 +66,14 @@ class Batch(NamedTuple):
     @classmethod
     def of(cls, files: list[bytes], views: list[View]) -> "Batch":
         headers = [header for header in map(read_header, files) if header is not None]
-        sizes = [
-            upright_size((header.height, header.width), header.orientation) for header in headers
-        ]
-        parts = (np.array([view[i] for view in views], np.int32).reshape(-1, n)
-                 for i, n in enumerate((4, 2, 2)))  # fmt: skip
         held = np.array([header.orientation for header in headers], np.int64)
-        return cls(files, Windows(*parts), held, np.array(sizes, np.int64).reshape(-1, 2), views)
+        sizes = [upright_size((one.height, one.width), one.orientation) for one in headers]
+        box, resized, offset, kinds = (
+            np.array([view[i] for view in views], np.int32).reshape(-1, n)
+            for i, n in enumerate((4, 2, 2, 1))
+        )
+        cut = Windows(box, resized, offset, kinds[:, 0])
+        return cls(files, cut, held, np.array(sizes, np.int64).reshape(-1, 2), views)
 
     def frames(self, decoder: DaliDecoder) -> Pixels:
         made, failed = decoder.frames(self.files, self.windows, self.held, self.sizes)
@@ -82,7 +84,7 @@ class Batch(NamedTuple):
     def expected(self, size: Pair, channels: Channels) -> Pixels:
         out = np.empty((len(self.files), *size, channels), np.uint8)
         for file, view, frame in zip(self.files, self.views, out, strict=True):
-            resample(decode(file, "a.jpg", channels), *view, 0, 0.0, frame)
+            resample(decode(file, "a.jpg", channels), *view, 0, np.zeros(channels), frame)
         return out
 
 
@@ -92,8 +94,9 @@ def views(size: Pair) -> Iterator[View]:
     return cycle((
         View((0, 0, 75, 75), size, (0, 0)),
         View((5, 9, 61, 40), size, (0, 0)),
-        View((30, 17, 11, 13), size, (0, 0)),  # enlarged
+        View((30, 17, 11, 13), size, (0, 0), BICUBIC),  # enlarged
         View((3, 2, 70, 73), (height + 9, width + 4), (6, 1)),  # part of what is resized
+        View((2, 4, 73, 71), (height + 9, width + 4), (6, 1), BICUBIC),
         View((1, 0, 74, 75), (74, 75), (29, 40)),  # not resized
         View((0, 0, 75, 70), (height, width + 30), (0, 30)),  # at the end of the box
     ))  # fmt: skip
@@ -115,9 +118,11 @@ def test_frames_on_a_cpu_equal_those_of_the_cpu_reader(channels: Channels) -> No
     asked = batch()
     made = asked.frames(DaliDecoder(CPU, 2, channels, SIZE))
     np.testing.assert_array_equal(made, asked.expected(SIZE, channels))
-    asked = batch(WIDE, range(1, 5))
-    made = asked.frames(DaliDecoder(CPU, 1, channels, WIDE))
-    np.testing.assert_array_equal(made, asked.expected(WIDE, channels))
+    wide = batch(WIDE, range(1, 5))
+    single = Batch.of(wide.files, [view._replace(kind=NEAREST) for view in wide.views])
+    for asked in (wide, single):
+        made = asked.frames(DaliDecoder(CPU, 1, channels, WIDE))
+        np.testing.assert_array_equal(made, asked.expected(WIDE, channels))
 
 
 def close_to_the_cpu_reader(device: torch.device, channels: Channels) -> None:
@@ -158,11 +163,11 @@ def test_frames_on_a_gpu_are_close_and_stay_while_others_are_made() -> None:
 def test_frames_are_as_pillow_cuts_and_resizes(as_on_gpu: bool) -> None:
     asked = batch(helds=[1])
     made = asked.frames(DaliDecoder(CPU, 1, 3, SIZE, as_on_gpu=as_on_gpu))
-    for frame, file, (box, resized, offset) in zip(made, asked.files, asked.views, strict=True):
-        top, left, height, width = box
+    for frame, file, view in zip(made, asked.files, asked.views, strict=True):
+        (top, left, height, width), resized, offset, kind = view
         image = Image.open(io.BytesIO(file)).convert("RGB")
         image = image.crop((left, top, left + width, top + height))
-        image = image.resize(resized[::-1], Image.Resampling.BILINEAR)
+        image = image.resize(resized[::-1], (0, 2, 3)[kind])  # Pillow's numbers
         y, x = offset
         expected = np.asarray(image.crop((x, y, x + SIZE[1], y + SIZE[0])))[None]
         assert np.abs(inner(frame[None]) - inner(expected)).max() <= 1
@@ -371,6 +376,8 @@ def test_a_cpu_takes_no_image_that_the_cpu_reader_decodes_at_a_smaller_scale() -
     here, there = (DaliDecoder(CPU, 1, 3, SIZE, as_on_gpu=on_gpu) for on_gpu in (False, True))
     assert [here.takes(header, file, view) for view in (whole, part)] == [False, True]
     assert [there.takes(header, file, view) for view in (whole, part)] == [True, True]
+    single = whole._replace(kind=NEAREST)
+    assert here.takes(header, file, single) and not there.takes(header, file, single)
     assert not here.takes(header, file[:-2], part) and not there.takes(header, file[:-2], part)
 
 

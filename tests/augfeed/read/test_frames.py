@@ -98,7 +98,8 @@ def test_windows_as_arrays_say_what_each_says_alone(
 ) -> None:
     parts = [np.array(part, np.int32) for part in zip(*drawn, strict=True)]
     resized, offset = np.stack(parts[:2], axis=1), np.stack(parts[2:], axis=1)
-    windows = Windows(np.ones((len(drawn), 4), np.int32), resized, offset)
+    kinds = np.arange(len(drawn), dtype=np.int32) % 3
+    windows = Windows(np.ones((len(drawn), 4), np.int32), resized, offset, kinds)
     views = views_of(windows)
     assert windows.inside(size).tolist() == [view.inside(size) for view in views]
     rows = np.arange(len(drawn))[::2]

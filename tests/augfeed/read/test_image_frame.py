@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from sklearn.datasets import load_sample_image
 
-from augfeed.constants import CONSTANT, EDGE
+from augfeed.constants import BICUBIC, BILINEAR, CONSTANT, EDGE, NEAREST
 from augfeed.errors import ReadError
 from augfeed.kernels.resample import resample
 from augfeed.kernels.resample_box import resample_part
@@ -41,7 +41,7 @@ def shown(encoded: Encoded, view: View, size: tuple[int, int]) -> Pixels:
 
 def expected(whole: Pixels, view: View, size: tuple[int, int]) -> Pixels:
     out = np.empty((*size, whole.shape[2]), np.uint8)
-    resample(whole, *view, CONSTANT, 0.0, out)
+    resample(whole, *view, CONSTANT, np.zeros(whole.shape[2]), out)
     return out
 
 
@@ -55,7 +55,8 @@ def views(draw: Any, height: int, width: int, smallest: int = 1) -> tuple[View, 
     size = tuple(draw(st.integers(1, side)) for side in resized)
     offset = tuple(draw(st.integers(0, side - out)) for side, out in zip(resized, size,
                                                                         strict=True))  # fmt: skip
-    return View((top, left, box_h, box_w), resized, offset), size
+    kind = draw(st.sampled_from([BILINEAR, BILINEAR, BICUBIC, NEAREST]))
+    return View((top, left, box_h, box_w), resized, offset, kind), size
 
 
 @pytest.mark.parametrize("held", range(1, 9))
@@ -130,7 +131,8 @@ def test_a_box_lies_inside_the_smaller_image(
     image = np.zeros((-(-height // scale), -(-width // scale), 3), np.uint8)
     assert min(box[:2]) >= 0 and min(box[2:]) >= 1 and min(inner[:2]) >= 0
     assert box[0] + box[2] <= image.shape[0] and box[1] + box[3] <= image.shape[1]
-    resample_part(image, box, inner, view.resized, view.offset, np.empty((*size, 3), np.uint8))
+    out = np.empty((*size, 3), np.uint8)
+    resample_part(image, box, inner, view.resized, view.offset, view.kind, out)
 
 
 def test_the_kernel_refuses_an_image_without_the_pixels() -> None:
@@ -138,11 +140,23 @@ def test_the_kernel_refuses_an_image_without_the_pixels() -> None:
     for shape in ((7, 8, 3), (8, 7, 3), (8, 8, 1)):
         with pytest.raises(ValueError):
             resample_part(
-                np.zeros(shape, np.uint8), (0, 0, 8, 8), (0.0, 0.0, 8.0, 8.0), (4, 4), (0, 0), out
+                np.zeros(shape, np.uint8),
+                (0, 0, 8, 8),
+                (0.0, 0.0, 8.0, 8.0),
+                (4, 4),
+                (0, 0),
+                BILINEAR,
+                out,
             )
     with pytest.raises(ValueError, match="inside the resized box"):
         resample_part(
-            np.zeros((8, 8, 3), np.uint8), (0, 0, 8, 8), (0.0, 0.0, 8.0, 8.0), (4, 4), (1, 0), out
+            np.zeros((8, 8, 3), np.uint8),
+            (0, 0, 8, 8),
+            (0.0, 0.0, 8.0, 8.0),
+            (4, 4),
+            (1, 0),
+            BILINEAR,
+            out,
         )
 
 
@@ -150,8 +164,8 @@ def test_a_window_that_reaches_outside_is_padded() -> None:
     encoded = Encoded(jpeg(PHOTO[:20, :30]), "a.jpg", 3, Memory())
     view = View((0, 0, 20, 30), (20, 30), (-3, -2))
     out, full = (np.empty((24, 33, 3), np.uint8) for _ in range(2))
-    encoded.show(view, out, (EDGE, 0.0))
-    resample(encoded.whole(), *view, EDGE, 0.0, full)
+    encoded.show(view, out, (EDGE, np.zeros(3)))
+    resample(encoded.whole(), *view, EDGE, np.zeros(3), full)
     np.testing.assert_array_equal(out, full)
 
 

@@ -49,22 +49,23 @@ def source_of(images, frames, table, row, r, code, size, C: tl.constexpr, PAD: t
     first = (code & FIRST) != 0
     image = images + tl.load(row).to(tl.int64) * (size[2] * size[3] * C)
     frame = frames + r.to(tl.int64) * frame_pitch(size[0], size[1], C)
-    top, left, fill = 0, 0, 0.0
+    top, left, f0, f1, f2 = 0, 0, 0.0, 0.0, 0.0
     if PAD >= 0:
         top = tl.where(first, tl.load(row + 1), 0)
         left = tl.where(first, tl.load(row + 2), 0)
     if PAD == CONSTANT:
-        fill = load_float(table + PAD_FILL)
+        f0 = load_float(table + PAD_FILL)
+        f1, f2 = load_float(table + PAD_FILL + 1), load_float(table + PAD_FILL + 2)
         if images.dtype.element_ty == tl.uint8:
-            fill = to_whole(fill)
-    return tl.where(first, image, frame), top, left, fill
+            f0, f1, f2 = to_whole(f0), to_whole(f1), to_whole(f2)
+    return tl.where(first, image, frame), top, left, f0, f1, f2
 
 
 @triton.jit
 def read_pixels(source, y, x, mask, size, C: tl.constexpr, PAD: tl.constexpr):
     """Return pixels of a frame, in the images' units."""
-    return direct(source[0], y, x, mask, source[1], source[2], False, False, size, source[3], C,
-                  PAD)  # fmt: skip
+    fills = (source[3], source[4], source[5])
+    return direct(source[0], y, x, mask, source[1], source[2], False, False, size, fills, C, PAD)
 
 
 @triton.jit

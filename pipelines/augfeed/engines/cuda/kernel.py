@@ -102,7 +102,8 @@ def augment(
     CUTOUT: tl.constexpr, ERASED: tl.constexpr, ID: tl.constexpr, SIGMA: tl.constexpr,
     SALT: tl.constexpr, WARP: tl.constexpr, COLOR: tl.constexpr, MADE: tl.constexpr,
     POINTS: tl.constexpr, USED: tl.constexpr, C: tl.constexpr, PAD: tl.constexpr,
-    FLIP: tl.constexpr, BORDER: tl.constexpr, PERSPECTIVE: tl.constexpr, MEAN: tl.constexpr,
+    EACH: tl.constexpr, FLIP: tl.constexpr, BORDER: tl.constexpr, PERSPECTIVE: tl.constexpr,
+    FILTERS: tl.constexpr, MEAN: tl.constexpr,
     MIX: tl.constexpr, ERASE: tl.constexpr, LAST: tl.constexpr, VEC: tl.constexpr,
     ALIGNED: tl.constexpr, WIDE: tl.constexpr, LANES: tl.constexpr, TILE: tl.constexpr,
     HELD: tl.constexpr, BLOCK: tl.constexpr, STEPS: tl.constexpr, MORE: tl.constexpr,
@@ -155,7 +156,7 @@ def augment(
         if MIX:
             other_offset = offsets + partner * C
     frame = load_frame(words, images, frame_words, frames, row, whole, C, PAD, FLIP, MADE)
-    fills, scale = load_fills(table), load_scale(table, C, COLOR)
+    fills, scale = load_fills(table, EACH), load_scale(table, C, COLOR)
     # A tile that no border is near takes a way of its own.
     CLEAR: tl.constexpr = WIDE and (TILE > 0 and not PERSPECTIVE)
     matrix, other_matrix, look, other_look = 0, 0, 0, 0
@@ -226,7 +227,8 @@ def augment(
             seen_group = group & (touched | (cut == 0))
             mixes = mixes & ((cut == 0) | _meets(patch, top, left, begin, width, TILE, BLOCK))
         v0, v1, v2 = moved(frame, matrix, y, x, gy, gx, own, own_group, clear, size, fills, C, PAD,
-                           FLIP, VEC, ALIGNED, WARP, BORDER, PERSPECTIVE, WIDE)  # fmt: skip
+                           FLIP, VEC, ALIGNED, WARP, BORDER, PERSPECTIVE, FILTERS,
+                           WIDE)  # fmt: skip
         v0, v1, v2 = colored(v0, v1, v2, row, look, C, COLOR, POINTS, USED)
         if MIX:
             if mixes:
@@ -237,7 +239,7 @@ def augment(
                     their_look = load_look(other, other_offset, C, COLOR)
                 u0, u1, u2 = moved(other_frame, their_matrix, y, x, gy, gx, seen, seen_group,
                                    other_clear, other_size, fills, C, PAD, FLIP, VEC, ALIGNED, WARP,
-                                   BORDER, PERSPECTIVE, WIDE)  # fmt: skip
+                                   BORDER, PERSPECTIVE, FILTERS, WIDE)  # fmt: skip
                 u0, u1, u2 = colored(u0, u1, u2, other, their_look, C, COLOR, POINTS, USED)
                 if MIX == MIXUP:
                     v0, v1, v2 = mixed(v0, v1, v2, u0, u1, u2, lam, scale, C)
@@ -326,7 +328,8 @@ def sum_frames(
         g = start + tl.arange(0, BLOCK // VEC) * VEC
         # Beyond the frame and in constant padding values are 0.
         v0, v1, v2 = read_frame(frame, *places(p, g, width, factor, shift, VEC), p < pixels,
-                                g < pixels, size, 0.0, C, PAD, False, VEC, ALIGNED)  # fmt: skip
+                                g < pixels, size, (0.0, 0.0, 0.0), C, PAD, False, VEC,
+                                ALIGNED)  # fmt: skip
         t0 += _whole(v0, images)
         if C == 3:
             t1 += _whole(v1, images)

@@ -17,14 +17,26 @@ from augfeed.engines.cuda.frames import (
     to_whole,
     write_pixels,
 )
+from augfeed.engines.cuda.hue import turned
 from augfeed.engines.cuda.levels import LEVELS
 from augfeed.engines.cuda.program_layout import COLOR as _COLOR
+from augfeed.engines.cuda.program_layout import HUE as _HUE
 from augfeed.engines.cuda.program_layout import LINEAR as _LINEAR
 from augfeed.engines.cuda.program_layout import SECOND as _SECOND
-from augfeed.engines.cuda.sample import CONSTANT, direct, warped
-from augfeed.engines.cuda.table_layout import BORDER_FILL, HEAD, PAD_FILL, load_float
+from augfeed.engines.cuda.read import load_fills
+from augfeed.engines.cuda.sample import CONSTANT, bicubic, direct, filter_of, nearest, warped
+from augfeed.engines.cuda.table_layout import (
+    BICUBIC,
+    HEAD,
+    ONLY_BICUBIC,
+    ONLY_BILINEAR,
+    ONLY_NEAREST,
+    PAD_FILL,
+    load_float,
+)
 
 COLOR: tl.constexpr = tl.constexpr(_COLOR)
+HUE: tl.constexpr = tl.constexpr(_HUE)
 LINEAR: tl.constexpr = tl.constexpr(_LINEAR)
 SECOND: tl.constexpr = tl.constexpr(_SECOND)
 RED: tl.constexpr = tl.constexpr(LUMA[0])
@@ -102,20 +114,21 @@ def cut_frames(
         first = own_frame(frames, r, whole, C)
         image = images + tl.load(row).to(tl.int64) * (source_height * source_width * C)
         image = tl.where(made, first, image)
-        size, top, left, fill = whole, 0, 0, 0.0
+        size, top, left, f0, f1, f2 = whole, 0, 0, 0.0, 0.0, 0.0
         if PAD >= 0:
             size = (height, width, tl.where(made, height, source_height),
                     tl.where(made, width, source_width))  # fmt: skip
             top = tl.where(made, 0, tl.load(row + 1))
             left = tl.where(made, 0, tl.load(row + 2))
         if PAD == CONSTANT:
-            fill = load_float(table + PAD_FILL)
+            f0 = load_float(table + PAD_FILL)
+            f1, f2 = load_float(table + PAD_FILL + 1), load_float(table + PAD_FILL + 2)
             if images.dtype.element_ty == tl.uint8:
-                fill = to_whole(fill)
+                f0, f1, f2 = to_whole(f0), to_whole(f1), to_whole(f2)
         p = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
         mask = p < height * width
         v0, v1, v2 = direct(image, p // width, p % width, mask, top, left, (word & 1) != 0,
-                            (word & 2) != 0, size, fill, C, PAD)  # fmt: skip
+                            (word & 2) != 0, size, (f0, f1, f2), C, PAD)  # fmt: skip
         frame = own_frame(frames, r + tl.where(made, rows, 0), whole, C)
         l0, l1, l2 = _cut_level(v0, images), _cut_level(v1, images), _cut_level(v2, images)
         store_levels(frame, p, l0, l1, l2, mask, images, C)
@@ -310,12 +323,12 @@ def combine_drawn(
     SLOT: tl.constexpr, COUNTS: tl.constexpr, NUMBERS: tl.constexpr, C: tl.constexpr,
     BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """Change the colors of frames, where a slot is linear, or blends with the gray of a pixel."""
+    """Change the colors of frames, where a slot is linear, blends with gray, or turns the hue."""
     r = tl.program_id(0)
     row = table + HEAD + r * ROW + START
     word = tl.load(row + 1 + SLOT)
     code = word & 255
-    if (code == LINEAR) | ((code == COLOR) & (C == 3)):
+    if (code == LINEAR) | (((code == COLOR) | (code == HUE)) & (C == 3)):
         frame = own_frame(frames, r, (height, width), C)
         p = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
         mask = p < height * width
@@ -327,7 +340,10 @@ def combine_drawn(
             mean = tl.load(means + r, (word & COUNTS) != 0, 0.0)
             v0, v1, v2 = _linear(v0, v1, v2, numbers, mean, C)
         else:
-            v0, v1, v2 = _colored(v0, v1, v2, load_float(numbers))
+            if code == HUE:
+                v0, v1, v2 = turned(v0, v1, v2, load_float(numbers))
+            else:
+                v0, v1, v2 = _colored(v0, v1, v2, load_float(numbers))
         store_levels(frame, p, v0.to(tl.int32), v1.to(tl.int32), v2.to(tl.int32), mask, images, C)
 
 
@@ -344,9 +360,10 @@ def sampled_level(v, images):
 def warp_drawn(
     images, frames, table, rows, height, width, ROW: tl.constexpr, START: tl.constexpr,
     SLOT: tl.constexpr, MATRIX: tl.constexpr, NUMBERS: tl.constexpr, BORDER: tl.constexpr,
-    PERSPECTIVE: tl.constexpr, C: tl.constexpr, BLOCK: tl.constexpr,
+    PERSPECTIVE: tl.constexpr, FILTERS: tl.constexpr, EACH: tl.constexpr, WARP: tl.constexpr,
+    C: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """Write the second frames of rows whose slot moves pixels."""
+    """Write the second frames of rows whose slot moves pixels; see `read.moved` for `FILTERS`."""
     r = tl.program_id(0)
     row = table + HEAD + r * ROW + START
     word = tl.load(row + 1 + SLOT)
@@ -360,10 +377,24 @@ def warp_drawn(
         matrix = (
             load_float(m), load_float(m + 1), load_float(m + 2), load_float(m + 3),
             load_float(m + 4), load_float(m + 5), load_float(m + 6), load_float(m + 7),
-            load_float(m + 8), True,
+            load_float(m + 8), True, 0,
         )  # fmt: skip
-        v0, v1, v2 = warped(source, matrix, p // width, p % width, mask, 0, 0, size, 0.0,
-                            load_float(table + BORDER_FILL), C, -1, BORDER,
-                            PERSPECTIVE)  # fmt: skip
+        y, x, fills = p // width, p % width, load_fills(table, EACH)
+        if FILTERS == ONLY_BILINEAR:
+            v0, v1, v2 = warped(source, matrix, y, x, mask, 0, 0, size, fills, C, -1, BORDER,
+                                PERSPECTIVE)  # fmt: skip
+        elif FILTERS == ONLY_NEAREST:
+            v0, v1, v2 = nearest(source, matrix, y, x, mask, 0, 0, size, fills, C, -1, BORDER,
+                                 PERSPECTIVE)  # fmt: skip
+        elif FILTERS == ONLY_BICUBIC:
+            v0, v1, v2 = bicubic(source, matrix, y, x, mask, 0, 0, size, fills, C, -1, BORDER,
+                                 PERSPECTIVE)  # fmt: skip
+        else:
+            if filter_of(tl.load(table + HEAD + r * ROW + WARP)) == BICUBIC:
+                v0, v1, v2 = bicubic(source, matrix, y, x, mask, 0, 0, size, fills, C, -1, BORDER,
+                                     PERSPECTIVE)  # fmt: skip
+            else:
+                v0, v1, v2 = warped(source, matrix, y, x, mask, 0, 0, size, fills, C, -1, BORDER,
+                                    PERSPECTIVE)  # fmt: skip
         l0, l1 = sampled_level(v0, images), sampled_level(v1, images)
         store_levels(target, p, l0, l1, sampled_level(v2, images), mask, images, C)

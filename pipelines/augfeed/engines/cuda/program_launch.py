@@ -10,6 +10,7 @@ from augfeed.engines.cuda import frames, levels, program, program_blur
 from augfeed.engines.cuda.program_layout import (
     COLOR,
     COUNTS,
+    HUE,
     LINEAR,
     MATRIX,
     TABLES,
@@ -106,11 +107,13 @@ def kernels_of(spec: Spec, slot: int) -> dict[str, dict[str, Any]]:
         found["fill_drawn"] = {**own, "COUNTS": COUNTS, "NUMBERS": start}
     if tables:
         found["look_up_drawn"] = {**own, "TABLES": TABLES, "BLOCK": BLOCK}
-    if LINEAR in codes or COLOR in codes:
+    if not {LINEAR, COLOR, HUE}.isdisjoint(codes):
         found["combine_drawn"] = {**own, "COUNTS": COUNTS, "NUMBERS": start, "BLOCK": BLOCK}
     if MATRIX in codes:
         found["warp_drawn"] = {**own, "MATRIX": MATRIX, "NUMBERS": start, "BORDER": spec.border,
-                               "PERSPECTIVE": spec.perspective, "BLOCK": WARP_BLOCK}  # fmt: skip
+                               "PERSPECTIVE": spec.perspective, "FILTERS": spec.filters,
+                               "EACH": spec.each, "WARP": Layout.of(spec).start("matrix"),
+                               "BLOCK": WARP_BLOCK}  # fmt: skip
         found["bring_back"] = {**own, "CODE": MATRIX, "MOVED": True, "BLOCK": BLOCK}
     for code in filter(has_kernel, codes):
         kernel = {**own, "CODE": code, "KERNEL": kernel_start(spec, slot), "BLOCK": KERNEL_BLOCK}
@@ -144,7 +147,7 @@ def _remake(loaded: "BoundPlan", slot: int, code: int) -> None:
     own, most = spatial_constants(spec, slot, code), len(scratch.sums)
     for begin in range(0, loaded.rows, most):
         rows = min(most, loaded.rows - begin)
-        Launch(loaded, own, program_start(spec, slot), begin, rows, levels=True).run(code)
+        Launch(loaded, own, program_start(spec, slot), begin, rows, whole=True).run(code)
     if spec.float_in:
         own = {**slot_constants(spec, slot), "CODE": code, "MOVED": False, "BLOCK": BLOCK}
         _launch(loaded, "bring_back", own)

@@ -12,7 +12,7 @@ from augfeed.plan import Plan, Program
 from augfeed.plan.frames import FrameSteps, has_kernel
 from augfeed.plan.program import CODES
 
-COLOR = CODES[_enhance.Color]
+COLOR, HUE = CODES[_enhance.Color], CODES[_enhance.Hue]
 # Bits of a slot's word, above the code of its step: it asks for a histogram, it looks levels up.
 # The first word has flips in its lowest bits, and whether the policy has made the frame before, so
 # that it is cut out of itself.

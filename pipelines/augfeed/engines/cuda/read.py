@@ -4,8 +4,16 @@ import triton
 import triton.language as tl
 
 from augfeed.engines.cuda.frames import frame_pitch
-from augfeed.engines.cuda.sample import CONSTANT, direct, warped
-from augfeed.engines.cuda.table_layout import BORDER_FILL, PAD_FILL, load_float
+from augfeed.engines.cuda.sample import CONSTANT, bicubic, direct, nearest, warped
+from augfeed.engines.cuda.table_layout import (
+    BICUBIC,
+    BORDER_FILL,
+    ONLY_BICUBIC,
+    ONLY_BILINEAR,
+    ONLY_NEAREST,
+    PAD_FILL,
+    load_float,
+)
 from augfeed.engines.cuda.vector_io import read_groups
 from augfeed.engines.cuda.warp_wide import clear_words, warped_words
 
@@ -58,9 +66,19 @@ def in_box(gy, gx, box, VEC: tl.constexpr):
 
 
 @triton.jit
-def load_fills(table):
-    """Return what lies outside of images: by padding, and by the border rule."""
-    return load_float(table + PAD_FILL), load_float(table + BORDER_FILL)
+def load_fills(table, EACH: tl.constexpr):
+    """Return what lies outside of images, three values each: by padding, and by the border rule.
+
+    `EACH` says whether the channels have values of their own.
+    """
+    pad, border = load_float(table + PAD_FILL), load_float(table + BORDER_FILL)
+    if EACH:
+        return (
+            pad, load_float(table + PAD_FILL + 1), load_float(table + PAD_FILL + 2),
+            border, load_float(table + BORDER_FILL + 1), load_float(table + BORDER_FILL + 2),
+        )  # fmt: skip
+    else:
+        return pad, pad, pad, border, border, border
 
 
 @triton.jit
@@ -113,10 +131,10 @@ def _is_whole(top, left, size):
 
 @triton.jit
 def _padded(
-    frame, at, gy, gx, group, count, size, fill, C: tl.constexpr, FLIP: tl.constexpr,
+    frame, at, gy, gx, group, count, size, fills, C: tl.constexpr, FLIP: tl.constexpr,
     VEC: tl.constexpr, ALIGNED: tl.constexpr,
 ):  # fmt: skip
-    # Groups of a frame in which an image is a box, and the rest `fill`: what they have from beside
+    # Groups of a frame in which an image is a box, and the rest a fill: what they have from beside
     # a line of the image is read and not used.
     words, _, top, left, flip_x, flip_y = frame
     y0 = tl.where(flip_y, size[0] + top - size[2], -top)
@@ -127,15 +145,15 @@ def _padded(
     v0, v1, v2 = read_groups(words, at, touched, flip_x, count, C, FLIP, VEC, ALIGNED, True)
     if not _is_whole(top, left, size):
         within = in_box(gy, gx, box, VEC)
-        v0 = tl.where(within, v0, fill)
-        v1 = tl.where(within, v1, fill)
-        v2 = tl.where(within, v2, fill)
+        v0 = tl.where(within, v0, fills[0])
+        v1 = tl.where(within, v1, fills[1])
+        v2 = tl.where(within, v2, fills[2])
     return v0, v1, v2
 
 
 @triton.jit
 def read_frame(
-    frame, y, x, gy, gx, mask, group, size, fill, C: tl.constexpr, PAD: tl.constexpr,
+    frame, y, x, gy, gx, mask, group, size, fills, C: tl.constexpr, PAD: tl.constexpr,
     FLIP: tl.constexpr, VEC: tl.constexpr, ALIGNED: tl.constexpr,
 ):  # fmt: skip
     """Return pixels of the frame of a row, moved by nothing but flips, in the images' units.
@@ -145,7 +163,7 @@ def read_frame(
     """
     words, images, top, left, flip_x, flip_y = frame
     if VEC == 1:
-        return direct(images, y, x, mask, top, left, flip_x, flip_y, size, fill, C, PAD)
+        return direct(images, y, x, mask, top, left, flip_x, flip_y, size, fills, C, PAD)
     else:
         sx = tl.where(flip_x, size[1] - VEC - gx, gx) + left
         sy = tl.where(flip_y, size[0] - 1 - gy, gy) + top
@@ -154,7 +172,7 @@ def read_frame(
         if PAD < 0:
             return read_groups(words, at, group, flip_x, count, C, FLIP, VEC, ALIGNED, False)
         elif PAD == CONSTANT:
-            return _padded(frame, at, gy, gx, group, count, size, fill, C, FLIP, VEC, ALIGNED)
+            return _padded(frame, at, gy, gx, group, count, size, fills, C, FLIP, VEC, ALIGNED)
         else:
             inside = (sx >= 0) & (sx + VEC <= size[3]) & (sy >= 0) & (sy < size[2])
             v0, v1, v2 = read_groups(words, at, group & inside, flip_x, count, C, FLIP, VEC,
@@ -165,7 +183,7 @@ def read_frame(
                 oy = tl.where(flip_y, size[0] - 1 - y, y) + top
                 within = (ox >= 0) & (ox + VEC <= size[3]) & (oy >= 0) & (oy < size[2])
                 b0, b1, b2 = direct(images, y, x, mask & (within == 0), top, left, flip_x, flip_y,
-                                    size, fill, C, PAD)  # fmt: skip
+                                    size, fills, C, PAD)  # fmt: skip
                 v0 = tl.where(within, v0, b0)
                 v1 = tl.where(within, v1, b1)
                 v2 = tl.where(within, v2, b2)
@@ -173,33 +191,56 @@ def read_frame(
 
 
 @triton.jit
+def _bilinear(
+    frame, matrix, y, x, mask, clear, size, fills, C: tl.constexpr, PAD: tl.constexpr,
+    BORDER: tl.constexpr, PERSPECTIVE: tl.constexpr, WIDE: tl.constexpr,
+):  # fmt: skip
+    if WIDE:
+        if clear:
+            v0, v1, v2 = clear_words(frame[0], matrix, y, x, frame[2], frame[3], size, C, PAD)
+        else:
+            v0, v1, v2 = warped_words(frame[0], matrix, y, x, mask, frame[2], frame[3], size,
+                                      fills, C, PAD, BORDER, PERSPECTIVE)  # fmt: skip
+    else:
+        v0, v1, v2 = warped(frame[1], matrix, y, x, mask, frame[2], frame[3], size, fills, C, PAD,
+                            BORDER, PERSPECTIVE)  # fmt: skip
+    return v0, v1, v2
+
+
+@triton.jit
 def moved(
     frame, matrix, y, x, gy, gx, mask, group, clear, size, fills, C: tl.constexpr,
     PAD: tl.constexpr, FLIP: tl.constexpr, VEC: tl.constexpr, ALIGNED: tl.constexpr,
-    WARP: tl.constexpr, BORDER: tl.constexpr, PERSPECTIVE: tl.constexpr, WIDE: tl.constexpr,
+    WARP: tl.constexpr, BORDER: tl.constexpr, PERSPECTIVE: tl.constexpr, FILTERS: tl.constexpr,
+    WIDE: tl.constexpr,
 ):  # fmt: skip
     """Return pixels of a row wherever its geometry takes them from; see `read_frame`.
 
     `matrix` is of `load_matrix`, where anything is warped; `clear` says of a tile that no border is
-    near.
+    near. `FILTERS` has a bit for each filter that a row may have.
     """
     if WARP < 0:
-        v0, v1, v2 = read_frame(frame, y, x, gy, gx, mask, group, size, fills[0], C, PAD, FLIP,
+        v0, v1, v2 = read_frame(frame, y, x, gy, gx, mask, group, size, fills, C, PAD, FLIP,
                                 VEC, ALIGNED)  # fmt: skip
     else:
         if matrix[9]:
-            if WIDE:
-                if clear:
-                    v0, v1, v2 = clear_words(frame[0], matrix, y, x, frame[2], frame[3], size, C,
-                                             PAD)  # fmt: skip
-                else:
-                    v0, v1, v2 = warped_words(frame[0], matrix, y, x, mask, frame[2], frame[3],
-                                              size, fills[0], fills[1], C, PAD, BORDER,
-                                              PERSPECTIVE)  # fmt: skip
+            if FILTERS == ONLY_NEAREST:
+                v0, v1, v2 = nearest(frame[1], matrix, y, x, mask, frame[2], frame[3], size, fills,
+                                     C, PAD, BORDER, PERSPECTIVE)  # fmt: skip
+            elif FILTERS == ONLY_BICUBIC:
+                v0, v1, v2 = bicubic(frame[1], matrix, y, x, mask, frame[2], frame[3], size, fills,
+                                     C, PAD, BORDER, PERSPECTIVE)  # fmt: skip
+            elif FILTERS == ONLY_BILINEAR:
+                v0, v1, v2 = _bilinear(frame, matrix, y, x, mask, clear, size, fills, C, PAD,
+                                       BORDER, PERSPECTIVE, WIDE)  # fmt: skip
             else:
-                v0, v1, v2 = warped(frame[1], matrix, y, x, mask, frame[2], frame[3], size,
-                                    fills[0], fills[1], C, PAD, BORDER, PERSPECTIVE)  # fmt: skip
+                if matrix[10] == BICUBIC:
+                    v0, v1, v2 = bicubic(frame[1], matrix, y, x, mask, frame[2], frame[3], size,
+                                         fills, C, PAD, BORDER, PERSPECTIVE)  # fmt: skip
+                else:
+                    v0, v1, v2 = _bilinear(frame, matrix, y, x, mask, clear, size, fills, C, PAD,
+                                           BORDER, PERSPECTIVE, WIDE)  # fmt: skip
         else:
-            v0, v1, v2 = read_frame(frame, y, x, gy, gx, mask, group, size, fills[0], C, PAD, FLIP,
+            v0, v1, v2 = read_frame(frame, y, x, gy, gx, mask, group, size, fills, C, PAD, FLIP,
                                     VEC, ALIGNED)  # fmt: skip
     return v0, v1, v2

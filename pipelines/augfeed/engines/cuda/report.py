@@ -31,7 +31,8 @@ from augfeed.engines.cuda.launch import (
     sum_constants,
     sum_options,
 )
-from augfeed.engines.cuda.program_launch import cut_constants, kernels_of
+from augfeed.engines.cuda.program_launch import cut_constants, kernels_of, spatial_constants
+from augfeed.engines.cuda.program_layout import program_start
 from augfeed.engines.cuda.scratch import (
     OPTIONS,
     kernel_constants,
@@ -42,7 +43,7 @@ from augfeed.engines.cuda.scratch import (
 from augfeed.engines.cuda.spec import Spec
 from augfeed.errors import InputError
 from augfeed.operation import Blocks, Displacement
-from augfeed.plan.frames import FRAMES, has_kernel, has_table
+from augfeed.plan.frames import FRAMES, has_kernel, has_table, is_spatial
 
 _POINTERS = {
     torch.float32: "*fp32", torch.float16: "*fp16", torch.bfloat16: "*bf16", torch.uint8: "*u8",
@@ -118,7 +119,9 @@ def compile_steps(spec: Spec, arch: int) -> dict[str, Report]:
     found: dict[str, tuple[Any, dict[str, str], dict[str, Any]]] = {}
     for slot, code in ((slot, code) for slot, codes in enumerate(spec.slots) for code in codes):
         if not (has_kernel(code) or has_table(code)):
-            found |= _spatial_steps(spec, slot, code, given)
+            own = step_constants(spec, slot, code)
+            step = {"NUMBERS": slot_start(spec, slot), "PAD": spec.pad, "WHOLE": False}
+            found |= _spatial_steps(code, own, step, given)
         elif has_table(code):
             own, read = (each(spec, slot, code) for each in (table_constants, reading_constants))
             tables = {"table": "*i32", "counts": "*i32", "tables": "*i32"}
@@ -161,17 +164,21 @@ def compile_programs(spec: Spec, arch: int) -> dict[str, Report]:
     for slot in range(len(spec.program)):
         found |= {name: (signatures[name], constant)
                   for name, constant in kernels_of(spec, slot).items()}  # fmt: skip
-    return {name: _report(_compiled(_drawn_kernel(name), signature, constant, spec, arch,
-                                    divisible=False))
-            for name, (signature, constant) in found.items()}  # fmt: skip
+    made = {name: (_drawn_kernel(name), *rest) for name, rest in found.items()}
+    for slot, codes in enumerate(spec.program):
+        for code in filter(is_spatial, codes):
+            step = {"NUMBERS": program_start(spec, slot), "PAD": spec.pad, "WHOLE": True}
+            steps = _spatial_steps(code, spatial_constants(spec, slot, code), step, given)
+            made |= {f"{name} drawn": kernel for name, kernel in steps.items()}
+    return {name: _report(_compiled(function, signature, constant, spec, arch, divisible=False))
+            for name, (function, signature, constant) in made.items()}  # fmt: skip
 
 
 def _spatial_steps(
-    spec: Spec, slot: int, code: int, given: dict[str, str]
+    code: int, own: dict[str, Any], step: dict[str, Any], given: dict[str, str]
 ) -> dict[str, tuple[Any, dict[str, str], dict[str, Any]]]:
-    own, number = step_constants(spec, slot, code), {"NUMBERS": slot_start(spec, slot)}
-    write = {**own, "BLOCK": spatial.BLOCK}
-    read = {**write, "PAD": spec.pad}
+    number, write = {"NUMBERS": step["NUMBERS"]}, {**own, "BLOCK": spatial.BLOCK}
+    read = {**write, "PAD": step["PAD"]}
     rows, sides = {"begin": "i32", "pitch": "i32"}, {"height": "i32", "width": "i32"}
     taken = {**given, "sums": "*fp32", **rows, **_SIDES}
     put = {"frames": given["frames"], "table": "*i32", "sums": "*fp32", **rows, **sides}
@@ -193,7 +200,8 @@ def _spatial_steps(
             "displace": (elastic.displace, taken, {**read, **number}),
             "put_frames": (stencils.put_frames, put, write),
         }
-    return {"make_stencils": (stencils.make_stencils, taken, {**read, **number, "WHOLE": False}),
+    return {"make_stencils": (stencils.make_stencils, taken,
+                              {**read, **step}),
             "put_frames": (stencils.put_frames, put, write)}  # fmt: skip
 
 

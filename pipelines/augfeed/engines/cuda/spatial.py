@@ -75,7 +75,7 @@ class Launch:
     numbers: int
     begin: int
     rows: int
-    levels: bool = False  # whether frames are whole levels where they are floats
+    whole: bool = False  # whether floats are whole levels, as they are in programs
 
     def run(self, code: int) -> None:
         """Launch the kernels of the step on the current stream; nothing waits."""
@@ -85,9 +85,8 @@ class Launch:
         elif issubclass(cls, Displacement):
             self._displacement()
         else:
-            whole = self.levels and self.loaded.spec.float_in
-            stencils.make_stencils[self._grid](*self._read, **self._reading, **self._numbers,
-                                               WHOLE=whole)  # fmt: skip
+            stencils.make_stencils[self._grid](*self._read, WHOLE=self.whole, **self._reading,
+                                               **self._numbers)  # fmt: skip
             self._put(0)
 
     @property

@@ -8,9 +8,10 @@ from typing import Any, NamedTuple
 
 import torch
 
-from augfeed.constants import CUTMIX, EDGES, MIXUP
+from augfeed.constants import BICUBIC, BILINEAR, CUTMIX, EDGES, FILTERS, MIXUP
 from augfeed.engines import Output
 from augfeed.operation import Box, Linear, Noise, Pointwise
+from augfeed.plan.filters import interpolation_of
 from augfeed.plan.frames import longest_reach, slots_of
 from augfeed.plan.policy_constants import PolicyConstants
 from augfeed.plan.program import codes_of, most_numbers
@@ -57,8 +58,9 @@ class Spec:
     """The compile-time constants of the kernel.
 
     `pad` is -1 where images are frames of the output's size; `pad` and `border` are modes of
-    `EDGES`. `parts` are the boxes, noises and pointwise colors of the policy, `points` the latter
-    with a bit for each; `more` boxes are erased at most beside the first.
+    `EDGES`, `each` whether their fills differ by channel; `filters` has a bit for each filter that
+    may move pixels. `parts` are the boxes, noises and pointwise colors of the policy, `points` the
+    latter with a bit for each; `more` boxes are erased at most beside the first.
     `vec` pixels side by side are read and written together, 1 where lines do
     not allow it; `wide` says whether the neighbors of a source position are read as words. `block`
     is the number of pixels of a step, `steps` that of a program. With `lanes` the steps are the
@@ -77,6 +79,8 @@ class Spec:
     warp: bool
     border: int
     perspective: bool
+    filters: int
+    each: bool
     color: Color
     mean: bool
     mix: int
@@ -152,9 +156,10 @@ def _spec(policy: Policy, size: tuple[int, int], form: Form, output: Output) -> 
     noises = sum(isinstance(item, Noise) for item in items) + (erase > Erase.CONSTANT)
     lanes = noises > 0
     warp, program = policy.warps, codes_of(policy)
+    filters = _filters(policy)
     made = bool(slots_of(policy) or program)
     mix, color = _mixing(policy), Color.PLAIN
-    linear = [item for item in items if isinstance(item, Linear)]
+    linear = [item for item in items if isinstance(item, Linear) and item.program is None]
     if any(channels == 3 or not step.rgb for item in linear for step in item.steps):
         color = Color.MATRIX
     points = sum(1 << k for k, cls in enumerate(POINTS) if has(cls))
@@ -168,6 +173,8 @@ def _spec(policy: Policy, size: tuple[int, int], form: Form, output: Output) -> 
         warp=warp,
         border=EDGES[border.mode] if border else 0,
         perspective=any(isinstance(item, Perspective) for item in policy.parts),
+        filters=filters,
+        each=any((fill != fill[0]).any() for fill in (fixed.pad_fill, fixed.border_fill)),
         color=color,
         mean=any(item.needs_mean for item in linear),
         mix=mix,
@@ -185,7 +192,8 @@ def _spec(policy: Policy, size: tuple[int, int], form: Form, output: Output) -> 
         reach=longest_reach(policy),
         program=program,
         numbers=most_numbers(program),
-        **_shape(size, form, output, lanes=lanes, warp=warp, made=made),
+        **_shape(size, form, output, lanes=lanes, warp=warp, made=made,
+                 neighbors=bool(filters >> BILINEAR & 1)),
     )  # fmt: skip
 
 
@@ -207,6 +215,13 @@ def _registers(
     return 128 if warp else 96
 
 
+def _filters(policy: Policy) -> int:
+    wanted = interpolation_of(policy)
+    if wanted == "random":
+        return 1 << BILINEAR | 1 << BICUBIC
+    return 1 << FILTERS[wanted]
+
+
 def _mixing(policy: Policy) -> int:
     mixer = policy.find(OneOf)
     parts = mixer.operations if mixer else policy.operations
@@ -224,7 +239,14 @@ def _erasing(erasing: RandomErasing | None, fixed: PolicyConstants) -> Erase:
 
 
 def _shape(
-    size: tuple[int, int], form: Form, output: Output, *, lanes: bool, warp: bool, made: bool
+    size: tuple[int, int],
+    form: Form,
+    output: Output,
+    *,
+    lanes: bool,
+    warp: bool,
+    made: bool,
+    neighbors: bool,
 ) -> dict[str, Any]:
     # How pixels are spread over programs and threads.
     height, width = size
@@ -254,7 +276,7 @@ def _shape(
         "vec": vec,
         "aligned": form.framed,
         # A line has the words of two pixels.
-        "wide": words and warp and form.picture[1] >= 8 and (width >= 8 or not made),
+        "wide": words and warp and neighbors and form.picture[1] >= 8 and (width >= 8 or not made),
         "lanes": lanes,
         "tile": tile,
         "block": block,

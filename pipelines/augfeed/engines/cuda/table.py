@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from augfeed.constants import CUTMIX
+from augfeed.constants import CUTMIX, LUMA
 from augfeed.engines import check_places
 from augfeed.engines.cuda import _pointwise
 from augfeed.engines.cuda.frame_steps import fill_steps, words_of_steps
@@ -27,9 +27,10 @@ from augfeed.plan.policy_constants import PolicyConstants
 
 # Words of the head.
 SEED, EPOCH = 0, 2
-PAD_FILL, BORDER_FILL, CUTOUT_FILL, ERASE_FILL = 3, 4, 5, 6
-LOW, HIGH, GAIN, SIGMA_SCALE, PLAIN = 8, 11, 14, 17, 20  # three channels each
-HEAD = 24
+CUTOUT_FILL, ERASE_FILL = 5, 6
+# Three channels each.
+LOW, HIGH, GAIN, SIGMA_SCALE, PLAIN, PAD_FILL, BORDER_FILL = 8, 11, 14, 17, 20, 23, 26
+HEAD = 32
 
 # Parts of a row: those that `fill_rows` writes, in its order; matrix, colors; pointwise colors;
 # steps on its frame; its program.
@@ -114,7 +115,7 @@ def fill_table(
         for k, (_, column) in enumerate(plan.read(Pointwise)):
             floats[:, first + k] = column
     if (first := layout.start("matrix")) >= 0:
-        rows[:, first] = plan.warped
+        rows[:, first] = np.where(plan.warped, 1, -1) * (1 + plan.filters)
         floats[:, first + 1 : first + 10] = plan.inverse.reshape(-1, 9)
     if (first := layout.start("made")) >= 0:
         fill_steps(rows[:, first:], plan.frames, spec)
@@ -122,12 +123,16 @@ def fill_table(
             rows[:, first] = fill_programs(rows[:, own:], plan, spec)
     if (first := layout.start("color")) >= 0:
         maps = _color_maps(plan, fixed, spec, scale)
-        if spec.mean and spec.pad == 0 and fixed.pad_fill:
+        if spec.mean and spec.pad == 0 and fixed.pad_fill.any():
             # What constant padding adds to a mean, whose sum is over the image's own pixels.
             share = _padded(plan.size, sizes, *offsets.T)
             share = np.where(plan.made, 0.0, share)  # these hold theirs
-            maps[:, 9:12] += maps[:, 12:15] * (share * fixed.pad_fill)[:, None]
+            maps[:, 9:12] += maps[:, 12:15] * (share * _gray(fixed.pad_fill))[:, None]
         floats[:, first : first + 16] = maps
+
+
+def _gray(fill: NDArray[np.float64]) -> float:
+    return float(fill[0] if (fill == fill[0]).all() else np.dot(LUMA, fill))
 
 
 def _padded(
@@ -144,11 +149,11 @@ def _fill_head(head: NDArray[np.int32], plan: Plan, fixed: PolicyConstants, scal
     head[SEED : SEED + 2] = np.array([plan.seed], "<u8").view(np.int32)
     head[EPOCH] = np.array([plan.epoch], np.uint32).view(np.int32)[0]
     floats, channels = head.view(np.float32), fixed.channels
-    floats[PAD_FILL], floats[BORDER_FILL] = fixed.pad_fill * scale, fixed.border_fill * scale
     floats[CUTOUT_FILL], floats[ERASE_FILL] = fixed.cutout_fill, fixed.erase_fill
     for first, values in (
         (LOW, (0 - fixed.mean) / fixed.std), (HIGH, (1 - fixed.mean) / fixed.std),
         (GAIN, 1 / fixed.std), (SIGMA_SCALE, fixed.sigma_scale), (PLAIN, 1 / (scale * fixed.std)),
+        (PAD_FILL, fixed.pad_fill * scale), (BORDER_FILL, fixed.border_fill * scale),
     ):  # fmt: skip
         floats[first : first + channels] = values
 

@@ -9,6 +9,11 @@ from augfeed.engines.cuda import spec as _spec
 from augfeed.engines.cuda import table as _table
 
 MIXUP: tl.constexpr = tl.constexpr(constants.MIXUP)
+BICUBIC: tl.constexpr = tl.constexpr(constants.BICUBIC)
+ONLY_NEAREST: tl.constexpr = tl.constexpr(1 << constants.NEAREST)  # of the bits for filters
+ONLY_BILINEAR: tl.constexpr = tl.constexpr(1 << constants.BILINEAR)
+ONLY_BICUBIC: tl.constexpr = tl.constexpr(1 << constants.BICUBIC)
+WARP_CUBIC: tl.constexpr = tl.constexpr(constants.WARP_CUBIC)
 CUTMIX: tl.constexpr = tl.constexpr(constants.CUTMIX)
 HEAD: tl.constexpr = tl.constexpr(_table.HEAD)
 SEED: tl.constexpr = tl.constexpr(_table.SEED)

@@ -112,12 +112,12 @@ def _blended(pixels, others, near, far, above, below, rest, C: tl.constexpr):
     # Of two lines two pixels each, by their shares, and of what is not a pixel.
     p0, p1, p2, q0, q1, q2 = pixels
     r0, r1, r2, s0, s1, s2 = others
-    v0 = _two(_two(rest, p0, q0, near, far, above), r0, s0, near, far, below)
+    v0 = _two(_two(rest[0], p0, q0, near, far, above), r0, s0, near, far, below)
     if C == 1:
         return v0, v0, v0
     else:
-        v1 = _two(_two(rest, p1, q1, near, far, above), r1, s1, near, far, below)
-        v2 = _two(_two(rest, p2, q2, near, far, above), r2, s2, near, far, below)
+        v1 = _two(_two(rest[1], p1, q1, near, far, above), r1, s1, near, far, below)
+        v2 = _two(_two(rest[2], p2, q2, near, far, above), r2, s2, near, far, below)
         return v0, v1, v2
 
 
@@ -135,14 +135,15 @@ def _within_memory(words, at, line, count, C: tl.constexpr):
 
 
 @triton.jit
-def _framed(words, sx, sy, a, b, mask, size, fill, C: tl.constexpr):
+def _framed(words, sx, sy, a, b, mask, size, fills, C: tl.constexpr):
     # Where all around an image is one color: what lies outside has no share, whatever is read
     # for it, and must only not be beyond the image's memory.
     left, right = _inside(sx, size[1]), _inside(sx + 1, size[1])
     top, bottom = _inside(sy, size[0]), _inside(sy + 1, size[0])
     near, far = tl.where(left, 1.0 - a, 0.0), tl.where(right, a, 0.0)
     above, below = tl.where(top, 1.0 - b, 0.0), tl.where(bottom, b, 0.0)
-    rest = (1.0 - (above + below) * (near + far)) * fill
+    share = 1.0 - (above + below) * (near + far)
+    rest = (share * fills[3], share * fills[4], share * fills[5])
     seen, count = mask & (left | right), size[2] * size[3] * C // 4
     at = (sy * size[3] + sx) * C
     pixels = _within_memory(words, at, seen & top, count, C)
@@ -190,8 +191,8 @@ def clear_words(words, matrix, y, x, top, left, size, C: tl.constexpr, PAD: tl.c
 
 @triton.jit
 def warped_words(
-    words, matrix, y, x, mask, top, left, size, pad_fill, border_fill, C: tl.constexpr,
-    PAD: tl.constexpr, BORDER: tl.constexpr, PERSPECTIVE: tl.constexpr,
+    words, matrix, y, x, mask, top, left, size, fills, C: tl.constexpr, PAD: tl.constexpr,
+    BORDER: tl.constexpr, PERSPECTIVE: tl.constexpr,
 ):  # fmt: skip
     """Return what `warped` does, of bytes that are read as words, two pixels of a line at once.
 
@@ -200,7 +201,7 @@ def warped_words(
     """
     sx, sy, a, b = positions(matrix, y, x, PERSPECTIVE)
     if BORDER == CONSTANT and PAD < 0:
-        return _framed(words, sx, sy, a, b, mask, size, border_fill, C)
+        return _framed(words, sx, sy, a, b, mask, size, fills, C)
     else:
         x0, x1 = fold(sx, size[1], BORDER), fold(sx + 1, size[1], BORDER)
         y0, y1 = fold(sy, size[0], BORDER), fold(sy + 1, size[0], BORDER)
@@ -216,14 +217,16 @@ def warped_words(
         low = tl.minimum(tl.maximum(low, 0), size[3] - 2)
         near, far = _shares(x0, x1, a, low)
         above, below = tl.where(y0 >= 0, 1.0 - b, 0.0), tl.where(y1 >= 0, b, 0.0)
-        rest = 0.0
+        r0, r1, r2 = 0.0, 0.0, 0.0
         if BORDER == CONSTANT:
-            rest = beyond * border_fill
+            r0, r1, r2 = beyond * fills[3], beyond * fills[4], beyond * fills[5]
         if PAD == CONSTANT:
-            rest = tl.fma(1.0 - beyond - (above + below) * (near + far), pad_fill, rest)
+            share = 1.0 - beyond - (above + below) * (near + far)
+            r0 = tl.fma(share, fills[0], r0)
+            r1, r2 = tl.fma(share, fills[1], r1), tl.fma(share, fills[2], r2)
         seen = mask & ((near > 0.0) | (far > 0.0))
         at = (tl.maximum(y0, 0) * size[3] + low) * C
         pixels = _wide_pixels(words, at, seen & (above > 0.0), C)
         at = (tl.maximum(y1, 0) * size[3] + low) * C
         others = _wide_pixels(words, at, seen & (below > 0.0), C)
-        return _blended(pixels, others, near, far, above, below, rest, C)
+        return _blended(pixels, others, near, far, above, below, (r0, r1, r2), C)

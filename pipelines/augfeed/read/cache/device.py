@@ -173,7 +173,8 @@ class DeviceCache:
             for block, rows in zip(self._blocks, np.split(order, ends[:-1]), strict=False)
             if rows.size
         ]
-        batch = Batch(slots[:, 1], slots[:, 3], box, windows.resized, windows.offset, size)
+        batch = Batch(slots[:, 1], slots[:, 3], box, windows.resized, windows.offset,
+                      windows.filters, size)  # fmt: skip
         return resize(batch, sources, self.channels, self.device)
 
     def refresh(self) -> None:

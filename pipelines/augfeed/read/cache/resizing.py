@@ -34,6 +34,7 @@ class Batch(NamedTuple):
     box: Ints  # [N, 4]: top, left, height, width; inside the image
     resized: NDArray[Any]  # [N, 2]
     offset: NDArray[Any]  # [N, 2]
+    filters: NDArray[Any]  # [N]
     size: tuple[int, int]  # (height, width) of what comes out, inside what is resized
 
 
@@ -92,8 +93,9 @@ def _side(batch: Batch, axis: int) -> Side:
     lengths, count = np.ascontiguousarray(batch.box[:, 2 + axis]), batch.size[axis]
     sizes = batch.resized[:, axis].astype(np.int64)
     starts = np.empty((len(lengths), count), np.int32)
-    weights = np.empty((*starts.shape, taps_of(lengths, sizes)), np.int32)
-    fill_blends(lengths, sizes, batch.offset[:, axis].astype(np.int64), starts, weights)
+    weights = np.empty((*starts.shape, taps_of(lengths, sizes, batch.filters)), np.int32)
+    firsts = batch.offset[:, axis].astype(np.int64)
+    fill_blends(lengths, sizes, firsts, batch.filters, starts, weights)
     return Side(starts, weights)
 
 
@@ -160,4 +162,4 @@ def _down(
 
 
 def _pixels(total: torch.Tensor) -> torch.Tensor:
-    return (total >> BITS).clamp_(max=255).to(torch.uint8)
+    return (total >> BITS).clamp_(0, 255).to(torch.uint8)
