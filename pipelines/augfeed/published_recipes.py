@@ -8,6 +8,7 @@ is asked for. Rules of labels are those of the dataset, widened to what a recipe
 from typing import Any
 
 from augfeed.invariances import Invariances, invariances_of
+from augfeed.operation.parameter_types import pair
 from augfeed.policy import (
     Border,
     CutMix,
@@ -34,11 +35,17 @@ IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 CIFAR10_MEAN, CIFAR10_STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
 # TrivialAugmentWide turns by 135 degrees, and leaves 1 % of brightness or contrast.
 WIDE: dict[str, Any] = {"max_rotation": 135.0, "min_content": 0.009}
+SHIFT = 32  # pixels that it moves images by, which may be all of them
 TWICE: dict[str, Any] = {"max_rotation": 60.0}  # two steps of timm's turn by 30 degrees each
 
 
 def _rules(name: str, **wider: Any) -> Invariances:
     return invariances_of(name).model_copy(update=wider)
+
+
+def _wide_rules(size: Sides) -> Invariances:
+    wider = WIDE if min(pair(size)) > SHIFT + 1 else {**WIDE, "min_content": 0.0}
+    return _rules("imagenet", **wider)
 
 
 def _crop_and_flip(size: Sides, interpolation: Any = "bilinear") -> list[Any]:
@@ -110,7 +117,7 @@ def torchvision_2021(
     Trained at 176 pixels for 600 epochs, tested with `presets.evaluation(224, 232)`; ResNet-50
     reached 80.9 %: https://pytorch.org/blog/how-to-train-state-of-the-art-models-using-torchvision-latest-primitives/
     """
-    return Policy(_torchvision(size, mean, std), invariances=_rules("imagenet", **WIDE),
+    return Policy(_torchvision(size, mean, std), invariances=_wide_rules(size),
                   name="torchvision_2021")  # fmt: skip
 
 
@@ -122,8 +129,7 @@ def imagenet(
     Crop, flip, TrivialAugmentWide, Mixup 0.2 or CutMix 1.0, one image in ten erased in part, label
     smoothing 0.1; `torchvision_2021` is the same at its own size.
     """
-    return Policy(_torchvision(size, mean, std), invariances=_rules("imagenet", **WIDE),
-                  name="imagenet")  # fmt: skip
+    return Policy(_torchvision(size, mean, std), invariances=_wide_rules(size), name="imagenet")
 
 
 def deit(size: Sides = 224, mean: Channels = IMAGENET_MEAN, std: Channels = IMAGENET_STD) -> Policy:

@@ -32,7 +32,7 @@ def turn_hue(frame: Array, at: Any, pixels: int, turn: int) -> None:
     """Add `turn` of 256 to the hue of pixels of three levels, in place."""
     for p in range(pixels):
         i = at + U(3 * p)
-        r, g, b = int(frame[i]), int(frame[i + U(1)]), int(frame[i + U(2)])
+        r, g, b = np.int64(frame[i]), np.int64(frame[i + U(1)]), np.int64(frame[i + U(2)])
         most, least = max(r, g, b), min(r, g, b)
         spread = most - least
         if spread == 0:
