@@ -360,7 +360,7 @@ UNBOUNDED = {("cutout", "fill"), ("random_erasing", "fill"), ("normalize", "mean
 def numbers(schema: Any) -> Iterator[dict[str, Any]]:
     """The schemas of numbers inside one of a parameter."""
     if isinstance(schema, dict):
-        if schema.get("type") in ("number", "integer"):
+        if schema.get("type") in ("number", "integer") and "enum" not in schema:
             yield schema
         schema = [*schema.values()]
     if isinstance(schema, list):

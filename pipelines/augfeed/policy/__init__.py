@@ -210,7 +210,8 @@ class Policy(BaseModel):
         A stage of Kornia, or a program, joins those that are there.
         """
         operations = tuple(map(_given, operations))
-        kinds = {type(item) for item in operations if item.program is None} - {Kornia}
+        single = [item for item in operations if getattr(item, "program", None) is None]
+        kinds = {type(item) for item in single} - {Kornia}
         kept = [item for item in self.operations
                 if type(item) not in kinds or item.program is not None]  # fmt: skip
         return Policy([*kept, *operations], invariances=self.invariances)
