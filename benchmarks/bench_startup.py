@@ -49,7 +49,7 @@ loader = DataLoader(Files(), 32, True, num_workers=2, persistent_workers=True)
 OURS = """
 from augfeed import DataLoader
 from augfeed.read.folder import FolderSource
-source = FolderSource.of(list(zip(paths, labels)), ("a", "b"), name="photos")
+source = FolderSource.of(list(zip(paths, labels)), ("a", "b"))
 loader = DataLoader(source, 32, True, num_workers=2, policy="imagenet(224)", seed=0)
 """
 CLOCK = "import time; begin = time.perf_counter()\n"

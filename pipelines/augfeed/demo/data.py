@@ -38,7 +38,7 @@ def photos(folder: Path) -> FolderSource:
             crop = Image.fromarray(picture[top : top + CUT[0], left : left + CUT[1]])
             crop.save(path, quality=90)
             samples.append((path, label))
-    return FolderSource.of(samples, classes, name="photos")
+    return FolderSource.of(samples, classes)
 
 
 @contextmanager

@@ -79,6 +79,8 @@ def _image(sample: Any, key: Any, fields: dict[Path, Field]) -> tuple[Path | Non
     part = take(sample, paths[0])
     if isinstance(part, Image.Image):
         return paths[0], (part.height, part.width)
+    if not isinstance(part, torch.Tensor | np.ndarray):
+        return paths[0], None
     shape = tuple(part.shape)
     if len(shape) < 3:
         return paths[0], shape if len(shape) == 2 else None

@@ -253,8 +253,9 @@ def test_the_pass_reads_the_frames_that_were_made(engine: str, after: str) -> No
 def test_frames_are_made_of_what_a_window_shows(engine: str, window: str) -> None:
     shape = Shape(3, 20, 24, 4)
     crop, images = window_of(window, shape)
-    assert isinstance(crop.fill, float)
-    crop = replace(crop, fill=round(255 * crop.fill) / 255)  # a level: it is not rounded twice
+    fills = crop.fill if isinstance(crop.fill, tuple) else (float(crop.fill),)
+    # Levels, which are not rounded twice.
+    crop = replace(crop, fill=tuple(round(255 * fill) / 255 for fill in fills))
     plan = plan_of(policy_of((*FRAMES, ColorJitter(contrast=(0.3, 0.6))), 3, crop), shape)
     offsets = offsets_of(plan, images)
     made = run(engine, plan, images, offsets=offsets)

@@ -105,8 +105,14 @@ def test_windows_equal_padding_and_slicing(engine: str, shape: Shape, window: st
     offsets = offsets_of(plan, images)
     made = run(engine, plan, images, offsets=offsets)
     mode = {"constant": "constant", "edge": "replicate", "reflect": "reflect"}[crop.mode]
-    fill: Any = {"value": crop.fill} if crop.mode == "constant" else {}
-    padded = functional.pad(planes(images), (crop.padding,) * 4, mode=mode, **fill)
+    fills = crop.fill if isinstance(crop.fill, tuple) else (crop.fill,) * shape.channels
+    options: list[dict[str, Any]] = [
+        {"value": fill} if mode == "constant" else {} for fill in fills
+    ]
+    padded = torch.cat([
+        functional.pad(plane, (crop.padding,) * 4, mode=mode, **one)
+        for plane, one in zip(planes(images).split(1, dim=1), options, strict=False)
+    ], dim=1)  # fmt: skip
     for k, (top, left) in enumerate(offsets + crop.padding):
         wanted = padded[k, :, top : top + shape.height, left : left + shape.width]
         assert torch.allclose(made[k], wanted, rtol=0, atol=1e-7)

@@ -130,7 +130,6 @@ def test_partners_do_not_reach_the_call_of_the_batch(batch_size: int) -> None:
 
 HIDDEN: dict[str, Callable[[list[Any]], Any]] = {
     "samples as they are": lambda s: s,
-    "lists": lambda s: list(zip(*s, strict=True)),
     "nothing": lambda s: None,
     "rows of pixels": lambda s: (images_of(s).flatten(1), labels_of(s)),
     "one left out": lambda s: default_collate(s[1:]),
