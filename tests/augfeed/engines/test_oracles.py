@@ -106,12 +106,11 @@ def test_windows_equal_padding_and_slicing(engine: str, shape: Shape, window: st
     made = run(engine, plan, images, offsets=offsets)
     mode = {"constant": "constant", "edge": "replicate", "reflect": "reflect"}[crop.mode]
     fills = crop.fill if isinstance(crop.fill, tuple) else (crop.fill,) * shape.channels
-    options: list[dict[str, Any]] = [
-        {"value": fill} if mode == "constant" else {} for fill in fills
-    ]
+    around, found = (crop.padding,) * 4, planes(images)
     padded = torch.cat([
-        functional.pad(plane, (crop.padding,) * 4, mode=mode, **one)
-        for plane, one in zip(planes(images).split(1, dim=1), options, strict=False)
+        functional.pad(found[:, c : c + 1], around, mode=mode,
+                       value=float(fill) if mode == "constant" else None)
+        for c, fill in enumerate(fills)
     ], dim=1)  # fmt: skip
     for k, (top, left) in enumerate(offsets + crop.padding):
         wanted = padded[k, :, top : top + shape.height, left : left + shape.width]
