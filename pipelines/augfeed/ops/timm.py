@@ -47,7 +47,7 @@ class Timm(Program):
     it factors from 0.1 (level 0) to 1.9, posterize 4 bits, solarize at 256, which are weaker the
     higher the level. `tweights`, `t3a`, `t3aw` and `w0` are sets of steps; those with weights are
     drawn without replacement. `original`, `originalr`, `v0`, `v0r` (AutoAugment) and `3a`
-    (3-Augment, 2204.07118) take `mstd`. `augmix` is `aug_mix(flavor="timm")`. A part that timm
+    (3-Augment, 2204.07118) take `mstd`. `augmix` is refused: AugMix is not in this version. A part that timm
     would pass over or refuse is refused.
 
     Two things differ on purpose. Posterize keeps one bit at least, where timm keeps none and makes
@@ -83,7 +83,7 @@ class Timm(Program):
     @classmethod
     def _understood(cls, value: str) -> str:
         if isinstance(parse_timm(value), Mix):
-            raise ValueError(f"line={value!r} is AugMix: write aug_mix(flavor='timm')")
+            raise ValueError(f"line={value!r} is AugMix, which is not in this version: write a rand line")
         return value
 
     def tree(self) -> Node:
@@ -102,7 +102,7 @@ def timm_tree(recipe: Recipe, *, exact: bool, p: float) -> Node:
             return _three(recipe, known, p)
         case Auto():
             return _auto(recipe, known, p)
-    raise ValueError(f"{recipe!r} mixes chains of steps: it is aug_mix's")
+    raise ValueError(f"{recipe!r} mixes chains of steps, which is not in this version")
 
 
 def law_of(magnitude: float, noise: float) -> Law:
