@@ -47,8 +47,8 @@ class Timm(Program):
     it factors from 0.1 (level 0) to 1.9, posterize 4 bits, solarize at 256, which are weaker the
     higher the level. `tweights`, `t3a`, `t3aw` and `w0` are sets of steps; those with weights are
     drawn without replacement. `original`, `originalr`, `v0`, `v0r` (AutoAugment) and `3a`
-    (3-Augment, 2204.07118) take `mstd`. `augmix` is refused: AugMix is not in this version. A part that timm
-    would pass over or refuse is refused.
+    (3-Augment, 2204.07118) take `mstd`. `augmix` is refused: AugMix is not in this version. A part
+    that timm would pass over or refuse is refused.
 
     Two things differ on purpose. Posterize keeps one bit at least, where timm keeps none and makes
     the image black, in one of some 650 samples of `rand-m9-mstd0.5-inc1`: `exact=True` does as timm
@@ -83,7 +83,7 @@ class Timm(Program):
     @classmethod
     def _understood(cls, value: str) -> str:
         if isinstance(parse_timm(value), Mix):
-            raise ValueError(f"line={value!r} is AugMix, which is not in this version: write a rand line")
+            raise ValueError(f"line={value!r} is AugMix, not in this version: write a rand line")
         return value
 
     def tree(self) -> Node:
