@@ -167,13 +167,21 @@ STORED_CASES = ("whole chain", "geometry", "flips, some", "cutmix", "all noise")
 TRIED_WINDOWS = covering({"window": WINDOWS, "shape": SHAPES, "operations": OPERATIONS})
 
 
+FEW = 16  # values that may be one level off, of however small an image
+REACH = 9  # pixels of a side that the blur of 3-Augment needs
+
+
 def tried(case: str, shape: Shape, engine: str) -> bool:
-    """Every case at the shape that shows most; chains at every shape."""
+    """Every case at the shape that shows most; chains at every shape; kernels where they fit."""
+    if case == "three augment" and min(shape.height, shape.width) < REACH:
+        return False
     return engine not in INTERPRETED or case in CHAINS or shape == TELLING
 
 
 def other_shape(case: str, engine: str) -> Shape:
     """Return the shape that a case is tried at with images of floats."""
+    if case == "three augment":
+        return TELLING
     return fitted(chosen(case, FEW_PIXELS), engine) if engine in INTERPRETED else USUAL
 
 
@@ -371,7 +379,10 @@ def assert_agree(one: torch.Tensor, other: torch.Tensor, plan: Plan) -> None:
     share = THRESHOLD.value if threshold_step(plan) else 0.0
     far, share = int((excess > 0).sum()), PROGRAM.value if plan.program is not None else share
     assert not torch.isnan(gap).any()
-    assert far <= np.ceil(share * one.numel()), f"{far} values differ, by up to {gap.max()}"
+    # A line of bytes that is rounded the other way is many values of a small image.
+    rounded = plan.program is not None and float(gap.max()) <= unit / 255
+    most = max(np.ceil(share * one.numel()), FEW if rounded else 0)
+    assert far <= most, f"{far} values differ, by up to {gap.max()}"
     step = (
         threshold_step(plan) * unit / float(PolicyConstants.of(plan.policy, one.shape[1]).std.min())
     )

@@ -166,6 +166,10 @@ OTHERS: dict[str, tuple[str, ...]] = {
         "--write", "--color", "--large", "--workers", "--processes", "--arrays", "--photos",
         "--only", "--threads", "--batch",
     ),
+    "docs/recipes.md": (  # timm's, and those of torchvision's references
+        "--aa", "--aug-repeats", "--color-jitter", "--cutmix", "--epoch-repeats", "--hflip",
+        "--mixup", "--remode", "--reprob", "--scale", "--smoothing",
+    ),
     "docs/deployment.md": ("--profile", "--build", "--scale"),
     "docs/migration.md": ("--no-aug", "--smoothing"),
 }  # fmt: skip

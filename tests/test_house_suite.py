@@ -47,6 +47,7 @@ CLOCKS = {
     "tests/augfeed/gpu_checks.py": "says how long each check took",
     "tests/augfeed/test_stats.py": "puts a clock of its own in the place of the real one",
     "tests/deploy/test_deploy.py": "an answer that takes long enough for others to ask, too",
+    "tests/service/test_bodies.py": "threads that are busy, on purpose",
     "tests/service/test_ending.py": "a service that ends does not close its socket sooner than set",
 }
 
@@ -242,7 +243,7 @@ def test_every_engine_meets_every_case_and_every_shape_in_the_usual_run() -> Non
         assert set(met) == set(SHAPES) and min(met.values()) >= len(CHAINS)
         assert {case for case, shape in rows if shape == TELLING} == set(CASES)
     floats = {other_shape(case, "cuda") for case in CASES}
-    assert len(floats) == (1 if ON_GPU else len(FEW_PIXELS))
+    assert len(floats - {TELLING}) == (1 if ON_GPU else len(FEW_PIXELS))
 
 
 def test_every_case_and_every_output_is_stored_in_the_usual_run() -> None:

@@ -2,7 +2,7 @@
 
 An array that is passed on is seven words and, often, a reference that is counted atomically, in
 and out: several nanoseconds, as long as a line of pixels takes. A pointer is one word. It is
-indexed like a flat C-contiguous array, and holds nothing: whoever makes one keeps the array.
+indexed like a flat C-contiguous array, and holds nothing: who makes one keeps the array.
 """
 
 from typing import Any

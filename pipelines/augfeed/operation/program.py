@@ -104,6 +104,11 @@ class Candidate:
     moves: bool = False
     reach: int = 0
 
+    def __post_init__(self) -> None:
+        if hasattr(self.step, "taps") and not self.reach:
+            # Kernels on a GPU are compiled for it, and would cut the weights off in silence.
+            raise TypeError(f"{self.name}: say how far the kernel of a neighborhood reaches")
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:

@@ -294,5 +294,5 @@ DESATURATE = Candidate(
 )  # fmt: skip
 BLUR = Candidate(
     "gaussian_blur", GaussianBlur, _blurred, words="blurred: sigma {:.3g}".format,
-    effects=_blur_effects,
+    effects=_blur_effects, reach=BLUR_TAPS // 2,
 )  # fmt: skip

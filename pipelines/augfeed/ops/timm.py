@@ -38,7 +38,7 @@ FAR = 1e6  # beyond any level
 
 @operation
 class Timm(Program):
-    """Give a sample what timm's `--aa` line says: `rand-m9-n2-mstd0.5-mmax10-inc1`.
+    """Give a sample what a line of timm's `aa` says: `rand-m9-n2-mstd0.5-mmax10-inc1`.
 
     `rand` draws `n` steps (2) of 15 (1909.13719), each done with probability `p` (0.5) at a level
     that is normal about `m` (10) with `mstd` (0; above 100: uniform from 0 to m), held between 0

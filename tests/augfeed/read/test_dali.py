@@ -68,11 +68,9 @@ class Batch(NamedTuple):
         headers = [header for header in map(read_header, files) if header is not None]
         held = np.array([header.orientation for header in headers], np.int64)
         sizes = [upright_size((one.height, one.width), one.orientation) for one in headers]
-        box, resized, offset, kinds = (
-            np.array([view[i] for view in views], np.int32).reshape(-1, n)
-            for i, n in enumerate((4, 2, 2, 1))
-        )
-        cut = Windows(box, resized, offset, kinds[:, 0])
+        parts = [np.array([view[i] for view in views], np.int32).reshape(-1, n)
+                 for i, n in enumerate((4, 2, 2, 1))]  # fmt: skip
+        cut = Windows(parts[0], parts[1], parts[2], parts[3][:, 0])
         return cls(files, cut, held, np.array(sizes, np.int64).reshape(-1, 2), views)
 
     def frames(self, decoder: DaliDecoder) -> Pixels:
@@ -154,8 +152,8 @@ def test_frames_on_a_gpu_are_close_and_stay_while_others_are_made() -> None:
         sums = torch.stack([frames.sum() for frames in kept])
         first = kept[0].cpu().numpy()
     assert kept[0].is_cuda and len(set(sums.tolist())) == 1
-    difference = np.abs(inner(first) - inner(asked.expected(SIZE, 3)))
-    assert difference.mean() <= 1 and difference.max() <= 16  # nvJPEG's transform is another one
+    off = np.abs(inner(first) - inner(asked.expected(SIZE, 3)))
+    assert off.mean() <= 1 and off.max() <= 16  # nvJPEG's transform is another one
 
 
 @needs_dali
