@@ -167,8 +167,8 @@ OTHERS: dict[str, tuple[str, ...]] = {
         "--only", "--threads", "--batch",
     ),
     "docs/recipes.md": (  # timm's, and those of torchvision's references
-        "--aa", "--aug-repeats", "--color-jitter", "--cutmix", "--epoch-repeats", "--hflip",
-        "--mixup", "--remode", "--reprob", "--scale", "--smoothing",
+        "--aa", "--aug-repeats", "--color-jitter", "--epoch-repeats", "--hflip",
+        "--remode", "--reprob", "--scale", "--smoothing",
     ),
     "docs/deployment.md": ("--profile", "--build", "--scale"),
     "docs/migration.md": ("--no-aug", "--smoothing"),
