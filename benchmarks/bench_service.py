@@ -45,7 +45,10 @@ import os
 import sys
 import uvicorn
 from augfeed_service import Settings, make_app
-from augfeed_service.responses import BytesResponse
+try:
+    from augfeed_service.responses import BytesResponse
+except ImportError:  # the name of an older checkout
+    from augfeed_service.sending import BytesResponse
 try:
     from augfeed_service.server import config_of
 except ImportError:  # an older checkout, which is compared with this one
