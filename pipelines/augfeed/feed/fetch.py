@@ -27,7 +27,7 @@ from augfeed.feed.batch_fields import (
 from augfeed.feed.batch_requests import BatchRequest
 from augfeed.feed.crop import cut, cut_stack
 from augfeed.feed.field_moves import FieldMover, Fields, collated_with
-from augfeed.feed.fields import FieldOptions, check_followed
+from augfeed.feed.fields import FieldOptions, check_boxes, check_followed
 from augfeed.feed.sample_fields import (
     FieldPaths,
     Path,
@@ -37,6 +37,7 @@ from augfeed.feed.sample_fields import (
     like,
     locate,
     odd_one,
+    parts_of,
     pixels,
     put,
     take,
@@ -61,12 +62,23 @@ class Recipe:
     fields: FieldOptions = FieldOptions()  # noqa: RUF009  (frozen)
     uncut: bool = False  # whether images may be given out that the engine is yet to cut
 
-    def find(self, sample: Any) -> Fields:
-        """Return the fields of a sample that follow its image, which the policy must allow."""
-        found = self.fields.find(sample, self.image_key, self.still)
+    def find(self, samples: Sequence[Any]) -> Fields:
+        """Return the fields of samples that follow their images, which the policy must allow."""
+        found = self.fields.find(samples[0], self.image_key, self.still)
         if found:
             check_followed(self.policy, found)
+            check_boxes(samples, found, set(self.fields.paths(samples[0])))
         return found
+
+    def check_labels(self, sample: Any, where: FieldPaths, fields: Fields) -> None:
+        """Raise `InputError` if labels are to be mixed, and it is not clear where they are.
+
+        There may be none in a sample of nothing but its image, fields that follow it, and parts
+        that are said to stay.
+        """
+        rest = (path for path, _ in parts_of(sample) if path != where.image and path not in fields)
+        if self.labelled and any(not self.still.may_stay(sample, path) for path in rest):
+            check_labels(sample, where.label)
 
 
 @dataclass(slots=True)
@@ -133,14 +145,13 @@ def make_batch(samples: Sequence[Any], request: BatchRequest, recipe: Recipe) ->
     if recipe.collate is not None:
         # As torch does: it sees the one sample, and what it makes of it is the sample.
         samples = [recipe.collate(sample) for sample in samples]
-    fields = recipe.find(samples[0])
+    fields = recipe.find(samples)
     where = locate(samples[0], recipe.image_key, recipe.label_key, fields)
     columns, mover = columns_of(samples), None
     frames, uncut = _stack_cut(samples, columns, where, fields, request, recipe)
     if frames is None:
         _, frames, mover = _cut_of(samples, where, fields, request, recipe)
-    if recipe.labelled and not fields and not is_alone(samples[0], where.image):
-        check_labels(samples[0], where.label)
+    recipe.check_labels(samples[0], where, fields)
     labels = _labels(samples, columns, where, recipe, request)
     count = request.rows.count
     if columns is not None and not (fields or request.single) and len(where.image) == 1:
@@ -191,7 +202,11 @@ def _cut_of(
     plan = draw_plan(recipe.policy, request.rows, seed=request.seed, epoch=request.epoch,
                      size=(frames.shape[1], frames.shape[2]))  # fmt: skip
     sizes = np.array([array.shape[:2] for array in arrays], np.int64)
-    return given, frames, FieldMover(plan, sizes, fields, partial(_field_name, request))
+    return (
+        given,
+        frames,
+        FieldMover(plan, sizes, fields, where.image, partial(_field_name, request)),
+    )
 
 
 def _field_name(request: BatchRequest, k: int, path: Path) -> str:
@@ -204,7 +219,7 @@ def _collated_by(
     request: BatchRequest,
     recipe: Recipe,
 ) -> Fetched:
-    fields = recipe.find(samples[0])
+    fields = recipe.find(samples)
     where = _located(samples[0], recipe, fields)
     given, frames, mover = _cut_of(samples, where, fields, request, recipe)
     if mover is not None:

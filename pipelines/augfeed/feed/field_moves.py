@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from augfeed.errors import InputError
-from augfeed.feed.sample_fields import Path, put, take
+from augfeed.feed.sample_fields import Path, describe, put, take
 from augfeed.feed.spatial import tv_kind
 from augfeed.fields import (
     Boxes,
@@ -30,14 +30,21 @@ from augfeed.plan import Plan
 
 Fields = dict[Path, Field]
 Name = Callable[[int, Path], str]  # of a part of a sample, for messages
+# Names of what an image has once, however long it is.
+_PER_IMAGE = frozenset((
+    "image_id", "id", "idx", "index", "size", "orig_size", "original_size", "image_size", "shape",
+    "file_name", "filename", "path",
+))  # fmt: skip
 
 
 class FieldMover:
     """Moves the fields of the samples of one plan, whose images have `sizes` `[M, 2]`."""
 
-    def __init__(self, plan: Plan, sizes: NDArray[Any], fields: Fields, name: Name) -> None:
-        """Draw the maps; nothing is moved yet."""
-        self.plan, self.fields, self.name = plan, fields, name
+    def __init__(
+        self, plan: Plan, sizes: NDArray[Any], fields: Fields, image: Path, name: Name
+    ) -> None:
+        """Draw the maps; nothing is moved yet. `image` is where the image of a sample is."""
+        self.plan, self.fields, self.image, self.name = plan, fields, image, name
         self.maps = list(maps_of(plan, sizes))
         self._indices: dict[int, NDArray[np.int64]] = {}
         self._blends = blends(plan.policy)
@@ -50,7 +57,7 @@ class FieldMover:
     def _moved(self, samples: Sequence[Any], k: int, *, tensors: bool) -> Any:
         sample = samples[k]
         for path, field in self.fields.items():
-            part = take(sample, path)
+            part = self._part(sample, k, path)
             if isinstance(field, Mask):
                 made = self._mask(samples, k, path, field)
             elif isinstance(field, Dense):
@@ -66,6 +73,15 @@ class FieldMover:
             if isinstance(field, Boxes):
                 sample = self._boxes(sample, k, path, field)
         return sample
+
+    def _part(self, sample: Any, k: int, path: Path) -> Any:
+        try:
+            return take(sample, path)
+        except (KeyError, IndexError, TypeError, AttributeError):
+            raise InputError(
+                f"{self.name(k, path)} is not where that of the first one of its batch is: the "
+                f"sample is {describe(sample)}; give samples of one form"
+            ) from None
 
     def _at(self, k: int) -> NDArray[np.int64]:
         if k not in self._indices:
@@ -86,7 +102,7 @@ class FieldMover:
         return mixed_mask(own, partner, mixes, k, blends=self._blends)
 
     def _moved_mask(self, samples: Sequence[Any], k: int, path: Path, field: Mask) -> NDArray[Any]:
-        mask = _array(take(samples[k], path))
+        mask = _array(self._part(samples[k], k, path))
         return moved_by(mask, self.maps[k], field, self.name(k, path), self._at(k))
 
     def _boxes(self, sample: Any, k: int, path: Path, field: Boxes) -> Any:
@@ -101,6 +117,8 @@ class FieldMover:
         )
         holder = take(sample, path[:-1]) if path else None
         beside = _beside(holder, path, field, len(corners))
+        if len(moves.kept) < len(corners):
+            self._check_left(holder, k, path, field, len(corners))
         areas = _areas(moves.boxes) / np.maximum(_areas(corners), 1e-12)
         made: dict[Any, Any] = {}
         for key, value in beside.items():
@@ -121,6 +139,21 @@ class FieldMover:
         for key, value in made.items():
             sample = _set(sample, (*path[:-1], key), value)
         return sample
+
+    def _check_left(self, holder: Any, k: int, path: Path, field: Boxes, count: int) -> None:
+        # What has an entry for each box, and would keep those of boxes that are dropped.
+        keys = holder if isinstance(holder, Mapping) else range(len(holder) if path else 0)
+        for key in keys:
+            place, value = (*path[:-1], key), holder[key]
+            if place in (self.image, path) or key in _PER_IMAGE or _length(value) != count:
+                continue
+            named = isinstance(holder, Mapping)
+            if not (named and key in field.follow) and (place not in self.fields or not named):
+                cure = f"Boxes(follow=({key!r}, ...))" if named else "samples that are dicts"
+                raise InputError(
+                    f"{self.name(k, path)} loses boxes that leave the image, and {key!r} beside it "
+                    f"has {count} entries, too: say with {cure} that they go along"
+                )
 
 
 def collated_with(collate: Callable[[list[Any]], Any], samples: list[Any], fields: Fields) -> Any:
@@ -223,7 +256,7 @@ def _like(made: Any, part: Any, size: tuple[int, int], *, tensors: bool) -> Any:
         own, partner = (_like(one, part, size, tensors=tensors) for one in made[:2])
         return MixedMask(own, partner, made.share)
     if isinstance(part, torch.Tensor):
-        plain = torch.from_numpy(np.ascontiguousarray(made)).to(part.dtype)
+        plain = torch.from_numpy(np.ascontiguousarray(made)).to(_kept_type(made, part.dtype))
         return _wrapped(plain, part, size) if tv_kind(type(part)) else plain
     if isinstance(part, Image.Image):
         if tensors:
@@ -235,7 +268,13 @@ def _like(made: Any, part: Any, size: tuple[int, int], *, tensors: bool) -> Any:
         return image
     if isinstance(part, list | tuple):
         return type(part)(made.tolist())
-    return made.astype(part.dtype, copy=False)
+    whole = part.dtype.kind in "iu" and made.dtype.kind == "f"
+    return made.astype(np.float32 if whole else part.dtype, copy=False)
+
+
+def _kept_type(made: NDArray[Any], dtype: torch.dtype) -> torch.dtype:
+    # Corners and points of whole numbers come to lie between them: truncated, they would be off.
+    return torch.float32 if made.dtype.kind == "f" and not dtype.is_floating_point else dtype
 
 
 def _wrapped(plain: torch.Tensor, part: Any, size: tuple[int, int]) -> Any:

@@ -1,6 +1,6 @@
 """Fields of samples: which parts follow the image, found by what is said or known of them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +9,15 @@ import torch
 from PIL import Image
 
 from augfeed.errors import InputError, InputTypeError
-from augfeed.feed.sample_fields import Path, is_picture, is_sequence, keyed, parts_of, take
+from augfeed.feed.sample_fields import (
+    Path,
+    describe,
+    is_picture,
+    is_sequence,
+    keyed,
+    parts_of,
+    take,
+)
 from augfeed.feed.spatial import SpatialCheck, tv_kind
 from augfeed.fields import Boxes, Field, Keypoints, Mask, Passive, field_of
 from augfeed.fields.follows import check_moves, check_unmixed
@@ -18,7 +26,6 @@ from augfeed.policy import Policy
 
 Size = tuple[int, ...]
 _NAMED = ("mask", "masks")
-_NAMED_LAST = tuple((name,) for name in _NAMED)
 _KINDS = ("Mask", "BoundingBoxes", "KeyPoints")
 _PALETTE = ("P", "1")  # modes of PIL images that hold numbers of classes, not grays
 _TV: dict[str, Field] = {"Mask": Mask(), "KeyPoints": Keypoints()}
@@ -26,7 +33,7 @@ _TV: dict[str, Field] = {"Mask": Mask(), "KeyPoints": Keypoints()}
 
 @dataclass(frozen=True, slots=True)
 class FieldOptions:
-    """What `fields=` says: pairs of key and field; `known` is whether others are recognized."""
+    """What `fields=` says: pairs of key and field."""
 
     given: tuple[tuple[Any, Field], ...] = ()
 
@@ -47,14 +54,17 @@ class FieldOptions:
         """The keys of what stays as it is."""
         return tuple(key for key, field in self.given if isinstance(field, Passive))
 
+    def paths(self, sample: Any) -> dict[Path, Field]:
+        """Return the fields that were given, by their paths in a sample."""
+        return {keyed(sample, key, "fields"): field
+                for key, field in self.given if not isinstance(field, Passive)}  # fmt: skip
+
     def find(self, sample: Any, image_key: Any, still: SpatialCheck) -> dict[Path, Field]:
         """Return the fields of a sample by path: those given, torchvision's, and those whose name
         and type leave no doubt. Nothing has to follow where nothing moves."""
         if not still.moving:
             return {}
-        found: dict[Path, Field] = {
-                 keyed(sample, key, "fields"): field
-                 for key, field in self.given if not isinstance(field, Passive)}  # fmt: skip
+        found = self.paths(sample)
         image, size = _image(sample, image_key, found)
         for path, part in parts_of(sample):
             if path not in found and path != image and not still.may_stay(sample, path):
@@ -64,13 +74,29 @@ class FieldOptions:
         return found
 
 
+def check_boxes(samples: Sequence[Any], found: dict[Path, Field], given: set[Path]) -> None:
+    """Raise `InputError` unless boxes that were recognized, not `given`, are corners in pixels in
+    every sample: the first may have had none to say so."""
+    for path, field in found.items():
+        if isinstance(field, Boxes) and path not in given:
+            for sample in samples:
+                part = take(sample, path)
+                cls: type = type(part)
+                if not (tv_kind(cls) or _is_boxes(part)):
+                    raise InputError(
+                        f"{_key(path)!r} is {describe(part)}, and not corners in pixels as "
+                        "torchvision's detection models take them: say what it is, as "
+                        f"fields={{{_key(path)!r}: Boxes(format='cxcywh', normalized=True)}}"
+                    )
+
+
 def _image(sample: Any, key: Any, fields: dict[Path, Field]) -> tuple[Path | None, Size | None]:
     # Where the image of a sample is, and its (height, width), as far as that is clear.
     if key is None:
         paths = [
             path
             for path, part in parts_of(sample)
-            if path not in fields and path[-1:] not in _NAMED_LAST and _is_image(part)
+            if path not in fields and not (path and path[-1] in _NAMED) and _is_image(part)
         ]
     else:
         paths = [keyed(sample, key, "image_key")]

@@ -165,6 +165,11 @@ def _native(
     if isinstance(dataset, IterableDataset):
         return "an iterable dataset cannot be asked for a sample by its number"
     if isinstance(dataset, ArraySource | EncodedSource) or _is_raw(dataset):
+        if options.fields:
+            raise InputError(
+                f"fields={options.fields!r} are for datasets whose samples have parts, and "
+                f"{_kind(dataset)} is not one: give a torch.utils.data.Dataset"
+            )
         image_key, label_key = options.keys
         source = open_source(dataset, split=options.split, image_key=image_key, label_key=label_key)
         return Recognised(source, None, tuple)

@@ -143,7 +143,7 @@ def _is_plain(sample: Any, image: Path) -> bool:
 
 
 def are_alike(columns: Mapping[Any, Sequence[Any]], image: Path) -> bool:
-    """Return whether what `Still` says of one sample holds of all, given what they hold by key.
+    """Return whether what is found in one sample holds of all, given what they hold by key.
 
     So it is where there are, beside the image, but numbers and texts, or arrays of up to one
     dimension that are of one size.

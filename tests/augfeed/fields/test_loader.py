@@ -219,3 +219,76 @@ def test_boxes_of_which_little_is_left_are_dropped() -> None:
         options: dict[str, Any] = given
         found = loaded(data, "center_crop(16)", fields={"boxes": Boxes(**options)})[0]
         assert found["labels"][0].tolist() == left
+
+
+SHARES = torch.tensor([[0.2, 0.2, 0.5, 0.5]])
+
+
+def test_boxes_are_corners_in_every_sample_not_only_in_the_first() -> None:
+    def make(i: int) -> Any:
+        return {"image": image(i), "boxes": SHARES[: i % 4], "labels": torch.zeros(min(i % 4, 1))}
+
+    with pytest.raises(InputError, match="not corners in pixels"):
+        loaded(Samples(make), "hflip(p=1.0)")
+    given = {"boxes": Boxes(format="cxcywh", normalized=True)}
+    found = loaded(Samples(make), "hflip(p=1.0)", fields=given)[0]["boxes"][1]
+    assert torch.allclose(found, torch.tensor([[0.8, 0.2, 0.4, 0.4]]), atol=0.06)
+
+
+@pytest.mark.parametrize(("beside", "cure"), [
+    ({"names": ["a", "b"]}, r"follow=\('names'"), ({"track": torch.ones(2)}, r"follow=\('track'"),
+])  # fmt: skip
+def test_what_would_keep_the_entries_of_dropped_boxes_is_named(beside: Any, cure: str) -> None:
+    boxes = torch.tensor([[0.0, 0, 3, 3], [10, 8, 20, 16]])
+
+    def make(i: int) -> Any:
+        return {"image": image(i), "boxes": boxes, "size": torch.ones(2), **beside}
+
+    with pytest.raises(InputError, match=cure):
+        loaded(Samples(make), "center_crop(12)", fields={"boxes": "boxes"})
+    fields = {"boxes": Boxes(follow=(*beside,))}
+    found = loaded(Samples(make), "center_crop(12)", fields=fields)[0]
+    assert [len(one) for one in found[next(iter(beside))]] == [1] * 8
+    assert found["size"].shape == (8, 2)
+    loaded(Samples(make), "hflip", fields={"boxes": "boxes"})  # none is dropped
+
+
+def test_labels_in_a_tuple_do_not_outlive_their_boxes() -> None:
+    boxes = torch.tensor([[0.0, 0, 3, 3], [10, 8, 20, 16]])
+    data = Samples(lambda i: (image(i), boxes, torch.arange(2)))
+    with pytest.raises(InputError, match="samples that are dicts"):
+        loaded(data, "center_crop(12)", fields={1: "boxes"})
+
+
+@pytest.mark.parametrize("kind", [torch.int64, torch.int32])
+def test_corners_and_points_of_whole_numbers_are_not_truncated(kind: torch.dtype) -> None:
+    boxes, points = torch.tensor([[3, 3, 12, 9]]), torch.tensor([[5, 7]])
+    data = Samples(lambda i: {"image": image(i), "b": boxes.to(kind), "k": points.to(kind)})
+    fields = {"b": "boxes", "k": Keypoints(())}
+    found = loaded(data, "resize((16, 16))", fields=fields)[0]
+    assert torch.allclose(found["b"][0], torch.tensor([[1.5, 2, 6, 6]]))
+    assert torch.allclose(found["k"][0], torch.tensor([[2.25, 4.5]]), atol=1e-5)
+
+
+def test_labels_beside_a_mask_are_not_left_hard_in_silence() -> None:
+    def make(i: int) -> Any:
+        return {"image": image(i), "mask": mask(i), "kind": torch.full((5,), 0.2)}
+
+    with pytest.raises(InputError, match="label_key"):
+        loaded(Samples(make), "cutmix(1.0)")
+    assert loaded(Samples(make), "cutmix(1.0)", passive=["kind"])
+    named = Samples(lambda i: {"image": image(i), "mask": mask(i), "label": i % 4})
+    assert loaded(named, "cutmix(1.0, p=1.0)", num_classes=4)[0]["label"].shape == (8, 4)
+
+
+def test_a_field_that_a_later_sample_lacks_is_named() -> None:
+    def make(i: int) -> Any:
+        return {"image": image(i), **({"mask": mask(i)} if i != 3 else {})}
+
+    with pytest.raises(InputError, match="'mask' of sample 3 is not where"):
+        loaded(Samples(make), "hflip")
+
+
+def test_fields_of_what_has_no_samples_of_parts_are_refused() -> None:
+    with pytest.raises(InputError, match="samples have parts"):
+        DataLoader(np.zeros((8, 6, 6, 3), np.uint8), 4, policy="hflip", fields={"mask": "mask"})
