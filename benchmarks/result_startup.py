@@ -49,8 +49,8 @@ def render(result: StartupResult) -> str:
     return (
         f"### {result.title}\n\n{table}\n\nMedian of {result.rounds} interleaved rounds, quartiles "
         f"in brackets, each a new process; {result.samples} photos, batches of {result.batch}; "
-        "memory is that of all processes, shared pages counted once; augfeed does the whole chain "
-        f"of `imagenet(224)`. {machine.cores} cores of {machine.cpu} ({machine.load:.1f} processes "
+        "memory is that of all processes, shared pages counted once; augfeed does crop, flip, "
+        f"color jitter, Mixup or CutMix, erasing, normalization. {machine.cores} cores of {machine.cpu} ({machine.load:.1f} processes "
         f"busy before). {versions}. {result.date}, commit {result.commit or 'unknown'}. "
         f"Command: `{result.command}`.\n"
     )

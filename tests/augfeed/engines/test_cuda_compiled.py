@@ -66,8 +66,7 @@ def test_nothing_spills_and_no_array_lies_in_local_memory(compiled: Rows) -> Non
              "make_stencils drawn", "put_frames drawn")  # fmt: skip
     kernels = [(named(row), row[name]) for row in compiled for name in names if name in row]
     assert {name for row in compiled for name in row} > {*names}
-    # A frame of 8 bytes that nothing is kept in comes with loads by a word's type.
-    assert not [name for name, kernel in kernels if kernel["stack"] > 8 or kernel["local"]]
+    assert not [name for name, kernel in kernels if kernel["stack"] or kernel["local"]]
 
 
 def test_groups_of_pixels_are_stored_at_once(compiled: Rows) -> None:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 LEVELS: int = levels.LEVELS.value
 PARTS: int = frames.PARTS.value
 WARP_BLOCK = 256  # pixels of a program that moves them
+COPIED = 512  # of one that copies them: of twice as many a register would be spilled
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +84,7 @@ def cut_constants(spec: Spec) -> dict[str, Any]:
 @cache
 def brought_constants(spec: Spec) -> dict[str, Any]:
     """Return the compile-time arguments of `program.bring_back` before any slot."""
-    return {**slot_constants(spec, -1), "CODE": 0, "MOVED": True, "BLOCK": BLOCK}
+    return {**slot_constants(spec, -1), "CODE": 0, "MOVED": True, "BLOCK": COPIED}
 
 
 @cache
@@ -114,7 +115,7 @@ def kernels_of(spec: Spec, slot: int) -> dict[str, dict[str, Any]]:
                                "PERSPECTIVE": spec.perspective, "FILTERS": spec.filters,
                                "EACH": spec.each, "WARP": Layout.of(spec).start("matrix"),
                                "BLOCK": WARP_BLOCK}  # fmt: skip
-        found["bring_back"] = {**own, "CODE": MATRIX, "MOVED": True, "BLOCK": BLOCK}
+        found["bring_back"] = {**own, "CODE": MATRIX, "MOVED": True, "BLOCK": COPIED}
     for code in filter(has_kernel, codes):
         kernel = {**own, "CODE": code, "KERNEL": kernel_start(spec, slot), "BLOCK": KERNEL_BLOCK}
         found["weigh_drawn_across"] = {**kernel, "REACH": spec.reach}
@@ -149,7 +150,7 @@ def _remake(loaded: "BoundPlan", slot: int, code: int) -> None:
         rows = min(most, loaded.rows - begin)
         Launch(loaded, own, program_start(spec, slot), begin, rows, whole=True).run(code)
     if spec.float_in:
-        own = {**slot_constants(spec, slot), "CODE": code, "MOVED": False, "BLOCK": BLOCK}
+        own = {**slot_constants(spec, slot), "CODE": code, "MOVED": False, "BLOCK": COPIED}
         _launch(loaded, "bring_back", own)
 
 
