@@ -50,7 +50,8 @@ def render(result: StartupResult) -> str:
         f"### {result.title}\n\n{table}\n\nMedian of {result.rounds} interleaved rounds, quartiles "
         f"in brackets, each a new process; {result.samples} photos, batches of {result.batch}; "
         "memory is that of all processes, shared pages counted once; augfeed does crop, flip, "
-        f"color jitter, Mixup or CutMix, erasing, normalization. {machine.cores} cores of {machine.cpu} ({machine.load:.1f} processes "
+        "color jitter, Mixup or CutMix, erasing, normalization. "
+        f"{machine.cores} cores of {machine.cpu} ({machine.load:.1f} processes "
         f"busy before). {versions}. {result.date}, commit {result.commit or 'unknown'}. "
         f"Command: `{result.command}`.\n"
     )

@@ -29,6 +29,8 @@ GEOMETRY = (
     'random_crop((HIGH, WIDE), padding=9, mode="reflect")',
     'random_crop((HIGH, WIDE), padding=9, mode="edge")', "center_crop(48)", "resize((90, 70))",
     "resize((30, 31))", "random_resized_crop(56)", "random_resized_crop(90) | hflip",
+    "random_crop((HIGH, WIDE), padding=20) | rotate(25, p=1.0)",
+    "random_crop(30) | rotate(9, p=1.0)",
     "rotate(40, p=1.0)", "translate(0.2, p=1.0)", "scale((0.6, 1.5), p=1.0)",
     "shear(20, p=1.0)", "perspective(0.3, p=1.0)",
     'rotate(60, p=1.0) | scale((0.5, 0.8), p=1.0) | hflip | border("reflect")',
