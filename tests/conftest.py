@@ -7,7 +7,10 @@ import gc
 import os
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from importlib.util import find_spec
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -58,6 +61,7 @@ if not torch.cuda.is_available() and find_spec("triton"):
     interpreter._convert_float = convert
 
 
+MANY = 5000  # tests: hardly less than all
 MOST_PROCESSES = 4  # of pytest-xdist: each takes over a GB, and tests start processes of their own
 
 
@@ -92,6 +96,23 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Let no collection of garbage look at thousands of tests, modules and parameters again."""
     gc.freeze()
+
+
+@pytest.hookimpl(specname="pytest_collection_finish", trylast=True)
+def compile_first(session: pytest.Session) -> None:
+    """In a run of all tests, let two of its processes compile the largest loops, each a half.
+
+    Not in a fixture: the time of the first test is limited.
+    """
+    worker = os.environ.get("PYTEST_XDIST_WORKER")
+    if len(session.items) < MANY or worker not in ("gw0", "gw1"):
+        return
+    from tests.compiled_first import compile_bytes, compile_floats
+
+    # What fails here fails in a test, too, which says more about it.
+    with suppress(Exception), TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AUGFEED_CACHE", folder)
+        compile_bytes() if worker == "gw0" else compile_floats(Path(folder) / "images")
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -10,33 +10,34 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from augfeed.kernels import inner
 from augfeed.kernels.levels import LEVELS, nearest, whole_of, cumulative, divide, floor_divide, held, highest, lowest, real, total, truncate
 from augfeed.kernels.types import Floats, Ints
 
 
-@njit(nogil=True)
+@inner()
 def _posterize_pixel(value: Any, levels: Any, part: Any) -> Any:
     level = np.floor(value * np.float32(255.0) + np.float32(0.5))
     return np.floor(level * part) * levels * np.float32(0.00392156862745098) if levels != np.float32(1.0) else value
 
 
-@njit(nogil=True)
+@inner()
 def _solarize_pixel(value: Any, threshold: Any) -> Any:
     return np.float32(1.0) - value if value >= threshold else value
 
 
-@njit(nogil=True)
+@inner()
 def _gamma_pixel(value: Any, gamma: Any, gain: Any) -> Any:
     power = np.exp2(gamma * np.log2(value if value > np.float32(0.0) else np.float32(1.0)))
     return (min(gain * power, np.float32(1.0)) if value > np.float32(0.0) else np.float32(0.0)) if gamma > np.float32(0.0) else value
 
 
-@njit(nogil=True)
+@inner()
 def _solarize_add_pixel(value: Any, addition: Any, threshold: Any) -> Any:
     return min(max(value + addition, np.float32(0.0)), np.float32(1.0)) if value < threshold else value
 
 
-@njit(nogil=True)
+@inner()
 def _equalize_table(counts: Any, level: Any) -> Any:
     last = total(np.where(level == highest(counts > 0), counts, 0))
     step = floor_divide(total(counts) - last, 255)
@@ -45,7 +46,7 @@ def _equalize_table(counts: Any, level: Any) -> Any:
     return np.where(step > 0, np.minimum(made, 255), -1)
 
 
-@njit(nogil=True)
+@inner()
 def _autocontrast_table(counts: Any, level: Any) -> Any:
     low, high = (lowest(counts > 0), highest(counts > 0))
     scale = divide(255, np.maximum(high - low, 1))
@@ -53,12 +54,12 @@ def _autocontrast_table(counts: Any, level: Any) -> Any:
     return np.where(high > low, np.minimum(np.maximum(made, 0), 255), -1)
 
 
-@njit(nogil=True)
+@inner()
 def _brightness_table(counts: Any, level: Any, factor: Any) -> Any:
     return held(factor * real(level))
 
 
-@njit(nogil=True)
+@inner()
 def _contrast_table(counts: Any, level: Any, gray: Any, factor: Any) -> Any:
     return held(gray + factor * (real(level) - gray))
 
@@ -75,7 +76,7 @@ def needs_counts(code: int) -> bool:
     return False or code == 1 or code == 3 or code == 129
 
 
-@njit(nogil=True)
+@inner()
 def make_table(
     code: int, counts: Ints, level: Ints, gray: Any, numbers: Floats, made: Ints
 ) -> None:  # fmt: skip

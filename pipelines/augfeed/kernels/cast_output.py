@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
+from augfeed.kernels import inner
 from augfeed.kernels.interleave import BLOCK, CONVERTS_HALVES, halve_block, join_planes
 from augfeed.kernels.nontemporal_copy import stream_copy
 from augfeed.kernels.place import U
@@ -32,13 +33,13 @@ class Spare(NamedTuple):
     joined: Typed
 
 
-@njit(nogil=True)
+@inner()
 def typed(memory: Bytes) -> Typed:
     """Return pointers to memory, an array of uint8."""
     return Typed(as_floats(memory), as_halves(memory), pointer_to(memory))
 
 
-@njit(nogil=True)
+@inner()
 def _to_levels(planes: Floats, at: Index, count: int, out: Bytes, to: Index) -> None:
     half, full, zero = np.float32(0.5), np.float32(255.0), np.float32(0.0)
     for i in range(count):
@@ -46,7 +47,7 @@ def _to_levels(planes: Floats, at: Index, count: int, out: Bytes, to: Index) -> 
         out[to + U(i)] = min(max(value, zero), full)
 
 
-@njit(nogil=True)
+@inner()
 def _to_bfloat16(bits: Words, at: Index, count: int, out: Ints, to: Index) -> None:
     # Round to nearest, ties to even; there are no NaNs here.
     for i in range(count):
@@ -83,7 +84,7 @@ def _convert_halves(planes: Floats, at: Index, count: int, out: Ints, to: Index)
         halve_block(planes, at + i, out, to + i)
 
 
-@njit(nogil=True)
+@inner()
 def _put(
     source: Array, at: Index, stride: Index, part: tuple[int, int, int, int], fixed: Record,
     joined: Array, out: Array, to: int,
@@ -105,7 +106,7 @@ def _put(
                     out[U(place) + U(i)] = source[start + U(i)]
 
 
-@njit(nogil=True)
+@inner()
 def store_image(
     planes: Floats,
     at: Index,

@@ -3,20 +3,19 @@
 from typing import Any
 
 import numpy as np
-from numba import njit
 
 from augfeed.constants import CUTMIX
-from augfeed.kernels import SOURCES, compiled_by_size
+from augfeed.kernels import SOURCES, compiled_by_size, inner
 from augfeed.kernels.philox import beta_law, draw_beta, key_of
 from augfeed.kernels.types import Array, Floats, Ints
 
 
-@njit(nogil=True)
+@inner()
 def _index(u: float, count: int) -> int:
     return min(int(np.floor(u * count)), count - 1)
 
 
-@njit(nogil=True)
+@inner()
 def _cut(u: float, cut: int, side: int) -> tuple[int, int]:
     # The first and last pixel of a stretch about a uniform one, as much of it as is inside.
     start = _index(u, side) - cut // 2

@@ -3,9 +3,8 @@
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 
-from augfeed.kernels import SOURCES, compiled
+from augfeed.kernels import SOURCES, compiled, inner
 from augfeed.kernels._tables import make_table, makes_table
 from augfeed.kernels.levels import LEVELS
 from augfeed.kernels.place import FAST, Edges, Frame, U, edges_of, fold
@@ -18,7 +17,7 @@ COUNTERS = 4  # of each level: equal levels side by side would wait for each oth
 ROUNDER = np.float32(3 << 22)
 
 
-@njit(nogil=True)
+@inner()
 def frame_of(shape: tuple[int, int, int, int], row: Record, size: tuple[int, int]) -> Frame:
     """Return where the frame of a row lies in images of a shape `[N, h, w, C]`."""
     _, height, width, channels = shape
@@ -26,23 +25,23 @@ def frame_of(shape: tuple[int, int, int, int], row: Record, size: tuple[int, int
     return Frame(start, height, width, channels, row.top, row.left, size[0], size[1])
 
 
-@njit(nogil=True)
+@inner()
 def _rounded(value: Any) -> Any:
     return (np.float32(value) + ROUNDER) - ROUNDER
 
 
-@njit(nogil=True)
+@inner()
 def _filled(value: Any, scale: float) -> Any:
     return _rounded(value) if scale == 255.0 else np.float32(value)
 
 
-@njit(nogil=True)
+@inner()
 def _copy(flat: Array, first: Index, count: int, out: Array, at: Index) -> None:
     for i in range(count):
         out[at + U(i)] = flat[first + U(i)]
 
 
-@njit(nogil=True)
+@inner()
 def cut_frame(flat: Array, frame: Frame, edges: Edges, scale: float, out: Array, at: Index) -> None:
     """Write a frame, padding included, in the images' own type."""
     channels, count = frame.channels, frame.out_width
@@ -69,7 +68,7 @@ def cut_frame(flat: Array, frame: Frame, edges: Edges, scale: float, out: Array,
         at += U(count * channels)
 
 
-@njit(nogil=True)
+@inner()
 def to_levels(values: Floats, at: Index, count: int, levels: Array) -> None:
     """Write the nearest of 256 levels of values; what is not a number is black."""
     for i in range(count):
@@ -79,7 +78,7 @@ def to_levels(values: Floats, at: Index, count: int, levels: Array) -> None:
         levels[U(i)] = np.int32(v + np.float32(0.5))
 
 
-@njit(nogil=True)
+@inner()
 def count_levels(levels: Array, at: Index, pixels: int, channels: int, counts: Array) -> None:
     """Count the levels of a frame into `counts`, `[COUNTERS, C, LEVELS]` as one line."""
     counts[:] = 0
@@ -105,7 +104,7 @@ def count_levels(levels: Array, at: Index, pixels: int, channels: int, counts: A
             counts[U(c) * row + U(levels[at + U(p * channels + c)])] += 1
 
 
-@njit(nogil=True)
+@inner()
 def sum_up(counts: Array, channels: int, c: int, own: Ints) -> None:
     """Write the histogram of a channel to `own`, from those of all counters."""
     for k in range(LEVELS):
@@ -114,7 +113,7 @@ def sum_up(counts: Array, channels: int, c: int, own: Ints) -> None:
             own[k] += counts[(s * channels + c) * LEVELS + k]
 
 
-@njit(nogil=True)
+@inner()
 def look_up(out: Array, at: Index, pixels: int, channels: int, table: Array) -> None:
     """Make each level of a frame another one, by a table `[C, LEVELS]` as one line."""
     if channels == 3:
@@ -139,7 +138,7 @@ class Tables(NamedTuple):
     table: Array  # [C, LEVELS] as one line, of all channels
 
 
-@njit(nogil=True)
+@inner()
 def _tabulate(
     out: Array, at: Index, pixels: int, channels: int, scale: float, code: int, numbers: Floats,
     spare: Tables,
@@ -169,7 +168,7 @@ def _tabulate(
         look_up(out, at, pixels, channels, spare.table)
 
 
-@njit(nogil=True, fastmath=FAST)
+@inner(fastmath=FAST)
 def _weigh(
     source: Floats, places: Ints, weights: Floats, reach: int, sums: Floats, count: int
 ) -> None:
@@ -195,7 +194,7 @@ def _weigh(
             sums[k] += w * (source[a + k] + source[b + k])
 
 
-@njit(nogil=True)
+@inner()
 def _widen(out: Array, at: Index, width: int, channels: int, reach: int, wide: Floats) -> None:
     # A line, with its reflection beyond both ends.
     begin = U(reach * channels)
@@ -208,7 +207,7 @@ def _widen(out: Array, at: Index, width: int, channels: int, reach: int, wide: F
             wide[(reach + width - 1 + j) * channels + c] = out[at + U(right * channels + c)]
 
 
-@njit(nogil=True)
+@inner()
 def _reach(weights: Floats) -> int:
     # How far from its middle a kernel has any weight.
     last = 0
@@ -217,7 +216,7 @@ def _reach(weights: Floats) -> int:
     return last
 
 
-@njit(nogil=True)
+@inner()
 def _store(sums: Floats, count: int, scale: float, out: Array, at: Index) -> None:
     if scale == 255.0:
         for i in range(count):
@@ -227,7 +226,7 @@ def _store(sums: Floats, count: int, scale: float, out: Array, at: Index) -> Non
             out[at + U(i)] = sums[U(i)]
 
 
-@njit(nogil=True)
+@inner()
 def correlate(
     out: Array, at: Index, size: tuple[int, int, int], scale: float, taps: Floats,
     places: Ints, wide: Floats, ring: Floats, sums: Floats,
@@ -262,7 +261,7 @@ class Kernels(NamedTuple):
     sums: Floats
 
 
-@njit(nogil=True)
+@inner()
 def tables_of(values: int, channels: int) -> Tables:
     """Return memory for the tables of frames of so many values, 0 of bytes."""
     return Tables(
@@ -275,7 +274,7 @@ def tables_of(values: int, channels: int) -> Tables:
     )
 
 
-@njit(nogil=True)
+@inner()
 def kernels_of(size: tuple[int, int, int], most: int) -> Kernels:
     """Return memory for kernels that reach `most` pixels."""
     _, width, channels = size
@@ -287,7 +286,7 @@ def kernels_of(size: tuple[int, int, int], most: int) -> Kernels:
     )
 
 
-@njit(nogil=True)
+@inner()
 def change_frame(
     target: Array, at: Index, size: tuple[int, int, int], scale: float, codes: Array,
     numbers: Floats, taps: Floats, spare: Tables, kernels: Kernels,

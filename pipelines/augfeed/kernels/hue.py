@@ -3,16 +3,16 @@
 from typing import Any
 
 import numpy as np
-from numba import njit
 
 from augfeed.constants import HUES_BELOW
+from augfeed.kernels import inner
 from augfeed.kernels.place import U
 from augfeed.kernels.types import Array, Index
 
 _BELOW = np.array(HUES_BELOW, np.bool_)
 
 
-@njit(nogil=True)
+@inner()
 def _hue(r: Any, g: Any, b: Any, most: Any, spread: Any) -> Any:
     # Of 255 in a full turn.
     if r == most:
@@ -27,7 +27,7 @@ def _hue(r: Any, g: Any, b: Any, most: Any, spread: Any) -> Any:
     return whole
 
 
-@njit(nogil=True)
+@inner()
 def turn_hue(frame: Array, at: Index, pixels: int, turn: int) -> None:
     """Add `turn` of 256 to the hue of pixels of three levels, in place."""
     for p in range(pixels):

@@ -15,6 +15,7 @@ from numba.core.typing.context import Context as TypingContext
 from numba.core.typing.templates import Signature
 from numba.extending import intrinsic
 
+from augfeed.kernels import inner
 from augfeed.kernels.pointers import Emitted, Memory, Number, Values, data_of, width_of
 from augfeed.kernels.types import Array, Floats, Index
 
@@ -119,7 +120,7 @@ def _emit_halves(
 def _splitter(channels: int, mirrored: bool) -> Any:
     block, each = _splitting(channels, mirrored), U(channels)
 
-    @njit(nogil=True)
+    @inner()
     def split(
         flat: Array, first: Index, step: Index, lines: int, count: int, planes: Floats, at: Index,
         steps: tuple[Any, Any],

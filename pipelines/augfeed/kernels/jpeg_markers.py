@@ -1,9 +1,8 @@
 """The markers of a JPEG up to its first scan, which come before the pixels of every image."""
 
 import numpy as np
-from numba import njit
 
-from augfeed.kernels import compiled
+from augfeed.kernels import compiled, inner
 from augfeed.kernels.types import Bytes
 
 _END, _SCAN, _APP1 = 0xD9, 0xDA, 0xE1
@@ -11,17 +10,17 @@ _NONE = (0, 0, 0, 0, 0, 0, 0)
 _EXIF = (0x45, 0x78, 0x69, 0x66, 0, 0)
 
 
-@njit(nogil=True)
+@inner()
 def _one(data: Bytes, at: int) -> int:
     return np.int64(data[at])  # type: ignore[return-value]
 
 
-@njit(nogil=True)
+@inner()
 def _two(data: Bytes, at: int) -> int:
     return _one(data, at) << 8 | _one(data, at + 1)
 
 
-@njit(nogil=True)
+@inner()
 def _unit(data: Bytes, at: int, end: int) -> int:
     # Each component has 3 bytes; the upper half of the second is how many blocks of 8 pixels lie
     # side by side in a unit. Of a single component a unit is one block.
@@ -33,7 +32,7 @@ def _unit(data: Bytes, at: int, end: int) -> int:
     return 8 * most
 
 
-@njit(nogil=True)
+@inner()
 def _segment(data: Bytes, at: int) -> tuple[int, int, int]:
     # The first segment from `at` on: its marker, where that stands, and the place behind it; marker
     # 0 if there is none, and no place behind the scan and the end.
@@ -50,7 +49,7 @@ def _segment(data: Bytes, at: int) -> tuple[int, int, int]:
     return 0, at, at
 
 
-@njit(nogil=True)
+@inner()
 def _is_exif(data: Bytes, at: int) -> bool:
     if at + 10 > data.size:
         return False

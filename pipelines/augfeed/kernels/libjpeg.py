@@ -10,14 +10,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from llvmlite import ir
-from numba import carray, cfunc, njit, types  # type: ignore[attr-defined]
+from numba import carray, cfunc, types  # type: ignore[attr-defined]
 from numba.core import cgutils
 from numba.core.base import BaseContext
 from numba.core.typing.context import Context as TypingContext
 from numba.core.typing.templates import Signature
 from numba.extending import intrinsic
 
-from augfeed.kernels import SOURCES, compiled
+from augfeed.kernels import SOURCES, compiled, inner
 from augfeed.kernels.crop_region import columns, reach, scale_for, scaled_side
 from augfeed.kernels.pointers import Emitted, Number, Values
 from augfeed.kernels.resample_box import resample_part
@@ -212,7 +212,7 @@ def _c_function(kind: Signature, function: Callable[..., None]) -> Any:
         return cfunc(kind)(function)
 
 
-@njit(nogil=True)
+@inner()
 def _decoded(
     memory: Ints, decode: int, data: int, size: int, scale: int, place: tuple[int, int], out: Bytes
 ) -> bool:

@@ -11,6 +11,7 @@ from numba.core.typing.context import Context as TypingContext
 from numba.core.typing.templates import Signature
 from numba.extending import intrinsic
 
+from augfeed.kernels import inner
 from augfeed.kernels.pointers import Emitted, Memory, Number, Values, data_of, width_of
 from augfeed.kernels.types import Array, Index
 
@@ -78,7 +79,7 @@ _misaligned: Any = intrinsic(_emit_misaligned)
 _width: Any = intrinsic(_emit_width)
 
 
-@njit(nogil=True)
+@inner()
 def first_of_line(array: Array) -> int:
     """Return the first place of an array, of at least a cache line, that begins one."""
     return (LINE - _misaligned(array)) % LINE // _width(array)

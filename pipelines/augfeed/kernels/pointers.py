@@ -9,11 +9,13 @@ from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.core.base import BaseContext
 from numba.core.typing.context import Context as TypingContext
 from numba.core.typing.templates import Signature
 from numba.extending import intrinsic
+
+from augfeed.kernels import inner
 
 Values = tuple[ir.Value, ...]  # arguments of a call
 Emitted = tuple[Signature, Callable[..., ir.Value]]  # what an intrinsic returns
@@ -68,7 +70,7 @@ def _emit_moved(typing: TypingContext, pointer: types.CPointer, count: Number) -
 moved: Any = intrinsic(_emit_moved)  # a pointer to the element so many further
 
 
-@njit(nogil=True)
+@inner()
 def keep(arrays: Any) -> bool:
     """Return True: arrays that are made in a function live up to their last use, this one."""
     return len(arrays) > 0

@@ -7,9 +7,9 @@ through; it is carried out before the next step of another kind, and at the end.
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 
 from augfeed.constants import LUMA
+from augfeed.kernels import inner
 from augfeed.kernels._tables import make_table, makes_table, needs_counts
 from augfeed.kernels.frames import (
     ROUNDER,
@@ -50,7 +50,7 @@ class Lines(NamedTuple):
     planes: Floats  # [C * W]
 
 
-@njit(nogil=True)
+@inner()
 def _forget(pending: Pending, channels: int) -> None:
     for c in range(channels):
         for k in range(LEVELS):
@@ -58,7 +58,7 @@ def _forget(pending: Pending, channels: int) -> None:
     pending.state[DIRTY] = False
 
 
-@njit(nogil=True)
+@inner()
 def _carry_out(
     frame: Array, at: Index, pixels: int, channels: int, pending: Pending
 ) -> None:  # fmt: skip
@@ -67,7 +67,7 @@ def _carry_out(
         _forget(pending, channels)
 
 
-@njit(nogil=True)
+@inner()
 def _count(
     frame: Array, at: Index, pixels: int, channels: int, spare: Tables, pending: Pending
 ) -> None:  # fmt: skip
@@ -83,7 +83,7 @@ def _count(
     pending.state[COUNTED] = True
 
 
-@njit(nogil=True)
+@inner()
 def _sum(counts: Ints) -> int:
     total = 0
     for k in range(LEVELS):
@@ -91,7 +91,7 @@ def _sum(counts: Ints) -> int:
     return total
 
 
-@njit(nogil=True)
+@inner()
 def _gray(pending: Pending, pixels: int, channels: int) -> Any:
     # The nearest level of the mean gray.
     if channels != 3:
@@ -103,7 +103,7 @@ def _gray(pending: Pending, pixels: int, channels: int) -> Any:
     return np.float32((2 * total + whole) // (2 * whole))
 
 
-@njit(nogil=True)
+@inner()
 def _tabulate(
     frame: Array, at: Index, pixels: int, channels: int, code: int, numbers: Floats, spare: Tables,
     pending: Pending,
@@ -124,7 +124,7 @@ def _tabulate(
             pending.table[c * LEVELS + k] = made[pending.table[c * LEVELS + k]]
 
 
-@njit(nogil=True)
+@inner()
 def _warp(
     frame: Array, at: Index, size: tuple[int, int, int], numbers: Floats, kind: int, edges: Edges,
     lines: Lines,
@@ -152,13 +152,13 @@ def _warp(
         at = at + U(values)
 
 
-@njit(nogil=True)
+@inner()
 def _level(value: Any) -> Any:
     held = min(max(value, np.float32(0.0)), np.float32(255.0))
     return (held + ROUNDER) - ROUNDER
 
 
-@njit(nogil=True)
+@inner()
 def _combine(
     frame: Array, at: Index, pixels: int, channels: int, numbers: Floats, spare: Tables,
     pending: Pending,
@@ -193,12 +193,12 @@ def _combine(
     pending.state[COUNTED] = False
 
 
-@njit(nogil=True)
+@inner()
 def _cut(value: Any) -> Any:
     return min(max(value, np.float32(0.0)), np.float32(255.0))
 
 
-@njit(nogil=True)
+@inner()
 def _colour(frame: Array, at: Index, pixels: int, factor: Any) -> None:
     for p in range(pixels):
         i = at + U(3 * p)
@@ -209,7 +209,7 @@ def _colour(frame: Array, at: Index, pixels: int, factor: Any) -> None:
         frame[i + U(2)] = np.int32(_cut(gray + factor * (np.float32(b) - gray)))
 
 
-@njit(nogil=True)
+@inner()
 def run_program(
     frame: Array, at: Index, size: tuple[int, int, int], codes: Array, numbers: Floats,
     taps: Floats, kind: int, edges: Edges, spare: Tables, kernels: Kernels, pending: Pending,
@@ -247,7 +247,7 @@ def run_program(
     _carry_out(frame, at, pixels, channels, pending)
 
 
-@njit(nogil=True)
+@inner()
 def pending_of(channels: int) -> Pending:
     """Return memory for a table that is pending."""
     return Pending(
@@ -257,7 +257,7 @@ def pending_of(channels: int) -> Pending:
     )
 
 
-@njit(nogil=True)
+@inner()
 def lines_of(size: tuple[int, int, int]) -> Lines:
     """Return memory for the lines of frames."""
     height, width, channels = size

@@ -3,9 +3,8 @@
 from typing import Any
 
 import numpy as np
-from numba import njit
 
-from augfeed.kernels import SOURCES, compiled
+from augfeed.kernels import SOURCES, compiled, inner
 from augfeed.kernels.frames import (
     change_frame,
     cut_frame,
@@ -19,7 +18,7 @@ from augfeed.kernels.program import lines_of, pending_of, run_program
 from augfeed.kernels.types import Array, Floats, Index, Ints
 
 
-@njit(nogil=True)
+@inner()
 def _mirrored(frame: Array, size: tuple[int, int, int], flips: Any, out: Array) -> None:
     height, width, channels = size
     values = width * channels
@@ -39,7 +38,7 @@ def _mirrored(frame: Array, size: tuple[int, int, int], flips: Any, out: Array) 
                 out[to + U(values - 1 - x)] = frame[at + U(x)]
 
 
-@njit(nogil=True)
+@inner()
 def _as_bytes(target: Array, at: Index, count: int, scale: float, out: Array) -> None:
     if scale == 255.0:
         for i in range(count):
@@ -48,7 +47,7 @@ def _as_bytes(target: Array, at: Index, count: int, scale: float, out: Array) ->
         to_levels(target, at, count, out)
 
 
-@njit(nogil=True)
+@inner()
 def _put_back(levels: Array, count: int, scale: float, target: Array, at: Index) -> None:
     if scale == 255.0:
         for i in range(count):

@@ -6,16 +6,15 @@ LLVM vectorises the loops, and no view with a reference count is made for a line
 
 from typing import Any, NamedTuple
 
-from numba import njit
-
 from augfeed.constants import CONSTANT
+from augfeed.kernels import inner
 from augfeed.kernels.interleave import split_pixels
 from augfeed.kernels.place import Edges, Frame, U, fold, value_at
 from augfeed.kernels.types import Array, Floats, Index, Ints, Record, Words
 from augfeed.kernels.warp import warp_line
 
 
-@njit(nogil=True)
+@inner()
 def _fold_ends(
     flat: Array, frame: Frame, y: int, start: int, ends: tuple[int, int, int], mirrored: bool,
     edges: Edges, planes: Floats, at: Index, stride: Index,
@@ -31,13 +30,13 @@ def _fold_ends(
             to += stride
 
 
-@njit(nogil=True)
+@inner()
 def _fill(planes: Floats, at: Index, count: int, value: Any) -> None:
     for i in range(count):
         planes[at + U(i)] = value
 
 
-@njit(nogil=True)
+@inner()
 def _copy_strip(
     flat: Array, frame: Frame, row: Record, part: tuple[int, int, int, int], edges: Edges,
     planes: Floats, at: Index, stride: Index,
@@ -78,7 +77,7 @@ def _copy_strip(
                        stride)  # fmt: skip
 
 
-@njit(nogil=True)
+@inner()
 def sample_strip(
     flat: Array, frame: Frame, row: Record, part: tuple[int, int, int, int], edges: Edges,
     places: Ints, floats: Floats, planes: Floats, at: Index, stride: Index,
@@ -98,7 +97,7 @@ def sample_strip(
         at += U(count)
 
 
-@njit(nogil=True)
+@inner()
 def _add_lines(
     flat: Array, first: Index, pitch: Index, lines: int, columns: int, totals: Array
 ) -> None:
@@ -119,7 +118,7 @@ class Totals(NamedTuple):
     channels: Floats  # float64 `[3]`
 
 
-@njit(nogil=True)
+@inner()
 def mean_color(
     flat: Array, frame: Frame, edges: Edges, scale: float, totals: Totals
 ) -> tuple[Any, Any, Any]:

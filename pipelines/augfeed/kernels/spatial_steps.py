@@ -1,8 +1,8 @@
 """Steps on frames that make pixels of others: those that are not kernels of taps."""
 
 import numpy as np
-from numba import njit
 
+from augfeed.kernels import inner
 from augfeed.kernels._stencils import make_line, makes_blocks, makes_displacement, makes_stencil
 from augfeed.kernels.elastic import run_elastic
 from augfeed.kernels.jpeg import run_jpeg
@@ -10,13 +10,13 @@ from augfeed.kernels.place import U
 from augfeed.kernels.types import Array, Floats, Index
 
 
-@njit(nogil=True)
+@inner()
 def is_spatial(code: int) -> bool:
     """Return whether `run_spatial` carries a step out."""
     return makes_stencil(code) or makes_blocks(code) or makes_displacement(code)
 
 
-@njit(nogil=True)
+@inner()
 def run_spatial(
     code: int, out: Array, at: Index, size: tuple[int, int, int], scale: float, numbers: Floats
 ) -> None:
@@ -32,13 +32,13 @@ def run_spatial(
         run_elastic(out, at, size, scale, numbers)
 
 
-@njit(nogil=True)
+@inner()
 def _read(out: Array, at: Index, count: int, line: Floats) -> None:
     for i in range(count):
         line[U(i)] = out[at + U(i)]
 
 
-@njit(nogil=True)
+@inner()
 def _stencil(
     code: int, out: Array, at: Index, size: tuple[int, int, int], scale: float, numbers: Floats
 ) -> None:

@@ -3,12 +3,13 @@
 from typing import Any
 
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.core.base import BaseContext
 from numba.core.typing.context import Context as TypingContext
 from numba.core.typing.templates import Signature
 from numba.extending import intrinsic
 
+from augfeed.kernels import inner
 from augfeed.kernels.pointers import Emitted, Number, Values, width_of
 from augfeed.kernels.types import Array
 
@@ -64,7 +65,7 @@ def _emit_block(
 transpose_block: Any = intrinsic(_emit_block)
 
 
-@njit(nogil=True)
+@inner()
 def transpose(source: Array, target: Array, at: int, to: int, rows: int, columns: int) -> None:
     """Copy the `[rows, columns]` block of a matrix at flat place `at` to `[columns, rows]` at `to`.
 

@@ -101,21 +101,20 @@ def linear(classes: Iterable[Class]) -> str:
 from typing import Any
 
 import numpy as np
-from numba import njit
-
 from augfeed.constants import {imports}
+from augfeed.kernels import inner
 from augfeed.kernels.affine import identity, multiply, scale
 from augfeed.kernels.types import Floats
 
 
 {chr(10).join(f"{text}{chr(10)}" for text in written.functions.values())}
-@njit(nogil=True)
+@inner()
 def needs_mean(row: Any) -> bool:
     """Return whether a row's colors depend on the mean gray of its frame."""
     return {" or ".join(means)}
 
 
-@njit(nogil=True)
+@inner()
 def compose(row: Any, mean: float, total: Floats, spare: Floats) -> bool:
     """Write the linear color operations, on values in [0, 1], to `total`, float64 `[C, C + 1]`.
 
@@ -158,21 +157,21 @@ def pointwise(classes: Iterable[Class]) -> str:
 from typing import Any
 
 import numpy as np
-from numba import njit
 
+from augfeed.kernels import inner
 from augfeed.kernels.types import Floats
 
 U = np.uint64
 
 
 {chr(10).join(f"{text}{chr(10)}" for text in written.functions.values())}
-@njit(nogil=True)
+@inner()
 def changes_points(row: Any) -> bool:
     """Return whether any of them is applied to a row."""
     return {" or ".join(wanted)}
 
 
-@njit(nogil=True)
+@inner()
 def change_points(planes: Floats, at: Any, count: int, row: Any) -> None:
     """Apply those of a row to `count` values in [0, 1], from `planes[at]` on, in place."""
 {chr(10).join(lines)}

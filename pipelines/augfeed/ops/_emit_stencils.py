@@ -41,33 +41,33 @@ def numba(classes: Iterable[Class]) -> str:
 from typing import Any
 
 import numpy as np
-from numba import njit
 
+from augfeed.kernels import inner
 from augfeed.kernels.types import Floats
 
 U = np.uint64
 
 
 {chr(10).join(f"{text}{chr(10)}" for text in written.functions.values())}
-@njit(nogil=True)
+@inner()
 def makes_stencil(code: int) -> bool:
     """Return whether an operation is one of these."""
     return {_any_of(classes, Stencil)}
 
 
-@njit(nogil=True)
+@inner()
 def makes_blocks(code: int) -> bool:
     """Return whether an operation is one on blocks, as those of JPEG."""
     return {_any_of(classes, Blocks)}
 
 
-@njit(nogil=True)
+@inner()
 def makes_displacement(code: int) -> bool:
     """Return whether an operation moves pixels by a smooth field."""
     return {_any_of(classes, Displacement)}
 
 
-@njit(nogil=True)
+@inner()
 def make_line(
     code: int, above: Floats, line: Floats, below: Floats, channels: Any, count: int, top: Any,
     numbers: Floats, made: Floats,

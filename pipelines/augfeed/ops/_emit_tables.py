@@ -79,6 +79,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from augfeed.kernels import inner
 from augfeed.kernels.levels import LEVELS, nearest, whole_of, {", ".join(OF_LEVELS)}
 from augfeed.kernels.types import Floats, Ints
 
@@ -96,7 +97,7 @@ def needs_counts(code: int) -> bool:
     return {_one_of(table.code for table in tables if table.needs_counts)}
 
 
-@njit(nogil=True)
+@inner()
 def make_table(
     code: int, counts: Ints, level: Ints, gray: Any, numbers: Floats, made: Ints
 ) -> None:  # fmt: skip
