@@ -9,6 +9,7 @@ from pydantic import Field
 
 from augfeed.operation import Declaration
 from augfeed.operation.declare import complete
+from augfeed.ops.aug_mix import AugMix
 from augfeed.ops.auto_augment import AutoAugment
 from augfeed.ops.autocontrast import AutoContrast
 from augfeed.ops.border import Border
@@ -70,6 +71,7 @@ Part = Annotated[
     | TrivialAugmentWide
     | AutoAugment
     | Timm
+    | AugMix
     | ThreeAugment
     | HorizontalFlip
     | VerticalFlip
@@ -104,6 +106,7 @@ Member = Annotated[
     | TrivialAugmentWide
     | AutoAugment
     | Timm
+    | AugMix
     | ThreeAugment
     | HorizontalFlip
     | VerticalFlip
@@ -148,6 +151,7 @@ Operation = Annotated[
     | TrivialAugmentWide
     | AutoAugment
     | Timm
+    | AugMix
     | ThreeAugment
     | HorizontalFlip
     | VerticalFlip
@@ -196,6 +200,7 @@ ALL: tuple[type[Declaration], ...] = (
     TrivialAugmentWide,
     AutoAugment,
     Timm,
+    AugMix,
     ThreeAugment,
     HorizontalFlip,
     VerticalFlip,
@@ -225,6 +230,7 @@ ALL: tuple[type[Declaration], ...] = (
     LabelSmoothing,
 )
 __all__ = [
+    "AugMix",
     "AutoAugment",
     "AutoContrast",
     "Border",
