@@ -1,12 +1,12 @@
 """Chains of a program, mixed on frames of bytes: see `augfeed.ops._chains`."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
 
 from augfeed.kernels.place import U
-from augfeed.kernels.types import Array, Floats
+from augfeed.kernels.types import Bytes, Floats, Index
 
 KEEP, ADD, BLEND = 202, 203, 204  # see `augfeed.ops._steps`
 
@@ -14,12 +14,12 @@ KEEP, ADD, BLEND = 202, 203, 204  # see `augfeed.ops._steps`
 class Mixture(NamedTuple):
     """The image that chains start from, and their sum; without chains, of no size."""
 
-    image: Array  # uint8 [H * W * C]
+    image: Bytes  # uint8 [H * W * C]
     sums: Floats  # float32 [H * W * C]
 
 
 @njit(nogil=True)
-def mixture_of(codes: Array, count: int) -> Mixture:
+def mixture_of(codes: Bytes, count: int) -> Mixture:
     """Return memory for frames of `count` values, if any of the steps `codes` mixes chains."""
     size = count if (codes == KEEP).any() else 0
     return Mixture(np.empty(size, np.uint8), np.empty(size, np.float32))
@@ -33,7 +33,7 @@ def is_chain(code: int) -> bool:
 
 @njit(nogil=True)
 def run_chain(
-    code: int, frame: Array, at: Any, count: int, numbers: Floats, mixture: Mixture
+    code: int, frame: Bytes, at: Index, count: int, numbers: Floats, mixture: Mixture
 ) -> None:  # fmt: skip
     """Carry a step out on the `count` values of a frame from `frame[at]` on, in place."""
     image, sums, weight = mixture.image, mixture.sums, numbers[0]
