@@ -21,6 +21,7 @@ from augfeed.policy import (
     HorizontalFlip,
     Invert,
     LabelSmoothing,
+    Letterbox,
     Mixup,
     Normalize,
     OneOf,
@@ -178,7 +179,7 @@ def without_augmentation(policy: Policy) -> Policy:
                 kept += [Resize(round(max(pair(size)) * 256 / 224)), CenterCrop(size)]
             case RandomCrop(size=size):
                 kept.append(CenterCrop(size))
-            case Resize() | CenterCrop() | Normalize():
+            case Resize() | CenterCrop() | Letterbox() | Normalize():
                 kept.append(operation)
             case (
                 HorizontalFlip(p=1)

@@ -28,6 +28,7 @@ LINES = {
     "random_resized_crop": "random_resized_crop(8)",
     "random_crop": "random_crop(12, padding=2)",
     "center_crop": "center_crop(12)",
+    "letterbox": "letterbox(12)",
     "kornia": 'kornia("RandomGamma")',
     "rotate": "rotate(5)",
     "border": "rotate(5) | border",

@@ -19,8 +19,8 @@ from augfeed.feed.sample_fields import (
     take,
 )
 from augfeed.feed.spatial import SpatialCheck, tv_kind
-from augfeed.fields import Boxes, Field, Keypoints, Mask, Passive, field_of
-from augfeed.fields.follows import check_moves, check_unmixed
+from augfeed.fields import Boxes, Dense, Field, Keypoints, Mask, Passive, field_of
+from augfeed.fields.follows import check_moves, check_unblended
 from augfeed.fields.kinds import FORMATS
 from augfeed.policy import Policy
 
@@ -185,11 +185,24 @@ def _beside(sample: Any, path: Path, name: str) -> bool:
 def check_followed(policy: Policy, fields: dict[Path, Field]) -> None:
     """Raise `InputError` if a field cannot follow an operation of a policy."""
     check_moves(policy, " and ".join(repr(_key(path)) for path in fields))
+    _check_scenes(policy, fields)
     for path, field in fields.items():
-        if not isinstance(field, Mask):
-            check_unmixed(policy, f"{_key(path)!r} of kind {type(field).__name__.lower()!r}")
+        if isinstance(field, Dense):
+            check_unblended(policy, f"{_key(path)!r} of kind 'dense'")
         if isinstance(field, Keypoints) and field.flip_pairs is None:
             _check_flips(policy, path)
+
+
+def _check_scenes(policy: Policy, fields: dict[Path, Field]) -> None:
+    has = {type(field) for field in fields.values()}
+    for item in policy.scenes:
+        needed = {Boxes} if item.op == "copy_paste" else {Boxes, Mask}
+        if not has & needed:
+            raise InputError(
+                f"{item.op!r} shows several samples in one image, and a sample has no "
+                f"{' and no '.join(sorted(cls.__name__.lower() for cls in needed))} that say what "
+                "is seen where: give fields={'boxes': 'boxes'}, or leave it out"
+            )
 
 
 def _check_flips(policy: Policy, path: Path) -> None:

@@ -17,9 +17,10 @@ from augfeed.executor.device import DeviceHandle
 from augfeed.executor.workers import WorkerExecutor
 from augfeed.feed.batch_requests import BatchRequest
 from augfeed.feed.crop import cut, cut_stack
-from augfeed.feed.fetch import Fetched, Fetching, Recipe, as_is
+from augfeed.feed.fetch import Fetching, as_is
 from augfeed.feed.fields import FieldOptions
 from augfeed.feed.lanes import AugmentConfig, Given, PassRequest
+from augfeed.feed.recipe import Fetched, Recipe
 from augfeed.feed.sample_fields import moved, put, take
 from augfeed.feed.spatial import SpatialCheck, passive_of
 from augfeed.feed.streaming import Gather, Streaming, WorkerStart

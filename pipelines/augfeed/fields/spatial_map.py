@@ -86,9 +86,8 @@ class SpatialMap:
             places = np.arange(self.size[axis], dtype=np.int64)
             places = places[::-1].copy() if flip else places
             fold_places(places, self.offset[axis], self.resized[axis], self.padding)
-            source = (places + 0.5) * (self.box[2 + axis] / self.resized[axis])
-            found = np.minimum(source.astype(np.int64), self.box[2 + axis] - 1)
-            sides.append(np.where(places < 0, -1, found + self.box[axis]))
+            found = _nearest(self.box[2 + axis], self.resized[axis])
+            sides.append(np.where(places < 0, -1, found[places] + self.box[axis]))
         rows, columns = sides
         flat = rows[:, None] * self.source[1] + columns[None]
         flat[rows < 0] = -1
@@ -124,6 +123,14 @@ class SpatialMap:
     def window(self) -> Indices:
         """Int64 `[9]`: box, resized, offset and the width of the source, for compiled loops."""
         return np.array([*self.box, *self.resized, *self.offset, self.source[1]], np.int64)
+
+
+def _nearest(length: int, resized: int) -> Indices:
+    # The input pixel of each output pixel, added up as Pillow does: that decides between two which
+    # are equally near, and images are resized so.
+    steps = np.full(resized, length / resized)
+    steps[0] *= 0.5
+    return np.minimum(np.cumsum(steps).astype(np.int64), length - 1)
 
 
 def maps_of(plan: Plan, sizes: NDArray[Any], channels: int = 3) -> Iterator[SpatialMap]:

@@ -16,6 +16,7 @@ from augfeed.ops.center_crop import CenterCrop
 from augfeed.ops.channel_drop import ChannelDrop
 from augfeed.ops.channel_shuffle import ChannelShuffle
 from augfeed.ops.color_jitter import ColorJitter
+from augfeed.ops.copy_paste import CopyPaste
 from augfeed.ops.cutmix import CutMix
 from augfeed.ops.cutout import Cutout
 from augfeed.ops.elastic import Elastic
@@ -29,7 +30,9 @@ from augfeed.ops.invert import Invert
 from augfeed.ops.jpeg import Jpeg
 from augfeed.ops.kornia import Kornia
 from augfeed.ops.label_smoothing import LabelSmoothing
+from augfeed.ops.letterbox import Letterbox
 from augfeed.ops.mixup import Mixup
+from augfeed.ops.mosaic import Mosaic
 from augfeed.ops.normalize import Normalize
 from augfeed.ops.one_of import OneOf
 from augfeed.ops.perspective import Perspective
@@ -134,6 +137,9 @@ Operation = Annotated[
     | RandomResizedCrop
     | RandomCrop
     | CenterCrop
+    | Letterbox
+    | Mosaic
+    | CopyPaste
     | Kornia
     | Equalize
     | AutoContrast
@@ -182,6 +188,9 @@ ALL: tuple[type[Declaration], ...] = (
     RandomResizedCrop,
     RandomCrop,
     CenterCrop,
+    Letterbox,
+    Mosaic,
+    CopyPaste,
     Kornia,
     Equalize,
     AutoContrast,
@@ -232,6 +241,7 @@ __all__ = [
     "ChannelDrop",
     "ChannelShuffle",
     "ColorJitter",
+    "CopyPaste",
     "CutMix",
     "Cutout",
     "Elastic",
@@ -245,7 +255,9 @@ __all__ = [
     "Jpeg",
     "Kornia",
     "LabelSmoothing",
+    "Letterbox",
     "Mixup",
+    "Mosaic",
     "Normalize",
     "OneOf",
     "Perspective",

@@ -15,6 +15,7 @@ from augfeed.plan.draws import TRIES, between
 from augfeed.plan.filters import WINDOW, filters_of
 from augfeed.policy import (
     CenterCrop,
+    Letterbox,
     Policy,
     RandomCrop,
     RandomResizedCrop,
@@ -94,7 +95,7 @@ class WindowDraws:
         """Return the draws of some rows only."""
         return WindowDraws(self.policy, self.seed, self.epoch, self.ids[rows])
 
-    def _crop(self, window: RandomCrop | CenterCrop | None, sources: Ids) -> Windows:
+    def _crop(self, window: RandomCrop | CenterCrop | Letterbox | None, sources: Ids) -> Windows:
         sizes, room, offset = _room(self.policy, window, sources, refuse=len(self.ids) > 0)
         box = self._every(np.concatenate([np.zeros_like(sources), sources], axis=1))
         offsets = self._offsets(window, room, offset)
@@ -144,11 +145,18 @@ def _room_of(policy: Policy, height: int, width: int) -> tuple[Ids, Ids, Ids]:
 
 
 def _room(
-    policy: Policy, window: RandomCrop | CenterCrop | None, sources: Ids, *, refuse: bool
-) -> tuple[Ids, Ids, Ids]:
+    policy: Policy,
+    window: RandomCrop | CenterCrop | Letterbox | None,
+    sources: Ids,
+    *,
+    refuse: bool,
+) -> tuple[Ids, Ids, Ids]:  # fmt: skip
     # The sizes of images once they are resized, how far an output may move in them, padding
     # included, and where it lies if it does not.
     sizes = _resized(policy.find(Resize), sources)
+    if isinstance(window, Letterbox):
+        fitted = fitting(sizes, pair(window.size))
+        return fitted, np.zeros_like(fitted), -((np.array(pair(window.size)) - fitted) // 2)
     size = np.array(pair(window.size), np.int64) if window else sizes
     padding = window.padding if isinstance(window, RandomCrop) else 0
     room = sizes + 2 * padding - size
@@ -159,6 +167,12 @@ def _room(
     if isinstance(window, CenterCrop):
         offset = np.round((sizes - size) / 2).astype(np.int64)
     return sizes, room, offset
+
+
+def fitting(sizes: Ids, size: tuple[int, int], zoom: Any = 1.0) -> Ids:
+    """Return int64 `[N, 2]`: sizes resized so that they fit `size`, times a zoom `[N]`."""
+    factor = np.min(np.array(size) / sizes, axis=1) * zoom
+    return np.maximum(np.rint(sizes * factor[:, None]).astype(np.int64), 1)
 
 
 def _resized(resize: Resize | None, sources: Ids) -> Ids:

@@ -95,6 +95,16 @@ def check_policy(
     return found
 
 
+def check_single(policy: Policy) -> None:
+    """Raise `PolicyError` for operations on several samples, which need samples with fields."""
+    if policy.scenes:
+        raise PolicyError(
+            f"{policy.scenes[0].op!r} joins boxes and masks of several samples, and images "
+            "alone have none: give augfeed.DataLoader a torch.utils.data.Dataset of samples that "
+            "have, or leave it out"
+        )
+
+
 def findings(
     policy: Policy, invariances: Invariances | str, *, source: tuple[int, int] | None = None
 ) -> tuple[Finding, ...]:
