@@ -12,6 +12,7 @@ from augfeed.operation.describe import shown, suggest
 from augfeed.operation.parameter_types import pair
 from augfeed.policy import (
     OPERATIONS,
+    BboxSafeCrop,
     CenterCrop,
     ColorJitter,
     CutMix,
@@ -28,6 +29,7 @@ from augfeed.policy import (
     Policy,
     Posterize,
     RandomCrop,
+    RandomIouCrop,
     RandomResizedCrop,
     Resize,
     Rotate,
@@ -173,6 +175,8 @@ def without_augmentation(policy: Policy) -> Policy:
     kept: list[Any] = []
     for operation in policy.operations:
         match operation:
+            case RandomIouCrop(size=size) | BboxSafeCrop(size=size):
+                kept.append(Resize(pair(size)))
             case RandomResizedCrop(size=size, p=0):
                 kept.append(Resize(pair(size)))
             case RandomResizedCrop(size=size):

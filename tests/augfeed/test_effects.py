@@ -29,6 +29,8 @@ LINES = {
     "random_crop": "random_crop(12, padding=2)",
     "center_crop": "center_crop(12)",
     "letterbox": "letterbox(12)",
+    "random_iou_crop": "random_iou_crop(12)",
+    "bbox_safe_crop": "bbox_safe_crop(12)",
     "kornia": 'kornia("RandomGamma")',
     "rotate": "rotate(5)",
     "border": "rotate(5) | border",

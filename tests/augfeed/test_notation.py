@@ -15,6 +15,7 @@ from augfeed.ops.generate import in_programs
 from augfeed.policy import (
     OPERATIONS,
     AutoAugment,
+    BboxSafeCrop,
     Border,
     CenterCrop,
     ColorJitter,
@@ -31,6 +32,7 @@ from augfeed.policy import (
     RandAugment,
     RandomCrop,
     RandomErasing,
+    RandomIouCrop,
     RandomOrder,
     RandomResizedCrop,
     Resize,
@@ -146,12 +148,12 @@ def policies(draw: st.DrawFn) -> Policy:
     """Policies of any operations with any parameters, in any order, that can be carried out."""
     names = draw(st.lists(st.sampled_from(sorted(OPERATIONS)), unique=True, max_size=12))
     chosen = [draw(operations(OPERATIONS[name].__name__)) for name in names]
-    windows = RandomResizedCrop, RandomCrop, CenterCrop, Letterbox
+    windows = RandomResizedCrop, RandomCrop, CenterCrop, Letterbox, RandomIouCrop, BboxSafeCrop
     mixers = (Mixup, CutMix, OneOf)
     for one in (windows, mixers):
         found = [item for item in chosen if isinstance(item, one) and item.program is None]
         chosen = [item for item in chosen if item not in found] + found[:1]
-    if any(isinstance(item, RandomResizedCrop) for item in chosen):
+    if any(isinstance(item, RandomResizedCrop | RandomIouCrop | BboxSafeCrop) for item in chosen):
         chosen = [item for item in chosen if not isinstance(item, Resize)]
     if any(isinstance(item, Border) for item in chosen):
         chosen = [*(item for item in chosen if not isinstance(item, Scale)), Scale()]

@@ -13,7 +13,7 @@ from augfeed.feed.batch_requests import BatchRequest
 from augfeed.fields.placements import Placement, placements
 from augfeed.kernels.resample import resample
 from augfeed.kernels.resample_stack import resample_stack
-from augfeed.plan import Scenes
+from augfeed.plan import Scenes, Windows
 from augfeed.plan.batch_rows import Ids
 from augfeed.plan.policy_constants import PolicyConstants
 from augfeed.plan.windows import WindowDraws
@@ -30,16 +30,18 @@ def sizes_of(pictures: list[NDArray[Any]], policy: Policy) -> tuple[Ids, tuple[i
 
 def cut(
     pictures: list[NDArray[Any]], request: BatchRequest, policy: Policy,
-    scenes: Scenes | None = None, needed: Ids | None = None,
+    scenes: Scenes | None = None, needed: Ids | None = None, windows: Windows | None = None,
 ) -> torch.Tensor:  # fmt: skip
     """Return frames `[M, H, W, C]`: each image cut and resized as its sample's draws say.
 
     With `scenes` a frame may show several of them. Those not `needed` (None: all are) are black.
+    `windows` are given where they are not functions of the sizes alone.
     """
     sizes, size = sizes_of(pictures, policy)
     fixed = PolicyConstants.of(policy, pictures[0].shape[2])
-    draws = WindowDraws(policy, request.seed, request.epoch, request.rows.ids)
-    windows = draws.at(sizes[:, 0], sizes[:, 1])
+    if windows is None:
+        draws = WindowDraws(policy, request.seed, request.epoch, request.rows.ids)
+        windows = draws.at(sizes[:, 0], sizes[:, 1])
     frames = _empty((len(pictures), *size, pictures[0].shape[2]), pictures[0].dtype)
     out = frames.numpy()
     if needed is not None and len(needed) < len(pictures):

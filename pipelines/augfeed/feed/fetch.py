@@ -156,9 +156,9 @@ def _composed(
     # Frames with the objects that are pasted on them. A collate function sees all rows.
     scenes, rows, count = mover.plan.scenes, np.arange(len(arrays)), request.rows.count
     if scenes is None:
-        return cut(arrays, request, recipe.policy)
+        return cut(arrays, request, recipe.policy, windows=mover.windows)
     shown = rows if recipe.collate else mover.plan.mixes.needed(rows[:count])
-    frames = cut(arrays, request, recipe.policy, scenes, scenes.shown(shown))
+    frames = cut(arrays, request, recipe.policy, scenes, scenes.shown(shown), mover.windows)
     made = {k: mover.where_pasted(k) for k in shown.tolist()}
     out = frames.numpy()
     plain = {k: out[k].copy() for k in {int(scenes.donor[k]) for k in made}}

@@ -27,7 +27,9 @@ from augfeed.fields.boxes import from_corners, to_corners
 from augfeed.fields.follows import blends
 from augfeed.fields.masks import checked_mask
 from augfeed.fields.placements import placements
-from augfeed.plan import Plan
+from augfeed.plan import Plan, Windows
+from augfeed.plan.box_windows import boxed_windows, by_boxes, centers_inside
+from augfeed.policy import RandomIouCrop
 
 Fields = dict[Path, Field]
 Name = Callable[[int, Path], str]  # of a part of a sample, for messages
@@ -48,9 +50,10 @@ class FieldMover:
         """Draw the maps; nothing is moved yet. `image` is where the image of a sample is."""
         self.plan, self.samples, self.sizes = plan, samples, sizes
         self.fields, self.image, self.name = fields, image, name
-        self.maps = list(maps_of(plan, sizes))
-        self._blends = blends(plan.policy)
         self._given: dict[int, Values] = {}
+        self.windows = self._windows()
+        self.maps = list(maps_of(plan, sizes, windows=self.windows))
+        self._blends = blends(plan.policy)
         self._frames: dict[int, Values] = {}
         self._pasted: dict[int, tuple[Values, NDArray[np.bool_]]] = {}
         self._moved: dict[int, Values] = {}
@@ -79,6 +82,19 @@ class FieldMover:
 
     # From what is given to values of the output
 
+    def _windows(self) -> Windows | None:
+        # Those that are drawn by the boxes of samples; others follow from sizes.
+        if by_boxes(self.plan.policy) is None:
+            return None
+        path = next(path for path, field in self.fields.items() if isinstance(field, Boxes))
+        boxes = [self._values(k).parts[path].corners for k in range(len(self.samples))]
+        windows = boxed_windows(self.plan.window, self.sizes, boxes)
+        if self.plan.policy.find(RandomIouCrop) is not None:
+            for k, corners in enumerate(boxes):
+                kept = np.flatnonzero(centers_inside(corners, windows.box[k].tolist()))
+                self._given[k] = self._values(k).take(path, kept)
+        return windows
+
     def _values(self, k: int) -> Values:
         if k not in self._given:
             parts = {path: self._read(k, path, field) for path, field in self.fields.items()}
@@ -89,7 +105,7 @@ class FieldMover:
         part, name, size = (
             self._part(self.samples[k], k, path),
             self.name(k, path),
-            self.maps[k].source,
+            tuple(self.sizes[k].tolist()),
         )
         given = as_array(part)
         if isinstance(field, Mask):
@@ -200,7 +216,8 @@ class FieldMover:
             masks = values.parts[masks_of(values, path, self.fields, self._named(k))]
             boxes = replace(boxes, corners=hulls(masks != 0))
         kept = boxes.kept(field)
-        given, holder = len(self._values(k).parts[path]), take(sample, path[:-1]) if path else None
+        given = length_of(as_array(self._part(self.samples[k], k, path)))
+        holder = take(sample, path[:-1]) if path else None
         if changed or len(kept) < given:
             self._check_left(holder, k, path, field, given)
         parts = {**values.parts, path: boxes}

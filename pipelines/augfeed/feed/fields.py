@@ -22,6 +22,7 @@ from augfeed.feed.spatial import SpatialCheck, tv_kind
 from augfeed.fields import Boxes, Dense, Field, Keypoints, Mask, Passive, field_of
 from augfeed.fields.follows import check_moves, check_unblended
 from augfeed.fields.kinds import FORMATS
+from augfeed.plan.box_windows import by_boxes
 from augfeed.policy import Policy
 
 Size = tuple[int, ...]
@@ -195,6 +196,12 @@ def check_followed(policy: Policy, fields: dict[Path, Field]) -> None:
 
 def _check_scenes(policy: Policy, fields: dict[Path, Field]) -> None:
     has = {type(field) for field in fields.values()}
+    window = by_boxes(policy)
+    if window is not None and Boxes not in has:
+        raise InputError(
+            f"{window.op!r} is drawn by the boxes of a sample, and it has none: give "
+            "fields={'boxes': 'boxes'}, or another window"
+        )
     for item in policy.scenes:
         needed = {Boxes} if item.op == "copy_paste" else {Boxes, Mask}
         if not has & needed:

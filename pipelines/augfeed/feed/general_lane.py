@@ -83,7 +83,7 @@ class GeneralLane:
 
     def _warm(self) -> None:
         # What is compiled, or loaded, here is there in every worker that is forked.
-        if not self._warmed:
+        if not (self._warmed or self.making.policy.needs_fields):
             size = self.making.policy.size((32, 32))
             rows = BatchRows.of(np.zeros(1, np.int64))
             request = BatchRequest(0, 0, 0, None, rows, 1)

@@ -174,8 +174,8 @@ def _native(
         return "batch_size=None: samples come alone"
     if options.fields:
         return "fields say what follows the image"
-    if making.policy.scenes:
-        return f"{making.policy.scenes[0].op} joins boxes and masks of several samples"
+    if making.policy.needs_fields:
+        return f"{making.policy.needs_fields} needs the boxes or masks of samples"
     if options.keys != (None, None):
         return "image_key or label_key say where to look in a sample"
     found = native_source(dataset)

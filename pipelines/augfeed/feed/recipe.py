@@ -32,7 +32,7 @@ class Recipe:
     def find(self, samples: Sequence[Any]) -> Fields:
         """Return the fields of samples that follow their images, which the policy must allow."""
         found = self.fields.find(samples[0], self.image_key, self.still)
-        if found or self.policy.scenes:
+        if found or self.policy.needs_fields:
             check_followed(self.policy, found)
             check_boxes(samples, found, set(self.fields.paths(samples[0])))
         return found

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from augfeed.constants import CONSTANT
-from augfeed.plan import Plan
+from augfeed.plan import Plan, Windows
 from augfeed.plan.policy_constants import PolicyConstants
 
 Matrix = NDArray[np.float64]
@@ -133,10 +133,15 @@ def _nearest(length: int, resized: int) -> Indices:
     return np.minimum(np.cumsum(steps).astype(np.int64), length - 1)
 
 
-def maps_of(plan: Plan, sizes: NDArray[Any], channels: int = 3) -> Iterator[SpatialMap]:
-    """Yield the map of each row of a plan; `sizes` `[M, 2]` are the images' (height, width)."""
+def maps_of(
+    plan: Plan, sizes: NDArray[Any], channels: int = 3, windows: Windows | None = None
+) -> Iterator[SpatialMap]:
+    """Yield the map of each row of a plan; `sizes` `[M, 2]` are the images' (height, width).
+
+    `windows` are those of the rows, where they are not functions of the sizes alone.
+    """
     constants = PolicyConstants.of(plan.policy, channels)
-    windows = plan.window.at(sizes[:, 0], sizes[:, 1])
+    windows = plan.window.at(sizes[:, 0], sizes[:, 1]) if windows is None else windows
     rows = zip(plan.inverse, windows.box, windows.resized, windows.offset, sizes, plan.warped,
                strict=True)  # fmt: skip
     program = plan.program

@@ -36,6 +36,7 @@ class Window(Declaration):
     family = "window"
     heading = "Window"
     orders = range(100, 190)
+    by_boxes: ClassVar[bool] = False  # whether it is drawn by the boxes of a sample
 
     @property
     def chance(self) -> float:

@@ -11,6 +11,7 @@ from augfeed.operation import Declaration
 from augfeed.operation.declare import complete
 from augfeed.ops.auto_augment import AutoAugment
 from augfeed.ops.autocontrast import AutoContrast
+from augfeed.ops.bbox_safe_crop import BboxSafeCrop
 from augfeed.ops.border import Border
 from augfeed.ops.center_crop import CenterCrop
 from augfeed.ops.channel_drop import ChannelDrop
@@ -40,6 +41,7 @@ from augfeed.ops.posterize import Posterize
 from augfeed.ops.rand_augment import RandAugment
 from augfeed.ops.random_crop import RandomCrop
 from augfeed.ops.random_erasing import RandomErasing
+from augfeed.ops.random_iou_crop import RandomIouCrop
 from augfeed.ops.random_order import RandomOrder
 from augfeed.ops.random_resized_crop import RandomResizedCrop
 from augfeed.ops.resize import Resize
@@ -138,6 +140,8 @@ Operation = Annotated[
     | RandomCrop
     | CenterCrop
     | Letterbox
+    | RandomIouCrop
+    | BboxSafeCrop
     | Mosaic
     | CopyPaste
     | Kornia
@@ -189,6 +193,8 @@ ALL: tuple[type[Declaration], ...] = (
     RandomCrop,
     CenterCrop,
     Letterbox,
+    RandomIouCrop,
+    BboxSafeCrop,
     Mosaic,
     CopyPaste,
     Kornia,
@@ -236,6 +242,7 @@ ALL: tuple[type[Declaration], ...] = (
 __all__ = [
     "AutoAugment",
     "AutoContrast",
+    "BboxSafeCrop",
     "Border",
     "CenterCrop",
     "ChannelDrop",
@@ -265,6 +272,7 @@ __all__ = [
     "RandAugment",
     "RandomCrop",
     "RandomErasing",
+    "RandomIouCrop",
     "RandomOrder",
     "RandomResizedCrop",
     "Resize",

@@ -75,6 +75,8 @@ class WindowDraws:
     def at(self, heights: Any, widths: Any) -> Windows:
         """Return the windows of samples whose images have these heights and widths."""
         window = _window(self.policy)
+        if window is not None and window.by_boxes:
+            raise InputError(f"{window.op!r} is drawn by boxes, and there are none: leave it out")
         one = np.ndim(heights) == np.ndim(widths) == 0 and not isinstance(window, RandomResizedCrop)
         # Images of one size are reckoned with once, as one row that stands for all.
         shape = (1,) if one else self.ids.shape
@@ -99,7 +101,7 @@ class WindowDraws:
         sizes, room, offset = _room(self.policy, window, sources, refuse=len(self.ids) > 0)
         box = self._every(np.concatenate([np.zeros_like(sources), sources], axis=1))
         offsets = self._offsets(window, room, offset)
-        return Windows(box, self._every(sizes), offsets, self._filters(self.policy.find(Resize)))
+        return Windows(box, self._every(sizes), offsets, self.filters(self.policy.find(Resize)))
 
     def _offsets(self, window: Any, room: Ids, otherwise: Ids) -> Pixels:
         from augfeed.kernels.draw_columns import fill_offsets
@@ -111,7 +113,8 @@ class WindowDraws:
         fill_offsets(u, window.p, room, window.padding, otherwise, drawn)
         return drawn
 
-    def _filters(self, resizing: Resize | RandomResizedCrop | None) -> Pixels:
+    def filters(self, resizing: Any) -> Pixels:
+        """Return the filters of all samples, as an operation that resizes says."""
         wanted = resizing.interpolation if resizing else "bilinear"
         return filters_of(wanted, self.seed, self.epoch, self.ids, WINDOW)
 
@@ -132,7 +135,7 @@ class WindowDraws:
         fill_resized_crops(u, ratios, window.p, window.scale, window.ratio, sizes, box)
         size = np.empty((count, 2), np.int32)
         size[:] = pair(window.size)
-        return Windows(box, size, np.zeros_like(size), self._filters(window))
+        return Windows(box, size, np.zeros_like(size), self.filters(window))
 
 
 def _window(policy: Policy) -> Any:

@@ -20,6 +20,7 @@ from augfeed.operation.program import parts_of
 from augfeed.ops import _registry
 from augfeed.ops._registry import *  # noqa: F403  (whatever operations there are)
 from augfeed.ops._registry import ALL, Operation
+from augfeed.ops.bbox_safe_crop import BboxSafeCrop
 from augfeed.ops.center_crop import CenterCrop
 from augfeed.ops.color_jitter import ColorJitter
 from augfeed.ops.cutmix import CutMix
@@ -28,10 +29,11 @@ from augfeed.ops.letterbox import Letterbox
 from augfeed.ops.mixup import Mixup
 from augfeed.ops.one_of import OneOf
 from augfeed.ops.random_crop import RandomCrop
+from augfeed.ops.random_iou_crop import RandomIouCrop
 from augfeed.ops.random_resized_crop import RandomResizedCrop
 from augfeed.ops.resize import Resize
 
-Window = RandomResizedCrop | RandomCrop | CenterCrop | Letterbox
+Window = RandomResizedCrop | RandomCrop | CenterCrop | Letterbox | RandomIouCrop | BboxSafeCrop
 Mixer = Mixup | CutMix | OneOf
 Affine = Geometry
 Color = Linear | Pointwise
@@ -171,6 +173,12 @@ class Policy(BaseModel):
         mixer = self.mixer
         mixers = mixer.mixers if isinstance(mixer, OneOf) else (mixer,)
         return any(item is not None and item.per == "batch" for item in mixers)
+
+    @cached_property
+    def needs_fields(self) -> str:
+        """The name of an operation that needs boxes or masks of samples, "" without one."""
+        window = (item for item in self.operations if getattr(item, "by_boxes", False))
+        return next((item.op for item in (*window, *self.scenes)), "")
 
     @cached_property
     def scenes(self) -> tuple[Scene, ...]:

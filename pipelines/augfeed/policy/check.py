@@ -96,11 +96,11 @@ def check_policy(
 
 
 def check_single(policy: Policy) -> None:
-    """Raise `PolicyError` for operations on several samples, which need samples with fields."""
-    if policy.scenes:
+    """Raise `PolicyError` for operations that need samples with boxes or masks."""
+    if policy.needs_fields:
         raise PolicyError(
-            f"{policy.scenes[0].op!r} joins boxes and masks of several samples, and images "
-            "alone have none: give augfeed.DataLoader a torch.utils.data.Dataset of samples that "
+            f"{policy.needs_fields!r} needs the boxes or masks of samples, and images alone have "
+            "none: give augfeed.DataLoader a torch.utils.data.Dataset of samples that "
             "have, or leave it out"
         )
 

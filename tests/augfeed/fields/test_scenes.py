@@ -209,7 +209,7 @@ def test_masks_are_joined_before_a_collate_function_sees_them(policy: str) -> No
 
 
 def test_what_has_no_fields_refuses_scenes() -> None:
-    with pytest.raises(PolicyError, match="'mosaic' joins boxes and masks"):
+    with pytest.raises(PolicyError, match="'mosaic' needs the boxes or masks"):
         Pipeline(np.zeros((8, 8, 8, 3), np.uint8), parse_policy("mosaic"))
-    with pytest.raises(PolicyError, match="'mosaic' joins boxes and masks"):
+    with pytest.raises(PolicyError, match="'mosaic' needs the boxes or masks"):
         DataLoader(np.zeros((8, 8, 8, 3), np.uint8), 4, policy="mosaic")
