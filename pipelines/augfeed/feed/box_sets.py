@@ -121,9 +121,12 @@ def joined(parts: Sequence[BoxSet], name: str) -> BoxSet:
                 "for each: give samples of one form"
             )
         beside[key] = _concatenated([part.beside[key] for part in parts])
-    numbers = ([getattr(part, key) for part in parts]
-               for key in ("corners", "shares", "hidden", "before"))  # fmt: skip
-    return BoxSet(*map(np.concatenate, numbers), beside)
+    return BoxSet(
+        np.concatenate([part.corners for part in parts]),
+        np.concatenate([part.shares for part in parts]),
+        np.concatenate([part.hidden for part in parts]),
+        np.concatenate([part.before for part in parts]), beside,
+    )  # fmt: skip
 
 
 def areas(boxes: Corners) -> NDArray[np.float64]:

@@ -87,6 +87,7 @@ def make_batch(samples: Sequence[Any], request: BatchRequest, recipe: Recipe) ->
     if recipe.collate is not None:
         # As torch does: it sees the one sample, and what it makes of it is the sample.
         samples = [recipe.collate(sample) for sample in samples]
+    recipe = recipe.told(samples[0])
     fields = recipe.find(samples)
     where = locate(samples[0], recipe.image_key, recipe.label_key, fields)
     columns, mover = columns_of(samples), None
@@ -103,7 +104,8 @@ def make_batch(samples: Sequence[Any], request: BatchRequest, recipe: Recipe) ->
     moved = samples[:count]
     if mover is not None:
         moved = [mover.sample(k, tensors=True) for k in range(count)]
-    rest = [put(sample, where.image, 0) for sample in moved]
+    more = _further(samples, fields, request, recipe, mover)
+    rest = [_without(sample, (where.image, *more)) for sample in moved]
     if not request.single:
         # A sample that is nothing but its image leaves nothing to collate.
         batch = collated_with(default_collate, rest, fields) if where.image else 0
@@ -112,7 +114,34 @@ def make_batch(samples: Sequence[Any], request: BatchRequest, recipe: Recipe) ->
     else:
         batch = _converted(rest[0], where.image)
     batch = _emptied(batch, where, labels)
-    return Fetched(request, batch, where, frames, labels, 0.0, uncut=uncut)
+    return Fetched(request, batch, where, frames, labels, 0.0, uncut=uncut, more=more)
+
+
+def _without(sample: Any, paths: Sequence[Path]) -> Any:
+    for path in paths:
+        sample = put(sample, path, 0)
+    return sample
+
+
+def _further(
+    samples: Sequence[Any], fields: Fields, request: BatchRequest, recipe: Recipe,
+    mover: FieldMover | None,
+) -> dict[Path, torch.Tensor]:  # fmt: skip
+    # The frames of further images, cut as the first of each sample.
+    made = {}
+    for path in recipe.more:
+        assert mover is not None, "further images are fields"
+        name = partial(_field_name, request)
+        arrays = [pixels(_part(sample, path, k, request), partial(name, k, path))
+                  for k, sample in enumerate(samples)]  # fmt: skip
+        for k, (array, size) in enumerate(zip(arrays, mover.sizes.tolist(), strict=True)):
+            if list(array.shape[:2]) != size:
+                raise InputError(
+                    f"{name(k, path)} has {array.shape[0]} x {array.shape[1]} pixels, and the "
+                    f"first image of its sample {size[0]} x {size[1]}: give images of one size"
+                )
+        made[path] = _composed(_alike(arrays, request), request, recipe, mover)
+    return made
 
 
 def _stack_cut(
@@ -178,6 +207,7 @@ def _collated_by(
     request: BatchRequest,
     recipe: Recipe,
 ) -> Fetched:
+    recipe = recipe.told(samples[0])
     fields = recipe.find(samples)
     where = _located(samples[0], recipe, fields)
     given, frames, mover = _cut_of(samples, where, fields, request, recipe)
@@ -207,6 +237,11 @@ def _located(sample: Any, recipe: Recipe, fields: Fields) -> FieldPaths:
 def whole_batch(batch: Any, request: BatchRequest, recipe: Recipe) -> Fetched:
     """Return a batch that the dataset made for the request's list of indices."""
     count, total = request.rows.count, len(request.rows)
+    if recipe.policy.needs_fields or isinstance(recipe.image_key, list):
+        raise InputError(
+            f"{recipe.policy.needs_fields or recipe.image_key!r} is for samples one by one, and "
+            "this dataset gives whole batches: give it a batch_size, and let it return samples"
+        )
     if count != total:
         raise InputError(
             f"a dataset that gives whole batches cannot mix across their borders: use a batch "

@@ -22,7 +22,7 @@ from augfeed.feed.field_values import (
     patched,
 )
 from augfeed.feed.sample_fields import Path, describe, put, take
-from augfeed.fields import Boxes, Field, Mask, SpatialMap, maps_of
+from augfeed.fields import Boxes, Field, FurtherImage, Mask, SpatialMap, maps_of
 from augfeed.fields.boxes import from_corners, to_corners
 from augfeed.fields.follows import blends
 from augfeed.fields.masks import checked_mask
@@ -49,7 +49,9 @@ class FieldMover:
     ) -> None:  # fmt: skip
         """Draw the maps; nothing is moved yet. `image` is where the image of a sample is."""
         self.plan, self.samples, self.sizes = plan, samples, sizes
-        self.fields, self.image, self.name = fields, image, name
+        self.fields = {path: field for path, field in fields.items()
+                       if not isinstance(field, FurtherImage)}  # fmt: skip
+        self.image, self.name = image, name
         self._given: dict[int, Values] = {}
         self.windows = self._windows()
         self.maps = list(maps_of(plan, sizes, windows=self.windows))

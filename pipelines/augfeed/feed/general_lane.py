@@ -127,6 +127,9 @@ class GeneralLane:
         if fetched.listed is not None:
             given = fetched.listed(images)
         batch = put(batch, where.image, given)
+        for path, frames in fetched.more.items():
+            one = self._augmented(replace(fetched, frames=frames, labels=None)).images
+            batch = put(batch, path, one[0] if request.single else one)
         ids = made.ids
         if request.end < 0:  # samples of an iterable dataset have all bits of an id
             ids = torch.from_numpy(request.rows.ids[: request.rows.count].copy())

@@ -1,19 +1,20 @@
 """What workers need to know, and what they hand on: the recipe, and a batch before augmentation."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 
+from augfeed.errors import InputError
 from augfeed.feed.batch_fields import check_labels
 from augfeed.feed.batch_requests import BatchRequest
 from augfeed.feed.field_moves import Fields
 from augfeed.feed.fields import FieldOptions, check_boxes, check_followed
-from augfeed.feed.sample_fields import FieldPaths, parts_of
+from augfeed.feed.sample_fields import FieldPaths, Path, keyed, leads, parts_of
 from augfeed.feed.spatial import SpatialCheck
 from augfeed.fields import Boxes
-from augfeed.policy import Policy
+from augfeed.policy import CopyPaste, Policy
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +29,34 @@ class Recipe:
     still: SpatialCheck = SpatialCheck()  # noqa: RUF009  (frozen)
     fields: FieldOptions = FieldOptions()  # noqa: RUF009  (frozen)
     uncut: bool = False  # whether images may be given out that the engine is yet to cut
+    more: tuple[Path, ...] = ()  # where further images are, which share the plan of the first
+
+    def told(self, sample: Any) -> "Recipe":
+        """Return the recipe with the keys of several images, if there are, as paths of a sample.
+
+        Several come as a list, or as a tuple that is not a path.
+        """
+        key = self.image_key
+        if not isinstance(key, list) and not (isinstance(key, tuple) and not leads(sample, key)):
+            return self
+        if not key:
+            raise InputError(f"image_key={key!r} names no image: give one key, or some")
+        first, *rest = (keyed(sample, one, "image_key") for one in key)
+        if self.collate is not None:
+            raise InputError(
+                f"image_key={key!r} names several images, which a collate_fn would have to keep "
+                "apart: leave collate_fn out"
+            )
+        if self.policy.find(CopyPaste) is not None:
+            raise InputError(
+                f"'copy_paste' pastes objects by masks of one image, and image_key={key!r} names "
+                "several: leave it out"
+            )
+        return replace(self, image_key=first, more=tuple(rest))
 
     def find(self, samples: Sequence[Any]) -> Fields:
         """Return the fields of samples that follow their images, which the policy must allow."""
-        found = self.fields.find(samples[0], self.image_key, self.still)
+        found = self.fields.find(samples[0], self.image_key, self.still, self.more)
         if found or self.policy.needs_fields:
             check_followed(self.policy, found)
             check_boxes(samples, found, set(self.fields.paths(samples[0])))
@@ -70,7 +95,9 @@ class Fetched:
     seconds: float
     listed: type[Any] | None = None
     uncut: bool = False
+    more: dict[Path, torch.Tensor] = field(default_factory=dict)  # frames of further images
 
     def pin_memory(self, device: Any = None) -> "Fetched":
         """Return the batch with its frames in page-locked memory; torch's hook."""
-        return replace(self, frames=self.frames.pin_memory())
+        more = {path: frames.pin_memory() for path, frames in self.more.items()}
+        return replace(self, frames=self.frames.pin_memory(), more=more)

@@ -36,11 +36,15 @@ class Dense:
     """Floats of pixels `[H, W]` or `[C, H, W]`: depth, heat maps, flow. Sampled bilinearly.
 
     What lies outside the image becomes `fill`. With `vectors`, the first two of `C` channels are
-    (x, y) in pixels of the image, as of optical flow: they are turned and scaled with it.
+    (x, y) in pixels of the image, as of optical flow: they are turned and scaled with it. A
+    `disparity` is how far to the right, in pixels, each point is in another image of the sample: it
+    is scaled with the width, and changes its sign in a mirrored image; a policy that turns or
+    shears is refused.
     """
 
     fill: float = 0.0
     vectors: bool = False
+    disparity: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +108,12 @@ class Passive:
     """A part that stays as it is."""
 
 
-Field = Mask | Dense | Boxes | Keypoints | Passive
+@dataclass(frozen=True, slots=True)
+class FurtherImage:
+    """An image beside the first one of a sample, which shares its plan: see `image_key`."""
+
+
+Field = Mask | Dense | Boxes | Keypoints | Passive | FurtherImage
 KINDS: dict[str, Field] = {
     "mask": Mask(),
     "dense": Dense(),

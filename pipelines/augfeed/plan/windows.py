@@ -175,7 +175,8 @@ def _room(
 def fitting(sizes: Ids, size: tuple[int, int], zoom: Any = 1.0) -> Ids:
     """Return int64 `[N, 2]`: sizes resized so that they fit `size`, times a zoom `[N]`."""
     factor = np.min(np.array(size) / sizes, axis=1) * zoom
-    return np.maximum(np.rint(sizes * factor[:, None]).astype(np.int64), 1)
+    made: Ids = np.maximum(np.rint(sizes * factor[:, None]).astype(np.int64), 1)
+    return made
 
 
 def _resized(resize: Resize | None, sources: Ids) -> Ids:
