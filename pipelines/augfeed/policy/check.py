@@ -95,6 +95,16 @@ def check_policy(
     return found
 
 
+def check_single(policy: Policy) -> None:
+    """Raise `PolicyError` for operations that need samples with boxes or masks."""
+    if policy.needs_fields:
+        raise PolicyError(
+            f"{policy.needs_fields!r} needs the boxes or masks of samples, and images alone have "
+            "none: give augfeed.DataLoader a torch.utils.data.Dataset of samples that "
+            "have, or leave it out"
+        )
+
+
 def findings(
     policy: Policy, invariances: Invariances | str, *, source: tuple[int, int] | None = None
 ) -> tuple[Finding, ...]:
