@@ -11,13 +11,12 @@ from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import HealthCheck, settings
 
+from tests.interpreted import interpret_kernels, watch_overflow
 from tests.sampling import ALL
 
 THREADS = torch.get_num_threads()  # of a new process: sums of floats depend on it
@@ -32,33 +31,9 @@ settings.register_profile(
 )  # said in full: where CI is set, Hypothesis' own defaults are other ones
 settings.load_profile("suite")
 
-if not torch.cuda.is_available() and find_spec("triton"):
-    os.environ["TRITON_INTERPRET"] = "1"
-
-    import triton.language as tl
-    from triton.runtime import interpreter
-
-    patching, converting = interpreter.InterpretedFunction.__call__, interpreter._convert_float
-
-    def call(self: Any, *args: Any, **kwargs: Any) -> Any:
-        """Call a function within a kernel.
-
-        Triton's own way patches `triton.language` for every call; for ours the kernel's launch
-        has done it, and it is a third of the time of these tests.
-        """
-        if self.fn.__module__.startswith("augfeed."):
-            return self.rewrite()(*args, **kwargs)
-        return patching(self, *args, **kwargs)
-
-    def convert(values: Any, source: Any, target: Any, mode: Any) -> Any:
-        """Round float32 to the nearest bfloat16, as GPUs do; the interpreter cuts bits off."""
-        if source == tl.float32 and target == tl.bfloat16:
-            rounded = torch.from_numpy(np.ascontiguousarray(values)).to(torch.bfloat16)
-            return rounded.view(torch.uint16).numpy()
-        return converting(values, source, target, mode)
-
-    interpreter.InterpretedFunction.__call__ = call
-    interpreter._convert_float = convert
+INTERPRETED = not torch.cuda.is_available() and find_spec("triton") is not None
+if INTERPRETED:
+    interpret_kernels()
 
 
 MANY = 5000  # tests: hardly less than all
@@ -76,6 +51,8 @@ def pytest_configure(config: pytest.Config) -> None:
     # Hundreds of processes import the package: they find what the first one compiled.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     sys.dont_write_bytecode = False
+    if INTERPRETED:
+        watch_overflow(on=config.option.whole)
 
 
 def pytest_report_header(config: pytest.Config) -> str:

@@ -17,7 +17,7 @@ from augfeed.read.sources import Source
 from augfeed.stage_costs import Costs
 
 
-class Given(NamedTuple):
+class LoadedBatch(NamedTuple):
     """What the caller gets, the batch that it came from, and its request."""
 
     output: Any
@@ -44,7 +44,7 @@ class Lane(Protocol):
 
     name: str
     reason: str
-    making: "AugmentConfig"
+    config: "AugmentConfig"
 
     @property
     def costs(self) -> Costs:
@@ -61,7 +61,7 @@ class Lane(Protocol):
         """What is to be called at the end of an epoch."""
         ...
 
-    def open(self, loader: TorchLoader[Any], asked: PassRequest) -> Iterator[Given]:
+    def open(self, loader: TorchLoader[Any], asked: PassRequest) -> Iterator[LoadedBatch]:
         """Return the batches of a pass."""
         ...
 

@@ -31,7 +31,7 @@ class Recipe:
     uncut: bool = False  # whether images may be given out that the engine is yet to cut
     more: tuple[Path, ...] = ()  # where further images are, which share the plan of the first
 
-    def told(self, sample: Any) -> "Recipe":
+    def for_sample(self, sample: Any) -> "Recipe":
         """Return the recipe with the keys of several images, if there are, as paths of a sample.
 
         Several come as a list, or as a tuple that is not a path.
