@@ -77,10 +77,22 @@ class SpatialMap:
     def indices(self) -> Indices:
         """Return int64 `[h, w]`: the flat index of the source pixel that each output pixel shows,
         -1 outside the image."""
+        lines = self.lines()
+        if lines is None:
+            return self._sampled([*self.earlier, *([self.inverse] if self.warped else [])])
+        rows, columns = lines
+        flat = rows[:, None] * self.source[1] + columns[None]
+        flat[rows < 0] = -1
+        flat[:, columns < 0] = -1
+        return flat
+
+    def lines(self) -> tuple[Indices, Indices] | None:
+        """Return int64 `[h]` and `[w]`: the row and the column of the source that each row and
+        column of the output shows, -1 outside; None where pixels move by more than that."""
         from augfeed.kernels.nearest import fold_places
 
         if self.warped or self.earlier:
-            return self._sampled([*self.earlier, *([self.inverse] if self.warped else [])])
+            return None
         sides: list[Indices] = []
         for axis, flip in enumerate(self._flips):
             places = np.arange(self.size[axis], dtype=np.int64)
@@ -88,11 +100,7 @@ class SpatialMap:
             fold_places(places, self.offset[axis], self.resized[axis], self.padding)
             found = _nearest(self.box[2 + axis], self.resized[axis])
             sides.append(np.where(places < 0, -1, found[places] + self.box[axis]))
-        rows, columns = sides
-        flat = rows[:, None] * self.source[1] + columns[None]
-        flat[rows < 0] = -1
-        flat[:, columns < 0] = -1
-        return flat
+        return sides[0], sides[1]
 
     def _sampled(self, maps: list[Matrix]) -> Indices:
         # The first map reads the source, each of the others what the one before has made.
