@@ -14,6 +14,7 @@ from augfeed.operation import Geometry
 from augfeed.ops.generate import in_programs
 from augfeed.policy import (
     OPERATIONS,
+    AugMix,
     AutoAugment,
     BboxSafeCrop,
     Border,
@@ -113,6 +114,8 @@ def operations(draw: st.DrawFn, title: str, definitions: dict[str, Any] | None =
         given.pop("p", None)
     if cls is RandAugment:
         given["magnitude"] = min(given.get("magnitude", 9), given.get("bins", 31) - 1)
+    if cls is AugMix and given.get("depth") == 0:
+        given.pop("depth")
     if cls is AutoAugment and given.get("flavor") == "timm":
         given["policy"] = "imagenet"
     for name in ("quality", "count"):

@@ -72,7 +72,7 @@ def show_mask(mask: NDArray[Any], where: SpatialMap, fill: int) -> NDArray[Any] 
     """Return what `move_mask` does where rows and columns of a map stay such, else None."""
     from augfeed.kernels.nearest import show_lines
 
-    lines = where.lines()
+    lines = where.sides()
     if lines is None:
         return None
     values, kind = _whole(mask)

@@ -77,18 +77,17 @@ class SpatialMap:
     def indices(self) -> Indices:
         """Return int64 `[h, w]`: the flat index of the source pixel that each output pixel shows,
         -1 outside the image."""
-        lines = self.lines()
-        if lines is None:
+        if (sides := self.sides()) is None:
             return self._sampled([*self.earlier, *([self.inverse] if self.warped else [])])
-        rows, columns = lines
+        rows, columns = sides
         flat = rows[:, None] * self.source[1] + columns[None]
         flat[rows < 0] = -1
         flat[:, columns < 0] = -1
         return flat
 
-    def lines(self) -> tuple[Indices, Indices] | None:
-        """Return int64 `[h]` and `[w]`: the row and the column of the source that each row and
-        column of the output shows, -1 outside; None where pixels move by more than that."""
+    def sides(self) -> tuple[Indices, Indices] | None:
+        """Return int64 `[h]` and `[w]`: the row and the column of the source that those of the
+        output show, -1 outside the image; None where the image is warped."""
         from augfeed.kernels.nearest import fold_places
 
         if self.warped or self.earlier:
@@ -142,18 +141,27 @@ def _nearest(length: int, resized: int) -> Indices:
 
 
 def maps_of(
-    plan: Plan, sizes: NDArray[Any], channels: int = 3, windows: Windows | None = None
+    plan: Plan,
+    sizes: NDArray[Any],
+    channels: int = 3,
+    windows: Windows | None = None,
+    rows: Indices | None = None,
 ) -> Iterator[SpatialMap]:
-    """Yield the map of each row of a plan; `sizes` `[M, 2]` are the images' (height, width).
+    """Yield the map of each row of a plan, or of some `rows`.
 
-    `windows` are those of the rows, where they are not functions of the sizes alone.
+    `sizes` `[M, 2]` are the images' (height, width); `windows` are those of the rows, where they
+    are not functions of the sizes alone.
     """
     constants = PolicyConstants.of(plan.policy, channels)
-    windows = plan.window.at(sizes[:, 0], sizes[:, 1]) if windows is None else windows
-    rows = zip(plan.inverse, windows.box, windows.resized, windows.offset, sizes, plan.warped,
-               strict=True)  # fmt: skip
+    chosen = np.arange(len(plan.ids)) if rows is None else rows
+    if windows is None:
+        windows = plan.window.take(chosen).at(sizes[:, 0], sizes[:, 1])
+    parts = zip(
+        chosen.tolist(), plan.inverse[chosen], windows.box, windows.resized, windows.offset, sizes,
+        plan.warped[chosen], strict=True,
+    )  # fmt: skip
     program = plan.program
-    for row, (inverse, box, resized, offset, size, warped) in enumerate(rows):
+    for row, inverse, box, resized, offset, size, warped in parts:
         earlier, mirror = np.empty((0, 3, 3)), np.eye(3)
         if program is not None:
             earlier, mirror = program.earlier(row, plan.size)

@@ -15,7 +15,7 @@ from augfeed.operation.declare import Column, Declaration
 from augfeed.operation.effects import Effect, Setting
 from augfeed.operation.linear import Step
 from augfeed.operation.parameter_types import Interpolation, Sides
-from augfeed.operation.program import Node, parts_of
+from augfeed.operation.program import Node, mixes_chains, parts_of
 from augfeed.operation.program_effects import effects_of, moves_pixels
 from augfeed.operation.reference import Given
 from augfeed.operation.words import SampleValues, Wording
@@ -333,10 +333,12 @@ def warps(operation: Declaration) -> bool:
 def moves_by_matrix(operation: Declaration) -> bool:
     """Return whether a plan says where an operation takes pixels from, by a matrix or a window.
 
-    Of a program, whether that holds for every step that moves any.
+    Of a program, whether that holds for every step that moves any; not where chains are mixed.
     """
     if operation.program is None:
         return isinstance(operation, Window | Scene | Geometry | Mixing)
+    if mixes_chains(operation.program):
+        return False
     parts = [part for part, _ in parts_of(operation.program)]
     candidates = [part[0].candidate for part in parts if isinstance(part, tuple)]
     known = all(issubclass(item.step, Geometry) for item in candidates if item.moves)

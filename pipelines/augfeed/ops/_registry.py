@@ -9,6 +9,7 @@ from pydantic import Field
 
 from augfeed.operation import Declaration
 from augfeed.operation.declare import complete
+from augfeed.ops.aug_mix import AugMix
 from augfeed.ops.auto_augment import AutoAugment
 from augfeed.ops.autocontrast import AutoContrast
 from augfeed.ops.bbox_safe_crop import BboxSafeCrop
@@ -75,6 +76,7 @@ Part = Annotated[
     | TrivialAugmentWide
     | AutoAugment
     | Timm
+    | AugMix
     | ThreeAugment
     | HorizontalFlip
     | VerticalFlip
@@ -109,6 +111,7 @@ Member = Annotated[
     | TrivialAugmentWide
     | AutoAugment
     | Timm
+    | AugMix
     | ThreeAugment
     | HorizontalFlip
     | VerticalFlip
@@ -158,6 +161,7 @@ Operation = Annotated[
     | TrivialAugmentWide
     | AutoAugment
     | Timm
+    | AugMix
     | ThreeAugment
     | HorizontalFlip
     | VerticalFlip
@@ -211,6 +215,7 @@ ALL: tuple[type[Declaration], ...] = (
     TrivialAugmentWide,
     AutoAugment,
     Timm,
+    AugMix,
     ThreeAugment,
     HorizontalFlip,
     VerticalFlip,
@@ -240,6 +245,7 @@ ALL: tuple[type[Declaration], ...] = (
     LabelSmoothing,
 )
 __all__ = [
+    "AugMix",
     "AutoAugment",
     "AutoContrast",
     "BboxSafeCrop",

@@ -127,7 +127,8 @@ def _together(
         if getattr(rules, rule) == Invariances.model_fields[rule].default:
             continue  # it allows all
         broken = any(item.rule == rule and item.ok is False for item in alone)
-        worst, effect = together(tree, rule, setting), None
+        # Parts are rounded to six places, and what they add up to by as much more.
+        worst, effect = round(together(tree, rule, setting), 4), None
         parts = {item.operation for item in alone if item.rule == rule}
         if not broken and worst > 0:
             effect = Effect(rule, TOGETHER, round(worst, 6), worst)
