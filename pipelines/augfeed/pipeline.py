@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from augfeed.batch import Batch
 from augfeed.engines import Engine, Output, Place
 from augfeed.errors import InputError, InputTypeError
-from augfeed.executor import BatchWork, Driver, R, Task
+from augfeed.executor import BatchWork, Driver, R, Task, Work
 from augfeed.executor.cpu import CpuExecutor
 from augfeed.executor.device import DeviceExecutor
 from augfeed.executor.inputs import BatchInputs
@@ -21,7 +21,7 @@ from augfeed.invariances import ANY, Invariances
 from augfeed.labels import check_declared, check_numbers
 from augfeed.memory_pool import Memory
 from augfeed.philox import check_key
-from augfeed.plan import BatchRows, Plan, draw_plan
+from augfeed.plan import BatchRows, Plan, Sharing, draw_plan
 from augfeed.plan.policy_constants import PolicyConstants
 from augfeed.policy import Policy, Resize
 from augfeed.policy.check import check_policy
@@ -64,7 +64,7 @@ class Request:
 class OneBatch:
     """One batch in the making: `tasks` run in any thread and order, then `finish` gives it."""
 
-    def __init__(self, work: BatchWork[Request]) -> None:
+    def __init__(self, work: Work[Request]) -> None:
         """Take the work of one batch."""
         self._work = work
 
@@ -276,7 +276,7 @@ class Pipeline:
             world=order.world, drop_last=order.drop_last,
         )  # fmt: skip
 
-    def _work(self, rows: BatchRows, epoch: int, step: int) -> BatchWork[Request]:
+    def _work(self, rows: BatchRows, epoch: int, step: int) -> Work[Request]:
         return self.works_of([Request(rows, step, epoch, self.seed)])
 
     def together(self, count: int) -> int:
@@ -296,18 +296,21 @@ class Pipeline:
             return 1
         return self._executor.planned_together(count)
 
-    def works_of(self, requests: Sequence[R], *, lazily: bool = False) -> BatchWork[R]:
+    def works_of(self, requests: Sequence[R], *, lazily: bool = False) -> Work[R]:
         """Return batches of one seed and epoch that are made as one and then given one by one.
 
         With `lazily` they are planned as one, and each is made when it is taken.
         """
-        driver = Driver(
-            self._executor, self.policy, self.size, self._targets, self.costs,
-            skip=self.reading.on_error == "skip", lazily=lazily,
-        )  # fmt: skip
+        driver = self._driver(lazily=lazily)
         # Drawing the plan takes Python about as long as the pixels of images in memory take the
         # loops: a thread does both for its own batch, so that threads seldom wait for each other.
         return BatchWork(driver, requests, at_once=self.whole_batches)
+
+    def _driver(self, *, lazily: bool = False, sharing: Sharing | None = None) -> Driver:
+        return Driver(
+            self._executor, self.policy, self.size, self._targets, self.costs,
+            skip=self.reading.on_error == "skip", lazily=lazily, sharing=sharing,
+        )  # fmt: skip
 
     def _targets(self, plan: Plan, taken: RowSources) -> AnyTargets:
         labels = self.source.labels

@@ -1,6 +1,7 @@
 """Images of a batch, cut and resized as the draws of their samples say."""
 
 import math
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,19 +13,24 @@ from augfeed.constants import EDGES
 from augfeed.feed.batch_requests import BatchRequest
 from augfeed.kernels.resample import resample
 from augfeed.kernels.resample_stack import resample_stack
+from augfeed.plan import Sharing, rows_of_views
 from augfeed.plan.policy_constants import PolicyConstants
 from augfeed.plan.windows import WindowDraws
 from augfeed.policy import Policy, RandomCrop
 from augfeed.read.resident import cut_by_engine
+from augfeed.views import Views
 
 
-def cut(pictures: list[NDArray[Any]], request: BatchRequest, policy: Policy) -> torch.Tensor:
+def cut(
+    pictures: list[NDArray[Any]], request: BatchRequest, policy: Policy,
+    sharing: Sharing | None = None,
+) -> torch.Tensor:  # fmt: skip
     """Return frames `[M, H, W, C]`: each image cut and resized as its sample's draws say."""
     sizes = np.array([picture.shape[:2] for picture in pictures], np.int64)
     same = bool((sizes == sizes[0]).all())
     size = policy.size((int(sizes[0, 0]), int(sizes[0, 1])) if same else None)
     fixed = PolicyConstants.of(policy, pictures[0].shape[2])
-    draws = WindowDraws(policy, request.seed, request.epoch, request.rows.ids)
+    draws = WindowDraws(policy, request.seed, request.epoch, request.rows.ids, sharing)
     windows = draws.at(sizes[:, 0], sizes[:, 1])
     frames = _empty((len(pictures), *size, pictures[0].shape[2]), pictures[0].dtype)
     out = frames.numpy()
@@ -32,6 +38,25 @@ def cut(pictures: list[NDArray[Any]], request: BatchRequest, policy: Policy) -> 
         window = (part[k] for part in windows.parts)
         resample(picture, *window, fixed.pad_mode, fixed.pad_fill, out[k])
     return frames
+
+
+@dataclass(frozen=True, slots=True)
+class CutViews:
+    """Frames of each part of the views of samples, and height and width of their images."""
+
+    frames: tuple[torch.Tensor, ...]
+    sizes: NDArray[np.int64]
+
+
+def cut_views(pictures: list[NDArray[Any]], request: BatchRequest, views: Views) -> CutViews:
+    """Return the frames `[V * M, H, W, C]` of each part, those of one view after another."""
+    frames = []
+    for part in views.parts:
+        rows = rows_of_views(request.rows, part.first, part.count)
+        asked = replace(request, rows=rows)
+        frames.append(cut(pictures * part.count, asked, part.policy, part.sharing))
+    sizes = np.array([picture.shape[:2] for picture in pictures], np.int64)
+    return CutViews(tuple(frames), sizes)
 
 
 def cut_stack(

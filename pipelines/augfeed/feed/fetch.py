@@ -25,7 +25,7 @@ from augfeed.feed.batch_fields import (
     pixels_of_batch,
 )
 from augfeed.feed.batch_requests import BatchRequest
-from augfeed.feed.crop import cut, cut_stack
+from augfeed.feed.crop import CutViews, cut, cut_stack, cut_views
 from augfeed.feed.field_moves import FieldMover, Fields, collated_with
 from augfeed.feed.fields import FieldOptions, check_boxes, check_followed
 from augfeed.feed.sample_fields import (
@@ -42,11 +42,13 @@ from augfeed.feed.sample_fields import (
     put,
     take,
 )
+from augfeed.feed.sample_parts import alike, field_name, name_of, part_at
 from augfeed.feed.spatial import SpatialCheck, are_alike
 from augfeed.feed.stacked_samples import Columns, collated, column, columns_of, stacked
 from augfeed.plan import GROUP, draw_plan
 from augfeed.plan.batch_rows import samples_of
 from augfeed.policy import Policy
+from augfeed.views import Views
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,7 @@ class Recipe:
     still: SpatialCheck = SpatialCheck()  # noqa: RUF009  (frozen)
     fields: FieldOptions = FieldOptions()  # noqa: RUF009  (frozen)
     uncut: bool = False  # whether images may be given out that the engine is yet to cut
+    views: Views | None = None
 
     def find(self, samples: Sequence[Any]) -> Fields:
         """Return the fields of samples that follow their images, which the policy must allow."""
@@ -88,7 +91,8 @@ class Fetched:
     `batch` is collated, the images at `where.image` and the labels at `where.label` yet to be put
     in; `labels` are those of all rows; `seconds` is what fetching took. `listed` is the kind of
     list in which images come one by one, as detection models take them. `uncut` says that frames
-    are images which the engine is yet to cut.
+    are images which the engine is yet to cut. `views` hold the frames of views; `frames` are empty
+    then.
     """
 
     request: BatchRequest
@@ -99,10 +103,14 @@ class Fetched:
     seconds: float
     listed: type[Any] | None = None
     uncut: bool = False
+    views: CutViews | None = None
 
     def pin_memory(self, device: Any = None) -> "Fetched":
         """Return the batch with its frames in page-locked memory; torch's hook."""
-        return replace(self, frames=self.frames.pin_memory())
+        views = self.views
+        if views is not None:
+            views = replace(views, frames=tuple(part.pin_memory() for part in views.frames))
+        return replace(self, frames=self.frames.pin_memory(), views=views)
 
 
 class Fetching(Dataset[Fetched]):
@@ -147,8 +155,11 @@ def make_batch(samples: Sequence[Any], request: BatchRequest, recipe: Recipe) ->
         samples = [recipe.collate(sample) for sample in samples]
     fields = recipe.find(samples)
     where = locate(samples[0], recipe.image_key, recipe.label_key, fields)
-    columns, mover = columns_of(samples), None
-    frames, uncut = _stack_cut(samples, columns, where, fields, request, recipe)
+    columns, mover, uncut = columns_of(samples), None, False
+    views = _views_of(samples, where, request, recipe)
+    frames = torch.empty(0) if views else None
+    if views is None:
+        frames, uncut = _stack_cut(samples, columns, where, fields, request, recipe)
     if frames is None:
         _, frames, mover = _cut_of(samples, where, fields, request, recipe)
     recipe.check_labels(samples[0], where, fields)
@@ -157,7 +168,7 @@ def make_batch(samples: Sequence[Any], request: BatchRequest, recipe: Recipe) ->
     if columns is not None and not (fields or request.single) and len(where.image) == 1:
         known = {where.image, where.label if labels is not None else None}
         batch = _emptied(collated(columns, samples[0], count, known), where, labels)
-        return Fetched(request, batch, where, frames, labels, 0.0, uncut=uncut)
+        return Fetched(request, batch, where, frames, labels, 0.0, uncut=uncut, views=views)
     moved = samples if mover is None else mover.all_moved(samples, count, tensors=True)
     rest = [put(sample, where.image, 0) for sample in moved[:count]]
     if not request.single:
@@ -168,7 +179,16 @@ def make_batch(samples: Sequence[Any], request: BatchRequest, recipe: Recipe) ->
     else:
         batch = _converted(rest[0], where.image)
     batch = _emptied(batch, where, labels)
-    return Fetched(request, batch, where, frames, labels, 0.0, uncut=uncut)
+    return Fetched(request, batch, where, frames, labels, 0.0, uncut=uncut, views=views)
+
+
+def _views_of(
+    samples: Sequence[Any], where: FieldPaths, request: BatchRequest, recipe: Recipe
+) -> CutViews | None:
+    if recipe.views is None:
+        return None
+    arrays = _arrays(samples, where, {}, request, recipe)
+    return cut_views(alike(arrays, request), request, recipe.views)
 
 
 def _stack_cut(
@@ -181,7 +201,7 @@ def _stack_cut(
         return None, False
     alike = not where.image or (columns is not None and are_alike(columns, where.image))
     for k, sample in enumerate(samples[:1] if alike else samples):
-        recipe.still.check(sample, where.image, images.shape[1:3], partial(_name, request, k),
+        recipe.still.check(sample, where.image, images.shape[1:3], partial(name_of, request, k),
                            softened=where.label if recipe.labelled else None)  # fmt: skip
     return cut_stack(images, request, recipe.policy, uncut=recipe.uncut)
 
@@ -189,14 +209,9 @@ def _stack_cut(
 def _cut_of(
     samples: Sequence[Any], where: FieldPaths, fields: Fields, request: BatchRequest, recipe: Recipe
 ) -> tuple[list[Any], torch.Tensor, FieldMover | None]:
-    given = [_part(sample, where.image, k, request) for k, sample in enumerate(samples)]
-    arrays = [pixels(picture, partial(_name, request, k))
-              for k, picture in enumerate(given)]  # fmt: skip
-    for k, (sample, array) in enumerate(zip(samples, arrays, strict=True)):
-        recipe.still.check(sample, where.image, array.shape[:2], partial(_name, request, k),
-                           softened=where.label if recipe.labelled else None,
-                           followed=fields)  # fmt: skip
-    frames = cut(_alike(arrays, request), request, recipe.policy)
+    given = [part_at(sample, where.image, k, request) for k, sample in enumerate(samples)]
+    arrays = _arrays(samples, where, fields, request, recipe)
+    frames = cut(alike(arrays, request), request, recipe.policy)
     if not fields:
         return given, frames, None
     plan = draw_plan(recipe.policy, request.rows, seed=request.seed, epoch=request.epoch,
@@ -205,12 +220,21 @@ def _cut_of(
     return (
         given,
         frames,
-        FieldMover(plan, sizes, fields, where.image, partial(_field_name, request)),
+        FieldMover(plan, sizes, fields, where.image, partial(field_name, request)),
     )
 
 
-def _field_name(request: BatchRequest, k: int, path: Path) -> str:
-    return _name(request, k, f"part {path[0] if len(path) == 1 else path!r}")
+def _arrays(
+    samples: Sequence[Any], where: FieldPaths, fields: Fields, request: BatchRequest, recipe: Recipe
+) -> list[NDArray[Any]]:
+    given = (part_at(sample, where.image, k, request) for k, sample in enumerate(samples))
+    arrays = [pixels(picture, partial(name_of, request, k))
+              for k, picture in enumerate(given)]  # fmt: skip
+    for k, (sample, array) in enumerate(zip(samples, arrays, strict=True)):
+        recipe.still.check(sample, where.image, array.shape[:2], partial(name_of, request, k),
+                           softened=where.label if recipe.labelled else None,
+                           followed=fields)  # fmt: skip
+    return arrays
 
 
 def _collated_by(
@@ -244,6 +268,11 @@ def _located(sample: Any, recipe: Recipe, fields: Fields) -> FieldPaths:
 def whole_batch(batch: Any, request: BatchRequest, recipe: Recipe) -> Fetched:
     """Return a batch that the dataset made for the request's list of indices."""
     count, total = request.rows.count, len(request.rows)
+    if recipe.views is not None:
+        raise InputError(
+            "a dataset that gives whole batches has no samples to make views of: let it give one "
+            "sample for an index"
+        )
     if count != total:
         raise InputError(
             f"a dataset that gives whole batches cannot mix across their borders: use a batch "
@@ -260,7 +289,7 @@ def whole_batch(batch: Any, request: BatchRequest, recipe: Recipe) -> Fetched:
         )
     pictures = list(pixels_of_batch(tensor).numpy())
     first = first_of(batch, count)
-    recipe.still.check(first, image, pictures[0].shape[:2], partial(_name, request, 0))
+    recipe.still.check(first, image, pictures[0].shape[:2], partial(name_of, request, 0))
     label = None if label_key is None else keyed(batch, label_key, "label_key")
     label = find_labels(batch, label, count, image)
     if recipe.labelled and not is_alone(batch, image):
@@ -284,39 +313,6 @@ def _listed(samples: Any, index: list[Any]) -> Any:
     return samples
 
 
-def _part(sample: Any, path: Path, k: int, request: BatchRequest, what: str = "image") -> Any:
-    try:
-        return take(sample, path)
-    except (KeyError, IndexError, TypeError, AttributeError):
-        raise InputError(
-            f"{_name(request, k, what)} is not where that of the first one of its batch is: the "
-            f"sample is {describe(sample)}; give samples of one form"
-        ) from None
-
-
-def _alike(arrays: list[NDArray[Any]], request: BatchRequest) -> list[NDArray[Any]]:
-    channels = [array.shape[2] for array in arrays]
-    if len(set(channels)) > 1:
-        odd = next(k for k, number in enumerate(channels) if number != channels[0])
-        raise InputError(
-            f"{_name(request, odd)} has {channels[odd]} channels and {_name(request, 0)} "
-            f"{channels[0]}: give images alike, as "
-            "image.convert('RGB') does"
-        )
-    if len({array.dtype for array in arrays}) > 1:
-        return [a if a.dtype != np.uint8 else (a / np.float32(255)).astype(np.float32)
-                for a in arrays]  # fmt: skip
-    return arrays
-
-
-def _name(request: BatchRequest, k: int, what: str = "image") -> str:
-    index = request.index
-    if index is not None:
-        return f"the {what} of sample {index[k] if isinstance(index, list) else index!r}"
-    own = request.rows.ids[k : k + 1]
-    return f"the {what} of sample {(own if request.end < 0 else samples_of(own))[0]}"
-
-
 def _labels(
     samples: Sequence[Any], columns: Columns | None, where: FieldPaths, recipe: Recipe,
     request: BatchRequest,
@@ -326,7 +322,7 @@ def _labels(
     given = column(samples, columns, where.label)
     if given is None:
         given = [
-            _part(sample, where.label, k, request, "label") for k, sample in enumerate(samples)
+            part_at(sample, where.label, k, request, "label") for k, sample in enumerate(samples)
         ]
     try:
         labels = default_collate(list(given))
@@ -334,9 +330,10 @@ def _labels(
         labels = None
     if not isinstance(labels, torch.Tensor):
         odd = odd_one(given)
+        name, found = name_of(request, odd, "label"), str(given[odd])[:40]
         raise InputTypeError(
-            f"{_name(request, odd, 'label')} is {describe(given[odd])} ({str(given[odd])[:40]!r}), "
-            "and this policy, or targets=, makes soft targets of labels: give class numbers from "
+            f"{name} is {describe(given[odd])} ({found!r}), and this policy, "
+            "or targets=, makes soft targets of labels: give class numbers from "
             "0, or shares [K] as a tensor; or say with label_key where they are"
         )
     return labels

@@ -33,6 +33,7 @@ from augfeed.read.datasets import Recognised, known_name, native_source
 from augfeed.read.read_config import Reading
 from augfeed.read.sources import ArraySource, EncodedSource, is_file_list, open_source
 from augfeed.targets import softens
+from augfeed.views import Views, resolve_views
 from augfeed.whole_number import whole_number
 
 CURE = (
@@ -98,6 +99,11 @@ def policy_of(policy: Any, dataset: Any) -> Policy | None:
     return Policy() if isinstance(policy, str) and not policy else resolve_policy(policy)
 
 
+def views_of(views: Any, policy: Any) -> Views | None:
+    """Return the views that are meant, None without any."""
+    return None if views is None else resolve_views(views, policy)
+
+
 def _exists(text: str) -> bool:
     try:
         return os.path.exists(expanded(text))
@@ -153,9 +159,11 @@ def lane_for(
     else:
         lane = NativeLane(making, found, f"{_kind(dataset)} is recognized, without a transform")
         name, sizes = found.source.name, found.source.sizes
-    for rules in (options.invariances, making.policy.invariances, name, ANY):
-        if rules is not None:
-            check_policy(making.policy, rules, allow=options.allow, source=sizes)
+    known = name if making.views is None else None  # nobody trains on the labels of views
+    for policy in making.policies:
+        for rules in (options.invariances, policy.invariances, known, ANY):
+            if rules is not None:
+                check_policy(policy, rules, allow=options.allow, source=sizes)
     return lane
 
 
@@ -216,8 +224,9 @@ def _general(
     making = replace(making, told_classes=classes_of(dataset))
     fields = FieldOptions.of(options.fields)
     recipe = recipe_for(
-        making.policy, collate, options.keys, making.form, passive=options.passive, fields=fields
-    )
+        making.policy, collate, options.keys, making.form, passive=options.passive, fields=fields,
+        views=making.views,
+    )  # fmt: skip
     return GeneralLane(making, recipe, reason)
 
 

@@ -12,6 +12,7 @@ from augfeed.feed.lanes import Lane
 from augfeed.feed.shard import Shard, rank_and_world
 from augfeed.feed.shuffle import innermost
 from augfeed.policy import Policy
+from augfeed.views import Views
 
 
 @dataclass(eq=False)
@@ -34,6 +35,7 @@ class LoaderState:
     run: EpochPass | None = None
     following: EpochPass | None = None
     drawn: int | None = None
+    views: Views | None = None
     _loader: "weakref.ref[TorchLoader[Any]] | None" = None
 
     def bind(self, loader: TorchLoader[Any]) -> None:

@@ -148,8 +148,9 @@ def _generator(state: LoaderState) -> torch.Generator:
 
 def identity_of(state: LoaderState) -> dict[str, Any]:
     """Return what a state must have in common with the loader that goes on with it."""
+    asked = state.policy if state.views is None else state.views
     return {
-        "policy": state.policy.digest[:16] if state.policy is not None else None,
+        "policy": None if asked is None else asked.digest[:16],
         "data": _data_of(state),
         "shuffle": _shuffle_of(state.sampler),
     }
