@@ -7,7 +7,7 @@ from numba import njit
 
 from augfeed.constants import HUES_BELOW
 from augfeed.kernels.place import U
-from augfeed.kernels.types import Array
+from augfeed.kernels.types import Array, Index
 
 _BELOW = np.array(HUES_BELOW, np.bool_)
 
@@ -28,7 +28,7 @@ def _hue(r: Any, g: Any, b: Any, most: Any, spread: Any) -> Any:
 
 
 @njit(nogil=True)
-def turn_hue(frame: Array, at: Any, pixels: int, turn: int) -> None:
+def turn_hue(frame: Array, at: Index, pixels: int, turn: int) -> None:
     """Add `turn` of 256 to the hue of pixels of three levels, in place."""
     for p in range(pixels):
         i = at + U(3 * p)

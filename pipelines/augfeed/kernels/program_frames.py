@@ -16,7 +16,7 @@ from augfeed.kernels.frames import (
 )
 from augfeed.kernels.place import Edges, U, edges_of
 from augfeed.kernels.program import lines_of, pending_of, run_program
-from augfeed.kernels.types import Array, Floats, Ints
+from augfeed.kernels.types import Array, Floats, Index, Ints
 
 
 @njit(nogil=True)
@@ -40,7 +40,7 @@ def _mirrored(frame: Array, size: tuple[int, int, int], flips: Any, out: Array) 
 
 
 @njit(nogil=True)
-def _as_bytes(target: Array, at: Any, count: int, scale: float, out: Array) -> None:
+def _as_bytes(target: Array, at: Index, count: int, scale: float, out: Array) -> None:
     if scale == 255.0:
         for i in range(count):
             out[U(i)] = target[at + U(i)]
@@ -49,7 +49,7 @@ def _as_bytes(target: Array, at: Any, count: int, scale: float, out: Array) -> N
 
 
 @njit(nogil=True)
-def _put_back(levels: Array, count: int, scale: float, target: Array, at: Any) -> None:
+def _put_back(levels: Array, count: int, scale: float, target: Array, at: Index) -> None:
     if scale == 255.0:
         for i in range(count):
             target[at + U(i)] = levels[U(i)]
