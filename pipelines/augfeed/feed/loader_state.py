@@ -9,6 +9,7 @@ from torch.utils.data import Sampler
 
 from augfeed.feed.epoch_pass import EpochPass
 from augfeed.feed.lanes import Lane
+from augfeed.feed.repeats import Repeats
 from augfeed.feed.shard import Shard, rank_and_world
 from augfeed.feed.shuffle import innermost
 from augfeed.policy import Policy
@@ -36,6 +37,7 @@ class LoaderState:
     following: EpochPass | None = None
     drawn: int | None = None
     views: Views | None = None
+    repeats: Repeats = Repeats()  # noqa: RUF009  (frozen)
     _loader: "weakref.ref[TorchLoader[Any]] | None" = None
 
     def bind(self, loader: TorchLoader[Any]) -> None:
