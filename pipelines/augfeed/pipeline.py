@@ -3,7 +3,7 @@
 import copy
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -130,7 +130,9 @@ class Pipeline:
         self._mixing = policy.mixer is not None
         self.orders, self._begun = Orders(), -1
         self.num_classes = self.source.num_classes
-        self._check_first()
+        self._stages: dict[str, Pipeline] = {}
+        for _, stage in policy.scheduled:
+            self._check_first(stage)
 
     def declare(self, num_classes: int | None) -> None:
         """Make rows of shares so wide; raise `InputError` if labels need more, or other, classes.
@@ -248,8 +250,9 @@ class Pipeline:
     def sample_plan(self, index: int, epoch: int) -> tuple[Plan, Any]:
         """Return the plan and the labels of `sample`, without its pixels."""
         rows = self._rows_of(index, epoch)
-        plan = draw_plan(self.policy, rows, seed=self.seed, epoch=epoch, size=self.size)
-        return plan, self._targets(plan, RowSources.of(plan.ids))
+        stage = self.at(epoch)
+        plan = draw_plan(stage.policy, rows, seed=self.seed, epoch=epoch, size=stage.size)
+        return plan, stage._targets(plan, RowSources.of(plan.ids))
 
     def _rows_of(self, index: int, epoch: int) -> BatchRows:
         if not 0 <= index < len(self.source):
@@ -301,10 +304,35 @@ class Pipeline:
 
         With `lazily` they are planned as one, and each is made when it is taken.
         """
+        if (stage := self.at(requests[0].epoch)) is not self:
+            return stage.works_of(requests, lazily=lazily)
         driver = self._driver(lazily=lazily)
         # Drawing the plan takes Python about as long as the pixels of images in memory take the
         # loops: a thread does both for its own batch, so that threads seldom wait for each other.
         return BatchWork(driver, requests, at_once=self.whole_batches)
+
+    def at(self, epoch: int) -> "Pipeline":
+        """Return the pipeline of an epoch: itself, unless the policy has a `schedule`."""
+        policy = self.policy.at(epoch)
+        if policy is self.policy:
+            return self
+        if policy.digest not in self._stages:
+            # Labels keep their form when nothing is mixed any more.
+            dense = self.form == "auto" and softens(self.policy)
+            made = Pipeline(
+                self.source, policy, order=self.order, seed=self.seed, output=self.output,
+                targets="dense" if dense else self.form, place=self.place,
+                reading=replace(self.reading, memory=self._memory),
+            )  # fmt: skip
+            made.num_classes = self.num_classes
+            made.share(self.costs, self.log)
+            self._stages = {policy.digest: made}
+        return self._stages[policy.digest]
+
+    def share(self, costs: Costs, log: ReadFailureLog) -> None:
+        """Count what stages take, and what cannot be read, in those of another pipeline."""
+        self.costs = self._inputs.costs = costs
+        self.log = self._frames.log = log
 
     def _driver(self, *, lazily: bool = False, sharing: Sharing | None = None) -> Driver:
         return Driver(
@@ -327,15 +355,16 @@ class Pipeline:
             len(self.source), seed=self.seed, epoch=epoch, shuffle=self.order.shuffle
         )
 
-    def _check_first(self) -> None:
+    def _check_first(self, policy: Policy) -> None:
         # What would make batches fail is reported now.
-        if softens(self.policy) or self.form == "dense":
+        if softens(policy) or self.form == "dense":
             check_numbers(self.source.labels)
         if self.steps:
             self._positions(0)
         rows = BatchRows.of(np.zeros(1, np.int64))
-        plan = draw_plan(self.policy, rows, seed=self.seed, epoch=0, size=self.size)
-        resize = self.policy.find(Resize)
+        size = policy.size(self.source.sizes)
+        plan = draw_plan(policy, rows, seed=self.seed, epoch=0, size=size)
+        resize = policy.find(Resize)
         exact = resize.size if resize is not None and isinstance(resize.size, tuple) else None
         if sizes := self.source.sizes or exact:
             plan.window.at(*sizes)

@@ -47,8 +47,7 @@ class ViewPipeline(Pipeline):
         self._each = [Pipeline(self.source, part.policy, **given, reading=shared)
                       for part in views.parts]  # fmt: skip
         for own in self._each:
-            own.costs = own._inputs.costs = self.costs
-            own.log = own._frames.log = self.log
+            own.share(self.costs, self.log)
         self._mixing = False
         largest = max(self._each, key=lambda own: own.kept_side)
         self._frames = largest._frames
@@ -78,7 +77,7 @@ class ViewPipeline(Pipeline):
     def works_of(self, requests: Sequence[R], *, lazily: bool = False) -> Work[R]:
         """Return the work of one batch: `requests` are one."""
         (request,) = requests
-        parts = [(part, own._driver(sharing=part.sharing))
+        parts = [(part, own.at(request.epoch)._driver(sharing=part.sharing))
                  for part, own in zip(self.views.parts, self._each, strict=True)]  # fmt: skip
         return ViewWork(parts, request, self._targets, self._views_read, sizes=self.source.sizes)
 

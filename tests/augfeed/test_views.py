@@ -81,7 +81,8 @@ def test_batches_are_view_major_tensors_by_name_and_labels_come_once(photos: Pat
     assert images["global"].shape == (8, 3, 16, 16)
     assert images["local"].shape == (12, 3, 8, 8)
     assert labels.shape == (4,)
-    assert "2 views" not in loader.explain()
+    assert "views: 5 of each sample" in loader.explain()
+    assert "3 of local: random_resized_crop(8" in loader.explain()
     batch = batches(photos)[0]
     assert batch.ids.tolist() == [0, 1, 2, 3] and len(batch) == 4
     assert torch.equal(batch.views["local"].images, images["local"])

@@ -26,6 +26,7 @@ def cut(
     sharing: Sharing | None = None,
 ) -> torch.Tensor:  # fmt: skip
     """Return frames `[M, H, W, C]`: each image cut and resized as its sample's draws say."""
+    policy = policy.at(request.epoch)
     sizes = np.array([picture.shape[:2] for picture in pictures], np.int64)
     same = bool((sizes == sizes[0]).all())
     size = policy.size((int(sizes[0, 0]), int(sizes[0, 1])) if same else None)
@@ -67,6 +68,7 @@ def cut_stack(
     With `uncut` the images as they are, and True, where an engine can cut them by itself; not from
     a worker process, whose time is cheaper.
     """
+    policy = policy.at(request.epoch)
     height, width, channels = images.shape[1:]
     size, fixed = policy.size((height, width)), PolicyConstants.of(policy, channels)
     draws = WindowDraws(policy, request.seed, request.epoch, request.rows.ids)

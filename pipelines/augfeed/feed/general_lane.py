@@ -144,7 +144,8 @@ class GeneralLane:
             frames, self._device, making.output, self._memory, uncut=fetched.uncut
         )
         size = (frames.shape[1], frames.shape[2])
-        size = making.policy.size(size) if fetched.uncut else size
+        policy = making.policy.at(fetched.request.epoch)
+        size = policy.size(size) if fetched.uncut else size
         label = partial(self._targets, fetched)
         driver = Driver(executor, making.policy, size, label, self.costs)
         return BatchWork(driver, [fetched.request]).run().take(0)
@@ -162,12 +163,14 @@ class GeneralLane:
 
     def _targets(self, fetched: Fetched, plan: Plan, taken: RowSources) -> AnyTargets:
         making, labels = self.making, fetched.labels
+        # Labels keep their form when nothing is mixed any more.
+        form = "dense" if making.form == "auto" and softens(making.policy) else making.form
         told, smoothing = making.told_classes, plan.policy.find(LabelSmoothing)
         # Elsewhere it makes no difference for how many classes flags stand.
         matters = making.form == "sparse" or (smoothing is not None and smoothing.epsilon > 0)
         return make_targets(
             labels, plan, num_classes=told if making.num_classes is None else making.num_classes,
-            form=making.form, several=self._flags.see(labels) if matters else None,
+            form=form, several=self._flags.see(labels) if matters else None,
         )  # fmt: skip
 
 

@@ -28,6 +28,7 @@ class Repeats:
     @classmethod
     def of(cls, given: Any) -> "Repeats":
         """Return what `repeats=` says: a number, or a pair of it and "batch" or "ranks"."""
+        over: Any
         count, over = given if isinstance(given, tuple) and len(given) == 2 else (given, "batch")
         if over not in ("batch", "ranks"):
             raise InputError(f"repeats={given!r}: {over!r} is unknown: use 'batch', or 'ranks'")

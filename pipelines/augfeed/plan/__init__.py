@@ -128,6 +128,7 @@ def draw_plan(
     `InputError` for a seed or an epoch out of range and for operations that do not fit the size.
     """
     check_key(seed, epoch)
+    policy = policy.at(epoch)
     draws = Draws(policy, seed, epoch, rows.ids, sharing)
     columns, decisions = _draw_columns(policy, draws, size)
     warped, inverse = _moved(policy, columns, decisions, size)

@@ -29,6 +29,7 @@ from augfeed.ops.one_of import OneOf
 from augfeed.ops.random_crop import RandomCrop
 from augfeed.ops.random_resized_crop import RandomResizedCrop
 from augfeed.ops.resize import Resize
+from augfeed.ops.schedule import Schedule
 
 Window = RandomResizedCrop | RandomCrop | CenterCrop
 Mixer = Mixup | CutMix | OneOf
@@ -175,6 +176,28 @@ class Policy(BaseModel):
     def stages(self) -> tuple[Kornia, ...]:
         """The stages of Kornia, in the order of execution."""
         return tuple(item for item in self.operations if isinstance(item, Kornia))
+
+    @property
+    def scheduled(self) -> tuple[tuple[int, "Policy"], ...]:
+        """The epochs at which the policy begins to change, with the policies that hold then."""
+        schedule = self.find(Schedule)
+        epochs = (0,) if schedule is None else schedule.changes
+        return tuple((epoch, self.at(epoch)) for epoch in epochs)
+
+    def at(self, epoch: int) -> "Policy":
+        """Return the policy of an epoch: itself, unless it has a `schedule`."""
+        schedule = self.find(Schedule)
+        if schedule is None:
+            return self
+        key = schedule.key(epoch)
+        if key not in self._stages:
+            done = schedule.applied(self.operations, epoch)
+            self._stages[key] = Policy(done, invariances=self.invariances, name=self.name)
+        return self._stages[key]
+
+    @cached_property
+    def _stages(self) -> dict[Any, "Policy"]:
+        return {}
 
     @cached_property
     def _by_class(self) -> dict[type[Any], Any]:

@@ -41,6 +41,7 @@ def loader(size: int = 24, repeats: Any = 3, policy: str = LINE, **options: Any)
 
 
 def test_every_sample_of_a_batch_comes_as_often_as_asked_and_differs_each_time() -> None:
+    assert "each sample comes 3 times in a batch" in loader().explain()
     made = list(loader().batches())
     assert len(made) == 4 and sum(map(len, made)) == COUNT
     for batch in made:
