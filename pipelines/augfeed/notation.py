@@ -179,7 +179,7 @@ def _text(value: Any) -> str:
     match value:
         case tuple():
             return f"[{', '.join(map(_text, value))}]"
-        case bool() | int() | float() | None:
+        case None | bool() | int() | float():
             return repr(value)
         case str():
             return f'"{value}"'

@@ -9,13 +9,16 @@ from pydantic import Field
 
 from augfeed.operation import Declaration
 from augfeed.operation.declare import complete
+from augfeed.ops.aug_mix import AugMix
 from augfeed.ops.auto_augment import AutoAugment
 from augfeed.ops.autocontrast import AutoContrast
+from augfeed.ops.bbox_safe_crop import BboxSafeCrop
 from augfeed.ops.border import Border
 from augfeed.ops.center_crop import CenterCrop
 from augfeed.ops.channel_drop import ChannelDrop
 from augfeed.ops.channel_shuffle import ChannelShuffle
 from augfeed.ops.color_jitter import ColorJitter
+from augfeed.ops.copy_paste import CopyPaste
 from augfeed.ops.cutmix import CutMix
 from augfeed.ops.cutout import Cutout
 from augfeed.ops.elastic import Elastic
@@ -29,7 +32,9 @@ from augfeed.ops.invert import Invert
 from augfeed.ops.jpeg import Jpeg
 from augfeed.ops.kornia import Kornia
 from augfeed.ops.label_smoothing import LabelSmoothing
+from augfeed.ops.letterbox import Letterbox
 from augfeed.ops.mixup import Mixup
+from augfeed.ops.mosaic import Mosaic
 from augfeed.ops.normalize import Normalize
 from augfeed.ops.one_of import OneOf
 from augfeed.ops.perspective import Perspective
@@ -37,6 +42,7 @@ from augfeed.ops.posterize import Posterize
 from augfeed.ops.rand_augment import RandAugment
 from augfeed.ops.random_crop import RandomCrop
 from augfeed.ops.random_erasing import RandomErasing
+from augfeed.ops.random_iou_crop import RandomIouCrop
 from augfeed.ops.random_order import RandomOrder
 from augfeed.ops.random_resized_crop import RandomResizedCrop
 from augfeed.ops.resize import Resize
@@ -71,6 +77,7 @@ Part = Annotated[
     | TrivialAugmentWide
     | AutoAugment
     | Timm
+    | AugMix
     | ThreeAugment
     | HorizontalFlip
     | VerticalFlip
@@ -105,6 +112,7 @@ Member = Annotated[
     | TrivialAugmentWide
     | AutoAugment
     | Timm
+    | AugMix
     | ThreeAugment
     | HorizontalFlip
     | VerticalFlip
@@ -135,6 +143,11 @@ Operation = Annotated[
     | RandomResizedCrop
     | RandomCrop
     | CenterCrop
+    | Letterbox
+    | RandomIouCrop
+    | BboxSafeCrop
+    | Mosaic
+    | CopyPaste
     | Kornia
     | Equalize
     | AutoContrast
@@ -149,6 +162,7 @@ Operation = Annotated[
     | TrivialAugmentWide
     | AutoAugment
     | Timm
+    | AugMix
     | ThreeAugment
     | HorizontalFlip
     | VerticalFlip
@@ -184,6 +198,11 @@ ALL: tuple[type[Declaration], ...] = (
     RandomResizedCrop,
     RandomCrop,
     CenterCrop,
+    Letterbox,
+    RandomIouCrop,
+    BboxSafeCrop,
+    Mosaic,
+    CopyPaste,
     Kornia,
     Equalize,
     AutoContrast,
@@ -198,6 +217,7 @@ ALL: tuple[type[Declaration], ...] = (
     TrivialAugmentWide,
     AutoAugment,
     Timm,
+    AugMix,
     ThreeAugment,
     HorizontalFlip,
     VerticalFlip,
@@ -228,13 +248,16 @@ ALL: tuple[type[Declaration], ...] = (
     Schedule,
 )
 __all__ = [
+    "AugMix",
     "AutoAugment",
     "AutoContrast",
+    "BboxSafeCrop",
     "Border",
     "CenterCrop",
     "ChannelDrop",
     "ChannelShuffle",
     "ColorJitter",
+    "CopyPaste",
     "CutMix",
     "Cutout",
     "Elastic",
@@ -248,7 +271,9 @@ __all__ = [
     "Jpeg",
     "Kornia",
     "LabelSmoothing",
+    "Letterbox",
     "Mixup",
+    "Mosaic",
     "Normalize",
     "OneOf",
     "Perspective",
@@ -256,6 +281,7 @@ __all__ = [
     "RandAugment",
     "RandomCrop",
     "RandomErasing",
+    "RandomIouCrop",
     "RandomOrder",
     "RandomResizedCrop",
     "Resize",

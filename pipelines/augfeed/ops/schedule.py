@@ -14,6 +14,7 @@ from augfeed.operation import (
     Epochs,
     Mixing,
     SampleValues,
+    Scene,
     Setting,
     Window,
     Wording,
@@ -39,8 +40,8 @@ class Schedule(Epochs):
 
     `size` is that of the crop, or of `resize` without one: progressive resizing, as
     EfficientNetV2 (2104.00298) and FixRes train. `magnitude` is that of `rand_augment`, rounded,
-    on straight lines between the points given. From epoch `mixing_until` on nothing is mixed;
-    labels keep their form. An epoch before the first pair has the policy's own values.
+    on straight lines between the points given. From epoch `mixing_until` on nothing is mixed
+    or pasted; labels keep their form. An epoch before the first pair has the policy's own values.
     """
 
     size: Sizes = ()
@@ -87,7 +88,7 @@ class Schedule(Epochs):
         resized = _sized(operations)
         made = []
         for item in operations:
-            if item is self or (isinstance(item, Mixing) and item.program is None and not mixes):
+            if item is self or (_mixes(item) and not mixes):
                 continue
             if item is resized and size is not None:
                 item = replace(item, size=size)
@@ -102,8 +103,7 @@ class Schedule(Epochs):
             raise ValueError("schedule(size=...) has nothing to resize: add random_resized_crop")
         if self.magnitude and not any(hasattr(item, "bins") for item in policy.operations):
             raise ValueError("schedule(magnitude=...) has no rand_augment to change: add one")
-        mixers = [item for item in policy.operations
-                  if isinstance(item, Mixing) and item.program is None]  # fmt: skip
+        mixers = any(map(_mixes, policy.operations))
         if self.mixing_until is not None and not mixers:
             raise ValueError("schedule(mixing_until=...) has nothing that mixes: leave it out")
         for epoch in self.changes:
@@ -116,6 +116,10 @@ class Schedule(Epochs):
     def explain(self, seen: SampleValues) -> Wording | None:
         """Return nothing: a plan is of the policy of its epoch."""
         return None
+
+
+def _mixes(item: Any) -> bool:
+    return isinstance(item, Scene) or (isinstance(item, Mixing) and item.program is None)
 
 
 def _sized(operations: tuple[Any, ...]) -> Any:
