@@ -11,7 +11,7 @@ BENCH := .venv-bench/bin/python -m
 INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all check lint type docs generate matrix bench ray gpu clean
+.PHONY: help demo test test-all check lint type docs generate matrix peers bench ray gpu clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -48,6 +48,10 @@ generate: .venv/.ready ## write what follows from the declarations of operations
 
 matrix: ## run the core tests on each Python promised, and on the lowest versions; ARGS="--only lowest"
 	@"$(PYTHON)" tests/matrix.py $(ARGS)
+
+# Tests of `tests/peers` need torchvision and timm; everywhere else they are skipped.
+peers: .venv-bench/.ready ## hold our laws and pixels against torchvision's and timm's own samplers
+	@$(BENCH) pytest $(SPREAD) tests/peers $(ARGS)
 
 bench: .venv-bench/.ready ## measure, beside the peers; FASHION=folder and PHOTOS=folder say where data are
 	$(BENCH) benchmarks.bench_arrays $(if $(FASHION),--data $(FASHION)) $(ARGS)

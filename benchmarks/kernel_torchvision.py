@@ -19,6 +19,7 @@ from augfeed.policy import (
     RandomCrop,
     RandomErasing,
     Solarize,
+    TrivialAugmentWide,
 )
 from benchmarks.kernel_peer import Affine, Made, Work, lacking, steps
 
@@ -35,6 +36,7 @@ BYTES = (
     Grayscale,
     Posterize,
     Solarize,
+    TrivialAugmentWide,
 )
 
 
@@ -89,6 +91,8 @@ def _part(step: Any, work: Work, notes: list[str]) -> Any:
             return v2.RandomPosterize(bits, p)
         case Solarize(threshold=threshold, p=p):
             return v2.RandomSolarize(round(255 * threshold), p)
+        case TrivialAugmentWide():
+            return v2.TrivialAugmentWide()
         case Mixup(alpha=alpha):
             return _mixing(v2.MixUp(alpha=alpha, num_classes=CLASSES), work, notes)
         case CutMix(alpha=alpha):

@@ -12,7 +12,7 @@ CHECKS = "tests.augfeed.gpu_checks"
 SHARDS = 16
 # Of the engine's chains those that tell most, the cheapest first.
 CHAINS = (
-    "normalize", "crop_flip_normalize", "imagenet", "rotate", "mixup", "cutmix",
+    "normalize", "crop_flip_normalize", "imagenet", "trivial_augment", "rotate", "mixup", "cutmix",
     "flip_jitter_normalize", "seed_chain_no_noise", "seed_chain", "gaussian_noise",
 )  # fmt: skip
 LARGE, SMALL = "256x3x224x224", "1024x3x32x32"

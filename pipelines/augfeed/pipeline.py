@@ -14,9 +14,11 @@ from augfeed.batch import Batch
 from augfeed.engines import Engine, Output, Place
 from augfeed.errors import InputError, InputTypeError
 from augfeed.executor import BatchWork, Driver, R, Task
+from augfeed.executor.annotations import FollowAnnotations
 from augfeed.executor.cpu import CpuExecutor
 from augfeed.executor.device import DeviceExecutor
 from augfeed.executor.inputs import BatchInputs
+from augfeed.fields.annotated import check_fields
 from augfeed.invariances import ANY, Invariances
 from augfeed.labels import check_declared, check_numbers
 from augfeed.memory_pool import Memory
@@ -24,7 +26,8 @@ from augfeed.philox import check_key
 from augfeed.plan import BatchRows, Plan, draw_plan
 from augfeed.plan.policy_constants import PolicyConstants
 from augfeed.policy import Policy, Resize
-from augfeed.policy.check import check_policy
+from augfeed.policy.check import check_policy, check_single
+from augfeed.read.annotation import Annotated
 from augfeed.read.device_frames import DeviceFrames, reader_for
 from augfeed.read.frames import Frames
 from augfeed.read.huggingface import with_size
@@ -110,6 +113,7 @@ class Pipeline:
         self.source: Source = with_size(open_source(data), policy)
         self.policy, self.order, self.seed = policy, order, seed
         self.output, self.form, self.place, self.reading = output, targets, place, reading
+        check_single(policy)
         output.check(policy)
         place.check()
         self.size = policy.size(self.source.sizes)
@@ -130,7 +134,19 @@ class Pipeline:
         self._mixing = policy.mixer is not None
         self.orders, self._begun = Orders(), -1
         self.num_classes = self.source.num_classes
+        self._follow = self._following()
         self._check_first()
+
+    def _following(self) -> FollowAnnotations | None:
+        if not isinstance(self.source, Annotated):
+            return None
+        check_fields(self.policy, self.source.fields)
+        if self.form != "auto":
+            raise InputError(
+                f"targets={self.form!r} is for classes of images, and {self.source!r} gives "
+                f"{' and '.join(self.source.fields)}: use targets='auto'"
+            )
+        return FollowAnnotations(self.source.fields, self.source.channels)
 
     def declare(self, num_classes: int | None) -> None:
         """Make rows of shares so wide; raise `InputError` if labels need more, or other, classes.
@@ -303,13 +319,15 @@ class Pipeline:
         """
         driver = Driver(
             self._executor, self.policy, self.size, self._targets, self.costs,
-            skip=self.reading.on_error == "skip", lazily=lazily,
+            skip=self.reading.on_error == "skip", lazily=lazily, follow=self._follow,
         )  # fmt: skip
         # Drawing the plan takes Python about as long as the pixels of images in memory take the
         # loops: a thread does both for its own batch, so that threads seldom wait for each other.
         return BatchWork(driver, requests, at_once=self.whole_batches)
 
     def _targets(self, plan: Plan, taken: RowSources) -> AnyTargets:
+        if self._follow is not None:
+            return self._follow.together(plan, taken)
         labels = self.source.labels
         several = (labels is not None and labels.dtype.kind == "b") or None
         given = None if labels is None else torch.from_numpy(labels[taken.ids])

@@ -30,7 +30,7 @@ def run(*arguments: object) -> Result:
     return CliRunner().invoke(app, ["bench", "kernel", *map(str, arguments)])
 
 
-class ReplicaError:
+class BrokenEngine:
     """The engine for CPUs, with one thing changed."""
 
     name = "broken"
@@ -63,7 +63,7 @@ def spoiled(batch: torch.Tensor) -> torch.Tensor:
 def test_gate_stops(change: Any, message: str) -> None:
     wanted = chosen([SHAPE], ["seed_chain"])
     with pytest.raises(CheckError, match=message) as error:
-        check.check(ReplicaError(change), engine_for("cpu"), wanted, CPU, Output())
+        check.check(BrokenEngine(change), engine_for("cpu"), wanted, CPU, Output())
     assert "seed_chain at 9x3x12x10" in str(error.value)
 
 
@@ -84,10 +84,10 @@ def test_few_values_may_cross_a_threshold(count: int, passes: bool) -> None:
     policy = Policy([Posterize(4, p=1.0)])
     options = (engine_for("cpu"), {SHAPE: {"posterize": policy}}, CPU, Output())
     if passes:
-        check.check(ReplicaError(cross), *options)
+        check.check(BrokenEngine(cross), *options)
     else:
         with pytest.raises(CheckError, match="posterize"):
-            check.check(ReplicaError(cross), *options)
+            check.check(BrokenEngine(cross), *options)
 
 
 def test_nothing_is_timed_when_the_gate_is_red(
@@ -100,7 +100,7 @@ def test_nothing_is_timed_when_the_gate_is_red(
         return 1.0
 
     monkeypatch.setattr(Clock, "worked", note)
-    monkeypatch.setattr(kernel, "engine_for", lambda *_: ReplicaError(spoiled))
+    monkeypatch.setattr(kernel, "engine_for", lambda *_: BrokenEngine(spoiled))
     out = tmp_path / "result.json"
     result = run("--shape", "4x3x8x8", "--chain", "flip", "--repeats", 3, "--json", out)
     assert result.exit_code == 2

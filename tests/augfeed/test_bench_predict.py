@@ -288,6 +288,9 @@ def test_table_shows_instructions_bytes_and_shares() -> None:
 
 def test_table_shows_what_is_assumed() -> None:
     assert "kernel.py:7" in printed(row(unknown=("kernel.py:7",)))
+    assert "left out" not in printed(row()).replace("launches are left out", "")
+    framed = printed(row().model_copy(update={"left_out": True}))
+    assert "jitter: the kernels that make frames before the pass are left out" in framed
 
 
 def refused(*arguments: str) -> str:

@@ -26,6 +26,7 @@ from augfeed.policy import (
     Shear,
     Solarize,
     Translate,
+    TrivialAugmentWide,
 )
 from augfeed.presets import IMAGENET_MEAN, IMAGENET_STD, cifar, seed_chain
 
@@ -79,6 +80,10 @@ def chains(shape: Shape) -> dict[str, Policy]:
     made["imagenet"] = Policy([
         HorizontalFlip(), ColorJitter(0.4, 0.4, 0.4), OneOf((Mixup(0.2), CutMix(1.0))),
         RandomErasing(0.25), statistics,
+    ])  # fmt: skip
+    # A program for each sample: its steps write frames, which the pass reads.
+    made["trivial_augment"] = Policy([
+        HorizontalFlip(), TrivialAugmentWide(), RandomErasing(0.1), statistics,
     ])  # fmt: skip
     made |= {name: Policy(operations) for name, operations in alone.items()}
     if max(shape.size) <= SMALL:

@@ -71,6 +71,8 @@ def difference(one: torch.Tensor, other: torch.Tensor, plan: Plan) -> str | None
     far = int((gap > bound + STORED[one.dtype] * theirs.abs()).sum())
     items = plan.policy.operations
     threshold = any(isinstance(item, Pointwise) and item.jump for item in items)
-    if far > (CROSSINGS * gap.numel() if threshold else 0):
+    # Frames hold whole levels: of two engines one may round up what the other rounds down.
+    rounded = plan.program is not None or bool(plan.frames.codes.any())
+    if far > (CROSSINGS * gap.numel() if threshold or rounded else 0):
         return f"{far} of {gap.numel()} values differ, by up to {float(gap.max()):.2e}"
     return None

@@ -95,6 +95,9 @@ class PredictedRow(Model):
     written: int
     passes: tuple[Pass, ...]
     reached: tuple[Reached, ...]
+    left_out: bool = (
+        False  # kernels that make frames before the pass, which the model does not know
+    )
 
     @property
     def instructions(self) -> float:
@@ -195,6 +198,7 @@ def _row(name: str, policy: Policy, shape: Shape, output: Output) -> PredictedRo
         passes=passes,
         reached=tuple(reached(chip, passes, shape, (read + table, written), moved)
                       for chip in CHIPS),
+        left_out=plan.program is not None or bool(plan.frames.codes.any()),
     )  # fmt: skip
 
 

@@ -111,6 +111,8 @@ def report_prediction(found: Prediction) -> Group:
         "of copy: the share of the bandwidth at the longer of the two times, and what takes it: "
         "a bound from above, as latency, cache misses and launches are left out",
         *(f"unknown branches, taken always: {line}" for line in _unknown(found)),
+        *(f"{name}: the kernels that make frames before the pass are left out"
+          for name in dict.fromkeys(row.chain for row in found.rows if row.left_out)),
     ]  # fmt: skip
     shapes = list(dict.fromkeys(row.shape for row in found.rows))
     return Group(*map(Text, head), *(_predicted(found, shape) for shape in shapes))

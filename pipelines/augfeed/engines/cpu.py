@@ -216,7 +216,7 @@ class Job:
 
 
 def _three(fill: NDArray[np.float64]) -> list[float]:
-    return [float(value) for value in np.resize(fill, 3)]
+    return [float(fill[k % len(fill)]) for k in range(3)]
 
 
 def _rows(plan: Plan) -> NDArray[Any]:

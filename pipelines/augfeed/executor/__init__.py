@@ -19,6 +19,8 @@ import torch
 from numpy.typing import NDArray
 
 from augfeed.batch import Batch
+from augfeed.executor.annotations import FollowAnnotations
+from augfeed.fields.annotated import FieldTargets
 from augfeed.plan import BatchRows, Plan, draw_plan
 from augfeed.plan.batch_rows import joined
 from augfeed.policy import Policy
@@ -166,6 +168,7 @@ class Driver:
     costs: Costs
     skip: bool = False
     lazily: bool = False
+    follow: FollowAnnotations | None = None
 
 
 class BatchWork(Generic[R]):
@@ -213,7 +216,9 @@ class BatchWork(Generic[R]):
         self._execution = driver.executor.start(self._planned)
 
     def _run(self, part: Indices) -> None:
-        frames = self._execution.frames.read(part)
+        frames, planned = self._execution.frames.read(part), self._planned
+        if self.driver.follow is not None:
+            self.driver.follow.move(planned.plan, part, planned.taken)
         if frames is not None:
             self._execution.engine.queue(partial(self._augment, frames))
 
@@ -252,8 +257,10 @@ class BatchGroup(Generic[R]):
             left = torch.from_numpy(np.flatnonzero(~unread))
             there = onto(left, images.device)
             images, ids = images[there], ids[left]
-            targets = None if targets is None else targets[there]
-        return Batch(images, targets, ids, plan.epoch, request.step, plan)
+            if targets is not None:
+                targets = targets[left if isinstance(targets, FieldTargets) else there]
+        given = targets.value if isinstance(targets, FieldTargets) else targets
+        return Batch(images, given, ids, plan.epoch, request.step, plan)
 
 
 def staged(plan: Plan, frames: torch.Tensor, rows: Indices | None = None) -> torch.Tensor:

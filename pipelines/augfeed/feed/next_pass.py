@@ -10,6 +10,7 @@ from torch.utils.data import RandomSampler, Sampler
 from augfeed.errors import StateError
 from augfeed.feed import generators
 from augfeed.feed.epoch_pass import EpochPass, digest_of
+from augfeed.feed.general_lane import GeneralLane
 from augfeed.feed.lanes import Given
 from augfeed.feed.loader_state import LoaderState
 from augfeed.feed.native_lane import NativeLane
@@ -162,7 +163,10 @@ def _data_of(state: LoaderState) -> str:
     length = len(dataset) if hasattr(dataset, "__len__") else None
     # Not the module: a script's own classes are of `__main__`, or of another name when imported.
     kind = type(dataset).__qualname__
-    return digest_of(kind, length, getattr(dataset, "_fingerprint", ""))
+    parts = [kind, length, getattr(dataset, "_fingerprint", "")]
+    if isinstance(state.lane, GeneralLane) and (given := state.lane.recipe.fields.given):
+        parts.append(given)  # how parts follow their images
+    return digest_of(*parts)
 
 
 def _shuffle_of(sampler: Sampler[Any]) -> str | bool:

@@ -27,7 +27,7 @@ from augfeed.kernels.nontemporal_copy import first_of_line, stream_fence
 from augfeed.kernels.place import FAST, Edges, Frame, U, edges_of
 from augfeed.kernels.pointers import keep, moved, pointer_to
 from augfeed.kernels.sample import Totals, mean_color, sample_strip
-from augfeed.kernels.types import Array, Bytes, Floats, Ints
+from augfeed.kernels.types import Array, Bytes, Floats, Index, Ints, Record
 from augfeed.philox import Stream
 
 RED, GREEN, BLUE = LUMA
@@ -39,7 +39,7 @@ ERASE_PIXELS, NOISE_PIXELS, SALT_PIXELS = (
 
 @njit(nogil=True)
 def _frame(
-    images: tuple[int, int, int, int], frames: tuple[int, int, int, int], row: Any,
+    images: tuple[int, int, int, int], frames: tuple[int, int, int, int], row: Record,
     size: tuple[int, int],
 ) -> Frame:  # fmt: skip
     # Where what a row shows lies: in its image, or as a frame that was made before.
@@ -77,8 +77,8 @@ def _statistics(values: Floats) -> Statistics:
 
 @njit(nogil=True)
 def _color(
-    flat: Any, frame: Frame, edges: Edges, row: Any, at: Any, fixed: Any, statistics: Statistics,
-    colors: Colors,
+    flat: Any, frame: Frame, edges: Edges, row: Record, at: Index, fixed: Record,
+    statistics: Statistics, colors: Colors,
 ) -> int:  # fmt: skip
     # Writes the color map of a row from maps[at] on, and returns how it is to be used.
     points, mean = changes_points(row), 0.0
@@ -100,7 +100,7 @@ def _color(
 
 
 @njit(nogil=True, fastmath=FAST)
-def _blend(planes: Floats, at: Any, second: Floats, start: Any, count: int, lam: Any) -> None:
+def _blend(planes: Floats, at: Index, second: Floats, start: Index, count: int, lam: Any) -> None:
     rest = np.float32(1.0) - lam
     for i in range(count):
         planes[at + U(i)] = planes[at + U(i)] * lam + second[start + U(i)] * rest
@@ -108,7 +108,7 @@ def _blend(planes: Floats, at: Any, second: Floats, start: Any, count: int, lam:
 
 @njit(nogil=True)
 def _paste(
-    planes: Floats, at: Any, width: int, second: Floats, start: Any, lines: int, count: int
+    planes: Floats, at: Index, width: int, second: Floats, start: Index, lines: int, count: int
 ) -> None:
     for _ in range(lines):
         for i in range(count):
@@ -117,7 +117,7 @@ def _paste(
 
 
 @njit(nogil=True)
-def _patch(row: Any, y0: int, y1: int, width: int) -> tuple[int, int, int, int]:
+def _patch(row: Record, y0: int, y1: int, width: int) -> tuple[int, int, int, int]:
     # The part (first line, end, first pixel, count) of lines y0 to y1 that a partner is seen in.
     if row.mode == CUTMIX:
         count = row.patch3 - row.patch1 if row.patch0 < y1 and y0 < row.patch2 else 0
@@ -126,7 +126,7 @@ def _patch(row: Any, y0: int, y1: int, width: int) -> tuple[int, int, int, int]:
 
 
 @njit(nogil=True)
-def _hide(planes: Floats, at: Any, width: int, row: Any, fill: Any) -> None:
+def _hide(planes: Floats, at: Index, width: int, row: Record, fill: Any) -> None:
     for y in range(row.cutout0, row.cutout2):
         for x in range(row.cutout1, row.cutout3):
             planes[at + U(y * width + x)] = fill
@@ -134,8 +134,8 @@ def _hide(planes: Floats, at: Any, width: int, row: Any, fill: Any) -> None:
 
 @njit(nogil=True)
 def _erase(
-    planes: Floats, at: Any, c: int, size: tuple[int, int], box: tuple[int, int, int, int],
-    row: Any, fixed: Any, quantiles: Any,
+    planes: Floats, at: Index, c: int, size: tuple[int, int], box: tuple[int, int, int, int],
+    row: Record, fixed: Record, quantiles: Any,
 ) -> None:  # fmt: skip
     if fixed.erase_noise:
         key = (fixed.seed, fixed.epoch, row.id, ERASE_PIXELS)
@@ -154,7 +154,13 @@ def _unpacked(first: int, last: int) -> tuple[int, int, int, int]:
 
 @njit(nogil=True)
 def _erase_all(
-    planes: Floats, at: Any, c: int, size: tuple[int, int], row: Any, fixed: Any, quantiles: Any
+    planes: Floats,
+    at: Index,
+    c: int,
+    size: tuple[int, int],
+    row: Record,
+    fixed: Record,
+    quantiles: Any,
 ) -> None:
     box = (row.erased0, row.erased1, row.erased2, row.erased3)
     _erase(planes, at, c, size, box, row, fixed, quantiles)
@@ -168,7 +174,7 @@ def _erase_all(
 
 @njit(nogil=True)
 def _over(
-    planes: Any, at: Any, size: tuple[int, int, int], row: Any, fixed: Any,
+    planes: Any, at: Index, size: tuple[int, int, int], row: Record, fixed: Record,
     statistics: Statistics, noise: Noise,
 ) -> None:  # fmt: skip
     # Occlusion and noise, a whole plane at a time.
@@ -195,7 +201,7 @@ def _over(
 
 @njit(nogil=True)
 def _all_colors(
-    images: Array, frames: Array, size: tuple[int, int], which: Ints, rows: Array, fixed: Any,
+    images: Array, frames: Array, size: tuple[int, int], which: Ints, rows: Array, fixed: Record,
     statistics: Statistics, maps: Floats,
 ) -> Ints:  # fmt: skip
     # The color maps of the rows that come out and of their partners, each once; returns their uses.

@@ -1,6 +1,6 @@
 """float32 planes given out as another element type, or with the channels last."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
@@ -9,7 +9,7 @@ from augfeed.kernels.interleave import BLOCK, CONVERTS_HALVES, halve_block, join
 from augfeed.kernels.nontemporal_copy import stream_copy
 from augfeed.kernels.place import U
 from augfeed.kernels.pointers import as_floats, as_halves, as_words, pointer_to
-from augfeed.kernels.types import Array, Bytes, Floats, Ints, Words
+from augfeed.kernels.types import Array, Bytes, Floats, Index, Ints, Record, Words
 
 FLOAT32, UINT8, BFLOAT16, FLOAT16 = 0, 1, 2, 3
 CHUNK = 1024  # pixels that are converted at a time: the nearest cache holds them
@@ -39,7 +39,7 @@ def typed(memory: Bytes) -> Typed:
 
 
 @njit(nogil=True)
-def _to_levels(planes: Floats, at: Any, count: int, out: Bytes, to: Any) -> None:
+def _to_levels(planes: Floats, at: Index, count: int, out: Bytes, to: Index) -> None:
     half, full, zero = np.float32(0.5), np.float32(255.0), np.float32(0.0)
     for i in range(count):
         value = np.floor(planes[at + U(i)] * full + half)
@@ -47,7 +47,7 @@ def _to_levels(planes: Floats, at: Any, count: int, out: Bytes, to: Any) -> None
 
 
 @njit(nogil=True)
-def _to_bfloat16(bits: Words, at: Any, count: int, out: Ints, to: Any) -> None:
+def _to_bfloat16(bits: Words, at: Index, count: int, out: Ints, to: Index) -> None:
     # Round to nearest, ties to even; there are no NaNs here.
     for i in range(count):
         value = bits[at + U(i)]
@@ -56,7 +56,7 @@ def _to_bfloat16(bits: Words, at: Any, count: int, out: Ints, to: Any) -> None:
 
 
 @njit(nogil=True)
-def _to_float16(bits: Words, tiny: Words, at: Any, count: int, out: Ints, to: Any) -> None:
+def _to_float16(bits: Words, tiny: Words, at: Index, count: int, out: Ints, to: Index) -> None:
     # `tiny` is the bits of abs(value) + 0.5, whose low bits hold the rounded subnormal half: 2**-1
     # has a unit in the last place of 2**-24, that of a subnormal half.
     for i in range(count):
@@ -70,13 +70,13 @@ def _to_float16(bits: Words, tiny: Words, at: Any, count: int, out: Ints, to: An
 
 
 @njit(nogil=True)
-def _raise(planes: Floats, at: Any, count: int, raised: Floats) -> None:
+def _raise(planes: Floats, at: Index, count: int, raised: Floats) -> None:
     for i in range(count):
         raised[U(i)] = np.abs(planes[at + U(i)]) + np.float32(0.5)
 
 
 @njit(nogil=True)
-def _convert_halves(planes: Floats, at: Any, count: int, out: Ints, to: Any) -> None:
+def _convert_halves(planes: Floats, at: Index, count: int, out: Ints, to: Index) -> None:
     # By the processor's instruction; the last block overlaps the one before.
     for k in range(0, count, BLOCK):
         i = U(min(k, count - BLOCK))
@@ -85,7 +85,7 @@ def _convert_halves(planes: Floats, at: Any, count: int, out: Ints, to: Any) -> 
 
 @njit(nogil=True)
 def _put(
-    source: Array, at: Any, stride: Any, part: tuple[int, int, int, int], fixed: Any,
+    source: Array, at: Index, stride: Index, part: tuple[int, int, int, int], fixed: Record,
     joined: Array, out: Array, to: int,
 ) -> None:  # fmt: skip
     # Pixels `first` on, as (channels, pixels of the image, first, count) says.
@@ -107,7 +107,13 @@ def _put(
 
 @njit(nogil=True)
 def store_image(
-    planes: Floats, at: Any, size: tuple[int, int], fixed: Any, spare: Spare, out: Typed, to: int
+    planes: Floats,
+    at: Index,
+    size: tuple[int, int],
+    fixed: Record,
+    spare: Spare,
+    out: Typed,
+    to: int,
 ) -> None:
     """Write the planes of an image, from `planes[at]` on, to value `to` of `out`.
 

@@ -7,13 +7,15 @@ from numba import njit
 
 from augfeed.kernels._pointwise import change_points
 from augfeed.kernels.place import FAST, U
-from augfeed.kernels.types import Floats
+from augfeed.kernels.types import Floats, Index, Record
 
 PLAIN, MATRIX, STEPS = 0, 1, 2
 
 
 @njit(nogil=True)
-def finish_matrix(linear: Floats, scale: float, means: Any, stds: Any, maps: Any, at: Any) -> None:
+def finish_matrix(
+    linear: Floats, scale: float, means: Any, stds: Any, maps: Any, at: Index
+) -> None:
     """Write the map from image units to normalized values, `[C, C + 1]`, from `maps[at]` on.
 
     `means` and `stds` are those of each channel.
@@ -28,13 +30,13 @@ def finish_matrix(linear: Floats, scale: float, means: Any, stds: Any, maps: Any
 
 
 @njit(nogil=True, fastmath=FAST)
-def _plain(planes: Floats, at: Any, count: int, a: Any, b: Any) -> None:
+def _plain(planes: Floats, at: Index, count: int, a: Any, b: Any) -> None:
     for i in range(count):
         planes[at + U(i)] = planes[at + U(i)] * a + b
 
 
 @njit(nogil=True, fastmath=FAST)
-def _matrix(planes: Floats, at: Any, stride: Any, count: int, m: Any) -> None:
+def _matrix(planes: Floats, at: Index, stride: Index, count: int, m: Any) -> None:
     m00, m01, m02, m03, m10, m11 = m[0], m[1], m[2], m[3], m[4], m[5]
     m12, m13, m20, m21, m22, m23 = m[6], m[7], m[8], m[9], m[10], m[11]
     green, blue = at + stride, at + stride + stride
@@ -47,15 +49,15 @@ def _matrix(planes: Floats, at: Any, stride: Any, count: int, m: Any) -> None:
 
 
 @njit(nogil=True)
-def _clamp(planes: Floats, at: Any, count: int, low: Any, high: Any) -> None:
+def _clamp(planes: Floats, at: Index, count: int, low: Any, high: Any) -> None:
     for i in range(count):
         planes[at + U(i)] = min(max(planes[at + U(i)], low), high)
 
 
 @njit(nogil=True)
 def color_strip(
-    planes: Floats, at: Any, steps: tuple[Any, int, int], use: int, m: Any, row: Any, means: Any,
-    stds: Any,
+    planes: Floats, at: Index, steps: tuple[Any, int, int], use: int, m: Any, row: Record,
+    means: Any, stds: Any,
 ) -> None:  # fmt: skip
     """Apply a color map, from `m[0]` on, from `planes[at]` on, in place.
 

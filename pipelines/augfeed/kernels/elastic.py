@@ -7,7 +7,7 @@ from numba import njit
 
 from augfeed.kernels.noise import pixel_numbers
 from augfeed.kernels.place import FAST, U, fold
-from augfeed.kernels.types import Array, Floats
+from augfeed.kernels.types import Array, Floats, Index
 from augfeed.philox import Stream
 
 REFLECT = 2
@@ -29,7 +29,7 @@ def _weights(sigma: Any) -> Floats:
 
 
 @njit(nogil=True, fastmath=FAST)
-def _add(sums: Floats, at: Any, source: Floats, a: Any, b: Any, weight: Any, count: int) -> None:
+def _add(sums: Floats, at: Index, source: Floats, a: Any, b: Any, weight: Any, count: int) -> None:
     for i in range(count):
         k = U(i)
         sums[at + k] += weight * (source[a + k] + source[b + k])
@@ -82,7 +82,7 @@ def _value(source: Array, y: int, x: int, c: int, size: tuple[int, int, int], fi
 
 @njit(nogil=True)
 def run_elastic(
-    out: Array, at: Any, size: tuple[int, int, int], scale: float, numbers: Floats
+    out: Array, at: Index, size: tuple[int, int, int], scale: float, numbers: Floats
 ) -> None:
     """Change a frame `(height, width, channels)`, from `out[at]` on, in place.
 

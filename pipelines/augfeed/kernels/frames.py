@@ -10,7 +10,7 @@ from augfeed.kernels._tables import make_table, makes_table
 from augfeed.kernels.levels import LEVELS
 from augfeed.kernels.place import FAST, Edges, Frame, U, edges_of, fold
 from augfeed.kernels.spatial_steps import is_spatial, run_spatial
-from augfeed.kernels.types import Array, Floats, Ints
+from augfeed.kernels.types import Array, Floats, Index, Ints, Record
 
 REFLECT = 2
 COUNTERS = 4  # of each level: equal levels side by side would wait for each other
@@ -19,7 +19,7 @@ ROUNDER = np.float32(3 << 22)
 
 
 @njit(nogil=True)
-def frame_of(shape: tuple[int, int, int, int], row: Any, size: tuple[int, int]) -> Frame:
+def frame_of(shape: tuple[int, int, int, int], row: Record, size: tuple[int, int]) -> Frame:
     """Return where the frame of a row lies in images of a shape `[N, h, w, C]`."""
     _, height, width, channels = shape
     start = U(row.place) * U(height * width * channels)
@@ -37,13 +37,13 @@ def _filled(value: Any, scale: float) -> Any:
 
 
 @njit(nogil=True)
-def _copy(flat: Array, first: Any, count: int, out: Array, at: Any) -> None:
+def _copy(flat: Array, first: Index, count: int, out: Array, at: Index) -> None:
     for i in range(count):
         out[at + U(i)] = flat[first + U(i)]
 
 
 @njit(nogil=True)
-def cut_frame(flat: Array, frame: Frame, edges: Edges, scale: float, out: Array, at: Any) -> None:
+def cut_frame(flat: Array, frame: Frame, edges: Edges, scale: float, out: Array, at: Index) -> None:
     """Write a frame, padding included, in the images' own type."""
     channels, count = frame.channels, frame.out_width
     low = min(max(-frame.left, 0), count)
@@ -70,7 +70,7 @@ def cut_frame(flat: Array, frame: Frame, edges: Edges, scale: float, out: Array,
 
 
 @njit(nogil=True)
-def to_levels(values: Floats, at: Any, count: int, levels: Array) -> None:
+def to_levels(values: Floats, at: Index, count: int, levels: Array) -> None:
     """Write the nearest of 256 levels of values; what is not a number is black."""
     for i in range(count):
         v = values[at + U(i)] * np.float32(255.0)
@@ -80,7 +80,7 @@ def to_levels(values: Floats, at: Any, count: int, levels: Array) -> None:
 
 
 @njit(nogil=True)
-def count_levels(levels: Array, at: Any, pixels: int, channels: int, counts: Array) -> None:
+def count_levels(levels: Array, at: Index, pixels: int, channels: int, counts: Array) -> None:
     """Count the levels of a frame into `counts`, `[COUNTERS, C, LEVELS]` as one line."""
     counts[:] = 0
     row = U(LEVELS)
@@ -115,7 +115,7 @@ def sum_up(counts: Array, channels: int, c: int, own: Ints) -> None:
 
 
 @njit(nogil=True)
-def look_up(out: Array, at: Any, pixels: int, channels: int, table: Array) -> None:
+def look_up(out: Array, at: Index, pixels: int, channels: int, table: Array) -> None:
     """Make each level of a frame another one, by a table `[C, LEVELS]` as one line."""
     if channels == 3:
         for p in range(pixels):
@@ -124,8 +124,8 @@ def look_up(out: Array, at: Any, pixels: int, channels: int, table: Array) -> No
             out[i + U(1)] = table[U(LEVELS) + U(out[i + U(1)])]
             out[i + U(2)] = table[U(2 * LEVELS) + U(out[i + U(2)])]
     else:
-        for i in range(pixels * channels):
-            out[at + U(i)] = table[U(i % channels * LEVELS) + U(out[at + U(i)])]
+        for k in range(pixels * channels):
+            out[at + U(k)] = table[U(k % channels * LEVELS) + U(out[at + U(k)])]
 
 
 class Tables(NamedTuple):
@@ -141,7 +141,7 @@ class Tables(NamedTuple):
 
 @njit(nogil=True)
 def _tabulate(
-    out: Array, at: Any, pixels: int, channels: int, scale: float, code: int, numbers: Floats,
+    out: Array, at: Index, pixels: int, channels: int, scale: float, code: int, numbers: Floats,
     spare: Tables,
 ) -> None:  # fmt: skip
     whole, changed = scale == 255.0, False
@@ -196,7 +196,7 @@ def _weigh(
 
 
 @njit(nogil=True)
-def _widen(out: Array, at: Any, width: int, channels: int, reach: int, wide: Floats) -> None:
+def _widen(out: Array, at: Index, width: int, channels: int, reach: int, wide: Floats) -> None:
     # A line, with its reflection beyond both ends.
     begin = U(reach * channels)
     for i in range(width * channels):
@@ -218,7 +218,7 @@ def _reach(weights: Floats) -> int:
 
 
 @njit(nogil=True)
-def _store(sums: Floats, count: int, scale: float, out: Array, at: Any) -> None:
+def _store(sums: Floats, count: int, scale: float, out: Array, at: Index) -> None:
     if scale == 255.0:
         for i in range(count):
             out[at + U(i)] = (sums[U(i)] + ROUNDER) - ROUNDER
@@ -229,7 +229,7 @@ def _store(sums: Floats, count: int, scale: float, out: Array, at: Any) -> None:
 
 @njit(nogil=True)
 def correlate(
-    out: Array, at: Any, size: tuple[int, int, int], scale: float, taps: Floats,
+    out: Array, at: Index, size: tuple[int, int, int], scale: float, taps: Floats,
     places: Ints, wide: Floats, ring: Floats, sums: Floats,
 ) -> None:  # fmt: skip
     """Weigh the neighbors of each pixel of a frame by a separable kernel, in place."""
@@ -289,7 +289,7 @@ def kernels_of(size: tuple[int, int, int], most: int) -> Kernels:
 
 @njit(nogil=True)
 def change_frame(
-    target: Array, at: Any, size: tuple[int, int, int], scale: float, codes: Array,
+    target: Array, at: Index, size: tuple[int, int, int], scale: float, codes: Array,
     numbers: Floats, taps: Floats, spare: Tables, kernels: Kernels,
 ) -> None:  # fmt: skip
     """Carry out the steps that a policy has for all frames on one of them, in place."""

@@ -10,10 +10,13 @@ import numpy as np
 from llvmlite import ir
 from llvmlite.binding import get_host_cpu_features
 from numba import njit, types
+from numba.core.base import BaseContext
+from numba.core.typing.context import Context as TypingContext
+from numba.core.typing.templates import Signature
 from numba.extending import intrinsic
 
-from augfeed.kernels.pointers import data_of, width_of
-from augfeed.kernels.types import Array, Floats
+from augfeed.kernels.pointers import Emitted, Memory, Number, Values, data_of, width_of
+from augfeed.kernels.types import Array, Floats, Index
 
 U = np.uint64
 BLOCK = 16  # pixels that registers take at once
@@ -21,9 +24,9 @@ _LANES = range(BLOCK)
 _INDEX = ir.IntType(32)
 
 
-def _shuffled(builder: Any, vectors: list[Any], lanes: list[int]) -> Any:
+def _shuffled(builder: ir.IRBuilder, vectors: list[ir.Value], lanes: list[int]) -> ir.Value:
     # The vector of those elements of one vector, or of three, one after another.
-    def mask(of: list[int]) -> Any:
+    def mask(of: list[int]) -> ir.Constant:
         return ir.Constant(ir.VectorType(_INDEX, BLOCK), of)
 
     if len(vectors) == 1:
@@ -34,7 +37,9 @@ def _shuffled(builder: Any, vectors: list[Any], lanes: list[int]) -> Any:
     return builder.shuffle_vector(two, vectors[2], mask(last))
 
 
-def _line(context: Any, builder: Any, kind: Any, array: Any, place: Any) -> Any:
+def _line(
+    context: BaseContext, builder: ir.IRBuilder, kind: Memory, array: ir.Value, place: ir.Value
+) -> ir.Value:
     # A pointer to a vector of an array's elements, from one on.
     data = data_of(context, builder, kind, array)
     vector = ir.VectorType(context.get_data_type(kind.dtype), BLOCK).as_pointer()
@@ -45,8 +50,13 @@ def _splitting(channels: int, mirrored: bool) -> Any:
     # `BLOCK` pixels from source[at] on, as float32 to target[to], a channel `stride` further each.
     lanes = [[channels * i + c for i in _LANES][:: -1 if mirrored else 1] for c in range(channels)]
 
-    def emit(typing: Any, source: Any, at: Any, target: Any, to: Any, stride: Any) -> Any:
-        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+    def emit(
+        typing: TypingContext, source: Memory, at: Number, target: Memory, to: Number,
+        stride: Number,
+    ) -> Emitted:  # fmt: skip
+        def generate(
+            context: BaseContext, builder: ir.IRBuilder, signature: Signature, args: Values
+        ) -> ir.Value:
             array, at, out, to, stride = args
             vectors = []
             for _ in range(channels):
@@ -66,9 +76,13 @@ def _splitting(channels: int, mirrored: bool) -> Any:
     return intrinsic(emit)
 
 
-def _emit_join(typing: Any, source: Any, at: Any, stride: Any, target: Any, to: Any) -> Any:
+def _emit_join(
+    typing: TypingContext, source: Memory, at: Number, stride: Number, target: Memory, to: Number
+) -> Emitted:
     # `BLOCK` values of three planes, side by side.
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+    def generate(
+        context: BaseContext, builder: ir.IRBuilder, signature: Signature, args: Values
+    ) -> ir.Value:
         array, at, stride, out, to = args
         planes = []
         for _ in range(3):
@@ -85,9 +99,13 @@ def _emit_join(typing: Any, source: Any, at: Any, stride: Any, target: Any, to: 
     return types.void(source, types.uint64, types.uint64, target, types.uint64), generate
 
 
-def _emit_halves(typing: Any, source: Any, at: Any, target: Any, to: Any) -> Any:
+def _emit_halves(
+    typing: TypingContext, source: Memory, at: Number, target: Memory, to: Number
+) -> Emitted:
     # The bits of `BLOCK` float32 as float16.
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+    def generate(
+        context: BaseContext, builder: ir.IRBuilder, signature: Signature, args: Values
+    ) -> ir.Value:
         array, at, out, to = args
         values = builder.load(_line(context, builder, source, array, at), align=4)
         halves = builder.fptrunc(values, ir.VectorType(ir.HalfType(), BLOCK))
@@ -103,7 +121,7 @@ def _splitter(channels: int, mirrored: bool) -> Any:
 
     @njit(nogil=True)
     def split(
-        flat: Array, first: Any, step: Any, lines: int, count: int, planes: Floats, at: Any,
+        flat: Array, first: Index, step: Index, lines: int, count: int, planes: Floats, at: Index,
         steps: tuple[Any, Any],
     ) -> None:  # fmt: skip
         stride, pitch = steps
@@ -135,8 +153,8 @@ CONVERTS_HALVES = bool(get_host_cpu_features().get("f16c"))
 
 @njit(nogil=True)
 def split_pixels(
-    flat: Array, first: Any, lines: tuple[Any, int, int, int], mirrored: bool, planes: Floats,
-    at: Any, steps: tuple[Any, Any],
+    flat: Array, first: Index, lines: tuple[Any, int, int, int], mirrored: bool, planes: Floats,
+    at: Index, steps: tuple[Any, Any],
 ) -> None:  # fmt: skip
     """Write pixels of 1 or 3 values each, from `flat[first]` on, as float32 planes.
 
@@ -158,7 +176,7 @@ def split_pixels(
 
 
 @njit(nogil=True)
-def join_planes(planes: Array, at: Any, stride: Any, count: int, out: Array, to: Any) -> None:
+def join_planes(planes: Array, at: Index, stride: Index, count: int, out: Array, to: Index) -> None:
     """Write `count` pixels of three planes, `stride` apart from `planes[at]` on, side by side.
 
     Both arrays have one type, of 1, 2 or 4 bytes.

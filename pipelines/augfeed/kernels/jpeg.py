@@ -18,7 +18,7 @@ from augfeed.jpeg_tables import (
     TO_RED,
 )
 from augfeed.kernels.place import U
-from augfeed.kernels.types import Array, Floats, Ints
+from augfeed.kernels.types import Array, Floats, Index, Ints
 
 BACK = np.ascontiguousarray(COSINES.T)
 
@@ -87,7 +87,7 @@ def _whole(side: int) -> int:
 
 
 @njit(nogil=True)
-def _gray(out: Array, at: Any, size: tuple[int, int, int], scale: float, plane: Ints) -> None:
+def _gray(out: Array, at: Index, size: tuple[int, int, int], scale: float, plane: Ints) -> None:
     height, width, channels = size
     red, green, blue = TO_GRAY
     for y in range(plane.shape[0]):
@@ -104,7 +104,7 @@ def _gray(out: Array, at: Any, size: tuple[int, int, int], scale: float, plane: 
 
 @njit(nogil=True)
 def _color(
-    out: Array, at: Any, size: tuple[int, int, int], scale: float, weights: tuple[int, int, int],
+    out: Array, at: Index, size: tuple[int, int, int], scale: float, weights: tuple[int, int, int],
     plane: Ints,
 ) -> None:  # fmt: skip
     # Halved: means of 2 x 2, of which every other is rounded up at a half.
@@ -137,7 +137,7 @@ def _enlarged(plane: Ints, y: int, x: int, last_y: int, last_x: int) -> int:
 
 
 @njit(nogil=True)
-def _put(level: int, scale: float, out: Array, at: Any) -> None:
+def _put(level: int, scale: float, out: Array, at: Index) -> None:
     level = min(max(level, 0), 255)
     if scale == 255.0:
         out[at] = level
@@ -147,7 +147,7 @@ def _put(level: int, scale: float, out: Array, at: Any) -> None:
 
 @njit(nogil=True)
 def run_jpeg(
-    out: Array, at: Any, size: tuple[int, int, int], scale: float, numbers: Floats
+    out: Array, at: Index, size: tuple[int, int, int], scale: float, numbers: Floats
 ) -> None:
     """Change a frame `(height, width, channels)`, from `out[at]` on, in place.
 

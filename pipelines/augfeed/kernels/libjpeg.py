@@ -5,16 +5,21 @@ libjpeg reports an error by calling a function that must not return, so anyone w
 `augfeed.read.jpeg_crop` finds the library, and the addresses of its functions.
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 from llvmlite import ir
 from numba import carray, cfunc, njit, types  # type: ignore[attr-defined]
 from numba.core import cgutils
+from numba.core.base import BaseContext
+from numba.core.typing.context import Context as TypingContext
+from numba.core.typing.templates import Signature
 from numba.extending import intrinsic
 
 from augfeed.kernels import SOURCES, compiled
 from augfeed.kernels.crop_region import columns, reach, scale_for, scaled_side
+from augfeed.kernels.pointers import Emitted, Number, Values
 from augfeed.kernels.resample_box import resample_part
 from augfeed.kernels.types import Array, Bytes, Ints
 
@@ -51,14 +56,16 @@ class Addresses(NamedTuple):
     output_message: int
 
 
-def _type_call(context: Any, address: Any, arguments: Any) -> Any:
+def _type_call(context: TypingContext, address: Number, arguments: types.BaseTuple) -> Emitted:
     """Call the C function at an address with integers or pointers, a register each; return its
     result, of which the lower half counts if it is an `int`, and nothing if it is `void`."""
 
-    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+    def emit(
+        context: BaseContext, builder: ir.IRBuilder, signature: Signature, args: Values
+    ) -> ir.Value:
         word = ir.IntType(64)
         kind = ir.FunctionType(word, [word] * len(arguments))
-        values = cgutils.unpack_tuple(builder, args[1])  # type: ignore[no-untyped-call]
+        values = cgutils.unpack_tuple(builder, args[1])
         return builder.call(builder.inttoptr(args[0], kind.as_pointer()), values)
 
     return types.int64(types.int64, arguments), emit
@@ -67,13 +74,17 @@ def _type_call(context: Any, address: Any, arguments: Any) -> Any:
 _call: Any = intrinsic(_type_call)
 
 
-def _type_guarded(context: Any, function: Any, argument: Any, resume: Any) -> Any:
+def _type_guarded(
+    context: TypingContext, function: Number, argument: Number, resume: Number
+) -> Emitted:
     """Call the C function at an address with a pointer; it may end by `_leave`.
 
     `resume` is the address of the `jmp_buf` that is filled for that.
     """
 
-    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+    def emit(
+        context: BaseContext, builder: ir.IRBuilder, signature: Signature, args: Values
+    ) -> ir.Value:
         # In a function of its own, so that nothing is kept in registers across the two returns.
         kind = ir.FunctionType(ir.VoidType(), [ir.IntType(64)] * 3)
         guard = _declared(builder.module, kind, "augfeed_guarded")
@@ -90,11 +101,11 @@ def _type_guarded(context: Any, function: Any, argument: Any, resume: Any) -> An
 _guarded: Any = intrinsic(_type_guarded)
 
 
-def _declared(module: Any, kind: Any, name: str) -> Any:
-    return cgutils.get_or_insert_function(module, kind, name)  # type: ignore[no-untyped-call]
+def _declared(module: ir.Module, kind: ir.FunctionType, name: str) -> ir.Function:
+    return cgutils.get_or_insert_function(module, kind, name)
 
 
-def _emit_guard(module: Any, guard: Any) -> None:
+def _emit_guard(module: ir.Module, guard: ir.Function) -> None:
     number, pointer = ir.IntType(32), ir.IntType(8).as_pointer()
     setjmp = _declared(module, ir.FunctionType(number, [pointer]), "_setjmp")
     setjmp.attributes.add("returns_twice")
@@ -107,10 +118,12 @@ def _emit_guard(module: Any, guard: Any) -> None:
     builder.ret_void()
 
 
-def _type_leave(context: Any, resume: Any) -> Any:
+def _type_leave(context: TypingContext, resume: Number) -> Emitted:
     """Return from the call of `_guarded` that filled the `jmp_buf` at an address."""
 
-    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+    def emit(
+        context: BaseContext, builder: ir.IRBuilder, signature: Signature, args: Values
+    ) -> ir.Value:
         number, pointer = ir.IntType(32), ir.IntType(8).as_pointer()
         kind = ir.FunctionType(ir.VoidType(), [pointer, number])
         longjmp = _declared(builder.module, kind, "_longjmp")
@@ -182,7 +195,8 @@ def addresses() -> Addresses:
     """Compile the functions that are called by their addresses, or take them from the disk."""
     one = types.void(types.voidptr)
     kinds = one, one, types.void(types.voidptr, types.int32), one
-    functions = _decode, _error_exit, _emit_message, _output_message
+    functions: list[Callable[..., None]]
+    functions = [_decode, _error_exit, _emit_message, _output_message]
     for kind, function in zip(kinds, functions, strict=True):
         _HELD.append(_c_function(kind, function))
     return Addresses(*(made.address for made in _HELD[-len(functions) :]))
@@ -191,7 +205,7 @@ def addresses() -> Addresses:
 _HELD: list[Any] = []  # their code lives as long as they
 
 
-def _c_function(kind: Any, function: Any) -> Any:
+def _c_function(kind: Signature, function: Callable[..., None]) -> Any:
     try:
         return cfunc(kind, cache=True)(function)
     except RuntimeError:  # Numba: "no locator available"

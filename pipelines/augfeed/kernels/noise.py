@@ -12,7 +12,7 @@ from numba import njit
 from augfeed.kernels.philox import block_key, fill_plane, philox
 from augfeed.kernels.place import FAST, U
 from augfeed.kernels.pointers import as_floats, as_words, pointer_to
-from augfeed.kernels.types import Floats, Words
+from augfeed.kernels.types import Floats, Index, Words
 
 CHUNK = 512  # blocks whose values are held in the nearest cache
 AT_ONCE = 16  # blocks: few enough that look-ups of some overlap the arithmetic of the next
@@ -43,8 +43,8 @@ def _fill_normals(
 
 @njit(nogil=True, fastmath=FAST)
 def _add_lanes(
-    planes: Floats, at: Any, count: int, blocks: tuple[int, int, int], sigma: Any, normals: Floats,
-    begin: Any,
+    planes: Floats, at: Index, count: int, blocks: tuple[int, int, int], sigma: Any,
+    normals: Floats, begin: Index,
 ) -> None:  # fmt: skip
     # Blocks (first, end, all of the plane), whose normals begin at `begin`.
     first, end, every = blocks
@@ -75,7 +75,7 @@ def noise_memory(quantiles: Floats, memory: Words) -> Noise:
 
 @njit(nogil=True)
 def add_normal(
-    planes: Floats, at: Any, size: tuple[int, int], key: tuple[Any, Any, Any, int], sigma: Any,
+    planes: Floats, at: Index, size: tuple[int, int], key: tuple[Any, Any, Any, int], sigma: Any,
     factors: Any, noise: Noise,
 ) -> None:  # fmt: skip
     """Add normals to planes, `sigma * factors[c]` times a standard one to plane c.
@@ -113,7 +113,7 @@ def pixel_numbers(count: int, c: int, key: tuple[Any, Any, Any, int]) -> Words:
 
 @njit(nogil=True)
 def salt_and_pepper(
-    planes: Floats, at: Any, numbers: Words, below: tuple[Any, Any], black: Any, white: Any
+    planes: Floats, at: Index, numbers: Words, below: tuple[Any, Any], black: Any, white: Any
 ) -> None:
     """Turn values black whose number is below `below[0]`, the next below `below[1]` white."""
     for p in range(numbers.size):
@@ -125,7 +125,7 @@ def salt_and_pepper(
 
 @njit(nogil=True)
 def erase_with_noise(
-    planes: Floats, at: Any, width: int, box: tuple[int, int, int, int], numbers: Words,
+    planes: Floats, at: Index, width: int, box: tuple[int, int, int, int], numbers: Words,
     quantiles: Any, normal: bool,
 ) -> None:  # fmt: skip
     """Fill a box of the plane at `planes[at]` with the numbers' normals, or their uniforms."""

@@ -6,17 +6,24 @@ import numpy as np
 from llvmlite import ir
 from numba import njit, types
 from numba.core import cgutils
+from numba.core.base import BaseContext
+from numba.core.typing.context import Context as TypingContext
+from numba.core.typing.templates import Signature
 from numba.extending import intrinsic
 
-from augfeed.kernels.pointers import data_of, width_of
-from augfeed.kernels.types import Array
+from augfeed.kernels.pointers import Emitted, Memory, Number, Values, data_of, width_of
+from augfeed.kernels.types import Array, Index
 
 LINE = 64  # bytes of one store: a cache line
 
 
-def _emit_store(typing: Any, target: Any, to: Any, source: Any, start: Any) -> Any:
+def _emit_store(
+    typing: TypingContext, target: Memory, to: Number, source: Memory, start: Number
+) -> Emitted:
     # One cache line; `target[to]` must be aligned to it.
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+    def generate(
+        context: BaseContext, builder: ir.IRBuilder, signature: Signature, args: Values
+    ) -> ir.Value:
         width = width_of(target)
         line = ir.VectorType(context.get_data_type(target.dtype), LINE // width).as_pointer()
         pointers = []
@@ -31,18 +38,22 @@ def _emit_store(typing: Any, target: Any, to: Any, source: Any, start: Any) -> A
     return types.void(target, to, source, start), generate
 
 
-def _emit_fence(typing: Any) -> Any:
+def _emit_fence(typing: TypingContext) -> Emitted:
     # Stores past the caches are not ordered: without it another thread may read what was there.
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+    def generate(
+        context: BaseContext, builder: ir.IRBuilder, signature: Signature, args: Values
+    ) -> ir.Value:
         builder.fence("seq_cst")
         return context.get_dummy_value()
 
     return types.void(), generate
 
 
-def _emit_misaligned(typing: Any, target: Any) -> Any:
+def _emit_misaligned(typing: TypingContext, target: Memory) -> Emitted:
     # Bytes between the array's first value and the line that it stands in.
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+    def generate(
+        context: BaseContext, builder: ir.IRBuilder, signature: Signature, args: Values
+    ) -> ir.Value:
         data = data_of(context, builder, signature.args[0], args[0])
         address = builder.ptrtoint(data, cgutils.intp_t)
         return builder.and_(address, ir.Constant(cgutils.intp_t, LINE - 1))
@@ -50,9 +61,11 @@ def _emit_misaligned(typing: Any, target: Any) -> Any:
     return types.intp(target), generate
 
 
-def _emit_width(typing: Any, target: Any) -> Any:
+def _emit_width(typing: TypingContext, target: Memory) -> Emitted:
     # Bytes of an element.
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+    def generate(
+        context: BaseContext, builder: ir.IRBuilder, signature: Signature, args: Values
+    ) -> ir.Value:
         return context.get_constant(types.intp, width_of(target))
 
     return types.intp(target), generate
@@ -72,7 +85,7 @@ def first_of_line(array: Array) -> int:
 
 
 @njit(nogil=True)
-def stream_copy(target: Array, to: int, source: Array, start: Any, count: int) -> None:
+def stream_copy(target: Array, to: int, source: Array, start: Index, count: int) -> None:
     """Copy `source[start:][:count]` to `target[to:]`, past the caches where lines allow it.
 
     A line that is written through the caches is read from memory first; this is not. Both arrays

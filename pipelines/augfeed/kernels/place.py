@@ -6,7 +6,7 @@ import numpy as np
 from numba import njit
 
 from augfeed.constants import CONSTANT, EDGE
-from augfeed.kernels.types import Array
+from augfeed.kernels.types import Array, Record
 
 FAST = {"contract"}  # fused multiply-add only: nothing is reordered
 U = np.uint64
@@ -37,7 +37,7 @@ class Frame(NamedTuple):
 
 
 @njit(nogil=True)
-def edges_of(fixed: Any) -> Edges:
+def edges_of(fixed: Record) -> Edges:
     """Return what lies outside by a record of `FIXED`."""
     pad = fixed.pad_fill0, fixed.pad_fill1, fixed.pad_fill2
     border = fixed.border_fill0, fixed.border_fill1, fixed.border_fill2

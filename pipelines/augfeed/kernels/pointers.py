@@ -5,31 +5,42 @@ and out: several nanoseconds, as long as a line of pixels takes. A pointer is on
 indexed like a flat C-contiguous array, and holds nothing: who makes one keeps the array.
 """
 
+from collections.abc import Callable
 from typing import Any
 
+from llvmlite import ir
 from numba import njit, types
+from numba.core.base import BaseContext
+from numba.core.typing.context import Context as TypingContext
+from numba.core.typing.templates import Signature
 from numba.extending import intrinsic
 
-_pointer: Any = types.CPointer
+Values = tuple[ir.Value, ...]  # arguments of a call
+Emitted = tuple[Signature, Callable[..., ir.Value]]  # what an intrinsic returns
+Number = types.Integer
+Memory = types.Array | types.CPointer  # the type of either, as Numba has it
 
 
-def data_of(context: Any, builder: Any, kind: Any, value: Any) -> Any:
+def data_of(context: BaseContext, builder: ir.IRBuilder, kind: Memory, value: ir.Value) -> ir.Value:
     """Return the LLVM pointer to the first element of what is an array or a pointer."""
     if isinstance(kind, types.CPointer):
         return value
     return context.make_array(kind)(context, builder, value).data
 
 
-def width_of(kind: Any) -> int:
+def width_of(kind: Memory) -> int:
     """Return the bytes of an element of an array or a pointer."""
-    return int(kind.dtype.bitwidth) // 8
+    element: Any = kind.dtype
+    return int(element.bitwidth) // 8
 
 
-def _of_type(dtype: Any) -> Any:
-    def emit(typing: Any, array: Any) -> Any:
-        result = _pointer(array.dtype if dtype is None else dtype)
+def _of_type(dtype: types.Type | None) -> Any:
+    def emit(typing: TypingContext, array: Memory) -> Emitted:
+        result = types.CPointer(array.dtype if dtype is None else dtype)
 
-        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        def generate(
+            context: BaseContext, builder: ir.IRBuilder, signature: Signature, args: Values
+        ) -> ir.Value:
             data = data_of(context, builder, array, args[0])
             return builder.bitcast(data, context.get_value_type(result))
 
@@ -45,8 +56,10 @@ as_words: Any = _of_type(types.uint32)
 as_halves: Any = _of_type(types.uint16)
 
 
-def _emit_moved(typing: Any, pointer: Any, count: Any) -> Any:
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+def _emit_moved(typing: TypingContext, pointer: types.CPointer, count: Number) -> Emitted:
+    def generate(
+        context: BaseContext, builder: ir.IRBuilder, signature: Signature, args: Values
+    ) -> ir.Value:
         return builder.gep(args[0], [args[1]])
 
     return pointer(pointer, types.intp), generate

@@ -11,6 +11,7 @@ from numba import njit
 
 from augfeed.constants import LUMA
 from augfeed.kernels._tables import make_table, makes_table, needs_counts
+from augfeed.kernels.chains import Mixture, is_chain, run_chain
 from augfeed.kernels.frames import (
     ROUNDER,
     Kernels,
@@ -24,8 +25,8 @@ from augfeed.kernels.hue import turn_hue
 from augfeed.kernels.levels import LEVELS
 from augfeed.kernels.place import Edges, Frame, U
 from augfeed.kernels.spatial_steps import is_spatial, run_spatial
-from augfeed.kernels.types import Array, Floats, Ints
-from augfeed.kernels.warp import warp_line
+from augfeed.kernels.types import Array, Floats, Index, Ints
+from augfeed.kernels.warp import Map, warp_line
 
 MATRIX, LINEAR, COLOR, HUE = 200, 201, 130, 131  # see `augfeed.ops._steps`
 RED, GREEN, BLUE = LUMA
@@ -39,21 +40,6 @@ class Pending(NamedTuple):
     table: Array  # uint8 [C * LEVELS]
     counts: Ints  # int64 [C, LEVELS]
     state: Array  # bool: whether the table changes anything, whether the counts are true
-
-
-class Map(NamedTuple):
-    """An inverse map, and a filter, as `warp_line` reads them of a row."""
-
-    m0: Any
-    m1: Any
-    m2: Any
-    m3: Any
-    m4: Any
-    m5: Any
-    m6: Any
-    m7: Any
-    m8: Any
-    filter: int
 
 
 class Lines(NamedTuple):
@@ -75,7 +61,7 @@ def _forget(pending: Pending, channels: int) -> None:
 
 @njit(nogil=True)
 def _carry_out(
-    frame: Array, at: Any, pixels: int, channels: int, pending: Pending
+    frame: Array, at: Index, pixels: int, channels: int, pending: Pending
 ) -> None:  # fmt: skip
     if pending.state[DIRTY]:
         look_up(frame, at, pixels, channels, pending.table)
@@ -84,7 +70,7 @@ def _carry_out(
 
 @njit(nogil=True)
 def _count(
-    frame: Array, at: Any, pixels: int, channels: int, spare: Tables, pending: Pending
+    frame: Array, at: Index, pixels: int, channels: int, spare: Tables, pending: Pending
 ) -> None:  # fmt: skip
     # The histogram of what the pending table makes.
     if pending.state[COUNTED]:
@@ -120,7 +106,7 @@ def _gray(pending: Pending, pixels: int, channels: int) -> Any:
 
 @njit(nogil=True)
 def _tabulate(
-    frame: Array, at: Any, pixels: int, channels: int, code: int, numbers: Floats, spare: Tables,
+    frame: Array, at: Index, pixels: int, channels: int, code: int, numbers: Floats, spare: Tables,
     pending: Pending,
 ) -> None:  # fmt: skip
     gray, made, own = np.float32(0.0), spare.made, spare.own
@@ -141,7 +127,7 @@ def _tabulate(
 
 @njit(nogil=True)
 def _warp(
-    frame: Array, at: Any, size: tuple[int, int, int], numbers: Floats, kind: int, edges: Edges,
+    frame: Array, at: Index, size: tuple[int, int, int], numbers: Floats, kind: int, edges: Edges,
     lines: Lines,
 ) -> None:  # fmt: skip
     height, width, channels = size
@@ -175,7 +161,7 @@ def _level(value: Any) -> Any:
 
 @njit(nogil=True)
 def _combine(
-    frame: Array, at: Any, pixels: int, channels: int, numbers: Floats, spare: Tables,
+    frame: Array, at: Index, pixels: int, channels: int, numbers: Floats, spare: Tables,
     pending: Pending,
 ) -> None:  # fmt: skip
     # A linear map of values from 0 to 1; the mean gray may count.
@@ -214,7 +200,7 @@ def _cut(value: Any) -> Any:
 
 
 @njit(nogil=True)
-def _colour(frame: Array, at: Any, pixels: int, factor: Any) -> None:
+def _colour(frame: Array, at: Index, pixels: int, factor: Any) -> None:
     for p in range(pixels):
         i = at + U(3 * p)
         r, g, b = np.int32(frame[i]), np.int32(frame[i + U(1)]), np.int32(frame[i + U(2)])
@@ -226,8 +212,9 @@ def _colour(frame: Array, at: Any, pixels: int, factor: Any) -> None:
 
 @njit(nogil=True)
 def run_program(
-    frame: Array, at: Any, size: tuple[int, int, int], codes: Array, numbers: Floats, taps: Floats,
-    kind: int, edges: Edges, spare: Tables, kernels: Kernels, pending: Pending, lines: Lines,
+    frame: Array, at: Index, size: tuple[int, int, int], codes: Array, numbers: Floats,
+    taps: Floats, kind: int, edges: Edges, spare: Tables, kernels: Kernels, pending: Pending,
+    lines: Lines, mixture: Mixture,
 ) -> None:  # fmt: skip
     """Carry out the steps of a row on its frame, uint8, from `frame[at]` on, in place.
 
@@ -252,6 +239,8 @@ def run_program(
                 turn_hue(frame, at, pixels, int(own[0]))
             elif code == MATRIX:
                 _warp(frame, at, size, own, kind, edges, lines)
+            elif is_chain(code):
+                run_chain(code, frame, at, pixels * channels, own, mixture)
             elif is_spatial(code):
                 run_spatial(code, frame, at, size, 255.0, own)
             else:

@@ -6,6 +6,7 @@ import numpy as np
 from numba import njit
 
 from augfeed.kernels import SOURCES, compiled
+from augfeed.kernels.chains import mixture_of
 from augfeed.kernels.frames import (
     change_frame,
     cut_frame,
@@ -16,7 +17,7 @@ from augfeed.kernels.frames import (
 )
 from augfeed.kernels.place import Edges, U, edges_of
 from augfeed.kernels.program import lines_of, pending_of, run_program
-from augfeed.kernels.types import Array, Floats, Ints
+from augfeed.kernels.types import Array, Floats, Index, Ints
 
 
 @njit(nogil=True)
@@ -40,7 +41,7 @@ def _mirrored(frame: Array, size: tuple[int, int, int], flips: Any, out: Array) 
 
 
 @njit(nogil=True)
-def _as_bytes(target: Array, at: Any, count: int, scale: float, out: Array) -> None:
+def _as_bytes(target: Array, at: Index, count: int, scale: float, out: Array) -> None:
     if scale == 255.0:
         for i in range(count):
             out[U(i)] = target[at + U(i)]
@@ -49,7 +50,7 @@ def _as_bytes(target: Array, at: Any, count: int, scale: float, out: Array) -> N
 
 
 @njit(nogil=True)
-def _put_back(levels: Array, count: int, scale: float, target: Array, at: Any) -> None:
+def _put_back(levels: Array, count: int, scale: float, target: Array, at: Index) -> None:
     if scale == 255.0:
         for i in range(count):
             target[at + U(i)] = levels[U(i)]
@@ -83,6 +84,7 @@ def _compile(sources: int) -> Any:
         spare = tables_of(0 if fixed.scale == 255.0 else count, channels)
         kernels = kernels_of(size, max(taps.shape[3], drawn_taps.shape[3]) - 1)
         pending, lines = pending_of(channels), lines_of(size)
+        mixture = mixture_of(drawn, count)
         frame, other = np.empty(count, np.uint8), np.empty(count, np.uint8)
         for k in range(which.size):
             r, at = which[k], U(k * count)
@@ -98,7 +100,7 @@ def _compile(sources: int) -> Any:
             else:
                 _as_bytes(target, at, count, fixed.scale, frame)
             run_program(frame, U(0), size, drawn[r], values[r], drawn_taps[k], rows[r].filter,
-                        of_bytes, spare, kernels, pending, lines)  # fmt: skip
+                        of_bytes, spare, kernels, pending, lines, mixture)  # fmt: skip
             _put_back(frame, count, fixed.scale, target, at)
         return sources
 

@@ -5,15 +5,21 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 from numba import carray, types  # type: ignore[attr-defined]
+from numba.core.base import BaseContext
+from numba.core.typing.context import Context as TypingContext
+from numba.core.typing.templates import Signature
 from numba.extending import intrinsic
 
 from augfeed.kernels import SOURCES, compiled
+from augfeed.kernels.pointers import Emitted, Number, Values
 from augfeed.kernels.resample import _resample
 from augfeed.kernels.types import Bytes, Floats, Ints
 
 
-def _type_pointer(context: Any, address: Any) -> Any:
-    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+def _type_pointer(context: TypingContext, address: Number) -> Emitted:
+    def emit(
+        context: BaseContext, builder: ir.IRBuilder, signature: Signature, args: Values
+    ) -> ir.Value:
         return builder.inttoptr(args[0], ir.IntType(8).as_pointer())
 
     return types.voidptr(types.int64), emit

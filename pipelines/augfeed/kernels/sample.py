@@ -11,14 +11,14 @@ from numba import njit
 from augfeed.constants import CONSTANT
 from augfeed.kernels.interleave import split_pixels
 from augfeed.kernels.place import Edges, Frame, U, fold, value_at
-from augfeed.kernels.types import Array, Floats, Ints, Words
+from augfeed.kernels.types import Array, Floats, Index, Ints, Record, Words
 from augfeed.kernels.warp import warp_line
 
 
 @njit(nogil=True)
 def _fold_ends(
     flat: Array, frame: Frame, y: int, start: int, ends: tuple[int, int, int], mirrored: bool,
-    edges: Edges, planes: Floats, at: Any, stride: Any,
+    edges: Edges, planes: Floats, at: Index, stride: Index,
 ) -> None:  # fmt: skip
     # The pixels of a line (low, high, count) before `low` and from `high` on lie outside.
     low, high, count = ends
@@ -32,15 +32,15 @@ def _fold_ends(
 
 
 @njit(nogil=True)
-def _fill(planes: Floats, at: Any, count: int, value: Any) -> None:
+def _fill(planes: Floats, at: Index, count: int, value: Any) -> None:
     for i in range(count):
         planes[at + U(i)] = value
 
 
 @njit(nogil=True)
 def _copy_strip(
-    flat: Array, frame: Frame, row: Any, part: tuple[int, int, int, int], edges: Edges,
-    planes: Floats, at: Any, stride: Any,
+    flat: Array, frame: Frame, row: Record, part: tuple[int, int, int, int], edges: Edges,
+    planes: Floats, at: Index, stride: Index,
 ) -> None:  # fmt: skip
     y0, y1, x0, count = part
     lines, channels = y1 - y0, frame.channels
@@ -80,8 +80,8 @@ def _copy_strip(
 
 @njit(nogil=True)
 def sample_strip(
-    flat: Array, frame: Frame, row: Any, part: tuple[int, int, int, int], edges: Edges,
-    places: Ints, floats: Floats, planes: Floats, at: Any, stride: Any,
+    flat: Array, frame: Frame, row: Record, part: tuple[int, int, int, int], edges: Edges,
+    places: Ints, floats: Floats, planes: Floats, at: Index, stride: Index,
 ) -> None:  # fmt: skip
     """Write a part of the output, in the images' units, line after line from `planes[at]` on.
 
@@ -100,7 +100,7 @@ def sample_strip(
 
 @njit(nogil=True)
 def _add_lines(
-    flat: Array, first: Any, pitch: Any, lines: int, columns: int, totals: Array
+    flat: Array, first: Index, pitch: Index, lines: int, columns: int, totals: Array
 ) -> None:
     # Line on line, so that the loop is over memory side by side; channels come apart after.
     for i in range(columns):

@@ -1,7 +1,5 @@
 """Steps on frames that make pixels of others: those that are not kernels of taps."""
 
-from typing import Any
-
 import numpy as np
 from numba import njit
 
@@ -9,7 +7,7 @@ from augfeed.kernels._stencils import make_line, makes_blocks, makes_displacemen
 from augfeed.kernels.elastic import run_elastic
 from augfeed.kernels.jpeg import run_jpeg
 from augfeed.kernels.place import U
-from augfeed.kernels.types import Array, Floats
+from augfeed.kernels.types import Array, Floats, Index
 
 
 @njit(nogil=True)
@@ -20,7 +18,7 @@ def is_spatial(code: int) -> bool:
 
 @njit(nogil=True)
 def run_spatial(
-    code: int, out: Array, at: Any, size: tuple[int, int, int], scale: float, numbers: Floats
+    code: int, out: Array, at: Index, size: tuple[int, int, int], scale: float, numbers: Floats
 ) -> None:
     """Carry a step out on a frame `(height, width, channels)`, from `out[at]` on, in place.
 
@@ -35,14 +33,14 @@ def run_spatial(
 
 
 @njit(nogil=True)
-def _read(out: Array, at: Any, count: int, line: Floats) -> None:
+def _read(out: Array, at: Index, count: int, line: Floats) -> None:
     for i in range(count):
         line[U(i)] = out[at + U(i)]
 
 
 @njit(nogil=True)
 def _stencil(
-    code: int, out: Array, at: Any, size: tuple[int, int, int], scale: float, numbers: Floats
+    code: int, out: Array, at: Index, size: tuple[int, int, int], scale: float, numbers: Floats
 ) -> None:
     # The lines above and of the pixels are kept as they were; the one below has not been changed.
     height, width, channels = size

@@ -4,34 +4,42 @@ from typing import Any
 
 from llvmlite import ir
 from numba import njit, types
+from numba.core.base import BaseContext
+from numba.core.typing.context import Context as TypingContext
+from numba.core.typing.templates import Signature
 from numba.extending import intrinsic
 
+from augfeed.kernels.pointers import Emitted, Number, Values, width_of
 from augfeed.kernels.types import Array
 
 SIDE = 16
 _ROWS = range(SIDE)
 
 
-def _interleave(first: int) -> Any:
+def _interleave(first: int) -> ir.Constant:
     # Elements first, first + 1, ... of two vectors, in turn.
     lanes = [lane for i in range(first, first + SIDE // 2) for lane in (i, SIDE + i)]
     return ir.Constant(ir.VectorType(ir.IntType(32), SIDE), lanes)
 
 
-@intrinsic
-def transpose_block(
-    context: Any, source: Any, at: Any, stride: Any, target: Any, to: Any, step: Any
-) -> Any:
+def _emit_block(
+    context: TypingContext, source: types.Array, at: Number, stride: Number, target: types.Array,
+    to: Number, step: Number,
+) -> Emitted:  # fmt: skip
     """Copy the block of `SIDE` x `SIDE` elements at `source[at]`, rows `stride` apart, turned to
     `target[to]`, rows `step` apart; places count elements of the C-contiguous arrays."""
     signature = types.void(source, types.intp, types.intp, target, types.intp, types.intp)
 
-    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+    def emit(
+        context: BaseContext, builder: ir.IRBuilder, signature: Signature, args: Values
+    ) -> ir.Value:
         element = context.get_data_type(source.dtype)
-        width = source.dtype.bitwidth // 8
+        width = width_of(source)
         pointer = ir.VectorType(element, SIDE).as_pointer()
 
-        def row(array: Any, kind: Any, start: Any, distance: Any, i: int) -> Any:
+        def row(
+            array: ir.Value, kind: types.Array, start: ir.Value, distance: ir.Value, i: int
+        ) -> ir.Value:
             data = context.make_array(kind)(context, builder, array).data
             place = builder.add(start, builder.mul(distance, ir.Constant(distance.type, i)))
             return builder.bitcast(builder.gep(data, [place]), pointer)
@@ -53,6 +61,9 @@ def transpose_block(
     return signature, emit
 
 
+transpose_block: Any = intrinsic(_emit_block)
+
+
 @njit(nogil=True)
 def transpose(source: Array, target: Array, at: int, to: int, rows: int, columns: int) -> None:
     """Copy the `[rows, columns]` block of a matrix at flat place `at` to `[columns, rows]` at `to`.
@@ -71,4 +82,4 @@ def transpose(source: Array, target: Array, at: int, to: int, rows: int, columns
         for x in range(0, columns, SIDE):
             column = min(x, columns - SIDE)
             start, end = at + row * stride + column, to + column * step + row
-            transpose_block(source, start, stride, target, end, step)  # type: ignore[call-arg]
+            transpose_block(source, start, stride, target, end, step)

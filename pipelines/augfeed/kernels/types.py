@@ -13,6 +13,8 @@ Bytes = NDArray[np.uint8]
 Floats = NDArray[Any]
 Ints = NDArray[Any]
 Words = NDArray[Any]
+Index = np.uint64  # of a value in a flat array: Numba tests no such one for being negative
+Record = np.record  # one of `ROW`, `COLORS` or `FIXED`
 
 # One row of a plan. A record array is one argument of one type, whatever arrays the plan holds, and
 # its fields are read without touching reference counts, which many small arrays would.

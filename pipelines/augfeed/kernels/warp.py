@@ -1,17 +1,34 @@
 """Pixels from where a matrix says, by a filter: nearest, bilinear, bicubic."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
 
 from augfeed.constants import BICUBIC, BILINEAR, CONSTANT, WARP_CUBIC
 from augfeed.kernels.place import FAST, Edges, Frame, U, tap
-from augfeed.kernels.types import Array, Floats, Ints
+from augfeed.kernels.types import Array, Floats, Index, Ints, Record
+
+
+class Map(NamedTuple):
+    """An inverse map, and a filter, for what has no record of a row."""
+
+    m0: Any
+    m1: Any
+    m2: Any
+    m3: Any
+    m4: Any
+    m5: Any
+    m6: Any
+    m7: Any
+    m8: Any
+    filter: int
 
 
 @njit(nogil=True, fastmath=FAST, error_model="numpy")
-def _positions(y: int, x0: int, count: int, row: Any, places: Ints, shares: Floats) -> None:
+def _positions(
+    y: int, x0: int, count: int, row: Record | Map, places: Ints, shares: Floats
+) -> None:
     # Writes the source pixel of each output pixel to places [x | y], and how far it is from it to
     # the next one to shares [right | below]. Beyond a million pixels coordinates are held, so that
     # they fit an integer.
@@ -39,7 +56,7 @@ def _lerp(p00: Any, p01: Any, p10: Any, p11: Any, a: Any, b: Any) -> Any:
 @njit(nogil=True, fastmath=FAST)
 def _bilinear_line(
     flat: Array, frame: Frame, edges: Edges, count: int, places: Ints, shares: Floats,
-    planes: Floats, at: Any, stride: Any,
+    planes: Floats, at: Index, stride: Index,
 ) -> None:  # fmt: skip
     height, width, channels = frame.out_height, frame.out_width, frame.channels
     inside = (
@@ -83,7 +100,7 @@ def _bilinear_line(
 @njit(nogil=True)
 def _nearest_line(
     flat: Array, frame: Frame, edges: Edges, count: int, places: Ints, shares: Floats,
-    planes: Floats, at: Any, stride: Any,
+    planes: Floats, at: Index, stride: Index,
 ) -> None:  # fmt: skip
     half = U(count)
     for k in range(count):
@@ -112,7 +129,7 @@ def _cubic(t: Any) -> tuple[Any, Any, Any, Any]:
 @njit(nogil=True, fastmath=FAST)
 def _bicubic_line(
     flat: Array, frame: Frame, edges: Edges, count: int, places: Ints, shares: Floats,
-    planes: Floats, at: Any, stride: Any,
+    planes: Floats, at: Index, stride: Index,
 ) -> None:  # fmt: skip
     height, width, channels = frame.out_height, frame.out_width, frame.channels
     inside = (
@@ -159,8 +176,8 @@ def _bicubic_line(
 
 @njit(nogil=True)
 def warp_line(
-    flat: Array, frame: Frame, edges: Edges, row: Any, part: tuple[int, int, int], places: Ints,
-    shares: Floats, planes: Floats, at: Any, stride: Any,
+    flat: Array, frame: Frame, edges: Edges, row: Record | Map, part: tuple[int, int, int],
+    places: Ints, shares: Floats, planes: Floats, at: Index, stride: Index,
 ) -> None:  # fmt: skip
     """Write pixels of a line, `part` (line, first pixel, count), from where a row's matrix says.
 

@@ -18,6 +18,7 @@ from augfeed.plan import Plan, Windows
 from augfeed.plan.batch_rows import samples_of
 from augfeed.plan.policy_constants import PolicyConstants
 from augfeed.policy import Policy, Resize, resized
+from augfeed.read.annotation import Annotated, Note, check_fit, check_kept_fit
 from augfeed.read.arrays import ArraySource
 from augfeed.read.cache import ImageCache, default_side, open_cache
 from augfeed.read.cache.device import DeviceCache, Kept
@@ -55,6 +56,7 @@ class Frames:
         self.device, self.size = device, policy.size(source.sizes)
         self.source, self.fixed = source, PolicyConstants.of(policy, source.channels)
         self.memory, self.reading, self.log = memory, reading, log
+        self._annotated = source if isinstance(source, Annotated) else None
         cache = None if isinstance(source, ArraySource) else reading.kept
         self.side = 0 if cache is None else cache.side or default_side(policy, source.sizes)
         self._cache, self._pictures = cache, None if cache is None else _Later(self._open)
@@ -146,10 +148,12 @@ class Frames:
         assert not isinstance(source, ArraySource)
         samples = samples_of(plan.ids[rows]).tolist()
         found = []
-        for row, sample in zip(rows.tolist(), samples, strict=True):
+        for k, (row, sample) in enumerate(zip(rows.tolist(), samples, strict=True)):
             try:
                 found.append(self._look(source, sample))
+                self._note(found[-1], Place(plan, row, sample, taken), sample)
             except ReadError as error:
+                del found[k:]
                 place = Place(plan, row, sample, taken)
                 found.append(self._substitute(source, place, error)[0])
         sizes = np.array([_size(item) for item in found], np.int64).reshape(-1, 2)
@@ -195,6 +199,18 @@ class Frames:
         pictures.put(identity, picture)
         return picture
 
+    def _note(self, found: Found, place: "Place", sample: int) -> None:
+        # Reads what belongs to an image, which must fit it.
+        if self._annotated is None:
+            return
+        image, note = self._annotated.path(sample), self._annotated.annotation(sample)
+        size = _size(found)
+        if isinstance(found, Encoded):
+            check_fit(note, found.look, image)
+        elif note.size is not None:
+            check_kept_fit(note, size, kept_size(note.size, self.side), image)
+        place.taken.notes[place.row] = Note(sample, note, size, image)
+
     def _encoded(self, source: EncodedSource, sample: int) -> Encoded:
         data, name = source.read(sample), source.path(sample)
         return Encoded(data, name, source.channels, self.memory, self.reading.max_pixels)
@@ -224,6 +240,7 @@ class Frames:
         for other in others:
             try:
                 found = self._look(source, other)
+                self._note(found, place, other)
                 view = place.view(found)
                 if out is not None:
                     self._show(found, view, out)

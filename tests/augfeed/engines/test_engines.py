@@ -200,12 +200,12 @@ def test_bits_are_the_same_alone(engine: str, shape: Shape) -> None:
 def test_no_engine_is_run_without_a_look_at_what_it_must_not_do(
     broken: Any, message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class ReplicaError:
+    class Broken:
         def apply(self, plan: Plan, images: torch.Tensor, **_: Any) -> torch.Tensor:
             made: torch.Tensor = broken(images)
             return made
 
-    monkeypatch.setattr("tests.cases.engine_for", lambda *_: ReplicaError())
+    monkeypatch.setattr("tests.cases.engine_for", lambda *_: Broken())
     with pytest.raises(AssertionError, match=message):
         run("portable", plan_of(Policy(), USUAL), make_images(USUAL))
 

@@ -178,14 +178,14 @@ def test_images_of_one_and_three_channels_are_refused() -> None:
 
 
 def test_an_error_in_a_worker_keeps_its_type_and_the_epoch_goes_on() -> None:
-    class ReplicaError(Samples):
+    class Broken(Samples):
         def __getitem__(self, i: int) -> Any:
             if i == 9:
                 raise KeyError("sample nine")
             return super().__getitem__(i)
 
     for workers in (0, 1):
-        loader = DataLoader(ReplicaError(pair, chw), 8, policy=PLAIN, num_workers=workers)
+        loader = DataLoader(Broken(pair, chw), 8, policy=PLAIN, num_workers=workers)
         iterator = iter(loader)
         next(iterator)
         with pytest.raises(KeyError, match="sample nine"):

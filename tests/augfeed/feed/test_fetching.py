@@ -262,14 +262,14 @@ def test_a_stream_of_whole_batches_is_reported_what_to_give() -> None:
 
 @pytest.mark.parametrize("workers", [0, 1])
 def test_an_error_of_a_partner_costs_the_batches_it_is_part_of(workers: int) -> None:
-    class ReplicaError(Samples):
+    class Broken(Samples):
         def __getitem__(self, i: int) -> Any:
             if i == 13:
                 raise FileNotFoundError(2, "no such file", "x.png")
             return super().__getitem__(i)
 
     loader: DataLoader[Any] = DataLoader(
-        ReplicaError(pair, chw), 6, policy=MIXED, seed=3, num_workers=workers
+        Broken(pair, chw), 6, policy=MIXED, seed=3, num_workers=workers
     )
     iterator, expected = iter(loader), native(6, shuffle=False)
     # Samples 8 to 15 are mixed with each other: batches 1 (6-11) and 2 (12-17).

@@ -342,7 +342,7 @@ def test_anything_else_is_a_reason(data: Any) -> None:
 
 
 def test_whatever_a_dataset_raises_is_a_reason() -> None:
-    class ReplicaError:
+    class Broken:
         @property
         def data(self) -> Any:
             raise OSError("no disk")
@@ -350,7 +350,7 @@ def test_whatever_a_dataset_raises_is_a_reason() -> None:
         def __len__(self) -> int:
             raise RuntimeError
 
-    assert reason(ReplicaError()) == "looking at its samples failed (OSError: no disk)"
+    assert reason(Broken()) == "looking at its samples failed (OSError: no disk)"
     missing = LibraryFiles(Path("none"))
     assert isinstance(native_source(missing), Recognised)  # told when it is read
     assert "FileNotFoundError" in reason(Files(Path("none")))
