@@ -80,7 +80,7 @@ def test_variables_are_settings_and_a_pod_has_the_time_to_drain() -> None:
     (container,) = pod["containers"]
     slept = container["lifecycle"]["preStop"]["sleep"]["seconds"]
     assert pod["terminationGracePeriodSeconds"] > slept + times.drain + times.grace + UNWIND
-    # Whoever balances sees that a pod is not ready before it closes its socket.
+    # A balancer sees that a pod is not ready before it closes its socket.
     assert container["readinessProbe"]["periodSeconds"] < times.drain
     assert int(given["AUGFEED_THREADS"]) == int(container["resources"]["requests"]["cpu"])
 
