@@ -159,7 +159,7 @@ SAID_OTHERWISE = {
 
 
 def test_no_command_has_an_option_of_its_own_for_what_others_have() -> None:
-    found = {}
+    found: dict[str, tuple[str, ...]] = {}
     for name in COMMANDS:
         for parameter in getattr(COMMANDS[name], "params", ()):
             found |= {option: name for option in parameter.opts if option in SAID_OTHERWISE}

@@ -26,7 +26,7 @@ from augfeed.feed.general_lane import GeneralLane, recipe_for
 from augfeed.feed.lanes import AugmentConfig, Lane
 from augfeed.feed.native_lane import NativeLane
 from augfeed.feed.spatial import passive_of
-from augfeed.fields.annotated import check_fields
+from augfeed.fields.annotated import check_fields, needs_samples
 from augfeed.invariances import ANY, Invariances
 from augfeed.policy import Policy
 from augfeed.policy.check import check_policy
@@ -37,6 +37,7 @@ from augfeed.read.datasets import Recognised, known_name, native_source
 from augfeed.read.read_config import Reading
 from augfeed.read.sources import ArraySource, EncodedSource, is_file_list, open_source
 from augfeed.targets import softens
+from augfeed.views import Views, resolve_views
 from augfeed.whole_number import whole_number
 
 CURE = (
@@ -46,7 +47,9 @@ CURE = (
     "    loader.skip(number_of_batches)      # or loader.load_state_dict(state)\n"
     "    for batch in loader: ...\n"
     "or build it again from its class: augfeed.DataLoader(..., policy=...). Hugging Face's Trainer "
-    "resumes with callbacks=[augfeed.integrations.transformers.ResumeCallback()]"
+    "resumes with callbacks=[augfeed.integrations.transformers.ResumeCallback()]. With Ray Train "
+    "do without prepare_data_loader: shard='auto' splits epochs over the workers, and device= is "
+    "where batches go"
 )
 
 
@@ -102,6 +105,11 @@ def policy_of(policy: Any, dataset: Any) -> Policy | None:
     return Policy() if isinstance(policy, str) and not policy else resolve_policy(policy)
 
 
+def views_of(views: Any, policy: Any) -> Views | None:
+    """Return the views that are meant, None without any."""
+    return None if views is None else resolve_views(views, policy)
+
+
 def _exists(text: str) -> bool:
     try:
         return os.path.exists(expanded(text))
@@ -152,9 +160,11 @@ def lane_for(
     else:
         lane = NativeLane(config, found, f"{_kind(dataset)} is recognized, without a transform")
         name, sizes = found.source.name, found.source.sizes
-    for rules in (options.invariances, config.policy.invariances, name, ANY):
-        if rules is not None:
-            check_policy(config.policy, rules, allow=options.allow, source=sizes)
+    known = name if config.views is None else None  # nobody trains on the labels of views
+    for policy in config.policies:
+        for rules in (options.invariances, policy.invariances, known, ANY):
+            if rules is not None:
+                check_policy(policy, rules, allow=options.allow, source=sizes)
     return lane
 
 
@@ -218,6 +228,8 @@ def _annotated(
             return "image_key or label_key say where to look in a sample"
         if options.passive:
             return "passive= says what stays as it is"
+        if why := needs_samples(config.policy, source.fields):
+            return why
     check_fields(config.policy, source.fields)
     return Recognised(source, (0, 1), tuple)
 
@@ -250,8 +262,9 @@ def _general(
         given = dataset.with_fields(given or {}).collated_fields()
     fields = FieldOptions.of(given)
     recipe = recipe_for(
-        config.policy, collate, options.keys, config.form, passive=options.passive, fields=fields
-    )
+        config.policy, collate, options.keys, config.form, passive=options.passive, fields=fields,
+        views=config.views,
+    )  # fmt: skip
     return GeneralLane(config, recipe, reason)
 
 
