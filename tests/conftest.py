@@ -70,23 +70,20 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items[:] = [item for item in items if item not in left]
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Let no collection of garbage look at thousands of tests, modules and parameters again."""
+    """Compile what all tests need; let no collection of garbage look at what there is again."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "")
+    if len(session.items) >= MANY and worker in ("gw0", "gw1"):
+        _compile_first(worker)
     gc.freeze()
 
 
-@pytest.hookimpl(specname="pytest_collection_finish", trylast=True)
-def compile_first(session: pytest.Session) -> None:
-    """In a run of all tests, let two of its processes compile the largest loops, each a half.
-
-    Not in a fixture: the time of the first test is limited.
-    """
-    worker = os.environ.get("PYTEST_XDIST_WORKER")
-    if len(session.items) < MANY or worker not in ("gw0", "gw1"):
-        return
+def _compile_first(worker: str) -> None:
+    # Not in a fixture, as the time of the first test is limited. What fails here fails in a test,
+    # too, which says more about it.
     from tests.compiled_first import compile_bytes, compile_floats
 
-    # What fails here fails in a test, too, which says more about it.
     with suppress(Exception), TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         patch.setenv("AUGFEED_CACHE", folder)
         compile_bytes() if worker == "gw0" else compile_floats(Path(folder) / "images")
