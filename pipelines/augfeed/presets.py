@@ -56,6 +56,22 @@ from augfeed.published_recipes import imagenet_a2 as imagenet_a2
 from augfeed.published_recipes import imagenet_a3 as imagenet_a3
 from augfeed.published_recipes import torchvision_2021 as torchvision_2021
 from augfeed.published_recipes import ultralytics_classify as ultralytics_classify
+from augfeed.self_supervised_recipes import RECIPES
+from augfeed.self_supervised_recipes import byol_1 as byol_1
+from augfeed.self_supervised_recipes import byol_2 as byol_2
+from augfeed.self_supervised_recipes import dino_global_1 as dino_global_1
+from augfeed.self_supervised_recipes import dino_global_2 as dino_global_2
+from augfeed.self_supervised_recipes import dino_local as dino_local
+from augfeed.self_supervised_recipes import dino_v2_global_1 as dino_v2_global_1
+from augfeed.self_supervised_recipes import dino_v2_global_2 as dino_v2_global_2
+from augfeed.self_supervised_recipes import dino_v2_local as dino_v2_local
+from augfeed.self_supervised_recipes import moco_v3_1 as moco_v3_1
+from augfeed.self_supervised_recipes import moco_v3_2 as moco_v3_2
+from augfeed.self_supervised_recipes import simclr as simclr
+from augfeed.self_supervised_recipes import swav_global as swav_global
+from augfeed.self_supervised_recipes import swav_local as swav_local
+from augfeed.self_supervised_recipes import vicreg_1 as vicreg_1
+from augfeed.self_supervised_recipes import vicreg_2 as vicreg_2
 
 
 def seed_chain(
@@ -162,6 +178,7 @@ PRESETS: dict[str, Callable[..., Policy]] = {
     "ultralytics_classify": ultralytics_classify,
     "cifar_trivial": cifar_trivial,
     "airbench": airbench,
+    **{make.__name__: make for make in RECIPES},
 }
 
 

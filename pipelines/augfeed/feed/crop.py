@@ -1,6 +1,7 @@
 """Images of a batch, cut and resized as the draws of their samples say."""
 
 import math
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,12 +14,13 @@ from augfeed.feed.batch_requests import BatchRequest
 from augfeed.fields.placements import Placement, placements
 from augfeed.kernels.resample import resample
 from augfeed.kernels.resample_stack import resample_stack
-from augfeed.plan import Scenes, Windows
+from augfeed.plan import Scenes, Windows, rows_of_views
 from augfeed.plan.batch_rows import Ids
 from augfeed.plan.policy_constants import PolicyConstants
 from augfeed.plan.windows import WindowDraws
 from augfeed.policy import Policy, RandomCrop
 from augfeed.read.resident import cut_by_engine
+from augfeed.views import Views
 
 
 def sizes_of(pictures: list[NDArray[Any]], policy: Policy) -> tuple[Ids, tuple[int, int]]:
@@ -56,6 +58,35 @@ def cut(
     return frames
 
 
+@dataclass(frozen=True, slots=True)
+class CutViews:
+    """Frames of each part of the views of samples, and height and width of their images."""
+
+    frames: tuple[torch.Tensor, ...]
+    sizes: Ids
+
+    def pin_memory(self) -> "CutViews":
+        """Return the frames in page-locked memory."""
+        return replace(self, frames=tuple(part.pin_memory() for part in self.frames))
+
+
+def cut_views(pictures: list[NDArray[Any]], request: BatchRequest, views: Views) -> CutViews:
+    """Return the frames `[V * M, H, W, C]` of each part, those of one view after another."""
+    frames = []
+    for part in views.parts:
+        policy, rows = (
+            part.policy.at(request.epoch),
+            rows_of_views(request.rows, part.first, part.count),
+        )
+        draws = WindowDraws(policy, request.seed, request.epoch, rows.ids, part.sharing)
+        own = pictures * part.count
+        sizes, _ = sizes_of(own, policy)
+        windows = draws.at(sizes[:, 0], sizes[:, 1])
+        frames.append(cut(own, request, policy, windows=windows))
+    sizes, _ = sizes_of(pictures, views.parts[0].policy)
+    return CutViews(tuple(frames), sizes)
+
+
 def _lay(
     pictures: list[NDArray[Any]], cells: list[Placement], filters: NDArray[np.int32], fill: float,
     out: NDArray[Any],
@@ -79,6 +110,7 @@ def cut_stack(
     With `uncut` the images as they are, and True, where an engine can cut them by itself; not from
     a worker process, whose time is cheaper.
     """
+    policy = policy.at(request.epoch)
     height, width, channels = images.shape[1:]
     size, fixed = policy.size((height, width)), PolicyConstants.of(policy, channels)
     draws = WindowDraws(policy, request.seed, request.epoch, request.rows.ids)

@@ -25,7 +25,7 @@ from augfeed.feed.batch_fields import (
     pixels_of_batch,
 )
 from augfeed.feed.batch_requests import BatchRequest
-from augfeed.feed.crop import cut, cut_stack, sizes_of
+from augfeed.feed.crop import cut, cut_stack, cut_views, sizes_of
 from augfeed.feed.field_moves import FieldMover, Fields, collated_with
 from augfeed.feed.recipe import Fetched, Recipe
 from augfeed.feed.sample_fields import (
@@ -82,6 +82,7 @@ def as_is(fetched: Any) -> Any:
 
 def make_batch(samples: Sequence[Any], request: BatchRequest, recipe: Recipe) -> Fetched:
     """Return samples, those of all rows of a request, as a batch before augmentation."""
+    recipe = recipe.at(request.epoch)
     if recipe.collate is not None and not request.single:
         return _collated_by(recipe.collate, samples, request, recipe)
     if recipe.collate is not None:
@@ -90,8 +91,15 @@ def make_batch(samples: Sequence[Any], request: BatchRequest, recipe: Recipe) ->
     recipe = recipe.told(samples[0])
     fields = recipe.find(samples)
     where = locate(samples[0], recipe.image_key, recipe.label_key, fields)
-    columns, mover = columns_of(samples), None
-    frames, uncut = _stack_cut(samples, columns, where, fields, request, recipe)
+    columns, mover, views = columns_of(samples), None, None
+    frames: torch.Tensor | None = torch.empty(0)
+    uncut = False
+    if recipe.views is not None:
+        views = cut_views(
+            _arrays(samples, where, fields, request, recipe)[1], request, recipe.views
+        )
+    else:
+        frames, uncut = _stack_cut(samples, columns, where, fields, request, recipe)
     if frames is None:
         _, frames, mover = _cut_of(samples, where, fields, request, recipe)
     recipe.check_labels(samples[0], where, fields)
@@ -100,7 +108,7 @@ def make_batch(samples: Sequence[Any], request: BatchRequest, recipe: Recipe) ->
     if columns is not None and not (fields or request.single) and len(where.image) == 1:
         known = {where.image, where.label if labels is not None else None}
         batch = _emptied(collated(columns, samples[0], count, known), where, labels)
-        return Fetched(request, batch, where, frames, labels, 0.0, uncut=uncut)
+        return Fetched(request, batch, where, frames, labels, 0.0, uncut=uncut, views=views)
     moved = samples[:count]
     if mover is not None:
         moved = [mover.sample(k, tensors=True) for k in range(count)]
@@ -114,7 +122,7 @@ def make_batch(samples: Sequence[Any], request: BatchRequest, recipe: Recipe) ->
     else:
         batch = _converted(rest[0], where.image)
     batch = _emptied(batch, where, labels)
-    return Fetched(request, batch, where, frames, labels, 0.0, uncut=uncut, more=more)
+    return Fetched(request, batch, where, frames, labels, 0.0, uncut=uncut, more=more, views=views)
 
 
 def _without(sample: Any, paths: Sequence[Path]) -> Any:
@@ -162,6 +170,19 @@ def _stack_cut(
 def _cut_of(
     samples: Sequence[Any], where: FieldPaths, fields: Fields, request: BatchRequest, recipe: Recipe
 ) -> tuple[list[Any], torch.Tensor, FieldMover | None]:
+    given, arrays = _arrays(samples, where, fields, request, recipe)
+    if not fields:
+        return given, cut(arrays, request, recipe.policy), None
+    sizes, size = sizes_of(arrays, recipe.policy)
+    plan = draw_plan(recipe.policy, request.rows, seed=request.seed, epoch=request.epoch, size=size)
+    mover = FieldMover(plan, samples, sizes, fields, where.image, partial(_field_name, request))
+    return given, _composed(arrays, request, recipe, mover), mover
+
+
+def _arrays(
+    samples: Sequence[Any], where: FieldPaths, fields: Fields, request: BatchRequest, recipe: Recipe
+) -> tuple[list[Any], list[NDArray[Any]]]:
+    # The images of samples, as they are and as arrays of one kind.
     given = [_part(sample, where.image, k, request) for k, sample in enumerate(samples)]
     labelled = recipe.labels_of(fields)
     arrays = [pixels(picture, partial(_name, request, k))
@@ -170,13 +191,7 @@ def _cut_of(
         recipe.still.check(sample, where.image, array.shape[:2], partial(_name, request, k),
                            softened=where.label if labelled else None,
                            followed=fields)  # fmt: skip
-    arrays = _alike(arrays, request)
-    if not fields:
-        return given, cut(arrays, request, recipe.policy), None
-    sizes, size = sizes_of(arrays, recipe.policy)
-    plan = draw_plan(recipe.policy, request.rows, seed=request.seed, epoch=request.epoch, size=size)
-    mover = FieldMover(plan, samples, sizes, fields, where.image, partial(_field_name, request))
-    return given, _composed(arrays, request, recipe, mover), mover
+    return given, _alike(arrays, request)
 
 
 def _composed(
@@ -236,7 +251,12 @@ def _located(sample: Any, recipe: Recipe, fields: Fields) -> FieldPaths:
 
 def whole_batch(batch: Any, request: BatchRequest, recipe: Recipe) -> Fetched:
     """Return a batch that the dataset made for the request's list of indices."""
-    count, total = request.rows.count, len(request.rows)
+    count, total, recipe = request.rows.count, len(request.rows), recipe.at(request.epoch)
+    if recipe.views is not None:
+        raise InputError(
+            "a dataset that gives whole batches has no samples to make views of: let it give one "
+            "sample for an index"
+        )
     if recipe.policy.needs_fields or isinstance(recipe.image_key, list):
         raise InputError(
             f"{recipe.policy.needs_fields or recipe.image_key!r} is for samples one by one, and "

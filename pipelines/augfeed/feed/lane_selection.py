@@ -37,6 +37,7 @@ from augfeed.read.datasets import Recognised, known_name, native_source
 from augfeed.read.read_config import Reading
 from augfeed.read.sources import ArraySource, EncodedSource, is_file_list, open_source
 from augfeed.targets import softens
+from augfeed.views import Views, resolve_views
 from augfeed.whole_number import whole_number
 
 CURE = (
@@ -46,7 +47,9 @@ CURE = (
     "    loader.skip(number_of_batches)      # or loader.load_state_dict(state)\n"
     "    for batch in loader: ...\n"
     "or build it again from its class: augfeed.DataLoader(..., policy=...). Hugging Face's Trainer "
-    "resumes with callbacks=[augfeed.integrations.transformers.ResumeCallback()]"
+    "resumes with callbacks=[augfeed.integrations.transformers.ResumeCallback()]. With Ray Train "
+    "do without prepare_data_loader: shard='auto' splits epochs over the workers, and device= is "
+    "where batches go"
 )
 
 
@@ -102,6 +105,11 @@ def policy_of(policy: Any, dataset: Any) -> Policy | None:
     return Policy() if isinstance(policy, str) and not policy else resolve_policy(policy)
 
 
+def views_of(views: Any, policy: Any) -> Views | None:
+    """Return the views that are meant, None without any."""
+    return None if views is None else resolve_views(views, policy)
+
+
 def _exists(text: str) -> bool:
     try:
         return os.path.exists(expanded(text))
@@ -152,9 +160,11 @@ def lane_for(
     else:
         lane = NativeLane(making, found, f"{_kind(dataset)} is recognized, without a transform")
         name, sizes = found.source.name, found.source.sizes
-    for rules in (options.invariances, making.policy.invariances, name, ANY):
-        if rules is not None:
-            check_policy(making.policy, rules, allow=options.allow, source=sizes)
+    known = name if making.views is None else None  # nobody trains on the labels of views
+    for policy in making.policies:
+        for rules in (options.invariances, policy.invariances, known, ANY):
+            if rules is not None:
+                check_policy(policy, rules, allow=options.allow, source=sizes)
     return lane
 
 
@@ -252,8 +262,9 @@ def _general(
         given = dataset.with_fields(given or {}).collated_fields()
     fields = FieldOptions.of(given)
     recipe = recipe_for(
-        making.policy, collate, options.keys, making.form, passive=options.passive, fields=fields
-    )
+        making.policy, collate, options.keys, making.form, passive=options.passive, fields=fields,
+        views=making.views,
+    )  # fmt: skip
     return GeneralLane(making, recipe, reason)
 
 

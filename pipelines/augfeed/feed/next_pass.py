@@ -149,11 +149,21 @@ def _generator(state: LoaderState) -> torch.Generator:
 
 def identity_of(state: LoaderState) -> dict[str, Any]:
     """Return what a state must have in common with the loader that goes on with it."""
+    asked = state.policy if state.views is None else state.views
     return {
-        "policy": state.policy.digest[:16] if state.policy is not None else None,
+        "policy": None if asked is None else asked.digest[:16],
         "data": _data_of(state),
-        "shuffle": _shuffle_of(state.sampler),
+        "shuffle": _repeated(state, _shuffle_of(state.sampler)),
     }
+
+
+def _repeated(state: LoaderState, shuffle: str | bool) -> str | bool:
+    # The order of an epoch with repeats depends on how it is cut.
+    split, repeats = split_of(state), state.repeats
+    if repeats.count == 1 or split is None:
+        return shuffle
+    images = split.batch_size * (split.world if repeats.over == "ranks" else 1)
+    return f"{shuffle}, {repeats.count} repeats in {images} images"
 
 
 def _data_of(state: LoaderState) -> str:

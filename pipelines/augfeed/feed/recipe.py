@@ -9,12 +9,14 @@ import torch
 from augfeed.errors import InputError
 from augfeed.feed.batch_fields import check_labels
 from augfeed.feed.batch_requests import BatchRequest
+from augfeed.feed.crop import CutViews
 from augfeed.feed.field_moves import Fields
 from augfeed.feed.fields import FieldOptions, check_boxes, check_followed
 from augfeed.feed.sample_fields import FieldPaths, Path, keyed, leads, parts_of
 from augfeed.feed.spatial import SpatialCheck
 from augfeed.fields import Boxes
 from augfeed.policy import CopyPaste, Policy
+from augfeed.views import Views
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,12 @@ class Recipe:
     fields: FieldOptions = FieldOptions()  # noqa: RUF009  (frozen)
     uncut: bool = False  # whether images may be given out that the engine is yet to cut
     more: tuple[Path, ...] = ()  # where further images are, which share the plan of the first
+    views: Views | None = None
+
+    def at(self, epoch: int) -> "Recipe":
+        """Return the recipe of an epoch, whose policy may be another one."""
+        policy = self.policy.at(epoch)
+        return self if policy is self.policy else replace(self, policy=policy)
 
     def told(self, sample: Any) -> "Recipe":
         """Return the recipe with the keys of several images, if there are, as paths of a sample.
@@ -84,7 +92,8 @@ class Fetched:
     `batch` is collated, the images at `where.image` and the labels at `where.label` yet to be put
     in; `labels` are those of all rows; `seconds` is what fetching took. `listed` is the kind of
     list in which images come one by one, as detection models take them. `uncut` says that frames
-    are images which the engine is yet to cut.
+    are images which the engine is yet to cut. `views` hold the frames of views; `frames` are empty
+    then.
     """
 
     request: BatchRequest
@@ -96,8 +105,10 @@ class Fetched:
     listed: type[Any] | None = None
     uncut: bool = False
     more: dict[Path, torch.Tensor] = field(default_factory=dict)  # frames of further images
+    views: CutViews | None = None
 
     def pin_memory(self, device: Any = None) -> "Fetched":
         """Return the batch with its frames in page-locked memory; torch's hook."""
         more = {path: frames.pin_memory() for path, frames in self.more.items()}
-        return replace(self, frames=self.frames.pin_memory(), more=more)
+        views = None if self.views is None else self.views.pin_memory()
+        return replace(self, frames=self.frames.pin_memory(), more=more, views=views)

@@ -16,6 +16,7 @@ from augfeed.operation.kinds import Blocks as Blocks
 from augfeed.operation.kinds import Box as Box
 from augfeed.operation.kinds import Constants as Constants
 from augfeed.operation.kinds import Displacement as Displacement
+from augfeed.operation.kinds import Epochs as Epochs
 from augfeed.operation.kinds import Frame as Frame
 from augfeed.operation.kinds import Geometry as Geometry
 from augfeed.operation.kinds import Label as Label

@@ -323,6 +323,14 @@ class Label(Declaration):
     orders = range(1000, 1100)
 
 
+class Epochs(Declaration):
+    """Says how other operations of a policy change by epoch."""
+
+    family = "epochs"
+    heading = "Epochs"
+    orders = range(1100, 1200)
+
+
 def warps(operation: Declaration) -> bool:
     """Return whether an operation moves pixels by more than flips, or a step of it may."""
     if operation.program is None:

@@ -49,6 +49,7 @@ from augfeed.ops.resize import Resize
 from augfeed.ops.rotate import Rotate
 from augfeed.ops.salt_and_pepper import SaltAndPepper
 from augfeed.ops.scale import Scale
+from augfeed.ops.schedule import Schedule
 from augfeed.ops.sequence import Sequence
 from augfeed.ops.sharpness import Sharpness
 from augfeed.ops.shear import Shear
@@ -188,7 +189,8 @@ Operation = Annotated[
     | Normalize
     | GaussianNoise
     | SaltAndPepper
-    | LabelSmoothing,
+    | LabelSmoothing
+    | Schedule,
     Field(discriminator="op"),
 ]
 ALL: tuple[type[Declaration], ...] = (
@@ -243,6 +245,7 @@ ALL: tuple[type[Declaration], ...] = (
     GaussianNoise,
     SaltAndPepper,
     LabelSmoothing,
+    Schedule,
 )
 __all__ = [
     "AugMix",
@@ -285,6 +288,7 @@ __all__ = [
     "Rotate",
     "SaltAndPepper",
     "Scale",
+    "Schedule",
     "Sequence",
     "Sharpness",
     "Shear",

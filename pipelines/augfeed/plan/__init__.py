@@ -21,6 +21,7 @@ from augfeed.plan.mixing import Mixes, draw_mixes, unmixed
 from augfeed.plan.neutral import DrawnColumns
 from augfeed.plan.program import Program, draw_program, with_flips
 from augfeed.plan.scenes import Scenes, draw_scenes
+from augfeed.plan.sharing import Sharing, rows_of_views, without_views
 from augfeed.plan.windows import WindowDraws, Windows
 from augfeed.policy import Policy
 
@@ -120,15 +121,17 @@ class Plan:
 
 
 def draw_plan(
-    policy: Policy, rows: BatchRows, *, seed: int, epoch: int, size: tuple[int, int]
-) -> Plan:
+    policy: Policy, rows: BatchRows, *, seed: int, epoch: int, size: tuple[int, int],
+    sharing: Sharing | None = None,
+) -> Plan:  # fmt: skip
     """Return the plan of some samples; a pure function of its arguments.
 
-    `size` is `(height, width)` of the output. Raises `InputError` for a seed or an epoch out of
-    range and for operations that do not fit the size.
+    `size` is `(height, width)` of the output; `sharing` says what views draw together. Raises
+    `InputError` for a seed or an epoch out of range and for operations that do not fit the size.
     """
     check_key(seed, epoch)
-    draws = Draws(policy, seed, epoch, rows.ids)
+    policy = policy.at(epoch)
+    draws = Draws(policy, seed, epoch, rows.ids, sharing)
     columns, decisions = _draw_columns(policy, draws, size)
     warped, inverse = _moved(policy, columns, decisions, size)
     program, mixer = draw_program(policy, draws, size), policy.mixer
@@ -137,11 +140,16 @@ def draw_plan(
         warped, inverse = program.after(warped, inverse, size)
     return Plan(
         policy, seed, epoch, rows.ids, rows.count, size,
-        WindowDraws(policy, seed, epoch, rows.ids), steps_of(policy, columns),
-        warped, moved_by(policy, seed, epoch, rows.ids), inverse, columns,
+        WindowDraws(policy, seed, epoch, rows.ids, sharing), steps_of(policy, columns),
+        warped, moved_by(policy, seed, epoch, _geometry_keys(rows, sharing)), inverse, columns,
         draw_mixes(mixer, draws, rows, size) if mixer else unmixed(len(rows)), decisions,
         program, draw_scenes(policy, decisions, rows, seed, epoch) if policy.scenes else None,
     )  # fmt: skip
+
+
+def _geometry_keys(rows: BatchRows, sharing: Sharing | None) -> Ids:
+    shared = sharing is not None and sharing.geometry
+    return without_views(rows.ids) if shared else rows.ids
 
 
 def _draw_columns(policy: Policy, draws: Draws, size: tuple[int, int]) -> tuple[Columns, Decisions]:
@@ -184,7 +192,10 @@ __all__ = [
     "Plan",
     "Program",
     "Scenes",
+    "Sharing",
     "WindowDraws",
     "Windows",
     "draw_plan",
+    "rows_of_views",
+    "without_views",
 ]

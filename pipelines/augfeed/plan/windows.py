@@ -1,6 +1,6 @@
 """Where an image is cut and how it is resized: integers, once its size is known."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -13,6 +13,7 @@ from augfeed.philox import Stream, draw
 from augfeed.plan.batch_rows import Ids
 from augfeed.plan.draws import TRIES, between
 from augfeed.plan.filters import WINDOW, filters_of
+from augfeed.plan.sharing import VIEW_BITS, Sharing, without_views
 from augfeed.policy import (
     CenterCrop,
     Letterbox,
@@ -71,6 +72,7 @@ class WindowDraws:
     seed: int
     epoch: int
     ids: Ids
+    sharing: Sharing | None = None
 
     def at(self, heights: Any, widths: Any) -> Windows:
         """Return the windows of samples whose images have these heights and widths."""
@@ -82,9 +84,29 @@ class WindowDraws:
         shape = (1,) if one else self.ids.shape
         sizes = np.empty((*shape, 2), np.int64)
         sizes[:, 0], sizes[:, 1] = heights, widths
-        if isinstance(window, RandomResizedCrop):
+        if not isinstance(window, RandomResizedCrop):
+            return self._crop(window, sizes)
+        if self.sharing is None or not self.sharing.inside:
             return self._resized_crop(window, sizes)
-        return self._crop(window, sizes)
+        outer = self._outer(self.sharing, sizes)
+        made = self._resized_crop(window, outer[:, 2:].astype(np.int64))
+        made.box[:, :2] += outer[:, :2]
+        return made
+
+    def _outer(self, sharing: Sharing, sizes: Ids) -> Pixels:
+        # The boxes of the views in whose windows these are.
+        found, chosen = np.empty((len(self.ids), 4), np.int32), sharing.outer(self.ids)
+        for k, (policy, number) in enumerate(sharing.inside):
+            rows = np.flatnonzero(chosen == k)
+            ids = without_views(self.ids[rows]) | number << VIEW_BITS
+            draws = WindowDraws(policy, self.seed, self.epoch, ids, replace(sharing, inside=()))
+            found[rows] = draws.at(sizes[rows, 0], sizes[rows, 1]).box
+        return found
+
+    @property
+    def _keys(self) -> Ids:
+        shared = self.sharing is not None and self.sharing.crop
+        return without_views(self.ids) if shared else self.ids
 
     def offsets(self, height: int, width: int) -> Pixels:
         """Return `at(height, width).offset`, for images of one size."""
@@ -95,7 +117,7 @@ class WindowDraws:
 
     def take(self, rows: Any) -> "WindowDraws":
         """Return the draws of some rows only."""
-        return WindowDraws(self.policy, self.seed, self.epoch, self.ids[rows])
+        return WindowDraws(self.policy, self.seed, self.epoch, self.ids[rows], self.sharing)
 
     def _crop(self, window: RandomCrop | CenterCrop | Letterbox | None, sources: Ids) -> Windows:
         sizes, room, offset = _room(self.policy, window, sources, refuse=len(self.ids) > 0)
@@ -109,14 +131,14 @@ class WindowDraws:
         if not isinstance(window, RandomCrop):
             return self._every(otherwise)
         drawn = np.empty((len(self.ids), 2), np.int32)
-        u = draw(self.seed, self.epoch, self.ids, [(Stream.CROP, 0, 4)])
+        u = draw(self.seed, self.epoch, self._keys, [(Stream.CROP, 0, 4)])
         fill_offsets(u, window.p, room, window.padding, otherwise, drawn)
         return drawn
 
     def filters(self, resizing: Any) -> Pixels:
         """Return the filters of all samples, as an operation that resizes says."""
         wanted = resizing.interpolation if resizing else "bilinear"
-        return filters_of(wanted, self.seed, self.epoch, self.ids, WINDOW)
+        return filters_of(wanted, self.seed, self.epoch, self._keys, WINDOW)
 
     def _every(self, values: Ids) -> Pixels:
         # One row for each sample, where one row stood for all.
@@ -127,7 +149,7 @@ class WindowDraws:
         from augfeed.kernels.draw_columns import fill_resized_crops
 
         count = len(self.ids)
-        u = draw(self.seed, self.epoch, self.ids, [(Stream.CROP, 0, 4 * (TRIES + 1))])
+        u = draw(self.seed, self.epoch, self._keys, [(Stream.CROP, 0, 4 * (TRIES + 1))])
         # NumPy's own `exp`: another one's last bit could move a crop.
         low, high = np.log(window.ratio[0]), np.log(window.ratio[1])
         ratios = np.exp(between(u[5::4], low, high))

@@ -32,6 +32,7 @@ from augfeed.ops.random_crop import RandomCrop
 from augfeed.ops.random_iou_crop import RandomIouCrop
 from augfeed.ops.random_resized_crop import RandomResizedCrop
 from augfeed.ops.resize import Resize
+from augfeed.ops.schedule import Schedule
 
 Window = RandomResizedCrop | RandomCrop | CenterCrop | Letterbox | RandomIouCrop | BboxSafeCrop
 Mixer = Mixup | CutMix | OneOf
@@ -187,15 +188,38 @@ class Policy(BaseModel):
 
     def mixes_in(self, epoch: int) -> bool:
         """Return whether samples need others of their groups in an epoch."""
-        mixer = self.mixer
+        policy = self.at(epoch)
+        mixer = policy.mixer
         items = mixer.mixers if isinstance(mixer, OneOf) else () if mixer is None else (mixer,)
-        ends = (getattr(item, "until", None) for item in (*items, *self.scenes))
+        ends = (getattr(item, "until", None) for item in (*items, *policy.scenes))
         return any(until is None or epoch < until for until in ends)
 
     @cached_property
     def stages(self) -> tuple[Kornia, ...]:
         """The stages of Kornia, in the order of execution."""
         return tuple(item for item in self.operations if isinstance(item, Kornia))
+
+    @property
+    def scheduled(self) -> tuple[tuple[int, "Policy"], ...]:
+        """The epochs at which the policy begins to change, with the policies that hold then."""
+        schedule = self.find(Schedule)
+        epochs = (0,) if schedule is None else schedule.changes
+        return tuple((epoch, self.at(epoch)) for epoch in epochs)
+
+    def at(self, epoch: int) -> "Policy":
+        """Return the policy of an epoch: itself, unless it has a `schedule`."""
+        schedule = self.find(Schedule)
+        if schedule is None:
+            return self
+        key = schedule.key(epoch)
+        if key not in self._stages:
+            done = schedule.applied(self.operations, epoch)
+            self._stages[key] = Policy(done, invariances=self.invariances, name=self.name)
+        return self._stages[key]
+
+    @cached_property
+    def _stages(self) -> dict[Any, "Policy"]:
+        return {}
 
     @cached_property
     def _by_class(self) -> dict[type[Any], Any]:
