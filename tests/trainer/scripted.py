@@ -37,7 +37,7 @@ class Script:
         """Return the law's value with noise."""
         return self.law(recipe) + self.spread * noise(recipe, self.salt)
 
-    def run(self, where: StudyData, recipe: Recipe, folder: Path) -> Outcome:
+    def run(self, where: StudyData, recipe: Recipe, images: Path) -> Outcome:
         """Stand in for a run."""
         self.ran.append(recipe)
         train = min(1.0, recipe.epochs / self.fits) if self.train is None else self.train(recipe)
@@ -47,7 +47,7 @@ class Script:
             for k in range(8)
         ]  # fmt: skip
         outcome = Outcome(train, self.validation(recipe), 1.0, recipe.epochs, 0, 0.1, rows)
-        name = jobs.key_of(where, recipe)
+        folder, name = images.parent, jobs.key_of(where, recipe, images)
         (folder / f"{name}.pt").touch()
         (folder / f"{name}.json").write_text(json.dumps({"outcome": asdict(outcome)}))
         return outcome

@@ -11,10 +11,10 @@ import pytest
 
 from augfeed.errors import InputError
 from augfeed_trainer.data import Data
-from augfeed_trainer.recipe import Recipe
+from augfeed_trainer.recipe import Recipe, WeightNoise
 from augfeed_trainer.study import Found, Study, StudyData, study
 from augfeed_trainer.study.curve import FOREST, TUNED, Point
-from augfeed_trainer.study.images import opened
+from augfeed_trainer.study.images import opened, prepare
 from augfeed_trainer.study.report import command_of, conclusion, for_training, write_report
 from augfeed_trainer.study.techniques import Strength, Technique
 from tests.trainer.scripted import Script
@@ -40,7 +40,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Found, Data, Path]:
         Script(law).install(patch)
         folder = tmp_path_factory.mktemp("study")
         found = study(Study(WHERE, BASE, seeds=3, given=GIVEN), folder)
-    return found, opened(WHERE, folder / "runs", 0), folder
+    return found, opened(WHERE, prepare(WHERE, folder / "runs"), 0), folder
 
 
 def test_the_report_leads_with_the_answer_and_needs_no_other_file(made: Any) -> None:
@@ -83,7 +83,7 @@ def test_the_line_to_copy_is_the_recipe(made: Any) -> None:
         and float(options["--dropout"]) == found.recipe.dropout
     )
     assert options["--epochs"] == str(found.recipe.epochs)
-    noisy = Recipe(weight_noise={"std": 0.1}, reestimate_norm=True)
+    noisy = Recipe(weight_noise=WeightNoise(std=0.1), reestimate_norm=True)
     assert "--weight-noise 0.1 --reestimate-norm" in command_of(noisy)
 
 
@@ -108,7 +108,9 @@ def test_without_a_conclusion_the_first_line_says_why_and_no_recipe_is_given(
 ) -> None:
     Script(law, train=train).install(monkeypatch)
     found = study(Study(WHERE, BASE, minutes=minutes, given=GIVEN), tmp_path)
-    page = write_report(found, opened(WHERE, tmp_path / "runs", 0), tmp_path).read_text()
+    page = write_report(
+        found, opened(WHERE, prepare(WHERE, tmp_path / "runs"), 0), tmp_path
+    ).read_text()
     answer = re.search(r'<p class="answer open">(.*)', page)
     assert answer and answer[1].startswith("No conclusion: ") and words in answer[1]
     assert "Keep" not in page and "augfeed train" not in page

@@ -73,7 +73,8 @@ def test_studies_of_nothing_find_something_as_often_as_is_said(
 
 
 def test_real_gains_are_found_and_few_others(draws: np.random.Generator) -> None:
-    good, wrong = 0, []
+    good = 0
+    wrong: list[float] = []
     for _ in range(100):
         groups = {f"{k}": draws.normal(0, 0.006, 4).tolist() for k in range(20)}
         groups |= {f"good {k}": draws.normal(0.025, 0.006, 4).tolist() for k in range(4)}

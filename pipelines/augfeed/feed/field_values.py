@@ -20,9 +20,8 @@ from augfeed.fields import (
     SpatialMap,
     move_dense,
     move_keypoints,
-    move_mask,
 )
-from augfeed.fields.masks import fill_of
+from augfeed.fields.masks import fill_of, moved_mask
 from augfeed.fields.placements import Placement
 
 Fields = Mapping[Path, Field]
@@ -58,11 +57,12 @@ class Values:
         shown: NDArray[np.int64] | None = None
         for path, part in self.parts.items():
             field = fields[path]
-            if isinstance(field, Mask | Dense) and shown is None:
+            warped = where.warped or bool(where.earlier)
+            if shown is None and (isinstance(field, Dense) or (isinstance(field, Mask) and warped)):
                 shown = where.indices()
             if isinstance(field, Mask):
-                assert shown is not None
-                made[path] = move_mask(part, shown, fill_of(part, field, name(path)))
+                fill = fill_of(part, field, name(path))
+                made[path] = moved_mask(part, where, fill, shown)
             elif isinstance(field, Dense):
                 made[path] = move_dense(part, where, field, name(path), shown)
             elif isinstance(field, Keypoints):

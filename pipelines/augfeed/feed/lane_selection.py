@@ -26,7 +26,7 @@ from augfeed.feed.general_lane import GeneralLane, recipe_for
 from augfeed.feed.lanes import AugmentConfig, Lane
 from augfeed.feed.native_lane import NativeLane
 from augfeed.feed.spatial import passive_of
-from augfeed.fields.annotated import check_fields
+from augfeed.fields.annotated import check_fields, needs_samples
 from augfeed.invariances import ANY, Invariances
 from augfeed.policy import Policy
 from augfeed.policy.check import check_policy
@@ -47,7 +47,9 @@ CURE = (
     "    loader.skip(number_of_batches)      # or loader.load_state_dict(state)\n"
     "    for batch in loader: ...\n"
     "or build it again from its class: augfeed.DataLoader(..., policy=...). Hugging Face's Trainer "
-    "resumes with callbacks=[augfeed.integrations.transformers.ResumeCallback()]"
+    "resumes with callbacks=[augfeed.integrations.transformers.ResumeCallback()]. With Ray Train "
+    "do without prepare_data_loader: shard='auto' splits epochs over the workers, and device= is "
+    "where batches go"
 )
 
 
@@ -226,6 +228,8 @@ def _annotated(
             return "image_key or label_key say where to look in a sample"
         if options.passive:
             return "passive= says what stays as it is"
+        if why := needs_samples(making.policy, source.fields):
+            return why
     check_fields(making.policy, source.fields)
     return Recognised(source, (0, 1), tuple)
 

@@ -18,7 +18,7 @@ from rich.progress import (
 from augfeed.doctor.environment import cores
 from augfeed_trainer.recipe import Recipe
 from augfeed_trainer.study.curve import curve as points_of
-from augfeed_trainer.study.images import StudyData, opened, side_of
+from augfeed_trainer.study.images import StudyData, opened, prepare, side_of
 from augfeed_trainer.study.jobs import Workers
 from augfeed_trainer.study.report import conclusion, percent, write_report
 from augfeed_trainer.study.search import Found, Study, study
@@ -34,7 +34,8 @@ def carry_out(recipe: Recipe, options: dict[str, Any], out: Path, shares: Sequen
     threads = max(1, cores() // parallel)
     asked = Study(where, recipe, options["seeds"], options["minutes"], parallel, threads)
     with console.status("images"):
-        data = opened(where, out / "runs", 0)  # what is wrong with them is said at once
+        images = prepare(where, out / "runs")
+        data = opened(where, images, 0)  # what is wrong with them is said at once
     workers = Workers(parallel, threads)
     budget = Budget(asked.minutes)
     try:
@@ -45,7 +46,7 @@ def carry_out(recipe: Recipe, options: dict[str, Any], out: Path, shares: Sequen
             ) if shares else None  # fmt: skip
     finally:
         workers.close()
-    path = write_report(found, data, out, points, side_of(where, out / "runs"))
+    path = write_report(found, data, out, points, side_of(images))
     _print(console, found)
     console.print(path, soft_wrap=True, highlight=False)
 

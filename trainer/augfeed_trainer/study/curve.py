@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from augfeed_trainer.study.images import opened
+from augfeed_trainer.study.images import opened, prepare
 from augfeed_trainer.study.jobs import Workers
 from augfeed_trainer.study.search import Found, Study, study
 from augfeed_trainer.study.trials import Budget, Tick
@@ -46,7 +46,7 @@ def curve(
     done = {found.study.where.share: found for found in known}
     for share in sorted(shares):
         there = replace(asked, where=replace(asked.where, share=share))
-        data = opened(there.where, folder / "runs", 0)
+        data = opened(there.where, prepare(asked.where, folder / "runs"), 0)
         count = len(data.train)
         if count < max(SMALLEST, 2 * data.classes):
             continue

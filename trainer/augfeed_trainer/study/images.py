@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -62,17 +61,20 @@ class StudyData:
         return 1000 * self.folds - 1 - number
 
 
+@lru_cache(maxsize=16)
 def prepare(where: StudyData, folder: Path) -> Path:
-    """Write the images of a study, if that was not done, and return where they are."""
-    key = json.dumps(
-        [where.data, where.validation, where.test, where.seed, where.size, _state(where)]
-    )
-    made = folder / hashlib.sha256(key.encode()).hexdigest()[:16]
+    """Write the images of a study, if that was not done, and return where they are.
+
+    The name of that folder is a function of the images, so that others in the same place are not
+    taken for them. Shares of the same data have the same images.
+    """
+    parts = open_parts(where.data, Shares(where.validation, where.test), seed=where.seed)
+    Data(parts.rest, parts.rest, parts.test, parts.title)  # refuses what cannot be trained on
+    marks = [getattr(parts, name).fingerprint() for name in PARTS]
+    key = json.dumps([*marks, parts.name, where.size, SIDE])
+    made = folder / f"images-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
     if (made / "about.json").is_file():
         return made
-    shares = Shares(where.validation, where.test)
-    parts = open_parts(where.data, shares, seed=where.seed)
-    Data(parts.rest, parts.rest, parts.test, parts.title)  # refuses what cannot be trained on
     made.mkdir(parents=True, exist_ok=True)
     for name in PARTS:
         images, labels = _pixels(getattr(parts, name), where.size)
@@ -86,16 +88,6 @@ def prepare(where: StudyData, folder: Path) -> Path:
     part.write_text(json.dumps(about))
     part.replace(made / "about.json")
     return made
-
-
-def _state(where: StudyData) -> list[float]:
-    # Of the files, so that others of the same name are not taken for them.
-    path = Path(where.data.partition(":")[2] or where.data).expanduser()
-    try:
-        found = os.stat(path)
-    except OSError:
-        return []
-    return [found.st_mtime, found.st_size]
 
 
 def _classes(parts: Parts) -> list[str]:
@@ -125,19 +117,19 @@ def _as_it_is(source: Source, size: int | None) -> bool:
     return isinstance(source, ArraySource) and (size is None or source.sizes == (size, size))
 
 
-def side_of(where: StudyData, folder: Path) -> int | None:
+def side_of(images: Path) -> int | None:
     """Return the side that images were resized to for a study; None if they were not."""
-    found: int | None = json.loads((prepare(where, folder) / "about.json").read_text())["side"]
+    found: int | None = json.loads((images / "about.json").read_text())["side"]
     return found
 
 
 @lru_cache(maxsize=64)
-def opened(where: StudyData, folder: Path, fold: int) -> Data:
+def opened(where: StudyData, images: Path, fold: int) -> Data:
     """Return the data of one fold: its images are the validation part, the others are trained on.
 
-    Of those so many are left as the share says, drawn anew for each fold.
+    Of those so many are left as the share says, drawn anew for each fold. `images` is what
+    `prepare` wrote.
     """
-    images = prepare(where, folder)
     about = json.loads((images / "about.json").read_text())
     rest, test = _mapped(images, "rest", about["classes"]), _mapped(images, "test")
     held = members(class_numbers(rest), fold, where.folds, where.seed)

@@ -33,9 +33,10 @@ class Outcome:
     history: list[dict[str, float]]
 
 
-def key_of(where: StudyData, recipe: Recipe) -> str:
+def key_of(where: StudyData, recipe: Recipe, images: Path) -> str:
     """Return the name of a run: what it depends on, hashed."""
-    text = json.dumps([asdict(where), recipe.model_dump(mode="json")], sort_keys=True)
+    parts = [asdict(where), recipe.model_dump(mode="json"), images.name]
+    text = json.dumps(parts, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:24]
 
 
@@ -67,13 +68,13 @@ class Runs:
     """Carries runs out, several side by side, and keeps what they gave in a folder."""
 
     def __init__(self, where: StudyData, folder: Path, workers: Workers) -> None:
-        """Make the folder."""
+        """Make the folder, and the images in it."""
         self.where, self.folder, self.workers = where, folder, workers
-        folder.mkdir(parents=True, exist_ok=True)
+        self.images = prepare(where, folder)
 
     def known(self, recipe: Recipe) -> Outcome | None:
         """Return what a run gave, if it was done before."""
-        path = self.folder / f"{key_of(self.where, recipe)}.json"
+        path = self.weights(recipe).with_suffix(".json")
         if not path.is_file() or not self.weights(recipe).is_file():
             return None
         try:
@@ -83,7 +84,7 @@ class Runs:
 
     def weights(self, recipe: Recipe) -> Path:
         """Return where the weights of a run are kept."""
-        return self.folder / f"{key_of(self.where, recipe)}.pt"
+        return self.folder / f"{key_of(self.where, recipe, self.images)}.pt"
 
     def all(
         self, recipes: Iterable[Recipe], go_on: Callable[[], bool]
@@ -96,14 +97,12 @@ class Runs:
                 left.append(recipe)
             else:
                 yield recipe, outcome
-        if left:
-            prepare(self.where, self.folder)  # here, and not in each process
         if self.workers.count == 1:
             torch.set_num_threads(self.workers.threads)
             for recipe in left:
                 if not go_on():
                     return
-                yield recipe, _run(self.where, recipe, self.folder)
+                yield recipe, _run(self.where, recipe, self.images)
             return
         yield from self._side_by_side(left, go_on)
 
@@ -114,16 +113,11 @@ class Runs:
         queue = iter(left)
         while True:
             while len(begun) < self.workers.count and go_on() and (recipe := next(queue, None)):
-                begun[self.workers.submit(self.where, recipe, self.folder)] = recipe
+                begun[self.workers.submit(self.where, recipe, self.images)] = recipe
             if not begun:
                 return
             for future in wait(begun, return_when=FIRST_COMPLETED).done:
                 yield begun.pop(future), future.result()
-
-
-def data_of(where: StudyData, recipe: Recipe, folder: Path) -> Any:
-    """Return the data that a run sees: those of the fold of its seed."""
-    return opened(where, folder, where.fold(recipe.seed))
 
 
 def _begin(threads: int, parent: int) -> None:
@@ -139,10 +133,10 @@ def _begin(threads: int, parent: int) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _run(where: StudyData, recipe: Recipe, folder: Path) -> Outcome:
+def _run(where: StudyData, recipe: Recipe, images: Path) -> Outcome:
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    data = data_of(where, recipe, folder)
+    data = opened(where, images, where.fold(recipe.seed))
     measured = max(1, recipe.epochs // MEASURED)
     trained = train(recipe, data, Run(num_workers=0, progress=False, measured=measured))
     outcome = Outcome(
@@ -150,7 +144,7 @@ def _run(where: StudyData, recipe: Recipe, folder: Path) -> Outcome:
         len(trained.history), trained.best_epoch, trained.seconds,
         [row for row in trained.history if "validation/loss" in row],
     )  # fmt: skip
-    name = key_of(where, recipe)
+    folder, name = images.parent, key_of(where, recipe, images)
     part = folder / f"{name}.pt.part"
     torch.save(trained.network.state_dict(), part)
     part.replace(folder / f"{name}.pt")

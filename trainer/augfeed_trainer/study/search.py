@@ -173,9 +173,10 @@ class Search:
         second = right(found.recipe) if found.kept else first
         forest = [forest_accuracy(self._data(seed), seed) for seed in self.seeds]
         self.tick("test part", total, total)
-        means = [part.mean(axis=1).tolist() for part in (first, second)]
         gain = crossed(second - first) if found.kept else None
-        found.test = Tested(*means, forest, first.shape[1], gain)
+        found.test = Tested(
+            first.mean(axis=1).tolist(), second.mean(axis=1).tolist(), forest, first.shape[1], gain
+        )
 
     def _right(self, recipe: Recipe) -> NDArray[np.float64]:
         # Which images of the test part the network of a run is right on, as 0 and 1.
@@ -185,7 +186,7 @@ class Search:
         return right_on_test(network, data, recipe)
 
     def _data(self, seed: int) -> Data:
-        return opened(self.asked.where, self.runs.folder, self.asked.where.fold(seed))
+        return opened(self.asked.where, self.runs.images, self.asked.where.fold(seed))
 
 
 @torch.no_grad()
