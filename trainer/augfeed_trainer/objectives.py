@@ -102,8 +102,8 @@ class DINO(nn.Module):
         own = nn.Sequential(self.encoder, self.head)
         for mine, theirs in zip(own.parameters(), self.teacher.parameters(), strict=True):
             theirs.lerp_(mine, 1 - momentum)
-        for mine, theirs in zip(own.buffers(), self.teacher.buffers(), strict=True):
-            theirs.copy_(mine)
+        for value, kept in zip(own.buffers(), self.teacher.buffers(), strict=True):
+            kept.copy_(value)
 
 
 class Normalized(nn.Module):

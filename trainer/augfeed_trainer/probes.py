@@ -15,7 +15,7 @@ def nearest(train: Labelled, test: Labelled, *, classes: int, neighbors: int = 2
     known, asked = (F.normalize(part[0], dim=1) for part in (train, test))
     count = min(neighbors, len(known))
     right = 0
-    for part, labels in zip(asked.split(512), test[1].split(512), strict=True):
+    for part, labels in zip(torch.split(asked, 512), torch.split(test[1], 512), strict=True):
         near, rows = (part @ known.T).topk(count, dim=1)
         votes = torch.zeros(len(part), classes)
         votes.scatter_add_(1, train[1][rows], (near / 0.07).exp())
@@ -40,7 +40,7 @@ def linear_probe(
         value.backward()  # type: ignore[no-untyped-call]
         return value
 
-    optimizer.step(loss)  # type: ignore[arg-type]
+    optimizer.step(loss)  # type: ignore[no-untyped-call]
     with torch.no_grad():
         right = layer(asked).argmax(1) == test[1]
     return float(right.float().mean())
