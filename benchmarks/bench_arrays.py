@@ -32,11 +32,11 @@ def augfeed(job: Job[Arrays]) -> Passes:
 
 
 def torch_on_batches(job: Job[Arrays]) -> Passes:
-    return _in_process(job, _torch(job))
+    return in_process(job, _torch(job))
 
 
 def kornia_on_batches(job: Job[Arrays]) -> Passes:
-    return _in_process(job, _kornia(job))
+    return in_process(job, _kornia(job))
 
 
 def torch_in_workers(job: Job[Arrays]) -> Passes:
@@ -55,7 +55,7 @@ def _kornia(job: Job[Arrays]) -> Augment:
     return Kornia(job.chain, job.classes).augment
 
 
-def _in_process(job: Job[Arrays], augment: Augment) -> Passes:
+def in_process(job: Job[Arrays], augment: Augment) -> Passes:
     batches = ArrayBatches(job.data, augment)
 
     def one_pass() -> Iterator[tuple[Any, Any]]:

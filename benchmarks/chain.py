@@ -6,8 +6,9 @@ from typing import Any, Literal, get_args
 
 import torch
 
-from augfeed import DataLoader, Policy
+from augfeed import DataLoader, Policy, parse_policy
 from augfeed.policy import (
+    Border,
     ColorJitter,
     CutMix,
     Cutout,
@@ -18,12 +19,22 @@ from augfeed.policy import (
     Normalize,
     OneOf,
     RandomCrop,
+    RandomErasing,
     RandomResizedCrop,
 )
 
-Part = Literal["crop", "flip", "jitter", "mixing", "cutout", "noise", "smoothing"]
-PARTS: tuple[Part, ...] = get_args(Part)
+Part = Literal[
+    "crop", "flip", "jitter", "mixing", "cutout", "noise", "smoothing", "program", "erasing"
+]
+OF_RECIPES: tuple[Part, ...] = ("program", "erasing")
+PARTS: tuple[Part, ...] = tuple(part for part in get_args(Part) if part not in OF_RECIPES)
 AREA, ASPECT = (0.08, 1.0), (3 / 4, 4 / 3)  # of the resized crop
+BLUR_TAPS, BLUR_SIGMA = 23, (0.1, 2.0)
+# SimCLR's at 224 pixels (2002.05709), in its order.
+SIMCLR = (
+    'sequence([color_jitter(0.8, 0.8, 0.8, 0.2, p=0.8, hue_space="hsv", ordering="random", '
+    'clamp="each"), grayscale(p=0.2), gaussian_blur(23, [0.1, 2.0], p=0.5)])'
+)
 ALPHA = 1.0  # Beta(1, 1) is uniform: the only law that Kornia's Mixup has
 
 
@@ -34,6 +45,8 @@ class Chain:
     Window (a crop of the padded image, or a resized crop if `padding` is None), flip,
     brightness, contrast, saturation and hue, Mixup or CutMix with equal chances, Cutout with a
     uniform center and fill 0 after normalization, normalization, noise, label smoothing.
+    Published recipes have a `program`, in augfeed's notation, after the flip, erase a box with
+    probability `erasing`, and mix by `alphas` of Mixup and CutMix.
     """
 
     size: int
@@ -47,6 +60,9 @@ class Chain:
     cutout: int = 0
     noise: float = 0.05
     smoothing: float = 0.1
+    program: str = ""
+    erasing: float = 0.0
+    alphas: tuple[float, float] = (ALPHA, ALPHA)
 
     @property
     def softens(self) -> bool:
@@ -57,9 +73,9 @@ class Chain:
         """Return the chain with these parts alone; normalization stays."""
         off: dict[Part, Any] = {
             "crop": False, "flip": 0.0, "jitter": (0.0,) * 4, "mixing": False, "cutout": 0,
-            "noise": 0.0, "smoothing": 0.0,
+            "noise": 0.0, "smoothing": 0.0, "program": "", "erasing": 0.0,
         }  # fmt: skip
-        changed: dict[str, Any] = {name: off[name] for name in PARTS if name not in parts}
+        changed: dict[str, Any] = {name: off[name] for name in off if name not in parts}
         return replace(self, **changed)
 
     def plain(self) -> "Chain":
@@ -78,10 +94,16 @@ def policy_of(chain: Chain, *, normalize: bool = True) -> Policy:
         operations.append(HorizontalFlip(chain.flip))
     if any(chain.jitter):
         operations.append(ColorJitter(*chain.jitter))
+    if chain.program:
+        operations += parse_policy(chain.program).operations
+        # timm fills with the mean color what geometry finds outside, torchvision with black.
+        operations += [Border(fill="mean")] if chain.program.startswith("timm") else []
     if chain.mixing:
-        operations.append(OneOf((Mixup(ALPHA), CutMix(ALPHA))))
+        operations.append(OneOf((Mixup(chain.alphas[0]), CutMix(chain.alphas[1]))))
     if chain.cutout:
         operations.append(Cutout(chain.cutout))
+    if chain.erasing:
+        operations.append(RandomErasing(chain.erasing))
     if chain.noise:
         operations.append(GaussianNoise(chain.noise))
     if chain.smoothing:

@@ -166,8 +166,8 @@ def option_of(name: str) -> str:
 def command_of(suite: str, options: argparse.Namespace) -> str:
     """Return the command that was given, with the name of a folder in place of its path."""
     words = [f"python -m benchmarks.bench_{suite}"]
-    for name in ("data", "samples", "batch", "threads", "rounds", "only", "quick", "large",
-                 "color"):  # fmt: skip
+    for name in ("recipe", "data", "samples", "batch", "threads", "rounds", "only", "quick",
+                 "large", "color"):  # fmt: skip
         value, option = getattr(options, name, None), option_of(name)
         if value is True:
             words.append(option)

@@ -9,7 +9,7 @@ import torch
 from torch.utils.data import Dataset
 
 from benchmarks import peer_torch
-from benchmarks.chain import ALPHA, AREA, ASPECT, Chain
+from benchmarks.chain import AREA, ASPECT, SIMCLR, Chain
 from benchmarks.contest import Job, Passes
 from benchmarks.data import Photos, resized_crop
 from benchmarks.peer_transforms import with_pillow
@@ -51,15 +51,15 @@ def _timm_loader(job: Job[Photos]) -> Any:
     data: Any = import_module("timm.data")
     chain = job.chain
     collate = data.FastCollateMixup(
-        ALPHA, ALPHA, prob=float(chain.mixing), mode="elem", label_smoothing=chain.smoothing,
+        *chain.alphas, prob=float(chain.mixing), mode="elem", label_smoothing=chain.smoothing,
         num_classes=job.classes,
     )  # fmt: skip
     # Without a crop, of a probe: the window is the whole image.
     area, ratio = (AREA, ASPECT) if chain.crop else ((1.0, 1.0), (4 / 3, 4 / 3))
     loader = data.create_loader(
         _Files(job.data), (3, chain.size, chain.size), job.batch, is_training=True,
-        scale=area, ratio=ratio, hflip=chain.flip, color_jitter=_jitter(chain),
-        re_prob=float(chain.cutout > 0), mean=chain.mean, std=chain.std,
+        scale=area, ratio=ratio, hflip=chain.flip, mean=chain.mean, std=chain.std,
+        re_prob=chain.erasing or float(chain.cutout > 0), **_looks(chain),
         num_workers=job.workers, persistent_workers=job.workers > 0,
         collate_fn=collate if chain.softens else None, device=torch.device("cpu"),
     )  # fmt: skip
@@ -70,8 +70,14 @@ def _timm_loader(job: Job[Photos]) -> Any:
     return loader
 
 
-def _jitter(chain: Chain) -> Any:
-    return chain.jitter if any(chain.jitter) else None
+def _looks(chain: Chain) -> dict[str, Any]:
+    # What changes levels, by timm's own options.
+    if chain.program == SIMCLR:
+        return {"color_jitter": (0.8, 0.8, 0.8, 0.2), "color_jitter_prob": 0.8,
+                "grayscale_prob": 0.2, "gaussian_blur_prob": 0.5}  # fmt: skip
+    if chain.program:
+        return {"auto_augment": chain.program.split('"')[1], "color_jitter": None}
+    return {"color_jitter": chain.jitter if any(chain.jitter) else None}
 
 
 def has_spdl() -> bool:

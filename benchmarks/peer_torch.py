@@ -63,7 +63,7 @@ def mix(values: torch.Tensor, labels: torch.Tensor, chain: Chain, classes: int) 
     """Return images after Mixup or CutMix, and their labels as shares, smoothed."""
     shares = F.one_hot(labels, classes).float()
     if chain.mixing:
-        values, shares = _mixed(values, shares)
+        values, shares = _mixed(values, shares, chain.alphas)
     if chain.smoothing:
         shares.mul_(1 - chain.smoothing).add_(chain.smoothing / classes)
     return values, shares
@@ -107,17 +107,25 @@ def _hue(count: int, bound: float) -> torch.Tensor:
     return turned
 
 
-def _mixed(values: torch.Tensor, shares: torch.Tensor) -> Pair:
+def _mixed(values: torch.Tensor, shares: torch.Tensor, alphas: tuple[float, float]) -> Pair:
     # The batch is shuffled, so the neighbor is a random partner, and never oneself.
     count, _, height, width = values.shape
-    own = torch.rand(count)  # Beta(1, 1)
+    blended = torch.rand(count) < 0.5
+    own = torch.where(blended, *(_beta(alpha, count) for alpha in alphas))
     cut = (1 - own).sqrt()
     boxes = _boxes((cut * height).long(), (cut * width).long(), height, width)
-    blended = torch.rand(count) < 0.5
     own = torch.where(blended, own, 1 - boxes.float().mean((1, 2, 3)))
     weights = torch.where(blended[:, None, None, None], own[:, None, None, None], (~boxes).float())
     mixed = torch.lerp(values.roll(1, 0), values, weights)
     return mixed, torch.lerp(shares.roll(1, 0), shares, own[:, None])
+
+
+def _beta(alpha: float, count: int) -> torch.Tensor:
+    if alpha == 1:
+        return torch.rand(count)
+    bound = torch.tensor(alpha)
+    drawn: torch.Tensor = torch.distributions.Beta(bound, bound).sample((count,))
+    return drawn
 
 
 def _boxes(tall: torch.Tensor, wide: torch.Tensor, height: int, width: int) -> torch.Tensor:

@@ -1,6 +1,7 @@
 """Chains of torchvision and Albumentations, image by image in a DataLoader's workers."""
 
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
@@ -10,7 +11,7 @@ from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
 from benchmarks import common, peer_torch
-from benchmarks.chain import AREA, ASPECT, Chain
+from benchmarks.chain import AREA, ASPECT, SIMCLR, Chain
 from benchmarks.contest import Job, Passes
 from benchmarks.data import Arrays, Photos
 
@@ -41,15 +42,39 @@ def torchvision_chain(chain: Chain) -> Transform:
         parts.append(v2.Resize(size, antialias=True))
     parts += [v2.RandomHorizontalFlip(chain.flip)] if chain.flip else []
     parts += [v2.ColorJitter(*chain.jitter)] if any(chain.jitter) else []
+    parts += _program(chain)
     parts += [v2.ToImage(), v2.ToDtype(torch.float32, scale=True)]
     parts.append(v2.Normalize(list(chain.mean), list(chain.std)))
     if chain.cutout:
         area = (chain.cutout / chain.size) ** 2
         parts.append(v2.RandomErasing(1.0, (area, area), (1.0, 1.0), 0))
+    if chain.erasing:
+        parts.append(v2.RandomErasing(chain.erasing, (0.02, 0.33)))
     if chain.noise:
         parts.append(v2.GaussianNoise(0.0, chain.noise, clip=False))
     made: Transform = v2.Compose(parts)
     return made
+
+
+def _program(chain: Chain) -> list[Any]:
+    # What stands in augfeed's notation, in torchvision's classes, or timm's for timm's lines.
+    from torchvision.transforms import v2
+
+    line = chain.program
+    if line == "trivial_augment_wide":
+        return [v2.TrivialAugmentWide(interpolation=v2.InterpolationMode.BILINEAR)]
+    if line.startswith("timm("):
+        made: Any = import_module("timm.data.auto_augment").rand_augment_transform
+        mean = tuple(round(255 * value) for value in chain.mean)
+        bilinear = Image.Resampling.BILINEAR
+        return [made(line.split('"')[1], {"img_mean": mean, "interpolation": bilinear})]
+    if line == SIMCLR:
+        jitter = v2.RandomApply([v2.ColorJitter(0.8, 0.8, 0.8, 0.2)], 0.8)
+        blur = v2.RandomApply([v2.GaussianBlur(23, (0.1, 2.0))], 0.5)
+        return [jitter, v2.RandomGrayscale(0.2), blur]
+    if line:
+        raise ValueError(f"{line!r} is not a program of torchvision's")
+    return []
 
 
 def albumentations_chain(chain: Chain) -> Transform:
@@ -120,7 +145,8 @@ def passes(job: Job[Any], make: Make, read: Read = with_pillow) -> Passes:
 
     def one_pass() -> Iterator[tuple[Any, Any]]:
         for images, labels in loader:
-            yield peer_torch.mix(images, labels, job.chain, job.classes)
+            softened = peer_torch.mix(images, labels, job.chain, job.classes)
+            yield softened if job.chain.softens else (images, labels)
 
     return one_pass
 

@@ -13,6 +13,12 @@ SUITES = {
     "photos": "JPEG photos of 500 px to 224",
     "photos-large": "JPEG photos of 2,000 px to 224",
 }
+RECIPES = {
+    "recipes-2021": "torchvision's recipe of 2021, photos to 224",
+    "recipes-timm": "timm's rand-m9-mstd0.5-inc1, photos to 224",
+    "recipes-simclr": "a view of SimCLR, photos to 224",
+    "recipes-small": "TrivialAugmentWide, 32 x 32 x 3 in memory",
+}
 PEERS = {
     "torch": "PyTorch operations",
     "kornia": "Kornia",
@@ -76,6 +82,7 @@ WHOLE = (
 )
 ENTROPY = "a JPEG's Huffman codes have to be read down to the end of the crop, at any scale"
 SMALL = "of a small batch Python takes as much time as the loops, and one thread at a time runs it"
+PASSES = "a step that looks at a whole image, or moves it, takes a pass of its own"
 PLAIN = (
     "they are written for this chain: one gather for crop and flip, one product for all of color"
 )
@@ -95,6 +102,22 @@ BUDGETS = (
     Budget("28 x 28: Kornia on the batch", 8, _slower("arrays", "kornia"), SMALL),
     Budget("28 x 28: PyTorch operations on the batch", 5, _slower("arrays", "torch"), PLAIN),
     Budget("32 x 32 x 3: Kornia on the batch", 8, _slower("arrays-color", "kornia"), SMALL),
+    *(
+        budget
+        for suite, name in (("recipes-2021", "recipe of 2021"), ("recipes-timm", "timm's m9"))
+        for budget in (
+            Budget(f"{name}: of decoding whole images alone", 0.75, _of_limit(suite), PASSES, True),
+            Budget(f"{name}: {VISION}", 4, _slower(suite, "torchvision"), ""),
+        )
+    ),
+    Budget("timm's m9: timm's loader", 4, _slower("recipes-timm", "timm"), ""),
+    Budget(f"SimCLR: {VISION}", 4, _slower("recipes-simclr", "torchvision"), ""),
+    Budget(
+        f"TrivialAugment, 32 x 32: {VISION}", 25, _slower("recipes-small", "torchvision"), SMALL
+    ),
+    Budget(
+        "TrivialAugment, 32 x 32: Kornia on the batch", 8, _slower("recipes-small", "kornia"), SMALL
+    ),
 )
 
 
@@ -112,14 +135,14 @@ def budgets(paths: Sequence[Path]) -> str:
 def read(paths: Sequence[Path]) -> dict[str, Result]:
     """Return the results that are of loaders, by suite."""
     texts = [path.read_text() for path in paths]
-    kept = [text for text in texts if json.loads(text).get("suite") in SUITES]
+    kept = [text for text in texts if json.loads(text).get("suite") in {**SUITES, **RECIPES}]
     return {found.suite: found for found in map(Result.model_validate_json, kept)}
 
 
 def _ratios(results: Results) -> str:
     lines = [["whole chain", "augfeed, images/s", *PEERS.values()]]
     lines.append(["---", *["---:"] * (len(PEERS) + 1)])
-    for suite, title in SUITES.items():
+    for suite, title in {**SUITES, **RECIPES}.items():
         if suite not in results:
             continue
         lines.append(_line(results[suite], title, "augfeed", "whole"))

@@ -88,6 +88,11 @@ UNSEEN = {
     "kornia": "any class of Kornia's",
     "normalize": "its values are not those of an image",
     "label_smoothing": "it changes labels alone",
+    "letterbox": "the scene fits as it is",
+    "mosaic": "it needs samples with boxes or masks",
+    "copy_paste": "it needs masks of objects",
+    "random_iou_crop": "it is drawn by boxes",
+    "bbox_safe_crop": "it is drawn by boxes",
 }
 HEAD = """# Operations in images
 

@@ -1,8 +1,8 @@
 """Random numbers as a function of key and counter: no state, nothing global.
 
 `Philox4x32-10` with key = seed (64 bits) and counter = (sample id, epoch, stream, block): bits 0 to
-31 of the id; the epoch; the stream in bits 0 to 15 and bits 32 to 47 of the id above it; the block.
-Each block gives four 32-bit words.
+31 of the id; the epoch; the stream in bits 0 to 9, the view (bits 48 to 53 of the id) in bits 10 to
+15 and bits 32 to 47 of the id above it; the block. Each block gives four 32-bit words.
 """
 
 from collections.abc import Sequence

@@ -29,9 +29,9 @@ def test_a_budget_that_is_missed_says_why(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_what_is_missed_in_the_committed_results_has_a_reason() -> None:
-    results = read(RESULTS)
-    for budget in BUDGETS:
-        assert budget.value(results) >= budget.bound or budget.missed, budget.title
+    lines = summary.budgets(RESULTS).splitlines()
+    assert len(lines) > 12 and not [line for line in lines if line.endswith("**missed**:  |")]
+    assert {budget.title for budget in BUDGETS} >= {line.split(" | ")[0][2:] for line in lines[4:]}
 
 
 def test_a_budget_whose_benchmark_was_not_run_is_left_out() -> None:

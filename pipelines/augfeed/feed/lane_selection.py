@@ -1,7 +1,7 @@
 """Which lane a loader takes, and other decisions at its construction."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -26,7 +26,7 @@ from augfeed.feed.general_lane import GeneralLane, recipe_for
 from augfeed.feed.lanes import AugmentConfig, Lane
 from augfeed.feed.native_lane import NativeLane
 from augfeed.feed.spatial import passive_of
-from augfeed.fields.annotated import check_fields
+from augfeed.fields.annotated import check_fields, needs_samples
 from augfeed.invariances import ANY, Invariances
 from augfeed.policy import Policy
 from augfeed.policy.check import check_policy
@@ -37,6 +37,7 @@ from augfeed.read.datasets import Recognised, known_name, native_source
 from augfeed.read.read_config import Reading
 from augfeed.read.sources import ArraySource, EncodedSource, is_file_list, open_source
 from augfeed.targets import softens
+from augfeed.views import Views, resolve_views
 from augfeed.whole_number import whole_number
 
 CURE = (
@@ -46,7 +47,9 @@ CURE = (
     "    loader.skip(number_of_batches)      # or loader.load_state_dict(state)\n"
     "    for batch in loader: ...\n"
     "or build it again from its class: augfeed.DataLoader(..., policy=...). Hugging Face's Trainer "
-    "resumes with callbacks=[augfeed.integrations.transformers.ResumeCallback()]"
+    "resumes with callbacks=[augfeed.integrations.transformers.ResumeCallback()]. With Ray Train "
+    "do without prepare_data_loader: shard='auto' splits epochs over the workers, and device= is "
+    "where batches go"
 )
 
 
@@ -102,6 +105,11 @@ def policy_of(policy: Any, dataset: Any) -> Policy | None:
     return Policy() if isinstance(policy, str) and not policy else resolve_policy(policy)
 
 
+def views_of(views: Any, policy: Any) -> Views | None:
+    """Return the views that are meant, None without any."""
+    return None if views is None else resolve_views(views, policy)
+
+
 def _exists(text: str) -> bool:
     try:
         return os.path.exists(expanded(text))
@@ -112,11 +120,6 @@ def _exists(text: str) -> bool:
 def wants_order(dataset: object, sampler: object, batch_sampler: object) -> bool:
     """Return whether the loader is to make its own sampler."""
     return sampler is None and batch_sampler is None and not isinstance(dataset, IterableDataset)
-
-
-def mixes(policy: Policy) -> bool:
-    """Return whether samples have partners."""
-    return policy.mixer is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,9 +160,11 @@ def lane_for(
     else:
         lane = NativeLane(making, found, f"{_kind(dataset)} is recognized, without a transform")
         name, sizes = found.source.name, found.source.sizes
-    for rules in (options.invariances, making.policy.invariances, name, ANY):
-        if rules is not None:
-            check_policy(making.policy, rules, allow=options.allow, source=sizes)
+    known = name if making.views is None else None  # nobody trains on the labels of views
+    for policy in making.policies:
+        for rules in (options.invariances, policy.invariances, known, ANY):
+            if rules is not None:
+                check_policy(policy, rules, allow=options.allow, source=sizes)
     return lane
 
 
@@ -188,6 +193,8 @@ def _native(
         return "batch_size=None: samples come alone"
     if options.fields:
         return "fields say what follows the image"
+    if making.policy.needs_fields:
+        return f"{making.policy.needs_fields} needs the boxes or masks of samples"
     if options.keys != (None, None):
         return "image_key or label_key say where to look in a sample"
     found = native_source(dataset)
@@ -221,6 +228,8 @@ def _annotated(
             return "image_key or label_key say where to look in a sample"
         if options.passive:
             return "passive= says what stays as it is"
+        if why := needs_samples(making.policy, source.fields):
+            return why
     check_fields(making.policy, source.fields)
     return Recognised(source, (0, 1), tuple)
 
@@ -253,8 +262,9 @@ def _general(
         given = dataset.with_fields(given or {}).collated_fields()
     fields = FieldOptions.of(given)
     recipe = recipe_for(
-        making.policy, collate, options.keys, making.form, passive=options.passive, fields=fields
-    )
+        making.policy, collate, options.keys, making.form, passive=options.passive, fields=fields,
+        views=making.views,
+    )  # fmt: skip
     return GeneralLane(making, recipe, reason)
 
 
@@ -265,7 +275,7 @@ def classes_of(dataset: Any) -> int | None:
     for name in ("num_classes", "n_classes"):
         if isinstance(number := getattr(dataset, name, None), int):
             return number
-    if (classes := getattr(dataset, "classes", None)) is not None:
+    if isinstance(classes := getattr(dataset, "classes", None), Sized):
         return len(classes)
     features = getattr(dataset, "features", None)
     numbers = [getattr(item, "num_classes", None) for item in _values(features)]

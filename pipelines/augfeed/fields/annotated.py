@@ -14,7 +14,7 @@ from augfeed.fields.dense import move_dense
 from augfeed.fields.follows import blends, check_moves, check_unmixed
 from augfeed.fields.keypoints import move_keypoints
 from augfeed.fields.kinds import Boxes, Dense, Field, Keypoints, Mask
-from augfeed.fields.masks import MixedMask, fill_of, mixed_mask, move_mask
+from augfeed.fields.masks import MixedMask, fill_of, mixed_mask, moved_mask
 from augfeed.fields.spatial_map import SpatialMap, maps_of
 from augfeed.plan import Plan
 from augfeed.policy import LabelSmoothing, Policy
@@ -33,8 +33,26 @@ class Placed:
     name: str
 
 
+def needs_samples(policy: Policy, fields: Mapping[str, Field]) -> str:
+    """Return why samples have to be moved one by one, in the general lane; "" where they need
+    not."""
+    if policy.needs_fields:
+        return f"{policy.needs_fields} needs the boxes or masks of samples"
+    boxes = [field for field in fields.values() if isinstance(field, Boxes)]
+    if boxes and policy.mixer is not None:
+        return "boxes of several samples are joined"
+    if any(field.max_occlusion is not None or field.from_masks for field in boxes):
+        return "boxes are held against masks, or against what is hidden"
+    return ""
+
+
 def check_fields(policy: Policy, fields: Mapping[str, Field]) -> None:
     """Raise `InputError` if annotations cannot follow an operation of a policy."""
+    if why := needs_samples(policy, fields):
+        raise InputError(
+            f"{why}, which files by their path alone cannot do: give the dataset of "
+            "augfeed.datasets that reads them"
+        )
     check_moves(policy, " and ".join(map(repr, fields)))
     for name, field in fields.items():
         if not isinstance(field, Mask) or "boxes" in fields:
@@ -131,18 +149,7 @@ def moved_parts(placed: Placed, where: SpatialMap, fields: Mapping[str, Field]) 
 def _mask(placed: Placed, where: SpatialMap, name: str, field: Mask) -> NDArray[Any]:
     mask = placed.parts[name]
     fill = fill_of(mask, field, placed.name)
-    sides = where.sides()
-    if sides is None:
-        return move_mask(mask, where.indices(), fill)
-    rows, columns = sides
-    outside = rows < 0, columns < 0
-    moved: NDArray[Any] = mask[..., np.where(outside[0], 0, rows), :]
-    moved = np.take(moved, np.where(outside[1], 0, columns), axis=-1)
-    if outside[0].any():
-        moved[..., outside[0], :] = fill
-    if outside[1].any():
-        moved[..., outside[1]] = fill
-    return moved
+    return moved_mask(mask, where, fill)
 
 
 def _drop(made: Parts, boxes: Any, where: SpatialMap, name: str, field: Boxes) -> None:

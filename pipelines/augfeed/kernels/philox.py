@@ -15,6 +15,8 @@ _W1 = np.uint64(0xBB67AE85)
 _LOW = np.uint64(0xFFFFFFFF)
 _32 = np.uint64(32)
 _16 = np.uint64(16)
+_10 = np.uint64(10)
+_HALF = np.uint64(0xFFFF)
 ATTEMPTS = 65  # blocks of a Gamma: its boost, and as many as are tried
 CHUNK = 512  # samples whose words are held in the nearest cache
 
@@ -37,8 +39,10 @@ def philox(
 
 @njit(nogil=True)
 def stream_word(sample: np.uint64, stream: np.uint64) -> np.uint64:
-    """Return the counter's third word: the stream, and above it bits 32 to 47 of the sample id."""
-    return stream | ((sample >> _32) << _16)
+    """Return the counter's third word: the stream in bits 0 to 9, the view (bits 48 to 53 of the
+    id) above it, and bits 32 to 47 of the id in the upper half."""
+    high = sample >> _32
+    return stream | ((high & _HALF) << _16) | ((high >> _16) << _10)
 
 
 @njit(nogil=True)

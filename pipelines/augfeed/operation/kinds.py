@@ -1,8 +1,8 @@
 """How an operation enters the pass: one class a kind, from which operations are derived.
 
-The ranges of `orders` are the fixed order of the pass: window, stages of Kornia, statistics and
-neighborhoods of the frame, programs, geometry, linear color, pointwise color, mixing, boxes,
-normalization, noise, labels.
+The ranges of `orders` are the fixed order of the pass: window, scenes, stages of Kornia,
+statistics and neighborhoods of the frame, programs, geometry, linear color, pointwise color,
+mixing, boxes, normalization, noise, labels.
 """
 
 from collections.abc import Iterable, Iterator
@@ -35,12 +35,25 @@ class Window(Declaration):
 
     family = "window"
     heading = "Window"
-    orders = range(100, 200)
+    orders = range(100, 190)
+    by_boxes: ClassVar[bool] = False  # whether it is drawn by the boxes of a sample
 
     @property
     def chance(self) -> float:
         """The probability that a sample gets it: a window cuts also where it is not drawn."""
         return 1.0
+
+
+class Scene(Declaration):
+    """Makes the frame of a sample of several samples of its group, each as a window shows it.
+
+    Masks, boxes and keypoints follow: see `augfeed.plan.scenes`.
+    """
+
+    family = "scene"
+    heading = "Scenes"
+    orders = range(190, 200)
+    needs = ("stream", "uniforms")
 
 
 class Stage(Declaration):
@@ -310,6 +323,14 @@ class Label(Declaration):
     orders = range(1000, 1100)
 
 
+class Epochs(Declaration):
+    """Says how other operations of a policy change by epoch."""
+
+    family = "epochs"
+    heading = "Epochs"
+    orders = range(1100, 1200)
+
+
 def warps(operation: Declaration) -> bool:
     """Return whether an operation moves pixels by more than flips, or a step of it may."""
     if operation.program is None:
@@ -323,7 +344,7 @@ def moves_by_matrix(operation: Declaration) -> bool:
     Of a program, whether that holds for every step that moves any; not where chains are mixed.
     """
     if operation.program is None:
-        return isinstance(operation, Window | Geometry | Mixing)
+        return isinstance(operation, Window | Scene | Geometry | Mixing)
     if mixes_chains(operation.program):
         return False
     parts = [part for part, _ in parts_of(operation.program)]

@@ -106,7 +106,10 @@ def draw_program(policy: Policy, draws: Draws, size: tuple[int, int]) -> Program
     if not policy.programs:
         return None
     drawer = Drawer(draws.seed, draws.epoch, draws.ids, size)
-    programs = [drawer.program(item.program) for item in policy.programs]
+    programs = []
+    for item in policy.programs:
+        drawer.ids = draws.keys(item)
+        programs.append(drawer.program(item.program))
     slots, widths = joined(programs), tuple(part.leaf.shape[1] for part in programs)
     leaves, made = tuple(drawer.leaves), tuple(drawer.made)
     width = max((_numbers(code_of(leaf)) for leaf in leaves), default=1)

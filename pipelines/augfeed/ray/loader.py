@@ -1,13 +1,11 @@
 """`RayLoader`: a loader whose batches are made by actors of a Ray cluster."""
 
 import os
-import time
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any, get_args
+from weakref import WeakSet
 
 import torch
 
@@ -21,12 +19,11 @@ from augfeed.invariances import Invariances
 from augfeed.philox import check_key
 from augfeed.pipeline import Order
 from augfeed.policy import Policy
-from augfeed.prefetch import Prefetcher, SideStream, tensors_of
 from augfeed.presets import resolve_policy
 from augfeed.ray.actors import Actors
-from augfeed.ray.feeder import Address, Job
+from augfeed.ray.feeder import Job
+from augfeed.ray.iterator import Course, RayIterator
 from augfeed.ray.pool import Pool, Stats
-from augfeed.ray.shipment import Unpacker
 from augfeed.read.cache_dir import expanded
 from augfeed.read.order import steps_per_epoch
 from augfeed.read.read_config import OnError, Reading
@@ -97,7 +94,7 @@ class RayLoader:
         self._pool = Pool(job, actors)
         self._run: EpochPass | None = None  # the newest pass
         self._following: EpochPass | None = None  # the next one, if it was given
-        self._running: set[Prefetcher[Batch]] = set()  # of passes side by side
+        self._running: WeakSet[Course] = WeakSet()  # passes side by side
 
     # What frameworks ask for
 
@@ -181,40 +178,26 @@ class RayLoader:
 
     # A pass
 
-    def __iter__(self) -> Iterator[Any]:
-        """Yield `(images, targets)`."""
-        for batch in self.batches():
-            yield batch.images, batch.targets
+    def __iter__(self) -> RayIterator:
+        """Iterate over `(images, targets)`; the pass begins with the first of them."""
+        return RayIterator(self)
 
     def batches(self) -> Iterator[Batch]:
-        """Yield whole batches, with the ids of their samples."""
-        # A pass begins with its first batch: Lightning makes the iterator of a run that it resumes
-        # at the end of an epoch before it says which epoch comes.
+        """Iterate over whole batches, with the ids of their samples."""
+        return RayIterator(self).whole()
+
+    def begin(self) -> tuple[EpochPass, Course]:
+        """Begin the pass that comes next, as `RayIterator` does with its first batch."""
         self._pool.begin()
-        run, together, process = self._next(), self._together, os.getpid()
-        steps = len(self)
-        first = first_step(run.position, together, steps)
+        run, steps = self._next(), len(self)
+        first = first_step(run.position, self._together, steps)
         self._run, self._following = run, None
-        course = _RayPass(self._pool, run.epoch, rank_and_world(self.shard), self.device)
-        ahead = self.actors.ahead
-        running = Prefetcher(course.works(first, steps), threads=ahead, ahead=ahead)
-        self._running.add(running)
-        try:
-            for step in range(first, steps):
-                if os.getpid() != process:
-                    raise StateError(
-                        "the pass was begun in another process, whose threads are not in this one: "
-                        "begin a new pass; load_state_dict() says where"
-                    )
-                begun = time.perf_counter()
-                batch = next(running)
-                self._pool.waited(time.perf_counter() - begun)
-                run.position = (step + 1) * together
-                yield batch
-            run.done = True
-        finally:
-            running.close()
-            self._running.discard(running)
+        course = Course(
+            self._pool, (run.epoch, rank_and_world(self.shard)), (first, steps), self._together,
+            self.device,
+        )  # fmt: skip
+        self._running.add(course)
+        return run, course
 
     def close(self) -> None:
         """End what is under way, and the actors; a new pass starts new ones."""
@@ -223,7 +206,7 @@ class RayLoader:
         self._pool.close()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_running": set(), "_run": self._run and replace(self._run)}
+        return {**self.__dict__, "_running": WeakSet(), "_run": self._run and replace(self._run)}
 
     def __del__(self) -> None:
         if "_running" in self.__dict__:
@@ -236,56 +219,3 @@ def _placed(dataset: Any) -> Any:
         return dataset
     path = Path(expanded(dataset))
     return str(path.absolute()) if path.exists() else str(path)
-
-
-@dataclass(frozen=True, slots=True)
-class _Work:
-    tasks: list[Callable[[], None]]
-    finish: Callable[[], Batch]
-
-
-class _RayPass:
-    # One pass: what is asked of actors, and what becomes of their batches.
-
-    def __init__(
-        self, pool: Pool, epoch: int, shard: tuple[int, int], device: torch.device | None
-    ) -> None:
-        self.pool, self.epoch, self.shard, self.device = pool, epoch, shard, device
-        cuda = device is not None and device.type == "cuda"
-        self.unpacker = Unpacker(pinned=cuda)
-        self.side_stream = None if device is None or device.type == "cpu" else SideStream(device)
-        # Memory that a copy reads from lives until the copy is done.
-        self.copied: deque[tuple[Any, Any]] = deque()
-
-    def works(self, first: int, steps: int) -> Iterator[_Work]:
-        for step in range(first, steps):
-            held: list[Any] = []
-            yield _Work([partial(self._fetch, step, held)], partial(self._finish, held))
-
-    def _fetch(self, step: int, held: list[Any]) -> None:
-        batch = self.unpacker.batch(self.pool.ask(Address(self.epoch, step, *self.shard)))
-        if self.side_stream is None:
-            held.append(batch)
-            return
-        assert self.device is not None
-        held += [self.side_stream.run(partial(_moved, batch, self.device)), batch]
-
-    def _finish(self, held: list[Any]) -> Batch:
-        if self.side_stream is None:
-            batch: Batch = held[0]
-            return batch
-        moved, host = held
-        self.copied.append((moved[1], host))
-        while self.copied and (self.copied[0][0] is None or self.copied[0][0].query()):
-            self.copied.popleft()
-        there: tuple[Any, Any] = self.side_stream.take(moved)
-        return replace(host, images=there[0], targets=there[1])
-
-
-def _moved(batch: Batch, device: torch.device) -> tuple[Any, Any]:
-    images = batch.images.to(device, non_blocking=True)
-    targets = batch.targets
-    if targets is not None:
-        pinned = next(iter(tensors_of(targets))).is_pinned()
-        targets = targets.to(device, non_blocking=pinned)
-    return images, targets

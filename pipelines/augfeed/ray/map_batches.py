@@ -165,7 +165,7 @@ def threads() -> int:
     """Return how many cores Ray has reserved for the actor or task that asks; 1 outside of one."""
     if not ray.is_initialized():
         return 1
-    reserved = ray.get_runtime_context().get_assigned_resources()
+    reserved: dict[str, float] = ray.get_runtime_context().get_assigned_resources()
     return max(1, math.floor(reserved.get("CPU", 1)))
 
 

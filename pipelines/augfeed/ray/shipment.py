@@ -71,8 +71,10 @@ class Unpacker:
             return None
         if isinstance(came, tuple):
             (a, b, lam), epsilon, num_classes, multi_hot = came
-            parts = (self._copied(part) for part in (a, b, lam))
-            return Targets(*parts, epsilon=epsilon, num_classes=num_classes, multi_hot=multi_hot)
+            return Targets(
+                self._copied(a), self._copied(b), self._copied(lam), epsilon=epsilon,
+                num_classes=num_classes, multi_hot=multi_hot,
+            )  # fmt: skip
         return self._copied(came)
 
     def _copied(self, array: NDArray[Any]) -> torch.Tensor:

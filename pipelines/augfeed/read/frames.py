@@ -150,13 +150,13 @@ class Frames:
         found = []
         for k, (row, sample) in enumerate(zip(rows.tolist(), samples, strict=True)):
             try:
-                found.append(self._look(source, sample))
+                found.append(self.look(source, sample))
                 self._note(found[-1], Place(plan, row, sample, taken), sample)
             except ReadError as error:
                 del found[k:]
                 place = Place(plan, row, sample, taken)
                 found.append(self._substitute(source, place, error)[0])
-        sizes = np.array([_size(item) for item in found], np.int64).reshape(-1, 2)
+        sizes = np.array([size_of(item) for item in found], np.int64).reshape(-1, 2)
         try:
             windows = plan.window.take(rows).at(sizes[:, 0], sizes[:, 1])
         except InputError:  # an image that is smaller than its crop: one by one, to name it
@@ -169,7 +169,7 @@ class Frames:
     def fill(self, ready: "Ready", k: int, out: NDArray[Any]) -> None:
         """Write frame `k` to `out`, uint8 `[H, W, C]`, of another sample if the file is broken."""
         try:
-            self._show(ready.found[k], ready.view(k), out)
+            self.show(ready.found[k], ready.view(k), out)
         except ReadError as error:
             assert not isinstance(self.source, ArraySource)
             self._substitute(self.source, ready.place(k), error, out)
@@ -184,7 +184,8 @@ class Frames:
             found[k], view = self._substitute(source, place, ReadError(reason))
             return view
 
-    def _look(self, source: EncodedSource, sample: int) -> Found:
+    def look(self, source: EncodedSource, sample: int) -> Found:
+        """Return a sample's image as the cache has it, or its file, of which the header is read."""
         if self._pictures is None:
             return self._encoded(source, sample)
         pictures, identity = self._pictures.get(), source.identity(sample)
@@ -204,7 +205,7 @@ class Frames:
         if self._annotated is None:
             return
         image, note = self._annotated.path(sample), self._annotated.annotation(sample)
-        size = _size(found)
+        size = size_of(found)
         if isinstance(found, Encoded):
             check_fit(note, found.look, image)
         elif note.size is not None:
@@ -215,7 +216,8 @@ class Frames:
         data, name = source.read(sample), source.path(sample)
         return Encoded(data, name, source.channels, self.memory, self.reading.max_pixels)
 
-    def _show(self, found: Found, view: View, out: NDArray[Any]) -> None:
+    def show(self, found: Found, view: View, out: NDArray[Any]) -> None:
+        """Write what a window shows of an image to `out`, uint8 `[H, W, C]`."""
         pad = self.fixed.pad_mode, self.fixed.pad_fill
         if isinstance(found, Encoded):
             found.show(view, out, pad)
@@ -239,11 +241,11 @@ class Frames:
         path = source.path(sample)
         for other in others:
             try:
-                found = self._look(source, other)
+                found = self.look(source, other)
                 self._note(found, place, other)
                 view = place.view(found)
                 if out is not None:
-                    self._show(found, view, out)
+                    self.show(found, view, out)
             except (InputError, ReadError):
                 continue
             place.take(other)
@@ -273,7 +275,7 @@ class Place:
 
     def view(self, found: Found) -> View:
         """Return what is shown of an image in this row."""
-        height, width = _size(found)
+        height, width = size_of(found)
         one = np.array([self.row], np.int64)
         return views_of(self.plan.window.take(one).at([height], [width]))[0]
 
@@ -334,7 +336,8 @@ def kept_size(size: tuple[int, int], side: int) -> tuple[int, int]:
     return resized(Resize(side), size) if min(size) > side else size
 
 
-def _size(found: Found) -> tuple[int, int]:
+def size_of(found: Found) -> tuple[int, int]:
+    """Return (height, width) of an image."""
     if isinstance(found, Encoded):
         return found.look.upright
     if isinstance(found, Kept):

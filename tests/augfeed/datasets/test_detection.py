@@ -93,9 +93,27 @@ def test_boxes_are_padded_on_request(data: Any) -> None:
     assert (target["boxes"][~target["valid"]] == 0).all()
 
 
-def test_what_mixes_images_is_refused_by_name(data: Any) -> None:
-    with pytest.raises(InputError, match="mixing has no meaning for 'boxes'"):
-        DataLoader(data, 2, policy="random_crop(24) | cutmix(1.0)")
+@pytest.mark.parametrize("policy", ["letterbox(48) | mosaic", "random_crop(24) | mixup(1.0, p=1.0)",
+                                    "random_iou_crop(32)", "bbox_safe_crop(32)"])  # fmt: skip
+def test_several_samples_are_joined_in_the_general_lane(data: Any, policy: str) -> None:
+    loader = DataLoader(data, 3, policy=policy, seed=1)
+    assert loader.lane == "general"
+    for images, target in loader:
+        assert images.shape[1] == 3
+        for boxes, labels in zip(target["boxes"], target["labels"], strict=True):
+            assert len(boxes) == len(labels)
+
+
+def test_boxes_are_held_against_masks_in_the_general_lane(data: Any) -> None:
+    fields = {"boxes": Boxes(max_occlusion=0.0)}
+    loader = DataLoader(data, 3, policy="resize((40, 40)) | cutout(40)", fields=fields)
+    assert loader.lane == "general"
+    assert sum(len(boxes) for _, target in loader for boxes in target["boxes"]) == 0
+
+
+def test_a_path_alone_cannot_be_joined(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="give the dataset of augfeed.datasets"):
+        DataLoader(str(small.yolo(tmp_path)), 2, policy="letterbox(48) | mosaic")
 
 
 def test_a_cache_keeps_smaller_images_and_their_boxes_fit(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from PIL import Image
 
 from augfeed import DataLoader
 from augfeed.datasets import Cityscapes, MaskFolder, VOCSegmentation
-from augfeed.errors import InputError, ReadError
+from augfeed.errors import InputError, ReadError, StateError
 from augfeed.fields import Boxes, Mask, MixedMask
 from tests.augfeed.datasets import small
 
@@ -270,3 +270,19 @@ def test_the_fingerprint_covers_masks_and_how_they_follow(tmp_path: Path) -> Non
     assert print_of() == first != print_of(mask=Mask(ignore_index=0))
     small.save(np.zeros(small.size(0), np.uint8), tmp_path / "masks" / "0.png", compress_level=0)
     assert print_of() != first
+
+
+@pytest.mark.parametrize("lane", ["native", "general"])
+def test_a_state_of_other_fields_is_refused(tmp_path: Path, lane: str) -> None:
+    data = MaskFolder(small.masks(tmp_path), num_classes=small.CLASSES)
+    more: dict[str, Any] = {} if lane == "native" else {"passive": ["nothing"]}
+
+    def made(field: Mask) -> DataLoader[Any]:
+        return DataLoader(data, 2, policy="random_crop(24)", seed=1, fields={"mask": field}, **more)
+
+    loader = made(Mask(255))
+    assert loader.lane == lane
+    next(iter(loader))
+    made(Mask(255)).load_state_dict(loader.state_dict())
+    with pytest.raises(StateError, match="data="):
+        made(Mask(0)).load_state_dict(loader.state_dict())

@@ -5,7 +5,7 @@ import json
 import pickle
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import psutil
@@ -68,7 +68,7 @@ def test_batches_are_those_of_the_in_process_loader_bit_for_bit(given: dict[str,
                          ids=["no labels", "shares"])  # fmt: skip
 def test_data_without_classes_pass_as_they_are(labels: Any) -> None:
     data = PIXELS if labels is None else (PIXELS, labels)
-    given = {"policy": "hflip", "dtype": torch.uint8}
+    given: dict[str, Any] = {"policy": "hflip", "dtype": torch.uint8}
     assert batches_of(made(data, **given)) == in_process(data, **given)
 
 
@@ -177,15 +177,16 @@ def test_copies_stand_where_the_loader_stood(loader: Any) -> None:
 
 
 def test_wrong_arguments_are_errors_before_an_actor_is_started() -> None:
-    for given, text in (
+    wrong: tuple[tuple[dict[str, Any], str], ...] = (
         ({"batch_size": 0}, "batch_size=0"), ({"seed": -1}, "seed=-1"),
         ({"targets": "x"}, "targets='x'"), ({"shard": (2, 2)}, "rank=2"),
         ({"dtype": torch.uint8}, "normalize"), ({"on_error": "x"}, "on_error='x'"),
-    ):  # fmt: skip
+    )  # fmt: skip
+    for given, text in wrong:
         with pytest.raises(InputError, match=text):
-            made(**given)  # type: ignore[arg-type]
+            made(**given)
     with pytest.raises(InputError, match=r"actors=4 is not an Actors"):
-        made(actors=4)  # type: ignore[arg-type]
+        made(actors=cast(Any, 4))
 
 
 def test_what_the_dataset_makes_impossible_is_the_error_of_the_in_process_loader() -> None:
@@ -200,13 +201,24 @@ def test_a_broken_file_is_an_error_in_its_place_and_the_next_batch_follows(tmp_p
         (tmp_path / "a").mkdir(exist_ok=True)
         Image.fromarray(PIXELS[number]).save(tmp_path / "a" / f"{number}.png")
     (tmp_path / "a" / "3.png").write_bytes(b"broken")
-    given = {"policy": "center_crop(8)", "dtype": torch.uint8, "shuffle": False, "batch_size": 2}
+    given: dict[str, Any] = {
+        "policy": "center_crop(8)",
+        "dtype": torch.uint8,
+        "shuffle": False,
+        "batch_size": 2,
+    }
     loader = made(str(tmp_path), **given)
-    iterator = loader.batches()
-    first = next(iterator)
-    assert first.ids.tolist() == [0, 1]
-    with pytest.raises(ReadError, match=r"3\.png"):
-        next(iterator)
+    iterator = iter(loader)
+    local: DataLoader[Any] = DataLoader(str(tmp_path), **given)
+    expected = iter(local)
+    for step in range(4):
+        if step == 1:
+            for both in (iterator, expected):
+                with pytest.raises(ReadError, match=r"3\.png"):
+                    next(both)
+        else:
+            assert torch.equal(next(iterator)[0], next(expected)[0])
+        assert loader.state_dict()["position"] == local.state_dict()["position"]
     loader.close()
     replaced = {**given, "on_error": "replace"}
     assert batches_of(made(str(tmp_path), **replaced)) == in_process(str(tmp_path), **replaced)

@@ -67,6 +67,7 @@ def test_partners_are_those_of_the_block() -> None:
     assert np.array_equal(made["image"], images) and np.array_equal(made["label"], labels)
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of Ray Data about itself
 def test_a_dataset_of_ray_comes_out_augmented(nodes: Any) -> None:
     images, labels = expected(POLICY)
     dataset = ray.data.from_numpy(PIXELS).rename_columns({"data": "image"})
@@ -114,10 +115,11 @@ def test_columns_that_cannot_be_used_are_named(change: Any, error: Any, text: st
 
 
 def test_arguments_that_cannot_be_meant_are_named() -> None:
-    for given, text in (
+    wrong: tuple[tuple[dict[str, Any], str], ...] = (
         ({"seed": -1}, "seed=-1"), ({"dtype": torch.bfloat16}, "no bfloat16"),
         ({"channels": 2}, "channels=2"), ({"num_classes": 0}, "num_classes=0"),
         ({"dtype": torch.uint8}, "normalize"),
-    ):  # fmt: skip
+    )  # fmt: skip
+    for given, text in wrong:
         with pytest.raises(InputError, match=text):
-            MapBatches(POLICY, **given)  # type: ignore[arg-type]
+            MapBatches(POLICY, **given)
