@@ -188,7 +188,8 @@ OTHERS: dict[str, tuple[str, ...]] = {
         "--only", "--threads", "--batch",
     ),
     "docs/recipes.md": (  # timm's, and those of torchvision's references
-        "--aa", "--aug-repeats", "--color-jitter", "--epoch-repeats", "--hflip",
+        "--aa", "--aug-repeats", "--aug-splits", "--color-jitter", "--epoch-repeats", "--hflip",
+        "--train-interpolation",
         "--remode", "--reprob", "--scale", "--smoothing",
     ),
     "docs/deployment.md": ("--profile", "--build", "--scale"),

@@ -372,7 +372,7 @@ def _last_name(decorator: ast.expr) -> str:
 
 
 def _is_kernel(found: Definition) -> bool:
-    return bool(found.decorators & {"jit", "njit", "inner"})
+    return bool(found.decorators & {"jit", "njit"})
 
 
 def _is_boolean(parameter: ast.arg) -> bool:

@@ -10,14 +10,12 @@ from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
 from types import FunctionType
-from typing import Any, TypeVar, cast
+from typing import Any
 
 from numba import njit
 
 from augfeed.kernels.once import compile_once
-from augfeed.kernels.python_entry import refuse_python
 
-F = TypeVar("F", bound=Callable[..., Any])
 LARGE = 6000  # elements of an array that takes long enough to let other threads run meanwhile
 
 SOURCES: int = zlib.crc32(
@@ -37,21 +35,6 @@ def compiled(*, nogil: bool = True) -> Callable[[Callable[..., Any]], Any]:
             return compile_once(njit(nogil=nogil, cache=True)(function))
         except RuntimeError:  # Numba: "no locator available"
             return njit(nogil=nogil)(function)
-
-    return compile_
-
-
-def inner(**options: Any) -> Callable[[F], F]:
-    """Return a decorator for a function that compiled code alone calls.
-
-    It gets none of the entries for Python and C, which are a fifth of the time of compiling.
-    `options` are Numba's.
-    """
-
-    given: Any = {"nogil": True, "no_cpython_wrapper": True, "no_cfunc_wrapper": True, **options}
-
-    def compile_(function: F) -> F:
-        return cast(F, refuse_python(njit(**given)(function)))
 
     return compile_
 

@@ -8,60 +8,61 @@ Written by `python -m augfeed.ops.generate` from the declarations: do not edit.
 from typing import Any
 
 import numpy as np
+
 from augfeed.constants import FROM_YIQ, LUMA, YIQ
-from augfeed.kernels import inner
 from augfeed.kernels.affine import identity, multiply, scale
+from augfeed.kernels.inner import njit
 from augfeed.kernels.types import Floats
 
 
-@inner()
+@njit(nogil=True)
 def _color_jitter_brightness(brightness: Any) -> Any:
     return (brightness, 0.0)
 
 
-@inner()
+@njit(nogil=True)
 def _color_jitter_contrast(contrast: Any, brightness: Any, about_half: Any, mean: Any) -> Any:
     about = 0.5 if about_half else brightness * mean
     return (contrast, (1.0 - contrast) * about)
 
 
-@inner()
+@njit(nogil=True)
 def _color_jitter_saturation(saturation: Any) -> Any:
     rest = 1.0 - saturation
     red, green, blue = (0.299 * rest, 0.587 * rest, 0.114 * rest)
     return ((red + saturation, green, blue), (red, green + saturation, blue), (red, green, blue + saturation))
 
 
-@inner()
+@njit(nogil=True)
 def _color_jitter_turned(i: Any, j: Any, c: Any, s: Any) -> Any:
     p, q = (YIQ[1][j], YIQ[2][j])
     back = FROM_YIQ[i]
     return back[0] * YIQ[0][j] + back[1] * (c * p - s * q) + back[2] * (s * p + c * q)
 
 
-@inner()
+@njit(nogil=True)
 def _color_jitter_hue(hue: Any) -> Any:
     angle = 6.283185307179586 * hue
     c, s = (np.cos(angle), np.sin(angle))
     return ((_color_jitter_turned(0, 0, c, s), _color_jitter_turned(0, 1, c, s), _color_jitter_turned(0, 2, c, s)), (_color_jitter_turned(1, 0, c, s), _color_jitter_turned(1, 1, c, s), _color_jitter_turned(1, 2, c, s)), (_color_jitter_turned(2, 0, c, s), _color_jitter_turned(2, 1, c, s), _color_jitter_turned(2, 2, c, s)))
 
 
-@inner()
+@njit(nogil=True)
 def _grayscale_gray(gray: Any) -> Any:
     return (LUMA, LUMA, LUMA)
 
 
-@inner()
+@njit(nogil=True)
 def _invert_inverted(inverted: Any) -> Any:
     return (-1.0, 1.0)
 
 
-@inner()
+@njit(nogil=True)
 def _channel_shuffle_row(source: Any) -> Any:
     return (1.0 if source == 0.0 else 0.0, 1.0 if source == 1.0 else 0.0, 1.0 if source == 2.0 else 0.0)
 
 
-@inner()
+@njit(nogil=True)
 def _channel_shuffle_shuffled(permutation: Any) -> Any:
     first = np.floor(permutation * 0.5)
     later = permutation - 2.0 * first
@@ -70,7 +71,7 @@ def _channel_shuffle_shuffled(permutation: Any) -> Any:
     return (_channel_shuffle_row(first), _channel_shuffle_row(high if later > 0.0 else low), _channel_shuffle_row(low if later > 0.0 else high))
 
 
-@inner()
+@njit(nogil=True)
 def _channel_drop_dropped(dropped: Any) -> Any:
     blue = np.floor(dropped * 0.25)
     green = np.floor((dropped - 4.0 * blue) * 0.5)
@@ -78,13 +79,13 @@ def _channel_drop_dropped(dropped: Any) -> Any:
     return ((1.0 - red, 0.0, 0.0), (0.0, 1.0 - green, 0.0), (0.0, 0.0, 1.0 - blue))
 
 
-@inner()
+@njit(nogil=True)
 def needs_mean(row: Any) -> bool:
     """Return whether a row's colors depend on the mean gray of its frame."""
     return False or (row.contrast != np.float32(1.0) and not row.about_half)
 
 
-@inner()
+@njit(nogil=True)
 def compose(row: Any, mean: float, total: Floats, spare: Floats) -> bool:
     """Write the linear color operations, on values in [0, 1], to `total`, float64 `[C, C + 1]`.
 

@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from augfeed.kernels import inner
+from augfeed.kernels.inner import njit
 from augfeed.kernels.types import Floats
 
 U = np.uint64
 
 
-@inner()
+@njit(nogil=True)
 def _sharpness_stencil(above: Any, line: Any, below: Any, top: Any, factor: Any) -> Any:
     own = line[1]
     beside = above[0] + above[1] + above[2] + line[0] + line[2]
@@ -26,25 +26,25 @@ def _sharpness_stencil(above: Any, line: Any, below: Any, top: Any, factor: Any)
     return np.floor(made) if top > np.float32(1.0) else made
 
 
-@inner()
+@njit(nogil=True)
 def makes_stencil(code: int) -> bool:
     """Return whether an operation is one of these."""
     return False or code == 4
 
 
-@inner()
+@njit(nogil=True)
 def makes_blocks(code: int) -> bool:
     """Return whether an operation is one on blocks, as those of JPEG."""
     return False or code == 5
 
 
-@inner()
+@njit(nogil=True)
 def makes_displacement(code: int) -> bool:
     """Return whether an operation moves pixels by a smooth field."""
     return False or code == 6
 
 
-@inner()
+@njit(nogil=True)
 def make_line(
     code: int, above: Floats, line: Floats, below: Floats, channels: Any, count: int, top: Any,
     numbers: Floats, made: Floats,

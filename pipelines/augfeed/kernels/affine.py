@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from augfeed.kernels import inner
+from augfeed.kernels.inner import njit
 from augfeed.kernels.types import Floats
 
 
-@inner()
+@njit(nogil=True)
 def identity(total: Floats) -> None:
     """Write the map that changes nothing."""
     channels = total.shape[0]
@@ -15,7 +15,7 @@ def identity(total: Floats) -> None:
             total[c, k] = 1.0 if c == k else 0.0
 
 
-@inner()
+@njit(nogil=True)
 def scale(total: Floats, factor: Any, summand: Any) -> None:
     """Multiply what a map gives by a factor, and add a summand, to every channel."""
     channels = total.shape[0]
@@ -25,7 +25,7 @@ def scale(total: Floats, factor: Any, summand: Any) -> None:
         total[c, channels] += summand
 
 
-@inner()
+@njit(nogil=True)
 def multiply(left: Any, total: Floats, spare: Floats) -> None:
     """Multiply what a map of three channels gives by a matrix, `[3][3]`; `spare` `[3, 4]`."""
     for i in range(3):

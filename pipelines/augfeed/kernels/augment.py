@@ -5,13 +5,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from augfeed.constants import CUTMIX, LUMA, MIXUP
-from augfeed.kernels import SOURCES, compiled, inner
+from augfeed.kernels import SOURCES, compiled
 from augfeed.kernels._linear import compose, needs_mean
 from augfeed.kernels._pointwise import changes_points
 from augfeed.kernels.affine import identity
 from augfeed.kernels.cast_output import FLOAT32, SPARE_BYTES, Spare, store_image, typed
 from augfeed.kernels.color import MATRIX, PLAIN, STEPS, color_strip, finish_matrix
 from augfeed.kernels.frames import frame_of
+from augfeed.kernels.inner import njit
 from augfeed.kernels.interleave import BLOCK
 from augfeed.kernels.noise import (
     NOISE_WORDS,
@@ -36,7 +37,7 @@ ERASE_PIXELS, NOISE_PIXELS, SALT_PIXELS = (
 )
 
 
-@inner()
+@njit(nogil=True)
 def _frame(
     images: tuple[int, int, int, int], frames: tuple[int, int, int, int], row: Record,
     size: tuple[int, int],
@@ -68,13 +69,13 @@ class Colors(NamedTuple):
     totals: Totals
 
 
-@inner()
+@njit(nogil=True)
 def _statistics(values: Floats) -> Statistics:
     return Statistics(pointer_to(values[0]), pointer_to(values[1]), pointer_to(values[2]),
                       pointer_to(values[3]), pointer_to(values[4]))  # fmt: skip
 
 
-@inner()
+@njit(nogil=True)
 def _color(
     flat: Any, frame: Frame, edges: Edges, row: Record, at: Index, fixed: Record,
     statistics: Statistics, colors: Colors,
@@ -98,14 +99,14 @@ def _color(
     return PLAIN
 
 
-@inner(fastmath=FAST)
+@njit(nogil=True, fastmath=FAST)
 def _blend(planes: Floats, at: Index, second: Floats, start: Index, count: int, lam: Any) -> None:
     rest = np.float32(1.0) - lam
     for i in range(count):
         planes[at + U(i)] = planes[at + U(i)] * lam + second[start + U(i)] * rest
 
 
-@inner()
+@njit(nogil=True)
 def _paste(
     planes: Floats, at: Index, width: int, second: Floats, start: Index, lines: int, count: int
 ) -> None:
@@ -115,7 +116,7 @@ def _paste(
         at, start = at + U(width), start + U(count)
 
 
-@inner()
+@njit(nogil=True)
 def _patch(row: Record, y0: int, y1: int, width: int) -> tuple[int, int, int, int]:
     # The part (first line, end, first pixel, count) of lines y0 to y1 that a partner is seen in.
     if row.mode == CUTMIX:
@@ -124,14 +125,14 @@ def _patch(row: Record, y0: int, y1: int, width: int) -> tuple[int, int, int, in
     return y0, y1, 0, width if row.mode == MIXUP else 0
 
 
-@inner()
+@njit(nogil=True)
 def _hide(planes: Floats, at: Index, width: int, row: Record, fill: Any) -> None:
     for y in range(row.cutout0, row.cutout2):
         for x in range(row.cutout1, row.cutout3):
             planes[at + U(y * width + x)] = fill
 
 
-@inner()
+@njit(nogil=True)
 def _erase(
     planes: Floats, at: Index, c: int, size: tuple[int, int], box: tuple[int, int, int, int],
     row: Record, fixed: Record, quantiles: Any,
@@ -146,12 +147,12 @@ def _erase(
             planes[at + U(y * size[1] + x)] = fixed.erase_fill
 
 
-@inner()
+@njit(nogil=True)
 def _unpacked(first: int, last: int) -> tuple[int, int, int, int]:
     return first >> 16 & 0xFFFF, first & 0xFFFF, last >> 16 & 0xFFFF, last & 0xFFFF
 
 
-@inner()
+@njit(nogil=True)
 def _erase_all(
     planes: Floats,
     at: Index,
@@ -171,7 +172,7 @@ def _erase_all(
             _erase(planes, at, c, size, _unpacked(first, last), row, fixed, quantiles)
 
 
-@inner()
+@njit(nogil=True)
 def _over(
     planes: Any, at: Index, size: tuple[int, int, int], row: Record, fixed: Record,
     statistics: Statistics, noise: Noise,
@@ -198,7 +199,7 @@ def _over(
             salt_and_pepper(planes, at + U(c) * stride, numbers, below, black, white)
 
 
-@inner()
+@njit(nogil=True)
 def _all_colors(
     images: Array, frames: Array, size: tuple[int, int], which: Ints, rows: Array, fixed: Record,
     statistics: Statistics, maps: Floats,

@@ -2,10 +2,10 @@
 
 from typing import NamedTuple
 
+import numba
 import numpy as np
-from numba import njit
 
-from augfeed.kernels import inner
+from augfeed.kernels.inner import njit
 from augfeed.kernels.interleave import BLOCK, CONVERTS_HALVES, halve_block, join_planes
 from augfeed.kernels.nontemporal_copy import stream_copy
 from augfeed.kernels.place import U
@@ -33,13 +33,13 @@ class Spare(NamedTuple):
     joined: Typed
 
 
-@inner()
+@njit(nogil=True)
 def typed(memory: Bytes) -> Typed:
     """Return pointers to memory, an array of uint8."""
     return Typed(as_floats(memory), as_halves(memory), pointer_to(memory))
 
 
-@inner()
+@njit(nogil=True)
 def _to_levels(planes: Floats, at: Index, count: int, out: Bytes, to: Index) -> None:
     half, full, zero = np.float32(0.5), np.float32(255.0), np.float32(0.0)
     for i in range(count):
@@ -47,7 +47,7 @@ def _to_levels(planes: Floats, at: Index, count: int, out: Bytes, to: Index) -> 
         out[to + U(i)] = min(max(value, zero), full)
 
 
-@inner()
+@njit(nogil=True)
 def _to_bfloat16(bits: Words, at: Index, count: int, out: Ints, to: Index) -> None:
     # Round to nearest, ties to even; there are no NaNs here.
     for i in range(count):
@@ -56,7 +56,7 @@ def _to_bfloat16(bits: Words, at: Index, count: int, out: Ints, to: Index) -> No
         out[to + U(i)] = (value + np.uint32(0x7FFF) + odd) >> np.uint32(16)
 
 
-@njit(nogil=True)
+@numba.njit(nogil=True)
 def _to_float16(bits: Words, tiny: Words, at: Index, count: int, out: Ints, to: Index) -> None:
     # `tiny` is the bits of abs(value) + 0.5, whose low bits hold the rounded subnormal half: 2**-1
     # has a unit in the last place of 2**-24, that of a subnormal half.
@@ -70,13 +70,13 @@ def _to_float16(bits: Words, tiny: Words, at: Index, count: int, out: Ints, to: 
         out[to + U(i)] = ((value >> np.uint32(16)) & np.uint32(0x8000)) | half
 
 
-@njit(nogil=True)
+@numba.njit(nogil=True)
 def _raise(planes: Floats, at: Index, count: int, raised: Floats) -> None:
     for i in range(count):
         raised[U(i)] = np.abs(planes[at + U(i)]) + np.float32(0.5)
 
 
-@njit(nogil=True)
+@numba.njit(nogil=True)
 def _convert_halves(planes: Floats, at: Index, count: int, out: Ints, to: Index) -> None:
     # By the processor's instruction; the last block overlaps the one before.
     for k in range(0, count, BLOCK):
@@ -84,7 +84,7 @@ def _convert_halves(planes: Floats, at: Index, count: int, out: Ints, to: Index)
         halve_block(planes, at + i, out, to + i)
 
 
-@inner()
+@njit(nogil=True)
 def _put(
     source: Array, at: Index, stride: Index, part: tuple[int, int, int, int], fixed: Record,
     joined: Array, out: Array, to: int,
@@ -106,7 +106,7 @@ def _put(
                     out[U(place) + U(i)] = source[start + U(i)]
 
 
-@inner()
+@njit(nogil=True)
 def store_image(
     planes: Floats,
     at: Index,

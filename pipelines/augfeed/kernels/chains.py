@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from augfeed.kernels import inner
+from augfeed.kernels.inner import njit
 from augfeed.kernels.place import U
 from augfeed.kernels.types import Bytes, Floats, Index
 
@@ -18,20 +18,22 @@ class Mixture(NamedTuple):
     sums: Floats  # float32 [H * W * C]
 
 
-@inner()
+@njit(nogil=True)
 def mixture_of(codes: Bytes, count: int) -> Mixture:
     """Return memory for frames of `count` values, if any of the steps `codes` mixes chains."""
-    size = count if (codes == KEEP).any() else 0
+    size = 0
+    for code in codes.flat:
+        size = count if code == KEEP else size
     return Mixture(np.empty(size, np.uint8), np.empty(size, np.float32))
 
 
-@inner()
+@njit(nogil=True)
 def is_chain(code: int) -> bool:
     """Return whether `run_chain` carries a step out."""
     return KEEP <= code <= BLEND
 
 
-@inner()
+@njit(nogil=True)
 def run_chain(
     code: int, frame: Bytes, at: Index, count: int, numbers: Floats, mixture: Mixture
 ) -> None:  # fmt: skip

@@ -4,15 +4,15 @@ from typing import Any
 
 import numpy as np
 
-from augfeed.kernels import inner
 from augfeed.kernels._pointwise import change_points
+from augfeed.kernels.inner import njit
 from augfeed.kernels.place import FAST, U
 from augfeed.kernels.types import Floats, Index, Record
 
 PLAIN, MATRIX, STEPS = 0, 1, 2
 
 
-@inner()
+@njit(nogil=True)
 def finish_matrix(
     linear: Floats, scale: float, means: Any, stds: Any, maps: Any, at: Index
 ) -> None:
@@ -29,13 +29,13 @@ def finish_matrix(
         at += U(channels + 1)
 
 
-@inner(fastmath=FAST)
+@njit(nogil=True, fastmath=FAST)
 def _plain(planes: Floats, at: Index, count: int, a: Any, b: Any) -> None:
     for i in range(count):
         planes[at + U(i)] = planes[at + U(i)] * a + b
 
 
-@inner(fastmath=FAST)
+@njit(nogil=True, fastmath=FAST)
 def _matrix(planes: Floats, at: Index, stride: Index, count: int, m: Any) -> None:
     m00, m01, m02, m03, m10, m11 = m[0], m[1], m[2], m[3], m[4], m[5]
     m12, m13, m20, m21, m22, m23 = m[6], m[7], m[8], m[9], m[10], m[11]
@@ -48,13 +48,13 @@ def _matrix(planes: Floats, at: Index, stride: Index, count: int, m: Any) -> Non
         planes[blue + i] = m20 * p + m21 * q + m22 * s + m23
 
 
-@inner()
+@njit(nogil=True)
 def _clamp(planes: Floats, at: Index, count: int, low: Any, high: Any) -> None:
     for i in range(count):
         planes[at + U(i)] = min(max(planes[at + U(i)], low), high)
 
 
-@inner()
+@njit(nogil=True)
 def color_strip(
     planes: Floats, at: Index, steps: tuple[Any, int, int], use: int, m: Any, row: Record,
     means: Any, stds: Any,

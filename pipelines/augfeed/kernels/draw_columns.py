@@ -5,17 +5,18 @@ from typing import Any
 import numpy as np
 
 from augfeed.constants import CUTMIX
-from augfeed.kernels import SOURCES, compiled_by_size, inner
+from augfeed.kernels import SOURCES, compiled_by_size
+from augfeed.kernels.inner import njit
 from augfeed.kernels.philox import beta_law, draw_beta, key_of
 from augfeed.kernels.types import Array, Floats, Ints
 
 
-@inner()
+@njit(nogil=True)
 def _index(u: float, count: int) -> int:
     return min(int(np.floor(u * count)), count - 1)
 
 
-@inner()
+@njit(nogil=True)
 def _cut(u: float, cut: int, side: int) -> tuple[int, int]:
     # The first and last pixel of a stretch about a uniform one, as much of it as is inside.
     start = _index(u, side) - cut // 2

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from augfeed.kernels import inner
+from augfeed.kernels.inner import njit
 from augfeed.kernels.noise import pixel_numbers
 from augfeed.kernels.place import FAST, U, fold
 from augfeed.kernels.types import Array, Floats, Index
@@ -15,7 +15,7 @@ ELASTIC_PIXELS = int(Stream.ELASTIC_PIXELS)
 ROUNDER = np.float32(3 << 22)  # added to and taken off, it rounds, halves to even
 
 
-@inner()
+@njit(nogil=True)
 def _weights(sigma: Any) -> Floats:
     # From the middle outward.
     reach = (int(np.floor(np.float32(8.0) * sigma)) + 1) // 2
@@ -28,14 +28,14 @@ def _weights(sigma: Any) -> Floats:
     return weights
 
 
-@inner(fastmath=FAST)
+@njit(nogil=True, fastmath=FAST)
 def _add(sums: Floats, at: Index, source: Floats, a: Any, b: Any, weight: Any, count: int) -> None:
     for i in range(count):
         k = U(i)
         sums[at + k] += weight * (source[a + k] + source[b + k])
 
 
-@inner()
+@njit(nogil=True)
 def _smooth(plane: Floats, height: int, width: int, weights: Floats) -> None:
     # In place, along lines and then across them.
     reach = weights.size - 1
@@ -56,7 +56,7 @@ def _smooth(plane: Floats, height: int, width: int, weights: Floats) -> None:
             _add(plane, U(y * width), made, U(over * width), U(under * width), weight, width)
 
 
-@inner()
+@njit(nogil=True)
 def _field(c: int, size: tuple[int, int, int], numbers: Floats) -> Floats:
     # How far each pixel looks along x, if `c` is 0, or along y.
     height, width, _ = size
@@ -72,7 +72,7 @@ def _field(c: int, size: tuple[int, int, int], numbers: Floats) -> Floats:
     return plane
 
 
-@inner()
+@njit(nogil=True)
 def _value(source: Array, y: int, x: int, c: int, size: tuple[int, int, int], fill: Any) -> Any:
     height, width, channels = size
     if y < 0 or x < 0 or y >= height or x >= width:
@@ -80,7 +80,7 @@ def _value(source: Array, y: int, x: int, c: int, size: tuple[int, int, int], fi
     return np.float32(source[U((y * width + x) * channels + c)])
 
 
-@inner()
+@njit(nogil=True)
 def run_elastic(
     out: Array, at: Index, size: tuple[int, int, int], scale: float, numbers: Floats
 ) -> None:

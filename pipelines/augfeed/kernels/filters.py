@@ -3,17 +3,17 @@
 import numpy as np
 
 from augfeed.constants import BICUBIC, NEAREST, RESIZE_CUBIC
-from augfeed.kernels import inner
+from augfeed.kernels.inner import njit
 from augfeed.kernels.types import Array, Ints
 
 
-@inner()
+@njit(nogil=True)
 def radius(kind: int) -> float:
     """Return how many pixels, of the larger of the two grids, a filter reaches to each side."""
     return 2.0 if kind == BICUBIC else 1.0
 
 
-@inner()
+@njit(nogil=True)
 def _cubic(x: float) -> float:
     # Keys 1981.
     x, a = abs(x), RESIZE_CUBIC
@@ -24,7 +24,7 @@ def _cubic(x: float) -> float:
     return 0.0
 
 
-@inner()
+@njit(nogil=True)
 def _nearest(begin: float, scale: float, length: int, first: int, count: int) -> tuple[Ints, Array]:
     starts = np.empty(count, np.int64)
     weights = np.zeros((count, 2))
@@ -38,7 +38,7 @@ def _nearest(begin: float, scale: float, length: int, first: int, count: int) ->
     return starts, weights
 
 
-@inner()
+@njit(nogil=True)
 def blends(
     kind: int, begin: float, span: float, length: int, size: int, first: int, count: int
 ) -> tuple[Ints, Array]:
@@ -68,7 +68,7 @@ def blends(
     return starts, weights
 
 
-@inner()
+@njit(nogil=True)
 def whole(weight: float, bits: int) -> int:
     """Return a weight in units of `2 ** -bits`, rounded as Pillow does."""
     return int(weight * (1 << bits) + (0.5 if weight >= 0.0 else -0.5))

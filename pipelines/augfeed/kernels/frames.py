@@ -4,11 +4,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from augfeed.kernels import SOURCES, compiled, inner
+from augfeed.kernels import SOURCES, compiled
 from augfeed.kernels._tables import make_table, makes_table
+from augfeed.kernels.inner import njit
 from augfeed.kernels.levels import LEVELS
 from augfeed.kernels.place import FAST, Edges, Frame, U, edges_of, fold
-from augfeed.kernels.spatial_steps import is_spatial, run_spatial
+from augfeed.kernels.spatial_steps import Rarer, is_spatial, run_spatial
 from augfeed.kernels.types import Array, Floats, Index, Ints, Record
 
 REFLECT = 2
@@ -17,7 +18,7 @@ COUNTERS = 4  # of each level: equal levels side by side would wait for each oth
 ROUNDER = np.float32(3 << 22)
 
 
-@inner()
+@njit(nogil=True)
 def frame_of(shape: tuple[int, int, int, int], row: Record, size: tuple[int, int]) -> Frame:
     """Return where the frame of a row lies in images of a shape `[N, h, w, C]`."""
     _, height, width, channels = shape
@@ -25,23 +26,23 @@ def frame_of(shape: tuple[int, int, int, int], row: Record, size: tuple[int, int
     return Frame(start, height, width, channels, row.top, row.left, size[0], size[1])
 
 
-@inner()
+@njit(nogil=True)
 def _rounded(value: Any) -> Any:
     return (np.float32(value) + ROUNDER) - ROUNDER
 
 
-@inner()
+@njit(nogil=True)
 def _filled(value: Any, scale: float) -> Any:
     return _rounded(value) if scale == 255.0 else np.float32(value)
 
 
-@inner()
+@njit(nogil=True)
 def _copy(flat: Array, first: Index, count: int, out: Array, at: Index) -> None:
     for i in range(count):
         out[at + U(i)] = flat[first + U(i)]
 
 
-@inner()
+@njit(nogil=True)
 def cut_frame(flat: Array, frame: Frame, edges: Edges, scale: float, out: Array, at: Index) -> None:
     """Write a frame, padding included, in the images' own type."""
     channels, count = frame.channels, frame.out_width
@@ -68,7 +69,7 @@ def cut_frame(flat: Array, frame: Frame, edges: Edges, scale: float, out: Array,
         at += U(count * channels)
 
 
-@inner()
+@njit(nogil=True)
 def to_levels(values: Floats, at: Index, count: int, levels: Array) -> None:
     """Write the nearest of 256 levels of values; what is not a number is black."""
     for i in range(count):
@@ -78,7 +79,7 @@ def to_levels(values: Floats, at: Index, count: int, levels: Array) -> None:
         levels[U(i)] = np.int32(v + np.float32(0.5))
 
 
-@inner()
+@njit(nogil=True)
 def count_levels(levels: Array, at: Index, pixels: int, channels: int, counts: Array) -> None:
     """Count the levels of a frame into `counts`, `[COUNTERS, C, LEVELS]` as one line."""
     counts[:] = 0
@@ -104,7 +105,7 @@ def count_levels(levels: Array, at: Index, pixels: int, channels: int, counts: A
             counts[U(c) * row + U(levels[at + U(p * channels + c)])] += 1
 
 
-@inner()
+@njit(nogil=True)
 def sum_up(counts: Array, channels: int, c: int, own: Ints) -> None:
     """Write the histogram of a channel to `own`, from those of all counters."""
     for k in range(LEVELS):
@@ -113,7 +114,7 @@ def sum_up(counts: Array, channels: int, c: int, own: Ints) -> None:
             own[k] += counts[(s * channels + c) * LEVELS + k]
 
 
-@inner()
+@njit(nogil=True)
 def look_up(out: Array, at: Index, pixels: int, channels: int, table: Array) -> None:
     """Make each level of a frame another one, by a table `[C, LEVELS]` as one line."""
     if channels == 3:
@@ -138,7 +139,7 @@ class Tables(NamedTuple):
     table: Array  # [C, LEVELS] as one line, of all channels
 
 
-@inner()
+@njit(nogil=True)
 def _tabulate(
     out: Array, at: Index, pixels: int, channels: int, scale: float, code: int, numbers: Floats,
     spare: Tables,
@@ -168,7 +169,7 @@ def _tabulate(
         look_up(out, at, pixels, channels, spare.table)
 
 
-@inner(fastmath=FAST)
+@njit(nogil=True, fastmath=FAST)
 def _weigh(
     source: Floats, places: Ints, weights: Floats, reach: int, sums: Floats, count: int
 ) -> None:
@@ -194,7 +195,7 @@ def _weigh(
             sums[k] += w * (source[a + k] + source[b + k])
 
 
-@inner()
+@njit(nogil=True)
 def _widen(out: Array, at: Index, width: int, channels: int, reach: int, wide: Floats) -> None:
     # A line, with its reflection beyond both ends.
     begin = U(reach * channels)
@@ -207,7 +208,7 @@ def _widen(out: Array, at: Index, width: int, channels: int, reach: int, wide: F
             wide[(reach + width - 1 + j) * channels + c] = out[at + U(right * channels + c)]
 
 
-@inner()
+@njit(nogil=True)
 def _reach(weights: Floats) -> int:
     # How far from its middle a kernel has any weight.
     last = 0
@@ -216,7 +217,7 @@ def _reach(weights: Floats) -> int:
     return last
 
 
-@inner()
+@njit(nogil=True)
 def _store(sums: Floats, count: int, scale: float, out: Array, at: Index) -> None:
     if scale == 255.0:
         for i in range(count):
@@ -226,7 +227,7 @@ def _store(sums: Floats, count: int, scale: float, out: Array, at: Index) -> Non
             out[at + U(i)] = sums[U(i)]
 
 
-@inner()
+@njit(nogil=True)
 def correlate(
     out: Array, at: Index, size: tuple[int, int, int], scale: float, taps: Floats,
     places: Ints, wide: Floats, ring: Floats, sums: Floats,
@@ -261,7 +262,7 @@ class Kernels(NamedTuple):
     sums: Floats
 
 
-@inner()
+@njit(nogil=True)
 def tables_of(values: int, channels: int) -> Tables:
     """Return memory for the tables of frames of so many values, 0 of bytes."""
     return Tables(
@@ -274,7 +275,7 @@ def tables_of(values: int, channels: int) -> Tables:
     )
 
 
-@inner()
+@njit(nogil=True)
 def kernels_of(size: tuple[int, int, int], most: int) -> Kernels:
     """Return memory for kernels that reach `most` pixels."""
     _, width, channels = size
@@ -286,10 +287,10 @@ def kernels_of(size: tuple[int, int, int], most: int) -> Kernels:
     )
 
 
-@inner()
+@njit(nogil=True)
 def change_frame(
     target: Array, at: Index, size: tuple[int, int, int], scale: float, codes: Array,
-    numbers: Floats, taps: Floats, spare: Tables, kernels: Kernels,
+    numbers: Floats, taps: Floats, spare: Tables, kernels: Kernels, rarer: Rarer,
 ) -> None:  # fmt: skip
     """Carry out the steps that a policy has for all frames on one of them, in place."""
     pixels, channels = size[0] * size[1], size[2]
@@ -298,8 +299,8 @@ def change_frame(
         if makes_table(code):
             _tabulate(target, at, pixels, channels, scale, code, numbers[s], spare)
         elif is_spatial(code):
-            run_spatial(code, target, at, size, scale, numbers[s])
-        elif code:
+            run_spatial(code, target, at, size, scale, numbers[s], rarer)
+        elif rarer is not None and code:
             correlate(target, at, size, scale, taps[s], kernels.places, kernels.wide, kernels.ring,
                       kernels.sums)  # fmt: skip
 
@@ -309,14 +310,14 @@ def _compile(sources: int) -> Any:
     @compiled()
     def materialise(
         images: Array, rows: Array, which: Ints, codes: Array, numbers: Floats, taps: Floats,
-        shared: Array, out: Array,
+        shared: Array, rarer: Rarer, out: Array,
     ) -> int:  # fmt: skip
         """Write the frames of rows `which` of a plan, after their steps, to `out` `[n, h, w, C]`.
 
         `images` `[N, h, w, C]` is uint8 or float32, as `out`; `rows` of `ROW`; `shared` one
         `FIXED`. `codes` `[M, K]` are the steps of all rows, `numbers` `[M, K, ...]` what they read,
         `taps` `[n, K, 2, T]` the kernels of those that are made; see
-        `augfeed.plan.frames.FrameSteps`.
+        `augfeed.plan.frames.FrameSteps`. `rarer` is of `augfeed.kernels.spatial_steps`.
         """
         fixed, flat, target = shared[0], images.reshape(images.size), out.reshape(out.size)
         _, height, width, channels = out.shape
@@ -329,7 +330,7 @@ def _compile(sources: int) -> Any:
             frame = frame_of(images.shape, rows[r], (height, width))
             cut_frame(flat, frame, edges, fixed.scale, target, at)
             change_frame(target, at, (height, width, channels), fixed.scale, codes[r], numbers[r],
-                         taps[k], spare, kernels)  # fmt: skip
+                         taps[k], spare, kernels, rarer)  # fmt: skip
         return sources
 
     return materialise

@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 
 from augfeed.constants import HUES_BELOW
-from augfeed.kernels import inner
 from augfeed.kernels.frames import ROUNDER
+from augfeed.kernels.inner import njit
 from augfeed.kernels.place import U
 from augfeed.kernels.types import Array, Floats, Index
 
@@ -19,7 +19,7 @@ _BELOW = np.array(HUES_BELOW, np.bool_)
 _HALF, _255, _FULL = np.float32(0.5), np.float32(255.0), np.float32(FULL)
 
 
-@inner()
+@njit(nogil=True)
 def _turned(turn: int) -> Floats:
     # Six times the hue after the turn, by that before, of 255 in a full turn; and again for
     # quotients that are whole, some of which Pillow puts one below.
@@ -30,7 +30,7 @@ def _turned(turn: int) -> Floats:
     return made
 
 
-@inner(error_model="numpy")  # no test for a division by zero, of which there is none
+@njit(nogil=True, error_model="numpy")  # no test for a division by zero, of which there is none
 def _split(planes: Floats, count: int, hue: Array, share: Floats) -> None:
     # Colors to place in the table of turns, saturation, and in place of red the largest.
     red, green, blue = planes[0], planes[1], planes[2]
@@ -49,7 +49,7 @@ def _split(planes: Floats, count: int, hue: Array, share: Floats) -> None:
         red[k] = most
 
 
-@inner()
+@njit(nogil=True)
 def _nearest(value: Any) -> Any:
     # Of 65025; the nearest whole number, which is never halfway.
     near = (value * (np.float32(1.0) / _FULL) + ROUNDER) - ROUNDER
@@ -59,7 +59,7 @@ def _nearest(value: Any) -> Any:
     return near + more - less
 
 
-@inner()
+@njit(nogil=True)
 def _join(planes: Floats, count: int, six: Floats, share: Floats) -> None:
     red, green, blue = planes[0], planes[1], planes[2]
     two = np.float32(2.0)
@@ -81,7 +81,7 @@ def _join(planes: Floats, count: int, six: Floats, share: Floats) -> None:
         blue[k] = low if first else (low_1 if second else low_2)
 
 
-@inner()
+@njit(nogil=True)
 def turn_hue(frame: Array, at: Index, pixels: int, turn: int) -> None:
     """Add `turn` of 256 to the hue of pixels of three levels, in place."""
     table, planes = _turned(turn), np.empty((3, BLOCK), np.float32)

@@ -16,14 +16,14 @@ from augfeed.jpeg_tables import (
     TO_GRAY,
     TO_RED,
 )
-from augfeed.kernels import inner
+from augfeed.kernels.inner import njit
 from augfeed.kernels.place import U
 from augfeed.kernels.types import Array, Floats, Index, Ints
 
 BACK = np.ascontiguousarray(COSINES.T)
 
 
-@inner()
+@njit(nogil=True)
 def _level(value: Any, scale: float) -> int:
     # The nearest of 256; what is not a number is black.
     if scale == 255.0:
@@ -34,7 +34,7 @@ def _level(value: Any, scale: float) -> int:
     return int(v + np.float32(0.5))
 
 
-@inner()
+@njit(nogil=True)
 def _steps(table: Ints, quality: int, steps: Ints) -> None:
     scale = 5000 // quality if quality < 50 else 200 - 2 * quality
     for i in range(8):
@@ -42,7 +42,7 @@ def _steps(table: Ints, quality: int, steps: Ints) -> None:
             steps[i, j] = min(max((table[i, j] * scale + 50) // 100, 1), 255)
 
 
-@inner()
+@njit(nogil=True)
 def _product(left: Ints, right: Ints, bits: int, made: Ints) -> None:
     # Rounded by a shift.
     half = np.int32(1 << (bits - 1))
@@ -57,7 +57,7 @@ def _product(left: Ints, right: Ints, bits: int, made: Ints) -> None:
             made[i, j] >>= bits
 
 
-@inner()
+@njit(nogil=True)
 def _transform(plane: Ints, steps: Ints) -> None:
     # Blocks of a plane of levels, whose sides are whole blocks, brought there and back in place.
     one, other = np.empty((8, 8), np.int32), np.empty((8, 8), np.int32)
@@ -81,12 +81,12 @@ def _transform(plane: Ints, steps: Ints) -> None:
                     block[i, j] = min(max(one[i, j] + 128, 0), 255)
 
 
-@inner()
+@njit(nogil=True)
 def _whole(side: int) -> int:
     return (side + 7) // 8 * 8
 
 
-@inner()
+@njit(nogil=True)
 def _gray(out: Array, at: Index, size: tuple[int, int, int], scale: float, plane: Ints) -> None:
     height, width, channels = size
     red, green, blue = TO_GRAY
@@ -102,7 +102,7 @@ def _gray(out: Array, at: Index, size: tuple[int, int, int], scale: float, plane
                 plane[y, x] = (total + 32768) >> 16
 
 
-@inner()
+@njit(nogil=True)
 def _color(
     out: Array, at: Index, size: tuple[int, int, int], scale: float, weights: tuple[int, int, int],
     plane: Ints,
@@ -124,7 +124,7 @@ def _color(
             plane[y, x] = total >> 2
 
 
-@inner()
+@njit(nogil=True)
 def _enlarged(plane: Ints, y: int, x: int, last_y: int, last_x: int) -> int:
     # Twice as large: three parts of the nearest and one of the next, each way.
     i, j = y // 2, x // 2
@@ -136,7 +136,7 @@ def _enlarged(plane: Ints, y: int, x: int, last_y: int, last_x: int) -> int:
     return (3 * near + far + 8 - x % 2) >> 4
 
 
-@inner()
+@njit(nogil=True)
 def _put(level: int, scale: float, out: Array, at: Index) -> None:
     level = min(max(level, 0), 255)
     if scale == 255.0:
@@ -145,7 +145,7 @@ def _put(level: int, scale: float, out: Array, at: Index) -> None:
         out[at] = np.float32(level) / np.float32(255.0)
 
 
-@inner()
+@njit(nogil=True)
 def run_jpeg(
     out: Array, at: Index, size: tuple[int, int, int], scale: float, numbers: Floats
 ) -> None:

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from augfeed.kernels import compiled, inner
+from augfeed.kernels import compiled
+from augfeed.kernels.inner import njit
 from augfeed.kernels.types import Bytes
 
 _END, _SCAN, _APP1 = 0xD9, 0xDA, 0xE1
@@ -10,17 +11,17 @@ _NONE = (0, 0, 0, 0, 0, 0, 0)
 _EXIF = (0x45, 0x78, 0x69, 0x66, 0, 0)
 
 
-@inner()
+@njit(nogil=True)
 def _one(data: Bytes, at: int) -> int:
     return np.int64(data[at])  # type: ignore[return-value]
 
 
-@inner()
+@njit(nogil=True)
 def _two(data: Bytes, at: int) -> int:
     return _one(data, at) << 8 | _one(data, at + 1)
 
 
-@inner()
+@njit(nogil=True)
 def _unit(data: Bytes, at: int, end: int) -> int:
     # Each component has 3 bytes; the upper half of the second is how many blocks of 8 pixels lie
     # side by side in a unit. Of a single component a unit is one block.
@@ -32,7 +33,7 @@ def _unit(data: Bytes, at: int, end: int) -> int:
     return 8 * most
 
 
-@inner()
+@njit(nogil=True)
 def _segment(data: Bytes, at: int) -> tuple[int, int, int]:
     # The first segment from `at` on: its marker, where that stands, and the place behind it; marker
     # 0 if there is none, and no place behind the scan and the end.
@@ -49,7 +50,7 @@ def _segment(data: Bytes, at: int) -> tuple[int, int, int]:
     return 0, at, at
 
 
-@inner()
+@njit(nogil=True)
 def _is_exif(data: Bytes, at: int) -> bool:
     if at + 10 > data.size:
         return False

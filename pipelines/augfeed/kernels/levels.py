@@ -3,49 +3,51 @@
 from typing import Any
 
 import numpy as np
+from numba import types
+from numba.extending import overload
 
-from augfeed.kernels import inner
+from augfeed.kernels.inner import INNER, njit
 
 LEVELS = 256
 
 
-@inner()
+@njit(nogil=True)
 def floor_divide(value: Any, by: Any) -> Any:
     """Return a quotient rounded down."""
     return value // by
 
 
-@inner()
+@njit(nogil=True)
 def divide(value: Any, by: Any) -> Any:
     """Return a quotient in float64."""
     return value / by
 
 
-@inner()
+@njit(nogil=True)
 def truncate(values: Any) -> Any:
     """Return numbers without what follows the point."""
     return values.astype(np.int64)
 
 
-@inner()
+@njit(nogil=True)
 def total(values: Any) -> Any:
     """Return the sum over all levels."""
     return values.sum()
 
 
-@inner()
+@njit(nogil=True)
 def cumulative(values: Any) -> Any:
     """Return, for each level, the sum up to it, itself included."""
     return np.cumsum(values)
 
 
-@inner()
+@njit(nogil=True)
 def real(level: Any) -> Any:
     """Return levels as float32."""
     return level.astype(np.float32)
 
 
-@inner()
+@njit(nogil=True)
 def held(values: Any) -> Any:
     """Return values as levels: cut off at 0, 255 and the level below."""
     made = np.empty(values.size, np.int64)
@@ -54,20 +56,20 @@ def held(values: Any) -> Any:
     return made
 
 
-@inner()
+@njit(nogil=True)
 def whole_of(level: int) -> Any:
     """Return a level as a value from 0 to 1, float32."""
     return np.float32(level) / np.float32(255.0)
 
 
-@inner()
+@njit(nogil=True)
 def nearest(value: Any) -> int:
     """Return the nearest level of a value from 0 to 1, halves to even."""
     held = min(max(value * np.float32(255.0), np.float32(0.0)), np.float32(255.0))
     return int(np.round(held))
 
 
-@inner()
+@njit(nogil=True)
 def highest(wanted: Any) -> int:
     """Return the highest level that is wanted, -1 if none is."""
     last = -1
@@ -76,10 +78,37 @@ def highest(wanted: Any) -> int:
     return last
 
 
-@inner()
+@njit(nogil=True)
 def lowest(wanted: Any) -> int:
     """Return the lowest level that is wanted, 256 if none is."""
     first = LEVELS
     for k in range(wanted.size - 1, -1, -1):
         first = k if wanted[k] else first
     return first
+
+
+def where(wanted: Any, values: Any, other: Any) -> Any:
+    """Return whole numbers, `[256]`, and another one where they are not wanted."""
+    raise NotImplementedError
+
+
+@overload(where, strict=False, jit_options=INNER)
+def _where(wanted: Any, values: Any, other: Any) -> Any:
+    # NumPy's own broadcasts, which takes half a second to compile, each time.
+    if isinstance(wanted, types.Array):
+
+        def each(wanted: Any, values: Any, other: Any) -> Any:
+            made = np.empty(values.size, np.int64)
+            for k in range(values.size):
+                made[k] = values[k] if wanted[k] else other
+            return made
+
+        return each
+
+    def all_or_none(wanted: Any, values: Any, other: Any) -> Any:
+        made = np.empty(values.size, np.int64)
+        for k in range(values.size):
+            made[k] = values[k] if wanted else other
+        return made
+
+    return all_or_none

@@ -17,8 +17,9 @@ from numba.core.typing.context import Context as TypingContext
 from numba.core.typing.templates import Signature
 from numba.extending import intrinsic
 
-from augfeed.kernels import SOURCES, compiled, inner
+from augfeed.kernels import SOURCES, compiled
 from augfeed.kernels.crop_region import columns, reach, scale_for, scaled_side
+from augfeed.kernels.inner import njit
 from augfeed.kernels.pointers import Emitted, Number, Values
 from augfeed.kernels.resample_box import resample_part
 from augfeed.kernels.types import Array, Bytes, Ints
@@ -212,7 +213,7 @@ def _c_function(kind: Signature, function: Callable[..., None]) -> Any:
         return cfunc(kind)(function)
 
 
-@inner()
+@njit(nogil=True)
 def _decoded(
     memory: Ints, decode: int, data: int, size: int, scale: int, place: tuple[int, int], out: Bytes
 ) -> bool:

@@ -3,14 +3,15 @@
 import numpy as np
 
 from augfeed.constants import CONSTANT, EDGE
-from augfeed.kernels import SOURCES, compiled, inner
+from augfeed.kernels import SOURCES, compiled
+from augfeed.kernels.inner import njit
 from augfeed.kernels.types import Array, Floats, Ints
 
 _FAR = float(1 << 20)  # as the image's own coordinates are held
 _OFF = 0.501  # the most that a place is off the pixel that is nearest to it
 
 
-@inner()
+@njit(nogil=True)
 def _fold(i: int, n: int, mode: int) -> int:
     if 0 <= i < n:
         return i
@@ -34,7 +35,7 @@ def fold_places(places: Ints, offset: int, length: int, mode: int) -> None:
         places[k] = _fold(places[k] + offset, length, mode)
 
 
-@inner()
+@njit(nogil=True)
 def _source(inverse: Floats, x: int, y: int) -> tuple[float, float]:
     z = inverse[6] * x + inverse[7] * y + inverse[8]
     z = 1e-30 if z == 0 else z
@@ -43,7 +44,7 @@ def _source(inverse: Floats, x: int, y: int) -> tuple[float, float]:
     return min(max(u, -_FAR), _FAR), min(max(v, -_FAR), _FAR)
 
 
-@inner()
+@njit(nogil=True)
 def _along(u: float, side: int, part: tuple[int, int, int, int], border: int, padding: int) -> int:
     # `part` is begin and length in the source, length after resizing, and where the frame begins.
     begin, length, resized, offset = part

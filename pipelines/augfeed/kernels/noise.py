@@ -6,10 +6,10 @@ values of one lane lie side by side in memory.
 
 from typing import Any, NamedTuple
 
+import numba
 import numpy as np
-from numba import njit
 
-from augfeed.kernels import inner
+from augfeed.kernels.inner import njit
 from augfeed.kernels.philox import block_key, fill_plane, philox
 from augfeed.kernels.place import FAST, U
 from augfeed.kernels.pointers import as_floats, as_words, pointer_to
@@ -21,7 +21,7 @@ _LOW16 = np.uint32(0xFFFF)
 NOISE_WORDS = 4 * AT_ONCE + 8 * CHUNK
 
 
-@inner()
+@njit(nogil=True)
 def _fill_normals(
     key: tuple[Any, Any, Any, int], first: int, part: int, table: Words, words: Words, bits: Words
 ) -> None:
@@ -42,7 +42,7 @@ def _fill_normals(
                 bits[low + U(CHUNK) + U(i)] = table[word >> np.uint32(16)]
 
 
-@inner(fastmath=FAST)
+@njit(nogil=True, fastmath=FAST)
 def _add_lanes(
     planes: Floats, at: Index, count: int, blocks: tuple[int, int, int], sigma: Any,
     normals: Floats, begin: Index,
@@ -66,7 +66,7 @@ class Noise(NamedTuple):
     normals: Any  # the same as float32
 
 
-@inner()
+@njit(nogil=True)
 def noise_memory(quantiles: Floats, memory: Words) -> Noise:
     """Return pointers to the normals, and to memory, uint32 `[NOISE_WORDS]`."""
     bits = memory[4 * AT_ONCE :]
@@ -74,7 +74,7 @@ def noise_memory(quantiles: Floats, memory: Words) -> Noise:
                  as_floats(bits))  # fmt: skip
 
 
-@inner()
+@njit(nogil=True)
 def add_normal(
     planes: Floats, at: Index, size: tuple[int, int], key: tuple[Any, Any, Any, int], sigma: Any,
     factors: Any, noise: Noise,
@@ -98,7 +98,7 @@ def add_normal(
                        U(first - begin))  # fmt: skip
 
 
-@njit(nogil=True)
+@numba.njit(nogil=True)
 def pixel_numbers(count: int, c: int, key: tuple[Any, Any, Any, int]) -> Words:
     """Return the 16-bit numbers of plane `c` of `count` values, as uint32 `[count]`."""
     blocks = (count + 7) // 8
@@ -112,7 +112,7 @@ def pixel_numbers(count: int, c: int, key: tuple[Any, Any, Any, int]) -> Words:
     return out
 
 
-@inner()
+@njit(nogil=True)
 def salt_and_pepper(
     planes: Floats, at: Index, numbers: Words, below: tuple[Any, Any], black: Any, white: Any
 ) -> None:
@@ -124,7 +124,7 @@ def salt_and_pepper(
             planes[at + U(p)] = white
 
 
-@inner()
+@njit(nogil=True)
 def erase_with_noise(
     planes: Floats, at: Index, width: int, box: tuple[int, int, int, int], numbers: Words,
     quantiles: Any, normal: bool,

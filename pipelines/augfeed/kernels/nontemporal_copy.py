@@ -2,16 +2,17 @@
 
 from typing import Any
 
+import numba
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.core import cgutils
 from numba.core.base import BaseContext
 from numba.core.typing.context import Context as TypingContext
 from numba.core.typing.templates import Signature
 from numba.extending import intrinsic
 
-from augfeed.kernels import inner
+from augfeed.kernels.inner import njit
 from augfeed.kernels.pointers import Emitted, Memory, Number, Values, data_of, width_of
 from augfeed.kernels.types import Array, Index
 
@@ -79,13 +80,13 @@ _misaligned: Any = intrinsic(_emit_misaligned)
 _width: Any = intrinsic(_emit_width)
 
 
-@inner()
+@njit(nogil=True)
 def first_of_line(array: Array) -> int:
     """Return the first place of an array, of at least a cache line, that begins one."""
     return (LINE - _misaligned(array)) % LINE // _width(array)
 
 
-@njit(nogil=True)
+@numba.njit(nogil=True)
 def stream_copy(target: Array, to: int, source: Array, start: Index, count: int) -> None:
     """Copy `source[start:][:count]` to `target[to:]`, past the caches where lines allow it.
 

@@ -4,7 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from augfeed.kernels import compiled, compiled_by_size, inner
+from augfeed.kernels import compiled, compiled_by_size
+from augfeed.kernels.inner import njit
 from augfeed.kernels.types import Floats, Ints, Words
 
 _M0 = np.uint64(0xD2511F53)
@@ -22,7 +23,7 @@ CHUNK = 512  # samples whose words are held in the nearest cache
 Key = tuple[Any, Any, Any, Any]
 
 
-@inner(inline="always")
+@njit(nogil=True, inline="always")
 def philox(
     c0: np.uint64, c1: np.uint64, c2: np.uint64, c3: np.uint64, k0: np.uint64, k1: np.uint64
 ) -> tuple[np.uint64, np.uint64, np.uint64, np.uint64]:
@@ -36,7 +37,7 @@ def philox(
     return c0, c1, c2, c3
 
 
-@inner()
+@njit(nogil=True)
 def stream_word(sample: np.uint64, stream: np.uint64) -> np.uint64:
     """Return the counter's third word: the stream in bits 0 to 9, the view (bits 48 to 53 of the
     id) above it, and bits 32 to 47 of the id in the upper half."""
@@ -44,20 +45,20 @@ def stream_word(sample: np.uint64, stream: np.uint64) -> np.uint64:
     return stream | ((high & _HALF) << _16) | ((high >> _16) << _10)
 
 
-@inner()
+@njit(nogil=True)
 def key_of(seed: Any, epoch: int, stream: int) -> Key:
     """Return the key of a stream: seed's lower word, its upper one, epoch, stream, as uint64."""
     return np.uint64(seed) & _LOW, np.uint64(seed) >> _32, np.uint64(epoch), np.uint64(stream)
 
 
-@inner(inline="always")
+@njit(nogil=True, inline="always")
 def _block(
     sample: np.uint64, key: Key, block: np.uint64
 ) -> tuple[np.uint64, np.uint64, np.uint64, np.uint64]:
     return philox(sample & _LOW, key[2], stream_word(sample, key[3]), block, key[0], key[1])
 
 
-@inner()
+@njit(nogil=True)
 def fill_blocks(
     ids: Ints, key: Key, block: int, w0: Words, w1: Words, w2: Words, w3: Words
 ) -> None:
@@ -99,17 +100,17 @@ def fill_uniforms(seed: Any, epoch: int, ids: Ints, requests: Ints, out: Floats)
                 row += 1
 
 
-@inner()
+@njit(nogil=True)
 def _uniform(word: np.uint32) -> float:
     return float(word >> np.uint32(8)) * 2.0**-24
 
 
-@inner()
+@njit(nogil=True)
 def _open(word: np.uint64) -> float:
     return (float(word) + 0.5) * 2.0**-32
 
 
-@inner()
+@njit(nogil=True)
 def beta_law(alpha: float) -> tuple[float, float, float, float]:
     """Return Beta(alpha, alpha) for `draw_beta`: alpha, and the constants of its Gammas."""
     alpha = max(alpha, 1e-300)  # below 1e-307, log(uniform) / alpha is infinite for both Gammas
@@ -117,7 +118,7 @@ def beta_law(alpha: float) -> tuple[float, float, float, float]:
     return alpha, d, 1.0 / np.sqrt(9.0 * d), np.log(d)
 
 
-@inner()
+@njit(nogil=True)
 def _log_gamma(
     law: tuple[float, float, float, float], sample: np.uint64, key: Key, first: int,
     boost: np.uint64,
@@ -136,7 +137,7 @@ def _log_gamma(
     return value + np.log(_open(boost)) / alpha if alpha < 1.0 else value
 
 
-@inner()
+@njit(nogil=True)
 def draw_beta(law: tuple[float, float, float, float], sample: np.uint64, key: Key) -> float:
     """Return a draw of a `beta_law` for a sample, as a ratio of two Gammas."""
     w = _block(sample, key, np.uint64(0))
@@ -178,7 +179,7 @@ def fill_dirichlet(
             out[g, i] /= total
 
 
-@inner()
+@njit(nogil=True)
 def block_key(key: tuple[Any, Any, Any, int]) -> tuple[Any, Any, Any, Any, Any]:
     """Return what `philox` takes of (seed, epoch, sample id, stream), but for the block: the key's
     two words, then the counter's first three."""
@@ -187,7 +188,7 @@ def block_key(key: tuple[Any, Any, Any, int]) -> tuple[Any, Any, Any, Any, Any]:
     return seed & _LOW, seed >> _32, sample & _LOW, epoch, stream
 
 
-@inner()
+@njit(nogil=True)
 def fill_plane(
     key: tuple[Any, Any, Any, int], first: int, w0: Words, w1: Words, w2: Words, w3: Words
 ) -> None:

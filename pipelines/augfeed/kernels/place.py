@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from augfeed.constants import CONSTANT, EDGE
-from augfeed.kernels import inner
+from augfeed.kernels.inner import njit
 from augfeed.kernels.types import Array, Record
 
 FAST = {"contract"}  # fused multiply-add only: nothing is reordered
@@ -36,7 +36,7 @@ class Frame(NamedTuple):
     out_width: int
 
 
-@inner()
+@njit(nogil=True)
 def edges_of(fixed: Record) -> Edges:
     """Return what lies outside by a record of `FIXED`."""
     pad = fixed.pad_fill0, fixed.pad_fill1, fixed.pad_fill2
@@ -44,7 +44,7 @@ def edges_of(fixed: Record) -> Edges:
     return Edges(fixed.pad_mode, pad, fixed.border_mode, border, np.float32(fixed.scale))
 
 
-@inner()
+@njit(nogil=True)
 def fold(i: int, n: int, mode: int) -> int:
     """Return the index that stands for index `i` outside of `n`, or -1 for the constant fill."""
     if 0 <= i < n:
@@ -60,14 +60,14 @@ def fold(i: int, n: int, mode: int) -> int:
     return i if i < n else period - i
 
 
-@inner()
+@njit(nogil=True)
 def value_at(flat: Array, frame: Frame, y: int, x: int, c: int) -> Any:
     """Return a channel of a pixel of the image that a frame lies in, as float32."""
     offset = U((y * frame.width + x) * frame.channels + c)
     return np.float32(flat[frame.start + offset])
 
 
-@inner()
+@njit(nogil=True)
 def tap(flat: Array, frame: Frame, y: int, x: int, c: int, edges: Edges) -> Any:
     """Return a channel of pixel (y, x) of a frame, by what lies outside of it and of its image."""
     y = fold(y, frame.out_height, edges.border_mode)

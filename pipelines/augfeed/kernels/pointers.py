@@ -15,7 +15,7 @@ from numba.core.typing.context import Context as TypingContext
 from numba.core.typing.templates import Signature
 from numba.extending import intrinsic
 
-from augfeed.kernels import inner
+from augfeed.kernels.inner import njit
 
 Values = tuple[ir.Value, ...]  # arguments of a call
 Emitted = tuple[Signature, Callable[..., ir.Value]]  # what an intrinsic returns
@@ -70,7 +70,7 @@ def _emit_moved(typing: TypingContext, pointer: types.CPointer, count: Number) -
 moved: Any = intrinsic(_emit_moved)  # a pointer to the element so many further
 
 
-@inner()
+@njit(nogil=True)
 def keep(arrays: Any) -> bool:
     """Return True: arrays that are made in a function live up to their last use, this one."""
     return len(arrays) > 0

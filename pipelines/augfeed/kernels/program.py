@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from augfeed.constants import LUMA
-from augfeed.kernels import inner
 from augfeed.kernels._tables import make_table, makes_table, needs_counts
 from augfeed.kernels.chains import Mixture, is_chain, run_chain
 from augfeed.kernels.frames import (
@@ -22,9 +21,10 @@ from augfeed.kernels.frames import (
     sum_up,
 )
 from augfeed.kernels.hue import turn_hue
+from augfeed.kernels.inner import njit
 from augfeed.kernels.levels import LEVELS
 from augfeed.kernels.place import Edges, Frame, U
-from augfeed.kernels.spatial_steps import is_spatial, run_spatial
+from augfeed.kernels.spatial_steps import Rarer, is_spatial, run_spatial
 from augfeed.kernels.types import Array, Floats, Index, Ints
 from augfeed.kernels.warp import Map, warp_line
 
@@ -51,7 +51,7 @@ class Lines(NamedTuple):
     planes: Floats  # [C * W]
 
 
-@inner()
+@njit(nogil=True)
 def _forget(pending: Pending, channels: int) -> None:
     for c in range(channels):
         for k in range(LEVELS):
@@ -59,7 +59,7 @@ def _forget(pending: Pending, channels: int) -> None:
     pending.state[DIRTY] = False
 
 
-@inner()
+@njit(nogil=True)
 def _carry_out(
     frame: Array, at: Index, pixels: int, channels: int, pending: Pending
 ) -> None:  # fmt: skip
@@ -68,7 +68,7 @@ def _carry_out(
         _forget(pending, channels)
 
 
-@inner()
+@njit(nogil=True)
 def _count(
     frame: Array, at: Index, pixels: int, channels: int, spare: Tables, pending: Pending
 ) -> None:  # fmt: skip
@@ -84,7 +84,7 @@ def _count(
     pending.state[COUNTED] = True
 
 
-@inner()
+@njit(nogil=True)
 def _sum(counts: Ints) -> int:
     total = 0
     for k in range(LEVELS):
@@ -92,7 +92,7 @@ def _sum(counts: Ints) -> int:
     return total
 
 
-@inner()
+@njit(nogil=True)
 def _gray(pending: Pending, pixels: int, channels: int) -> Any:
     # The nearest level of the mean gray.
     if channels != 3:
@@ -104,7 +104,7 @@ def _gray(pending: Pending, pixels: int, channels: int) -> Any:
     return np.float32((2 * total + whole) // (2 * whole))
 
 
-@inner()
+@njit(nogil=True)
 def _tabulate(
     frame: Array, at: Index, pixels: int, channels: int, code: int, numbers: Floats, spare: Tables,
     pending: Pending,
@@ -125,7 +125,7 @@ def _tabulate(
             pending.table[c * LEVELS + k] = made[pending.table[c * LEVELS + k]]
 
 
-@inner()
+@njit(nogil=True)
 def _warp(
     frame: Array, at: Index, size: tuple[int, int, int], numbers: Floats, kind: int, edges: Edges,
     lines: Lines,
@@ -153,13 +153,13 @@ def _warp(
         at = at + U(values)
 
 
-@inner()
+@njit(nogil=True)
 def _level(value: Any) -> Any:
     held = min(max(value, np.float32(0.0)), np.float32(255.0))
     return (held + ROUNDER) - ROUNDER
 
 
-@inner()
+@njit(nogil=True)
 def _combine(
     frame: Array, at: Index, pixels: int, channels: int, numbers: Floats, spare: Tables,
     pending: Pending,
@@ -194,12 +194,12 @@ def _combine(
     pending.state[COUNTED] = False
 
 
-@inner()
+@njit(nogil=True)
 def _cut(value: Any) -> Any:
     return min(max(value, np.float32(0.0)), np.float32(255.0))
 
 
-@inner()
+@njit(nogil=True)
 def _colour(frame: Array, at: Index, pixels: int, factor: Any) -> None:
     for p in range(pixels):
         i = at + U(3 * p)
@@ -210,11 +210,11 @@ def _colour(frame: Array, at: Index, pixels: int, factor: Any) -> None:
         frame[i + U(2)] = np.int32(_cut(gray + factor * (np.float32(b) - gray)))
 
 
-@inner()
+@njit(nogil=True)
 def run_program(
     frame: Array, at: Index, size: tuple[int, int, int], codes: Array, numbers: Floats,
     taps: Floats, kind: int, edges: Edges, spare: Tables, kernels: Kernels, pending: Pending,
-    lines: Lines, mixture: Mixture,
+    lines: Lines, mixture: Mixture, rarer: Rarer,
 ) -> None:  # fmt: skip
     """Carry out the steps of a row on its frame, uint8, from `frame[at]` on, in place.
 
@@ -231,26 +231,27 @@ def run_program(
             _tabulate(frame, at, pixels, channels, code, own, spare, pending)
         elif code and not (channels != 3 and code in (COLOR, HUE)):
             _carry_out(frame, at, pixels, channels, pending)
-            if code == LINEAR:
-                _combine(frame, at, pixels, channels, own, spare, pending)
-            elif code == COLOR:
+            if code == COLOR:
                 _colour(frame, at, pixels, own[0])
-            elif code == HUE:
-                turn_hue(frame, at, pixels, int(own[0]))
             elif code == MATRIX:
                 _warp(frame, at, size, own, kind, edges, lines)
-            elif is_chain(code):
-                run_chain(code, frame, at, pixels * channels, own, mixture)
             elif is_spatial(code):
-                run_spatial(code, frame, at, size, 255.0, own)
-            else:
-                correlate(frame, at, size, 255.0, taps[s], kernels.places, kernels.wide,
-                          kernels.ring, kernels.sums)  # fmt: skip
+                run_spatial(code, frame, at, size, 255.0, own, rarer)
+            elif rarer is not None:
+                if code == LINEAR:
+                    _combine(frame, at, pixels, channels, own, spare, pending)
+                elif code == HUE:
+                    turn_hue(frame, at, pixels, int(own[0]))
+                elif is_chain(code):
+                    run_chain(code, frame, at, pixels * channels, own, mixture)
+                else:
+                    correlate(frame, at, size, 255.0, taps[s], kernels.places, kernels.wide,
+                              kernels.ring, kernels.sums)  # fmt: skip
             pending.state[COUNTED] = False
     _carry_out(frame, at, pixels, channels, pending)
 
 
-@inner()
+@njit(nogil=True)
 def pending_of(channels: int) -> Pending:
     """Return memory for a table that is pending."""
     return Pending(
@@ -260,7 +261,7 @@ def pending_of(channels: int) -> Pending:
     )
 
 
-@inner()
+@njit(nogil=True)
 def lines_of(size: tuple[int, int, int]) -> Lines:
     """Return memory for the lines of frames."""
     height, width, channels = size

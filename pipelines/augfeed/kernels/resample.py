@@ -13,8 +13,9 @@ from numba import types
 from numba.extending import overload
 
 from augfeed.constants import CONSTANT, EDGE
-from augfeed.kernels import SOURCES, compiled, inner
+from augfeed.kernels import SOURCES, compiled
 from augfeed.kernels.filters import blends, whole
+from augfeed.kernels.inner import njit
 from augfeed.kernels.transpose import transpose
 from augfeed.kernels.types import Array, Floats, Ints
 
@@ -26,7 +27,7 @@ OUTSIDE = -(1 << 62)
 Whole = Ints | tuple[int, ...]
 
 
-@inner()
+@njit(nogil=True)
 def _resample(
     image: Array,
     box: Whole,
@@ -72,7 +73,7 @@ def _resample(
         _gather(part, rows - y0, columns - x0, run, fill, out)
 
 
-@inner()
+@njit(nogil=True)
 def _places(first: int, end: int, length: int, pad_mode: int) -> Ints:
     """Return int64 `[end - first]`: the pixel, of a side of `length`, that stands at each place
     from `first` on; a number far below 0 for the fill value."""
@@ -91,7 +92,7 @@ def _places(first: int, end: int, length: int, pad_mode: int) -> Ints:
     return places
 
 
-@inner()
+@njit(nogil=True)
 def _needed(places: Ints) -> tuple[int, int]:
     low, end = np.iinfo(np.int64).max, 0
     for place in places:
@@ -100,7 +101,7 @@ def _needed(places: Ints) -> tuple[int, int]:
     return min(low, end), end
 
 
-@inner()
+@njit(nogil=True)
 def _copy(image: Array, top: int, left: int, out: Array) -> None:
     height, width, channels = out.shape
     source = image.reshape(image.shape[0], image.shape[1] * channels)
@@ -111,7 +112,7 @@ def _copy(image: Array, top: int, left: int, out: Array) -> None:
             target[y, i] = row[i]
 
 
-@inner()
+@njit(nogil=True)
 def _gather(
     image: Array, rows: Ints, columns: Ints, run: tuple[int, int], fill: Array, out: Array
 ) -> None:
@@ -138,7 +139,7 @@ def _gather(
                 row[i] = found[i]
 
 
-@inner()
+@njit(nogil=True)
 def _resize(
     image: Array,
     box: Whole,
@@ -187,7 +188,7 @@ def _resize(
     _blend(middle, starts_y, weights_y, out.reshape(rows, columns * channels))
 
 
-@inner()
+@njit(nogil=True)
 def _blend(source: Array, starts: Ints, weights: Array, target: Array) -> None:
     # target[j] = sum over k of weights[j, k] * source[starts[j] + k], k < 2, 4, 8, 12, ...
     last, taps = source.shape[0] - 1, weights.shape[1]
@@ -239,7 +240,7 @@ def _(weights: Any, image: Any) -> Any:
     return lambda weights, image: weights.astype(np.float32)
 
 
-@inner()
+@njit(nogil=True)
 def _wholes(weights: Array) -> Array:
     made = np.empty(weights.shape, np.int32)
     for j in range(weights.shape[0]):

@@ -7,14 +7,14 @@ LLVM vectorises the loops, and no view with a reference count is made for a line
 from typing import Any, NamedTuple
 
 from augfeed.constants import CONSTANT
-from augfeed.kernels import inner
+from augfeed.kernels.inner import njit
 from augfeed.kernels.interleave import split_pixels
 from augfeed.kernels.place import Edges, Frame, U, fold, value_at
 from augfeed.kernels.types import Array, Floats, Index, Ints, Record, Words
 from augfeed.kernels.warp import warp_line
 
 
-@inner()
+@njit(nogil=True)
 def _fold_ends(
     flat: Array, frame: Frame, y: int, start: int, ends: tuple[int, int, int], mirrored: bool,
     edges: Edges, planes: Floats, at: Index, stride: Index,
@@ -30,13 +30,13 @@ def _fold_ends(
             to += stride
 
 
-@inner()
+@njit(nogil=True)
 def _fill(planes: Floats, at: Index, count: int, value: Any) -> None:
     for i in range(count):
         planes[at + U(i)] = value
 
 
-@inner()
+@njit(nogil=True)
 def _copy_strip(
     flat: Array, frame: Frame, row: Record, part: tuple[int, int, int, int], edges: Edges,
     planes: Floats, at: Index, stride: Index,
@@ -77,7 +77,7 @@ def _copy_strip(
                        stride)  # fmt: skip
 
 
-@inner()
+@njit(nogil=True)
 def sample_strip(
     flat: Array, frame: Frame, row: Record, part: tuple[int, int, int, int], edges: Edges,
     places: Ints, floats: Floats, planes: Floats, at: Index, stride: Index,
@@ -97,7 +97,7 @@ def sample_strip(
         at += U(count)
 
 
-@inner()
+@njit(nogil=True)
 def _add_lines(
     flat: Array, first: Index, pitch: Index, lines: int, columns: int, totals: Array
 ) -> None:
@@ -118,7 +118,7 @@ class Totals(NamedTuple):
     channels: Floats  # float64 `[3]`
 
 
-@inner()
+@njit(nogil=True)
 def mean_color(
     flat: Array, frame: Frame, edges: Edges, scale: float, totals: Totals
 ) -> tuple[Any, Any, Any]:

@@ -9,7 +9,7 @@ from numba.core.typing.context import Context as TypingContext
 from numba.core.typing.templates import Signature
 from numba.extending import intrinsic
 
-from augfeed.kernels import inner
+from augfeed.kernels.inner import njit
 from augfeed.kernels.pointers import Emitted, Number, Values, width_of
 from augfeed.kernels.types import Array
 
@@ -65,7 +65,7 @@ def _emit_block(
 transpose_block: Any = intrinsic(_emit_block)
 
 
-@inner()
+@njit(nogil=True)
 def transpose(source: Array, target: Array, at: int, to: int, rows: int, columns: int) -> None:
     """Copy the `[rows, columns]` block of a matrix at flat place `at` to `[columns, rows]` at `to`.
 

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from augfeed.constants import BICUBIC, BILINEAR, CONSTANT, WARP_CUBIC
-from augfeed.kernels import inner
+from augfeed.kernels.inner import njit
 from augfeed.kernels.place import FAST, Edges, Frame, U, tap
 from augfeed.kernels.types import Array, Floats, Index, Ints, Record
 
@@ -25,7 +25,7 @@ class Map(NamedTuple):
     filter: int
 
 
-@inner(fastmath=FAST, error_model="numpy")
+@njit(nogil=True, fastmath=FAST, error_model="numpy")
 def _positions(
     y: int, x0: int, count: int, row: Record | Map, places: Ints, shares: Floats
 ) -> None:
@@ -47,13 +47,13 @@ def _positions(
         shares[i], shares[half + i] = u - fu, v - fv
 
 
-@inner(fastmath=FAST)
+@njit(nogil=True, fastmath=FAST)
 def _lerp(p00: Any, p01: Any, p10: Any, p11: Any, a: Any, b: Any) -> Any:
     above = p00 + a * (p01 - p00)
     return above + b * (p10 + a * (p11 - p10) - above)
 
 
-@inner(fastmath=FAST)
+@njit(nogil=True, fastmath=FAST)
 def _bilinear_line(
     flat: Array, frame: Frame, edges: Edges, count: int, places: Ints, shares: Floats,
     planes: Floats, at: Index, stride: Index,
@@ -97,7 +97,7 @@ def _bilinear_line(
                 to += stride
 
 
-@inner()
+@njit(nogil=True)
 def _nearest_line(
     flat: Array, frame: Frame, edges: Edges, count: int, places: Ints, shares: Floats,
     planes: Floats, at: Index, stride: Index,
@@ -112,7 +112,7 @@ def _nearest_line(
             to += stride
 
 
-@inner(fastmath=FAST)
+@njit(nogil=True, fastmath=FAST)
 def _cubic(t: Any) -> tuple[Any, Any, Any, Any]:
     # The weights of four neighbors, of which the second is `t` before what is wanted (Keys 1981).
     a, one = np.float32(WARP_CUBIC), np.float32(1.0)
@@ -126,7 +126,7 @@ def _cubic(t: Any) -> tuple[Any, Any, Any, Any]:
     )
 
 
-@inner(fastmath=FAST)
+@njit(nogil=True, fastmath=FAST)
 def _bicubic_line(
     flat: Array, frame: Frame, edges: Edges, count: int, places: Ints, shares: Floats,
     planes: Floats, at: Index, stride: Index,
@@ -174,7 +174,7 @@ def _bicubic_line(
                 to += stride
 
 
-@inner()
+@njit(nogil=True)
 def warp_line(
     flat: Array, frame: Frame, edges: Edges, row: Record | Map, part: tuple[int, int, int],
     places: Ints, shares: Floats, planes: Floats, at: Index, stride: Index,

@@ -30,8 +30,8 @@ class Compiler:
 
 _OF_NUMPY = ("floor", "cos", "sin", "exp2", "log2")
 _NUMBA = {name: f"np.{name}" for name in _OF_NUMPY} | {"minimum": "min", "maximum": "max"}
-NUMBA_DOUBLE = Compiler("@inner()", _NUMBA)
-NUMBA = Compiler("@inner()", _NUMBA, "np.float32")
+NUMBA_DOUBLE = Compiler("@njit(nogil=True)", _NUMBA)
+NUMBA = Compiler("@njit(nogil=True)", _NUMBA, "np.float32")
 TRITON = Compiler(
     "@triton.jit",
     {name: f"tl.{name}" for name in ("fma", "where", "minimum", "maximum", *_OF_NUMPY)},
@@ -44,8 +44,8 @@ OF_LEVELS = (
 )  # fmt: skip
 _VECTORS = {name: name for name in OF_LEVELS}
 NUMBA_TABLE = Compiler(
-    "@inner()",
-    _VECTORS | {name: f"np.{name}" for name in ("where", "minimum", "maximum")},
+    "@njit(nogil=True)",
+    _VECTORS | {"where": "where"} | {name: f"np.{name}" for name in ("minimum", "maximum")},
 )
 TRITON_TABLE = Compiler(
     "@triton.jit",

@@ -101,20 +101,21 @@ def linear(classes: Iterable[Class]) -> str:
 from typing import Any
 
 import numpy as np
+
 from augfeed.constants import {imports}
-from augfeed.kernels import inner
 from augfeed.kernels.affine import identity, multiply, scale
+from augfeed.kernels.inner import njit
 from augfeed.kernels.types import Floats
 
 
 {chr(10).join(f"{text}{chr(10)}" for text in written.functions.values())}
-@inner()
+@njit(nogil=True)
 def needs_mean(row: Any) -> bool:
     """Return whether a row's colors depend on the mean gray of its frame."""
     return {" or ".join(means)}
 
 
-@inner()
+@njit(nogil=True)
 def compose(row: Any, mean: float, total: Floats, spare: Floats) -> bool:
     """Write the linear color operations, on values in [0, 1], to `total`, float64 `[C, C + 1]`.
 
@@ -158,20 +159,20 @@ from typing import Any
 
 import numpy as np
 
-from augfeed.kernels import inner
+from augfeed.kernels.inner import njit
 from augfeed.kernels.types import Floats
 
 U = np.uint64
 
 
 {chr(10).join(f"{text}{chr(10)}" for text in written.functions.values())}
-@inner()
+@njit(nogil=True)
 def changes_points(row: Any) -> bool:
     """Return whether any of them is applied to a row."""
     return {" or ".join(wanted)}
 
 
-@inner()
+@njit(nogil=True)
 def change_points(planes: Floats, at: Any, count: int, row: Any) -> None:
     """Apply those of a row to `count` values in [0, 1], from `planes[at]` on, in place."""
 {chr(10).join(lines)}

@@ -42,32 +42,32 @@ from typing import Any
 
 import numpy as np
 
-from augfeed.kernels import inner
+from augfeed.kernels.inner import njit
 from augfeed.kernels.types import Floats
 
 U = np.uint64
 
 
 {chr(10).join(f"{text}{chr(10)}" for text in written.functions.values())}
-@inner()
+@njit(nogil=True)
 def makes_stencil(code: int) -> bool:
     """Return whether an operation is one of these."""
     return {_any_of(classes, Stencil)}
 
 
-@inner()
+@njit(nogil=True)
 def makes_blocks(code: int) -> bool:
     """Return whether an operation is one on blocks, as those of JPEG."""
     return {_any_of(classes, Blocks)}
 
 
-@inner()
+@njit(nogil=True)
 def makes_displacement(code: int) -> bool:
     """Return whether an operation moves pixels by a smooth field."""
     return {_any_of(classes, Displacement)}
 
 
-@inner()
+@njit(nogil=True)
 def make_line(
     code: int, above: Floats, line: Floats, below: Floats, channels: Any, count: int, top: Any,
     numbers: Floats, made: Floats,
