@@ -44,6 +44,7 @@ FIVE: dict[str, tuple[str, ...]] = {
     "trivial_augment_wide": ("trivial_augment_wide",) * 5,
     "auto_augment": ("auto_augment",) * 5,
     "timm": tuple(f'timm("rand-m{level}-inc1-p1.0")' for level in (2, 4, 6, 8, 10)),
+    "aug_mix": ("aug_mix(8)",) * 5,
     "three_augment": ("three_augment",) * 5,
     "horizontal_flip": ("horizontal_flip(1.0)",) * 5,
     "vertical_flip": ("vertical_flip(1.0)",) * 5,
@@ -87,6 +88,11 @@ UNSEEN = {
     "kornia": "any class of Kornia's",
     "normalize": "its values are not those of an image",
     "label_smoothing": "it changes labels alone",
+    "letterbox": "the scene fits as it is",
+    "mosaic": "it needs samples with boxes or masks",
+    "copy_paste": "it needs masks of objects",
+    "random_iou_crop": "it is drawn by boxes",
+    "bbox_safe_crop": "it is drawn by boxes",
 }
 HEAD = """# Operations in images
 

@@ -13,12 +13,13 @@ import torch
 from augfeed.batch import Batch
 from augfeed.errors import InputError, StateError
 from augfeed.feed.shard import rank_and_world
+from augfeed.fields.annotated import FieldTargets
 from augfeed.policy import Normalize, Policy
 from augfeed.prefetch import Prefetcher, SideStream, tensors_of
 from augfeed.presets import resolve_policy
 from augfeed.targets import Form
 from augfeed.whole_number import whole_number
-from augfeed.wire import Description, dtype_name, formed
+from augfeed.wire import Description, dtype_name, formed, is_fields
 from augfeed_client.connection import Connection
 from augfeed_client.plan import PlanInfo, batch_request, register
 from augfeed_client.replica import allocate
@@ -120,6 +121,11 @@ class RemoteLoader:
             self._replicas.begin()
             known = self._info = register(self._replicas, self.description(world))
             self._pin(known.fingerprint)
+        if known.fields and self.targets != "auto":
+            raise InputError(
+                f"targets={self.targets!r} is for classes of images, and "
+                f"{self._fields['dataset']!r} gives {' and '.join(known.fields)}: use 'auto'"
+            )
         return known
 
     def _pin(self, fingerprint: str) -> None:
@@ -282,7 +288,9 @@ class _RemotePass:
 def _to(batch: Batch, device: torch.device) -> tuple[Any, Any]:
     images = batch.images.to(device, non_blocking=True)
     targets = batch.targets
-    if targets is not None:
+    if is_fields(targets):
+        targets = FieldTargets.of(targets, len(batch)).to(device).value
+    elif targets is not None:
         pinned = next(iter(tensors_of(targets))).is_pinned()
         targets = targets.to(device, non_blocking=pinned)
     return images, targets

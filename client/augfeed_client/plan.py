@@ -1,12 +1,13 @@
 """A plan as the client knows it: registered, and its batches asked for and checked."""
 
 import json
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from augfeed.batch import Batch
 from augfeed.errors import WireError
-from augfeed.wire import MEDIA_TYPE, Description, decode_batch
+from augfeed.wire import MEDIA_TYPE, Description, decode_batch, most_field_bytes
 from augfeed_client.errors import Problem
 from augfeed_client.replica import Answer, HttpRequest, Replica
 from augfeed_client.replicas import EXPECT, FINGERPRINT, Replicas, Request
@@ -29,13 +30,14 @@ class PlanInfo:
     classes: tuple[str, ...] | None
     image_shape: tuple[int, int, int]
     softens: bool
+    fields: Mapping[str, str] = field(default_factory=dict)
 
     def most(self, world: int) -> int:
         """Return how many bytes a batch may take, with rows of shares too."""
         count = self.description.batch_size // world
         channels, height, width = self.image_shape
         item = self.description.output.dtype.itemsize
-        labels = 32 + 8 * (self.num_classes or 0)
+        labels = 32 + 8 * (self.num_classes or 0) + most_field_bytes(self.fields, (height, width))
         return count * (channels * height * width * item + labels) + SPARE
 
 
@@ -65,7 +67,7 @@ def _info(description: Description, answer: Answer) -> PlanInfo:
             int(told["batches_per_epoch"]),
             None if told["num_classes"] is None else int(told["num_classes"]),
             None if classes is None else tuple(map(str, classes)), (channels, height, width),
-            bool(told["softens"]),
+            bool(told["softens"]), dict(told.get("fields") or {}),
         )  # fmt: skip
     except (KeyError, TypeError) as error:
         raise ValueError(f"what is reported of the plan lacks {error}") from None

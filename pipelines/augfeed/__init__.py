@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from augfeed import presets as presets
     from augfeed.augment import Augment as Augment
     from augfeed.batch import Batch as Batch
+    from augfeed.consistency_loss import jsd_loss as jsd_loss
     from augfeed.engines import Output as Output
     from augfeed.invariances import Invariances as Invariances
     from augfeed.loader import DataLoader as DataLoader
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from augfeed.read.sources import open_source as open_source
     from augfeed.targets import Targets as Targets
     from augfeed.targets import soft_cross_entropy as soft_cross_entropy
+    from augfeed.views import View as View
+    from augfeed.views import Views as Views
+    from augfeed.views import resolve_views as resolve_views
 
 # Where each public name comes from. It is imported on first use, so that `import augfeed` costs
 # little and a client without the engines stays light.
@@ -36,11 +40,15 @@ _HOMES = {
     "Pipeline": "augfeed.pipeline",
     "Policy": "augfeed.policy",
     "Targets": "augfeed.targets",
+    "View": "augfeed.views",
+    "Views": "augfeed.views",
     "format_policy": "augfeed.notation",
+    "jsd_loss": "augfeed.consistency_loss",
     "open_source": "augfeed.read.sources",
     "parse_policy": "augfeed.notation",
     "presets": "augfeed.presets",
     "resolve_policy": "augfeed.presets",
+    "resolve_views": "augfeed.views",
     "soft_cross_entropy": "augfeed.targets",
 }
 __all__ = [
@@ -54,12 +62,16 @@ __all__ = [
     "Pipeline",
     "Policy",
     "Targets",
+    "View",
+    "Views",
     "__version__",
     "format_policy",
+    "jsd_loss",
     "open_source",
     "parse_policy",
     "presets",
     "resolve_policy",
+    "resolve_views",
     "soft_cross_entropy",
 ]
 

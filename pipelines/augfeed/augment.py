@@ -21,8 +21,9 @@ from augfeed.plan import GROUP, BatchRows, Plan, draw_plan
 from augfeed.plan.batch_rows import check_ids
 from augfeed.plan.policy_constants import PolicyConstants
 from augfeed.policy import Policy, RandomResizedCrop, Resize
+from augfeed.policy.check import check_single
 from augfeed.presets import resolve_policy
-from augfeed.targets import AnyTargets, Form, make_targets
+from augfeed.targets import AnyTargets, Form, make_targets, softens
 from augfeed.whole_number import whole_number
 
 SPREAD = 4 << 20  # bytes of images from which on several threads are worth their while
@@ -68,6 +69,7 @@ class Augment(torch.nn.Module):
         super().__init__()
         self.policy = Policy() if policy == "" else resolve_policy(policy)
         self.output = Output(dtype, channels_last)
+        check_single(self.policy)
         self.output.check(self.policy)
         check_key(seed, 0)
         if num_classes is not None:
@@ -146,9 +148,11 @@ class Augment(torch.nn.Module):
                 raise InputError(f"ids are {len(names)}, and images {count}: give one for each")
         rows = BatchRows(names, positions // GROUP, positions % GROUP, count, self.count)
         self._size = size
+        epoch = self.epoch if epoch is None else whole_number("epoch", epoch, 0)
+        policy = self.policy.at(epoch)
         made = draw_plan(
-            self.policy, rows, seed=self.seed, epoch=self.epoch if epoch is None else epoch,
-            size=self.policy.size(size),
+            policy, rows, seed=self.seed, epoch=epoch,
+            size=policy.size(size),
         )  # fmt: skip
         self.count += count
         self.last = made
@@ -188,9 +192,9 @@ class Augment(torch.nn.Module):
     ) -> tuple[torch.Tensor, NDArray[np.int32] | None]:
         height, width = pixels.shape[1:3]
         windows = plan.window.at(height, width)
-        if not self.policy.stages and _is_cut_only(self.policy, (height, width)):
+        if not plan.policy.stages and _is_cut_only(plan.policy, (height, width)):
             return pixels, windows.offset
-        constants = PolicyConstants.of(self.policy, pixels.shape[3])
+        constants = PolicyConstants.of(plan.policy, pixels.shape[3])
         if pixels.device.type != "cpu":
             return _cut_there(pixels, windows, plan.size), None
         out = torch.empty((len(pixels), *plan.size, pixels.shape[3]), dtype=pixels.dtype)
@@ -205,7 +209,9 @@ class Augment(torch.nn.Module):
         return list(maps_of(plan, sizes, pixels.shape[3]))
 
     def _targets(self, labels: Any, plan: Plan) -> AnyTargets:
-        return make_targets(labels, plan, num_classes=self.num_classes, form=self.form)
+        # Labels keep their form when a schedule mixes nothing any more.
+        form = "dense" if self.form == "auto" and softens(self.policy) else self.form
+        return make_targets(labels, plan, num_classes=self.num_classes, form=form)
 
 
 def _pixels(images: torch.Tensor) -> torch.Tensor:

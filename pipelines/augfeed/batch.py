@@ -1,7 +1,7 @@
 """What a pipeline gives out."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -13,6 +13,7 @@ class Batch:
 
     `images` `[B, C, H, W]`; `targets` int64 `[B]`, float32 `[B, K]`, sparse `Targets`, or None for
     data without labels; `ids` int64 `[B]` names the samples; `drawn` is the plan, or draws it.
+    `views` are `ViewBatch` by the name of their tensor; `images` are those of the first one then.
     """
 
     images: torch.Tensor
@@ -21,6 +22,14 @@ class Batch:
     epoch: int
     step: int
     drawn: Any
+    views: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def given(self) -> Any:
+        """What stands for the images of a sample: a tensor, or tensors by name."""
+        if list(self.views) in ([], [""]):
+            return self.images
+        return {name: view.images for name, view in self.views.items()}
 
     @property
     def plan(self) -> Any:
@@ -28,7 +37,7 @@ class Batch:
         return self.drawn() if callable(self.drawn) else self.drawn
 
     def __iter__(self) -> Iterator[Any]:
-        return iter((self.images, self.targets))
+        return iter((self.given, self.targets))
 
     def __len__(self) -> int:
         return len(self.ids)

@@ -20,6 +20,7 @@ from augfeed.feed.iterator import Feed
 from augfeed.feed.lanes import AugmentConfig
 from augfeed.feed.loader_state import LoaderState
 from augfeed.feed.native_lane import NativeLane
+from augfeed.feed.repeats import Repeats
 from augfeed.feed.shard import rank_and_world
 from augfeed.feed.torch_iterator import ResumableSampler, counted
 from augfeed.invariances import Invariances
@@ -37,7 +38,7 @@ OWN = (
     "policy", "seed", "device", "engine", "dtype", "channels_last", "targets", "split",
     "invariances", "allow", "image_key", "label_key", "num_classes", "passive", "fields",
     "resident",
-    "on_error", "cache", "max_pixels", "reader",
+    "on_error", "cache", "max_pixels", "reader", "views", "repeats",
 )  # fmt: skip
 
 
@@ -82,7 +83,8 @@ class DataLoader(torch.utils.data.DataLoader[T_co]):
         split: `"train"` or `"test"`, for paths that hold both.
         invariances: what keeps labels true: `Invariances` or the name of known ones.
         allow: names of rules of them that the policy may break.
-        image_key: where the image is in a sample: a key, a position, or a path of these.
+        image_key: where the image is in a sample: a key, a position, or a path of these. Several
+            images that share one plan, as of a stereo camera, are a list of keys.
         label_key: where the label is.
         num_classes: width of soft targets, where the dataset does not say it.
         passive: parts of a sample that stay as they are although pixels move (further images, or
@@ -100,6 +102,13 @@ class DataLoader(torch.utils.data.DataLoader[T_co]):
         reader: who decodes JPEGs: `"cpu"`, `"dali"`, or `"auto"`.
         shard: `"auto"` splits epochs over the ranks of `torch.distributed` if no sampler is given;
             `(rank, world)` does so as it says; None never.
+        views: makes several images of each sample: a number of them by `policy`, or, without
+            `policy`, names of tensors and their views (`{"global": ("simclr", 2)}`), or a preset
+            (`"dino"`). Images come as `[V * B, C, H, W]`, those of one view after another, by name
+            if they have one; labels come once. See `augfeed.Views`.
+        repeats: how often a sample comes in an epoch, whose number of images stays: 3 in one
+            batch, or `(3, "ranks")` spread over the ranks of a step. Each is augmented anew, and
+            none is mixed with another of its sample. `batch_size` counts images.
 
     Raises:
         InputError: an argument is out of bounds.
@@ -155,6 +164,8 @@ class DataLoader(torch.utils.data.DataLoader[T_co]):
         max_pixels: int = MAX_PIXELS,
         reader: Reader = "auto",
         shard: Any = "auto",
+        views: Any = None,
+        repeats: int | tuple[int, str] = 1,
     ) -> None:
         """Build torch's loader, then the lane; nothing is read yet, no device is touched."""
         if seed is not None:
@@ -167,10 +178,19 @@ class DataLoader(torch.utils.data.DataLoader[T_co]):
         self.image_key, self.label_key, self.num_classes = image_key, label_key, num_classes
         self.passive, self.fields, self.resident, self.shard = passive, fields, resident, shard
         self.on_error, self.cache, self.max_pixels = on_error, cache, max_pixels
-        self.reader = reader
+        self.reader, self.views, self.repeats = reader, views, repeats
         reading = Reading(on_error, cache, max_pixels, reader)
         self._opening: ResumableSampler | None = None
-        self._state = state = LoaderState(lane_selection.policy_of(policy, dataset), seed, shard)
+        asked = lane_selection.views_of(views, policy)
+        own = lane_selection.policy_of(policy, dataset) if asked is None else asked.parts[0].policy
+        self._state = state = LoaderState(
+            own, seed, shard, views=asked, repeats=Repeats.of(repeats)
+        )
+        state.repeats.check(
+            owned=own is not None
+            and lane_selection.wants_order(dataset, sampler, batch_sampler),
+            batch_size=batch_size, mixing=own is not None and bool(own.mixer or own.scenes),
+        )  # fmt: skip
         state.bind(self)
         items = dataset
         if state.policy is not None:
@@ -178,7 +198,7 @@ class DataLoader(torch.utils.data.DataLoader[T_co]):
             collate_fn = lane_selection.given_collate(collate_fn, batched=batched)
             making = AugmentConfig(
                 state.policy, Output(dtype, channels_last), engine, device, targets, num_classes,
-                resident, reading,
+                resident, reading, asked,
             )  # fmt: skip
             options = lane_selection.LaneOptions(
                 split, image_key, label_key, passive, fields, invariances, allow

@@ -1,8 +1,8 @@
 """Random numbers as a function of key and counter: no state, nothing global.
 
 `Philox4x32-10` with key = seed (64 bits) and counter = (sample id, epoch, stream, block): bits 0 to
-31 of the id; the epoch; the stream in bits 0 to 15 and bits 32 to 47 of the id above it; the block.
-Each block gives four 32-bit words.
+31 of the id; the epoch; the stream in bits 0 to 9, the view (bits 48 to 53 of the id) in bits 10 to
+15 and bits 32 to 47 of the id above it; the block. Each block gives four 32-bit words.
 """
 
 from collections.abc import Sequence
@@ -36,6 +36,7 @@ class Stream(IntEnum):
     SPLIT = 27
     ELASTIC_PIXELS = 48
     FILTER = 130
+    CHAINS = 192  # and those above it, one for each program of a policy
 
 
 def check_key(seed: int, epoch: int) -> None:
@@ -89,6 +90,21 @@ def beta(
     out = np.empty(len(ids), np.float64)
     ids = np.ascontiguousarray(ids, np.int64)
     fill_beta(np.uint64(seed), epoch, ids, int(stream), float(alpha), out)
+    return out
+
+
+def dirichlet(
+    seed: int, epoch: int, ids: NDArray[np.int64], stream: int, first: int, alpha: float, count: int
+) -> NDArray[np.float64]:
+    """Return float64 `[count, N]`, weights from Dirichlet(alpha, ...) that add up to 1.
+
+    They are made of the Gammas number `first` to `first + count - 1` of the stream.
+    """
+    from augfeed.kernels.philox import fill_dirichlet
+
+    out = np.empty((count, len(ids)), np.float64)
+    ids = np.ascontiguousarray(ids, np.int64)
+    fill_dirichlet(np.uint64(seed), epoch, ids, int(stream), first, float(alpha), out)
     return out
 
 

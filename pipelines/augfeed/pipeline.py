@@ -3,7 +3,7 @@
 import copy
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -13,18 +13,21 @@ from numpy.typing import NDArray
 from augfeed.batch import Batch
 from augfeed.engines import Engine, Output, Place
 from augfeed.errors import InputError, InputTypeError
-from augfeed.executor import BatchWork, Driver, R, Task
+from augfeed.executor import BatchWork, Driver, R, Task, Work
+from augfeed.executor.annotations import FollowAnnotations
 from augfeed.executor.cpu import CpuExecutor
 from augfeed.executor.device import DeviceExecutor
 from augfeed.executor.inputs import BatchInputs
+from augfeed.fields.annotated import check_fields
 from augfeed.invariances import ANY, Invariances
 from augfeed.labels import check_declared, check_numbers
 from augfeed.memory_pool import Memory
 from augfeed.philox import check_key
-from augfeed.plan import BatchRows, Plan, draw_plan
+from augfeed.plan import BatchRows, Plan, Sharing, draw_plan, rows_of_views
 from augfeed.plan.policy_constants import PolicyConstants
 from augfeed.policy import Policy, Resize
-from augfeed.policy.check import check_policy
+from augfeed.policy.check import check_policy, check_single
+from augfeed.read.annotation import Annotated
 from augfeed.read.device_frames import DeviceFrames, reader_for
 from augfeed.read.frames import Frames
 from augfeed.read.huggingface import with_size
@@ -38,6 +41,7 @@ from augfeed.targets import AnyTargets, make_targets, softens
 
 Form = Literal["auto", "dense", "sparse"]
 Indices = NDArray[np.int64]
+_ALONE: Sharing | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +68,7 @@ class Request:
 class OneBatch:
     """One batch in the making: `tasks` run in any thread and order, then `finish` gives it."""
 
-    def __init__(self, work: BatchWork[Request]) -> None:
+    def __init__(self, work: Work[Request]) -> None:
         """Take the work of one batch."""
         self._work = work
 
@@ -110,6 +114,7 @@ class Pipeline:
         self.source: Source = with_size(open_source(data), policy)
         self.policy, self.order, self.seed = policy, order, seed
         self.output, self.form, self.place, self.reading = output, targets, place, reading
+        check_single(policy)
         output.check(policy)
         place.check()
         self.size = policy.size(self.source.sizes)
@@ -130,7 +135,22 @@ class Pipeline:
         self._mixing = policy.mixer is not None
         self.orders, self._begun = Orders(), -1
         self.num_classes = self.source.num_classes
-        self._check_first()
+        self._stages: dict[str, Pipeline] = {}
+        self._view, self._sharing = 0, _ALONE
+        self._follow = self._following()
+        for _, stage in policy.scheduled:
+            self._check_first(stage)
+
+    def _following(self) -> FollowAnnotations | None:
+        if not isinstance(self.source, Annotated):
+            return None
+        check_fields(self.policy, self.source.fields)
+        if self.form != "auto":
+            raise InputError(
+                f"targets={self.form!r} is for classes of images, and {self.source!r} gives "
+                f"{' and '.join(self.source.fields)}: use targets='auto'"
+            )
+        return FollowAnnotations(self.source.fields, self.source.channels)
 
     def declare(self, num_classes: int | None) -> None:
         """Make rows of shares so wide; raise `InputError` if labels need more, or other, classes.
@@ -165,6 +185,12 @@ class Pipeline:
         """Return the same batches cut and given out in another way, with all else shared."""
         made = copy.copy(self)
         made.order = order
+        return made
+
+    def of_view(self, number: int, sharing: Sharing | None = None) -> "Pipeline":
+        """Return the pipeline whose `sample` and `sample_plan` are those of a view."""
+        made = copy.copy(self)
+        made._view, made._sharing, made._stages = number, sharing, {}
         return made
 
     def begin(self) -> None:
@@ -248,8 +274,11 @@ class Pipeline:
     def sample_plan(self, index: int, epoch: int) -> tuple[Plan, Any]:
         """Return the plan and the labels of `sample`, without its pixels."""
         rows = self._rows_of(index, epoch)
-        plan = draw_plan(self.policy, rows, seed=self.seed, epoch=epoch, size=self.size)
-        return plan, self._targets(plan, RowSources.of(plan.ids))
+        stage = self.at(epoch)
+        plan = draw_plan(
+            stage.policy, rows, seed=self.seed, epoch=epoch, size=stage.size, sharing=self._sharing
+        )
+        return plan, stage._targets(plan, RowSources.of(plan.ids))
 
     def _rows_of(self, index: int, epoch: int) -> BatchRows:
         if not 0 <= index < len(self.source):
@@ -262,7 +291,8 @@ class Pipeline:
         # The last batch of several ranks is shared out evenly.
         share = min(order.batch_size, -(-(len(self.source) - begin) // order.world))
         first = place - (place - begin) % share
-        return BatchRows.at(np.array([place], np.int64), ids, mixing=self._mixing, first=first)
+        rows = BatchRows.at(np.array([place], np.int64), ids, mixing=self._mixing, first=first)
+        return rows_of_views(rows, self._view, 1)
 
     def work(self, epoch: int, step: int) -> OneBatch:
         """Return a batch as tasks that may run side by side; its plan is drawn here."""
@@ -276,7 +306,7 @@ class Pipeline:
             world=order.world, drop_last=order.drop_last,
         )  # fmt: skip
 
-    def _work(self, rows: BatchRows, epoch: int, step: int) -> BatchWork[Request]:
+    def _work(self, rows: BatchRows, epoch: int, step: int) -> Work[Request]:
         return self.works_of([Request(rows, step, epoch, self.seed)])
 
     def together(self, count: int) -> int:
@@ -296,20 +326,52 @@ class Pipeline:
             return 1
         return self._executor.planned_together(count)
 
-    def works_of(self, requests: Sequence[R], *, lazily: bool = False) -> BatchWork[R]:
+    def works_of(self, requests: Sequence[R], *, lazily: bool = False) -> Work[R]:
         """Return batches of one seed and epoch that are made as one and then given one by one.
 
         With `lazily` they are planned as one, and each is made when it is taken.
         """
-        driver = Driver(
-            self._executor, self.policy, self.size, self._targets, self.costs,
-            skip=self.reading.on_error == "skip", lazily=lazily,
-        )  # fmt: skip
+        if (stage := self.at(requests[0].epoch)) is not self:
+            return stage.works_of(requests, lazily=lazily)
+        driver = self._driver(lazily=lazily)
         # Drawing the plan takes Python about as long as the pixels of images in memory take the
         # loops: a thread does both for its own batch, so that threads seldom wait for each other.
         return BatchWork(driver, requests, at_once=self.whole_batches)
 
+    def at(self, epoch: int) -> "Pipeline":
+        """Return the pipeline of an epoch: itself, unless the policy has a `schedule`."""
+        policy = self.policy.at(epoch)
+        if policy is self.policy:
+            return self
+        if policy.digest not in self._stages:
+            # Labels keep their form when nothing is mixed any more.
+            dense = self.form == "auto" and softens(self.policy)
+            made = Pipeline(
+                self.source, policy, order=self.order, seed=self.seed, output=self.output,
+                targets="dense" if dense else self.form, place=self.place,
+                reading=replace(self.reading, memory=self._memory),
+            )  # fmt: skip
+            made.num_classes = self.num_classes
+            made.share(self.costs, self.log)
+            self._stages = {policy.digest: made}
+        return self._stages[policy.digest]
+
+    def share(self, costs: Costs, log: ReadFailureLog) -> None:
+        """Count what stages take, and what cannot be read, in those of another pipeline."""
+        self.costs = self._inputs.costs = costs
+        self.log = self._frames.log = log
+
+    def _driver(self, *, lazily: bool = False, sharing: Sharing | None = None) -> Driver:
+        return Driver(
+            self._executor, self.policy, self.size, self._targets, self.costs,
+            skip=self.reading.on_error == "skip", lazily=lazily,
+            sharing=sharing or self._sharing,
+            follow=self._follow,
+        )  # fmt: skip
+
     def _targets(self, plan: Plan, taken: RowSources) -> AnyTargets:
+        if self._follow is not None:
+            return self._follow.together(plan, taken)
         labels = self.source.labels
         several = (labels is not None and labels.dtype.kind == "b") or None
         given = None if labels is None else torch.from_numpy(labels[taken.ids])
@@ -324,15 +386,16 @@ class Pipeline:
             len(self.source), seed=self.seed, epoch=epoch, shuffle=self.order.shuffle
         )
 
-    def _check_first(self) -> None:
+    def _check_first(self, policy: Policy) -> None:
         # What would make batches fail is reported now.
-        if softens(self.policy) or self.form == "dense":
+        if softens(policy) or self.form == "dense":
             check_numbers(self.source.labels)
         if self.steps:
             self._positions(0)
         rows = BatchRows.of(np.zeros(1, np.int64))
-        plan = draw_plan(self.policy, rows, seed=self.seed, epoch=0, size=self.size)
-        resize = self.policy.find(Resize)
+        size = policy.size(self.source.sizes)
+        plan = draw_plan(policy, rows, seed=self.seed, epoch=0, size=size)
+        resize = policy.find(Resize)
         exact = resize.size if resize is not None and isinstance(resize.size, tuple) else None
         if sizes := self.source.sizes or exact:
             plan.window.at(*sizes)

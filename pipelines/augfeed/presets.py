@@ -12,6 +12,7 @@ from augfeed.operation.describe import shown, suggest
 from augfeed.operation.parameter_types import pair
 from augfeed.policy import (
     OPERATIONS,
+    BboxSafeCrop,
     CenterCrop,
     ColorJitter,
     CutMix,
@@ -21,12 +22,14 @@ from augfeed.policy import (
     HorizontalFlip,
     Invert,
     LabelSmoothing,
+    Letterbox,
     Mixup,
     Normalize,
     OneOf,
     Policy,
     Posterize,
     RandomCrop,
+    RandomIouCrop,
     RandomResizedCrop,
     Resize,
     Rotate,
@@ -53,6 +56,22 @@ from augfeed.published_recipes import imagenet_a2 as imagenet_a2
 from augfeed.published_recipes import imagenet_a3 as imagenet_a3
 from augfeed.published_recipes import torchvision_2021 as torchvision_2021
 from augfeed.published_recipes import ultralytics_classify as ultralytics_classify
+from augfeed.self_supervised_recipes import RECIPES
+from augfeed.self_supervised_recipes import byol_1 as byol_1
+from augfeed.self_supervised_recipes import byol_2 as byol_2
+from augfeed.self_supervised_recipes import dino_global_1 as dino_global_1
+from augfeed.self_supervised_recipes import dino_global_2 as dino_global_2
+from augfeed.self_supervised_recipes import dino_local as dino_local
+from augfeed.self_supervised_recipes import dino_v2_global_1 as dino_v2_global_1
+from augfeed.self_supervised_recipes import dino_v2_global_2 as dino_v2_global_2
+from augfeed.self_supervised_recipes import dino_v2_local as dino_v2_local
+from augfeed.self_supervised_recipes import moco_v3_1 as moco_v3_1
+from augfeed.self_supervised_recipes import moco_v3_2 as moco_v3_2
+from augfeed.self_supervised_recipes import simclr as simclr
+from augfeed.self_supervised_recipes import swav_global as swav_global
+from augfeed.self_supervised_recipes import swav_local as swav_local
+from augfeed.self_supervised_recipes import vicreg_1 as vicreg_1
+from augfeed.self_supervised_recipes import vicreg_2 as vicreg_2
 
 
 def seed_chain(
@@ -159,6 +178,7 @@ PRESETS: dict[str, Callable[..., Policy]] = {
     "ultralytics_classify": ultralytics_classify,
     "cifar_trivial": cifar_trivial,
     "airbench": airbench,
+    **{make.__name__: make for make in RECIPES},
 }
 
 
@@ -172,13 +192,15 @@ def without_augmentation(policy: Policy) -> Policy:
     kept: list[Any] = []
     for operation in policy.operations:
         match operation:
+            case RandomIouCrop(size=size) | BboxSafeCrop(size=size):
+                kept.append(Resize(pair(size)))
             case RandomResizedCrop(size=size, p=0):
                 kept.append(Resize(pair(size)))
             case RandomResizedCrop(size=size):
                 kept += [Resize(round(max(pair(size)) * 256 / 224)), CenterCrop(size)]
             case RandomCrop(size=size):
                 kept.append(CenterCrop(size))
-            case Resize() | CenterCrop() | Normalize():
+            case Resize() | CenterCrop() | Letterbox() | Normalize():
                 kept.append(operation)
             case (
                 HorizontalFlip(p=1)

@@ -1,7 +1,7 @@
 """Targets: what the labels of a batch become under its plan."""
 
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 import torch
@@ -11,6 +11,9 @@ from augfeed.errors import InputError, InputTypeError
 from augfeed.labels import as_column, check_width, one_each
 from augfeed.plan import NONE, Plan
 from augfeed.policy import CutMix, LabelSmoothing, Mixup, OneOf, Policy
+
+if TYPE_CHECKING:
+    from augfeed.fields.annotated import FieldTargets
 
 Form = Literal["auto", "sparse", "dense"]
 Reduction = Literal["mean", "sum", "none"]
@@ -106,7 +109,8 @@ class Targets:
         return self.num_classes
 
 
-AnyTargets = torch.Tensor | Targets | None  # what labels become; None without labels
+# What labels become; None without labels.
+AnyTargets: TypeAlias = "torch.Tensor | Targets | FieldTargets | None"
 
 
 def make_targets(

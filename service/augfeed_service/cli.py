@@ -17,6 +17,7 @@ from augfeed_service.logs import LOG, logging_to
 from augfeed_service.settings import Settings, unknown_variables
 
 PATTERN = "*?[{"  # what makes a path one of several files
+ENGINES = ("uvicorn", "ray")  # what runs the application
 FAILED, REFUSED = 1, 2  # exit codes, as those of `augfeed.cli`
 
 
@@ -31,6 +32,9 @@ def serve(
         bool, typer.Option("--insecure", help="Let everyone in, on any address.")
     ] = False,
     device: Annotated[str | None, typer.Option(help="'cpu' or 'cuda'.")] = None,
+    engine: Annotated[
+        str, typer.Option(help="'uvicorn': this process; 'ray': Ray Serve, on its cluster.")
+    ] = "uvicorn",
     setting: Annotated[
         list[str] | None,
         typer.Option(
@@ -51,7 +55,7 @@ def serve(
                 given[name] = value
         if insecure:
             given["insecure"] = True
-        run(settings_of(given))
+        run(settings_of(given), engine)
 
 
 @contextmanager
@@ -101,8 +105,10 @@ def settings_of(given: dict[str, Any]) -> Settings:
         raise InputError(f"{variable}={given_text} is not JSON: write it as in {example}") from None
 
 
-def run(settings: Settings) -> None:
+def run(settings: Settings, engine: str = "uvicorn") -> None:
     """Serve until a signal ends it; raise `InputError` for what keeps it from starting."""
+    if engine not in ENGINES:
+        raise InputError(f"--engine {engine!r} is unknown: use one of {[*ENGINES]}")
     settings.check_address()
     for text in unknown_variables(os.environ):
         LOG.warning("%s", text)
@@ -112,6 +118,11 @@ def run(settings: Settings) -> None:
             raise InputError(
                 f"dataset {name}: {str(path)!r} does not exist: give a folder or a file"
             )
+    if engine == "ray":
+        from augfeed_service.ray import serve_on_ray
+
+        serve_on_ray(settings)
+        return
     # What is wrong with settings is said before the server is imported, which takes seconds.
     from augfeed_service.server import serve_until_ended
 

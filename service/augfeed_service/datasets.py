@@ -13,6 +13,7 @@ import torch
 from augfeed import __version__, open_source
 from augfeed.engines import resolved_engine
 from augfeed.errors import AugfeedError, InputError
+from augfeed.read.annotation import Annotated
 from augfeed.read.arrays import ArraySource
 from augfeed.read.cache_dir import expanded
 from augfeed.read.decode import reader_version
@@ -37,7 +38,15 @@ class Mounted:
             "name": self.name, "num_samples": len(source), "num_classes": source.num_classes,
             "classes": None if source.classes is None else list(source.classes),
             "channels": source.channels, "sizes": source.sizes, "fingerprint": self.fingerprint,
+            "fields": self.kinds,
         }  # fmt: skip
+
+    @property
+    def kinds(self) -> dict[str, str]:
+        """The kinds of what follows the images, as "boxes", by name; empty without any."""
+        if not isinstance(self.source, Annotated):
+            return {}
+        return {name: type(field).__name__.lower() for name, field in self.source.fields.items()}
 
     def hidden(self, text: str) -> str:
         """Return a message without the place of the dataset on this machine."""

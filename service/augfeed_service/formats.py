@@ -7,7 +7,7 @@ import torch
 
 from augfeed.batch import Batch
 from augfeed.targets import Targets
-from augfeed.wire import MEDIA_TYPE, Body
+from augfeed.wire import MEDIA_TYPE, Body, fields_to_tensors, is_fields
 from augfeed.wire.batches import Layout
 from augfeed_service.problems import Problem
 
@@ -51,6 +51,8 @@ def npz(batch: Batch, layout: Layout) -> Body:
     if isinstance(targets, Targets):
         tensors |= {"label_a": targets.a, "label_b": targets.b, "lam": targets.lam}
         tensors["epsilon"] = torch.tensor(targets.epsilon)
+    elif is_fields(targets):
+        tensors |= fields_to_tensors(targets)[0]
     elif targets is not None:
         tensors["labels"] = targets
     file = io.BytesIO()

@@ -33,13 +33,14 @@ SCHEMAS: dict[str, Any] = {
     "Plan": {
         "type": "object",
         "required": ["id", "description", "fingerprint", "num_samples", "batches_per_epoch",
-                     "num_classes", "classes", "image_shape", "softens"],
+                     "num_classes", "classes", "image_shape", "softens", "fields"],
         "properties": {
             "id": {"type": "string", "pattern": "^[0-9a-f]{32}$"},
             "description": {"type": "object"}, "fingerprint": TEXT, "num_samples": NUMBER,
             "batches_per_epoch": NUMBER, "num_classes": _MAYBE_NUMBER, "classes": _NAMES,
             "image_shape": {"type": "array", "items": NUMBER, "minItems": 3, "maxItems": 3},
             "softens": {"type": "boolean"},
+            "fields": {"type": "object", "additionalProperties": {"type": "string"}},
         },
     },
 }  # fmt: skip

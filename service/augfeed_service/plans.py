@@ -9,12 +9,12 @@ from augfeed import Order, Pipeline
 from augfeed.engines import Place
 from augfeed.errors import AugfeedError
 from augfeed.operation.parameter_types import pair
-from augfeed.policy import CenterCrop, Policy, RandomCrop, RandomResizedCrop, Resize
+from augfeed.policy import CenterCrop, Policy, RandomCrop, RandomResizedCrop, Resize, Schedule
 from augfeed.read.arrays import ArraySource
 from augfeed.read.cache.shared import SharedCache
 from augfeed.read.read_config import Reading
 from augfeed.targets import Form, softens
-from augfeed.wire import Description
+from augfeed.wire import Description, most_field_bytes
 from augfeed_service import memory_cost
 from augfeed_service.budget import Budget
 from augfeed_service.datasets import Datasets, Mounted
@@ -73,7 +73,8 @@ class Plan:
         labels = memory_cost.label_bytes(
             source.labels, share, rows, dense=whole.form == "dense", classes=whole.num_classes
         )
-        return share * self.sample_bytes + frames + labels
+        fields = 2 * rows * most_field_bytes(self.mounted.kinds, whole.size)
+        return share * self.sample_bytes + frames + labels + fields
 
     def npz_bytes(self, world: int) -> int:
         """Return the bytes that a file for `numpy.load` takes beside those of its batch."""
@@ -83,7 +84,9 @@ class Plan:
         width = self.whole.num_classes or 1
         if labels is not None and labels.ndim == 2:
             width = 2 * labels.shape[1]
-        return memory_cost.npz_bytes([((share, self.frame_bytes), wide), ((share, width), 4)])
+        fields = most_field_bytes(self.mounted.kinds, self.whole.size)
+        shapes = [((share, self.frame_bytes), wide), ((share, width), 4), ((share, fields), 1)]
+        return memory_cost.npz_bytes(shapes)
 
     def pipeline(self, rank: int, world: int) -> Pipeline:
         """Return the pipeline of a rank; raise `Problem` if batches cannot be shared out so."""
@@ -109,6 +112,8 @@ class Plan:
         # Plain numbers to regress on have no compact form; they go through as they are.
         numbers = labels is not None and labels.ndim == 1 and labels.dtype.kind == "f"
         form: Form = "dense" if given.labels == "dense" else "auto" if numbers else "sparse"
+        if self.mounted.kinds and form == "sparse":
+            form = "auto"
         try:
             made = Pipeline(
                 self.mounted.source, given.policy, order=order, seed=given.seed,
@@ -135,6 +140,7 @@ class Plan:
             "classes": None if source.classes is None else list(source.classes),
             "image_shape": [whole.fixed.channels, *whole.size],
             "softens": softens(self.description.policy),
+            "fields": self.mounted.kinds,
         }
 
 
@@ -212,6 +218,13 @@ def check_policy(policy: Policy, settings: Settings) -> None:
                 f"Kornia({stage.name!r}) is not allowed here, only {allowed}: leave it out, or "
                 f"start the service with --set kornia={','.join((*settings.kornia, stage.name))}",
             )  # fmt: skip
+    schedule = policy.find(Schedule)
+    if schedule is not None and schedule.size:
+        raise Problem(
+            422, "invalid-policy",
+            f"schedule(size={schedule.size!r}) changes the size of images by epoch, and the "
+            "batches of a plan have one: leave size out, and make a plan for each size",
+        )  # fmt: skip
     kinds: tuple[Any, ...] = (RandomResizedCrop, RandomCrop, CenterCrop, Resize)
     found: list[Any] = [policy.find(kind) for kind in kinds]
     sides = [side for one in found if one is not None for side in pair(one.size)]

@@ -8,8 +8,9 @@ from functools import partial
 from typing import Any, Literal
 
 from augfeed.errors import InputError, ReadError
+from augfeed.fields.annotated import FieldTargets
 from augfeed.targets import Targets
-from augfeed.wire import encode_batch
+from augfeed.wire import encode_batch, is_fields
 from augfeed_service.batches import BatchJob, Made
 from augfeed_service.formats import NPZ, SAFETENSORS, npz
 from augfeed_service.plans import Plan
@@ -106,7 +107,9 @@ def _on_host(batch: Any) -> Any:
     from dataclasses import replace
 
     targets = batch.targets
-    if isinstance(targets, Targets):
+    if is_fields(targets):
+        targets = FieldTargets.of(targets, len(batch)).to("cpu").value
+    elif isinstance(targets, Targets):
         targets = targets.to("cpu")
     elif targets is not None:
         targets = targets.cpu()

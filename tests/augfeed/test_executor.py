@@ -14,7 +14,7 @@ import torch
 from augfeed.batch import Batch
 from augfeed.engines import Output, Place
 from augfeed.errors import InputError
-from augfeed.executor import BatchWork, Driver
+from augfeed.executor import BatchWork, Driver, Work
 from augfeed.executor.device import DeviceHandle
 from augfeed.executor.workers import WorkerExecutor
 from augfeed.memory_pool import Memory
@@ -43,7 +43,7 @@ def request(first: int = 5, count: int = 101, step: int = 0) -> Request:
     return Request(BatchRows.at(positions, np.arange(COUNT), mixing=True), step, 2, SEED)
 
 
-Works = Callable[[Request], BatchWork[Request]]
+Works = Callable[[Request], Work[Request]]
 
 
 def by_worker(made: Pipeline, engine: str) -> Works:
@@ -121,9 +121,10 @@ def test_batches_made_as_one_are_labelled_once(engine: str) -> None:
 def test_nothing_keeps_what_a_batch_was_made_of(policy: str, engine: str) -> None:
     """Memory goes back when the last reference dies, not when the collector comes round."""
     work = pipeline(policy, engine).works_of([request()])
+    assert isinstance(work, BatchWork)
     with no_collector():
         work.run()
-        gone = [weakref.ref(part) for part in (work, work._planned.taken, work._execution.engine)
+        gone = [weakref.ref(part) for part in (work, work.planned.taken, work.execution.engine)
                 if type(part).__weakrefoffset__]  # fmt: skip
         assert len(gone) >= 2
         del work

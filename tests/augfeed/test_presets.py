@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from augfeed import presets, published_recipes
+from augfeed import presets, published_recipes, self_supervised_recipes
 from augfeed.errors import PolicyError
 from augfeed.notation import ALIASES, format_policy, parse_policy
 from augfeed.policy import (
@@ -56,7 +56,8 @@ def test_the_presets_are_the_public_functions_that_make_a_policy() -> None:
         for name, value in vars(presets).items()
         if inspect.isfunction(value)
         and not name.startswith("_")
-        and value.__module__ in (presets.__name__, published_recipes.__name__)
+        and value.__module__
+        in (presets.__name__, published_recipes.__name__, self_supervised_recipes.__name__)
         and all(
             parameter.default is not inspect.Parameter.empty
             for parameter in inspect.signature(value).parameters.values()

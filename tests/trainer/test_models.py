@@ -51,7 +51,7 @@ def test_norms_of_vectors() -> None:
 @pytest.mark.parametrize("norm", ["batch", "instance", "group", "layer", "none"])
 @pytest.mark.parametrize("model", MODELS)
 def test_every_network_takes_every_norm_and_learns(model: str, norm: Any) -> None:
-    shape = Shape(3, 64, 64, 7) if model == "resnet18" else Shape(1, 28, 28, 7)
+    shape = Shape(3, 64, 64, 7) if model in ("resnet10", "resnet18") else Shape(1, 28, 28, 7)
     if (model, norm) == ("mlp", "instance"):
         return
     network = build_model(model, shape, norm=norm, drops=Drops(0.1, 0.1, 0.1)).train()

@@ -12,7 +12,7 @@ from augfeed.operation.describe import describe
 from augfeed.policy import CutMix, Cutout, GaussianNoise, LabelSmoothing, Mixup, OneOf, Policy
 
 Norm = Literal["batch", "instance", "group", "layer", "none"]
-NETWORKS = ("mlp", "cnn", "resnet", "resnet18")  # the reference networks
+NETWORKS = ("mlp", "cnn", "resnet", "resnet10", "resnet18")  # the reference networks
 Rate = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
@@ -38,7 +38,7 @@ class Recipe(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     model: Annotated[
-        str, Field(description="mlp, cnn, resnet, resnet18 or package.module:callable")
+        str, Field(description="mlp, cnn, resnet, resnet10, resnet18 or package.module:callable")
     ] = "cnn"
     norm: Annotated[Norm, Field(description="batch, instance, group, layer or none")] = "none"
 

@@ -316,6 +316,12 @@ def philox(counter: tuple[Tensor, Tensor, Tensor, Tensor], seed: int) -> list[Te
     return [c0, c1, c2, c3]
 
 
+def _upper(ids: NDArray[np.int64]) -> NDArray[np.int64]:
+    # Bits 32 to 47, and below them the view: see `augfeed.philox`.
+    upper: NDArray[np.int64] = ((ids >> 32) & 0xFFFF) << 16 | (ids >> 48) << 10
+    return upper
+
+
 def _pixel_numbers(
     plan: Plan, rows: NDArray[np.int64], stream: Stream, planes: int, device: torch.device
 ) -> Tensor:
@@ -327,7 +333,7 @@ def _pixel_numbers(
         (
             _tensor(ids & _LOW, device)[:, None],
             torch.full((1, 1), plan.epoch, dtype=torch.int64, device=device),
-            _tensor(int(stream) | (ids >> 32) << 16, device)[:, None],
+            _tensor(int(stream) | _upper(ids), device)[:, None],
             torch.arange(planes * blocks, device=device)[None],
         ),
         plan.seed,

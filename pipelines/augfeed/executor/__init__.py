@@ -19,7 +19,9 @@ import torch
 from numpy.typing import NDArray
 
 from augfeed.batch import Batch
-from augfeed.plan import BatchRows, Plan, draw_plan
+from augfeed.executor.annotations import FollowAnnotations
+from augfeed.fields.annotated import FieldTargets
+from augfeed.plan import BatchRows, Plan, Sharing, draw_plan
 from augfeed.plan.batch_rows import joined
 from augfeed.policy import Policy
 from augfeed.read.device_frames import DeferredFrame
@@ -57,6 +59,7 @@ class BatchKey(Protocol):
 
 
 R = TypeVar("R", bound=BatchKey)
+R_co = TypeVar("R_co", bound=BatchKey, covariant=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,12 +154,45 @@ class Executor(Protocol):
         ...
 
 
+class Group(Protocol[R_co]):
+    """Batches that were made as one, which are given out one by one."""
+
+    @property
+    def requests(self) -> Sequence[R_co]:
+        """What was asked for."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def take(self, k: int) -> Batch:
+        """Return batch `k`, which the stream that is current now waits for."""
+        ...
+
+
+class Work(Protocol[R_co]):
+    """Batches in the making: `tasks` run in any thread and order, then `finish`."""
+
+    @property
+    def tasks(self) -> Sequence[Task]:
+        """What may run side by side."""
+        ...
+
+    def run(self) -> Group[R_co]:
+        """Return the batches, made in this thread."""
+        ...
+
+    def finish(self) -> Group[R_co]:
+        """Return the batches, once all tasks have run."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Driver:
     """What batches have in common that are made in one way; `size` is (height, width) of an image.
 
     `skip` leaves samples out that could not be read. `lazily` makes the images of each batch only
     when it is taken, where a CPU takes them from memory; all else is made for all batches at once.
+    `sharing` is what views draw together.
     """
 
     executor: Executor
@@ -166,6 +202,8 @@ class Driver:
     costs: Costs
     skip: bool = False
     lazily: bool = False
+    sharing: Sharing | None = None
+    follow: FollowAnnotations | None = None
 
 
 class BatchWork(Generic[R]):
@@ -182,7 +220,7 @@ class BatchWork(Generic[R]):
         """What may run side by side."""
         if self._at_once:
             return [self._run_all]
-        return [partial(self._run, part) for part in self._execution.frames.parts]
+        return [partial(self._run, part) for part in self.execution.frames.parts]
 
     def run(self) -> "BatchGroup[R]":
         """Return the batches, made in this thread."""
@@ -192,11 +230,11 @@ class BatchWork(Generic[R]):
 
     def finish(self) -> "BatchGroup[R]":
         """Return the batches, once all tasks have run."""
-        return BatchGroup(self.driver, self.requests, self._planned, self._execution.engine)
+        return BatchGroup(self.driver, self.requests, self.planned, self.execution.engine)
 
     def _run_all(self) -> None:
         self._begin()
-        for part in self._execution.frames.parts:
+        for part in self.execution.frames.parts:
             self._run(part)
 
     # The four steps
@@ -207,18 +245,22 @@ class BatchWork(Generic[R]):
         counts = [request.rows.count for request in self.requests]
         with driver.costs.of("plan", sum(counts)):
             plan = draw_plan(
-                driver.policy, rows, seed=first.seed, epoch=first.epoch, size=driver.size
-            )
-        self._planned = Planned(plan, rows, counts, RowSources.of(plan.ids), driver)
-        self._execution = driver.executor.start(self._planned)
+                driver.policy, rows, seed=first.seed, epoch=first.epoch, size=driver.size,
+                sharing=driver.sharing,
+            )  # fmt: skip
+        self.planned = Planned(plan, rows, counts, RowSources.of(plan.ids), driver)
+        self.execution = driver.executor.start(self.planned)
 
     def _run(self, part: Indices) -> None:
-        frames = self._execution.frames.read(part)
+        frames, planned = self.execution.frames.read(part), self.planned
+        if self.driver.follow is not None:
+            self.driver.follow.move(planned.plan, part, planned.taken)
         if frames is not None:
-            self._execution.engine.queue(partial(self._augment, frames))
+            self.execution.engine.queue(partial(self.augment, frames))
 
-    def _augment(self, frames: FrameSet) -> None:
-        engine, plan = self._execution.engine, self._planned.plan
+    def augment(self, frames: FrameSet) -> None:
+        """Make images of frames: the steps 3 and 4; the engine says where."""
+        engine, plan = self.execution.engine, self.planned.plan
         images = engine.load(frames)
         with self.driver.costs.of("augment", len(frames.written)):
             engine.apply(frames, staged(plan, images, frames.rows))
@@ -252,8 +294,10 @@ class BatchGroup(Generic[R]):
             left = torch.from_numpy(np.flatnonzero(~unread))
             there = onto(left, images.device)
             images, ids = images[there], ids[left]
-            targets = None if targets is None else targets[there]
-        return Batch(images, targets, ids, plan.epoch, request.step, plan)
+            if targets is not None:
+                targets = targets[left if isinstance(targets, FieldTargets) else there]
+        given = targets.value if isinstance(targets, FieldTargets) else targets
+        return Batch(images, given, ids, plan.epoch, request.step, plan)
 
 
 def staged(plan: Plan, frames: torch.Tensor, rows: Indices | None = None) -> torch.Tensor:

@@ -15,6 +15,7 @@ from augfeed.engines import Engine, Output, engine_for
 from augfeed.engines.cpu import Job, allocate
 from augfeed.executor import Execution, FrameSet, Indices, Planned, Task
 from augfeed.executor.inputs import BatchInputs
+from augfeed.fields.annotated import FieldTargets
 from augfeed.memory_pool import Memory
 from augfeed.plan import BatchRows
 from augfeed.plan.policy_constants import PolicyConstants
@@ -200,7 +201,9 @@ def cpu_together(count: int, each: int, total: int) -> int:
     return max(1, rows // max(1, count))
 
 
-def own_memory(given: torch.Tensor | Targets) -> torch.Tensor | Targets:
+def own_memory(
+    given: torch.Tensor | Targets | FieldTargets,
+) -> torch.Tensor | Targets | FieldTargets:
     """Return targets that share memory with no other batch."""
     if isinstance(given, Targets):
         return replace(given, a=given.a.clone(), b=given.b.clone(), lam=given.lam.clone())

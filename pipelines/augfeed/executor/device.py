@@ -171,18 +171,18 @@ class BufferedFrames:
         self.inputs, self.planned = inputs, planned
         count = len(planned.plan.ids)
         self.parts = np.array_split(np.arange(count), max(1, -(-count // READ_ROWS)))
-        self._buffer = inputs.buffer(planned.plan, pinned=pinned)
+        self.buffer = inputs.buffer(planned.plan, pinned=pinned)
         self._left, self._waiting = _Countdown(len(self.parts)), list[DeferredFrame]()
 
     def read(self, part: Indices) -> FrameSet | None:
         """Read some rows; the task that ends last gets the frames of all."""
         plan, inputs = self.planned.plan, self.inputs
         if len(part):
-            self._waiting.extend(inputs.fill(plan, part, self.planned.taken, self._buffer))
+            self._waiting.extend(inputs.fill(plan, part, self.planned.taken, self.buffer))
         if not self._left.ended():
             return None
         return FrameSet(
-            self._buffer, np.arange(plan.count), offsets=inputs.offsets(plan), waiting=self._waiting
+            self.buffer, np.arange(plan.count), offsets=inputs.offsets(plan), waiting=self._waiting
         )
 
 

@@ -8,6 +8,7 @@ from augfeed.feed.lanes import Lane
 from augfeed.feed.loader_state import LoaderState
 from augfeed.feed.native_lane import NativeLane
 from augfeed.feed.schedule import split_of
+from augfeed.notation import format_policy
 from augfeed.pipeline import Pipeline
 from augfeed.read.skipped_files import told
 
@@ -25,12 +26,31 @@ def explained(state: LoaderState) -> str:
     """Return some lines for people."""
     if (lane := state.lane) is None:
         return "lane: torch (no policy is given, so everything is as torch's DataLoader does it)"
-    lines = [f"lane: {lane.name} ({lane.reason})", f"order: {_order(state)}"]
+    lines = [f"lane: {lane.name} ({lane.reason})", f"order: {_order(state)}", *_asked(state)]
     if isinstance(lane, NativeLane):
         lines += _native(state.loader, lane)
     else:
         lines += _general(state.loader.num_workers, lane)
     return "\n".join(lines)
+
+
+def _asked(state: LoaderState) -> list[str]:
+    # Views, repeats, and how the policy changes by epoch.
+    lines = []
+    if state.views is not None:
+        parts = [f"{part.count} of {part.name or 'the images'}: {format_policy(part.policy)}"
+                 for part in state.views.parts]  # fmt: skip
+        shared = f"; all draw together: {', '.join(state.views.share)}" * bool(state.views.share)
+        lines.append(f"views: {state.views.count} of each sample{shared}")
+        lines += [f"  {line}" for line in parts]
+    if state.repeats.count > 1:
+        where = "a batch" if state.repeats.over == "batch" else "a step, over its ranks"
+        lines.append(f"repeats: each sample comes {state.repeats.count} times in {where}")
+    if state.policy is not None and len(stages := state.policy.scheduled) > 1:
+        lines.append("schedule: " + "; ".join(
+            f"from epoch {epoch} on {format_policy(policy)}" for epoch, policy in stages
+        ))  # fmt: skip
+    return lines
 
 
 def _order(state: LoaderState) -> str:

@@ -11,15 +11,17 @@ from torch.utils.data import DataLoader as TorchLoader
 from torch.utils.data import IterableDataset, Sampler
 
 from augfeed.batch import Batch
-from augfeed.errors import InputTypeError
+from augfeed.errors import InputError, InputTypeError
 from augfeed.executor import BatchWork, Driver
 from augfeed.executor.device import DeviceHandle
+from augfeed.executor.views import ViewWork
 from augfeed.executor.workers import WorkerExecutor
 from augfeed.feed.batch_requests import BatchRequest
-from augfeed.feed.crop import cut, cut_stack
-from augfeed.feed.fetch import Fetched, Fetching, Recipe, as_is
+from augfeed.feed.crop import CutViews, cut, cut_stack
+from augfeed.feed.fetch import Fetching, as_is
 from augfeed.feed.fields import FieldOptions
 from augfeed.feed.lanes import AugmentConfig, Given, PassRequest
+from augfeed.feed.recipe import Fetched, Recipe
 from augfeed.feed.sample_fields import moved, put, take
 from augfeed.feed.spatial import SpatialCheck, passive_of
 from augfeed.feed.streaming import Gather, Streaming, WorkerStart
@@ -32,6 +34,7 @@ from augfeed.read.read_errors import RowSources
 from augfeed.read.sources import Source
 from augfeed.stage_costs import Costs
 from augfeed.targets import AnyTargets, make_targets, softens
+from augfeed.views import Views
 
 
 class GeneralLane:
@@ -82,7 +85,7 @@ class GeneralLane:
 
     def _warm(self) -> None:
         # What is compiled, or loaded, here is there in every worker that is forked.
-        if not self._warmed:
+        if not (self._warmed or self.making.policy.needs_fields):
             size = self.making.policy.size((32, 32))
             rows = BatchRows.of(np.zeros(1, np.int64))
             request = BatchRequest(0, 0, 0, None, rows, 1)
@@ -114,18 +117,21 @@ class GeneralLane:
     def _finish(self, fetched: Fetched) -> Given:
         request, where = fetched.request, fetched.where
         made = self._augmented(fetched)
-        images, targets = made.images, made.targets
-        batch = moved(fetched.batch, images.device)
+        images, targets = made.given, made.targets
+        batch = moved(fetched.batch, made.images.device)
         if targets is not None and where.label is not None:
             one = targets[0] if request.single and isinstance(targets, torch.Tensor) else targets
             batch = put(batch, where.label, one)
         elif where.label is not None:
             targets = take(batch, where.label)
             check_declared(targets, self.making.num_classes)
-        given = images[0] if request.single else images
+        given = _alone(images) if request.single else images
         if fetched.listed is not None:
             given = fetched.listed(images)
         batch = put(batch, where.image, given)
+        for path, frames in fetched.more.items():
+            one = self._augmented(replace(fetched, frames=frames, labels=None)).images
+            batch = put(batch, path, one[0] if request.single else one)
         ids = made.ids
         if request.end < 0:  # samples of an iterable dataset have all bits of an id
             ids = torch.from_numpy(request.rows.ids[: request.rows.count].copy())
@@ -136,24 +142,45 @@ class GeneralLane:
         making, frames = self.making, fetched.frames
         if self._device.place != making.place:  # Accelerate has set another one
             self._device = DeviceHandle(making.place)
+        if fetched.views is not None:
+            return self._views(fetched, fetched.views)
         executor = WorkerExecutor(
             frames, self._device, making.output, self._memory, uncut=fetched.uncut
         )
         size = (frames.shape[1], frames.shape[2])
-        size = making.policy.size(size) if fetched.uncut else size
+        policy = making.policy.at(fetched.request.epoch)
+        size = policy.size(size) if fetched.uncut else size
         label = partial(self._targets, fetched)
         driver = Driver(executor, making.policy, size, label, self.costs)
         return BatchWork(driver, [fetched.request]).run().take(0)
 
+    def _views(self, fetched: Fetched, cut: CutViews) -> Batch:
+        making, label = self.making, partial(self._targets, fetched)
+        assert making.views is not None
+        parts = []
+        for part, frames in zip(making.views.parts, cut.frames, strict=True):
+            executor = WorkerExecutor(frames, self._device, making.output, self._memory)
+            size = (frames.shape[1], frames.shape[2])
+            driver = Driver(executor, part.policy, size, label, self.costs, sharing=part.sharing)
+            parts.append((part, driver))
+        return ViewWork(parts, fetched.request, label, sizes=cut.sizes).run().take(0)
+
     def _targets(self, fetched: Fetched, plan: Plan, taken: RowSources) -> AnyTargets:
         making, labels = self.making, fetched.labels
+        # Labels keep their form when nothing is mixed any more.
+        form = "dense" if making.form == "auto" and softens(making.policy) else making.form
         told, smoothing = making.told_classes, plan.policy.find(LabelSmoothing)
         # Elsewhere it makes no difference for how many classes flags stand.
         matters = making.form == "sparse" or (smoothing is not None and smoothing.epsilon > 0)
         return make_targets(
             labels, plan, num_classes=told if making.num_classes is None else making.num_classes,
-            form=making.form, several=self._flags.see(labels) if matters else None,
+            form=form, several=self._flags.see(labels) if matters else None,
         )  # fmt: skip
+
+
+def _alone(images: Any) -> Any:
+    # Of views, one sample's keep the dimension that tells them apart.
+    return images[0] if isinstance(images, torch.Tensor) and len(images) == 1 else images
 
 
 class _RequestSampler(Sampler[BatchRequest]):
@@ -190,10 +217,21 @@ class Workers:
 def recipe_for(
     policy: Policy, collate: Any, keys: tuple[Any, Any], form: Form, *, passive: Any = None,
     fields: FieldOptions = FieldOptions(),  # noqa: B008  (frozen)
+    views: Views | None = None,
 ) -> Recipe:  # fmt: skip
     """Return what workers need to know."""
     if collate is not None and not callable(collate):
         raise InputTypeError(f"collate_fn={collate!r} is not a function: give one, or None")
+    if views is not None and collate is not None:
+        raise InputError(
+            f"collate_fn={collate!r} sees one image of a sample, and views are several: leave it "
+            "out, and collate after the loader"
+        )
+    if views is not None and fields.given:
+        raise InputError(
+            f"fields={dict(fields.given)!r} follow one image of a sample, and views are several: "
+            "leave fields out, and take the windows and matrices of loader.batches()"
+        )
     labelled = softens(policy) or form != "auto"
     still = SpatialCheck.under(policy, (*passive_of(passive), *fields.passive))
-    return Recipe(policy, collate, *keys, labelled, still, fields)
+    return Recipe(policy, collate, *keys, labelled, still, fields, views=views)

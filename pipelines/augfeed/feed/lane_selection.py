@@ -1,7 +1,7 @@
 """Which lane a loader takes, and other decisions at its construction."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch.utils.data import (
+    Dataset,
     IterableDataset,
     IterDataPipe,
     MapDataPipe,
@@ -18,21 +19,25 @@ from torch.utils.data import (
 from torch.utils.data._utils.collate import collate as collate_by
 from torch.utils.data._utils.collate import default_collate_fn_map
 
+from augfeed.datasets.annotated_images import AnnotatedImages
 from augfeed.errors import InputError, InputTypeError
 from augfeed.feed.fields import FieldOptions
 from augfeed.feed.general_lane import GeneralLane, recipe_for
 from augfeed.feed.lanes import AugmentConfig, Lane
 from augfeed.feed.native_lane import NativeLane
 from augfeed.feed.spatial import passive_of
+from augfeed.fields.annotated import check_fields, needs_samples
 from augfeed.invariances import ANY, Invariances
 from augfeed.policy import Policy
 from augfeed.policy.check import check_policy
 from augfeed.presets import resolve_policy
+from augfeed.read.annotation import Annotated
 from augfeed.read.cache_dir import expanded
 from augfeed.read.datasets import Recognised, known_name, native_source
 from augfeed.read.read_config import Reading
 from augfeed.read.sources import ArraySource, EncodedSource, is_file_list, open_source
 from augfeed.targets import softens
+from augfeed.views import Views, resolve_views
 from augfeed.whole_number import whole_number
 
 CURE = (
@@ -42,7 +47,9 @@ CURE = (
     "    loader.skip(number_of_batches)      # or loader.load_state_dict(state)\n"
     "    for batch in loader: ...\n"
     "or build it again from its class: augfeed.DataLoader(..., policy=...). Hugging Face's Trainer "
-    "resumes with callbacks=[augfeed.integrations.transformers.ResumeCallback()]"
+    "resumes with callbacks=[augfeed.integrations.transformers.ResumeCallback()]. With Ray Train "
+    "do without prepare_data_loader: shard='auto' splits epochs over the workers, and device= is "
+    "where batches go"
 )
 
 
@@ -98,6 +105,11 @@ def policy_of(policy: Any, dataset: Any) -> Policy | None:
     return Policy() if isinstance(policy, str) and not policy else resolve_policy(policy)
 
 
+def views_of(views: Any, policy: Any) -> Views | None:
+    """Return the views that are meant, None without any."""
+    return None if views is None else resolve_views(views, policy)
+
+
 def _exists(text: str) -> bool:
     try:
         return os.path.exists(expanded(text))
@@ -108,11 +120,6 @@ def _exists(text: str) -> bool:
 def wants_order(dataset: object, sampler: object, batch_sampler: object) -> bool:
     """Return whether the loader is to make its own sampler."""
     return sampler is None and batch_sampler is None and not isinstance(dataset, IterableDataset)
-
-
-def mixes(policy: Policy) -> bool:
-    """Return whether samples have partners."""
-    return policy.mixer is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,9 +160,11 @@ def lane_for(
     else:
         lane = NativeLane(making, found, f"{_kind(dataset)} is recognized, without a transform")
         name, sizes = found.source.name, found.source.sizes
-    for rules in (options.invariances, making.policy.invariances, name, ANY):
-        if rules is not None:
-            check_policy(making.policy, rules, allow=options.allow, source=sizes)
+    known = name if making.views is None else None  # nobody trains on the labels of views
+    for policy in making.policies:
+        for rules in (options.invariances, policy.invariances, known, ANY):
+            if rules is not None:
+                check_policy(policy, rules, allow=options.allow, source=sizes)
     return lane
 
 
@@ -164,7 +173,12 @@ def _native(
 ) -> Recognised | str:
     if isinstance(dataset, IterableDataset):
         return "an iterable dataset cannot be asked for a sample by its number"
-    if isinstance(dataset, ArraySource | EncodedSource) or _is_raw(dataset):
+    raw = _is_raw(dataset)
+    if raw or isinstance(dataset, Annotated):
+        found = _annotated(dataset, options, collate, batch_size, making)
+        if found is not None:
+            return found
+    if raw or isinstance(dataset, ArraySource | EncodedSource):
         if options.fields:
             raise InputError(
                 f"fields={options.fields!r} are for datasets whose samples have parts, and "
@@ -179,6 +193,8 @@ def _native(
         return "batch_size=None: samples come alone"
     if options.fields:
         return "fields say what follows the image"
+    if making.policy.needs_fields:
+        return f"{making.policy.needs_fields} needs the boxes or masks of samples"
     if options.keys != (None, None):
         return "image_key or label_key say where to look in a sample"
     found = native_source(dataset)
@@ -189,6 +205,33 @@ def _native(
             if given != torch.float32:
                 return f"its labels are rows of {given}, which are not softened and stay so"
     return found
+
+
+def _annotated(
+    dataset: Any, options: LaneOptions, collate: Any, batch_size: int | None, making: AugmentConfig
+) -> Recognised | str | None:
+    # A source with annotations, or a path to one; None for what has none.
+    image_key, label_key = options.keys
+    source = dataset
+    if not isinstance(dataset, Annotated):
+        source = open_source(dataset, split=options.split, image_key=image_key, label_key=label_key)
+        if not isinstance(source, Annotated):
+            return None
+    if options.fields:
+        source = source.with_fields(options.fields)
+    if source is dataset or isinstance(dataset, Dataset):
+        if collate is not None:
+            return "collate_fn is to see the samples"
+        if batch_size is None:
+            return "batch_size=None: samples come alone"
+        if options.keys != (None, None):
+            return "image_key or label_key say where to look in a sample"
+        if options.passive:
+            return "passive= says what stays as it is"
+        if why := needs_samples(making.policy, source.fields):
+            return why
+    check_fields(making.policy, source.fields)
+    return Recognised(source, (0, 1), tuple)
 
 
 def _is_raw(dataset: Any) -> bool:
@@ -214,10 +257,14 @@ def _general(
             f"and here {reason}: leave them out, or give a folder, shards or a list of files"
         )
     making = replace(making, told_classes=classes_of(dataset))
-    fields = FieldOptions.of(options.fields)
+    given = options.fields
+    if isinstance(dataset, AnnotatedImages):
+        given = dataset.with_fields(given or {}).collated_fields()
+    fields = FieldOptions.of(given)
     recipe = recipe_for(
-        making.policy, collate, options.keys, making.form, passive=options.passive, fields=fields
-    )
+        making.policy, collate, options.keys, making.form, passive=options.passive, fields=fields,
+        views=making.views,
+    )  # fmt: skip
     return GeneralLane(making, recipe, reason)
 
 
@@ -228,7 +275,7 @@ def classes_of(dataset: Any) -> int | None:
     for name in ("num_classes", "n_classes"):
         if isinstance(number := getattr(dataset, name, None), int):
             return number
-    if (classes := getattr(dataset, "classes", None)) is not None:
+    if isinstance(classes := getattr(dataset, "classes", None), Sized):
         return len(classes)
     features = getattr(dataset, "features", None)
     numbers = [getattr(item, "num_classes", None) for item in _values(features)]

@@ -15,6 +15,7 @@ from augfeed.policy import Policy
 from augfeed.read.read_config import Reading
 from augfeed.read.sources import Source
 from augfeed.stage_costs import Costs
+from augfeed.views import Views
 
 
 class Given(NamedTuple):
@@ -78,6 +79,7 @@ class AugmentConfig:
     num_classes: int | None
     resident: bool | None = None
     reading: Reading = Reading()  # noqa: RUF009  (frozen)
+    views: Views | None = None
     told_classes: int | None = None  # by the dataset, where `num_classes` is None
 
     @property
@@ -88,5 +90,13 @@ class AugmentConfig:
 
     def check(self) -> None:
         """Raise what would make every batch fail."""
-        self.output.check(self.policy)
+        for policy in self.policies:
+            self.output.check(policy)
         self.place.check()
+
+    @property
+    def policies(self) -> tuple[Policy, ...]:
+        """The policy, or those of all views."""
+        if self.views is None:
+            return (self.policy,)
+        return tuple(part.policy for part in self.views.parts)

@@ -9,9 +9,11 @@ from torch.utils.data import Sampler
 
 from augfeed.feed.epoch_pass import EpochPass
 from augfeed.feed.lanes import Lane
+from augfeed.feed.repeats import Repeats
 from augfeed.feed.shard import Shard, rank_and_world
 from augfeed.feed.shuffle import innermost
 from augfeed.policy import Policy
+from augfeed.views import Views
 
 
 @dataclass(eq=False)
@@ -34,6 +36,8 @@ class LoaderState:
     run: EpochPass | None = None
     following: EpochPass | None = None
     drawn: int | None = None
+    views: Views | None = None
+    repeats: Repeats = Repeats()  # noqa: RUF009  (frozen)
     _loader: "weakref.ref[TorchLoader[Any]] | None" = None
 
     def bind(self, loader: TorchLoader[Any]) -> None:

@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader as TorchLoader
 
 from augfeed.batch import Batch
 from augfeed.errors import ReadError
-from augfeed.executor import BatchGroup
+from augfeed.executor import Group
 from augfeed.feed.batch_requests import BatchRequest
 from augfeed.feed.lanes import AugmentConfig, Given, PassRequest
 from augfeed.feed.shuffle import foreseen
@@ -20,6 +20,7 @@ from augfeed.read.datasets import Recognised
 from augfeed.read.read_errors import LOG
 from augfeed.read.sources import Source
 from augfeed.stage_costs import Costs
+from augfeed.view_pipeline import ViewPipeline
 
 GROUPS_AHEAD = 4  # of batches made together, which take a device's memory meanwhile
 
@@ -41,10 +42,15 @@ class NativeLane:
 
     @staticmethod
     def _build(making: AugmentConfig, recognised: Recognised) -> Pipeline:
-        pipeline = Pipeline(
-            recognised.source, making.policy, output=making.output, targets=making.form,
-            place=making.place, reading=making.reading,
-        )  # fmt: skip
+        given: dict[str, Any] = {
+            "output": making.output, "targets": making.form, "place": making.place,
+            "reading": making.reading,
+        }  # fmt: skip
+        pipeline = (
+            Pipeline(recognised.source, making.policy, **given)
+            if making.views is None
+            else ViewPipeline(recognised.source, making.views, **given)
+        )
         pipeline.declare(making.num_classes)
         return pipeline
 
@@ -91,7 +97,7 @@ class NativeLane:
 
     def _output(self, batch: Batch) -> Any:
         # In the form of the dataset's own samples.
-        parts = [batch.images, batch.targets]
+        parts = [batch.given, batch.targets]
         keys = self.recognised.keys
         if keys is None:
             return parts
@@ -130,7 +136,7 @@ class Threads:
 
     def __init__(
         self,
-        works: Prefetcher[BatchGroup[BatchRequest]],
+        works: Prefetcher[Group[BatchRequest]],
         form: Callable[[Batch], Any],
         *,
         alone: bool,
@@ -138,7 +144,7 @@ class Threads:
         """Take the prefetcher, whose pieces are one batch or more, and what brings a batch into the
         form of the dataset; `alone` without other ranks."""
         self._works, self._form, self._alone = works, form, alone
-        self._left = deque[tuple[BatchGroup[BatchRequest], int]]()
+        self._left = deque[tuple[Group[BatchRequest], int]]()
 
     def __iter__(self) -> "Threads":
         return self

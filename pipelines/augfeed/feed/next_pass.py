@@ -10,6 +10,7 @@ from torch.utils.data import RandomSampler, Sampler
 from augfeed.errors import StateError
 from augfeed.feed import generators
 from augfeed.feed.epoch_pass import EpochPass, digest_of
+from augfeed.feed.general_lane import GeneralLane
 from augfeed.feed.lanes import Given
 from augfeed.feed.loader_state import LoaderState
 from augfeed.feed.native_lane import NativeLane
@@ -148,11 +149,21 @@ def _generator(state: LoaderState) -> torch.Generator:
 
 def identity_of(state: LoaderState) -> dict[str, Any]:
     """Return what a state must have in common with the loader that goes on with it."""
+    asked = state.policy if state.views is None else state.views
     return {
-        "policy": state.policy.digest[:16] if state.policy is not None else None,
+        "policy": None if asked is None else asked.digest[:16],
         "data": _data_of(state),
-        "shuffle": _shuffle_of(state.sampler),
+        "shuffle": _repeated(state, _shuffle_of(state.sampler)),
     }
+
+
+def _repeated(state: LoaderState, shuffle: str | bool) -> str | bool:
+    # The order of an epoch with repeats depends on how it is cut.
+    split, repeats = split_of(state), state.repeats
+    if repeats.count == 1 or split is None:
+        return shuffle
+    images = split.batch_size * (split.world if repeats.over == "ranks" else 1)
+    return f"{shuffle}, {repeats.count} repeats in {images} images"
 
 
 def _data_of(state: LoaderState) -> str:
@@ -162,7 +173,10 @@ def _data_of(state: LoaderState) -> str:
     length = len(dataset) if hasattr(dataset, "__len__") else None
     # Not the module: a script's own classes are of `__main__`, or of another name when imported.
     kind = type(dataset).__qualname__
-    return digest_of(kind, length, getattr(dataset, "_fingerprint", ""))
+    parts = [kind, length, getattr(dataset, "_fingerprint", "")]
+    if isinstance(state.lane, GeneralLane) and (given := state.lane.recipe.fields.given):
+        parts.append(given)  # how parts follow their images
+    return digest_of(*parts)
 
 
 def _shuffle_of(sampler: Sampler[Any]) -> str | bool:

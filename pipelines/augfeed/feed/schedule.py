@@ -22,9 +22,9 @@ from augfeed.feed.batch_requests import (
     stream_tickets,
 )
 from augfeed.feed.epoch_pass import EpochPass
-from augfeed.feed.lane_selection import mixes
 from augfeed.feed.lanes import Given, PassRequest
 from augfeed.feed.loader_state import LoaderState
+from augfeed.feed.repeats import Repeats
 from augfeed.feed.shard import rank_and_world
 from augfeed.feed.shuffle import InOrder, Shuffle, drawn
 from augfeed.feed.torch_iterator import rebatched
@@ -113,13 +113,13 @@ def scheduled(state: LoaderState, run: EpochPass) -> Callable[[], Iterator[Batch
     assert state.policy is not None
     loader, (length, numbered) = state.loader, samples_in(state)
     made = Pass(
-        run.seed or 0, run.epoch, run.position, mixes(state.policy), run.check, length,
+        run.seed or 0, run.epoch, run.position, state.policy.mixes_in(run.epoch), run.check, length,
         numbered, run.given,
     )  # fmt: skip
     batches, split = loader.batch_sampler, split_of(state)
     if type(batches) is BatchSampler:
         cut = split or Split(batches.batch_size, batches.drop_last)
-        return partial(_batched, batches.sampler, cut, made, run)
+        return partial(_batched, batches.sampler, cut, made, run, state.repeats)
     return partial(_given, loader._index_sampler, made, run, batched=loader._auto_collation)
 
 
@@ -147,10 +147,17 @@ def _given(sampler: Any, made: Pass, run: EpochPass, *, batched: bool) -> Iterat
     yield from stream_tickets(given_batches(ordered, batched=batched), made)
 
 
-def _batched(sampler: Any, split: Split, made: Pass, run: EpochPass) -> Iterator[BatchRequest]:
+def _batched(
+    sampler: Any, split: Split, made: Pass, run: EpochPass, repeats: Repeats
+) -> Iterator[BatchRequest]:
     run.begin()
     order = _known_order(sampler, run, split.world)
     if order is not None:
+        if repeats.count > 1:
+            sources = repeats.sources(
+                split.batch_size, split.world, mixing=made.mixing, length=len(order)
+            )
+            order = repeats.order(order, sources)
         yield from known_tickets(order, split, made)
     else:
         yield from stream_tickets(

@@ -60,12 +60,36 @@ def _ignored(mask: NDArray[Any]) -> int:
 
 def move_mask(mask: NDArray[Any], indices: Indices, fill: int) -> NDArray[Any]:
     """Return a mask `[..., h, w]` as its image is moved; `indices` is `SpatialMap.indices()`."""
-    outside = indices < 0
-    flat = mask.reshape(*mask.shape[:-2], -1)
-    moved: NDArray[Any] = np.take(flat, np.where(outside, 0, indices), axis=-1)
-    if outside.any():
-        moved[..., outside] = fill
-    return moved
+    from augfeed.kernels.nearest import show_places
+
+    values, kind = _whole(mask)
+    made = np.empty((len(values), *indices.shape), kind)
+    show_places(values.reshape(len(values), -1), indices, _bits(fill, mask), made)
+    return made.view(mask.dtype).reshape(*mask.shape[:-2], *indices.shape)
+
+
+def show_mask(mask: NDArray[Any], where: SpatialMap, fill: int) -> NDArray[Any] | None:
+    """Return what `move_mask` does where rows and columns of a map stay such, else None."""
+    from augfeed.kernels.nearest import show_lines
+
+    lines = where.sides()
+    if lines is None:
+        return None
+    values, kind = _whole(mask)
+    made = np.empty((len(values), *where.size), kind)
+    show_lines(values, *lines, _bits(fill, mask), made)
+    return made.view(mask.dtype).reshape(*mask.shape[:-2], *where.size)
+
+
+def _whole(mask: NDArray[Any]) -> tuple[NDArray[Any], Any]:
+    # As numbers without a sign `[N, H, W]`, so that few types are compiled for.
+    kind = np.dtype(f"u{mask.dtype.itemsize}")
+    values = np.ascontiguousarray(mask).view(kind).reshape(-1, *mask.shape[-2:])
+    return (values if values.flags.writeable else values.copy()), kind
+
+
+def _bits(fill: int, mask: NDArray[Any]) -> int:
+    return int(np.array([fill], mask.dtype).view(f"u{mask.dtype.itemsize}")[0])
 
 
 def moved_by(
@@ -73,8 +97,17 @@ def moved_by(
 ) -> NDArray[Any]:
     """Return a mask as its image is moved, after a check."""
     mask = checked_mask(mask, where.source, name)
-    found = where.indices() if indices is None else indices
-    return move_mask(mask, found, fill_of(mask, field, name))
+    return moved_mask(mask, where, fill_of(mask, field, name), indices)
+
+
+def moved_mask(
+    mask: NDArray[Any], where: SpatialMap, fill: int, indices: Indices | None = None
+) -> NDArray[Any]:
+    """Return a mask as its image is moved; `indices` is `where.indices()` where it is known."""
+    made = show_mask(mask, where, fill) if indices is None else None
+    if made is None:
+        made = move_mask(mask, where.indices() if indices is None else indices, fill)
+    return made
 
 
 def mixed_mask(

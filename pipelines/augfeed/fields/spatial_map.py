@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from augfeed.constants import CONSTANT
-from augfeed.plan import Plan
+from augfeed.plan import Plan, Windows
 from augfeed.plan.policy_constants import PolicyConstants
 
 Matrix = NDArray[np.float64]
@@ -64,8 +64,9 @@ class SpatialMap:
 
         Its last row is positive for what the output shows, also under a perspective.
         """
-        matrix = np.linalg.inv(self.to_source)
-        middle = self.to_source @ np.array([self.size[1] / 2, self.size[0] / 2, 1])
+        back = self.to_source
+        matrix = np.linalg.inv(back)
+        middle = back @ np.array([self.size[1] / 2, self.size[0] / 2, 1])
         forward: Matrix = matrix * np.sign(middle[2] or 1)
         return forward
 
@@ -77,23 +78,29 @@ class SpatialMap:
     def indices(self) -> Indices:
         """Return int64 `[h, w]`: the flat index of the source pixel that each output pixel shows,
         -1 outside the image."""
-        from augfeed.kernels.nearest import fold_places
-
-        if self.warped or self.earlier:
+        if (sides := self.sides()) is None:
             return self._sampled([*self.earlier, *([self.inverse] if self.warped else [])])
-        sides: list[Indices] = []
-        for axis, flip in enumerate(self._flips):
-            places = np.arange(self.size[axis], dtype=np.int64)
-            places = places[::-1].copy() if flip else places
-            fold_places(places, self.offset[axis], self.resized[axis], self.padding)
-            source = (places + 0.5) * (self.box[2 + axis] / self.resized[axis])
-            found = np.minimum(source.astype(np.int64), self.box[2 + axis] - 1)
-            sides.append(np.where(places < 0, -1, found + self.box[axis]))
         rows, columns = sides
         flat = rows[:, None] * self.source[1] + columns[None]
         flat[rows < 0] = -1
         flat[:, columns < 0] = -1
         return flat
+
+    def sides(self) -> tuple[Indices, Indices] | None:
+        """Return int64 `[h]` and `[w]`: the row and the column of the source that those of the
+        output show, -1 outside the image; None where the image is warped."""
+        from augfeed.kernels.nearest import fold_places
+
+        if self.warped or self.earlier:
+            return None
+        sides: list[Indices] = []
+        for axis, flip in enumerate(self._flips):
+            places = np.arange(self.size[axis], dtype=np.int64)
+            places = places[::-1].copy() if flip else places
+            fold_places(places, self.offset[axis], self.resized[axis], self.padding)
+            found = _nearest(self.box[2 + axis], self.resized[axis])
+            sides.append(np.where(places < 0, -1, found[places] + self.box[axis]))
+        return sides[0], sides[1]
 
     def _sampled(self, maps: list[Matrix]) -> Indices:
         # The first map reads the source, each of the others what the one before has made.
@@ -126,14 +133,36 @@ class SpatialMap:
         return np.array([*self.box, *self.resized, *self.offset, self.source[1]], np.int64)
 
 
-def maps_of(plan: Plan, sizes: NDArray[Any], channels: int = 3) -> Iterator[SpatialMap]:
-    """Yield the map of each row of a plan; `sizes` `[M, 2]` are the images' (height, width)."""
+def _nearest(length: int, resized: int) -> Indices:
+    # The input pixel of each output pixel, added up as Pillow does: that decides between two which
+    # are equally near, and images are resized so.
+    steps = np.full(resized, length / resized)
+    steps[0] *= 0.5
+    return np.minimum(np.cumsum(steps).astype(np.int64), length - 1)
+
+
+def maps_of(
+    plan: Plan,
+    sizes: NDArray[Any],
+    channels: int = 3,
+    windows: Windows | None = None,
+    rows: Indices | None = None,
+) -> Iterator[SpatialMap]:
+    """Yield the map of each row of a plan, or of some `rows`.
+
+    `sizes` `[M, 2]` are the images' (height, width); `windows` are those of the rows, where they
+    are not functions of the sizes alone.
+    """
     constants = PolicyConstants.of(plan.policy, channels)
-    windows = plan.window.at(sizes[:, 0], sizes[:, 1])
-    rows = zip(plan.inverse, windows.box, windows.resized, windows.offset, sizes, plan.warped,
-               strict=True)  # fmt: skip
+    chosen = np.arange(len(plan.ids)) if rows is None else rows
+    if windows is None:
+        windows = plan.window.take(chosen).at(sizes[:, 0], sizes[:, 1])
+    parts = zip(
+        chosen.tolist(), plan.inverse[chosen], windows.box, windows.resized, windows.offset, sizes,
+        plan.warped[chosen], strict=True,
+    )  # fmt: skip
     program = plan.program
-    for row, (inverse, box, resized, offset, size, warped) in enumerate(rows):
+    for row, inverse, box, resized, offset, size, warped in parts:
         earlier, mirror = np.empty((0, 3, 3)), np.eye(3)
         if program is not None:
             earlier, mirror = program.earlier(row, plan.size)

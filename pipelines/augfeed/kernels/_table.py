@@ -38,7 +38,9 @@ def fill_rows(
             for k in range(4):
                 rows[r, patched + k] = patch[r, k]
         if name >= 0:
-            rows[r, name], rows[r, name + 1] = ids[r], (ids[r] >> 32) << 16
+            upper = ids[r] >> 32
+            rows[r, name] = ids[r]
+            rows[r, name + 1] = (upper & 0xFFFF) << 16 | (upper >> 16) << 10
         if cutout >= 0:
             rows[r, cutout + 0] = cutout_of[r, 0]
             rows[r, cutout + 1] = cutout_of[r, 1]

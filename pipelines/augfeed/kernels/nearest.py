@@ -1,10 +1,10 @@
 """Where output pixels lie in their source image, for what must not be blended, and for floats."""
 
 import numpy as np
-from numba import njit
 
 from augfeed.constants import CONSTANT, EDGE
 from augfeed.kernels import SOURCES, compiled
+from augfeed.kernels.inner import njit
 from augfeed.kernels.types import Array, Floats, Ints
 
 _FAR = float(1 << 20)  # as the image's own coordinates are held
@@ -114,3 +114,39 @@ def bilinear(image: Array, to_source: Floats, fill: float, shown: Ints, out: Arr
                 above = image[y0, x0, c] + a * (image[y0, x1, c] - image[y0, x0, c])
                 below = image[y1, x0, c] + a * (image[y1, x1, c] - image[y1, x0, c])
                 out[y, x, c] = above + b * (below - above)
+
+
+@compiled()
+def show_lines(values: Array, rows: Ints, columns: Ints, fill: int, out: Array) -> None:
+    """Write `out[n, y, x] = values[n, rows[y], columns[x]]`, `fill` where either is below 0.
+
+    `values` `[N, H, W]` and `out` `[N, h, w]` are whole numbers without a sign, of one type.
+    """
+    _ = SOURCES
+    outside = out.dtype.type(fill)
+    for n in range(out.shape[0]):
+        for y in range(rows.size):
+            line = out[n, y]
+            if rows[y] < 0:
+                for x in range(columns.size):
+                    line[x] = outside
+                continue
+            source = values[n, rows[y]]
+            for x in range(columns.size):
+                line[x] = source[columns[x]] if columns[x] >= 0 else outside
+
+
+@compiled()
+def show_places(values: Array, places: Ints, fill: int, out: Array) -> None:
+    """Write `out[n, y, x]`, which is value `places[y, x]` of `values[n]`, or `fill` for -1.
+
+    `values` `[N, H * W]` and `out` `[N, h, w]` are whole numbers without a sign, of one type.
+    """
+    _ = SOURCES
+    outside = out.dtype.type(fill)
+    for n in range(out.shape[0]):
+        source = values[n]
+        for y in range(places.shape[0]):
+            line, found = out[n, y], places[y]
+            for x in range(found.size):
+                line[x] = source[found[x]] if found[x] >= 0 else outside

@@ -3,9 +3,9 @@
 from typing import Any
 
 import numpy as np
-from numba import njit
 
 from augfeed.kernels import compiled, compiled_by_size
+from augfeed.kernels.inner import njit
 from augfeed.kernels.types import Floats, Ints, Words
 
 _M0 = np.uint64(0xD2511F53)
@@ -15,6 +15,9 @@ _W1 = np.uint64(0xBB67AE85)
 _LOW = np.uint64(0xFFFFFFFF)
 _32 = np.uint64(32)
 _16 = np.uint64(16)
+_10 = np.uint64(10)
+_HALF = np.uint64(0xFFFF)
+ATTEMPTS = 65  # blocks of a Gamma: its boost, and as many as are tried
 CHUNK = 512  # samples whose words are held in the nearest cache
 
 Key = tuple[Any, Any, Any, Any]
@@ -36,8 +39,10 @@ def philox(
 
 @njit(nogil=True)
 def stream_word(sample: np.uint64, stream: np.uint64) -> np.uint64:
-    """Return the counter's third word: the stream, and above it bits 32 to 47 of the sample id."""
-    return stream | ((sample >> _32) << _16)
+    """Return the counter's third word: the stream in bits 0 to 9, the view (bits 48 to 53 of the
+    id) above it, and bits 32 to 47 of the id in the upper half."""
+    high = sample >> _32
+    return stream | ((high & _HALF) << _16) | ((high >> _16) << _10)
 
 
 @njit(nogil=True)
@@ -149,6 +154,29 @@ def fill_beta(seed: Any, epoch: int, ids: Ints, stream: int, alpha: float, out: 
     key, law = key_of(seed, epoch, stream), beta_law(alpha)
     for i in range(ids.size):
         out[i] = draw_beta(law, np.uint64(ids[i]), key)
+
+
+@compiled(nogil=False)
+def fill_dirichlet(
+    seed: Any, epoch: int, ids: Ints, stream: int, first: int, alpha: float, out: Floats
+) -> None:
+    """Write weights from Dirichlet(alpha, ...) of every sample to `[count, N]`.
+
+    Gamma number g of the stream has blocks `ATTEMPTS * g` and behind.
+    """
+    key, law = key_of(seed, epoch, stream), beta_law(alpha)
+    for i in range(ids.size):
+        most, total, sample = -np.inf, 0.0, np.uint64(ids[i])
+        for g in range(out.shape[0]):
+            block = (first + g) * ATTEMPTS
+            boost = _block(sample, key, np.uint64(block))[0]
+            out[g, i] = _log_gamma(law, sample, key, block + 1, boost)
+            most = max(most, out[g, i])
+        for g in range(out.shape[0]):
+            out[g, i] = np.exp(out[g, i] - most)
+            total += out[g, i]
+        for g in range(out.shape[0]):
+            out[g, i] /= total
 
 
 @njit(nogil=True)

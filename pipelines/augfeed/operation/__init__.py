@@ -16,6 +16,7 @@ from augfeed.operation.kinds import Blocks as Blocks
 from augfeed.operation.kinds import Box as Box
 from augfeed.operation.kinds import Constants as Constants
 from augfeed.operation.kinds import Displacement as Displacement
+from augfeed.operation.kinds import Epochs as Epochs
 from augfeed.operation.kinds import Frame as Frame
 from augfeed.operation.kinds import Geometry as Geometry
 from augfeed.operation.kinds import Label as Label
@@ -27,6 +28,7 @@ from augfeed.operation.kinds import Noise as Noise
 from augfeed.operation.kinds import Outside as Outside
 from augfeed.operation.kinds import Pointwise as Pointwise
 from augfeed.operation.kinds import Program as Program
+from augfeed.operation.kinds import Scene as Scene
 from augfeed.operation.kinds import Stage as Stage
 from augfeed.operation.kinds import Statistics as Statistics
 from augfeed.operation.kinds import Stencil as Stencil

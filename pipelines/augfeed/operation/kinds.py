@@ -1,8 +1,8 @@
 """How an operation enters the pass: one class a kind, from which operations are derived.
 
-The ranges of `orders` are the fixed order of the pass: window, stages of Kornia, statistics and
-neighborhoods of the frame, programs, geometry, linear color, pointwise color, mixing, boxes,
-normalization, noise, labels.
+The ranges of `orders` are the fixed order of the pass: window, scenes, stages of Kornia,
+statistics and neighborhoods of the frame, programs, geometry, linear color, pointwise color,
+mixing, boxes, normalization, noise, labels.
 """
 
 from collections.abc import Iterable, Iterator
@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from augfeed.operation.declare import Column, Declaration
 from augfeed.operation.effects import Effect, Setting
 from augfeed.operation.linear import Step
-from augfeed.operation.parameter_types import Interpolation, Sides
-from augfeed.operation.program import Node, parts_of
+from augfeed.operation.parameter_types import Interpolation, Sides, StepInterpolation
+from augfeed.operation.program import Node, mixes_chains, parts_of
 from augfeed.operation.program_effects import effects_of, moves_pixels
 from augfeed.operation.reference import Given
 from augfeed.operation.words import SampleValues, Wording
@@ -35,12 +35,25 @@ class Window(Declaration):
 
     family = "window"
     heading = "Window"
-    orders = range(100, 200)
+    orders = range(100, 190)
+    by_boxes: ClassVar[bool] = False  # whether it is drawn by the boxes of a sample
 
     @property
     def chance(self) -> float:
         """The probability that a sample gets it: a window cuts also where it is not drawn."""
         return 1.0
+
+
+class Scene(Declaration):
+    """Makes the frame of a sample of several samples of its group, each as a window shows it.
+
+    Masks, boxes and keypoints follow: see `augfeed.plan.scenes`.
+    """
+
+    family = "scene"
+    heading = "Scenes"
+    orders = range(190, 200)
+    needs = ("stream", "uniforms")
 
 
 class Stage(Declaration):
@@ -135,6 +148,7 @@ class Program(Declaration):
     follows = ("moves", "effects", "explain")
     as_given = True
     p: float
+    interpolation: StepInterpolation = "policy"  # of laws whose steps move pixels
 
     def tree(self) -> Node:
         """Return what a sample's steps are drawn from: see `augfeed.operation.program`."""
@@ -310,6 +324,14 @@ class Label(Declaration):
     orders = range(1000, 1100)
 
 
+class Epochs(Declaration):
+    """Says how other operations of a policy change by epoch."""
+
+    family = "epochs"
+    heading = "Epochs"
+    orders = range(1100, 1200)
+
+
 def warps(operation: Declaration) -> bool:
     """Return whether an operation moves pixels by more than flips, or a step of it may."""
     if operation.program is None:
@@ -320,10 +342,12 @@ def warps(operation: Declaration) -> bool:
 def moves_by_matrix(operation: Declaration) -> bool:
     """Return whether a plan says where an operation takes pixels from, by a matrix or a window.
 
-    Of a program, whether that holds for every step that moves any.
+    Of a program, whether that holds for every step that moves any; not where chains are mixed.
     """
     if operation.program is None:
-        return isinstance(operation, Window | Geometry | Mixing)
+        return isinstance(operation, Window | Scene | Geometry | Mixing)
+    if mixes_chains(operation.program):
+        return False
     parts = [part for part, _ in parts_of(operation.program)]
     candidates = [part[0].candidate for part in parts if isinstance(part, tuple)]
     known = all(issubclass(item.step, Geometry) for item in candidates if item.moves)

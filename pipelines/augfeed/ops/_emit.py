@@ -101,10 +101,10 @@ def linear(classes: Iterable[Class]) -> str:
 from typing import Any
 
 import numpy as np
-from numba import njit
 
 from augfeed.constants import {imports}
 from augfeed.kernels.affine import identity, multiply, scale
+from augfeed.kernels.inner import njit
 from augfeed.kernels.types import Floats
 
 
@@ -158,8 +158,8 @@ def pointwise(classes: Iterable[Class]) -> str:
 from typing import Any
 
 import numpy as np
-from numba import njit
 
+from augfeed.kernels.inner import njit
 from augfeed.kernels.types import Floats
 
 U = np.uint64
@@ -283,6 +283,8 @@ def fill_rows(
             for k in range(4):
                 rows[r, patched + k] = patch[r, k]
         if name >= 0:
-            rows[r, name], rows[r, name + 1] = ids[r], (ids[r] >> 32) << 16
+            upper = ids[r] >> 32
+            rows[r, name] = ids[r]
+            rows[r, name + 1] = (upper & 0xFFFF) << 16 | (upper >> 16) << 10
 {chr(10).join(lines)}
 '''

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from augfeed.constants import CUTMIX, MIXUP, NONE
-from augfeed.operation import Frame, Geometry, Mixing
+from augfeed.operation import Frame, Geometry, Mixing, Scene
 from augfeed.ops.random_erasing import boxes_of
 from augfeed.philox import check_key
 from augfeed.plan._columns import Columns
@@ -20,6 +20,8 @@ from augfeed.plan.geometry import Decisions, compose, flipped
 from augfeed.plan.mixing import Mixes, draw_mixes, unmixed
 from augfeed.plan.neutral import DrawnColumns
 from augfeed.plan.program import Program, draw_program, with_flips
+from augfeed.plan.scenes import Scenes, draw_scenes
+from augfeed.plan.sharing import Sharing, rows_of_views, without_views
 from augfeed.plan.windows import WindowDraws, Windows
 from augfeed.policy import Policy
 
@@ -51,6 +53,7 @@ class Plan:
     mixes: Mixes
     decisions: Decisions
     program: Program | None = None  # steps of each sample's own; None for a policy without
+    scenes: Scenes | None = None  # who is shown in whose frame; None for a policy without
 
     def __len__(self) -> int:
         return self.count
@@ -66,7 +69,7 @@ class Plan:
         Without kinds, of those that the one pass carries out, but for mixing.
         """
         for item in self.policy.operations:
-            if isinstance(item, kinds) if kinds else not isinstance(item, Mixing | Frame):
+            if isinstance(item, kinds) if kinds else not isinstance(item, Mixing | Frame | Scene):
                 for column in item.read_columns():
                     made = column.of and column.of(self.columns)
                     yield column.name, getattr(self.columns, column.name) if made is None else made
@@ -118,15 +121,17 @@ class Plan:
 
 
 def draw_plan(
-    policy: Policy, rows: BatchRows, *, seed: int, epoch: int, size: tuple[int, int]
-) -> Plan:
+    policy: Policy, rows: BatchRows, *, seed: int, epoch: int, size: tuple[int, int],
+    sharing: Sharing | None = None,
+) -> Plan:  # fmt: skip
     """Return the plan of some samples; a pure function of its arguments.
 
-    `size` is `(height, width)` of the output. Raises `InputError` for a seed or an epoch out of
-    range and for operations that do not fit the size.
+    `size` is `(height, width)` of the output; `sharing` says what views draw together. Raises
+    `InputError` for a seed or an epoch out of range and for operations that do not fit the size.
     """
     check_key(seed, epoch)
-    draws = Draws(policy, seed, epoch, rows.ids)
+    policy = policy.at(epoch)
+    draws = Draws(policy, seed, epoch, rows.ids, sharing)
     columns, decisions = _draw_columns(policy, draws, size)
     warped, inverse = _moved(policy, columns, decisions, size)
     program, mixer = draw_program(policy, draws, size), policy.mixer
@@ -135,11 +140,16 @@ def draw_plan(
         warped, inverse = program.after(warped, inverse, size)
     return Plan(
         policy, seed, epoch, rows.ids, rows.count, size,
-        WindowDraws(policy, seed, epoch, rows.ids), steps_of(policy, columns),
-        warped, moved_by(policy, seed, epoch, rows.ids), inverse, columns,
+        WindowDraws(policy, seed, epoch, rows.ids, sharing), steps_of(policy, columns),
+        warped, moved_by(policy, seed, epoch, _geometry_keys(rows, sharing)), inverse, columns,
         draw_mixes(mixer, draws, rows, size) if mixer else unmixed(len(rows)), decisions,
-        program,
+        program, draw_scenes(policy, decisions, rows, seed, epoch) if policy.scenes else None,
     )  # fmt: skip
+
+
+def _geometry_keys(rows: BatchRows, sharing: Sharing | None) -> Ids:
+    shared = sharing is not None and sharing.geometry
+    return without_views(rows.ids) if shared else rows.ids
 
 
 def _draw_columns(policy: Policy, draws: Draws, size: tuple[int, int]) -> tuple[Columns, Decisions]:
@@ -181,7 +191,11 @@ __all__ = [
     "Mixes",
     "Plan",
     "Program",
+    "Scenes",
+    "Sharing",
     "WindowDraws",
     "Windows",
     "draw_plan",
+    "rows_of_views",
+    "without_views",
 ]

@@ -4,13 +4,15 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import zip_longest
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from augfeed.operation import Drawn, Frame, Geometry, Linear, Matrices
-from augfeed.operation.program import Candidate, Choice, Graded, Node, Op, Some
+from augfeed.operation import Drawn, Frame, Geometry, Linear, Matrices, Pointwise, Statistics
+from augfeed.operation.kinds import Stencil
+from augfeed.operation.program import Candidate, Chains, Choice, Graded, Node, Op, Some
+from augfeed.ops._enhance import Color
 from augfeed.ops._registry import ALL
 from augfeed.ops._steps import LINEAR, MATRIX, NONE, step_codes
 from augfeed.plan._columns import Columns
@@ -106,7 +108,10 @@ def draw_program(policy: Policy, draws: Draws, size: tuple[int, int]) -> Program
     if not policy.programs:
         return None
     drawer = Drawer(draws.seed, draws.epoch, draws.ids, size)
-    programs = [drawer.program(item.program) for item in policy.programs]
+    programs = []
+    for item in policy.programs:
+        drawer.ids = draws.keys(item)
+        programs.append(drawer.program(item.program))
     slots, widths = joined(programs), tuple(part.leaf.shape[1] for part in programs)
     leaves, made = tuple(drawer.leaves), tuple(drawer.made)
     width = max((_numbers(code_of(leaf)) for leaf in leaves), default=1)
@@ -236,6 +241,22 @@ def codes_of(policy: Policy) -> tuple[tuple[int, ...], ...]:
     return tuple(tuple(sorted(slot)) for slot in slots)
 
 
+@lru_cache(maxsize=64)
+def rarer(slots: tuple[tuple[int, ...], ...]) -> Literal[True] | None:
+    """Return whether a slot, of the codes that may stand there, has other steps than common ones.
+
+    None if not: see `augfeed.kernels.spatial_steps`.
+    """
+    codes = {code for slot in slots for code in slot}
+    return True if any(not _is_common(code) for code in codes) else None
+
+
+def _is_common(code: int) -> bool:
+    # Tables, warps, Pillow's color, and stencils.
+    cls = STEPS.get(code, Linear)
+    return code == MATRIX or issubclass(cls, Statistics | Pointwise | Stencil | Color)
+
+
 def most_numbers(codes: tuple[tuple[int, ...], ...]) -> int:
     """Return how many numbers any step of some codes reads."""
     return max((_numbers(code) for slot in codes for code in slot), default=0)
@@ -254,6 +275,9 @@ def _codes(node: Node) -> list[set[int]]:
             return _merged([_codes(child) for child in children])
         case Some(children=children, most=most):
             return _merged([_codes(child) for child in children]) * most
+        case Chains(child=child, width=width, steps=steps):
+            first, end, last = ({code_of(step)} for step in steps)
+            return [first, *[*_codes(child), end] * width, last]
     return [slot for child in node.children for slot in _codes(child)]
 
 

@@ -1,6 +1,6 @@
 """Where an image is cut and how it is resized: integers, once its size is known."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -13,8 +13,10 @@ from augfeed.philox import Stream, draw
 from augfeed.plan.batch_rows import Ids
 from augfeed.plan.draws import TRIES, between
 from augfeed.plan.filters import WINDOW, filters_of
+from augfeed.plan.sharing import VIEW_BITS, Sharing, without_views
 from augfeed.policy import (
     CenterCrop,
+    Letterbox,
     Policy,
     RandomCrop,
     RandomResizedCrop,
@@ -70,18 +72,41 @@ class WindowDraws:
     seed: int
     epoch: int
     ids: Ids
+    sharing: Sharing | None = None
 
     def at(self, heights: Any, widths: Any) -> Windows:
         """Return the windows of samples whose images have these heights and widths."""
         window = _window(self.policy)
+        if window is not None and window.by_boxes:
+            raise InputError(f"{window.op!r} is drawn by boxes, and there are none: leave it out")
         one = np.ndim(heights) == np.ndim(widths) == 0 and not isinstance(window, RandomResizedCrop)
         # Images of one size are reckoned with once, as one row that stands for all.
         shape = (1,) if one else self.ids.shape
         sizes = np.empty((*shape, 2), np.int64)
         sizes[:, 0], sizes[:, 1] = heights, widths
-        if isinstance(window, RandomResizedCrop):
+        if not isinstance(window, RandomResizedCrop):
+            return self._crop(window, sizes)
+        if self.sharing is None or not self.sharing.inside:
             return self._resized_crop(window, sizes)
-        return self._crop(window, sizes)
+        outer = self._outer(self.sharing, sizes)
+        made = self._resized_crop(window, outer[:, 2:].astype(np.int64))
+        made.box[:, :2] += outer[:, :2]
+        return made
+
+    def _outer(self, sharing: Sharing, sizes: Ids) -> Pixels:
+        # The boxes of the views in whose windows these are.
+        found, chosen = np.empty((len(self.ids), 4), np.int32), sharing.outer(self.ids)
+        for k, (policy, number) in enumerate(sharing.inside):
+            rows = np.flatnonzero(chosen == k)
+            ids = without_views(self.ids[rows]) | number << VIEW_BITS
+            draws = WindowDraws(policy, self.seed, self.epoch, ids, replace(sharing, inside=()))
+            found[rows] = draws.at(sizes[rows, 0], sizes[rows, 1]).box
+        return found
+
+    @property
+    def _keys(self) -> Ids:
+        shared = self.sharing is not None and self.sharing.crop
+        return without_views(self.ids) if shared else self.ids
 
     def offsets(self, height: int, width: int) -> Pixels:
         """Return `at(height, width).offset`, for images of one size."""
@@ -92,13 +117,13 @@ class WindowDraws:
 
     def take(self, rows: Any) -> "WindowDraws":
         """Return the draws of some rows only."""
-        return WindowDraws(self.policy, self.seed, self.epoch, self.ids[rows])
+        return WindowDraws(self.policy, self.seed, self.epoch, self.ids[rows], self.sharing)
 
-    def _crop(self, window: RandomCrop | CenterCrop | None, sources: Ids) -> Windows:
+    def _crop(self, window: RandomCrop | CenterCrop | Letterbox | None, sources: Ids) -> Windows:
         sizes, room, offset = _room(self.policy, window, sources, refuse=len(self.ids) > 0)
         box = self._every(np.concatenate([np.zeros_like(sources), sources], axis=1))
         offsets = self._offsets(window, room, offset)
-        return Windows(box, self._every(sizes), offsets, self._filters(self.policy.find(Resize)))
+        return Windows(box, self._every(sizes), offsets, self.filters(self.policy.find(Resize)))
 
     def _offsets(self, window: Any, room: Ids, otherwise: Ids) -> Pixels:
         from augfeed.kernels.draw_columns import fill_offsets
@@ -106,13 +131,14 @@ class WindowDraws:
         if not isinstance(window, RandomCrop):
             return self._every(otherwise)
         drawn = np.empty((len(self.ids), 2), np.int32)
-        u = draw(self.seed, self.epoch, self.ids, [(Stream.CROP, 0, 4)])
+        u = draw(self.seed, self.epoch, self._keys, [(Stream.CROP, 0, 4)])
         fill_offsets(u, window.p, room, window.padding, otherwise, drawn)
         return drawn
 
-    def _filters(self, resizing: Resize | RandomResizedCrop | None) -> Pixels:
+    def filters(self, resizing: Any) -> Pixels:
+        """Return the filters of all samples, as an operation that resizes says."""
         wanted = resizing.interpolation if resizing else "bilinear"
-        return filters_of(wanted, self.seed, self.epoch, self.ids, WINDOW)
+        return filters_of(wanted, self.seed, self.epoch, self._keys, WINDOW)
 
     def _every(self, values: Ids) -> Pixels:
         # One row for each sample, where one row stood for all.
@@ -123,7 +149,7 @@ class WindowDraws:
         from augfeed.kernels.draw_columns import fill_resized_crops
 
         count = len(self.ids)
-        u = draw(self.seed, self.epoch, self.ids, [(Stream.CROP, 0, 4 * (TRIES + 1))])
+        u = draw(self.seed, self.epoch, self._keys, [(Stream.CROP, 0, 4 * (TRIES + 1))])
         # NumPy's own `exp`: another one's last bit could move a crop.
         low, high = np.log(window.ratio[0]), np.log(window.ratio[1])
         ratios = np.exp(between(u[5::4], low, high))
@@ -131,7 +157,7 @@ class WindowDraws:
         fill_resized_crops(u, ratios, window.p, window.scale, window.ratio, sizes, box)
         size = np.empty((count, 2), np.int32)
         size[:] = pair(window.size)
-        return Windows(box, size, np.zeros_like(size), self._filters(window))
+        return Windows(box, size, np.zeros_like(size), self.filters(window))
 
 
 def _window(policy: Policy) -> Any:
@@ -144,11 +170,18 @@ def _room_of(policy: Policy, height: int, width: int) -> tuple[Ids, Ids, Ids]:
 
 
 def _room(
-    policy: Policy, window: RandomCrop | CenterCrop | None, sources: Ids, *, refuse: bool
-) -> tuple[Ids, Ids, Ids]:
+    policy: Policy,
+    window: RandomCrop | CenterCrop | Letterbox | None,
+    sources: Ids,
+    *,
+    refuse: bool,
+) -> tuple[Ids, Ids, Ids]:  # fmt: skip
     # The sizes of images once they are resized, how far an output may move in them, padding
     # included, and where it lies if it does not.
     sizes = _resized(policy.find(Resize), sources)
+    if isinstance(window, Letterbox):
+        fitted = fitting(sizes, pair(window.size))
+        return fitted, np.zeros_like(fitted), -((np.array(pair(window.size)) - fitted) // 2)
     size = np.array(pair(window.size), np.int64) if window else sizes
     padding = window.padding if isinstance(window, RandomCrop) else 0
     room = sizes + 2 * padding - size
@@ -159,6 +192,13 @@ def _room(
     if isinstance(window, CenterCrop):
         offset = np.round((sizes - size) / 2).astype(np.int64)
     return sizes, room, offset
+
+
+def fitting(sizes: Ids, size: tuple[int, int], zoom: Any = 1.0) -> Ids:
+    """Return int64 `[N, 2]`: sizes resized so that they fit `size`, times a zoom `[N]`."""
+    factor = np.min(np.array(size) / sizes, axis=1) * zoom
+    made: Ids = np.maximum(np.rint(sizes * factor[:, None]).astype(np.int64), 1)
+    return made
 
 
 def _resized(resize: Resize | None, sources: Ids) -> Ids:

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 from itertools import groupby, islice, pairwise
 from typing import Annotated, Any, Never, Self, TypeVar
@@ -12,7 +12,7 @@ from pydantic_core import from_json
 
 from augfeed.errors import PolicyError
 from augfeed.invariances import Invariances, invariances_of
-from augfeed.operation import Declaration, Geometry, Linear, Pointwise, Program, Stage, pair
+from augfeed.operation import Declaration, Geometry, Linear, Pointwise, Program, Scene, Stage, pair
 from augfeed.operation.describe import describe as in_words
 from augfeed.operation.describe import shown
 from augfeed.operation.kinds import warps
@@ -20,17 +20,21 @@ from augfeed.operation.program import parts_of
 from augfeed.ops import _registry
 from augfeed.ops._registry import *  # noqa: F403  (whatever operations there are)
 from augfeed.ops._registry import ALL, Operation
+from augfeed.ops.bbox_safe_crop import BboxSafeCrop
 from augfeed.ops.center_crop import CenterCrop
 from augfeed.ops.color_jitter import ColorJitter
 from augfeed.ops.cutmix import CutMix
 from augfeed.ops.kornia import Kornia
+from augfeed.ops.letterbox import Letterbox
 from augfeed.ops.mixup import Mixup
 from augfeed.ops.one_of import OneOf
 from augfeed.ops.random_crop import RandomCrop
+from augfeed.ops.random_iou_crop import RandomIouCrop
 from augfeed.ops.random_resized_crop import RandomResizedCrop
 from augfeed.ops.resize import Resize
+from augfeed.ops.schedule import Schedule
 
-Window = RandomResizedCrop | RandomCrop | CenterCrop
+Window = RandomResizedCrop | RandomCrop | CenterCrop | Letterbox | RandomIouCrop | BboxSafeCrop
 Mixer = Mixup | CutMix | OneOf
 Affine = Geometry
 Color = Linear | Pointwise
@@ -125,7 +129,7 @@ class Policy(BaseModel):
         _once(self.operations)
         for item in self.operations:
             item.check_policy(self)
-        _one_interpolation(self.parts)
+        _one_interpolation(self.resampling)
         return self
 
     def find(self, cls: type[T]) -> T | None:
@@ -154,6 +158,13 @@ class Policy(BaseModel):
         return tuple(found)
 
     @cached_property
+    def resampling(self) -> tuple[Any, ...]:
+        """What says by which `interpolation` pixels move, by more than flips: one in a policy."""
+        geometry = (item for item in self.parts if isinstance(item, Geometry) and item.warps)
+        laws = (item for item in _nested(self.operations) if isinstance(item, Program))
+        return (*geometry, *(law for law in laws if law.interpolation != "policy"))
+
+    @cached_property
     def programs(self) -> tuple[Any, ...]:
         """The operations that give samples steps of their own, in the order of execution."""
         return tuple(item for item in self.operations if item.program is not None)
@@ -172,9 +183,50 @@ class Policy(BaseModel):
         return any(item is not None and item.per == "batch" for item in mixers)
 
     @cached_property
+    def needs_fields(self) -> str:
+        """The name of an operation that needs boxes or masks of samples, "" without one."""
+        window = (item for item in self.operations if getattr(item, "by_boxes", False))
+        return next((item.op for item in (*window, *self.scenes)), "")
+
+    @cached_property
+    def scenes(self) -> tuple[Scene, ...]:
+        """The operations that show several samples in one, in the order of execution."""
+        return tuple(item for item in self.operations if isinstance(item, Scene))
+
+    def mixes_in(self, epoch: int) -> bool:
+        """Return whether samples need others of their groups in an epoch."""
+        policy = self.at(epoch)
+        mixer = policy.mixer
+        items = mixer.mixers if isinstance(mixer, OneOf) else () if mixer is None else (mixer,)
+        ends = (getattr(item, "until", None) for item in (*items, *policy.scenes))
+        return any(until is None or epoch < until for until in ends)
+
+    @cached_property
     def stages(self) -> tuple[Kornia, ...]:
         """The stages of Kornia, in the order of execution."""
         return tuple(item for item in self.operations if isinstance(item, Kornia))
+
+    @property
+    def scheduled(self) -> tuple[tuple[int, "Policy"], ...]:
+        """The epochs at which the policy begins to change, with the policies that hold then."""
+        schedule = self.find(Schedule)
+        epochs = (0,) if schedule is None else schedule.changes
+        return tuple((epoch, self.at(epoch)) for epoch in epochs)
+
+    def at(self, epoch: int) -> "Policy":
+        """Return the policy of an epoch: itself, unless it has a `schedule`."""
+        schedule = self.find(Schedule)
+        if schedule is None:
+            return self
+        key = schedule.key(epoch)
+        if key not in self._stages:
+            done = schedule.applied(self.operations, epoch)
+            self._stages[key] = Policy(done, invariances=self.invariances, name=self.name)
+        return self._stages[key]
+
+    @cached_property
+    def _stages(self) -> dict[Any, "Policy"]:
+        return {}
 
     @cached_property
     def _by_class(self) -> dict[type[Any], Any]:
@@ -253,10 +305,21 @@ def _given(item: Any) -> Any:
     return Kornia(item) if module else item
 
 
-def _one_interpolation(parts: tuple[Any, ...]) -> None:
+def _nested(operations: Iterable[Any]) -> Iterator[Any]:
+    for item in operations:
+        yield item
+        yield from _nested(getattr(item, "operations", ()))
+
+
+def _one_interpolation(resampling: tuple[Any, ...]) -> None:
     # Matrices of operations become one, and pixels move once, by one filter.
-    warping = [item for item in parts if isinstance(item, Geometry) and item.warps]
-    for one, other in pairwise(warping):
+    for item in resampling:
+        if not warps(item):
+            raise ValueError(
+                f"{item.op}(interpolation={item.interpolation!r}) has no step that moves pixels: "
+                "leave the interpolation out"
+            )
+    for one, other in pairwise(resampling):
         if one.interpolation != other.interpolation:
             raise ValueError(
                 f"{one.op}(interpolation={one.interpolation!r}) and {other.op}"

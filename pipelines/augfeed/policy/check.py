@@ -10,7 +10,7 @@ from augfeed.operation.describe import suggest
 from augfeed.operation.effects import Effect, Setting
 from augfeed.operation.program import Op, Series
 from augfeed.operation.program_effects import ADDED, MULTIPLIED, together
-from augfeed.policy import Kornia, Policy
+from augfeed.policy import Kornia, Policy, Schedule
 
 # A bound is passed by a value that equals it but for rounding: 1 / 1.3 is a zoom of 1.3.
 SLACK = 1e-9
@@ -95,11 +95,25 @@ def check_policy(
     return found
 
 
+def check_single(policy: Policy) -> None:
+    """Raise `PolicyError` for operations that need samples with boxes or masks."""
+    if policy.needs_fields:
+        raise PolicyError(
+            f"{policy.needs_fields!r} needs the boxes or masks of samples, and images alone have "
+            "none: give augfeed.DataLoader a torch.utils.data.Dataset of samples that "
+            "have, or leave it out"
+        )
+
+
 def findings(
     policy: Policy, invariances: Invariances | str, *, source: tuple[int, int] | None = None
 ) -> tuple[Finding, ...]:
     """Return every rule held against every operation that it is about, in order of execution."""
-    rules, setting = invariances_of(invariances), Setting(policy, source)
+    rules = invariances_of(invariances)
+    if policy.find(Schedule) is not None:
+        stages = [findings(one, rules, source=source) for _, one in policy.scheduled]
+        return tuple(dict.fromkeys(item for stage in stages for item in stage))
+    setting = Setting(policy, source)
     found: list[Finding] = []
     for operation in policy.operations:
         found += _of_operation(operation, operation.effects(setting), rules)
@@ -117,7 +131,8 @@ def _together(
         if getattr(rules, rule) == Invariances.model_fields[rule].default:
             continue  # it allows all
         broken = any(item.rule == rule and item.ok is False for item in alone)
-        worst, effect = together(tree, rule, setting), None
+        # Parts are rounded to six places, and what they add up to by as much more.
+        worst, effect = round(together(tree, rule, setting), 4), None
         parts = {item.operation for item in alone if item.rule == rule}
         if not broken and worst > 0:
             effect = Effect(rule, TOGETHER, round(worst, 6), worst)

@@ -2,7 +2,7 @@
 
 from augfeed.errors import ReadError
 from augfeed.read import jpeg
-from augfeed.read.decode import Channels, _guard, _open
+from augfeed.read.decode import Channels, guarded, open_image
 
 # Color types of PNG whose mode is the same at all depths: palette and color, and gray without
 # alpha, which at 16 bits is wide.
@@ -30,7 +30,7 @@ def picture_mode(data: bytes, name: str) -> str:
         return _JPEG_MODES[header.components]
     if data.startswith(_PNG) and len(data) > 25 and (mode := _PNG_MODES.get((data[25], data[24]))):
         return mode
-    with _guard(name), _open(data, name) as image:
+    with guarded(name), open_image(data, name) as image:
         return str(image.mode)
 
 

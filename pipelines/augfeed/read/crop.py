@@ -1,5 +1,6 @@
 """What a window shows of an encoded image, and at which scale that is decoded."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from augfeed.constants import BILINEAR
@@ -52,3 +53,11 @@ def needed(view: View, box: Four, inner: Inner, size: Pair) -> Four:
     top, height = crop_region.reach(inner[0], inner[2], box[2], resized[0], y, size[0], view.kind)
     left, width = crop_region.reach(inner[1], inner[3], box[3], resized[1], x, size[1], view.kind)
     return box[0] + top, box[1] + left, height, width
+
+
+def hull(windows: Sequence[Four]) -> Four:
+    """Return the smallest (top, left, height, width) that holds all windows."""
+    top, left = min(window[0] for window in windows), min(window[1] for window in windows)
+    bottom = max(window[0] + window[2] for window in windows)
+    right = max(window[1] + window[3] for window in windows)
+    return top, left, bottom - top, right - left

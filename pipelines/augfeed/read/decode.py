@@ -82,8 +82,8 @@ def look(data: bytes, name: str, max_pixels: int = MAX_PIXELS) -> ImageHeader:
     if data.startswith(jpeg.MAGIC):
         header = _jpeg_header(data, name, max_pixels)
         return ImageHeader((header.height, header.width), header.orientation, header)
-    with _guard(name), _open(data, name, max_pixels) as image:
-        orientation = _orientation(image, data)
+    with guarded(name), open_image(data, name, max_pixels) as image:
+        orientation = orientation_of(image, data)
         return ImageHeader((image.height, image.width), orientation, None)
 
 
@@ -119,8 +119,8 @@ def decode(
     A JPEG is decoded into a block of `memory`.
     """
     if not data.startswith(jpeg.MAGIC):
-        with _guard(name), _open(data, name, max_pixels) as image:
-            orientation = _orientation(image, data)
+        with guarded(name), open_image(data, name, max_pixels) as image:
+            orientation = orientation_of(image, data)
             with decoding(decoded_bytes((image.height, image.width), None), name):
                 return upright(_pixels(image, channels), orientation)
     header = _jpeg_header(data, name, max_pixels)
@@ -132,7 +132,7 @@ def decode(
     # Rare encodings, and damage: Pillow says which, and what is wrong.
     with (
         decoding(decoded_bytes(size, None), name),
-        _guard(name),
+        guarded(name),
         JpegImagePlugin.JpegImageFile(io.BytesIO(data)) as image,
     ):
         return upright(_pixels(image, channels), header.orientation)
@@ -184,7 +184,7 @@ def _check_size(height: int, width: int, name: str, max_pixels: int) -> None:
 
 
 @contextmanager
-def _guard(name: str) -> Iterator[None]:
+def guarded(name: str) -> Iterator[None]:
     """Turn whatever Pillow raises into a `ReadError`."""
     try:
         yield
@@ -196,7 +196,8 @@ def _guard(name: str) -> Iterator[None]:
         raise ReadError(f"{name}: cannot be decoded ({error}): {_REMOVE}") from error
 
 
-def _open(data: bytes, name: str, max_pixels: int = MAX_PIXELS) -> ImageFile:
+def open_image(data: bytes, name: str, max_pixels: int = MAX_PIXELS) -> ImageFile:
+    """Return an image of any format but JPEG whose header is read; raise `ReadError`."""
     if not data:
         raise ReadError(f"{name}: is empty: {_REMOVE}")
     if data.startswith(png.MAGIC):
@@ -220,8 +221,8 @@ def _open(data: bytes, name: str, max_pixels: int = MAX_PIXELS) -> ImageFile:
     raise ReadError(f"{name}: {reason}: {_REMOVE}, or convert it to JPEG or PNG")
 
 
-def _orientation(image: ImageFile, data: bytes) -> int:
-    # Before the image is loaded.
+def orientation_of(image: ImageFile, data: bytes) -> int:
+    """Return the EXIF orientation of an image that is not loaded yet."""
     if isinstance(image, TiffImagePlugin.TiffImageFile):
         return tiff.orientation(image)
     if data.startswith(png.MAGIC):
@@ -230,7 +231,8 @@ def _orientation(image: ImageFile, data: bytes) -> int:
     return found or stated_by_xmp(image.info.get("xmp", b"")) or UPRIGHT
 
 
-def _load(image: ImageFile) -> None:
+def load_pixels(image: ImageFile) -> None:
+    """Decode an image that is open, whatever its size."""
     if image.width * image.height <= (Image.MAX_IMAGE_PIXELS or MAX_PIXELS):
         image.load()
         return
@@ -240,7 +242,7 @@ def _load(image: ImageFile) -> None:
 
 
 def _pixels(image: ImageFile, channels: Channels) -> Picture:
-    _load(image)
+    load_pixels(image)
     mode, plain = image.mode, cast(Image.Image, image)
     as_tiff = image if isinstance(image, TiffImagePlugin.TiffImageFile) else None
     if mode == "F" or mode.startswith("I"):

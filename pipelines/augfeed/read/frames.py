@@ -18,6 +18,7 @@ from augfeed.plan import Plan, Windows
 from augfeed.plan.batch_rows import samples_of
 from augfeed.plan.policy_constants import PolicyConstants
 from augfeed.policy import Policy, Resize, resized
+from augfeed.read.annotation import Annotated, Note, check_fit, check_kept_fit
 from augfeed.read.arrays import ArraySource
 from augfeed.read.cache import ImageCache, default_side, open_cache
 from augfeed.read.cache.device import DeviceCache, Kept
@@ -55,6 +56,7 @@ class Frames:
         self.device, self.size = device, policy.size(source.sizes)
         self.source, self.fixed = source, PolicyConstants.of(policy, source.channels)
         self.memory, self.reading, self.log = memory, reading, log
+        self._annotated = source if isinstance(source, Annotated) else None
         cache = None if isinstance(source, ArraySource) else reading.kept
         self.side = 0 if cache is None else cache.side or default_side(policy, source.sizes)
         self._cache, self._pictures = cache, None if cache is None else _Later(self._open)
@@ -146,13 +148,15 @@ class Frames:
         assert not isinstance(source, ArraySource)
         samples = samples_of(plan.ids[rows]).tolist()
         found = []
-        for row, sample in zip(rows.tolist(), samples, strict=True):
+        for k, (row, sample) in enumerate(zip(rows.tolist(), samples, strict=True)):
             try:
-                found.append(self._look(source, sample))
+                found.append(self.look(source, sample))
+                self._note(found[-1], Place(plan, row, sample, taken), sample)
             except ReadError as error:
+                del found[k:]
                 place = Place(plan, row, sample, taken)
                 found.append(self._substitute(source, place, error)[0])
-        sizes = np.array([_size(item) for item in found], np.int64).reshape(-1, 2)
+        sizes = np.array([size_of(item) for item in found], np.int64).reshape(-1, 2)
         try:
             windows = plan.window.take(rows).at(sizes[:, 0], sizes[:, 1])
         except InputError:  # an image that is smaller than its crop: one by one, to name it
@@ -165,7 +169,7 @@ class Frames:
     def fill(self, ready: "Ready", k: int, out: NDArray[Any]) -> None:
         """Write frame `k` to `out`, uint8 `[H, W, C]`, of another sample if the file is broken."""
         try:
-            self._show(ready.found[k], ready.view(k), out)
+            self.show(ready.found[k], ready.view(k), out)
         except ReadError as error:
             assert not isinstance(self.source, ArraySource)
             self._substitute(self.source, ready.place(k), error, out)
@@ -180,7 +184,8 @@ class Frames:
             found[k], view = self._substitute(source, place, ReadError(reason))
             return view
 
-    def _look(self, source: EncodedSource, sample: int) -> Found:
+    def look(self, source: EncodedSource, sample: int) -> Found:
+        """Return a sample's image as the cache has it, or its file, of which the header is read."""
         if self._pictures is None:
             return self._encoded(source, sample)
         pictures, identity = self._pictures.get(), source.identity(sample)
@@ -195,11 +200,24 @@ class Frames:
         pictures.put(identity, picture)
         return picture
 
+    def _note(self, found: Found, place: "Place", sample: int) -> None:
+        # Reads what belongs to an image, which must fit it.
+        if self._annotated is None:
+            return
+        image, note = self._annotated.path(sample), self._annotated.annotation(sample)
+        size = size_of(found)
+        if isinstance(found, Encoded):
+            check_fit(note, found.look, image)
+        elif note.size is not None:
+            check_kept_fit(note, size, kept_size(note.size, self.side), image)
+        place.taken.notes[place.row] = Note(sample, note, size, image)
+
     def _encoded(self, source: EncodedSource, sample: int) -> Encoded:
         data, name = source.read(sample), source.path(sample)
         return Encoded(data, name, source.channels, self.memory, self.reading.max_pixels)
 
-    def _show(self, found: Found, view: View, out: NDArray[Any]) -> None:
+    def show(self, found: Found, view: View, out: NDArray[Any]) -> None:
+        """Write what a window shows of an image to `out`, uint8 `[H, W, C]`."""
         pad = self.fixed.pad_mode, self.fixed.pad_fill
         if isinstance(found, Encoded):
             found.show(view, out, pad)
@@ -223,10 +241,11 @@ class Frames:
         path = source.path(sample)
         for other in others:
             try:
-                found = self._look(source, other)
+                found = self.look(source, other)
+                self._note(found, place, other)
                 view = place.view(found)
                 if out is not None:
-                    self._show(found, view, out)
+                    self.show(found, view, out)
             except (InputError, ReadError):
                 continue
             place.take(other)
@@ -256,7 +275,7 @@ class Place:
 
     def view(self, found: Found) -> View:
         """Return what is shown of an image in this row."""
-        height, width = _size(found)
+        height, width = size_of(found)
         one = np.array([self.row], np.int64)
         return views_of(self.plan.window.take(one).at([height], [width]))[0]
 
@@ -317,7 +336,8 @@ def kept_size(size: tuple[int, int], side: int) -> tuple[int, int]:
     return resized(Resize(side), size) if min(size) > side else size
 
 
-def _size(found: Found) -> tuple[int, int]:
+def size_of(found: Found) -> tuple[int, int]:
+    """Return (height, width) of an image."""
     if isinstance(found, Encoded):
         return found.look.upright
     if isinstance(found, Kept):

@@ -1,5 +1,6 @@
 """One encoded image to a frame: of a JPEG what its window needs, at the scale that it needs."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ from augfeed.constants import CONSTANT
 from augfeed.kernels.resample import resample
 from augfeed.kernels.resample_box import resample_part
 from augfeed.memory_pool import Memory
-from augfeed.read.crop import Four, Pair, View, needed, scale_for, scaled_box
+from augfeed.read.crop import Four, Pair, View, hull, needed, scale_for, scaled_box
 from augfeed.read.decode import MAX_PIXELS, Channels, decode, decode_jpeg, look
 from augfeed.read.decode_memory import decoded_bytes, decoding
 from augfeed.read.exif import UPRIGHT, Picture, shortened, stored_box, upright
@@ -64,6 +65,26 @@ class Encoded:
             mode, fill = pad or (CONSTANT, np.zeros(self.channels))
             resample(self.whole(), *view, mode, fill, out)
 
+    def show_all(
+        self, views: Sequence[View], outs: Sequence[NDArray[Any]], pad: tuple[int, Any]
+    ) -> None:
+        """Write what each window shows to its array, as `show` does, of one decoded image.
+
+        What any of them shows is decoded, at the smallest scale that serves all.
+        """
+        fit = all(view.inside((out.shape[0], out.shape[1]))
+                  for view, out in zip(views, outs, strict=True))  # fmt: skip
+        if fit and self.look.header is not None:
+            scale = min(map(scale_for, views))
+            with decoding(self.decoded_bytes(scale), self.name):
+                if self._show_parts(views, scale, outs):
+                    return
+        upto = decoded_bytes(self.look.size, None)
+        with decoding(self.decoded_bytes(), self.name, upto):
+            whole = self.whole()
+            for view, out in zip(views, outs, strict=True):
+                resample(whole, *view, *pad, out)
+
     def decoded_bytes(self, scale: int = 1) -> int:
         """Return how many bytes its decoding takes at most, at 1 / `scale` of its size."""
         return decoded_bytes(self.look.size, self.look.header, scale)
@@ -78,18 +99,23 @@ class Encoded:
         return out
 
     def _show_part(self, view: View, scale: int, out: NDArray[Any]) -> bool:
+        return self._show_parts([view], scale, [out])
+
+    def _show_parts(self, views: Sequence[View], scale: int, outs: Sequence[NDArray[Any]]) -> bool:
         # Whether it worked: if not, the decoders of whole images judge the file.
-        header = self.look.header
+        header, frame = self.look.header, self._frame(scale)
         if header is None:
             return False
-        box, inner = scaled_box(view.box, self._frame(scale), scale)
-        window = needed(view, box, inner, (out.shape[0], out.shape[1]))
-        part = self._part(header, scale, window)
+        boxes = [scaled_box(view.box, frame, scale) for view in views]
+        windows = [needed(view, *box, (out.shape[0], out.shape[1]))
+                   for view, box, out in zip(views, boxes, outs, strict=True)]  # fmt: skip
+        part = self._part(header, scale, hull(windows))
         if part is None:
             return False
         picture, top, left = part
-        box = box[0] - top, box[1] - left, box[2], box[3]
-        resample_part(picture, box, inner, view.resized, view.offset, view.kind, out)
+        for view, (box, inner), out in zip(views, boxes, outs, strict=True):
+            box = box[0] - top, box[1] - left, box[2], box[3]
+            resample_part(picture, box, inner, view.resized, view.offset, view.kind, out)
         return True
 
     def _frame(self, scale: int) -> Four:

@@ -2,7 +2,8 @@
 
 import logging
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from augfeed.errors import ReadError
 from augfeed.philox import Stream, words
 from augfeed.plan.batch_rows import samples_of
+from augfeed.read.annotation import Note
 
 LOG = logging.getLogger("augfeed")
 TRIES = 32  # samples tried in place of one; so many broken ones in a row are not accident
@@ -33,11 +35,14 @@ class RowSources:
     """Whose images stand in the rows of a plan.
 
     `ids` int64 `[M]` are the samples; `unread` bool `[M]` says which rows hold one that took the
-    place of another.
+    place of another. `notes` are the annotations of rows that are read, `moved` what became of
+    them, each with the sample.
     """
 
     ids: NDArray[np.int64]
     unread: NDArray[np.bool_]
+    notes: dict[int, Note] = field(default_factory=dict)
+    moved: dict[int, tuple[int, dict[str, Any]]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, ids: NDArray[np.int64]) -> "RowSources":

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from augfeed.errors import InputError, InputTypeError, ReadError
+from augfeed.read.annotated_paths import open_annotated
 from augfeed.read.arrays import ArraySource, Layout
 from augfeed.read.cache_dir import expanded
 from augfeed.read.datasets import recognise
@@ -114,10 +115,16 @@ def _open_path(
     path: Path, channels: Channels, layout: Layout | None, split: str, keys: dict[str, Any]
 ) -> Source:
     if path.is_dir():
+        if (annotated := open_annotated(path, split)) is not None:
+            source: EncodedSource = annotated
+            return source
         images = idx_images(path, split)
         if not images and (shards := shards_in(path)):
             return TarSource(shards, channels, **keys)
         return open_idx(images) if images else FolderSource(path, channels)
+    if path.suffix in (".yaml", ".yml") and path.is_file():
+        described: EncodedSource = open_annotated(path, split)
+        return described
     if is_shard(path):
         return TarSource(shards_of(str(path)), channels, **keys)
     if not path.exists():

@@ -7,7 +7,15 @@ from typing import Any
 
 from augfeed.errors import AugfeedError, InputError
 from augfeed.pipeline import Pipeline
-from augfeed.policy import CenterCrop, Cutout, Policy, RandomCrop, RandomResizedCrop, Resize
+from augfeed.policy import (
+    CenterCrop,
+    Cutout,
+    Letterbox,
+    Policy,
+    RandomCrop,
+    RandomResizedCrop,
+    Resize,
+)
 
 LONGEST = 448  # pixels of a side: twice what is shown
 MOST_PIXELS = 1 << 25  # of one image, where it cannot be made smaller
@@ -53,7 +61,8 @@ def _smaller(policy: Policy, factor: float, source: Sides | None) -> Policy | No
         return math.ceil(side * factor)
 
     given: list[Any] = [*policy.operations]
-    if not policy.find(RandomResizedCrop) and not policy.find(Resize):
+    resizes = any(map(policy.find, (RandomResizedCrop, Resize, Letterbox)))
+    if not resizes:
         if source is None:
             return None
         given.append(Resize(source))
@@ -66,7 +75,7 @@ def _smaller(policy: Policy, factor: float, source: Sides | None) -> Policy | No
                 padding = most(operation.padding)
                 size = _each(least, operation.size)
                 made.append(replace(operation, size=size, padding=padding))
-            case RandomResizedCrop() | CenterCrop() | Cutout():
+            case RandomResizedCrop() | CenterCrop() | Letterbox() | Cutout():
                 made.append(replace(operation, size=_each(least, operation.size)))
             case _:
                 made.append(operation)

@@ -2,6 +2,7 @@
 
 from augfeed.wire.batches import decode_batch, encode_batch, formed
 from augfeed.wire.description import Description, dtype_name
+from augfeed.wire.fields import fields_to_tensors, is_fields, most_field_bytes
 from augfeed.wire.tensors import MEDIA_TYPE, Body, decode, encode
 
 __all__ = [
@@ -13,5 +14,8 @@ __all__ = [
     "dtype_name",
     "encode",
     "encode_batch",
+    "fields_to_tensors",
     "formed",
+    "is_fields",
+    "most_field_bytes",
 ]

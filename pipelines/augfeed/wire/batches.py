@@ -8,6 +8,12 @@ import torch
 from augfeed.batch import Batch
 from augfeed.errors import WireError
 from augfeed.targets import Form, Targets
+from augfeed.wire.fields import (
+    FIELDS_SCHEMA,
+    fields_of_tensors,
+    fields_to_tensors,
+    is_fields,
+)
 from augfeed.wire.tensors import Body, decode, encode
 
 SCHEMA = "1"
@@ -19,7 +25,8 @@ def encode_batch(batch: Batch, metadata: Mapping[str, str], *, layout: Layout = 
 
     Tensors: `images` `[B, C, H, W]`, or `[B, H, W, C]` for "NHWC"; `ids` int64 `[B]`; for labels
     `labels` (int64 `[B]`, floats `[B]` or `[B, K]`), or, of sparse `Targets`, `label_a`, `label_b`
-    and `lam`, with `epsilon`, `num_classes` and `multi_hot` among the metadata.
+    and `lam`, with `epsilon`, `num_classes` and `multi_hot` among the metadata; of masks, boxes and
+    keypoints those of `augfeed.wire.fields`.
     """
     images = batch.images if layout == "NCHW" else batch.images.permute(0, 2, 3, 1)
     tensors = {"images": images, "ids": batch.ids}
@@ -31,6 +38,10 @@ def encode_batch(batch: Batch, metadata: Mapping[str, str], *, layout: Layout = 
         known["multi_hot"] = str(int(targets.multi_hot))
         if targets.num_classes is not None:
             known["num_classes"] = str(targets.num_classes)
+    elif is_fields(targets):
+        fields, told = fields_to_tensors(targets)
+        tensors |= fields
+        known |= {**told, "schema": FIELDS_SCHEMA}
     elif targets is not None:
         tensors["labels"] = targets
     return encode(tensors, {**known, **metadata})
@@ -43,14 +54,19 @@ def decode_batch(body: Any) -> tuple[Batch, dict[str, str]]:
     """
     tensors, metadata = decode(body)
     try:
-        if metadata["schema"] != SCHEMA:
+        if metadata["schema"] not in (SCHEMA, FIELDS_SCHEMA):
             raise WireError(
                 f"schema={metadata['schema']!r} is not {SCHEMA!r}: use the same augfeed versions"
             )
         images, ids = tensors.pop("images"), tensors.pop("ids")
         if metadata["layout"] == "NHWC":
             images = images.permute(0, 3, 1, 2)
-        targets = _targets(tensors, metadata)
+        fields = metadata["schema"] == FIELDS_SCHEMA
+        targets = (
+            fields_of_tensors(tensors, metadata, len(images))
+            if fields
+            else _targets(tensors, metadata)
+        )
         batch = Batch(images, targets, ids, int(metadata["epoch"]), int(metadata["step"]), None)
     except (KeyError, ValueError, RuntimeError) as error:
         if isinstance(error, WireError):
@@ -61,7 +77,7 @@ def decode_batch(body: Any) -> tuple[Batch, dict[str, str]]:
             f"images of shape {tuple(images.shape)} and ids of shape {tuple(ids.shape)} are no "
             "batch: send [B, C, H, W] and int64 [B]"
         )
-    if targets is not None and len(targets) != len(images):
+    if not fields and targets is not None and len(targets) != len(images):
         raise WireError(f"{len(targets)} labels do not fit {len(images)} images: send one for each")
     return batch, metadata
 

@@ -30,7 +30,7 @@ ENHANCE = {
 }
 
 
-def planned(line: str, count: int = SHAPE.batch, **key: int) -> Plan:
+def planned(line: str, count: int = SHAPE.batch, **key: Any) -> Plan:
     rows = BatchRows.of(np.arange(count))
     key = {"seed": 3, "epoch": 1} | key
     return draw_plan(parse_policy(line), rows, size=(SHAPE.height, SHAPE.width), **key)

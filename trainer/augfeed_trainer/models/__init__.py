@@ -18,6 +18,7 @@ MODELS: dict[str, Any] = {
     "mlp": MLP,
     "cnn": CNN,
     "resnet": ResNet,
+    "resnet10": partial(ResNet, blocks=(1, 1, 1, 1), width=16, stem="large"),
     "resnet18": partial(ResNet, blocks=(2, 2, 2, 2), width=64, stem="large"),
 }
 
@@ -32,9 +33,9 @@ def build_model(
 ) -> nn.Module:
     """Return a network, its weights a function of `seed`.
 
-    `name` is one of "mlp", "cnn", "resnet", "resnet18", or `package.module:callable`, which is
-    called with those of `shape`, `norm`, `drops`, `channels`, `classes` and `num_classes` that it
-    has as parameters. Raises `InputError`.
+    `name` is one of "mlp", "cnn", "resnet", "resnet10", "resnet18", or `package.module:callable`,
+    which is called with those of `shape`, `norm`, `drops`, `channels`, `classes` and `num_classes`
+    that it has as parameters. Raises `InputError`.
     """
     make = MODELS[name] if name in MODELS else _imported(name)
     given: dict[str, Any] = {"shape": shape, "norm": norm, "drops": drops}

@@ -1,0 +1,166 @@
+"""The iterator of a `RayLoader`: what is asked of actors, and what becomes of their batches."""
+
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, Protocol
+
+import torch
+
+from augfeed.batch import Batch
+from augfeed.errors import StateError
+from augfeed.feed.epoch_pass import EpochPass
+from augfeed.prefetch import Prefetcher, SideStream, tensors_of
+from augfeed.ray.errors import ClusterError
+from augfeed.ray.feeder import Address
+from augfeed.ray.pool import Pool
+from augfeed.ray.shipment import Unpacker
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    tasks: list[Callable[[], None]]
+    finish: Callable[[], Batch]
+
+
+class Course:
+    """The batches of a pass, in order: from step `first` to before `steps`, both in `part`.
+
+    `key` is the epoch, and (rank, world); `together` the samples of a step, of all ranks.
+    """
+
+    def __init__(
+        self, pool: Pool, key: tuple[int, tuple[int, int]], part: tuple[int, int], together: int,
+        device: torch.device | None,
+    ) -> None:  # fmt: skip
+        """Ask for the first batches."""
+        self.pool, self.device, self.together = pool, device, together
+        (self.epoch, self.shard), (self.step, self.steps) = key, part
+        cuda = device is not None and device.type == "cuda"
+        self._unpacker = Unpacker(pinned=cuda)
+        self._side = None if device is None or device.type == "cpu" else SideStream(device)
+        # Memory that a copy reads from lives until the copy is done.
+        self._copied: deque[tuple[Any, Any]] = deque()
+        ahead = pool.actors.ahead
+        works = self._works(range(*part))
+        self._prefetcher = Prefetcher(works, threads=ahead, ahead=ahead)
+
+    def take(self) -> Batch:
+        """Return the batch of the next step, or raise what came in its place."""
+        if self.step >= self.steps:
+            raise StopIteration
+        self.step += 1
+        begun = time.perf_counter()
+        batch: Batch = next(self._prefetcher)
+        self.pool.waited(time.perf_counter() - begun)
+        return batch
+
+    def close(self) -> None:
+        """Ask for no more."""
+        self._prefetcher.close()
+
+    def _works(self, steps: range) -> Iterator[_Work]:
+        for step in steps:
+            held: list[Any] = []
+            yield _Work([partial(self._fetch, step, held)], partial(self._finish, held))
+
+    def _fetch(self, step: int, held: list[Any]) -> None:
+        batch = self._unpacker.batch(self.pool.ask(Address(self.epoch, step, *self.shard)))
+        if self._side is None:
+            held.append(batch)
+            return
+        assert self.device is not None
+        held += [self._side.run(partial(_moved, batch, self.device)), batch]
+
+    def _finish(self, held: list[Any]) -> Batch:
+        if self._side is None:
+            batch: Batch = held[0]
+            return batch
+        moved, host = held
+        self._copied.append((moved[1], host))
+        while self._copied and (self._copied[0][0] is None or self._copied[0][0].query()):
+            self._copied.popleft()
+        there: tuple[Any, Any] = self._side.take(moved)
+        made: Batch = replace(host, images=there[0], targets=there[1])
+        return made
+
+
+class _Loader(Protocol):
+    def begin(self) -> tuple[EpochPass, Course]: ...
+
+    def __len__(self) -> int: ...
+
+
+class RayIterator:
+    """One pass; it begins with its first batch, and keeps the loader.
+
+    Lightning makes the iterator of a run that it resumes at the end of an epoch before it says
+    which epoch comes. After an error of the data the next batch follows; after a `ClusterError`
+    the pass has ended, as a batch would be missing, and raises it again.
+    """
+
+    def __init__(self, loader: _Loader) -> None:
+        """Begin nothing yet."""
+        self._loader, self._process = loader, os.getpid()
+        self._begun: tuple[EpochPass, Course] | None = None
+        self._error: Exception | None = None
+
+    def __iter__(self) -> "RayIterator":
+        return self
+
+    def __len__(self) -> int:
+        return len(self._loader)
+
+    def __next__(self) -> Any:
+        """Return `(images, targets)`."""
+        batch = self.next_batch()
+        return batch.images, batch.targets
+
+    def next_batch(self) -> Batch:
+        """Return the next batch with the ids of its samples."""
+        if self._error is not None:
+            raise self._error
+        if os.getpid() != self._process:
+            raise StateError(
+                "the pass was begun in another process, whose threads are not in this one: "
+                "begin a new pass; load_state_dict() says where"
+            )
+        if self._begun is None:
+            self._begun = self._loader.begin()
+        run, course = self._begun
+        try:
+            batch = course.take()
+        except StopIteration:
+            run.done = True
+            course.close()
+            raise
+        except ClusterError as error:
+            self._error = error
+            course.close()
+            raise
+        run.position = course.step * course.together
+        return batch
+
+    def whole(self) -> Iterator[Batch]:
+        """Iterate over whole batches."""
+        while True:
+            try:
+                yield self.next_batch()
+            except StopIteration:
+                return
+
+    def __del__(self) -> None:
+        if (begun := self.__dict__.get("_begun")) is not None:
+            begun[1].close()  # it and its threads refer to each other
+
+
+def _moved(batch: Batch, device: torch.device) -> tuple[Any, Any]:
+    images = batch.images.to(device, non_blocking=True)
+    targets = batch.targets
+    if targets is not None:
+        pinned = next(iter(tensors_of(targets))).is_pinned()
+        targets = targets.to(device, non_blocking=pinned)
+    return images, targets
