@@ -65,6 +65,8 @@ class Recipe:
     def find(self, samples: Sequence[Any]) -> Fields:
         """Return the fields of samples that follow their images, which the policy must allow."""
         found = self.fields.find(samples[0], self.image_key, self.still, self.more)
+        if self.views is not None:
+            _check_views(found)
         if found or self.policy.needs_fields:
             check_followed(self.policy, found)
             check_boxes(samples, found, set(self.fields.paths(samples[0])))
@@ -83,6 +85,15 @@ class Recipe:
     def labels_of(self, fields: Fields) -> bool:
         """Return whether targets are made of labels: not of those that belong to boxes."""
         return self.labelled and not any(isinstance(field, Boxes) for field in fields.values())
+
+
+def _check_views(fields: Fields) -> None:
+    if fields:
+        names = " and ".join(repr(path[0] if len(path) == 1 else path) for path in fields)
+        raise InputError(
+            f"each view moves the image in a way of its own, and {names} cannot follow all: name "
+            "what may stay in passive=, or leave views out"
+        )
 
 
 @dataclass(slots=True)
