@@ -167,16 +167,23 @@ def explain(
     split: Split = "train",
     shuffle: Shuffle = True,
     allow: Allow = None,
+    view: Annotated[
+        int | None, typer.Option(min=0, help="POLICY is a set of views, as 'dino': this one of it.")
+    ] = None,
 ) -> None:
     """Tell every decision about one sample; nothing needs to have been logged."""
     path = _check_out(out or Path(f"explain-{index}.png"))
-    _check_policy(policy)
+    if view is None:
+        _check_policy(policy)
     from augfeed.demo import opened
     from augfeed.show import draw_sample, explain_sample
     from augfeed.show.terminal import explanation_table, patience
 
     with patience(Console(stderr=True), "recomputing"), opened(data, split) as source:
-        pipeline = _pipeline(source, policy, seed=seed, shuffle=shuffle, allow=allow)
+        if view is None:
+            pipeline = _pipeline(source, policy, seed=seed, shuffle=shuffle, allow=allow)
+        else:
+            pipeline = _pipeline_of_view(source, policy, view, seed=seed, shuffle=shuffle)
         explanation = explain_sample(pipeline, index, epoch)
         picture = draw_sample(pipeline, explanation)
     if as_json:
@@ -184,6 +191,17 @@ def explain(
     else:
         Console().print(explanation_table(explanation))
     _save(picture, path, quiet=as_json)
+
+
+def _pipeline_of_view(
+    source: "Source", views: str, view: int, *, seed: int, shuffle: bool
+) -> "Pipeline":
+    from augfeed.pipeline import Order, Pipeline
+    from augfeed.views import resolve_views
+
+    part = resolve_views(views).part_of(view)
+    made = Pipeline(source, part.policy, order=Order(shuffle=shuffle), seed=seed)
+    return made.of_view(view, part.sharing)
 
 
 @app.command()

@@ -23,7 +23,7 @@ from augfeed.invariances import ANY, Invariances
 from augfeed.labels import check_declared, check_numbers
 from augfeed.memory_pool import Memory
 from augfeed.philox import check_key
-from augfeed.plan import BatchRows, Plan, Sharing, draw_plan
+from augfeed.plan import BatchRows, Plan, Sharing, draw_plan, rows_of_views
 from augfeed.plan.policy_constants import PolicyConstants
 from augfeed.policy import Policy, Resize
 from augfeed.policy.check import check_policy, check_single
@@ -41,6 +41,7 @@ from augfeed.targets import AnyTargets, make_targets, softens
 
 Form = Literal["auto", "dense", "sparse"]
 Indices = NDArray[np.int64]
+_ALONE: Sharing | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +136,7 @@ class Pipeline:
         self.orders, self._begun = Orders(), -1
         self.num_classes = self.source.num_classes
         self._stages: dict[str, Pipeline] = {}
+        self._view, self._sharing = 0, _ALONE
         self._follow = self._following()
         for _, stage in policy.scheduled:
             self._check_first(stage)
@@ -183,6 +185,12 @@ class Pipeline:
         """Return the same batches cut and given out in another way, with all else shared."""
         made = copy.copy(self)
         made.order = order
+        return made
+
+    def of_view(self, number: int, sharing: Sharing | None = None) -> "Pipeline":
+        """Return the pipeline whose `sample` and `sample_plan` are those of a view."""
+        made = copy.copy(self)
+        made._view, made._sharing, made._stages = number, sharing, {}
         return made
 
     def begin(self) -> None:
@@ -267,7 +275,9 @@ class Pipeline:
         """Return the plan and the labels of `sample`, without its pixels."""
         rows = self._rows_of(index, epoch)
         stage = self.at(epoch)
-        plan = draw_plan(stage.policy, rows, seed=self.seed, epoch=epoch, size=stage.size)
+        plan = draw_plan(
+            stage.policy, rows, seed=self.seed, epoch=epoch, size=stage.size, sharing=self._sharing
+        )
         return plan, stage._targets(plan, RowSources.of(plan.ids))
 
     def _rows_of(self, index: int, epoch: int) -> BatchRows:
@@ -281,7 +291,8 @@ class Pipeline:
         # The last batch of several ranks is shared out evenly.
         share = min(order.batch_size, -(-(len(self.source) - begin) // order.world))
         first = place - (place - begin) % share
-        return BatchRows.at(np.array([place], np.int64), ids, mixing=self._mixing, first=first)
+        rows = BatchRows.at(np.array([place], np.int64), ids, mixing=self._mixing, first=first)
+        return rows_of_views(rows, self._view, 1)
 
     def work(self, epoch: int, step: int) -> OneBatch:
         """Return a batch as tasks that may run side by side; its plan is drawn here."""
@@ -353,7 +364,8 @@ class Pipeline:
     def _driver(self, *, lazily: bool = False, sharing: Sharing | None = None) -> Driver:
         return Driver(
             self._executor, self.policy, self.size, self._targets, self.costs,
-            skip=self.reading.on_error == "skip", lazily=lazily, sharing=sharing,
+            skip=self.reading.on_error == "skip", lazily=lazily,
+            sharing=sharing or self._sharing,
             follow=self._follow,
         )  # fmt: skip
 

@@ -9,7 +9,7 @@ from augfeed import Order, Pipeline
 from augfeed.engines import Place
 from augfeed.errors import AugfeedError
 from augfeed.operation.parameter_types import pair
-from augfeed.policy import CenterCrop, Policy, RandomCrop, RandomResizedCrop, Resize
+from augfeed.policy import CenterCrop, Policy, RandomCrop, RandomResizedCrop, Resize, Schedule
 from augfeed.read.arrays import ArraySource
 from augfeed.read.cache.shared import SharedCache
 from augfeed.read.read_config import Reading
@@ -218,6 +218,13 @@ def check_policy(policy: Policy, settings: Settings) -> None:
                 f"Kornia({stage.name!r}) is not allowed here, only {allowed}: leave it out, or "
                 f"start the service with --set kornia={','.join((*settings.kornia, stage.name))}",
             )  # fmt: skip
+    schedule = policy.find(Schedule)
+    if schedule is not None and schedule.size:
+        raise Problem(
+            422, "invalid-policy",
+            f"schedule(size={schedule.size!r}) changes the size of images by epoch, and the "
+            "batches of a plan have one: leave size out, and make a plan for each size",
+        )  # fmt: skip
     kinds: tuple[Any, ...] = (RandomResizedCrop, RandomCrop, CenterCrop, Resize)
     found: list[Any] = [policy.find(kind) for kind in kinds]
     sides = [side for one in found if one is not None for side in pair(one.size)]

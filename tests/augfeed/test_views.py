@@ -1,6 +1,7 @@
 """Views: several images of each sample, by name, each a pure function of the key and its number."""
 
 import io
+import json
 from pathlib import Path
 from typing import Any
 
@@ -380,3 +381,25 @@ def test_shared_draws_are_those_of_the_first_view() -> None:
     plain = draw_plan(policy, BatchRows.of(np.arange(5)), seed=1, epoch=0, size=(8, 8))
     assert plan.columns.brightness.tolist() == plain.columns.brightness.tolist() * 2
     assert plan.flip_x.tolist() != plain.flip_x.tolist() * 2
+
+
+def test_a_view_is_explained_as_the_loader_draws_it(photos: Path, tmp_path: Path) -> None:
+    from typer.testing import CliRunner
+
+    from augfeed.cli import app
+
+    line = f"share color; global: {GLOBAL} x 2; local in global: {LOCAL}"
+    (batch,) = batches(photos, COUNT, line)
+    args = ["explain", str(photos), line, "--index", "4", "--view", "2", "--seed", "3", "--json",
+            "--no-shuffle", "--out", str(tmp_path / "view.png")]  # fmt: skip
+    done = CliRunner().invoke(app, args)
+    assert done.exit_code == 0, done.output
+    steps = json.loads(done.output)["steps"]
+    plan = batch.views["local"].plans[0]
+    jitter = next(step for step in steps if step["operation"] == "color_jitter")
+    assert jitter["values"]["brightness"] == pytest.approx(float(plan.columns.brightness[4]), 1e-4)
+    crop = next(step for step in steps if step["operation"] == "random_resized_crop")
+    assert crop["values"]["box"] == batch.views["local"].windows[4].tolist()
+    args[2] = "dino"
+    args[6] = "10"
+    assert "not in [0, 10)" in str(CliRunner().invoke(app, args).exception)

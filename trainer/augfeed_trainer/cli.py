@@ -118,10 +118,20 @@ def train(
     options: dict[str, Any],
     resume: Annotated[bool, typer.Option(help="Go on from the newest checkpoint there.")] = False,
     recipe_file: RecipeFile = None,
+    objective: Annotated[
+        str | None, typer.Option(help="'simclr' or 'dino': train on views, without labels.")
+    ] = None,
 ) -> None:
-    """Train a network, each regularizer a setting; the test part is measured once, at the end."""
+    """Train a network, each regularizer a setting; the test part is measured once, at the end.
+
+    With --objective features are learned without labels, and measured by nearest neighbors and a
+    linear classifier.
+    """
     _check_where(options)
     _check_run(options)
+    if objective is not None:
+        _pretrain(objective, recipe, options, resume=resume)
+        return
     from augfeed_trainer.curves import draw_curves
     from augfeed_trainer.data import open_served
     from augfeed_trainer.models import parameters_of
@@ -158,6 +168,39 @@ def train(
     console.print(
         f"{when}: {len(trained.history)} epochs in {trained.seconds:.1f} s, weights of epoch "
         f"{trained.best_epoch + 1}\n{curves}",
+        highlight=False, soft_wrap=True,
+    )  # fmt: skip
+
+
+def _pretrain(objective: Any, recipe: Recipe, options: dict[str, Any], *, resume: bool) -> None:
+    for name, given in (("resume", resume), ("service", options["service"])):
+        if given:
+            raise InputError(f"{name}={given!r} does not go with --objective: leave it out")
+    import torch
+
+    from augfeed_trainer.self_supervised import pretrain
+    from augfeed_trainer.study.images import StudyData
+
+    data = StudyData(*(options[item.name] for item in WHERE)).open()
+    gpu = options["accelerator"] in ("gpu", "cuda") or (
+        options["accelerator"] == "auto" and torch.cuda.is_available()
+    )
+    made = pretrain(
+        objective, recipe, data, num_workers=options["num_workers"],
+        device="cuda" if gpu else "cpu",
+    )  # fmt: skip
+    out = options["out"]
+    out.mkdir(parents=True, exist_ok=True)
+    torch.save(made.encoder.state_dict(), out / "encoder.pt")
+    console = Console()
+    console.print(f"{data.title}: {objective}, loss {made.losses[0]:.4f} to {made.losses[-1]:.4f}")
+    for name, probed in (("untrained", made.before), ("trained", made.after)):
+        console.print(
+            f"{name:>10}: {probed.nearest:.2%} by nearest neighbors, {probed.linear:.2%} by a "
+            "linear classifier"
+        )
+    console.print(
+        f"{len(made.losses)} epochs in {made.seconds:.1f} s\n{out / 'encoder.pt'}",
         highlight=False, soft_wrap=True,
     )  # fmt: skip
 

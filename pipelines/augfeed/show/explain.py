@@ -8,6 +8,7 @@ from augfeed.constants import CUTMIX, NONE
 from augfeed.notation import format_policy
 from augfeed.pipeline import Pipeline
 from augfeed.plan import Plan
+from augfeed.plan.batch_rows import samples_of
 from augfeed.read.decode import picture_size
 from augfeed.read.sources import ArraySource, Source
 from augfeed.show.labels import Share, batch_shares, class_name, share_text
@@ -106,7 +107,7 @@ def explain_sample(pipeline: Pipeline, index: int, epoch: int) -> Explanation:
     partner = None
     if plan.mixes.mode[0] != NONE:
         row = int(plan.mixes.partner[0])
-        other = int(plan.ids[row])
+        other = int(samples_of(plan.ids)[row])
         partner = Partner(other, label_of(source, other), tuple(_before(plan, row, source)))
     return Explanation(
         index=index,
@@ -140,7 +141,7 @@ def source_size(source: Source, index: int) -> tuple[int, int]:
 
 
 def _before(plan: Plan, row: int, source: Source) -> Iterator[Step]:
-    size = source_size(source, int(plan.ids[row]))
+    size = source_size(source, int(samples_of(plan.ids)[row]))
     yield from steps_before_mixing(plan, row, size, source.channels)
 
 
@@ -154,7 +155,7 @@ def _mixing(plan: Plan, source: Source) -> Iterator[Step]:
 def _mixed(plan: Plan, source: Source) -> Values:
     # What the words of a mixing operation are about.
     mixes, row = plan.mixes, int(plan.mixes.partner[0])
-    mode, share, other = int(mixes.mode[0]), float(mixes.lam[0]), int(plan.ids[row])
+    mode, share, other = int(mixes.mode[0]), float(mixes.lam[0]), int(samples_of(plan.ids)[row])
     name = "cutmix" if mode == CUTMIX else "mixup"
     return {
         "alone": "" if row else "nobody in its group to mix with",

@@ -10,6 +10,7 @@ from augfeed.errors import InputError
 from augfeed.notation import format_policy
 from augfeed.pipeline import Pipeline
 from augfeed.plan import Plan
+from augfeed.plan.batch_rows import samples_of
 from augfeed.show.downsized import reduced
 from augfeed.show.explain import Explanation, label_of, source_size
 from augfeed.show.images import display, original, outline, to_pictures
@@ -97,7 +98,7 @@ def draw_sample(pipeline: Pipeline, explanation: Explanation) -> Image.Image:
 
 
 def _cut_tile(pipeline: Pipeline, plan: Plan, row: int) -> Tile:
-    source, index = pipeline.source, int(plan.ids[row])
+    source, index = pipeline.source, int(samples_of(plan.ids)[row])
     picture, size = display(original(source, index)), source_size(source, index)
     cut = region(window_of(plan, row, size), plan.size)
     parts = [f"{index}: {label_of(source, index)}"]
