@@ -3,6 +3,7 @@
 import ast
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import numba
 import pytest
@@ -25,7 +26,7 @@ def test_an_inner_function_works_for_compiled_ones_and_refuses_python() -> None:
         return value + 1
 
     @numba.njit(nogil=True)
-    def doubled(value: float) -> float:
+    def doubled(value: float) -> Any:
         return 2 * added(value)
 
     for _ in range(2):  # before it is compiled, and after
