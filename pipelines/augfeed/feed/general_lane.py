@@ -168,7 +168,8 @@ class GeneralLane:
     def _targets(self, fetched: Fetched, plan: Plan, taken: RowSources) -> AnyTargets:
         making, labels = self.making, fetched.labels
         # Labels keep their form when nothing is mixed any more.
-        form = "dense" if making.form == "auto" and softens(making.policy) else making.form
+        over = making.form == "auto" and softens(making.policy) and not softens(plan.policy)
+        form: Form = "dense" if over and making.views is None else making.form
         told, smoothing = making.told_classes, plan.policy.find(LabelSmoothing)
         # Elsewhere it makes no difference for how many classes flags stand.
         matters = making.form == "sparse" or (smoothing is not None and smoothing.epsilon > 0)
