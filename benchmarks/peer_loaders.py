@@ -12,7 +12,7 @@ from benchmarks import peer_torch
 from benchmarks.chain import AREA, ASPECT, SIMCLR, Chain
 from benchmarks.contest import Job, Passes
 from benchmarks.data import Photos, resized_crop
-from benchmarks.peer_transforms import with_pillow
+from benchmarks.peer_transforms import keep_a_bit, with_pillow
 
 TIMM = (
     "decodes whole images with Pillow; mixes bytes in its workers, partners from the other end; "
@@ -56,13 +56,16 @@ def _timm_loader(job: Job[Photos]) -> Any:
     )  # fmt: skip
     # Without a crop, of a probe: the window is the whole image.
     area, ratio = (AREA, ASPECT) if chain.crop else ((1.0, 1.0), (4 / 3, 4 / 3))
+    files = _Files(job.data)
     loader = data.create_loader(
-        _Files(job.data), (3, chain.size, chain.size), job.batch, is_training=True,
+        files, (3, chain.size, chain.size), job.batch, is_training=True,
         scale=area, ratio=ratio, hflip=chain.flip, mean=chain.mean, std=chain.std,
         re_prob=chain.erasing or float(chain.cutout > 0), **_looks(chain),
         num_workers=job.workers, persistent_workers=job.workers > 0,
         collate_fn=collate if chain.softens else None, device=torch.device("cpu"),
     )  # fmt: skip
+    for part in files.transform.transforms:
+        keep_a_bit(part)
     if chain.cutout:  # a square of one size, which its arguments cannot say
         erasing = loader.random_erasing
         erasing.min_area = erasing.max_area = (chain.cutout / chain.size) ** 2

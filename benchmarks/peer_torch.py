@@ -111,7 +111,7 @@ def _mixed(values: torch.Tensor, shares: torch.Tensor, alphas: tuple[float, floa
     # The batch is shuffled, so the neighbor is a random partner, and never oneself.
     count, _, height, width = values.shape
     blended = torch.rand(count) < 0.5
-    own = torch.where(blended, *(_beta(alpha, count) for alpha in alphas))
+    own = torch.where(blended, _beta(alphas[0], count), _beta(alphas[1], count))
     cut = (1 - own).sqrt()
     boxes = _boxes((cut * height).long(), (cut * width).long(), height, width)
     own = torch.where(blended, own, 1 - boxes.float().mean((1, 2, 3)))

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 from torch.utils.data import DataLoader, Dataset
 
 from benchmarks import common, peer_torch
@@ -67,7 +67,9 @@ def _program(chain: Chain) -> list[Any]:
         made: Any = import_module("timm.data.auto_augment").rand_augment_transform
         mean = tuple(round(255 * value) for value in chain.mean)
         bilinear = Image.Resampling.BILINEAR
-        return [made(line.split('"')[1], {"img_mean": mean, "interpolation": bilinear})]
+        transform = made(line.split('"')[1], {"img_mean": mean, "interpolation": bilinear})
+        keep_a_bit(transform)
+        return [transform]
     if line == SIMCLR:
         jitter = v2.RandomApply([v2.ColorJitter(0.8, 0.8, 0.8, 0.2)], 0.8)
         blur = v2.RandomApply([v2.GaussianBlur(23, (0.1, 2.0))], 0.5)
@@ -75,6 +77,20 @@ def _program(chain: Chain) -> list[Any]:
     if line:
         raise ValueError(f"{line!r} is not a program of torchvision's")
     return []
+
+
+def keep_a_bit(transform: Any) -> None:
+    """Let timm's RandAugment keep one bit at least, as augfeed does.
+
+    At its highest level timm keeps none, which Pillow from 12 on refuses with an error.
+    """
+    for op in getattr(transform, "ops", ()):
+        if op.name.startswith("Posterize"):
+            op.aug_fn = _posterize
+
+
+def _posterize(image: Any, bits: int, **_: Any) -> Any:
+    return ImageOps.posterize(image, min(max(bits, 1), 8))
 
 
 def albumentations_chain(chain: Chain) -> Transform:

@@ -59,12 +59,14 @@ def _mix(mixup: float, cutmix: float = 1.0) -> OneOf:
 def _strikes_back(
     size: Sides, mean: Channels, std: Channels, line: str, mixup: float
 ) -> list[Any]:  # fmt: skip
-    return [*_crop_and_flip(size, "bicubic"), *_timm(line), _mix(mixup), Normalize(mean, std)]
+    geometry = [*_crop_and_flip(size, "bicubic"), *_timm(line, "bicubic")]
+    return [*geometry, _mix(mixup), Normalize(mean, std)]
 
 
-def _timm(line: str) -> list[Any]:
-    # What geometry finds outside is the mean color of the images, as in timm.
-    return [Timm(line), Border("constant", "mean")]
+def _timm(line: str, interpolation: Any = "policy") -> list[Any]:
+    # As in timm: crop and steps resample by one filter, and what geometry finds outside is the mean
+    # color of the images.
+    return [Timm(line, interpolation=interpolation), Border("constant", "mean")]
 
 
 def imagenet_a1(
@@ -138,7 +140,7 @@ def deit(size: Sides = 224, mean: Channels = IMAGENET_MEAN, std: Channels = IMAG
     300 epochs with three repeats of each sample.
     """
     operations = [
-        *_crop_and_flip(size, "bicubic"), *_timm("rand-m9-mstd0.5-inc1"), _mix(0.8),
+        *_crop_and_flip(size, "bicubic"), *_timm("rand-m9-mstd0.5-inc1", "bicubic"), _mix(0.8),
         RandomErasing(0.25, scale=(0.02, 1 / 3), fill="noise"), Normalize(mean, std),
         LabelSmoothing(0.1),
     ]  # fmt: skip
@@ -202,8 +204,9 @@ def cifar_trivial(
 ) -> Policy:
     """Return what TrivialAugment was shown with on CIFAR (2103.10158): crop, flip, Cutout 16.
 
-    The paper augments before it crops, here the crop comes first. A shift of all 32 pixels, one
-    sample in 217, leaves nothing of an image of 32.
+    The paper augments before it crops, here the crop comes first; its steps take the nearest pixel,
+    here they are bilinear. A shift of all 32 pixels, one sample in 217, leaves nothing of an image
+    of 32.
     """
     operations = [
         RandomCrop(size, padding=max(1, size // 8)), HorizontalFlip(), TrivialAugmentWide(),

@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 
 from augfeed.errors import PolicyError
 from augfeed.notation import ALIASES, LONGEST, format_policy, parse_policy
-from augfeed.operation import Geometry
+from augfeed.operation import Geometry, Program
 from augfeed.ops.generate import in_programs
 from augfeed.policy import (
     OPERATIONS,
@@ -104,7 +104,7 @@ def operations(draw: st.DrawFn, title: str, definitions: dict[str, Any] | None =
     if cls is Normalize and isinstance(given["mean"], tuple) and isinstance(given["std"], tuple):
         channels = min(len(given["mean"]), len(given["std"]))
         given |= {"mean": given["mean"][:channels], "std": given["std"][:channels]}
-    if issubclass(cls, Geometry):  # of which all have one, within programs too
+    if issubclass(cls, Geometry | Program):  # of which all have one, within programs too
         given.pop("interpolation", None)
     if given.get("clamp", "end") == "end":  # of color jitter
         given.pop("hue_space", None), given.pop("ordering", None)

@@ -107,8 +107,10 @@ def test_hue_is_near_that_of_tensors_of_torchvision(options: str, sign: int, mos
 def resized(image: torch.Tensor, box: list[int], size: int, kind: str) -> torch.Tensor:
     mode = v2.InterpolationMode(kind)
     if kind != "nearest":
-        planes = image.permute(2, 0, 1)
-        return F.resized_crop(planes, *box, [size, size], mode, antialias=True).permute(1, 2, 0)
+        planes: torch.Tensor = F.resized_crop(
+            image.permute(2, 0, 1), *box, [size, size], mode, antialias=True
+        )
+        return planes.permute(1, 2, 0)
     # Of tensors torchvision takes the pixel at the upper left of an output pixel, of PIL images
     # that in its middle, as here.
     made = F.resized_crop(Image.fromarray(image.numpy()), *box, [size, size], mode)

@@ -70,7 +70,8 @@ def told(op: Any, image: Any, *arguments: Any, steps: list[Step], **_: Any) -> A
 @cache
 def drawn(line: str) -> list[tuple[Step, ...]]:
     make = timm.rand_augment_transform if line.startswith("rand") else timm.auto_augment_transform
-    transform, steps, found = make(line), [], []
+    transform, found = make(line), []
+    steps: list[Step] = []
     ops = transform.ops if hasattr(transform, "ops") else [
         op for pair in transform.policy for op in pair]  # fmt: skip
     for op in ops:

@@ -83,7 +83,8 @@ def inner(name: str, magnitude: float) -> NDArray[np.bool_]:
     image = torch.zeros(1, height, width, dtype=torch.uint8)
     image[:, 2:-2, 2:-2] = 255
     moved = by_torchvision(image.expand(3, -1, -1), name, magnitude, "bilinear")
-    return moved[..., 0] == 255
+    whole: NDArray[np.bool_] = moved[..., 0] == 255
+    return whole
 
 
 def line_of(law: str, interpolation: str) -> str:

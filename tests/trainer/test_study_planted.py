@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from augfeed_trainer.recipe import Recipe
 from augfeed_trainer.study import Found, Study, StudyData, study
@@ -21,7 +22,9 @@ JITTER = Technique("color jitter", (Strength("0.5", {}, "color_jitter(0.5, 0.5, 
 FLIP = Technique("flip", (Strength("", {}, "horizontal_flip"),))
 
 
-def drawn(shape: int, mirrored: bool, place: tuple[float, float], angle: float) -> np.ndarray:
+def drawn(
+    shape: int, mirrored: bool, place: tuple[float, float], angle: float
+) -> NDArray[np.float64]:
     """Return the mask of a shape, `[SIDE, SIDE]` in [0, 1], about a place, turned by an angle."""
     points = np.array(SHAPES[shape], float)
     points = (points - points.mean(axis=0)) * 2.0
@@ -29,9 +32,11 @@ def drawn(shape: int, mirrored: bool, place: tuple[float, float], angle: float) 
         points[:, 1] *= -1
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     centers = points @ turn.T + np.array(place)
-    grid = np.stack(np.mgrid[:SIDE, :SIDE], axis=-1)[None]
+    rows, columns = np.indices((SIDE, SIDE), np.float64)
+    grid = np.stack([rows, columns], axis=-1)[None]
     far = np.linalg.norm(grid - centers[:, None, None], axis=-1)
-    return np.clip(2.0 - far, 0, 1).max(axis=0)
+    mask: NDArray[np.float64] = np.clip(2.0 - far, 0, 1).max(axis=0)
+    return mask
 
 
 def dataset(path: Path, count: int, *, position: bool) -> Path:

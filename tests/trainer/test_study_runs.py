@@ -65,8 +65,8 @@ def test_images_of_files_are_resized_once_and_other_files_are_not_taken_for_them
     assert data.train.sizes == (16, 16) and data.name == "photos" and side_of(images) == 16
     for i in range(len(data.train)):
         image = data.train.image(i)
-        color = (200, 10) if class_numbers(data.train)[i] == 0 else (10, 200)
-        assert np.abs(image[..., :2].astype(int) - color).max() <= 1
+        expected = (200, 10) if class_numbers(data.train)[i] == 0 else (10, 200)
+        assert np.abs(image[..., :2].astype(int) - expected).max() <= 1
     Image.new("RGB", (99, 99)).save(tmp_path / "set" / "b" / "3.png")
     prepare.cache_clear()
     assert prepare(where, tmp_path / "runs") != images
@@ -87,14 +87,18 @@ def test_runs_side_by_side_give_what_one_after_the_other_gives(tmp_path: Path) -
 
 
 def test_a_small_study_is_carried_out_to_the_test_part(tmp_path: Path) -> None:
-    # Plain: a learning rate at which the network learns nothing within its epochs.
-    given = (Technique("a rate", (Strength("", {"lr": 1e-2}), Strength("-", {"lr": 1e-9}))),)
-    base = Recipe(model="mlp", epochs=2, batch_size=16, lr=1e-3)
-    found = study(Study(StudyData("digits", 0.1), base, seeds=2, given=given), tmp_path)
+    # At the second rate nothing is learned within the epochs.
+    given = (Technique("a rate", (Strength("", {"lr": 6e-3}), Strength("-", {"lr": 1e-9}))),)
+    base = Recipe(model="mlp", epochs=15, batch_size=16, lr=5e-3)
+    asked = Study(StudyData("digits", 0.05, size=8), base, seeds=2, given=given)
+    found = study(asked, tmp_path)
     assert found.regime.end == "fits" and found.regime.rungs[-1].train >= 0.99
-    assert found.searched[0].technique.strength.label == ""  # the other learns nothing
+    assert found.searched[0].technique.strength.label == ""
     (item,) = found.tried
-    assert set(item.shorter) == {1, 2} and [len(one.history) for one in item.outcomes]
+    assert set(item.shorter) == {1, 2}
+    for outcome in item.outcomes:  # measured at times, and not in each epoch
+        assert outcome.epochs == 4 * found.base.epochs and 10 <= len(outcome.history) <= 24
+        assert all("validation/accuracy" in row for row in outcome.history)
     assert found.test is not None and min(*found.test.plain, *found.test.forest) > 0.6
     assert found.runs == len(list((tmp_path / "runs").glob("*.pt")))
 

@@ -19,6 +19,7 @@ from rich.text import Text
 from augfeed import presets
 from augfeed.bench.kernel import Tick
 from augfeed.bench.machine import commit_here, machine_here, now, versions_of
+from augfeed.bench.passes import Passes, passes_of
 from augfeed.bench.report import progress, writable
 from augfeed.bench.result import Model, Spread, Stamped
 from augfeed.demo.rates import decode_rate, loader_rate
@@ -100,6 +101,9 @@ class LoaderResult(Stamped):
     seconds: float
     rounds: int
     rows: tuple[LoaderRow, ...]
+    # Shares of the samples that take a second pass: see `augfeed.bench.passes`.
+    framed: float = 0.0
+    moved: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,16 +155,22 @@ def run_loader(
     check(asked)
     with progress(Console(stderr=True), len(rows) * (asked.rounds + 1), "measuring") as tick:
         rates, stats = _rounds(rows, asked, tick)
+    passes = passes_of(asked.policy, _size_of(asked.source))
     result = LoaderResult(
         date=now(), command=command, commit=commit_here(), machine=machine_here(asked.num_workers),
         versions=versions_of(PACKAGES), data=repr(asked.source), samples=len(asked.source),
         batch=asked.batch_size, policy=format_policy(asked.policy), seconds=asked.seconds,
         rounds=asked.rounds, rows=tuple(_rows(rows, rates, stats)),
+        framed=passes.framed, moved=passes.moved,
     )  # fmt: skip
     console.print(report(result))
     if json is not None:
         json.write_text(result.model_dump_json(indent=1) + "\n", encoding="utf-8")
     return result
+
+
+def _size_of(source: Source) -> tuple[int, int] | None:
+    return source.images.shape[1:3] if isinstance(source, ArraySource) else None
 
 
 def contestants(asked: Asked) -> dict[str, Contestant]:
@@ -276,6 +286,7 @@ def report(result: LoaderResult) -> Group:
         f"{versions}; commit {result.commit or 'unknown'}; {result.date}",
         f"{result.data}, batches of {result.batch}",
         f"policy: {result.policy}",
+        f"passes: {Passes(result.framed, result.moved).text}",
         f"median of {result.rounds} interleaved rounds of {result.seconds:g} s, quartiles",
     ]
     table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1))

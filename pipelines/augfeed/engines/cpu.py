@@ -12,12 +12,14 @@ from augfeed.kernels.augment import augment
 from augfeed.kernels.cast_output import BFLOAT16, FLOAT16, FLOAT32, UINT8
 from augfeed.kernels.compile_notice import install as install_notice
 from augfeed.kernels.frames import materialise
-from augfeed.kernels.program_frames import materialise_programs
+from augfeed.kernels.program_frames import cut_frames, read_levels, run_programs, write_levels
 from augfeed.kernels.types import FIXED, ROW, copied, neutral
 from augfeed.memory_pool import Memory, writable
 from augfeed.philox import normal_quantiles
-from augfeed.plan import Plan
+from augfeed.plan import Plan, Program
+from augfeed.plan.frames import slots_of
 from augfeed.plan.policy_constants import PolicyConstants
+from augfeed.plan.program import codes_of, rarer
 
 install_notice()
 KINDS = {
@@ -173,15 +175,33 @@ class Job:
         frames, rows = self.memory.take(shape, images.dtype), copied(rows)
         scale = 255.0 if images.dtype == np.uint8 else 1.0
         shared, _ = self._shared(scale)
-        given = (images, rows, needed, steps.codes, steps.numbers, steps.taps(needed))
-        program = self.plan.program
-        if program is None:
-            materialise(*given, shared, frames)
+        if steps.codes.shape[1]:
+            materialise(images, rows, needed, steps.codes, steps.numbers, steps.taps(needed),
+                        shared, rarer(slots_of(self.plan.policy)), frames)  # fmt: skip
         else:
-            materialise_programs(*given, program.code, program.value, program.taps(needed),
-                                 program.flips, shared, frames)  # fmt: skip
+            cut_frames(images, rows, needed, shared, frames)
+        if self.plan.program is not None:
+            self._run_programs(self.plan.program, frames, rows, needed, shared)
         rows["made"][needed] = np.arange(len(needed))
         return frames, rows
+
+    def _run_programs(
+        self,
+        program: Program,
+        frames: NDArray[Any],
+        rows: NDArray[Any],
+        which: NDArray[np.int64],
+        shared: NDArray[Any],
+    ) -> None:
+        given = (rows, which, program.code, program.value, program.taps(which), program.flips,
+                 shared, rarer(codes_of(self.plan.policy)))  # fmt: skip
+        if frames.dtype == np.uint8:
+            run_programs(frames, *given)
+            return
+        levels = self.memory.take(frames.shape, np.uint8)
+        read_levels(frames, which, program.code, levels)
+        run_programs(levels, *given)
+        write_levels(levels, which, program.code, frames)
 
     def _pass(
         self,

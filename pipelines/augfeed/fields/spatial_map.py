@@ -64,8 +64,9 @@ class SpatialMap:
 
         Its last row is positive for what the output shows, also under a perspective.
         """
-        matrix = np.linalg.inv(self.to_source)
-        middle = self.to_source @ np.array([self.size[1] / 2, self.size[0] / 2, 1])
+        back = self.to_source
+        matrix = np.linalg.inv(back)
+        middle = back @ np.array([self.size[1] / 2, self.size[0] / 2, 1])
         forward: Matrix = matrix * np.sign(middle[2] or 1)
         return forward
 

@@ -8,10 +8,10 @@ Written by `python -m augfeed.ops.generate` from the declarations: do not edit.
 from typing import Any
 
 import numpy as np
-from numba import njit
 
 from augfeed.constants import FROM_YIQ, LUMA, YIQ
 from augfeed.kernels.affine import identity, multiply, scale
+from augfeed.kernels.inner import njit
 from augfeed.kernels.types import Floats
 
 

@@ -8,8 +8,8 @@ Written by `python -m augfeed.ops.generate` from the declarations: do not edit.
 from typing import Any
 
 import numpy as np
-from numba import njit
 
+from augfeed.kernels.inner import njit
 from augfeed.kernels.types import Floats
 
 U = np.uint64

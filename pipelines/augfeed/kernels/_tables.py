@@ -7,10 +7,11 @@ Written by `python -m augfeed.ops.generate` from the declarations: do not edit.
 
 from typing import Any
 
+import numba
 import numpy as np
-from numba import njit
 
-from augfeed.kernels.levels import LEVELS, nearest, whole_of, cumulative, divide, floor_divide, held, highest, lowest, real, total, truncate
+from augfeed.kernels.inner import njit
+from augfeed.kernels.levels import LEVELS, nearest, where, whole_of, cumulative, divide, floor_divide, held, highest, lowest, real, total, truncate
 from augfeed.kernels.types import Floats, Ints
 
 
@@ -38,11 +39,11 @@ def _solarize_add_pixel(value: Any, addition: Any, threshold: Any) -> Any:
 
 @njit(nogil=True)
 def _equalize_table(counts: Any, level: Any) -> Any:
-    last = total(np.where(level == highest(counts > 0), counts, 0))
+    last = total(where(level == highest(counts > 0), counts, 0))
     step = floor_divide(total(counts) - last, 255)
     below = cumulative(counts) - counts
     made = floor_divide(below + floor_divide(step, 2), np.maximum(step, 1))
-    return np.where(step > 0, np.minimum(made, 255), -1)
+    return where(step > 0, np.minimum(made, 255), -1)
 
 
 @njit(nogil=True)
@@ -50,7 +51,7 @@ def _autocontrast_table(counts: Any, level: Any) -> Any:
     low, high = (lowest(counts > 0), highest(counts > 0))
     scale = divide(255, np.maximum(high - low, 1))
     made = truncate(level * scale - low * scale)
-    return np.where(high > low, np.minimum(np.maximum(made, 0), 255), -1)
+    return where(high > low, np.minimum(np.maximum(made, 0), 255), -1)
 
 
 @njit(nogil=True)
@@ -63,13 +64,13 @@ def _contrast_table(counts: Any, level: Any, gray: Any, factor: Any) -> Any:
     return held(gray + factor * (real(level) - gray))
 
 
-@njit(nogil=True)
+@numba.njit(nogil=True)
 def makes_table(code: int) -> bool:
     """Return whether a step is one of these."""
     return False or code == 1 or code == 3 or code == 64 or code == 65 or code == 66 or code == 67 or code == 128 or code == 129
 
 
-@njit(nogil=True)
+@numba.njit(nogil=True)
 def needs_counts(code: int) -> bool:
     """Return whether a table depends on the histogram, or on the mean gray."""
     return False or code == 1 or code == 3 or code == 129

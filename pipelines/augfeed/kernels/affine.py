@@ -2,8 +2,7 @@
 
 from typing import Any
 
-from numba import njit
-
+from augfeed.kernels.inner import njit
 from augfeed.kernels.types import Floats
 
 

@@ -3,7 +3,6 @@
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 
 from augfeed.constants import CUTMIX, LUMA, MIXUP
 from augfeed.kernels import SOURCES, compiled
@@ -13,6 +12,7 @@ from augfeed.kernels.affine import identity
 from augfeed.kernels.cast_output import FLOAT32, SPARE_BYTES, Spare, store_image, typed
 from augfeed.kernels.color import MATRIX, PLAIN, STEPS, color_strip, finish_matrix
 from augfeed.kernels.frames import frame_of
+from augfeed.kernels.inner import njit
 from augfeed.kernels.interleave import BLOCK
 from augfeed.kernels.noise import (
     NOISE_WORDS,

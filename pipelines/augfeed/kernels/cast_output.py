@@ -2,9 +2,10 @@
 
 from typing import NamedTuple
 
+import numba
 import numpy as np
-from numba import njit
 
+from augfeed.kernels.inner import njit
 from augfeed.kernels.interleave import BLOCK, CONVERTS_HALVES, halve_block, join_planes
 from augfeed.kernels.nontemporal_copy import stream_copy
 from augfeed.kernels.place import U
@@ -55,7 +56,7 @@ def _to_bfloat16(bits: Words, at: Index, count: int, out: Ints, to: Index) -> No
         out[to + U(i)] = (value + np.uint32(0x7FFF) + odd) >> np.uint32(16)
 
 
-@njit(nogil=True)
+@numba.njit(nogil=True)
 def _to_float16(bits: Words, tiny: Words, at: Index, count: int, out: Ints, to: Index) -> None:
     # `tiny` is the bits of abs(value) + 0.5, whose low bits hold the rounded subnormal half: 2**-1
     # has a unit in the last place of 2**-24, that of a subnormal half.
@@ -69,13 +70,13 @@ def _to_float16(bits: Words, tiny: Words, at: Index, count: int, out: Ints, to: 
         out[to + U(i)] = ((value >> np.uint32(16)) & np.uint32(0x8000)) | half
 
 
-@njit(nogil=True)
+@numba.njit(nogil=True)
 def _raise(planes: Floats, at: Index, count: int, raised: Floats) -> None:
     for i in range(count):
         raised[U(i)] = np.abs(planes[at + U(i)]) + np.float32(0.5)
 
 
-@njit(nogil=True)
+@numba.njit(nogil=True)
 def _convert_halves(planes: Floats, at: Index, count: int, out: Ints, to: Index) -> None:
     # By the processor's instruction; the last block overlaps the one before.
     for k in range(0, count, BLOCK):

@@ -3,8 +3,8 @@
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
+from augfeed.kernels.inner import njit
 from augfeed.kernels.place import U
 from augfeed.kernels.types import Bytes, Floats, Index
 
@@ -21,7 +21,9 @@ class Mixture(NamedTuple):
 @njit(nogil=True)
 def mixture_of(codes: Bytes, count: int) -> Mixture:
     """Return memory for frames of `count` values, if any of the steps `codes` mixes chains."""
-    size = count if (codes == KEEP).any() else 0
+    size = 0
+    for code in codes.flat:
+        size = count if code == KEEP else size
     return Mixture(np.empty(size, np.uint8), np.empty(size, np.float32))
 
 

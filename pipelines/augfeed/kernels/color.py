@@ -3,9 +3,9 @@
 from typing import Any
 
 import numpy as np
-from numba import njit
 
 from augfeed.kernels._pointwise import change_points
+from augfeed.kernels.inner import njit
 from augfeed.kernels.place import FAST, U
 from augfeed.kernels.types import Floats, Index, Record
 

@@ -3,10 +3,10 @@
 from typing import Any
 
 import numpy as np
-from numba import njit
 
 from augfeed.constants import CUTMIX
 from augfeed.kernels import SOURCES, compiled_by_size
+from augfeed.kernels.inner import njit
 from augfeed.kernels.philox import beta_law, draw_beta, key_of
 from augfeed.kernels.types import Array, Floats, Ints
 

@@ -3,8 +3,8 @@
 from typing import Any
 
 import numpy as np
-from numba import njit
 
+from augfeed.kernels.inner import njit
 from augfeed.kernels.noise import pixel_numbers
 from augfeed.kernels.place import FAST, U, fold
 from augfeed.kernels.types import Array, Floats, Index

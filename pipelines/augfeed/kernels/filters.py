@@ -1,9 +1,9 @@
 """Filters of resizing, Pillow's: by which inputs each output of a side is blended."""
 
 import numpy as np
-from numba import njit
 
 from augfeed.constants import BICUBIC, NEAREST, RESIZE_CUBIC
+from augfeed.kernels.inner import njit
 from augfeed.kernels.types import Array, Ints
 
 

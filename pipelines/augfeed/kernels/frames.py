@@ -3,13 +3,13 @@
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 
 from augfeed.kernels import SOURCES, compiled
 from augfeed.kernels._tables import make_table, makes_table
+from augfeed.kernels.inner import njit
 from augfeed.kernels.levels import LEVELS
 from augfeed.kernels.place import FAST, Edges, Frame, U, edges_of, fold
-from augfeed.kernels.spatial_steps import is_spatial, run_spatial
+from augfeed.kernels.spatial_steps import Rarer, is_spatial, run_spatial
 from augfeed.kernels.types import Array, Floats, Index, Ints, Record
 
 REFLECT = 2
@@ -290,7 +290,7 @@ def kernels_of(size: tuple[int, int, int], most: int) -> Kernels:
 @njit(nogil=True)
 def change_frame(
     target: Array, at: Index, size: tuple[int, int, int], scale: float, codes: Array,
-    numbers: Floats, taps: Floats, spare: Tables, kernels: Kernels,
+    numbers: Floats, taps: Floats, spare: Tables, kernels: Kernels, rarer: Rarer,
 ) -> None:  # fmt: skip
     """Carry out the steps that a policy has for all frames on one of them, in place."""
     pixels, channels = size[0] * size[1], size[2]
@@ -299,8 +299,8 @@ def change_frame(
         if makes_table(code):
             _tabulate(target, at, pixels, channels, scale, code, numbers[s], spare)
         elif is_spatial(code):
-            run_spatial(code, target, at, size, scale, numbers[s])
-        elif code:
+            run_spatial(code, target, at, size, scale, numbers[s], rarer)
+        elif rarer is not None and code:
             correlate(target, at, size, scale, taps[s], kernels.places, kernels.wide, kernels.ring,
                       kernels.sums)  # fmt: skip
 
@@ -310,14 +310,14 @@ def _compile(sources: int) -> Any:
     @compiled()
     def materialise(
         images: Array, rows: Array, which: Ints, codes: Array, numbers: Floats, taps: Floats,
-        shared: Array, out: Array,
+        shared: Array, rarer: Rarer, out: Array,
     ) -> int:  # fmt: skip
         """Write the frames of rows `which` of a plan, after their steps, to `out` `[n, h, w, C]`.
 
         `images` `[N, h, w, C]` is uint8 or float32, as `out`; `rows` of `ROW`; `shared` one
         `FIXED`. `codes` `[M, K]` are the steps of all rows, `numbers` `[M, K, ...]` what they read,
         `taps` `[n, K, 2, T]` the kernels of those that are made; see
-        `augfeed.plan.frames.FrameSteps`.
+        `augfeed.plan.frames.FrameSteps`. `rarer` is of `augfeed.kernels.spatial_steps`.
         """
         fixed, flat, target = shared[0], images.reshape(images.size), out.reshape(out.size)
         _, height, width, channels = out.shape
@@ -330,7 +330,7 @@ def _compile(sources: int) -> Any:
             frame = frame_of(images.shape, rows[r], (height, width))
             cut_frame(flat, frame, edges, fixed.scale, target, at)
             change_frame(target, at, (height, width, channels), fixed.scale, codes[r], numbers[r],
-                         taps[k], spare, kernels)  # fmt: skip
+                         taps[k], spare, kernels, rarer)  # fmt: skip
         return sources
 
     return materialise

@@ -3,10 +3,10 @@
 from typing import Any
 
 import numpy as np
-from numba import njit
 
 from augfeed.constants import HUES_BELOW
 from augfeed.kernels.frames import ROUNDER
+from augfeed.kernels.inner import njit
 from augfeed.kernels.place import U
 from augfeed.kernels.types import Array, Floats, Index
 

@@ -6,15 +6,17 @@ makes of them what the processor has.
 
 from typing import Any
 
+import numba
 import numpy as np
 from llvmlite import ir
 from llvmlite.binding import get_host_cpu_features
-from numba import njit, types
+from numba import types
 from numba.core.base import BaseContext
 from numba.core.typing.context import Context as TypingContext
 from numba.core.typing.templates import Signature
 from numba.extending import intrinsic
 
+from augfeed.kernels.inner import njit
 from augfeed.kernels.pointers import Emitted, Memory, Number, Values, data_of, width_of
 from augfeed.kernels.types import Array, Floats, Index
 
@@ -151,7 +153,7 @@ halve_block: Any = intrinsic(_emit_halves)
 CONVERTS_HALVES = bool(get_host_cpu_features().get("f16c"))
 
 
-@njit(nogil=True)
+@numba.njit(nogil=True)
 def split_pixels(
     flat: Array, first: Index, lines: tuple[Any, int, int, int], mirrored: bool, planes: Floats,
     at: Index, steps: tuple[Any, Any],
@@ -175,7 +177,7 @@ def split_pixels(
         _split_color(flat, first, step, number, count, planes, at, steps)
 
 
-@njit(nogil=True)
+@numba.njit(nogil=True)
 def join_planes(planes: Array, at: Index, stride: Index, count: int, out: Array, to: Index) -> None:
     """Write `count` pixels of three planes, `stride` apart from `planes[at]` on, side by side.
 

@@ -3,7 +3,6 @@
 from typing import Any
 
 import numpy as np
-from numba import njit
 
 from augfeed.jpeg_tables import (
     COLORS,
@@ -17,6 +16,7 @@ from augfeed.jpeg_tables import (
     TO_GRAY,
     TO_RED,
 )
+from augfeed.kernels.inner import njit
 from augfeed.kernels.place import U
 from augfeed.kernels.types import Array, Floats, Index, Ints
 

@@ -1,9 +1,9 @@
 """The markers of a JPEG up to its first scan, which come before the pixels of every image."""
 
 import numpy as np
-from numba import njit
 
 from augfeed.kernels import compiled
+from augfeed.kernels.inner import njit
 from augfeed.kernels.types import Bytes
 
 _END, _SCAN, _APP1 = 0xD9, 0xDA, 0xE1

@@ -3,7 +3,10 @@
 from typing import Any
 
 import numpy as np
-from numba import njit
+from numba import types
+from numba.extending import overload
+
+from augfeed.kernels.inner import INNER, njit
 
 LEVELS = 256
 
@@ -82,3 +85,30 @@ def lowest(wanted: Any) -> int:
     for k in range(wanted.size - 1, -1, -1):
         first = k if wanted[k] else first
     return first
+
+
+def where(wanted: Any, values: Any, other: Any) -> Any:
+    """Return whole numbers, `[256]`, and another one where they are not wanted."""
+    raise NotImplementedError
+
+
+@overload(where, strict=False, jit_options=INNER)
+def _where(wanted: Any, values: Any, other: Any) -> Any:
+    # NumPy's own broadcasts, which takes half a second to compile, each time.
+    if isinstance(wanted, types.Array):
+
+        def each(wanted: Any, values: Any, other: Any) -> Any:
+            made = np.empty(values.size, np.int64)
+            for k in range(values.size):
+                made[k] = values[k] if wanted[k] else other
+            return made
+
+        return each
+
+    def all_or_none(wanted: Any, values: Any, other: Any) -> Any:
+        made = np.empty(values.size, np.int64)
+        for k in range(values.size):
+            made[k] = values[k] if wanted else other
+        return made
+
+    return all_or_none

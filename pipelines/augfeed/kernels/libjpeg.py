@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from llvmlite import ir
-from numba import carray, cfunc, njit, types  # type: ignore[attr-defined]
+from numba import carray, cfunc, types  # type: ignore[attr-defined]
 from numba.core import cgutils
 from numba.core.base import BaseContext
 from numba.core.typing.context import Context as TypingContext
@@ -19,6 +19,7 @@ from numba.extending import intrinsic
 
 from augfeed.kernels import SOURCES, compiled
 from augfeed.kernels.crop_region import columns, reach, scale_for, scaled_side
+from augfeed.kernels.inner import njit
 from augfeed.kernels.pointers import Emitted, Number, Values
 from augfeed.kernels.resample_box import resample_part
 from augfeed.kernels.types import Array, Bytes, Ints

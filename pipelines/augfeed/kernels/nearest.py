@@ -1,10 +1,10 @@
 """Where output pixels lie in their source image, for what must not be blended, and for floats."""
 
 import numpy as np
-from numba import njit
 
 from augfeed.constants import CONSTANT, EDGE
 from augfeed.kernels import SOURCES, compiled
+from augfeed.kernels.inner import njit
 from augfeed.kernels.types import Array, Floats, Ints
 
 _FAR = float(1 << 20)  # as the image's own coordinates are held

@@ -6,9 +6,10 @@ values of one lane lie side by side in memory.
 
 from typing import Any, NamedTuple
 
+import numba
 import numpy as np
-from numba import njit
 
+from augfeed.kernels.inner import njit
 from augfeed.kernels.philox import block_key, fill_plane, philox
 from augfeed.kernels.place import FAST, U
 from augfeed.kernels.pointers import as_floats, as_words, pointer_to
@@ -97,7 +98,7 @@ def add_normal(
                        U(first - begin))  # fmt: skip
 
 
-@njit(nogil=True)
+@numba.njit(nogil=True)
 def pixel_numbers(count: int, c: int, key: tuple[Any, Any, Any, int]) -> Words:
     """Return the 16-bit numbers of plane `c` of `count` values, as uint32 `[count]`."""
     blocks = (count + 7) // 8

@@ -2,15 +2,17 @@
 
 from typing import Any
 
+import numba
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.core import cgutils
 from numba.core.base import BaseContext
 from numba.core.typing.context import Context as TypingContext
 from numba.core.typing.templates import Signature
 from numba.extending import intrinsic
 
+from augfeed.kernels.inner import njit
 from augfeed.kernels.pointers import Emitted, Memory, Number, Values, data_of, width_of
 from augfeed.kernels.types import Array, Index
 
@@ -84,7 +86,7 @@ def first_of_line(array: Array) -> int:
     return (LINE - _misaligned(array)) % LINE // _width(array)
 
 
-@njit(nogil=True)
+@numba.njit(nogil=True)
 def stream_copy(target: Array, to: int, source: Array, start: Index, count: int) -> None:
     """Copy `source[start:][:count]` to `target[to:]`, past the caches where lines allow it.
 

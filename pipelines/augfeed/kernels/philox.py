@@ -3,9 +3,9 @@
 from typing import Any
 
 import numpy as np
-from numba import njit
 
 from augfeed.kernels import compiled, compiled_by_size
+from augfeed.kernels.inner import njit
 from augfeed.kernels.types import Floats, Ints, Words
 
 _M0 = np.uint64(0xD2511F53)

@@ -3,9 +3,9 @@
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 
 from augfeed.constants import CONSTANT, EDGE
+from augfeed.kernels.inner import njit
 from augfeed.kernels.types import Array, Record
 
 FAST = {"contract"}  # fused multiply-add only: nothing is reordered

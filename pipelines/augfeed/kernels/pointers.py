@@ -9,11 +9,13 @@ from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.core.base import BaseContext
 from numba.core.typing.context import Context as TypingContext
 from numba.core.typing.templates import Signature
 from numba.extending import intrinsic
+
+from augfeed.kernels.inner import njit
 
 Values = tuple[ir.Value, ...]  # arguments of a call
 Emitted = tuple[Signature, Callable[..., ir.Value]]  # what an intrinsic returns

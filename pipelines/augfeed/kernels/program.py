@@ -7,7 +7,6 @@ through; it is carried out before the next step of another kind, and at the end.
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 
 from augfeed.constants import LUMA
 from augfeed.kernels._tables import make_table, makes_table, needs_counts
@@ -22,9 +21,10 @@ from augfeed.kernels.frames import (
     sum_up,
 )
 from augfeed.kernels.hue import turn_hue
+from augfeed.kernels.inner import njit
 from augfeed.kernels.levels import LEVELS
 from augfeed.kernels.place import Edges, Frame, U
-from augfeed.kernels.spatial_steps import is_spatial, run_spatial
+from augfeed.kernels.spatial_steps import Rarer, is_spatial, run_spatial
 from augfeed.kernels.types import Array, Floats, Index, Ints
 from augfeed.kernels.warp import Map, warp_line
 
@@ -214,7 +214,7 @@ def _colour(frame: Array, at: Index, pixels: int, factor: Any) -> None:
 def run_program(
     frame: Array, at: Index, size: tuple[int, int, int], codes: Array, numbers: Floats,
     taps: Floats, kind: int, edges: Edges, spare: Tables, kernels: Kernels, pending: Pending,
-    lines: Lines, mixture: Mixture,
+    lines: Lines, mixture: Mixture, rarer: Rarer,
 ) -> None:  # fmt: skip
     """Carry out the steps of a row on its frame, uint8, from `frame[at]` on, in place.
 
@@ -231,21 +231,22 @@ def run_program(
             _tabulate(frame, at, pixels, channels, code, own, spare, pending)
         elif code and not (channels != 3 and code in (COLOR, HUE)):
             _carry_out(frame, at, pixels, channels, pending)
-            if code == LINEAR:
-                _combine(frame, at, pixels, channels, own, spare, pending)
-            elif code == COLOR:
+            if code == COLOR:
                 _colour(frame, at, pixels, own[0])
-            elif code == HUE:
-                turn_hue(frame, at, pixels, int(own[0]))
             elif code == MATRIX:
                 _warp(frame, at, size, own, kind, edges, lines)
-            elif is_chain(code):
-                run_chain(code, frame, at, pixels * channels, own, mixture)
             elif is_spatial(code):
-                run_spatial(code, frame, at, size, 255.0, own)
-            else:
-                correlate(frame, at, size, 255.0, taps[s], kernels.places, kernels.wide,
-                          kernels.ring, kernels.sums)  # fmt: skip
+                run_spatial(code, frame, at, size, 255.0, own, rarer)
+            elif rarer is not None:
+                if code == LINEAR:
+                    _combine(frame, at, pixels, channels, own, spare, pending)
+                elif code == HUE:
+                    turn_hue(frame, at, pixels, int(own[0]))
+                elif is_chain(code):
+                    run_chain(code, frame, at, pixels * channels, own, mixture)
+                else:
+                    correlate(frame, at, size, 255.0, taps[s], kernels.places, kernels.wide,
+                              kernels.ring, kernels.sums)  # fmt: skip
             pending.state[COUNTED] = False
     _carry_out(frame, at, pixels, channels, pending)
 

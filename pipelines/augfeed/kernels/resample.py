@@ -9,12 +9,13 @@ For uint8 the weights are Pillow's integers and each pass rounds, so that the pi
 from typing import Any
 
 import numpy as np
-from numba import njit, types
+from numba import types
 from numba.extending import overload
 
 from augfeed.constants import CONSTANT, EDGE
 from augfeed.kernels import SOURCES, compiled
 from augfeed.kernels.filters import blends, whole
+from augfeed.kernels.inner import njit
 from augfeed.kernels.transpose import transpose
 from augfeed.kernels.types import Array, Floats, Ints
 

@@ -6,9 +6,8 @@ LLVM vectorises the loops, and no view with a reference count is made for a line
 
 from typing import Any, NamedTuple
 
-from numba import njit
-
 from augfeed.constants import CONSTANT
+from augfeed.kernels.inner import njit
 from augfeed.kernels.interleave import split_pixels
 from augfeed.kernels.place import Edges, Frame, U, fold, value_at
 from augfeed.kernels.types import Array, Floats, Index, Ints, Record, Words

@@ -3,12 +3,13 @@
 from typing import Any
 
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.core.base import BaseContext
 from numba.core.typing.context import Context as TypingContext
 from numba.core.typing.templates import Signature
 from numba.extending import intrinsic
 
+from augfeed.kernels.inner import njit
 from augfeed.kernels.pointers import Emitted, Number, Values, width_of
 from augfeed.kernels.types import Array
 

@@ -3,9 +3,9 @@
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 
 from augfeed.constants import BICUBIC, BILINEAR, CONSTANT, WARP_CUBIC
+from augfeed.kernels.inner import njit
 from augfeed.kernels.place import FAST, Edges, Frame, U, tap
 from augfeed.kernels.types import Array, Floats, Index, Ints, Record
 

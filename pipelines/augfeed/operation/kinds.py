@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from augfeed.operation.declare import Column, Declaration
 from augfeed.operation.effects import Effect, Setting
 from augfeed.operation.linear import Step
-from augfeed.operation.parameter_types import Interpolation, Sides
+from augfeed.operation.parameter_types import Interpolation, Sides, StepInterpolation
 from augfeed.operation.program import Node, mixes_chains, parts_of
 from augfeed.operation.program_effects import effects_of, moves_pixels
 from augfeed.operation.reference import Given
@@ -148,6 +148,7 @@ class Program(Declaration):
     follows = ("moves", "effects", "explain")
     as_given = True
     p: float
+    interpolation: StepInterpolation = "policy"  # of laws whose steps move pixels
 
     def tree(self) -> Node:
         """Return what a sample's steps are drawn from: see `augfeed.operation.program`."""

@@ -21,6 +21,13 @@ Interpolation = Annotated[
     Literal["nearest", "bilinear", "bicubic", "random"],
     Field(description="how pixels are resampled; random: bilinear or bicubic, by a coin for each"),
 ]
+StepInterpolation = Annotated[
+    Literal["policy", "nearest", "bilinear", "bicubic", "random"],
+    Field(
+        description="how steps resample pixels, as in rotate; policy: as other geometry of the "
+        "policy, or bilinear"
+    ),
+]
 Area = Annotated[float, Field(ge=1e-6, le=1)]
 Areas = tuple[Area, Area]
 Aspect = Annotated[float, Field(ge=0.01, le=100)]

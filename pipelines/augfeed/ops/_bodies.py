@@ -45,7 +45,7 @@ OF_LEVELS = (
 _VECTORS = {name: name for name in OF_LEVELS}
 NUMBA_TABLE = Compiler(
     "@njit(nogil=True)",
-    _VECTORS | {name: f"np.{name}" for name in ("where", "minimum", "maximum")},
+    _VECTORS | {"where": "where"} | {name: f"np.{name}" for name in ("minimum", "maximum")},
 )
 TRITON_TABLE = Compiler(
     "@triton.jit",

@@ -101,10 +101,10 @@ def linear(classes: Iterable[Class]) -> str:
 from typing import Any
 
 import numpy as np
-from numba import njit
 
 from augfeed.constants import {imports}
 from augfeed.kernels.affine import identity, multiply, scale
+from augfeed.kernels.inner import njit
 from augfeed.kernels.types import Floats
 
 
@@ -158,8 +158,8 @@ def pointwise(classes: Iterable[Class]) -> str:
 from typing import Any
 
 import numpy as np
-from numba import njit
 
+from augfeed.kernels.inner import njit
 from augfeed.kernels.types import Floats
 
 U = np.uint64

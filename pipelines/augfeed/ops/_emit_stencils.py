@@ -41,8 +41,8 @@ def numba(classes: Iterable[Class]) -> str:
 from typing import Any
 
 import numpy as np
-from numba import njit
 
+from augfeed.kernels.inner import njit
 from augfeed.kernels.types import Floats
 
 U = np.uint64

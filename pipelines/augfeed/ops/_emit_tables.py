@@ -76,21 +76,22 @@ def numba(classes: Iterable[Class]) -> str:
 
 from typing import Any
 
+import numba
 import numpy as np
-from numba import njit
 
-from augfeed.kernels.levels import LEVELS, nearest, whole_of, {", ".join(OF_LEVELS)}
+from augfeed.kernels.inner import njit
+from augfeed.kernels.levels import LEVELS, nearest, where, whole_of, {", ".join(OF_LEVELS)}
 from augfeed.kernels.types import Floats, Ints
 
 
 {chr(10).join(f"{text}{chr(10)}" for text in functions.values())}
-@njit(nogil=True)
+@numba.njit(nogil=True)
 def makes_table(code: int) -> bool:
     """Return whether a step is one of these."""
     return {_one_of(table.code for table in tables)}
 
 
-@njit(nogil=True)
+@numba.njit(nogil=True)
 def needs_counts(code: int) -> bool:
     """Return whether a table depends on the histogram, or on the mean gray."""
     return {_one_of(table.code for table in tables if table.needs_counts)}

@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from augfeed.operation import ARXIV, Probability, Program, kind, operation
+from augfeed.operation.parameter_types import StepInterpolation
 from augfeed.operation.program import Chains, Graded, Node, UniformBins
 from augfeed.ops._auto_tables import AUGMIX, AUGMIX_NAMES, RAND_NAMES, torchvision_entries
 from augfeed.ops._chains import SUMMED, chain, weigh_once
@@ -33,8 +34,9 @@ class AugMix(Program):
     2 levels at most.
 
     Weights are multiples of 2**-16, so that sums are exact. Posterize keeps one bit at least;
-    `exact=True` lets it keep none, as both do from severity 9 on. What moves in a chain moves in
-    one layer of the image alone: masks, boxes and keypoints are refused.
+    `exact=True` lets it keep none, as both do from severity 9 on. Steps resample bilinearly, as
+    torchvision's class does; timm's as in `timm`. What moves in a chain moves in one layer of the
+    image alone: masks, boxes and keypoints are refused.
     """
 
     severity: Annotated[
@@ -55,12 +57,14 @@ class AugMix(Program):
     ] = "torchvision"
     exact: Annotated[bool, Field(description="whether posterize may keep 0 bits: black")] = False
     p: Probability = 1.0
+    interpolation: StepInterpolation = "policy"
     op: Literal["aug_mix"] = kind("aug_mix")
     order = 298
     source = f"{ARXIV}1912.02781"
     cases = {
         "aug mix": "aug_mix",
         "aug mix, severe": "horizontal_flip | aug_mix(10, 2, 2, 0.4, p=0.8) | border(fill=0.5)",
+        "aug mix, nearest": 'aug_mix(10, 1, 1, interpolation="nearest")',
         "aug mix of timm": 'aug_mix(5, flavor="timm", all_ops=False)',
     }
 

@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from augfeed.operation import ARXIV, Probability, Program, kind, operation
+from augfeed.operation.parameter_types import StepInterpolation
 from augfeed.operation.program import Entry, Graded, Node
 from augfeed.ops._auto_tables import RAND, sub_policies, torchvision_entries
 from augfeed.ops._timm_grammar import Auto
@@ -21,7 +22,8 @@ class AutoAugment(Program):
     Each pair is as frequent; each of its steps is done with a probability of its own, at a level of
     its own, from 0 to 9 (1805.09501). The flavors share the table of ImageNet and disagree on what
     a level is. `torchvision`: a bin of 10 of the ranges of `rand_augment`. `timm`: its `original`,
-    the same as `timm("original")`; it has no tables for CIFAR-10 and SVHN.
+    the same as `timm("original")`; it has no tables for CIFAR-10 and SVHN. `interpolation` is
+    "nearest" in torchvision's class, and "random" in timm, unless they are told otherwise.
     """
 
     policy: Annotated[
@@ -32,6 +34,8 @@ class AutoAugment(Program):
         Literal["torchvision", "timm"], Field(description="whose magnitudes: torchvision or timm")
     ] = "torchvision"
     p: Probability = 1.0
+    interpolation: StepInterpolation = "policy"
+    later = ("interpolation",)
     op: Literal["auto_augment"] = kind("auto_augment")
     order = 296
     source = f"{ARXIV}1805.09501"

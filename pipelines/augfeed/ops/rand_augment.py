@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from augfeed.operation import ARXIV, Probability, Program, kind, operation
+from augfeed.operation.parameter_types import StepInterpolation
 from augfeed.operation.program import FixedBin, Graded, Node, Series
 from augfeed.ops._auto_tables import RAND, RAND_NAMES, torchvision_entries
 
@@ -19,13 +20,16 @@ class RandAugment(Program):
     rotate 30 degrees; brightness, color, contrast and sharpness a factor of 1 -/+ 0.9, of Pillow's
     `ImageEnhance`; posterize 4 bits; solarize a threshold of 0; autocontrast, equalize and identity
     have none. The first seven are negated for half of the samples. timm's "m9" is another policy,
-    about three times as strong: `timm("rand-m9")`.
+    about three times as strong: `timm("rand-m9")`. torchvision's class takes the nearest pixel
+    unless told otherwise: `interpolation="nearest"`; its recipes say bilinear.
     """
 
     num_ops: Annotated[int, Field(ge=1, le=16, description="steps that a sample gets")] = 2
     magnitude: Annotated[int, Field(ge=0, le=999, description="bin of magnitude, from 0 on")] = 9
     bins: Annotated[int, Field(ge=2, le=1000, description="bins that the ranges are cut into")] = 31
     p: Probability = 1.0
+    interpolation: StepInterpolation = "policy"
+    later = ("interpolation",)
     op: Literal["rand_augment"] = kind("rand_augment")
     order = 294
     source = f"{ARXIV}1909.13719"

@@ -9,6 +9,7 @@ import numpy as np
 from pydantic import Field, field_validator
 
 from augfeed.operation import ARXIV, Probability, Program, Uniforms, kind, operation
+from augfeed.operation.parameter_types import StepInterpolation
 from augfeed.operation.program import (
     Chains,
     Choice,
@@ -60,8 +61,11 @@ class Timm(Program):
     Two things differ on purpose. Posterize keeps one bit at least, where timm keeps none and makes
     the image black, in one of some 650 samples of `rand-m9-mstd0.5-inc1`: `exact=True` does as timm
     does. (Two steps together may still do it: a tenth of the brightness, and then one bit.) Blur is
-    a true Gaussian, where Pillow's is a box blur that comes near it. timm fills with the mean color
-    and draws bilinear or bicubic filters: `border` says so for a policy.
+    a true Gaussian, where Pillow's is a box blur that comes near it.
+
+    timm fills with the mean color: `border(fill="mean")`. Its steps resample by the interpolation
+    of training, or bilinear or bicubic by a coin for each step: `interpolation="bicubic"`, or
+    `"random"`, one coin for all steps of a sample.
     """
 
     line: Annotated[
@@ -74,6 +78,8 @@ class Timm(Program):
     ]
     exact: Annotated[bool, Field(description="whether posterize may keep 0 bits: black")] = False
     p: Probability = 1.0
+    interpolation: StepInterpolation = "policy"
+    later = ("interpolation",)
     op: Literal["timm"] = kind("timm")
     order = 297
     source = f"{ARXIV}1909.13719"

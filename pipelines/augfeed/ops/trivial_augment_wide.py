@@ -8,6 +8,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from augfeed.operation import ARXIV, Effect, Probability, Program, Setting, kind, operation
+from augfeed.operation.parameter_types import StepInterpolation
 from augfeed.operation.program import Graded, Node, UniformBins
 from augfeed.ops._auto_tables import RAND_NAMES, WIDE, kept, torchvision_entries
 
@@ -26,7 +27,9 @@ class TrivialAugmentWide(Program):
     rotate 135 degrees; brightness, color, contrast and sharpness a factor of 1 -/+ 0.99, of
     Pillow's `ImageEnhance`; posterize 2 bits; solarize a threshold of 0; autocontrast, equalize and
     identity have none. The first seven are negated for half of the samples. `max_rotation` and
-    `without` make of it what keeps the labels of a dataset; torchvision's law has neither.
+    `without` make of it what keeps the labels of a dataset; torchvision's law has neither. Its
+    class takes the nearest pixel unless told otherwise: `interpolation="nearest"`; its recipes say
+    bilinear.
     """
 
     bins: Annotated[int, Field(ge=2, le=1000, description="bins that the ranges are cut into")] = 31
@@ -38,11 +41,14 @@ class TrivialAugmentWide(Program):
         Field(max_length=13, description="names of steps that are left out, as rotate"),
     ] = ()
     p: Probability = 1.0
+    interpolation: StepInterpolation = "policy"
+    later = ("interpolation",)
     op: Literal["trivial_augment_wide"] = kind("trivial_augment_wide")
     order = 295
     source = f"{ARXIV}2103.10158"
     cases = {
         "trivial augment wide": "trivial_augment_wide",
+        "trivial augment, random filter": 'trivial_augment_wide(interpolation="random")',
         "trivial augment, mild": 'trivial_augment_wide(11, max_rotation=15, without=["solarize"]) '
         "| horizontal_flip | normalize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])",
     }

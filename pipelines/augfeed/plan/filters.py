@@ -4,7 +4,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from augfeed.constants import BICUBIC, BILINEAR, FILTERS
-from augfeed.operation import Geometry
 from augfeed.philox import Stream, draw
 from augfeed.plan.batch_rows import Ids
 from augfeed.policy import Policy
@@ -33,5 +32,4 @@ def moved_by(policy: Policy, seed: int, epoch: int, ids: Ids) -> NDArray[np.int3
 
 def interpolation_of(policy: Policy) -> str:
     """Return the interpolation that all geometry of a policy has."""
-    items = (item for item in policy.parts if isinstance(item, Geometry) and item.warps)
-    return next((item.interpolation for item in items), "bilinear")
+    return next((str(item.interpolation) for item in policy.resampling), "bilinear")

@@ -4,13 +4,15 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import zip_longest
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from augfeed.operation import Drawn, Frame, Geometry, Linear, Matrices
+from augfeed.operation import Drawn, Frame, Geometry, Linear, Matrices, Pointwise, Statistics
+from augfeed.operation.kinds import Stencil
 from augfeed.operation.program import Candidate, Chains, Choice, Graded, Node, Op, Some
+from augfeed.ops._enhance import Color
 from augfeed.ops._registry import ALL
 from augfeed.ops._steps import LINEAR, MATRIX, NONE, step_codes
 from augfeed.plan._columns import Columns
@@ -237,6 +239,22 @@ def codes_of(policy: Policy) -> tuple[tuple[int, ...], ...]:
     """Return, for each slot of a policy's programs, the codes that may stand there."""
     slots = [slot for item in policy.programs for slot in _codes(item.program)]
     return tuple(tuple(sorted(slot)) for slot in slots)
+
+
+@lru_cache(maxsize=64)
+def rarer(slots: tuple[tuple[int, ...], ...]) -> Literal[True] | None:
+    """Return whether a slot, of the codes that may stand there, has other steps than common ones.
+
+    None if not: see `augfeed.kernels.spatial_steps`.
+    """
+    codes = {code for slot in slots for code in slot}
+    return True if any(not _is_common(code) for code in codes) else None
+
+
+def _is_common(code: int) -> bool:
+    # Tables, warps, Pillow's color, and stencils.
+    cls = STEPS.get(code, Linear)
+    return code == MATRIX or issubclass(cls, Statistics | Pointwise | Stencil | Color)
 
 
 def most_numbers(codes: tuple[tuple[int, ...], ...]) -> int:

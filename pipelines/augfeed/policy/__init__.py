@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 from itertools import groupby, islice, pairwise
 from typing import Annotated, Any, Never, Self, TypeVar
@@ -129,7 +129,7 @@ class Policy(BaseModel):
         _once(self.operations)
         for item in self.operations:
             item.check_policy(self)
-        _one_interpolation(self.parts)
+        _one_interpolation(self.resampling)
         return self
 
     def find(self, cls: type[T]) -> T | None:
@@ -156,6 +156,13 @@ class Policy(BaseModel):
                 part for part, p in parts_of(item.program) if p and not isinstance(part, tuple)
             )  # fmt: skip
         return tuple(found)
+
+    @cached_property
+    def resampling(self) -> tuple[Any, ...]:
+        """What says by which `interpolation` pixels move, by more than flips: one in a policy."""
+        geometry = (item for item in self.parts if isinstance(item, Geometry) and item.warps)
+        laws = (item for item in _nested(self.operations) if isinstance(item, Program))
+        return (*geometry, *(law for law in laws if law.interpolation != "policy"))
 
     @cached_property
     def programs(self) -> tuple[Any, ...]:
@@ -298,10 +305,21 @@ def _given(item: Any) -> Any:
     return Kornia(item) if module else item
 
 
-def _one_interpolation(parts: tuple[Any, ...]) -> None:
+def _nested(operations: Iterable[Any]) -> Iterator[Any]:
+    for item in operations:
+        yield item
+        yield from _nested(getattr(item, "operations", ()))
+
+
+def _one_interpolation(resampling: tuple[Any, ...]) -> None:
     # Matrices of operations become one, and pixels move once, by one filter.
-    warping = [item for item in parts if isinstance(item, Geometry) and item.warps]
-    for one, other in pairwise(warping):
+    for item in resampling:
+        if not warps(item):
+            raise ValueError(
+                f"{item.op}(interpolation={item.interpolation!r}) has no step that moves pixels: "
+                "leave the interpolation out"
+            )
+    for one, other in pairwise(resampling):
         if one.interpolation != other.interpolation:
             raise ValueError(
                 f"{one.op}(interpolation={one.interpolation!r}) and {other.op}"

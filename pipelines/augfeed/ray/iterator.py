@@ -45,7 +45,8 @@ class Course:
         # Memory that a copy reads from lives until the copy is done.
         self._copied: deque[tuple[Any, Any]] = deque()
         ahead = pool.actors.ahead
-        self._prefetcher = Prefetcher(self._works(), threads=ahead, ahead=ahead)
+        works = self._works(range(*part))
+        self._prefetcher = Prefetcher(works, threads=ahead, ahead=ahead)
 
     def take(self) -> Batch:
         """Return the batch of the next step, or raise what came in its place."""
@@ -61,8 +62,8 @@ class Course:
         """Ask for no more."""
         self._prefetcher.close()
 
-    def _works(self) -> Iterator[_Work]:
-        for step in range(self.step, self.steps):
+    def _works(self, steps: range) -> Iterator[_Work]:
+        for step in steps:
             held: list[Any] = []
             yield _Work([partial(self._fetch, step, held)], partial(self._finish, held))
 

@@ -206,7 +206,10 @@ class RayLoader:
         self._pool.close()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_running": WeakSet(), "_run": self._run and replace(self._run)}
+        return {**self.__dict__, "_running": None, "_run": self._run and replace(self._run)}
+
+    def __setstate__(self, held: dict[str, Any]) -> None:
+        self.__dict__.update(held, _running=WeakSet())
 
     def __del__(self) -> None:
         if "_running" in self.__dict__:

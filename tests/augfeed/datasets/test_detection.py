@@ -112,7 +112,7 @@ def test_boxes_are_held_against_masks_in_the_general_lane(data: Any) -> None:
 
 
 def test_a_path_alone_cannot_be_joined(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="give the dataset of augfeed.datasets"):
+    with pytest.raises(InputError, match=r"give the dataset of augfeed\.datasets"):
         DataLoader(str(small.yolo(tmp_path)), 2, policy="letterbox(48) | mosaic")
 
 

@@ -41,6 +41,7 @@ def held(result: Any) -> Any:
         return torch.load(Path(folder) / "all.pt")
 
 
+@pytest.mark.timeout(900)  # three trainings, each of which starts processes twice
 def test_weights_after_a_kill_in_mid_epoch_are_those_of_an_undisturbed_run(
     nodes: Any, tmp_path: Path
 ) -> None:

@@ -61,7 +61,8 @@ def find_regime(base: Recipe, where: StudyData, trials: Trials, classes: int) ->
         end = _end(rungs, classes)
         if end:
             return Regime(tuple(rungs), end)
-        if trials.budget.left(SHARE) < 2 * seconds:
+        side_by_side = min(SEEDS, trials.runs.workers.count)
+        if trials.budget.left(SHARE) < 2 * seconds * SEEDS / side_by_side:
             return Regime(tuple(rungs), "time")
         epochs *= 2
 
