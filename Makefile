@@ -58,6 +58,7 @@ bench: .venv-bench/.ready ## measure, beside the peers; FASHION=folder and PHOTO
 	$(BENCH) benchmarks.bench_arrays --color $(ARGS)
 	$(BENCH) benchmarks.bench_photos $(if $(PHOTOS),--data $(PHOTOS)) $(ARGS)
 	$(BENCH) benchmarks.bench_photos --large $(if $(PHOTOS),--data $(PHOTOS)) $(ARGS)
+	$(BENCH) benchmarks.bench_views $(if $(PHOTOS),--data $(PHOTOS)) $(ARGS)
 	$(BENCH) benchmarks.bench_recipes $(if $(PHOTOS),--data $(PHOTOS)) $(ARGS)
 	$(BENCH) benchmarks.bench_kernel $(ARGS)
 	$(BENCH) benchmarks.bench_resident $(ARGS)

@@ -210,7 +210,8 @@ class Augment(torch.nn.Module):
 
     def _targets(self, labels: Any, plan: Plan) -> AnyTargets:
         # Labels keep their form when a schedule mixes nothing any more.
-        form = "dense" if self.form == "auto" and softens(self.policy) else self.form
+        over = self.form == "auto" and softens(self.policy) and not softens(plan.policy)
+        form: Form = "dense" if over else self.form
         return make_targets(labels, plan, num_classes=self.num_classes, form=form)
 
 

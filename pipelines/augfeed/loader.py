@@ -107,7 +107,7 @@ class DataLoader(torch.utils.data.DataLoader[T_co]):
             (`"dino"`). Images come as `[V * B, C, H, W]`, those of one view after another, by name
             if they have one; labels come once. See `augfeed.Views`.
         repeats: how often a sample comes in an epoch, whose number of images stays: 3 in one
-            batch, or `(3, "ranks")` spread over the ranks of a step. Each is augmented anew, and
+            batch, or `(3, "ranks")` spread over the ranks of a step. Each is augmented again, and
             none is mixed with another of its sample. `batch_size` counts images.
 
     Raises:

@@ -351,9 +351,8 @@ class Pipeline:
                 targets="dense" if dense else self.form, place=self.place,
                 reading=replace(self.reading, memory=self._memory),
             )  # fmt: skip
-            made.num_classes = self.num_classes
+            made.num_classes, self._stages = self.num_classes, {policy.digest: made}
             made.share(self.costs, self.log)
-            self._stages = {policy.digest: made}
         return self._stages[policy.digest]
 
     def share(self, costs: Costs, log: ReadFailureLog) -> None:

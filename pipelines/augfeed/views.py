@@ -259,8 +259,8 @@ def resolve_views(spec: Any, policy: Policy | str | None = None, *, files: bool 
     """
     if isinstance(spec, bool) or not isinstance(spec, int | str | Mapping | Views):
         raise PolicyError(
-            f"views={shown(spec)} are no views: give a number, a dict of name and policies, the "
-            "name of a preset or an augfeed.Views"
+            f"views={shown(spec)} is not a set of views: give a number, a dict of name and "
+            "policies, the name of a preset or an augfeed.Views"
         )
     if isinstance(spec, int):
         if policy is None:

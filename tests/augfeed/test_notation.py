@@ -39,6 +39,7 @@ from augfeed.policy import (
     Resize,
     Rotate,
     Scale,
+    Schedule,
     Sequence,
     SomeOf,
 )
@@ -96,6 +97,9 @@ def operations(draw: st.DrawFn, title: str, definitions: dict[str, Any] | None =
         return Kornia("RandomGamma", gamma=bounds, p=draw(st.floats(0, 1)))
     if cls in HOLDERS:
         return draw(programs(cls))
+    if cls is Schedule:
+        epochs = draw(st.lists(st.integers(0, 99), min_size=1, max_size=3, unique=True).map(sorted))
+        return Schedule(size=tuple((epoch, draw(st.integers(1, 500))) for epoch in epochs))
     schema = TypeAdapter(cls).json_schema()
     given = {}
     for name, field in schema["properties"].items():
@@ -158,6 +162,8 @@ def policies(draw: st.DrawFn) -> Policy:
         chosen = [item for item in chosen if item not in found] + found[:1]
     if any(isinstance(item, RandomResizedCrop | RandomIouCrop | BboxSafeCrop) for item in chosen):
         chosen = [item for item in chosen if not isinstance(item, Resize)]
+    if not any(isinstance(item, (*windows, Resize)) for item in chosen):
+        chosen = [item for item in chosen if not isinstance(item, Schedule)]
     if any(isinstance(item, Border) for item in chosen):
         chosen = [*(item for item in chosen if not isinstance(item, Scale)), Scale()]
     means = GaussianNoise | RandomErasing | Border | RandomCrop | Letterbox
@@ -179,7 +185,9 @@ def test_every_policy_survives_the_round_trip_exactly(policy: Policy) -> None:
 @given(st.data())
 def test_every_operation_survives_the_round_trip_exactly(name: str, data: st.DataObject) -> None:
     operation = data.draw(operations(OPERATIONS[name].__name__))
-    needs: dict[str, list[Any]] = {"border": [Scale(), Normalize(0, 1)]}
+    needs: dict[str, list[Any]] = {
+        "border": [Scale(), Normalize(0, 1)], "schedule": [RandomResizedCrop(9)],
+    }  # fmt: skip
     for with_mean in ("gaussian_noise", "random_erasing", "random_crop", "letterbox"):
         needs[with_mean] = [Normalize(0, 1)]
     policy = Policy([operation, *needs.get(name, [])])

@@ -16,7 +16,7 @@ from torch.utils.data import Dataset
 from augfeed import DataLoader, View, Views, resolve_views
 from augfeed.batch import Batch
 from augfeed.errors import InputError, PolicyError, ReadError
-from augfeed.fields import maps_of
+from augfeed.philox import uniforms, words
 from augfeed.plan import BatchRows, Sharing, draw_plan, rows_of_views, without_views
 from augfeed.policy import Policy
 from augfeed.presets import resolve_policy
@@ -146,8 +146,6 @@ def test_a_number_of_views_by_a_policy_is_one_tensor(photos: Path) -> None:
 
 def test_views_are_independent_draws() -> None:
     """No view's draws, of any stream, say anything of another's: chi-square over pairs."""
-    from augfeed.philox import uniforms, words
-
     count, views = 4000, 4
     rows = rows_of_views(BatchRows.of(np.arange(count)), 0, views)
     for stream in (5, 13, 22, 48, 64):
@@ -159,8 +157,6 @@ def test_views_are_independent_draws() -> None:
 
 
 def test_every_view_of_every_sample_has_a_key_of_its_own() -> None:
-    from augfeed.philox import words
-
     samples = np.array([0, 1, 5, 2**32, 2**35 + 7, 2**36, 2**47 + 3, 2**48 - 1])
     rows = rows_of_views(BatchRows.of(samples), 0, 64)
     drawn = words(1, 0, rows.ids, [(5, 0)])[0].T
@@ -230,8 +226,6 @@ def test_matrices_say_where_each_view_lies_in_its_image() -> None:
     top, left, height, width = view.windows.T
     assert torch.allclose(found[:, 0].T, torch.stack([left, left + width]).float(), atol=1e-3)
     assert torch.allclose(found[:, 1].T, torch.stack([top, top + height]).float(), atol=1e-3)
-    plan = view.plans[0]
-    assert len(list(maps_of(plan, np.tile([[32, 40]], (len(plan), 1))))) == len(view.windows)
 
 
 def test_a_view_shows_its_window_of_the_image(photos: Path) -> None:
@@ -337,8 +331,8 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "too many": ({"a": (GLOBAL, 65)}, "above 64"),
     "unknown preset": ("dinno", "did you mean 'dino'"),
     "a policy": ("imagenet", "give views=2 beside policy="),
-    "none": (0.5, "are no views"),
-    "yes": (True, "are no views"),
+    "none": (0.5, "is not a set of views"),
+    "yes": (True, "is not a set of views"),
     "unknown field": ({"tensors": {"a": GLOBAL}, "shares": ["crop"]}, "did you mean 'share'"),
     "unknown kind": ({"tensors": {"a": GLOBAL}, "share": ["colour"]}, "did you mean 'color'"),
     "inside nothing": ({"tensors": {"a": GLOBAL}, "inside": {"b": "a"}}, "inside names 'b'"),

@@ -95,7 +95,7 @@ def _checked(objective: str, recipe: Recipe, data: Data, size: int | None) -> in
     if len(data.train) < recipe.batch_size or recipe.batch_size < 2:
         raise InputError(
             f"batch_size={recipe.batch_size!r} is not from 2 to {len(data.train)}, the images of "
-            "the training part: views are told apart within a batch"
+            "the training part: a view is found among those of its batch"
         )
     if recipe.policy is not None:
         raise InputError(

@@ -19,7 +19,7 @@ from augfeed.doctor.statistics import (
 )
 from augfeed.kernels.noise import pixel_numbers
 from augfeed.philox import Stream
-from augfeed.plan import CUTMIX
+from augfeed.plan import CUTMIX, BatchRows, rows_of_views
 from augfeed.plan.batch_rows import GROUP
 from augfeed.policy import (
     ColorJitter,
@@ -58,6 +58,9 @@ def words(lab: Lab) -> Iterator[Check]:
     yield Check.of("neighboring words", law, _independent(u[0, 0], u[0, 1]))
     yield Check.of("two operations", law, _independent(u[0, 0], u[1, 0]))
     yield Check.of("two epochs", law, _independent(u[0, 0], later))
+    rows = rows_of_views(BatchRows.of(lab.ids), 1, 1)
+    other = philox.uniforms(philox.words(lab.seed, 0, rows.ids, [(Stream.CROP, 0)]))[0, 0]
+    yield Check.of("two views", law, _independent(u[0, 0], other))
 
 
 def crops(lab: Lab) -> Iterator[Check]:

@@ -168,7 +168,8 @@ class GeneralLane:
     def _targets(self, fetched: Fetched, plan: Plan, taken: RowSources) -> AnyTargets:
         config, labels = self.config, fetched.labels
         # Labels keep their form when nothing is mixed any more.
-        form = "dense" if config.form == "auto" and softens(config.policy) else config.form
+        over = config.form == "auto" and softens(config.policy) and not softens(plan.policy)
+        form: Form = "dense" if over and config.views is None else config.form
         told, smoothing = config.told_classes, plan.policy.find(LabelSmoothing)
         # Elsewhere it makes no difference for how many classes flags stand.
         matters = config.form == "sparse" or (smoothing is not None and smoothing.epsilon > 0)

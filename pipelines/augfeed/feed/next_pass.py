@@ -155,12 +155,13 @@ def identity_of(state: LoaderState) -> dict[str, Any]:
     return {
         "policy": None if asked is None else asked.digest[:16],
         "data": _data_of(state),
-        "shuffle": _repeated(state, _shuffle_of(state.sampler)),
+        "shuffle": _order_of(state),
     }
 
 
-def _repeated(state: LoaderState, shuffle: str | bool) -> str | bool:
+def _order_of(state: LoaderState) -> str | bool:
     # The order of an epoch with repeats depends on how it is cut.
+    shuffle = _shuffle_of(state.sampler)
     split, repeats = split_of(state), state.repeats
     if repeats.count == 1 or split is None:
         return shuffle

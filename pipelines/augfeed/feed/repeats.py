@@ -1,4 +1,4 @@
-"""Repeated augmentation: samples that come several times in an epoch, each time augmented anew."""
+"""Repeated augmentation: samples that come several times in an epoch, each time augmented again."""
 
 from dataclasses import dataclass
 from typing import Any, Literal

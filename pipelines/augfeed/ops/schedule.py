@@ -23,7 +23,7 @@ from augfeed.operation import (
 )
 from augfeed.operation.parameter_types import Side
 
-Epoch = Annotated[int, Field(ge=0, lt=2**32)]
+Epoch = Annotated[int, Field(ge=0, le=2**32 - 1)]
 Sizes = Annotated[
     tuple[tuple[Epoch, Side | tuple[Side, Side]], ...],
     Field(max_length=100, description="pairs (epoch, size): the size of images from that epoch on"),
