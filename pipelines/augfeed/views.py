@@ -157,6 +157,11 @@ class Views:
                     "each size a name of its own"
                 )
         for part in self.parts:
+            if part.policy.needs_fields:
+                raise PolicyError(
+                    f"{part.policy.needs_fields!r} needs the boxes or masks of samples, which "
+                    "views do not move: leave it out"
+                )
             if softens(part.policy):
                 raise PolicyError(
                     f"{format_policy(part.policy)!r} mixes samples or smooths labels, and the "

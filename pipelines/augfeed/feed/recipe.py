@@ -39,7 +39,7 @@ class Recipe:
         policy = self.policy.at(epoch)
         return self if policy is self.policy else replace(self, policy=policy)
 
-    def told(self, sample: Any) -> "Recipe":
+    def for_sample(self, sample: Any) -> "Recipe":
         """Return the recipe with the keys of several images, if there are, as paths of a sample.
 
         Several come as a list, or as a tuple that is not a path.
@@ -65,6 +65,8 @@ class Recipe:
     def find(self, samples: Sequence[Any]) -> Fields:
         """Return the fields of samples that follow their images, which the policy must allow."""
         found = self.fields.find(samples[0], self.image_key, self.still, self.more)
+        if self.views is not None:
+            _check_views(found)
         if found or self.policy.needs_fields:
             check_followed(self.policy, found)
             check_boxes(samples, found, set(self.fields.paths(samples[0])))
@@ -83,6 +85,15 @@ class Recipe:
     def labels_of(self, fields: Fields) -> bool:
         """Return whether targets are made of labels: not of those that belong to boxes."""
         return self.labelled and not any(isinstance(field, Boxes) for field in fields.values())
+
+
+def _check_views(fields: Fields) -> None:
+    if fields:
+        names = " and ".join(repr(path[0] if len(path) == 1 else path) for path in fields)
+        raise InputError(
+            f"each view moves the image in a way of its own, and {names} cannot follow all: name "
+            "what may stay in passive=, or leave views out"
+        )
 
 
 @dataclass(slots=True)

@@ -8,7 +8,7 @@ import torch
 from torch.utils.data import Dataset
 
 from augfeed import DataLoader
-from augfeed.errors import PolicyError
+from augfeed.errors import InputError, PolicyError
 from augfeed.fields import Boxes, Keypoints
 from augfeed.notation import parse_policy
 from augfeed.pipeline import Pipeline
@@ -213,3 +213,11 @@ def test_what_has_no_fields_refuses_scenes() -> None:
         Pipeline(np.zeros((8, 8, 8, 3), np.uint8), parse_policy("mosaic"))
     with pytest.raises(PolicyError, match="'mosaic' needs the boxes or masks"):
         DataLoader(np.zeros((8, 8, 8, 3), np.uint8), 4, policy="mosaic")
+
+
+def test_views_refuse_what_would_have_to_follow_each_of_them() -> None:
+    with pytest.raises(PolicyError, match="'mosaic' needs the boxes or masks"):
+        DataLoader(Scenes(), 4, views={"all": "letterbox(16) | mosaic"})
+    views = {"all": ("random_resized_crop(16) | hflip", 2)}
+    with pytest.raises(InputError, match="each view moves the image in a way of its own"):
+        next(iter(DataLoader(Scenes(), 4, views=views, image_key="image", passive="keypoints")))
