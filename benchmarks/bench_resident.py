@@ -264,7 +264,8 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--device", default="auto", help="auto: the GPU if there is one")
     made.add_argument("--engine", default="auto", help="of augfeed, default the device's own")
     made.add_argument("--dtype", choices=DTYPES, help="default float16 on a GPU, else float32")
-    made.add_argument("--workers", type=int, default=min(2, cores()), help="augfeed's threads")
+    made.add_argument("--num-workers", dest="threads", type=int, default=min(2, cores()),
+                      help="augfeed's threads")  # fmt: skip
     made.add_argument("--processes", type=int, default=cores(), help="torch's DataLoader's workers")
     made.add_argument("--rounds", type=int, help=f"default {ROUNDS}; at least 7 to be published")
     made.add_argument("--only", help="names of loaders, with commas; augfeed always runs")
@@ -321,7 +322,7 @@ def job_of(options: argparse.Namespace) -> Job:
         batch=options.batch[0],
         device=device,
         dtype=DTYPES[dtype],
-        workers=options.workers,
+        workers=options.threads,
         processes=options.processes,
         engine=options.engine,
     )
@@ -333,7 +334,7 @@ def run(options: argparse.Namespace, console: Console) -> ResidentResult:
     loaders = chosen(options.only, job.device)
     rounds = options.rounds or (QUICK_ROUNDS if options.quick else ROUNDS)
     shortest = QUICK_SHORTEST if options.quick else SHORTEST
-    machine, rows = machine_here(options.workers), list[Row]()
+    machine, rows = machine_here(options.threads), list[Row]()
     total = len(loaders) * (1 + len(options.batch) * (rounds + 1))
     with progress(console, total, "resident") as tick:
         check(job, loaders, tick)
@@ -353,7 +354,7 @@ def run(options: argparse.Namespace, console: Console) -> ResidentResult:
         samples=len(job.images),
         dtype=str(job.dtype).removeprefix("torch."),
         chain=format_policy(policy_of(job)),
-        workers=options.workers,
+        workers=options.threads,
         processes=options.processes,
         rounds=rounds,
         rows=tuple(rows),

@@ -280,7 +280,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print a table, and write the result; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.bench_service")
     parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--num-workers", dest="threads", type=int, default=2)
     parser.add_argument("--out", type=Path)
     parser.add_argument("--against", type=Path, metavar="CHECKOUT",
                         help="another checkout, measured by turns with this one")  # fmt: skip

@@ -7,14 +7,16 @@ import gc
 import os
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from importlib.util import find_spec
-from typing import Any
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import HealthCheck, settings
 
+from tests.interpreted import interpret_kernels, watch_overflow
 from tests.sampling import ALL
 
 THREADS = torch.get_num_threads()  # of a new process: sums of floats depend on it
@@ -29,35 +31,12 @@ settings.register_profile(
 )  # said in full: where CI is set, Hypothesis' own defaults are other ones
 settings.load_profile("suite")
 
-if not torch.cuda.is_available() and find_spec("triton"):
-    os.environ["TRITON_INTERPRET"] = "1"
-
-    import triton.language as tl
-    from triton.runtime import interpreter
-
-    patching, converting = interpreter.InterpretedFunction.__call__, interpreter._convert_float
-
-    def call(self: Any, *args: Any, **kwargs: Any) -> Any:
-        """Call a function within a kernel.
-
-        Triton's own way patches `triton.language` for every call; for ours the kernel's launch
-        has done it, and it is a third of the time of these tests.
-        """
-        if self.fn.__module__.startswith("augfeed."):
-            return self.rewrite()(*args, **kwargs)
-        return patching(self, *args, **kwargs)
-
-    def convert(values: Any, source: Any, target: Any, mode: Any) -> Any:
-        """Round float32 to the nearest bfloat16, as GPUs do; the interpreter cuts bits off."""
-        if source == tl.float32 and target == tl.bfloat16:
-            rounded = torch.from_numpy(np.ascontiguousarray(values)).to(torch.bfloat16)
-            return rounded.view(torch.uint16).numpy()
-        return converting(values, source, target, mode)
-
-    interpreter.InterpretedFunction.__call__ = call
-    interpreter._convert_float = convert
+INTERPRETED = not torch.cuda.is_available() and find_spec("triton") is not None
+if INTERPRETED:
+    interpret_kernels()
 
 
+MANY = 5000  # tests: hardly less than all
 MOST_PROCESSES = 4  # of pytest-xdist: each takes over a GB, and tests start processes of their own
 
 
@@ -72,6 +51,8 @@ def pytest_configure(config: pytest.Config) -> None:
     # Hundreds of processes import the package: they find what the first one compiled.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     sys.dont_write_bytecode = False
+    if INTERPRETED:
+        watch_overflow(on=config.option.whole)
 
 
 def pytest_report_header(config: pytest.Config) -> str:
@@ -89,9 +70,23 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items[:] = [item for item in items if item not in left]
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Let no collection of garbage look at thousands of tests, modules and parameters again."""
+    """Compile what all tests need; let no collection of garbage look at what there is again."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "")
+    if len(session.items) >= MANY and worker in ("gw0", "gw1"):
+        _compile_first(worker)
     gc.freeze()
+
+
+def _compile_first(worker: str) -> None:
+    # Not in a fixture, as the time of the first test is limited. What fails here fails in a test,
+    # too, which says more about it.
+    from tests.compiled_first import compile_bytes, compile_floats
+
+    with suppress(Exception), TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AUGFEED_CACHE", folder)
+        compile_bytes() if worker == "gw0" else compile_floats(Path(folder) / "images")
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -150,6 +150,27 @@ def test_the_trainer_has_its_function_whatever_was_imported_before(first: str) -
     subprocess.run([sys.executable, "-c", code], check=True, env={"PYTHONPATH": paths})
 
 
+# One word for one thing, in all commands and benchmarks
+
+SAID_OTHERWISE = {
+    "--workers": "--num-workers", "--threads": "--num-workers", "--batch": "--batch-size",
+    "--folder": "--data", "--dir": "--data", "--output": "--out",
+}  # fmt: skip
+
+
+def test_no_command_has_an_option_of_its_own_for_what_others_have() -> None:
+    found: dict[str, tuple[str, ...]] = {}
+    for name in COMMANDS:
+        for parameter in getattr(COMMANDS[name], "params", ()):
+            found |= {option: name for option in parameter.opts if option in SAID_OTHERWISE}
+    for path in sorted((ROOT / "benchmarks").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("add_argument"):
+                options = {ast.literal_eval(each) for each in node.args}
+                found |= dict.fromkeys(options & {*SAID_OTHERWISE}, (path.name,))
+    assert not found, {option: SAID_OTHERWISE[option] for option in found}
+
+
 # Options and variables that texts name
 
 FOLDERS = ("pipelines", "service", "client", "trainer")
@@ -167,7 +188,8 @@ OTHERS: dict[str, tuple[str, ...]] = {
         "--only", "--threads", "--batch",
     ),
     "docs/recipes.md": (  # timm's, and those of torchvision's references
-        "--aa", "--aug-repeats", "--color-jitter", "--epoch-repeats", "--hflip",
+        "--aa", "--aug-repeats", "--aug-splits", "--color-jitter", "--epoch-repeats", "--hflip",
+        "--train-interpolation",
         "--remode", "--reprob", "--scale", "--smoothing",
     ),
     "docs/deployment.md": ("--profile", "--build", "--scale"),

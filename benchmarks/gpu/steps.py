@@ -109,7 +109,7 @@ def _compiled(given: Given) -> Iterator[tuple[str, list[str]]]:
 
 def _resident(given: Given) -> Iterator[Step]:
     quick = ["--engine", "portable", "--samples", "128", "--rounds", "2", "--batch-size", "64"]
-    more = quick if given.rehearse else ["--rounds", "7", "--workers", "4"]
+    more = quick if given.rehearse else ["--rounds", "7", "--num-workers", "4"]
     for name, data in (("color", []), ("gray", ["--data", str(given.fashion)])):
         if name == "gray" and given.fashion is None:
             continue

@@ -88,11 +88,11 @@ def batch_request(info: PlanInfo, at: Place, fingerprint: str | None) -> Request
     )  # fmt: skip
 
 
-def _tell(description: Description, replica: Replica, wish: HttpRequest) -> None:
+def _tell(description: Description, replica: Replica, base: HttpRequest) -> None:
     request = _registration(description)
-    headers = {**request.headers, **wish.headers}
+    headers = {**request.headers, **base.headers}
     answer = replica.ask(
-        replace(wish, path=request.path, headers=headers, body=request.body, most=MOST_PLAN)
+        replace(base, path=request.path, headers=headers, body=request.body, most=MOST_PLAN)
     )
     if answer.status not in (200, 201):
         problem = Problem.of(answer.status, bytes(answer.body))

@@ -115,7 +115,7 @@ class Replica:
     def __reduce__(self) -> tuple[type["Replica"], tuple[str, Connection]]:
         return Replica, (self.url, self.connection)  # connections belong to a process
 
-    def ask(self, wish: HttpRequest) -> Answer:
+    def ask(self, request: HttpRequest) -> Answer:
         """Return the answer to a request; raise `ReplicaError` if it does not come whole in time.
 
         Raises `InputError` for certificates and proxies that cannot be used.
@@ -123,8 +123,8 @@ class Replica:
         pool = self._connected()
         answer = None
         try:
-            answer = self._sent(pool, wish)
-            return _received(answer, wish)
+            answer = self._sent(pool, request)
+            return _received(answer, request)
         except (OSError, http.client.HTTPException, HTTPError, ValueError) as error:
             reason, lasting = _reason(error)
             where = f"{self.url}{pool.through}"
@@ -138,24 +138,24 @@ class Replica:
                 self._pool = Pool(self._address, self.connection)
             return self._pool
 
-    def _sent(self, pool: Pool, wish: HttpRequest) -> urllib3.HTTPResponse:
+    def _sent(self, pool: Pool, request: HttpRequest) -> urllib3.HTTPResponse:
         try:
-            return self._send(pool, wish)
+            return self._send(pool, request)
         except ProtocolError:
             # The other side closes connections that were idle; that is not a failure of it.
             if pool.ended:
                 raise
-            return self._send(pool, wish)
+            return self._send(pool, request)
 
-    def _send(self, pool: Pool, wish: HttpRequest) -> urllib3.HTTPResponse:
-        left = wish.left
-        headers = {"User-Agent": f"augfeed/{__version__}", **wish.headers}
+    def _send(self, pool: Pool, request: HttpRequest) -> urllib3.HTTPResponse:
+        left = request.left
+        headers = {"User-Agent": f"augfeed/{__version__}", **request.headers}
         body: Any = None
-        if wish.body is not None:
-            headers["Content-Length"] = str(len(wish.body))
-            body = _pieces(wish)
+        if request.body is not None:
+            headers["Content-Length"] = str(len(request.body))
+            body = _pieces(request)
         answer = pool.manager.urlopen(
-            wish.method, self.url + wish.path, redirect=False, body=body, headers=headers,
+            request.method, self.url + request.path, redirect=False, body=body, headers=headers,
             timeout=urllib3.Timeout(connect=left, read=left), retries=False, preload_content=False,
             decode_content=False,
         )  # fmt: skip
@@ -170,32 +170,32 @@ class Replica:
             pool.end()
 
 
-def _pieces(wish: HttpRequest) -> Iterator[memoryview]:
+def _pieces(request: HttpRequest) -> Iterator[memoryview]:
     # Each may take as long as a replica may be silent, all of them no longer than there is time.
-    assert wish.body is not None
-    view = memoryview(wish.body)
+    assert request.body is not None
+    view = memoryview(request.body)
     for at in range(0, len(view), PIECE):
-        _ = wish.left
+        _ = request.left
         yield view[at : at + PIECE]
 
 
-def _received(answer: urllib3.HTTPResponse, wish: HttpRequest) -> Answer:
+def _received(answer: urllib3.HTTPResponse, request: HttpRequest) -> Answer:
     # urllib3's own `read` and `readinto` copy what comes; http.client's response lies beneath.
     connection = answer.connection
     original: http.client.HTTPResponse = answer._original_response  # type: ignore[assignment]
 
     def wait() -> None:
         held = None if connection is None else connection.sock
-        left = wish.left
+        left = request.left
         if held is not None:
             held.settimeout(left)
 
-    limit = wish.most if answer.status in (200, 201) else MOST_ERROR
+    limit = request.most if answer.status in (200, 201) else MOST_ERROR
     try:
         if original.length is None:
-            body = _unmeasured(original, wish, limit, wait)
+            body = _unmeasured(original, request, limit, wait)
         else:
-            body = _measured(original, wish, limit, wait)
+            body = _measured(original, request, limit, wait)
         original.close()  # before the connection is another one's
     except BaseException:
         original.close()
@@ -207,12 +207,12 @@ def _received(answer: urllib3.HTTPResponse, wish: HttpRequest) -> Answer:
 
 
 def _measured(
-    original: http.client.HTTPResponse, wish: HttpRequest, limit: int, wait: Callable[[], None]
+    original: http.client.HTTPResponse, request: HttpRequest, limit: int, wait: Callable[[], None]
 ) -> memoryview:
     length = original.length or 0
     if length > limit:
         raise http.client.HTTPException(f"an answer of {length:,} bytes, above {limit:,}")
-    view, at = wish.room(length), 0
+    view, at = request.room(length), 0
     reader: Any = original.fp
     while at < length:
         wait()
@@ -224,7 +224,7 @@ def _measured(
 
 
 def _unmeasured(
-    original: http.client.HTTPResponse, wish: HttpRequest, limit: int, wait: Callable[[], None]
+    original: http.client.HTTPResponse, request: HttpRequest, limit: int, wait: Callable[[], None]
 ) -> memoryview:
     # Proxies send pages in chunks; what ends with the connection may be cut short unseen.
     if not original.chunked and original.status in (200, 201):
@@ -236,7 +236,7 @@ def _unmeasured(
         if len(body) > limit:
             raise http.client.HTTPException(f"an answer above {limit:,} bytes")
         wait()
-    view = wish.room(len(body))
+    view = request.room(len(body))
     view[:] = body
     return view
 

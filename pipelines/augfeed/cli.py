@@ -273,7 +273,7 @@ def loader(
     json_file: JsonFile = None,
 ) -> None:
     """Measure a loader against this machine's limit: decoding alone, or gathering alone."""
-    from augfeed.bench.loader import Asked, default_policy, run_loader, sized
+    from augfeed.bench.loader import LoaderOptions, default_policy, run_loader, sized
     from augfeed.bench.machine import command_here, cores
     from augfeed.demo import opened
     from augfeed.presets import resolve_policy
@@ -281,7 +281,7 @@ def loader(
     with opened(data, split) as found:
         source = sized(found, batch_size)
         chosen = default_policy(source) if policy is None else resolve_policy(policy)
-        asked = Asked(source, chosen, batch_size, num_workers or cores(), seconds, rounds)
+        asked = LoaderOptions(source, chosen, batch_size, num_workers or cores(), seconds, rounds)
         run_loader(Console(), asked, command_here(), json_file)
 
 

@@ -196,14 +196,14 @@ class DataLoader(torch.utils.data.DataLoader[T_co]):
         if state.policy is not None:
             batched = batch_size is not None or batch_sampler is not None
             collate_fn = lane_selection.given_collate(collate_fn, batched=batched)
-            making = AugmentConfig(
+            config = AugmentConfig(
                 state.policy, Output(dtype, channels_last), engine, device, targets, num_classes,
                 resident, reading, asked,
             )  # fmt: skip
             options = lane_selection.LaneOptions(
                 split, image_key, label_key, passive, fields, invariances, allow
             )
-            state.lane = lane_selection.lane_for(options, dataset, collate_fn, batch_size, making)
+            state.lane = lane_selection.lane_for(options, dataset, collate_fn, batch_size, config)
             items = dataset if state.lane.source is None else state.lane.source
             collate_fn = lane_selection.guarded(collate_fn)
             batch_size = int(batch_size) if isinstance(batch_size, np.integer) else batch_size

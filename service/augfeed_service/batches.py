@@ -19,7 +19,7 @@ Timings = dict[str, float]
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
+class EncodedBatch:
     """A batch as bytes, and the seconds that it took to queue, make and encode."""
 
     body: Body
@@ -40,7 +40,7 @@ class BatchJob:
 class Flight:
     """A batch being made, and how many wait for it; nobody does for one that is made ahead."""
 
-    future: "asyncio.Future[Made]"
+    future: "asyncio.Future[EncodedBatch]"
     waiters: int = 0
     ahead: bool = False
     begun: bool = False
@@ -56,7 +56,7 @@ class Batches:
 
     def __init__(self, settings: Settings, metrics: Metrics, pool: ThreadPoolExecutor) -> None:
         self.settings, self.metrics, self.pool = settings, metrics, pool
-        self._kept: OrderedDict[str, Made] = OrderedDict()
+        self._kept: OrderedDict[str, EncodedBatch] = OrderedDict()
         self._kept_bytes = 0
         self._flights: dict[str, Flight] = {}
         self._sending: dict[int, int] = {}  # how many send a body, by its identity
@@ -106,14 +106,14 @@ class Batches:
         self._inflight += nbytes
         self.metrics.inflight_bytes.set(self._inflight)
 
-    def sending(self, made: Made) -> None:
+    def sending(self, made: EncodedBatch) -> None:
         """Count a body as being sent: once, to however many; raise `Problem` if it is too much."""
         key = id(made.body)
         if not self._sending.get(key):
             self.take(made.body.nbytes, "a batch")
         self._sending[key] = self._sending.get(key, 0) + 1
 
-    def sent(self, made: Made) -> None:
+    def sent(self, made: EncodedBatch) -> None:
         """End what `sending` began."""
         key = id(made.body)
         self._sending[key] -= 1
@@ -125,7 +125,7 @@ class Batches:
 
     async def get(
         self, order: BatchJob, deadline: float | None, gone: "asyncio.Future[Any]"
-    ) -> Made:
+    ) -> EncodedBatch:
         """Return a batch, made now or before.
 
         `deadline` is a time of `time.monotonic`; `gone` is done when nobody waits any more. Raises
@@ -190,7 +190,7 @@ class Batches:
                     raise Problem(503, "deadline", "nobody waits for it", retry_after=1)
                 queued = time.perf_counter() - flight.asked
                 loop = asyncio.get_running_loop()
-                made: Made = await loop.run_in_executor(self.pool, order.run)
+                made: EncodedBatch = await loop.run_in_executor(self.pool, order.run)
             self._observe(made, queued)
             self._keep(order.key, made)
             flight.future.set_result(made)
@@ -201,14 +201,14 @@ class Batches:
             del self._flights[order.key]
             self.give_back(order.nbytes)
 
-    def _observe(self, made: Made, queued: float) -> None:
+    def _observe(self, made: EncodedBatch, queued: float) -> None:
         made.timings["queue"] = queued
         self.metrics.queue_seconds.observe(queued)
         self.metrics.make_seconds.observe(made.timings["make"])
         self.metrics.encode_seconds.observe(made.timings["encode"])
         self.metrics.images.inc(made.count)
 
-    def _keep(self, key: str, made: Made) -> None:
+    def _keep(self, key: str, made: EncodedBatch) -> None:
         if made.body.nbytes > self.settings.cache_bytes:
             return
         self._kept[key] = made

@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry, Gauge, ProcessCollector
 
 from augfeed.errors import InputError
 from augfeed.memory_pool import Memory
-from augfeed.read.decode_memory import DecodeMemory, use_room
+from augfeed.read.decode_memory import DecodeMemory, use_decode_memory
 from augfeed.read.order import Orders
 from augfeed_service.settings import Settings
 
@@ -48,7 +48,7 @@ class Budget:
 
     def pool(self, threads: int, name: str) -> ThreadPoolExecutor:
         """Return threads that decode within the room."""
-        return ThreadPoolExecutor(threads, name, initializer=partial(use_room, self.room))
+        return ThreadPoolExecutor(threads, name, initializer=partial(use_decode_memory, self.room))
 
     def check_dataset(self, name: str, length: int) -> None:
         """Raise `InputError` for a dataset whose orders are above what plans may take."""

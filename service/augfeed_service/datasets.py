@@ -31,7 +31,7 @@ class Mounted:
     root: Path
     fingerprint: str
 
-    def told(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, Any]:
         """Return what clients are reported."""
         source = self.source
         return {

@@ -96,7 +96,7 @@ class _ResponseLog:
         self.name, self.status, self.nbytes = name, 499, 0
 
     def around(self, send: Send) -> Send:
-        async def told(message: Message) -> None:
+        async def logged(message: Message) -> None:
             if message["type"] == "http.response.start":
                 self.status = message["status"]
                 message["headers"] = [*message["headers"], (b"x-request-id", self.name.encode())]
@@ -104,4 +104,4 @@ class _ResponseLog:
                 self.nbytes += len(message.get("body", b""))
             await send(message)
 
-        return told
+        return logged

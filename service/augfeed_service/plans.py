@@ -127,7 +127,7 @@ class Plan:
             raise Problem(422, "invalid-description", self.mounted.hidden(str(error))) from error
         return made
 
-    def told(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, Any]:
         """Return what clients are reported."""
         whole, source = self.whole, self.mounted.source
         return {

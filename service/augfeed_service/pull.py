@@ -11,7 +11,7 @@ from augfeed.errors import InputError, ReadError
 from augfeed.fields.annotated import FieldTargets
 from augfeed.targets import Targets
 from augfeed.wire import encode_batch, is_fields
-from augfeed_service.batches import BatchJob, Made
+from augfeed_service.batches import BatchJob, EncodedBatch
 from augfeed_service.formats import NPZ, SAFETENSORS, npz
 from augfeed_service.plans import Plan
 from augfeed_service.problems import Problem
@@ -59,7 +59,7 @@ def order(plan: Plan, at: Address, format_: Format, pool: ThreadPoolExecutor) ->
     return BatchJob(tag(plan, at, format_), run, nbytes)
 
 
-def make(plan: Plan, at: Address, format_: Format, pool: ThreadPoolExecutor) -> Made:
+def make(plan: Plan, at: Address, format_: Format, pool: ThreadPoolExecutor) -> EncodedBatch:
     """Return a batch as bytes; raise `Problem` naming a file that cannot be read.
 
     Its parts are made side by side by the threads of `pool`, as far as they are free: this thread
@@ -83,7 +83,7 @@ def make(plan: Plan, at: Address, format_: Format, pool: ThreadPoolExecutor) -> 
     else:
         body = npz(batch, plan.description.layout)
     ended = time.perf_counter()
-    return Made(body, {"make": made - begun, "encode": ended - made}, len(batch))
+    return EncodedBatch(body, {"make": made - begun, "encode": ended - made}, len(batch))
 
 
 def _side_by_side(tasks: Any, pool: ThreadPoolExecutor) -> None:

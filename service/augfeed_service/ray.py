@@ -57,6 +57,10 @@ def app(arguments: Mapping[str, Any]) -> Any:
 
 def application(settings: Settings, **scaling: int) -> Any:
     """Return the application under some settings, which replicas share."""
+    # A replica has another working directory.
+    found = {name: path.expanduser() for name, path in settings.datasets.items()}
+    paths = {name: path.absolute() if path.exists() else path for name, path in found.items()}
+    settings = settings.model_copy(update={"datasets": paths})
     count = scaling.pop("num_replicas", None)
     options: dict[str, Any] = {"num_replicas": count}
     if count is None:
@@ -101,13 +105,14 @@ def serve_on_ray(settings: Settings) -> None:
     Other applications of the cluster go on. Raises `InputError` for what keeps it from starting.
     """
     settings.check_address()
-    ended = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: ended.set())
     serve.start(http_options={
         "host": settings.host, "port": settings.port, "keep_alive_timeout_s": 75,
     })  # fmt: skip
     serve.run(application(settings), name=APPLICATION, route_prefix="/")
+    ended = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):  # Ray has set its own
+        signal.signal(number, lambda *_: ended.set())
     LOG.info("serving on http://%s:%s", settings.host, settings.port)
-    ended.wait()
+    while not ended.wait(1.0):  # a wait without an end would keep the signal from its handler
+        pass
     serve.delete(APPLICATION)

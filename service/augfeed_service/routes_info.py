@@ -63,7 +63,7 @@ async def datasets(request: Request) -> list[dict[str, Any]]:
     """Return the datasets that are mounted."""
     service = service_of(request)
     service.allow(request, "pull")
-    return [mounted.told() for mounted in service.datasets]
+    return [mounted.as_json() for mounted in service.datasets]
 
 
 @router.get("/v1/policies", tags=["pull"], responses=problems())

@@ -37,7 +37,7 @@ async def put_plan(plan_id: PlanId, request: Request) -> Response:
     check_length(request)
     async with service.body(request) as body:
         plan, new = await service.in_pool(_register, service, plan_id, bytes(body))
-    return JSONResponse(plan.told(), 201 if new else 200)
+    return JSONResponse(plan.as_json(), 201 if new else 200)
 
 
 @router.post(
@@ -52,7 +52,7 @@ async def post_plan(request: Request) -> Response:
     check_length(request)
     async with service.body(request) as body:
         plan, new = await service.in_pool(_register, service, None, bytes(body))
-    return JSONResponse(plan.told(), 201 if new else 200, {"Location": f"/v1/plans/{plan.id}"})
+    return JSONResponse(plan.as_json(), 201 if new else 200, {"Location": f"/v1/plans/{plan.id}"})
 
 
 def _register(service: Service, plan_id: str | None, body: bytes) -> tuple[Plan, bool]:
@@ -73,7 +73,7 @@ async def get_plan(plan_id: PlanId, request: Request) -> Response:
     """Return a plan, its sizes and its fingerprint."""
     service = service_of(request)
     service.allow(request, "pull")
-    return JSONResponse(service.plans.get(plan_id).told())
+    return JSONResponse(service.plans.get(plan_id).as_json())
 
 
 BATCH = "/v1/plans/{plan_id}/epochs/{epoch}/batches/{step}"

@@ -10,7 +10,7 @@ from typer.testing import CliRunner, Result
 
 from augfeed import Policy, presets
 from augfeed.bench import loader as bench
-from augfeed.bench.loader import Asked, LoaderResult, sized
+from augfeed.bench.loader import LoaderOptions, LoaderResult, sized
 from augfeed.cli import app
 from augfeed.errors import InputError
 from augfeed.read.folder import FolderSource
@@ -87,10 +87,10 @@ def test_many_files_are_spread_over_the_whole(
 def test_a_loader_whose_batches_depend_on_threads_is_not_measured(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    asked = Asked(arrays(), presets.fashion(12), 32, 2)
+    asked = LoaderOptions(arrays(), presets.fashion(12), 32, 2)
     bench.check(asked)
     count = iter(range(2))
-    monkeypatch.setattr(Asked, "loader", lambda *_: [(torch.full((2,), next(count)),)])
+    monkeypatch.setattr(LoaderOptions, "loader", lambda *_: [(torch.full((2,), next(count)),)])
     with pytest.raises(AssertionError, match="no rate"):
         bench.check(asked)
 
@@ -101,7 +101,7 @@ def test_a_loader_whose_batches_depend_on_threads_is_not_measured(
 def test_what_cannot_be_measured_is_named(name: str, value: float) -> None:
     given = {"batch_size": 32, "num_workers": 1, name: value}
     with pytest.raises(InputError, match=name):
-        Asked(arrays(), presets.fashion(12), **given)  # type: ignore[arg-type]
+        LoaderOptions(arrays(), presets.fashion(12), **given)  # type: ignore[arg-type]
 
 
 def test_times_are_those_of_one_batch() -> None:

@@ -235,7 +235,7 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
     images = rng.integers(0, 256, (130, 32, 32, 3)).astype(np.uint8)
     data, made = folder / "pictures.npz", folder / "result.json"
     np.savez(data, images=images, labels=rng.integers(0, 10, 130))
-    arguments = f"--quick --data {data} --batch-size 32 64 --rounds 3 --workers 1 --only gather"
+    arguments = f"--quick --data {data} --batch-size 32 64 --rounds 3 --num-workers 1 --only gather"
     assert bench_resident.main([*arguments.split(), "--out", str(made)]) == 0
     return made
 

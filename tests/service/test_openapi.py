@@ -58,7 +58,7 @@ def test_every_answer_is_one_that_the_document_has(running: Running) -> None:
             strategy = found.ok().as_strategy(generation_mode=mode)
 
             @settings(
-                max_examples=10, deadline=None, database=None, suppress_health_check=[*HealthCheck]
+                max_examples=6, deadline=None, database=None, suppress_health_check=[*HealthCheck]
             )
             @given(case=strategy)
             def check(case: Any) -> None:

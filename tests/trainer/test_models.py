@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from augfeed.errors import InputError
-from augfeed_trainer.models import MODELS, Drops, Shape, build_model, decayed
+from augfeed_trainer.models import MODELS, DropoutRates, Shape, build_model, decayed
 from augfeed_trainer.models.norms import NORMS, norm_1d, norm_2d
 from augfeed_trainer.models.stochastic_depth import StochasticDepth, depths
 from augfeed_trainer.randomness import keyed
@@ -54,7 +54,7 @@ def test_every_network_takes_every_norm_and_learns(model: str, norm: Any) -> Non
     shape = Shape(3, 64, 64, 7) if model in ("resnet10", "resnet18") else Shape(1, 28, 28, 7)
     if (model, norm) == ("mlp", "instance"):
         return
-    network = build_model(model, shape, norm=norm, drops=Drops(0.1, 0.1, 0.1)).train()
+    network = build_model(model, shape, norm=norm, dropout=DropoutRates(0.1, 0.1, 0.1)).train()
     images = torch.randn(4, shape.channels, shape.height, shape.width)
     logits = network(images)
     assert logits.shape == (4, 7)
@@ -84,7 +84,7 @@ def test_dropout_keeps_the_mean_drops_whole_units_and_is_off_in_evaluation(make:
 
 def test_depths_rise_to_the_last_block() -> None:
     assert depths(0.4, 4) == pytest.approx([0.1, 0.2, 0.3, 0.4])
-    network = build_model("resnet", SHAPE, drops=Drops(depth=0.3))
+    network = build_model("resnet", SHAPE, dropout=DropoutRates(depth=0.3))
     found = [module.p for module in network.modules() if isinstance(module, StochasticDepth)]
     assert found == pytest.approx([0.1, 0.2, 0.3])
 

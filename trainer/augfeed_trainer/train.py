@@ -18,7 +18,7 @@ from torch.optim.swa_utils import update_bn
 from augfeed.read.sources import Source
 from augfeed_trainer.checkpoints import Newest, newest
 from augfeed_trainer.data import Data, Served, evaluated, loaders, policies, shape_of
-from augfeed_trainer.models import Drops, build_model
+from augfeed_trainer.models import DropoutRates, build_model
 from augfeed_trainer.models.norms import check_values
 from augfeed_trainer.module import Classifier
 from augfeed_trainer.noise import WeightNoiseCallback
@@ -118,8 +118,8 @@ def network_of(recipe: Recipe, data: Data, processes: int = 1) -> nn.Module:
     """Return the network of a recipe as training begins with it; raise `InputError` where it does
     not fit the data."""
     shape = shape_of(policies(recipe, data)[0], data)
-    drops = Drops(recipe.dropout, recipe.channel_dropout, recipe.stochastic_depth)
-    network = build_model(recipe.model, shape, norm=recipe.norm, drops=drops, seed=recipe.seed)
+    dropout = DropoutRates(recipe.dropout, recipe.channel_dropout, recipe.stochastic_depth)
+    network = build_model(recipe.model, shape, norm=recipe.norm, dropout=dropout, seed=recipe.seed)
     each = min(recipe.batch_size, -(-len(data.train) // processes))
     check_values(network, (shape.channels, shape.height, shape.width), each)
     return network

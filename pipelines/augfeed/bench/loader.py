@@ -107,7 +107,7 @@ class LoaderResult(Stamped):
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class LoaderOptions:
     """What is to be measured: `seconds` for each row in each of the `rounds`."""
 
     source: Source
@@ -147,7 +147,7 @@ def default_policy(source: Source) -> Policy:
 
 
 def run_loader(
-    console: Console, asked: Asked, command: str, json: Path | None = None
+    console: Console, asked: LoaderOptions, command: str, json: Path | None = None
 ) -> LoaderResult:
     """Check the loader, measure in interleaved rounds, print the table, and write a file."""
     writable(json)
@@ -173,7 +173,7 @@ def _size_of(source: Source) -> tuple[int, int] | None:
     return source.images.shape[1:3] if isinstance(source, ArraySource) else None
 
 
-def contestants(asked: Asked) -> dict[str, Contestant]:
+def contestants(asked: LoaderOptions) -> dict[str, Contestant]:
     """Return what is measured, by name, the limit first."""
     source, policy = asked.source, asked.policy
     basic = Policy([one for one in policy.operations if one.op in BASIC])
@@ -233,7 +233,7 @@ def gather_rate(source: ArraySource, batch: int, threads: int, seconds: float) -
     return total / (time.perf_counter() - begin)
 
 
-def check(asked: Asked) -> None:
+def check(asked: LoaderOptions) -> None:
     """Refuse to measure a loader whose batches depend on the number of threads."""
     batches = [
         next(iter(asked.loader(asked.policy, threads))) for threads in (0, asked.num_workers)
@@ -243,7 +243,7 @@ def check(asked: Asked) -> None:
 
 
 def _rounds(
-    rows: dict[str, Contestant], asked: Asked, tick: Tick
+    rows: dict[str, Contestant], asked: LoaderOptions, tick: Tick
 ) -> tuple[dict[str, list[float]], dict[str, LoaderStats]]:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # threads of our own do the work, those of the limit too

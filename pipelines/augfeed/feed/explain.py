@@ -10,7 +10,7 @@ from augfeed.feed.native_lane import NativeLane
 from augfeed.feed.schedule import split_of
 from augfeed.notation import format_policy
 from augfeed.pipeline import Pipeline
-from augfeed.read.skipped_files import told
+from augfeed.read.skipped_files import summary
 
 # What torch's loader does with worker processes, and the native lane has none.
 _OF_WORKERS = {
@@ -77,9 +77,9 @@ def _native(loader: DataLoader[Any], lane: NativeLane) -> list[str]:
         read = f"read: nothing to do, the images lie in memory{_resident(pipeline)}"
     else:
         read = f"read: files or arrays are {_by(pipeline, where)}{_kept(pipeline)}"
-    left = told(getattr(pipeline.source, "skipped", {}))
+    left = summary(getattr(pipeline.source, "skipped", {}))
     lines = [f"of the dataset {left}"] if left else []
-    lines += [read + _cost(lane, "read"), _augment(lane, lane.making.place.engine_name, where)]
+    lines += [read + _cost(lane, "read"), _augment(lane, lane.config.place.engine_name, where)]
     unused = [name for name, default in _OF_WORKERS.items() if getattr(loader, name) != default]
     if unused:
         lines.append(f"without effect, as there are no worker processes: {', '.join(unused)}")
@@ -115,7 +115,7 @@ def _resident(pipeline: Pipeline) -> str:
 def _general(workers: int, lane: Lane) -> list[str]:
     where = f"{workers} worker processes of torch's" if workers else "this process"
     fetch = f"fetch: samples are taken from the dataset, cut, resized and collated in {where}"
-    augment = _augment(lane, lane.making.place.engine_name, "this process")
+    augment = _augment(lane, lane.config.place.engine_name, "this process")
     return [fetch + _cost(lane, "read"), augment, _delivery(lane)]
 
 
@@ -124,10 +124,10 @@ def _augment(lane: Lane, engine: str, where: str) -> str:
 
 
 def _delivery(lane: Lane) -> str:
-    making = lane.making
-    layout = "channels last" if making.output.channels_last else "[B, C, H, W]"
-    dtype = str(making.output.dtype).removeprefix("torch.")
-    return f"deliver: {dtype}, {layout}, on {making.place.device}"
+    config = lane.config
+    layout = "channels last" if config.output.channels_last else "[B, C, H, W]"
+    dtype = str(config.output.dtype).removeprefix("torch.")
+    return f"deliver: {dtype}, {layout}, on {config.place.device}"
 
 
 def _cost(lane: Lane, stage: str) -> str:

@@ -88,7 +88,7 @@ def make_batch(samples: Sequence[Any], request: BatchRequest, recipe: Recipe) ->
     if recipe.collate is not None:
         # As torch does: it sees the one sample, and what it makes of it is the sample.
         samples = [recipe.collate(sample) for sample in samples]
-    recipe = recipe.told(samples[0])
+    recipe = recipe.for_sample(samples[0])
     fields = recipe.find(samples)
     where = locate(samples[0], recipe.image_key, recipe.label_key, fields)
     columns, mover, views = columns_of(samples), None, None
@@ -222,7 +222,7 @@ def _collated_by(
     request: BatchRequest,
     recipe: Recipe,
 ) -> Fetched:
-    recipe = recipe.told(samples[0])
+    recipe = recipe.for_sample(samples[0])
     fields = recipe.find(samples)
     where = _located(samples[0], recipe, fields)
     given, frames, mover = _cut_of(samples, where, fields, request, recipe)

@@ -20,7 +20,7 @@ from augfeed.feed.batch_requests import BatchRequest
 from augfeed.feed.crop import CutViews, cut, cut_stack
 from augfeed.feed.fetch import Fetching, as_is
 from augfeed.feed.fields import FieldOptions
-from augfeed.feed.lanes import AugmentConfig, Given, PassRequest
+from augfeed.feed.lanes import AugmentConfig, LoadedBatch, PassRequest
 from augfeed.feed.recipe import Fetched, Recipe
 from augfeed.feed.sample_fields import moved, put, take
 from augfeed.feed.spatial import SpatialCheck, passive_of
@@ -42,16 +42,16 @@ class GeneralLane:
 
     name = "general"
 
-    def __init__(self, making: AugmentConfig, recipe: Recipe, reason: str) -> None:
+    def __init__(self, config: AugmentConfig, recipe: Recipe, reason: str) -> None:
         """Check what can be known without a sample."""
-        making.check()
+        config.check()
         # On a GPU all samples are to come by one kernel, whatever their neighbors are.
-        uncut = making.place.engine_name == "cpu"
-        self.making, self.recipe, self.reason = making, replace(recipe, uncut=uncut), reason
+        uncut = config.place.engine_name == "cpu"
+        self.config, self.recipe, self.reason = config, replace(recipe, uncut=uncut), reason
         self.costs, self._memory = Costs(), Memory()
         self._inner: TorchLoader[Any] | None = None
         self._desk, self._warmed = _RequestSampler(), False
-        self._device = DeviceHandle(making.place)
+        self._device = DeviceHandle(config.place)
         self._flags = Flags()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -85,17 +85,17 @@ class GeneralLane:
 
     def _warm(self) -> None:
         # What is compiled, or loaded, here is there in every worker that is forked.
-        if not (self._warmed or self.making.policy.needs_fields):
-            size = self.making.policy.size((32, 32))
+        if not (self._warmed or self.config.policy.needs_fields):
+            size = self.config.policy.size((32, 32))
             rows = BatchRows.of(np.zeros(1, np.int64))
             request = BatchRequest(0, 0, 0, None, rows, 1)
             image = np.zeros((*size, 3), np.uint8)
-            cut([image], request, self.making.policy)
-            cut_stack(image[None], request, self.making.policy)
+            cut([image], request, self.config.policy)
+            cut_stack(image[None], request, self.config.policy)
             self._warmed = True
 
     def _build(self, loader: TorchLoader[Any], asked: PassRequest) -> TorchLoader[Any]:
-        device = self.making.place.known
+        device = self.config.place.known
         shared: dict[str, Any] = {
             name: getattr(loader, name)
             for name in ("num_workers", "timeout", "multiprocessing_context", "generator",
@@ -114,7 +114,7 @@ class GeneralLane:
             fetching, batch_size=None, sampler=self._desk, collate_fn=as_is, **shared
         )
 
-    def _finish(self, fetched: Fetched) -> Given:
+    def _finish(self, fetched: Fetched) -> LoadedBatch:
         request, where = fetched.request, fetched.where
         made = self._augmented(fetched)
         images, targets = made.given, made.targets
@@ -124,7 +124,7 @@ class GeneralLane:
             batch = put(batch, where.label, one)
         elif where.label is not None:
             targets = take(batch, where.label)
-            check_declared(targets, self.making.num_classes)
+            check_declared(targets, self.config.num_classes)
         given = _alone(images) if request.single else images
         if fetched.listed is not None:
             given = fetched.listed(images)
@@ -136,44 +136,44 @@ class GeneralLane:
         if request.end < 0:  # samples of an iterable dataset have all bits of an id
             ids = torch.from_numpy(request.rows.ids[: request.rows.count].copy())
         self.costs.add("read", fetched.seconds, len(request.rows))
-        return Given(batch, replace(made, targets=targets, ids=ids), request)
+        return LoadedBatch(batch, replace(made, targets=targets, ids=ids), request)
 
     def _augmented(self, fetched: Fetched) -> Batch:
-        making, frames = self.making, fetched.frames
-        if self._device.place != making.place:  # Accelerate has set another one
-            self._device = DeviceHandle(making.place)
+        config, frames = self.config, fetched.frames
+        if self._device.place != config.place:  # Accelerate has set another one
+            self._device = DeviceHandle(config.place)
         if fetched.views is not None:
             return self._views(fetched, fetched.views)
         executor = WorkerExecutor(
-            frames, self._device, making.output, self._memory, uncut=fetched.uncut
+            frames, self._device, config.output, self._memory, uncut=fetched.uncut
         )
         size = (frames.shape[1], frames.shape[2])
-        policy = making.policy.at(fetched.request.epoch)
+        policy = config.policy.at(fetched.request.epoch)
         size = policy.size(size) if fetched.uncut else size
         label = partial(self._targets, fetched)
-        driver = Driver(executor, making.policy, size, label, self.costs)
+        driver = Driver(executor, config.policy, size, label, self.costs)
         return BatchWork(driver, [fetched.request]).run().take(0)
 
     def _views(self, fetched: Fetched, cut: CutViews) -> Batch:
-        making, label = self.making, partial(self._targets, fetched)
-        assert making.views is not None
+        config, label = self.config, partial(self._targets, fetched)
+        assert config.views is not None
         parts = []
-        for part, frames in zip(making.views.parts, cut.frames, strict=True):
-            executor = WorkerExecutor(frames, self._device, making.output, self._memory)
+        for part, frames in zip(config.views.parts, cut.frames, strict=True):
+            executor = WorkerExecutor(frames, self._device, config.output, self._memory)
             size = (frames.shape[1], frames.shape[2])
             driver = Driver(executor, part.policy, size, label, self.costs, sharing=part.sharing)
             parts.append((part, driver))
         return ViewWork(parts, fetched.request, label, sizes=cut.sizes).run().take(0)
 
     def _targets(self, fetched: Fetched, plan: Plan, taken: RowSources) -> AnyTargets:
-        making, labels = self.making, fetched.labels
+        config, labels = self.config, fetched.labels
         # Labels keep their form when nothing is mixed any more.
-        form = "dense" if making.form == "auto" and softens(making.policy) else making.form
-        told, smoothing = making.told_classes, plan.policy.find(LabelSmoothing)
+        form = "dense" if config.form == "auto" and softens(config.policy) else config.form
+        told, smoothing = config.told_classes, plan.policy.find(LabelSmoothing)
         # Elsewhere it makes no difference for how many classes flags stand.
-        matters = making.form == "sparse" or (smoothing is not None and smoothing.epsilon > 0)
+        matters = config.form == "sparse" or (smoothing is not None and smoothing.epsilon > 0)
         return make_targets(
-            labels, plan, num_classes=told if making.num_classes is None else making.num_classes,
+            labels, plan, num_classes=told if config.num_classes is None else config.num_classes,
             form=form, several=self._flags.see(labels) if matters else None,
         )  # fmt: skip
 
@@ -199,7 +199,7 @@ class Workers:
     """Batches from torch's iterator, whose members (`_workers`, ...) it shows as its own."""
 
     def __init__(
-        self, inner: Iterator[Fetched], finish: Callable[[Fetched], Given], skipped: int
+        self, inner: Iterator[Fetched], finish: Callable[[Fetched], LoadedBatch], skipped: int
     ) -> None:
         """Take torch's iterator, what makes batches of what it fetches, and how many to skip."""
         self.inner, self._finish, self._skipped = inner, finish, skipped
@@ -207,7 +207,7 @@ class Workers:
     def __iter__(self) -> "Workers":
         return self
 
-    def __next__(self) -> Given:
+    def __next__(self) -> LoadedBatch:
         while self._skipped:
             self._skipped -= 1
             next(self.inner)

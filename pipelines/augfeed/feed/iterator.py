@@ -13,7 +13,7 @@ from augfeed.batch import Batch
 from augfeed.feed.accelerate import GradientEnd
 from augfeed.feed.batch_requests import BatchRequest
 from augfeed.feed.epoch_pass import EpochPass
-from augfeed.feed.lanes import Given
+from augfeed.feed.lanes import LoadedBatch
 from augfeed.feed.loader_state import LoaderState
 from augfeed.feed.next_pass import batches_given, is_loose, reopened
 from augfeed.feed.schedule import own_sampler, split_of
@@ -23,7 +23,7 @@ from augfeed.stage_costs import Costs
 class Feed:
     """One pass over an epoch; of a general lane it shows the members of torch's iterator."""
 
-    def __init__(self, given: Iterator[Given], run: EpochPass, state: LoaderState) -> None:
+    def __init__(self, given: Iterator[LoadedBatch], run: EpochPass, state: LoaderState) -> None:
         """Take the lane's batches; the loader, and its state, are not held on to."""
         self._given, self._run = given, run
         self._length = _length(state.loader)
@@ -73,14 +73,14 @@ class Feed:
         if state is not None and state.run is self._run:
             self._given = reopened(state, self._given, self._run)
 
-    def _next(self) -> Given:
+    def _next(self) -> LoadedBatch:
         begun, host = time.perf_counter(), time.thread_time()
         given = self._made()
         waited, computed = time.perf_counter() - begun, time.thread_time() - host
         self._costs.gave(len(given.batch), waited, computed)
         return given
 
-    def _made(self) -> Given:
+    def _made(self) -> LoadedBatch:
         if self._state is not None:
             self._begin()
         try:

@@ -141,7 +141,7 @@ class LaneOptions:
 
 
 def lane_for(
-    options: LaneOptions, dataset: Any, collate: Any, batch_size: int | None, making: AugmentConfig
+    options: LaneOptions, dataset: Any, collate: Any, batch_size: int | None, config: AugmentConfig
 ) -> Lane:
     """Return the lane for a dataset; raise what would make every batch fail."""
     if isinstance(dataset, IterDataPipe | MapDataPipe):
@@ -151,17 +151,17 @@ def lane_for(
         )
     passive_of(options.passive)
     FieldOptions.of(options.fields)
-    if making.num_classes is not None:
-        making = replace(making, num_classes=whole_number("num_classes", making.num_classes, 1))
-    found = _native(dataset, options, collate, batch_size, making)
+    if config.num_classes is not None:
+        config = replace(config, num_classes=whole_number("num_classes", config.num_classes, 1))
+    found = _native(dataset, options, collate, batch_size, config)
     if isinstance(found, str):
-        lane: Lane = _general(options, dataset, collate, making, found)
+        lane: Lane = _general(options, dataset, collate, config, found)
         name, sizes = known_name(dataset), None
     else:
-        lane = NativeLane(making, found, f"{_kind(dataset)} is recognized, without a transform")
+        lane = NativeLane(config, found, f"{_kind(dataset)} is recognized, without a transform")
         name, sizes = found.source.name, found.source.sizes
-    known = name if making.views is None else None  # nobody trains on the labels of views
-    for policy in making.policies:
+    known = name if config.views is None else None  # nobody trains on the labels of views
+    for policy in config.policies:
         for rules in (options.invariances, policy.invariances, known, ANY):
             if rules is not None:
                 check_policy(policy, rules, allow=options.allow, source=sizes)
@@ -169,13 +169,13 @@ def lane_for(
 
 
 def _native(
-    dataset: Any, options: LaneOptions, collate: Any, batch_size: int | None, making: AugmentConfig
+    dataset: Any, options: LaneOptions, collate: Any, batch_size: int | None, config: AugmentConfig
 ) -> Recognised | str:
     if isinstance(dataset, IterableDataset):
         return "an iterable dataset cannot be asked for a sample by its number"
     raw = _is_raw(dataset)
     if raw or isinstance(dataset, Annotated):
-        found = _annotated(dataset, options, collate, batch_size, making)
+        found = _annotated(dataset, options, collate, batch_size, config)
         if found is not None:
             return found
     if raw or isinstance(dataset, ArraySource | EncodedSource):
@@ -193,14 +193,14 @@ def _native(
         return "batch_size=None: samples come alone"
     if options.fields:
         return "fields say what follows the image"
-    if making.policy.needs_fields:
-        return f"{making.policy.needs_fields} needs the boxes or masks of samples"
+    if config.policy.needs_fields:
+        return f"{config.policy.needs_fields} needs the boxes or masks of samples"
     if options.keys != (None, None):
         return "image_key or label_key say where to look in a sample"
     found = native_source(dataset)
-    if isinstance(found, Recognised) and found.keys is not None and not softens(making.policy):
+    if isinstance(found, Recognised) and found.keys is not None and not softens(config.policy):
         labels = found.source.labels
-        if making.form == "auto" and labels is not None and labels.ndim == 2:
+        if config.form == "auto" and labels is not None and labels.ndim == 2:
             given = torch.as_tensor(dataset[0][found.keys[1]]).dtype
             if given != torch.float32:
                 return f"its labels are rows of {given}, which are not softened and stay so"
@@ -208,7 +208,7 @@ def _native(
 
 
 def _annotated(
-    dataset: Any, options: LaneOptions, collate: Any, batch_size: int | None, making: AugmentConfig
+    dataset: Any, options: LaneOptions, collate: Any, batch_size: int | None, config: AugmentConfig
 ) -> Recognised | str | None:
     # A source with annotations, or a path to one; None for what has none.
     image_key, label_key = options.keys
@@ -228,9 +228,9 @@ def _annotated(
             return "image_key or label_key say where to look in a sample"
         if options.passive:
             return "passive= says what stays as it is"
-        if why := needs_samples(making.policy, source.fields):
+        if why := needs_samples(config.policy, source.fields):
             return why
-    check_fields(making.policy, source.fields)
+    check_fields(config.policy, source.fields)
     return Recognised(source, (0, 1), tuple)
 
 
@@ -244,28 +244,28 @@ def _is_raw(dataset: Any) -> bool:
 
 
 def _general(
-    options: LaneOptions, dataset: Any, collate: Any, making: AugmentConfig, reason: str
+    options: LaneOptions, dataset: Any, collate: Any, config: AugmentConfig, reason: str
 ) -> GeneralLane:
-    if making.resident:
+    if config.resident:
         raise InputError(
             f"resident=True is for datasets whose images lie in memory, and here {reason}: "
             "use resident=None"
         )
-    if making.reading != Reading():
+    if config.reading != Reading():
         raise InputError(
             "on_error, cache, max_pixels and reader are for files that the loader reads itself, "
             f"and here {reason}: leave them out, or give a folder, shards or a list of files"
         )
-    making = replace(making, told_classes=classes_of(dataset))
+    config = replace(config, told_classes=classes_of(dataset))
     given = options.fields
     if isinstance(dataset, AnnotatedImages):
         given = dataset.with_fields(given or {}).collated_fields()
     fields = FieldOptions.of(given)
     recipe = recipe_for(
-        making.policy, collate, options.keys, making.form, passive=options.passive, fields=fields,
-        views=making.views,
+        config.policy, collate, options.keys, config.form, passive=options.passive, fields=fields,
+        views=config.views,
     )  # fmt: skip
-    return GeneralLane(making, recipe, reason)
+    return GeneralLane(config, recipe, reason)
 
 
 def classes_of(dataset: Any) -> int | None:

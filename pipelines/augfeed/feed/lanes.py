@@ -18,7 +18,7 @@ from augfeed.stage_costs import Costs
 from augfeed.views import Views
 
 
-class Given(NamedTuple):
+class LoadedBatch(NamedTuple):
     """What the caller gets, the batch that it came from, and its request."""
 
     output: Any
@@ -45,7 +45,7 @@ class Lane(Protocol):
 
     name: str
     reason: str
-    making: "AugmentConfig"
+    config: "AugmentConfig"
 
     @property
     def costs(self) -> Costs:
@@ -62,7 +62,7 @@ class Lane(Protocol):
         """What is to be called at the end of an epoch."""
         ...
 
-    def open(self, loader: TorchLoader[Any], asked: PassRequest) -> Iterator[Given]:
+    def open(self, loader: TorchLoader[Any], asked: PassRequest) -> Iterator[LoadedBatch]:
         """Return the batches of a pass."""
         ...
 

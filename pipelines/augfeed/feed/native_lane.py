@@ -12,7 +12,7 @@ from augfeed.batch import Batch
 from augfeed.errors import ReadError
 from augfeed.executor import Group
 from augfeed.feed.batch_requests import BatchRequest
-from augfeed.feed.lanes import AugmentConfig, Given, PassRequest
+from augfeed.feed.lanes import AugmentConfig, LoadedBatch, PassRequest
 from augfeed.feed.shuffle import foreseen
 from augfeed.pipeline import Pipeline
 from augfeed.prefetch import Prefetcher
@@ -30,10 +30,10 @@ class NativeLane:
 
     name = "native"
 
-    def __init__(self, making: AugmentConfig, recognised: Recognised, reason: str) -> None:
+    def __init__(self, config: AugmentConfig, recognised: Recognised, reason: str) -> None:
         """Build the pipeline, which checks that policy, data and output fit each other."""
         self.recognised, self.reason = recognised, reason
-        self.making, self.pipeline = making, self._build(making, recognised)
+        self.config, self.pipeline = config, self._build(config, recognised)
 
     @property
     def costs(self) -> Costs:
@@ -41,17 +41,17 @@ class NativeLane:
         return self.pipeline.costs
 
     @staticmethod
-    def _build(making: AugmentConfig, recognised: Recognised) -> Pipeline:
+    def _build(config: AugmentConfig, recognised: Recognised) -> Pipeline:
         given: dict[str, Any] = {
-            "output": making.output, "targets": making.form, "place": making.place,
-            "reading": making.reading,
+            "output": config.output, "targets": config.form, "place": config.place,
+            "reading": config.reading,
         }  # fmt: skip
         pipeline = (
-            Pipeline(recognised.source, making.policy, **given)
-            if making.views is None
-            else ViewPipeline(recognised.source, making.views, **given)
+            Pipeline(recognised.source, config.policy, **given)
+            if config.views is None
+            else ViewPipeline(recognised.source, config.views, **given)
         )
-        pipeline.declare(making.num_classes)
+        pipeline.declare(config.num_classes)
         return pipeline
 
     @property
@@ -66,8 +66,8 @@ class NativeLane:
 
     def open(self, loader: TorchLoader[Any], asked: PassRequest) -> "Threads":
         """Return the batches of the requests of a pass."""
-        if self.pipeline.device != self.making.place.known:
-            self.pipeline = self._build(self.making, self.recognised)
+        if self.pipeline.device != self.config.place.known:
+            self.pipeline = self._build(self.config, self.recognised)
         pipeline, threads = self.pipeline, loader.num_workers
         pipeline.begin()
         pipeline.log.begin(asked.key[1])
@@ -91,7 +91,7 @@ class NativeLane:
         return Threads(prefetcher, self._output, alone=asked.world == 1)
 
     def _report(self, epoch: int) -> None:
-        skipped = self.making.reading.on_error == "skip"
+        skipped = self.config.reading.on_error == "skip"
         if report := self.pipeline.log.report(epoch, skipped=skipped):
             LOG.warning(report)
 
@@ -149,7 +149,7 @@ class Threads:
     def __iter__(self) -> "Threads":
         return self
 
-    def __next__(self) -> Given:
+    def __next__(self) -> LoadedBatch:
         while True:
             if not self._left:
                 group = next(self._works)
@@ -157,7 +157,7 @@ class Threads:
             group, k = self._left.popleft()
             batch, request = group.take(k), group.requests[k]
             if len(batch):
-                return Given(self._form(batch), batch, request)
+                return LoadedBatch(self._form(batch), batch, request)
             if not self._alone:
                 # The other ranks have a batch here, and would wait for this one for ever.
                 raise ReadError(

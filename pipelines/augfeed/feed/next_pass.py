@@ -11,10 +11,10 @@ from augfeed.errors import StateError
 from augfeed.feed import generators
 from augfeed.feed.epoch_pass import EpochPass, digest_of
 from augfeed.feed.general_lane import GeneralLane
-from augfeed.feed.lanes import Given
+from augfeed.feed.lanes import LoadedBatch
 from augfeed.feed.loader_state import LoaderState
 from augfeed.feed.native_lane import NativeLane
-from augfeed.feed.schedule import opened, split_of, told_epoch
+from augfeed.feed.schedule import opened, sampler_epoch, split_of
 from augfeed.feed.shuffle import Shuffle
 
 
@@ -110,10 +110,12 @@ def begun(state: LoaderState) -> EpochPass:
     return run
 
 
-def reopened(state: LoaderState, given: Iterator[Given], run: EpochPass) -> Iterator[Given]:
+def reopened(
+    state: LoaderState, given: Iterator[LoadedBatch], run: EpochPass
+) -> Iterator[LoadedBatch]:
     """Return the batches of a pass whose first is about to be asked for: of the epoch that the
     sampler was reported meanwhile, and `given` if it was reported none."""
-    epoch = told_epoch(state)
+    epoch = sampler_epoch(state)
     if epoch is None or epoch == run.epoch:
         return given
     run.epoch, run.position, run.check, run.token, run.given = epoch, 0, None, None, ()

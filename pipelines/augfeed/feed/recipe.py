@@ -39,7 +39,7 @@ class Recipe:
         policy = self.policy.at(epoch)
         return self if policy is self.policy else replace(self, policy=policy)
 
-    def told(self, sample: Any) -> "Recipe":
+    def for_sample(self, sample: Any) -> "Recipe":
         """Return the recipe with the keys of several images, if there are, as paths of a sample.
 
         Several come as a list, or as a tuple that is not a path.

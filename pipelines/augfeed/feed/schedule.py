@@ -22,7 +22,7 @@ from augfeed.feed.batch_requests import (
     stream_tickets,
 )
 from augfeed.feed.epoch_pass import EpochPass
-from augfeed.feed.lanes import Given, PassRequest
+from augfeed.feed.lanes import LoadedBatch, PassRequest
 from augfeed.feed.loader_state import LoaderState
 from augfeed.feed.repeats import Repeats
 from augfeed.feed.shard import rank_and_world
@@ -51,7 +51,7 @@ def own_sampler(state: LoaderState) -> Any:
     return sampler if getattr(sampler, "augfeed_own", False) else None
 
 
-def told_epoch(state: LoaderState) -> int | None:
+def sampler_epoch(state: LoaderState) -> int | None:
     """Return the epoch that the sampler was given since the newest pass was made, or None.
 
     Only of samplers whose own iteration leaves their epoch alone.
@@ -123,7 +123,7 @@ def scheduled(state: LoaderState, run: EpochPass) -> Callable[[], Iterator[Batch
     return partial(_given, loader._index_sampler, made, run, batched=loader._auto_collation)
 
 
-def opened(state: LoaderState, run: EpochPass) -> Iterator[Given]:
+def opened(state: LoaderState, run: EpochPass) -> Iterator[LoadedBatch]:
     """Return the batches of a pass, made in the loader's lane."""
     assert state.lane is not None
     key = (run.seed or 0, run.epoch)

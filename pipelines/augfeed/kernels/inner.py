@@ -5,7 +5,8 @@ from typing import Any
 
 import numba
 
-INNER = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+# Any: options that the types of Numba leave out.
+INNER: Any = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 
 
 def njit(**options: Any) -> Callable[[Callable[..., Any]], Any]:
@@ -16,7 +17,7 @@ def njit(**options: Any) -> Callable[[Callable[..., Any]], Any]:
     """
 
     def compile_(function: Callable[..., Any]) -> Any:
-        made = numba.njit(**INNER, **options)(function)
+        made: Any = numba.njit(**(INNER | options))(function)
         if hasattr(made, "_insert"):  # else NUMBA_DISABLE_JIT
             # Numba would call what is not there.
             made._insert = _ignored

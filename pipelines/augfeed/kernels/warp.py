@@ -53,29 +53,31 @@ def _lerp(p00: Any, p01: Any, p10: Any, p11: Any, a: Any, b: Any) -> Any:
     return above + b * (p10 + a * (p11 - p10) - above)
 
 
+@njit(nogil=True)
+def _within(offset: int, side: int, length: int) -> tuple[int, Any]:
+    # The first pixel along a side of a frame, which begins at `offset` of an image, that lies with
+    # the next one inside both, and how many such there are.
+    low = max(0, -offset)
+    return low, np.uint32(max(min(side, length - offset) - 1 - low, 0))
+
+
 @njit(nogil=True, fastmath=FAST)
 def _bilinear_line(
     flat: Array, frame: Frame, edges: Edges, count: int, places: Ints, shares: Floats,
     planes: Floats, at: Index, stride: Index,
 ) -> None:  # fmt: skip
     height, width, channels = frame.out_height, frame.out_width, frame.channels
-    inside = (
-        frame.top >= 0
-        and frame.left >= 0
-        and frame.top + height <= frame.height
-        and frame.left + width <= frame.width
-    )
-    # One comparison each says whether a pixel and its neighbors lie inside: negative numbers
-    # are large as unsigned ones.
-    last_y, last_x = np.uint32(height - 1), np.uint32(width - 1)
+    # One comparison each says whether a pixel and its neighbors lie inside the frame and the image:
+    # negative numbers are large as unsigned ones.
+    low_y, last_y = _within(frame.top, height, frame.height)
+    low_x, last_x = _within(frame.left, width, frame.width)
     pitch, step, half = U(frame.width * channels), U(channels), U(count)
-    start = frame.start + U(max(frame.top, 0)) * pitch + U(max(frame.left, 0)) * step
     for k in range(count):
         i = U(k)
         x, y, a, b = places[i], places[half + i], shares[i], shares[half + i]
         to = at + i
-        if inside and np.uint32(x) < last_x and np.uint32(y) < last_y:
-            p = start + U(y) * pitch + U(x) * step
+        if np.uint32(x - low_x) < last_x and np.uint32(y - low_y) < last_y:
+            p = frame.start + U(y + frame.top) * pitch + U(x + frame.left) * step
             q = p + pitch
             for _ in range(channels):
                 planes[to] = _lerp(

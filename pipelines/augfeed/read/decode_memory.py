@@ -56,7 +56,7 @@ class _Own(threading.local):
 _own = _Own()
 
 
-def use_room(room: DecodeMemory | None) -> None:
+def use_decode_memory(room: DecodeMemory | None) -> None:
     """Have the calling thread decode within a room; None: without a bound, as at first."""
     _own.room = room
 

@@ -12,7 +12,7 @@ from augfeed.errors import InputError, MissingExtraError
 from augfeed.memory_pool import Memory
 from augfeed.plan import Plan, Windows
 from augfeed.read.arrays import ArraySource
-from augfeed.read.cache.device import Kept
+from augfeed.read.cache.device import CachedImage
 from augfeed.read.dali import DaliDecoder, available, is_installed
 from augfeed.read.frames import Found, Frames, Ready
 from augfeed.read.image_frame import Encoded
@@ -66,7 +66,7 @@ class DeviceFrames:
 
     def _makes(self, ready: Ready, k: int) -> bool:
         found = ready.found[k]
-        if isinstance(found, Kept):
+        if isinstance(found, CachedImage):
             return True
         if self.decoder is None or not isinstance(found, Encoded) or found.look.header is None:
             return False
@@ -78,8 +78,8 @@ class DeviceFrames:
         Raises `ReadError` naming a file that nobody can decode, if errors are to be raised.
         """
         waiting = sorted(waiting, key=lambda item: item.row)
-        kept = [item for item in waiting if isinstance(item.found, Kept)]
-        encoded = [item for item in waiting if not isinstance(item.found, Kept)]
+        kept = [item for item in waiting if isinstance(item.found, CachedImage)]
+        encoded = [item for item in waiting if not isinstance(item.found, CachedImage)]
         made = []
         if kept:
             made.append((kept, self._from_memory(kept)))
@@ -94,7 +94,7 @@ class DeviceFrames:
         return frames
 
     def _from_memory(self, items: list[DeferredFrame]) -> torch.Tensor:
-        names = [item.found.identity for item in items if isinstance(item.found, Kept)]
+        names = [item.found.identity for item in items if isinstance(item.found, CachedImage)]
         return self.frames.on_device.frames(names, _windows(items), self.size)
 
     def _decoded(

@@ -15,7 +15,7 @@ from augfeed.read.decode import Channels, decode
 from augfeed.read.exif import Picture
 from augfeed.read.folder_walk import pictures_in
 from augfeed.read.labels import check_classes, check_labels
-from augfeed.read.skipped_files import tell, told
+from augfeed.read.skipped_files import summary, tell
 
 EXTENSIONS = (
     ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".dib", ".tif", ".tiff", ".gif",
@@ -57,7 +57,7 @@ class FolderSource:
                 f"{os.fspath(root)!r} {what}: give the folder that holds a folder for every class"
             )
         tree = pictures_in(folder, endings)
-        left = f" ({told(tree.skipped)})" if tree.skipped else ""
+        left = f" ({summary(tree.skipped)})" if tree.skipped else ""
         for name, count in zip(tree.classes, tree.counts, strict=True):
             if not count and tree.paths:
                 raise InputError(

@@ -21,7 +21,7 @@ from augfeed.policy import Policy, Resize, resized
 from augfeed.read.annotation import Annotated, Note, check_fit, check_kept_fit
 from augfeed.read.arrays import ArraySource
 from augfeed.read.cache import ImageCache, default_side, open_cache
-from augfeed.read.cache.device import DeviceCache, Kept
+from augfeed.read.cache.device import CachedImage, DeviceCache
 from augfeed.read.crop import View
 from augfeed.read.decode import reader_version
 from augfeed.read.image_frame import Encoded
@@ -38,7 +38,7 @@ from augfeed.read.read_errors import (
 
 Indices = NDArray[np.int64]
 # A file whose header is read, an image decoded before, or one that is kept on the device.
-Found = Encoded | NDArray[Any] | Kept
+Found = Encoded | NDArray[Any] | CachedImage
 
 
 class Frames:
@@ -221,7 +221,7 @@ class Frames:
         pad = self.fixed.pad_mode, self.fixed.pad_fill
         if isinstance(found, Encoded):
             found.show(view, out, pad)
-        elif isinstance(found, Kept):
+        elif isinstance(found, CachedImage):
             resample(self.on_device.get(found.identity), *view, *pad, out)
         else:
             resample(writable(found), *view, *pad, out)
@@ -340,6 +340,6 @@ def size_of(found: Found) -> tuple[int, int]:
     """Return (height, width) of an image."""
     if isinstance(found, Encoded):
         return found.look.upright
-    if isinstance(found, Kept):
+    if isinstance(found, CachedImage):
         return found.size
     return found.shape[0], found.shape[1]

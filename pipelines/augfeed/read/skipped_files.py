@@ -43,7 +43,7 @@ def by_ending(name: str) -> str:
     return f"of ending {ending!r}" if ending else "without ending"
 
 
-def told(skipped: Mapping[str, int]) -> str:
+def summary(skipped: Mapping[str, int]) -> str:
     """Return how many files were left out, and why, for people; empty if none was."""
     if not skipped:
         return ""
@@ -60,7 +60,7 @@ def tell(place: str, skipped: Mapping[str, int]) -> None:
         return
     quiet = {HIDDEN, *(by_ending(f"x{ending}") for ending in _NO_PICTURES)}
     level = logging.INFO if skipped.keys() <= quiet else logging.WARNING
-    LOG.log(level, "%s: %s", place, told(skipped))
+    LOG.log(level, "%s: %s", place, summary(skipped))
 
 
-__all__ = ["BESIDE", "HIDDEN", "by_ending", "is_hidden", "lies_hidden", "tell", "told"]
+__all__ = ["BESIDE", "HIDDEN", "by_ending", "is_hidden", "lies_hidden", "summary", "tell"]

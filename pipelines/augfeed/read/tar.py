@@ -17,7 +17,7 @@ from augfeed.read.cached_listing import ProgressBar, kept
 from augfeed.read.decode import Channels, decode
 from augfeed.read.exif import Picture
 from augfeed.read.labels import check_labels
-from augfeed.read.skipped_files import tell, told
+from augfeed.read.skipped_files import summary, tell
 from augfeed.read.tar_members import Found, Keys, Member, members_of
 
 LOG = logging.getLogger("augfeed")
@@ -70,7 +70,7 @@ class TarSource:
         members = [member for part in found for member in part.members]
         self.skipped = dict(sum((Counter(part.skipped) for part in found), Counter()))
         if not members:
-            left = f" ({told(self.skipped)})" if self.skipped else ""
+            left = f" ({summary(self.skipped)})" if self.skipped else ""
             raise InputError(
                 f"{self.shards[:3]!r} hold no images{left}: give shards of WebDataset's"
             )

@@ -35,6 +35,7 @@ from tests.cases import (
     CASES,
     JITTER,
     ON_GPU,
+    SMALL,
     STATISTICS,
     USUAL,
     Shape,
@@ -45,6 +46,7 @@ from tests.cases import (
     policy_of,
     run,
 )
+from tests.interpreted import watch_overflow
 from tests.sampling import pairwise
 
 DEVICE = "cuda" if ON_GPU else "cpu"
@@ -267,3 +269,15 @@ def test_normalize_of_the_wrong_space_is_refused_as_by_the_others() -> None:
     plan = plan_of(Policy([policy]), USUAL)
     with pytest.raises(InputError, match="cannot hold normalized"):
         CudaEngine(DEVICE).load(plan, make_images(USUAL), output=Output(torch.uint8))
+
+
+@pytest.mark.skipif(ON_GPU, reason="compiled code is not watched")
+@pytest.mark.parametrize("case", ["whole chain", "program of frames"])
+def test_no_integer_of_a_kernel_overflows(case: str, pytestconfig: pytest.Config) -> None:
+    """Watched for two cases; with `--all`, wherever a kernel is interpreted."""
+    plan, images = plan_of(policy_of(CASES[case], 3), SMALL), make_images(SMALL)
+    watch_overflow(on=True)
+    try:
+        run("cuda", plan, images)
+    finally:
+        watch_overflow(on=pytestconfig.option.whole)

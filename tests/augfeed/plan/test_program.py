@@ -89,6 +89,7 @@ class Scalar:
                     weights[chosen] = 0.0
                     drawn += found[chosen]
                 return drawn if u[0] < node.p else []
+        assert isinstance(node, Series)  # chains have a file of tests of their own
         u = self.numbers(place, 1)
         drawn = [step for child in node.children for step in self.steps(child)]
         return drawn if u[0] < node.p else []

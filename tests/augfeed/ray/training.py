@@ -70,4 +70,5 @@ def prepare(config: dict[str, Any]) -> None:
     try:
         next(iter(rebuilt))
     except InputError as error:
-        ray.train.report({"said": str(error)})
+        Path(config["said"]).write_text(str(error))
+    ray.train.report({})

@@ -13,7 +13,7 @@ from PIL import Image
 from augfeed.errors import ReadError
 from augfeed.memory_pool import Memory
 from augfeed.read.crop import View
-from augfeed.read.decode_memory import DecodeMemory, decoded_bytes, decoding, use_room
+from augfeed.read.decode_memory import DecodeMemory, decoded_bytes, decoding, use_decode_memory
 from augfeed.read.image_frame import Encoded
 from tests.waiting import HANG, eventually
 
@@ -71,7 +71,7 @@ def test_threads_together_hold_no_more_than_the_room(
     monkeypatch.setattr(decoders, "decode_jpeg", counted(decoders.decode_jpeg))
 
     def one(_: int) -> Any:
-        use_room(room)
+        use_decode_memory(room)
         try:
             return read(FILES[name]).tobytes()
         except ReadError as error:
@@ -88,7 +88,7 @@ def test_threads_together_hold_no_more_than_the_room(
 @pytest.mark.parametrize("read", [shown, decoded])
 def test_an_image_larger_than_the_room_is_named_with_its_bytes(name: str, read: Any) -> None:
     def one() -> None:
-        use_room(DecodeMemory(100, "raise decode_bytes"))
+        use_decode_memory(DecodeMemory(100, "raise decode_bytes"))
         with pytest.raises(ReadError, match=r"one: .* above 100: .* raise decode_bytes"):
             read(FILES[name])
 
@@ -99,11 +99,11 @@ def test_an_image_larger_than_the_room_is_named_with_its_bytes(name: str, read: 
 def test_pixels_are_the_same_within_a_room() -> None:
     for name in ("png", "webp", "jpeg", "progressive"):
         free = shown(FILES[name])
-        use_room(DecodeMemory(1 << 20, ""))
+        use_decode_memory(DecodeMemory(1 << 20, ""))
         try:
             assert (shown(FILES[name]) == free).all()
         finally:
-            use_room(None)
+            use_decode_memory(None)
 
 
 def test_large_images_are_not_overtaken_for_ever() -> None:
@@ -127,9 +127,9 @@ def test_large_images_are_not_overtaken_for_ever() -> None:
 
 
 def test_a_thread_that_holds_room_does_not_wait_for_more() -> None:
-    use_room(DecodeMemory(10, ""))
+    use_decode_memory(DecodeMemory(10, ""))
     try:
         with decoding(8, "a"), decoding(8, "b"), pytest.raises(ReadError), decoding(11, "c"):
             pass
     finally:
-        use_room(None)
+        use_decode_memory(None)

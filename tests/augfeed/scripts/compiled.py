@@ -76,7 +76,8 @@ def jobs(*, whole: bool) -> Iterator[Job]:
     for case, images in combined(("sequence of all kinds", "some of, nested"),
                                  ((1, 37, torch.uint8), (3, 224, torch.float32))):  # fmt: skip
         yield variant_of(case, "images", images)
-    for case, variant in combined(CHAINS[2:], [*(("output", each) for each in OUTPUTS), *VARIANTS]):
+    outputs = OUTPUTS if whole else OUTPUTS[3:]  # the presets have the others
+    for case, variant in combined(CHAINS[2:], [*(("output", each) for each in outputs), *VARIANTS]):
         yield variant_of(case, *variant)
 
 

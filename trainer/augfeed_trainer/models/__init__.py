@@ -9,11 +9,11 @@ import torch
 from torch import nn
 
 from augfeed.errors import InputError
-from augfeed_trainer.models.networks import CNN, MLP, Drops, ResNet, Shape
+from augfeed_trainer.models.networks import CNN, MLP, DropoutRates, ResNet, Shape
 from augfeed_trainer.models.norms import NORMS, Norm
 from augfeed_trainer.randomness import keyed
 
-NO_DROPS = Drops()
+NO_DROPOUT = DropoutRates()
 MODELS: dict[str, Any] = {
     "mlp": MLP,
     "cnn": CNN,
@@ -28,17 +28,17 @@ def build_model(
     shape: Shape,
     *,
     norm: Norm = "none",
-    drops: Drops = NO_DROPS,
+    dropout: DropoutRates = NO_DROPOUT,
     seed: int = 0,
 ) -> nn.Module:
     """Return a network, its weights a function of `seed`.
 
     `name` is one of "mlp", "cnn", "resnet", "resnet10", "resnet18", or `package.module:callable`,
-    which is called with those of `shape`, `norm`, `drops`, `channels`, `classes` and `num_classes`
-    that it has as parameters. Raises `InputError`.
+    which is called with those of `shape`, `norm`, `dropout`, `channels`, `classes` and
+    `num_classes` that it has as parameters. Raises `InputError`.
     """
     make = MODELS[name] if name in MODELS else _imported(name)
-    given: dict[str, Any] = {"shape": shape, "norm": norm, "drops": drops}
+    given: dict[str, Any] = {"shape": shape, "norm": norm, "dropout": dropout}
     if name not in MODELS:
         given |= {
             "channels": shape.channels, "classes": shape.classes, "num_classes": shape.classes
@@ -90,7 +90,7 @@ __all__ = [
     "CNN",
     "MLP",
     "MODELS",
-    "Drops",
+    "DropoutRates",
     "Norm",
     "ResNet",
     "Shape",

@@ -21,7 +21,7 @@ class Shape:
 
 
 @dataclass(frozen=True, slots=True)
-class Drops:
+class DropoutRates:
     """Probabilities of dropout: of elements before the classifier (1207.0580), of channels after
     each convolution or block (1411.4280), of residual branches (1603.09382)."""
 
@@ -33,13 +33,15 @@ class Drops:
 class MLP(nn.Module):
     """Two hidden layers of 256 units, for digits and other small images."""
 
-    def __init__(self, shape: Shape, norm: Norm = "none", drops: Drops = Drops()) -> None:
+    def __init__(
+        self, shape: Shape, norm: Norm = "none", dropout: DropoutRates = DropoutRates()
+    ) -> None:
         super().__init__()
         sizes = (shape.channels * shape.height * shape.width, 256, 256)
         layers: list[nn.Module] = [nn.Flatten()]
         for inputs, outputs in pairwise(sizes):
             layers += [nn.Linear(inputs, outputs), norm_1d(norm, outputs), nn.ReLU()]
-            layers += [nn.Dropout(drops.element)]
+            layers += [nn.Dropout(dropout.element)]
         self.layers = nn.Sequential(*layers, nn.Linear(sizes[-1], shape.classes))
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
@@ -58,7 +60,7 @@ class CNN(nn.Module):
         self,
         shape: Shape,
         norm: Norm = "none",
-        drops: Drops = Drops(),
+        dropout: DropoutRates = DropoutRates(),
         width: int = 16,
     ) -> None:
         super().__init__()
@@ -67,11 +69,11 @@ class CNN(nn.Module):
         for outputs in (width, 2 * width, 4 * width):
             layers += [
                 nn.Conv2d(inputs, outputs, 3, padding=1), norm_2d(norm, outputs), nn.ReLU(),
-                nn.MaxPool2d(2, ceil_mode=True), nn.Dropout2d(drops.channel),
+                nn.MaxPool2d(2, ceil_mode=True), nn.Dropout2d(dropout.channel),
             ]  # fmt: skip
             inputs = outputs
         self.features = nn.Sequential(*layers)
-        self.head = _head(inputs, shape.classes, drops)
+        self.head = _head(inputs, shape.classes, dropout)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Return logits `[N, K]`."""
@@ -82,12 +84,14 @@ class CNN(nn.Module):
 class Block(nn.Module):
     """Two convolutions and a shortcut (1512.03385); a 1 x 1 convolution where shapes change."""
 
-    def __init__(self, inputs: int, outputs: int, stride: int, norm: Norm, drops: Drops) -> None:
+    def __init__(
+        self, inputs: int, outputs: int, stride: int, norm: Norm, dropout: DropoutRates
+    ) -> None:
         super().__init__()
         self.branch = nn.Sequential(
             nn.Conv2d(inputs, outputs, 3, stride, 1, bias=norm == "none"), norm_2d(norm, outputs),
             nn.ReLU(), nn.Conv2d(outputs, outputs, 3, 1, 1, bias=norm == "none"),
-            norm_2d(norm, outputs), nn.Dropout2d(drops.channel), StochasticDepth(drops.depth),
+            norm_2d(norm, outputs), nn.Dropout2d(dropout.channel), StochasticDepth(dropout.depth),
         )  # fmt: skip
         self.shortcut: nn.Module = nn.Identity()
         if stride != 1 or inputs != outputs:
@@ -108,7 +112,7 @@ class ResNet(nn.Module):
     """
 
     def __init__(
-        self, shape: Shape, norm: Norm = "none", drops: Drops = Drops(),
+        self, shape: Shape, norm: Norm = "none", dropout: DropoutRates = DropoutRates(),
         *, blocks: tuple[int, ...] = (1, 1, 1), width: int = 16, stem: str = "small",
     ) -> None:  # fmt: skip
         super().__init__()
@@ -119,16 +123,16 @@ class ResNet(nn.Module):
             norm_2d(norm, width), nn.ReLU(),
         ]  # fmt: skip
         layers += [nn.MaxPool2d(3, 2, 1)] if large else []
-        rates = iter(depths(drops.depth, sum(blocks)))
+        rates = iter(depths(dropout.depth, sum(blocks)))
         inputs = width
         for stage, count in enumerate(blocks):
             for k in range(count):
                 outputs, stride = width << stage, 2 if stage and k == 0 else 1
-                rate = Drops(drops.element, drops.channel, next(rates))
+                rate = DropoutRates(dropout.element, dropout.channel, next(rates))
                 layers.append(Block(inputs, outputs, stride, norm, rate))
                 inputs = outputs
         self.features = nn.Sequential(*layers)
-        self.head = _head(inputs, shape.classes, drops)
+        self.head = _head(inputs, shape.classes, dropout)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Return logits `[N, K]`."""
@@ -136,8 +140,8 @@ class ResNet(nn.Module):
         return logits
 
 
-def _head(channels: int, classes: int, drops: Drops) -> nn.Sequential:
+def _head(channels: int, classes: int, dropout: DropoutRates) -> nn.Sequential:
     return nn.Sequential(
-        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(drops.element),
+        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(dropout.element),
         nn.Linear(channels, classes),
     )  # fmt: skip

@@ -61,8 +61,10 @@ def find_regime(base: Recipe, where: StudyData, trials: Trials, classes: int) ->
         end = _end(rungs, classes)
         if end:
             return Regime(tuple(rungs), end)
-        side_by_side = min(SEEDS, trials.runs.workers.count)
-        if trials.budget.left(SHARE) < 2 * seconds * SEEDS / side_by_side:
+        # The first run of a process is slower than those that follow.
+        each = min(outcome.seconds for outcome in outcomes)
+        next_ = 2 * each * SEEDS / min(SEEDS, trials.runs.workers.count)
+        if trials.budget.left(SHARE) <= 0 or trials.budget.left(2 * SHARE) < next_:
             return Regime(tuple(rungs), "time")
         epochs *= 2
 

@@ -29,7 +29,7 @@ class Slot(NamedTuple):
     width: int
 
 
-class Kept(NamedTuple):
+class CachedImage(NamedTuple):
     """An image that is kept: what it is found by, and its (height, width)."""
 
     identity: str
@@ -123,11 +123,11 @@ class DeviceCache:
         copy: Picture = flat.numpy().reshape(slot.height, slot.width, self.channels)
         return copy
 
-    def find(self, identity: str) -> Kept | None:
+    def find(self, identity: str) -> CachedImage | None:
         """Return what is kept of an image, or None; it counts as a hit or a miss."""
         slot = self._kept.get(identity)
         self._count.add(slot is not None, slot is None)
-        return None if slot is None else Kept(identity, (slot.height, slot.width))
+        return None if slot is None else CachedImage(identity, (slot.height, slot.width))
 
     def holds(self, identities: Sequence[str]) -> Flags:
         """Return which images are kept, bool `[N]`; they count as hits and misses."""

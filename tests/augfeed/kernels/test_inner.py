@@ -1,0 +1,80 @@
+"""What only compiled functions call, and what is compiled for a policy at all."""
+
+import ast
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numba
+import pytest
+
+import augfeed
+from augfeed.kernels import inner
+from augfeed.kernels.inner import njit
+from augfeed.notation import parse_policy
+from augfeed.operation.kinds import Blocks, Displacement, Neighbourhood
+from augfeed.ops import _chains, _enhance
+from augfeed.ops._steps import LINEAR, MATRIX
+from augfeed.plan.program import STEPS, codes_of, rarer
+
+PACKAGE = Path(augfeed.__file__).parent
+
+
+def test_an_inner_function_works_for_compiled_ones_and_refuses_python() -> None:
+    @njit(nogil=True)
+    def added(value: float) -> float:
+        return value + 1
+
+    @numba.njit(nogil=True)
+    def doubled(value: float) -> Any:
+        return 2 * added(value)
+
+    for _ in range(2):  # before it is compiled, and after
+        with pytest.raises(TypeError, match="only compiled functions call this one"):
+            added(1.0)
+        assert doubled(1.0) == 4.0
+
+
+def test_nothing_outside_the_kernels_imports_an_inner_function() -> None:
+    for path in PACKAGE.rglob("*.py"):
+        if path.is_relative_to(PACKAGE / "kernels"):
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(
+                "augfeed.kernels"
+            ):
+                module = import_module(node.module or "")
+                for name in node.names:
+                    found = getattr(module, name.name, None)
+                    called = getattr(found, "_compile_for_args", None)
+                    assert called is not inner._refused, f"{path}: {node.module}.{name.name}"
+
+
+def test_what_is_left_out_for_common_steps_is_not_among_them() -> None:
+    rare = {
+        code
+        for code, cls in STEPS.items()
+        if issubclass(cls, Blocks | Displacement | Neighbourhood)
+        or cls in (*_chains.STEPS, _enhance.Hue)
+    }
+    assert {code for code in (*STEPS, LINEAR, MATRIX) if rarer(((code,),))} == rare | {LINEAR}
+    assert rarer(()) is None and rarer(((MATRIX,), (LINEAR, MATRIX))) is True
+
+
+@pytest.mark.parametrize(
+    ("line", "whole"),
+    [
+        ("trivial_augment_wide", None),
+        ("rand_augment", None),
+        ("auto_augment", None),
+        ('timm("rand-m9-inc1")', None),
+        ("aug_mix", True),
+        ("three_augment", True),
+        ("sequence([jpeg, equalize])", True),
+        ("one_of([posterize, color_jitter(0.4)])", True),
+    ],
+)
+def test_automatic_policies_are_compiled_without_the_other_steps(
+    line: str, whole: bool | None
+) -> None:
+    assert rarer(codes_of(parse_policy(line))) is whole
