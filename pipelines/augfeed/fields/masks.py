@@ -61,7 +61,7 @@ def _ignored(mask: NDArray[Any]) -> int:
 def move_mask(mask: NDArray[Any], indices: Indices, fill: int) -> NDArray[Any]:
     """Return a mask `[..., h, w]` as its image is moved; `indices` is `SpatialMap.indices()`."""
     outside = indices < 0
-    flat = mask.reshape(*mask.shape[:-2], -1)
+    flat = mask.reshape(*mask.shape[:-2], mask.shape[-2] * mask.shape[-1])
     moved: NDArray[Any] = np.take(flat, np.where(outside, 0, indices), axis=-1)
     if outside.any():
         moved[..., outside] = fill

@@ -6,7 +6,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from augfeed.errors import ReadError
 from augfeed.fields.kinds import Field
-from augfeed.read.decode import ImageHeader
+from augfeed.read.decode import Channels, ImageHeader
 from augfeed.read.exif import UPRIGHT
 
 Size = tuple[int, int]
@@ -32,6 +32,14 @@ class Annotated(Protocol):
     @property
     def fields(self) -> Mapping[str, Field]:
         """The parts that follow the image, by name."""
+
+    @property
+    def classes(self) -> tuple[str, ...] | None:
+        """The names of the classes, if they have any."""
+
+    @property
+    def channels(self) -> Channels:
+        """The channels of an image, 1 or 3."""
 
     def annotation(self, i: int) -> Annotation:
         """Return what belongs to image `i`; raise `ReadError` that names the file."""

@@ -8,6 +8,7 @@ from typing import Any
 from augfeed.errors import AugfeedError, InputError
 from augfeed.pipeline import Pipeline
 from augfeed.policy import CenterCrop, Cutout, Policy, RandomCrop, RandomResizedCrop, Resize
+from augfeed.read.annotation import Annotated
 
 LONGEST = 448  # pixels of a side: twice what is shown
 MOST_PIXELS = 1 << 25  # of one image, where it cannot be made smaller
@@ -25,7 +26,9 @@ def reduced(pipeline: Pipeline) -> Pipeline:
     size, policy = pipeline.size, pipeline.policy
     if max(size) <= LONGEST:
         return pipeline
-    smaller = _smaller(policy, LONGEST / max(size), pipeline.source.sizes)
+    smaller = None
+    if not isinstance(pipeline.source, Annotated):  # boxes are dropped by their size in pixels
+        smaller = _smaller(policy, LONGEST / max(size), pipeline.source.sizes)
     if smaller is not None:
         try:
             return Pipeline(
