@@ -89,7 +89,9 @@ def test_the_commands_take_folders_with_masks_and_boxes(tmp_path: Path) -> None:
         out, path = tmp_path / f"{name}.png", str(tmp_path / name)
         given = ["--data", path, "--policy", "random_crop(24) | hflip"]
         done = CliRunner().invoke(app, ["preview", *given, "--out", str(out), "--count", "2"])
-        assert done.exit_code == 0 and Image.open(out).width > 300, done.output
+        assert done.exit_code == 0, done.output
+        with Image.open(out) as picture:
+            assert picture.width > 300
         done = CliRunner().invoke(
             app, ["explain", *given, "--index", "1", "--out", str(out), "--json"]
         )

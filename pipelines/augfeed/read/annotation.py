@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
+from typing_extensions import TypeIs
+
 from augfeed.errors import ReadError
 from augfeed.fields.kinds import Field
 from augfeed.read.decode import Channels, ImageHeader
@@ -48,6 +50,11 @@ class Annotated(Protocol):
         """Return a name for image `i`, for messages."""
 
 
+def is_annotated(source: object) -> TypeIs[Annotated]:
+    """Return whether the images of a source have annotations."""
+    return isinstance(source, Annotated) and isinstance(source.fields, Mapping)
+
+
 @dataclass(frozen=True, slots=True)
 class Note:
     """The annotation of a sample whose image has `size` (height, width) as it is cut from."""
@@ -88,4 +95,4 @@ def _told(size: Size) -> str:
     return f"{size[1]} x {size[0]} pixels"
 
 
-__all__ = ["Annotated", "Annotation", "Note", "check_fit", "check_kept_fit"]
+__all__ = ["Annotated", "Annotation", "Note", "check_fit", "check_kept_fit", "is_annotated"]

@@ -15,7 +15,7 @@ from augfeed.fields.kinds import Boxes, Mask
 from augfeed.fields.masks import MixedMask
 from augfeed.fields.spatial_map import maps_of
 from augfeed.plan import Plan
-from augfeed.read.annotation import Annotated, Annotation
+from augfeed.read.annotation import Annotated, Annotation, is_annotated
 from augfeed.show.labels import class_name
 
 Parts = dict[str, Any]
@@ -197,7 +197,7 @@ def _shares(mask: NDArray[Any], field: Mask, classes: Sequence[str] | None) -> l
 def fates_of(plan: Plan, source: Any, index: int, size: Sides) -> list[BoxFate]:
     """Return what becomes of each box of the sample in the first row of a plan, whose image is
     `index` of a source and of `size` (height, width)."""
-    if not isinstance(source, Annotated):
+    if not is_annotated(source):
         return []
     where = next(maps_of(plan, np.array([size]), source.channels, rows=np.array([0])))  # type: ignore[attr-defined]
     parts, made = annotations_of(source, index, size), []

@@ -8,7 +8,7 @@ from typing import Any
 from augfeed.errors import AugfeedError, InputError
 from augfeed.pipeline import Pipeline
 from augfeed.policy import CenterCrop, Cutout, Policy, RandomCrop, RandomResizedCrop, Resize
-from augfeed.read.annotation import Annotated
+from augfeed.read.annotation import is_annotated
 
 LONGEST = 448  # pixels of a side: twice what is shown
 MOST_PIXELS = 1 << 25  # of one image, where it cannot be made smaller
@@ -27,7 +27,7 @@ def reduced(pipeline: Pipeline) -> Pipeline:
     if max(size) <= LONGEST:
         return pipeline
     smaller = None
-    if not isinstance(pipeline.source, Annotated):  # boxes are dropped by their size in pixels
+    if not is_annotated(pipeline.source):  # boxes are dropped by their size in pixels
         smaller = _smaller(policy, LONGEST / max(size), pipeline.source.sizes)
     if smaller is not None:
         try:

@@ -8,7 +8,7 @@ from augfeed.constants import CUTMIX, NONE
 from augfeed.notation import format_policy
 from augfeed.pipeline import Pipeline
 from augfeed.plan import Plan
-from augfeed.read.annotation import Annotated
+from augfeed.read.annotation import is_annotated
 from augfeed.read.decode import picture_size
 from augfeed.read.sources import ArraySource, Source
 from augfeed.show.annotations import BoxFate, annotations_of, fates_of, row_of, words_of
@@ -125,7 +125,7 @@ def explain_sample(pipeline: Pipeline, index: int, epoch: int) -> Explanation:
         partner = Partner(other, label_of(source, other), tuple(_before(plan, row, source)))
     boxes: list[BoxFate] = []
     contents: list[str] = []
-    if isinstance(source, Annotated):
+    if is_annotated(source):
         shown = int(batch.ids[0])
         boxes = fates_of(plan, source, shown, source_size(source, shown))
         contents = words_of(row_of(batch.targets, 0), source.fields, source.classes)
@@ -146,7 +146,7 @@ def explain_sample(pipeline: Pipeline, index: int, epoch: int) -> Explanation:
 
 def label_of(source: Source, index: int) -> str:
     """Return the label that a dataset gives a sample, in words."""
-    if isinstance(source, Annotated):
+    if is_annotated(source):
         parts = annotations_of(source, index, source_size(source, index))
         return ", ".join(words_of(parts, source.fields, source.classes))
     if source.labels is None:

@@ -12,7 +12,7 @@ from augfeed.errors import InputError
 from augfeed.notation import format_policy
 from augfeed.pipeline import Pipeline
 from augfeed.plan import Plan
-from augfeed.read.annotation import Annotated
+from augfeed.read.annotation import is_annotated
 from augfeed.read.sources import Source
 from augfeed.show.annotations import annotations_of, drawn, row_of, words_of
 from augfeed.show.downsized import reduced
@@ -62,7 +62,7 @@ def preview(
         for row, index in zip(rows, indices, strict=True):
             before()
             batch = small.sample(index, epoch)
-            if isinstance(source, Annotated):
+            if is_annotated(source):
                 row.append(_result_tile(pipeline, batch))
                 continue
             shares = batch_shares(batch, 0, source.classes)
@@ -79,7 +79,7 @@ def preview(
 def _original_tile(source: Source, index: int) -> Tile:
     pixels = original(source, index)
     picture = display(pixels)
-    if not isinstance(source, Annotated):
+    if not is_annotated(source):
         return Tile(picture, [f"{index}: {label_of(source, index)}"])
     size = pixels.shape[0], pixels.shape[1]
     parts, classes = annotations_of(source, index, size), source.classes
@@ -108,7 +108,7 @@ def draw_sample(pipeline: Pipeline, explanation: Explanation) -> Image.Image:
         tiles.append(_cut_tile(pipeline, plan, int(plan.mixes.partner[0])))
     result = display(to_pictures(explanation.batch.images, pipeline.policy)[0])
     heads.append(f"epoch {explanation.epoch}")
-    if isinstance(pipeline.source, Annotated):
+    if is_annotated(pipeline.source):
         tiles.append(_result_tile(pipeline, explanation.batch))
     else:
         tiles.append(Tile(result, share_parts(explanation.shares)))
