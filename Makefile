@@ -11,7 +11,7 @@ BENCH := .venv-bench/bin/python -m
 INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all check lint type docs generate matrix bench gpu clean
+.PHONY: help demo test test-all check lint type docs generate matrix peers bench ray gpu clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -49,6 +49,10 @@ generate: .venv/.ready ## write what follows from the declarations of operations
 matrix: ## run the core tests on each Python promised, and on the lowest versions; ARGS="--only lowest"
 	@"$(PYTHON)" tests/matrix.py $(ARGS)
 
+# Tests of `tests/peers` need torchvision and timm; everywhere else they are skipped.
+peers: .venv-bench/.ready ## hold our laws and pixels against torchvision's and timm's own samplers
+	@$(BENCH) pytest $(SPREAD) tests/peers $(ARGS)
+
 bench: .venv-bench/.ready ## measure, beside the peers; FASHION=folder and PHOTOS=folder say where data are
 	$(BENCH) benchmarks.bench_arrays $(if $(FASHION),--data $(FASHION)) $(ARGS)
 	$(BENCH) benchmarks.bench_arrays --color $(ARGS)
@@ -60,6 +64,9 @@ bench: .venv-bench/.ready ## measure, beside the peers; FASHION=folder and PHOTO
 	$(BENCH) benchmarks.bench_training $(if $(FASHION),--arrays $(FASHION)) $(if $(PHOTOS),--photos $(PHOTOS)) $(ARGS)
 	$(BENCH) benchmarks.bench_service
 	$(BENCH) benchmarks.bench_startup
+
+ray: .venv-ray/.ready ## run the tests that need Ray, in an environment with it: minutes
+	@.venv-ray/bin/python -m pytest -p no:xdist --all tests/augfeed/ray tests/service/ray $(ARGS)
 
 gpu: .venv-bench/.ready ## check and measure all that needs an NVIDIA GPU; results in gpu-results/
 	$(BENCH) benchmarks.gpu gpu-results $(ARGS)
@@ -86,4 +93,10 @@ clean: ## remove caches and built files; environments stay
 	@$(BIN)/python -m venv --clear .venv-bench
 	@.venv-bench/bin/python -m pip install -qq --disable-pip-version-check -c constraints.txt \
 		'torch===2.13.0' -e '.[dev,bench,peers]'
+	@touch $@
+
+.venv-ray/.ready: .venv/.ready
+	@echo "==> making .venv-ray, with Ray: 300 MB beside those of .venv"
+	@$(BIN)/python -m venv --clear .venv-ray
+	@.venv-ray/bin/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[dev,ray]'
 	@touch $@

@@ -44,6 +44,7 @@ FIVE: dict[str, tuple[str, ...]] = {
     "trivial_augment_wide": ("trivial_augment_wide",) * 5,
     "auto_augment": ("auto_augment",) * 5,
     "timm": tuple(f'timm("rand-m{level}-inc1-p1.0")' for level in (2, 4, 6, 8, 10)),
+    "aug_mix": ("aug_mix(8)",) * 5,
     "three_augment": ("three_augment",) * 5,
     "horizontal_flip": ("horizontal_flip(1.0)",) * 5,
     "vertical_flip": ("vertical_flip(1.0)",) * 5,

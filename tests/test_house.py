@@ -32,6 +32,7 @@ EXEMPT: dict[str, str] = {
     "pipelines/augfeed/cli.py: preview": "typer makes each option of a command from a parameter",
     "pipelines/augfeed/feed/shuffle.py: Shuffle.__init__": "torch's own arguments",
     "client/augfeed_client/loader.py: RemoteLoader.__init__": "DataLoader's",
+    "pipelines/augfeed/ray/loader.py: RayLoader.__init__": "DataLoader's",
     "pipelines/augfeed/loader.py: DataLoader.__init__": "takes the place of torch's DataLoader",
 }
 

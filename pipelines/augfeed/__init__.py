@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from augfeed import presets as presets
     from augfeed.augment import Augment as Augment
     from augfeed.batch import Batch as Batch
+    from augfeed.consistency_loss import jsd_loss as jsd_loss
     from augfeed.engines import Output as Output
     from augfeed.invariances import Invariances as Invariances
     from augfeed.loader import DataLoader as DataLoader
@@ -37,6 +38,7 @@ _HOMES = {
     "Policy": "augfeed.policy",
     "Targets": "augfeed.targets",
     "format_policy": "augfeed.notation",
+    "jsd_loss": "augfeed.consistency_loss",
     "open_source": "augfeed.read.sources",
     "parse_policy": "augfeed.notation",
     "presets": "augfeed.presets",
@@ -56,6 +58,7 @@ __all__ = [
     "Targets",
     "__version__",
     "format_policy",
+    "jsd_loss",
     "open_source",
     "parse_policy",
     "presets",

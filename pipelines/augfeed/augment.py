@@ -21,6 +21,7 @@ from augfeed.plan import GROUP, BatchRows, Plan, draw_plan
 from augfeed.plan.batch_rows import check_ids
 from augfeed.plan.policy_constants import PolicyConstants
 from augfeed.policy import Policy, RandomResizedCrop, Resize
+from augfeed.policy.check import check_single
 from augfeed.presets import resolve_policy
 from augfeed.targets import AnyTargets, Form, make_targets
 from augfeed.whole_number import whole_number
@@ -68,6 +69,7 @@ class Augment(torch.nn.Module):
         super().__init__()
         self.policy = Policy() if policy == "" else resolve_policy(policy)
         self.output = Output(dtype, channels_last)
+        check_single(self.policy)
         self.output.check(self.policy)
         check_key(seed, 0)
         if num_classes is not None:

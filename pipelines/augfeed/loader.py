@@ -82,7 +82,8 @@ class DataLoader(torch.utils.data.DataLoader[T_co]):
         split: `"train"` or `"test"`, for paths that hold both.
         invariances: what keeps labels true: `Invariances` or the name of known ones.
         allow: names of rules of them that the policy may break.
-        image_key: where the image is in a sample: a key, a position, or a path of these.
+        image_key: where the image is in a sample: a key, a position, or a path of these. Several
+            images that share one plan, as of a stereo camera, are a list of keys.
         label_key: where the label is.
         num_classes: width of soft targets, where the dataset does not say it.
         passive: parts of a sample that stay as they are although pixels move (further images, or

@@ -64,6 +64,8 @@ class Call:
                 return tuple(_operation(_call(element, self.line)) for element in elements)
             case ast.List(elts=elements) | ast.Tuple(elts=elements):
                 return tuple(self._value(element) for element in elements)
+            case ast.Constant(value=None):
+                return None
             case ast.Constant() | ast.UnaryOp(operand=ast.Constant()):
                 value = _literal(node)
                 if isinstance(value, str | float) or (isinstance(value, int) and abs(value) < BIG):
@@ -177,7 +179,7 @@ def _text(value: Any) -> str:
     match value:
         case tuple():
             return f"[{', '.join(map(_text, value))}]"
-        case bool() | int() | float():
+        case None | bool() | int() | float():
             return repr(value)
         case str():
             return f'"{value}"'

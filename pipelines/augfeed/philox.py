@@ -36,6 +36,7 @@ class Stream(IntEnum):
     SPLIT = 27
     ELASTIC_PIXELS = 48
     FILTER = 130
+    CHAINS = 192  # and those above it, one for each program of a policy
 
 
 def check_key(seed: int, epoch: int) -> None:
@@ -89,6 +90,21 @@ def beta(
     out = np.empty(len(ids), np.float64)
     ids = np.ascontiguousarray(ids, np.int64)
     fill_beta(np.uint64(seed), epoch, ids, int(stream), float(alpha), out)
+    return out
+
+
+def dirichlet(
+    seed: int, epoch: int, ids: NDArray[np.int64], stream: int, first: int, alpha: float, count: int
+) -> NDArray[np.float64]:
+    """Return float64 `[count, N]`, weights from Dirichlet(alpha, ...) that add up to 1.
+
+    They are made of the Gammas number `first` to `first + count - 1` of the stream.
+    """
+    from augfeed.kernels.philox import fill_dirichlet
+
+    out = np.empty((count, len(ids)), np.float64)
+    ids = np.ascontiguousarray(ids, np.int64)
+    fill_dirichlet(np.uint64(seed), epoch, ids, int(stream), first, float(alpha), out)
     return out
 
 

@@ -26,7 +26,7 @@ from augfeed.philox import check_key
 from augfeed.plan import BatchRows, Plan, draw_plan
 from augfeed.plan.policy_constants import PolicyConstants
 from augfeed.policy import Policy, Resize
-from augfeed.policy.check import check_policy
+from augfeed.policy.check import check_policy, check_single
 from augfeed.read.annotation import is_annotated
 from augfeed.read.device_frames import DeviceFrames, reader_for
 from augfeed.read.frames import Frames
@@ -113,6 +113,7 @@ class Pipeline:
         self.source: Source = with_size(open_source(data), policy)
         self.policy, self.order, self.seed = policy, order, seed
         self.output, self.form, self.place, self.reading = output, targets, place, reading
+        check_single(policy)
         output.check(policy)
         place.check()
         self.size = policy.size(self.source.sizes)

@@ -12,6 +12,7 @@ from augfeed.operation.describe import shown, suggest
 from augfeed.operation.parameter_types import pair
 from augfeed.policy import (
     OPERATIONS,
+    BboxSafeCrop,
     CenterCrop,
     ColorJitter,
     CutMix,
@@ -21,12 +22,14 @@ from augfeed.policy import (
     HorizontalFlip,
     Invert,
     LabelSmoothing,
+    Letterbox,
     Mixup,
     Normalize,
     OneOf,
     Policy,
     Posterize,
     RandomCrop,
+    RandomIouCrop,
     RandomResizedCrop,
     Resize,
     Rotate,
@@ -172,13 +175,15 @@ def without_augmentation(policy: Policy) -> Policy:
     kept: list[Any] = []
     for operation in policy.operations:
         match operation:
+            case RandomIouCrop(size=size) | BboxSafeCrop(size=size):
+                kept.append(Resize(pair(size)))
             case RandomResizedCrop(size=size, p=0):
                 kept.append(Resize(pair(size)))
             case RandomResizedCrop(size=size):
                 kept += [Resize(round(max(pair(size)) * 256 / 224)), CenterCrop(size)]
             case RandomCrop(size=size):
                 kept.append(CenterCrop(size))
-            case Resize() | CenterCrop() | Normalize():
+            case Resize() | CenterCrop() | Letterbox() | Normalize():
                 kept.append(operation)
             case (
                 HorizontalFlip(p=1)

@@ -20,6 +20,7 @@ from augfeed.plan import BatchRows, draw_plan
 from augfeed.plan.batch_rows import joined
 from augfeed.plan.policy_constants import PolicyConstants
 from augfeed.policy import CutMix, Mixup, Normalize, OneOf, Policy
+from augfeed.policy.check import check_single
 from augfeed.presets import resolve_policy
 from augfeed.read.frames import views_of
 from augfeed.read.image_frame import Encoded
@@ -77,6 +78,7 @@ class Ask(BaseModel):
     def check(self, policy: Policy) -> None:
         """Raise `Problem` for an element type that cannot hold what a policy makes."""
         try:
+            check_single(policy)
             Output(DTYPES[self.dtype or default_dtype(policy)]).check(policy)
         except InputError as error:
             raise Problem(422, "invalid-policy", str(error)) from None

@@ -103,3 +103,15 @@ def test_rules_that_need_a_size_are_left_open_without_one() -> None:
     assert found == [None]
     assert [item.ok for item in findings(policy, "digits", source=(16, 16))] == [False]
     assert [*policy.programs[0].effects(Setting(policy))]
+
+
+@pytest.mark.parametrize("flavor", ["torchvision", "timm"])
+def test_chains_are_judged_by_the_steps_of_one_of_them(flavor: str) -> None:
+    severity = 10 if flavor == "timm" else 9
+    message = refusal(f"aug_mix({severity}, depth=1, flavor={flavor!r})".replace("'", '"'))
+    assert "aug_mix: rotate=" in message and "breaks max_rotation=20" in message
+    message = refusal(f"aug_mix(4, depth=3, flavor={flavor!r})".replace("'", '"'))
+    most = 36.0 if flavor == "timm" else 30.0
+    assert f"steps together={most} (up to {most:.0f}) breaks max_rotation=20" in message
+    for line in ("aug_mix(10, p=0.0)", "aug_mix(2, width=8, depth=1)", "aug_mix(3, 2, 3)"):
+        assert check_policy(parse_policy(line), "digits", allow=["max_translation"])

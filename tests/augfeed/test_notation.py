@@ -14,7 +14,9 @@ from augfeed.operation import Geometry
 from augfeed.ops.generate import in_programs
 from augfeed.policy import (
     OPERATIONS,
+    AugMix,
     AutoAugment,
+    BboxSafeCrop,
     Border,
     CenterCrop,
     ColorJitter,
@@ -23,6 +25,7 @@ from augfeed.policy import (
     GaussianNoise,
     HorizontalFlip,
     Kornia,
+    Letterbox,
     Mixup,
     Normalize,
     OneOf,
@@ -30,6 +33,7 @@ from augfeed.policy import (
     RandAugment,
     RandomCrop,
     RandomErasing,
+    RandomIouCrop,
     RandomOrder,
     RandomResizedCrop,
     Resize,
@@ -60,6 +64,8 @@ def values(schema: dict[str, Any], definitions: dict[str, Any]) -> st.SearchStra
             return st.sampled_from(names)
         case {"type": "string", "examples": examples}:
             return st.sampled_from(examples)
+        case {"type": "null"}:
+            return st.none()
         case {"type": "boolean"}:
             return st.booleans()
         case {"type": "integer", "not": {"multipleOf": 2}, "minimum": low, "maximum": high}:
@@ -108,6 +114,8 @@ def operations(draw: st.DrawFn, title: str, definitions: dict[str, Any] | None =
         given.pop("p", None)
     if cls is RandAugment:
         given["magnitude"] = min(given.get("magnitude", 9), given.get("bins", 31) - 1)
+    if cls is AugMix and given.get("depth") == 0:
+        given.pop("depth")
     if cls is AutoAugment and given.get("flavor") == "timm":
         given["policy"] = "imagenet"
     for name in ("quality", "count"):
@@ -143,15 +151,16 @@ def policies(draw: st.DrawFn) -> Policy:
     """Policies of any operations with any parameters, in any order, that can be carried out."""
     names = draw(st.lists(st.sampled_from(sorted(OPERATIONS)), unique=True, max_size=12))
     chosen = [draw(operations(OPERATIONS[name].__name__)) for name in names]
-    windows, mixers = (RandomResizedCrop, RandomCrop, CenterCrop), (Mixup, CutMix, OneOf)
+    windows = RandomResizedCrop, RandomCrop, CenterCrop, Letterbox, RandomIouCrop, BboxSafeCrop
+    mixers = (Mixup, CutMix, OneOf)
     for one in (windows, mixers):
         found = [item for item in chosen if isinstance(item, one) and item.program is None]
         chosen = [item for item in chosen if item not in found] + found[:1]
-    if any(isinstance(item, RandomResizedCrop) for item in chosen):
+    if any(isinstance(item, RandomResizedCrop | RandomIouCrop | BboxSafeCrop) for item in chosen):
         chosen = [item for item in chosen if not isinstance(item, Resize)]
     if any(isinstance(item, Border) for item in chosen):
         chosen = [*(item for item in chosen if not isinstance(item, Scale)), Scale()]
-    means = GaussianNoise | RandomErasing | Border | RandomCrop
+    means = GaussianNoise | RandomErasing | Border | RandomCrop | Letterbox
     if any(isinstance(item, means) for item in chosen):
         chosen = [*(item for item in chosen if not isinstance(item, Normalize)), Normalize(0, 1)]
     return Policy(draw(st.permutations(chosen)))
@@ -171,7 +180,7 @@ def test_every_policy_survives_the_round_trip_exactly(policy: Policy) -> None:
 def test_every_operation_survives_the_round_trip_exactly(name: str, data: st.DataObject) -> None:
     operation = data.draw(operations(OPERATIONS[name].__name__))
     needs: dict[str, list[Any]] = {"border": [Scale(), Normalize(0, 1)]}
-    for with_mean in ("gaussian_noise", "random_erasing", "random_crop"):
+    for with_mean in ("gaussian_noise", "random_erasing", "random_crop", "letterbox"):
         needs[with_mean] = [Normalize(0, 1)]
     policy = Policy([operation, *needs.get(name, [])])
     assert repr(parse_policy(format_policy(policy))) == repr(policy)

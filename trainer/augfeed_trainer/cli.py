@@ -11,7 +11,6 @@ from typing import Annotated, Any, get_args
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from augfeed.errors import InputError
 from augfeed_trainer.names import check_there
@@ -54,9 +53,10 @@ WHERE = (
     _given(float, "validation", 0.1, "Share that is held out for validation."),
 )
 STUDY = (
-    _given(float, "minutes", 15.0, "Budget: after so long no run is begun."),
-    _given(int, "seeds", 3, "Runs of everything that is tried.", min=2),
-    _given(int, "parallel", 1, "Runs side by side.", min=1),
+    _given(float, "minutes", 60.0, "Budget: after so long no run is begun."),
+    _given(int, "seeds", 4, "Runs of everything that is compared.", min=2),
+    _given(int | None, "parallel", None, "Runs side by side; one for each core.", min=1),
+    _given(int | None, "size", None, "Side that images are resized to; 64 for files.", min=1),
 )
 
 
@@ -125,7 +125,7 @@ def train(
     from augfeed_trainer.curves import draw_curves
     from augfeed_trainer.data import open_served
     from augfeed_trainer.models import parameters_of
-    from augfeed_trainer.study.jobs import StudyData
+    from augfeed_trainer.study.images import StudyData
     from augfeed_trainer.train import Run, score
     from augfeed_trainer.train import train as carry_out
 
@@ -203,67 +203,28 @@ def study(
     options: dict[str, Any],
     out: Annotated[Path, typer.Option(help="Folder for runs and report.")] = Path("augfeed-study"),
     curve: Annotated[
-        bool, typer.Option(help="Also: accuracy against the number of training images.")
+        bool, typer.Option(help="Also: a study at each --at share, with the same budget.")
     ] = False,
+    at: Annotated[
+        list[float] | None, typer.Option(help="Share of the curve; may be repeated.")
+    ] = None,
     recipe_file: RecipeFile = None,
 ) -> None:
-    """Tell which regularizers are worth keeping for some data: one by one, then together.
+    """Find out which regularizers are worth keeping for some data: one by one, then together.
 
-    Runs are kept in the folder; the same command goes on where it was ended.
+    Steps grow until the plain network fits its training part; strengths are searched. Runs are kept
+    in the folder: the same command goes on where it was ended.
     """
     _check_where(options)
     if not options["minutes"] > 0:
         raise InputError(f"minutes={options['minutes']!r} is not above 0: give a budget")
-    from augfeed.doctor.environment import cores
-    from augfeed_trainer.study import Study
-    from augfeed_trainer.study import study as carry_out
-    from augfeed_trainer.study.curve import curve as points_of
-    from augfeed_trainer.study.jobs import StudyData
-    from augfeed_trainer.study.report import write_report
+    for share in at or ():
+        if not 0 < share <= 1:
+            raise InputError(f"at={share!r} is not in (0, 1]: give a share of the training part")
+    from augfeed_trainer.study.command import carry_out
 
     _quiet()
-    console = Console()
-    where = StudyData(*(options.pop(item.name) for item in WHERE))
-    threads = max(1, cores() // options["parallel"])
-    asked = Study(where, recipe, threads=threads, **options)
-    with _bar(console) as bar:
-        task = bar.add_task("baseline", total=None)
-
-        def tick(what: str, done: int, total: int) -> None:
-            bar.update(task, description=what, completed=done, total=total)
-
-        found = carry_out(asked, out, tick)
-        points = None
-        if curve and found.recipe is not None:
-            recipes = {"network, plain": recipe, "network, chosen recipe": found.recipe}
-            points = points_of(
-                where, recipes, out, threads=threads, parallel=asked.parallel, tick=tick
-            )
-    path = write_report(found, out, points)
-    _print_found(console, found)
-    console.print(path, soft_wrap=True, highlight=False)
-
-
-def _print_found(console: Console, found: Any) -> None:
-    from augfeed_trainer.study.report import percent
-
-    for item in found.tried:
-        gain = item.gain
-        mark = "helps" if gain.helps else "harms" if gain.harms else "no difference seen"
-        low, high = percent(gain.low, signed=True), percent(gain.high, signed=True)
-        console.print(
-            f"{'+' * item.round:>3} {item.name:16} {percent(gain.mean, signed=True)} points "
-            f"({low} to {high}) {mark}",
-            highlight=False,
-        )
-    console.print(f"keep: {', '.join(found.kept) or 'nothing'}")
-
-
-def _bar(console: Console) -> Progress:
-    return Progress(
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
-        console=console,
-    )  # fmt: skip
+    carry_out(recipe, options, out, (at or [0.01, 0.02, 0.05]) if curve else [])
 
 
 def _quiet() -> None:

@@ -79,14 +79,22 @@ class Data:
         return Data(part, held, self.test, f"{self.title}, {len(part):,} of it", self.name)
 
 
-def open_data(text: str, *, validation: float = 0.1, test: float = 0.2, seed: int = 0) -> Data:
-    """Return the parts of a dataset, given as `path`, `name:path` or "digits".
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """A dataset before a validation part is taken from `rest`; `name` is that of its rules."""
 
-    `name` is one of `augfeed.invariances.KNOWN`; the rules of it are kept then. Where the dataset
-    brings a test part it is that one, else a share `test` of it; `validation` is the share of what
-    is left. Shares hold in each class. Raises `InputError`.
+    rest: Source
+    test: Source
+    title: str
+    name: str | None
+
+
+def open_parts(text: str, shares: Shares, *, seed: int = 0) -> Parts:
+    """Return the test part of a dataset, given as `path`, `name:path` or "digits", and the rest.
+
+    Where the dataset brings a test part it is that one, else the share that is asked for, of each
+    class. Raises `InputError`.
     """
-    shares = Shares(validation, test)
     name, path = named(text)
     if text == "digits":
         whole, tested = _digits(), None
@@ -94,13 +102,26 @@ def open_data(text: str, *, validation: float = 0.1, test: float = 0.2, seed: in
         whole = open_source(path)
         tested = _test_part(Path(path))
     title = text if text == "digits" else Path(path).name
-    shares = shares if tested is None else Shares(validation, None)
-    shares.check(f"data={text!r}", class_numbers(whole))
+    checked = shares if tested is None else Shares(shares.validation, None)
+    checked.check(f"data={text!r}", class_numbers(whole))
     if tested is None:
-        learned, held = split(class_numbers(whole), test, seed)
+        assert shares.test is not None
+        learned, held = split(class_numbers(whole), shares.test, seed)
         whole, tested = subset(whole, learned), subset(whole, held)
-    learned, held = split(class_numbers(whole), validation, seed + 1)
-    return Data(subset(whole, learned), subset(whole, held), tested, title, name or whole.name)
+    return Parts(whole, tested, title, name or whole.name)
+
+
+def open_data(text: str, *, validation: float = 0.1, test: float = 0.2, seed: int = 0) -> Data:
+    """Return the parts of a dataset, given as `path`, `name:path` or "digits".
+
+    `name` is one of `augfeed.invariances.KNOWN`; the rules of it are kept then. Where the dataset
+    brings a test part it is that one, else a share `test` of it; `validation` is the share of what
+    is left. Shares hold in each class. Raises `InputError`.
+    """
+    parts = open_parts(text, Shares(validation, test), seed=seed)
+    learned, held = split(class_numbers(parts.rest), validation, seed + 1)
+    train, held_out = subset(parts.rest, learned), subset(parts.rest, held)
+    return Data(train, held_out, parts.test, parts.title, parts.name)
 
 
 def open_served(text: str, *, seed: int = 0) -> Data:

@@ -15,7 +15,7 @@ from augfeed.policy import Normalize, Policy, Rotate, Translate
 from augfeed_trainer.curves import figure
 from augfeed_trainer.data import Data
 from augfeed_trainer.recipe import Recipe
-from augfeed_trainer.study.jobs import StudyData
+from augfeed_trainer.study.images import StudyData
 from augfeed_trainer.train import Run, Trained, score, train
 
 SHARE = 0.2  # of the training part: few images are what regularizers are for

@@ -59,7 +59,8 @@ class Run:
 
     `out` is the folder for checkpoints, logs and curves; None writes nothing. `every` is the number
     of steps between checkpoints. `num_workers` threads make batches. `devices` and `nodes` are
-    Lightning's.
+    Lightning's. The validation part is measured every `measured` epochs, or each epoch if the
+    recipe stops early.
     `served` says which service gives out the batches of training; none makes them here.
     """
 
@@ -71,6 +72,7 @@ class Run:
     nodes: int = 1
     served: Served | None = None
     progress: bool = True
+    measured: int = 1
 
 
 def train(
@@ -147,6 +149,7 @@ def _trainer(recipe: Recipe, run: Run, callbacks: list[Callback]) -> Trainer:
         enable_checkpointing=run.out is not None, enable_progress_bar=run.progress,
         enable_model_summary=False, num_sanity_val_steps=0, log_every_n_steps=10,
         default_root_dir=run.out,
+        check_val_every_n_epoch=1 if recipe.patience else max(1, min(run.measured, recipe.epochs)),
     )  # fmt: skip
 
 
@@ -162,7 +165,10 @@ class History(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Note what was logged."""
-        names = trainer.callback_metrics.items()
+        # Lightning keeps the metrics of the last validation; where there was none now, none are.
+        every = trainer.check_val_every_n_epoch or 1
+        measured = (trainer.current_epoch + 1) % every == 0
+        names = trainer.callback_metrics.items() if measured else ()
         held = {name: float(value) for name, value in names if not name.startswith("train/")}
         row = {"epoch": float(trainer.current_epoch)} | held
         # Lightning asks the module to log those of training after this.

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from augfeed.doctor.check import Check, Lab
 from augfeed.doctor.statistics import Measured, chi_square, kolmogorov_smirnov, uniform
 from augfeed.plan import Plan
-from augfeed.policy import AutoAugment, RandAugment, Timm, TrivialAugmentWide
+from augfeed.policy import AugMix, AutoAugment, RandAugment, Timm, TrivialAugmentWide
 
 BINS = 31
 STEPS = 14  # of TrivialAugment and RandAugment, with identity
@@ -36,6 +36,21 @@ def programs(lab: Lab) -> Iterator[Check]:
     done = int((_leaf(plan)[:, 0] > 0).sum())
     measured = _shares([done, lab.samples - done], [0.724, 0.276])
     yield Check.of("auto_augment step", law, measured)
+    yield from _chains(lab)
+
+
+def _chains(lab: Lab) -> Iterator[Check]:
+    plan = lab.plan(AugMix(width=2, flavor="timm"))
+    first = _leaf(plan)[:, 1:4] > 0
+    counts = np.bincount(first.sum(axis=1), minlength=4)
+    yield Check.of("aug_mix chain", "1, 2 or 3 steps, each as often", _shares(counts[1:], [1] * 3))
+    names = np.bincount(_leaf(plan)[:, 1])
+    yield Check.of("aug_mix step", "each of 13 as often", _shares(names[names > 0], [1] * 13))
+    assert plan.program is not None
+    weights = plan.program.slots.magnitude[:, [4, 9]]
+    for name, values in (("weight", weights[:, 0]), ("share", weights[:, 1])):
+        measured = kolmogorov_smirnov(values, uniform(0, 1))
+        yield Check.of(f"aug_mix {name}", "Beta(1, 1)", measured)
 
 
 def _trivial(lab: Lab) -> Iterator[Check]:

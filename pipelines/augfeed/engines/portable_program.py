@@ -1,6 +1,7 @@
 """Programs for the portable engine: one step after another, as each one's own definition says."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from types import SimpleNamespace
 from typing import Any
@@ -14,6 +15,7 @@ from augfeed.constants import LUMA
 from augfeed.operation import Frame
 from augfeed.operation.program import Candidate
 from augfeed.operation.reference import Given, weighted
+from augfeed.ops import _chains
 from augfeed.ops._steps import MATRIX
 from augfeed.plan import Plan, Program
 from augfeed.plan.program import columns_of
@@ -34,6 +36,7 @@ def programmed(plan: Plan, frames: Tensor, warp: Warp) -> Tensor:
     frames = frames.clone()
     rows = _indices(made, frames)
     frames[rows] = _mirrored(_rounded(frames[rows]), program.flips[made])
+    mixture = _Mixture.of(program, frames)
     for slot in range(program.code.shape[1]):
         matrices = np.flatnonzero(program.code[:, slot] == MATRIX)
         if len(matrices):
@@ -45,8 +48,49 @@ def programmed(plan: Plan, frames: Tensor, warp: Warp) -> Tensor:
         for number in np.unique(here[here > 0]):
             which = np.flatnonzero(here == number)
             rows = _indices(which, frames)
+            if mixture is not None and mixture.takes(program.leaves[number - 1]):
+                numbers = program.value[which, slot]
+                leaf = program.leaves[number - 1]
+                frames[rows] = mixture.step(leaf, rows, numbers, frames[rows])
+                continue
             frames[rows] = _rounded(_changed(program, int(number), slot, which, frames[rows]))
     return frames
+
+
+@dataclass(frozen=True, slots=True)
+class _Mixture:
+    """The images that chains start from, and their sums: levels, float32 `[M, C, H, W]`."""
+
+    images: Tensor
+    sums: Tensor
+
+    @classmethod
+    def of(cls, program: Program, frames: Tensor) -> "_Mixture | None":
+        """Return memory for the chains of a program, None where it has none."""
+        if not any(map(cls.takes, program.leaves)):
+            return None
+        return cls(torch.zeros_like(frames), torch.zeros_like(frames))
+
+    @staticmethod
+    def takes(leaf: Any) -> bool:
+        """Return whether a step of a program is one that mixes chains."""
+        return isinstance(leaf, Candidate) and leaf.step in _chains.STEPS
+
+    def step(
+        self, leaf: Candidate, rows: Tensor, numbers: NDArray[np.float32], values: Tensor
+    ) -> Tensor:
+        """Return rows of frames after a step; `numbers` `[n, P]` are what it reads."""
+        read = torch.from_numpy(numbers[:, :3].copy()).to(values.device)[:, :, None, None, None]
+        levels = (values * 255.0).round()
+        if leaf.step is _chains.Keep:
+            self.images[rows], self.sums[rows] = levels, read[:, 0] * levels
+            return values
+        if leaf.step is _chains.Add:
+            sums = read[:, 0] * self.sums[rows] + read[:, 1] * levels
+            self.sums[rows] = torch.where(read[:, 2] != 0, sums.floor(), sums)
+            return self.images[rows] / 255.0
+        images, sums = self.images[rows], self.sums[rows].floor()
+        return (images + read[:, 0] * (sums - images)).floor() / 255.0
 
 
 def _changed(

@@ -8,30 +8,67 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import get_worker_info
 
-from augfeed.constants import EDGES
+from augfeed.constants import CONSTANT, EDGES
 from augfeed.feed.batch_requests import BatchRequest
+from augfeed.fields.placements import Placement, placements
 from augfeed.kernels.resample import resample
 from augfeed.kernels.resample_stack import resample_stack
+from augfeed.plan import Scenes, Windows
+from augfeed.plan.batch_rows import Ids
 from augfeed.plan.policy_constants import PolicyConstants
 from augfeed.plan.windows import WindowDraws
 from augfeed.policy import Policy, RandomCrop
 from augfeed.read.resident import cut_by_engine
 
 
-def cut(pictures: list[NDArray[Any]], request: BatchRequest, policy: Policy) -> torch.Tensor:
-    """Return frames `[M, H, W, C]`: each image cut and resized as its sample's draws say."""
+def sizes_of(pictures: list[NDArray[Any]], policy: Policy) -> tuple[Ids, tuple[int, int]]:
+    """Return (height, width) of all images `[M, 2]`, and that of the frames that they become."""
     sizes = np.array([picture.shape[:2] for picture in pictures], np.int64)
     same = bool((sizes == sizes[0]).all())
-    size = policy.size((int(sizes[0, 0]), int(sizes[0, 1])) if same else None)
+    return sizes, policy.size((int(sizes[0, 0]), int(sizes[0, 1])) if same else None)
+
+
+def cut(
+    pictures: list[NDArray[Any]], request: BatchRequest, policy: Policy,
+    scenes: Scenes | None = None, needed: Ids | None = None, windows: Windows | None = None,
+) -> torch.Tensor:  # fmt: skip
+    """Return frames `[M, H, W, C]`: each image cut and resized as its sample's draws say.
+
+    With `scenes` a frame may show several of them. Those not `needed` (None: all are) are black.
+    `windows` are given where they are not functions of the sizes alone.
+    """
+    sizes, size = sizes_of(pictures, policy)
     fixed = PolicyConstants.of(policy, pictures[0].shape[2])
-    draws = WindowDraws(policy, request.seed, request.epoch, request.rows.ids)
-    windows = draws.at(sizes[:, 0], sizes[:, 1])
+    if windows is None:
+        draws = WindowDraws(policy, request.seed, request.epoch, request.rows.ids)
+        windows = draws.at(sizes[:, 0], sizes[:, 1])
     frames = _empty((len(pictures), *size, pictures[0].shape[2]), pictures[0].dtype)
     out = frames.numpy()
-    for k, picture in enumerate(pictures):
-        window = (part[k] for part in windows.parts)
-        resample(picture, *window, fixed.pad_mode, fixed.pad_fill, out[k])
+    if needed is not None and len(needed) < len(pictures):
+        out[np.setdiff1d(np.arange(len(pictures)), needed)] = 0
+    for k in range(len(pictures)) if needed is None else needed.tolist():
+        if scenes is not None and scenes.mosaics[k]:
+            cells = placements(scenes, k, size, sizes)
+            _lay(pictures, cells, windows.filters, scenes.fill, out[k])
+        else:
+            window = (part[k] for part in windows.parts)
+            resample(pictures[k], *window, fixed.pad_mode, fixed.pad_fill, out[k])
     return frames
+
+
+def _lay(
+    pictures: list[NDArray[Any]], cells: list[Placement], filters: NDArray[np.int32], fill: float,
+    out: NDArray[Any],
+) -> None:  # fmt: skip
+    # The images of a mosaic, each in its place.
+    out[:] = fill if out.dtype != np.uint8 else round(fill * 255)
+    outside = np.zeros(out.shape[2])
+    for cell in cells:
+        where = cell.where
+        part = np.empty((*where.size, out.shape[2]), out.dtype)
+        resample(pictures[cell.row], where.box, where.resized, where.offset, filters[cell.row],
+                 CONSTANT, outside, part)  # fmt: skip
+        out[cell.part] = part
 
 
 def cut_stack(

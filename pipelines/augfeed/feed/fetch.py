@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -25,9 +25,9 @@ from augfeed.feed.batch_fields import (
     pixels_of_batch,
 )
 from augfeed.feed.batch_requests import BatchRequest
-from augfeed.feed.crop import cut, cut_stack
+from augfeed.feed.crop import cut, cut_stack, sizes_of
 from augfeed.feed.field_moves import FieldMover, Fields, collated_with
-from augfeed.feed.fields import FieldOptions, check_boxes, check_followed
+from augfeed.feed.recipe import Fetched, Recipe
 from augfeed.feed.sample_fields import (
     FieldPaths,
     Path,
@@ -37,72 +37,14 @@ from augfeed.feed.sample_fields import (
     like,
     locate,
     odd_one,
-    parts_of,
     pixels,
     put,
     take,
 )
-from augfeed.feed.spatial import SpatialCheck, are_alike
+from augfeed.feed.spatial import are_alike
 from augfeed.feed.stacked_samples import Columns, collated, column, columns_of, stacked
 from augfeed.plan import GROUP, draw_plan
 from augfeed.plan.batch_rows import samples_of
-from augfeed.policy import Policy
-
-
-@dataclass(frozen=True, slots=True)
-class Recipe:
-    """How samples become frames and a collated rest; `collate` None is torch's default."""
-
-    policy: Policy
-    collate: Callable[[list[Any]], Any] | None
-    image_key: Any
-    label_key: Any
-    labelled: bool  # whether targets are made of the labels
-    still: SpatialCheck = SpatialCheck()  # noqa: RUF009  (frozen)
-    fields: FieldOptions = FieldOptions()  # noqa: RUF009  (frozen)
-    uncut: bool = False  # whether images may be given out that the engine is yet to cut
-
-    def find(self, samples: Sequence[Any]) -> Fields:
-        """Return the fields of samples that follow their images, which the policy must allow."""
-        found = self.fields.find(samples[0], self.image_key, self.still)
-        if found:
-            check_followed(self.policy, found)
-            check_boxes(samples, found, set(self.fields.paths(samples[0])))
-        return found
-
-    def check_labels(self, sample: Any, where: FieldPaths, fields: Fields) -> None:
-        """Raise `InputError` if labels are to be mixed, and it is not clear where they are.
-
-        There may be none in a sample of nothing but its image, fields that follow it, and parts
-        that are said to stay.
-        """
-        rest = (path for path, _ in parts_of(sample) if path != where.image and path not in fields)
-        if self.labelled and any(not self.still.may_stay(sample, path) for path in rest):
-            check_labels(sample, where.label)
-
-
-@dataclass(slots=True)
-class Fetched:
-    """A batch before augmentation: `frames` `[M, H, W, C]` for all rows of the request.
-
-    `batch` is collated, the images at `where.image` and the labels at `where.label` yet to be put
-    in; `labels` are those of all rows; `seconds` is what fetching took. `listed` is the kind of
-    list in which images come one by one, as detection models take them. `uncut` says that frames
-    are images which the engine is yet to cut.
-    """
-
-    request: BatchRequest
-    batch: Any
-    where: FieldPaths
-    frames: torch.Tensor
-    labels: Any
-    seconds: float
-    listed: type[Any] | None = None
-    uncut: bool = False
-
-    def pin_memory(self, device: Any = None) -> "Fetched":
-        """Return the batch with its frames in page-locked memory; torch's hook."""
-        return replace(self, frames=self.frames.pin_memory())
 
 
 class Fetching(Dataset[Fetched]):
@@ -145,6 +87,7 @@ def make_batch(samples: Sequence[Any], request: BatchRequest, recipe: Recipe) ->
     if recipe.collate is not None:
         # As torch does: it sees the one sample, and what it makes of it is the sample.
         samples = [recipe.collate(sample) for sample in samples]
+    recipe = recipe.told(samples[0])
     fields = recipe.find(samples)
     where = locate(samples[0], recipe.image_key, recipe.label_key, fields)
     columns, mover = columns_of(samples), None
@@ -152,14 +95,17 @@ def make_batch(samples: Sequence[Any], request: BatchRequest, recipe: Recipe) ->
     if frames is None:
         _, frames, mover = _cut_of(samples, where, fields, request, recipe)
     recipe.check_labels(samples[0], where, fields)
-    labels = _labels(samples, columns, where, recipe, request)
+    labels = _labels(samples, columns, where, request) if recipe.labels_of(fields) else None
     count = request.rows.count
     if columns is not None and not (fields or request.single) and len(where.image) == 1:
         known = {where.image, where.label if labels is not None else None}
         batch = _emptied(collated(columns, samples[0], count, known), where, labels)
         return Fetched(request, batch, where, frames, labels, 0.0, uncut=uncut)
-    moved = samples if mover is None else mover.all_moved(samples, count, tensors=True)
-    rest = [put(sample, where.image, 0) for sample in moved[:count]]
+    moved = samples[:count]
+    if mover is not None:
+        moved = [mover.sample(k, tensors=True) for k in range(count)]
+    more = _further(samples, fields, request, recipe, mover)
+    rest = [_without(sample, (where.image, *more)) for sample in moved]
     if not request.single:
         # A sample that is nothing but its image leaves nothing to collate.
         batch = collated_with(default_collate, rest, fields) if where.image else 0
@@ -168,7 +114,34 @@ def make_batch(samples: Sequence[Any], request: BatchRequest, recipe: Recipe) ->
     else:
         batch = _converted(rest[0], where.image)
     batch = _emptied(batch, where, labels)
-    return Fetched(request, batch, where, frames, labels, 0.0, uncut=uncut)
+    return Fetched(request, batch, where, frames, labels, 0.0, uncut=uncut, more=more)
+
+
+def _without(sample: Any, paths: Sequence[Path]) -> Any:
+    for path in paths:
+        sample = put(sample, path, 0)
+    return sample
+
+
+def _further(
+    samples: Sequence[Any], fields: Fields, request: BatchRequest, recipe: Recipe,
+    mover: FieldMover | None,
+) -> dict[Path, torch.Tensor]:  # fmt: skip
+    # The frames of further images, cut as the first of each sample.
+    made = {}
+    for path in recipe.more:
+        assert mover is not None, "further images are fields"
+        name = partial(_field_name, request)
+        arrays = [pixels(_part(sample, path, k, request), partial(name, k, path))
+                  for k, sample in enumerate(samples)]  # fmt: skip
+        for k, (array, size) in enumerate(zip(arrays, mover.sizes.tolist(), strict=True)):
+            if list(array.shape[:2]) != size:
+                raise InputError(
+                    f"{name(k, path)} has {array.shape[0]} x {array.shape[1]} pixels, and the "
+                    f"first image of its sample {size[0]} x {size[1]}: give images of one size"
+                )
+        made[path] = _composed(_alike(arrays, request), request, recipe, mover)
+    return made
 
 
 def _stack_cut(
@@ -190,23 +163,38 @@ def _cut_of(
     samples: Sequence[Any], where: FieldPaths, fields: Fields, request: BatchRequest, recipe: Recipe
 ) -> tuple[list[Any], torch.Tensor, FieldMover | None]:
     given = [_part(sample, where.image, k, request) for k, sample in enumerate(samples)]
+    labelled = recipe.labels_of(fields)
     arrays = [pixels(picture, partial(_name, request, k))
               for k, picture in enumerate(given)]  # fmt: skip
     for k, (sample, array) in enumerate(zip(samples, arrays, strict=True)):
         recipe.still.check(sample, where.image, array.shape[:2], partial(_name, request, k),
-                           softened=where.label if recipe.labelled else None,
+                           softened=where.label if labelled else None,
                            followed=fields)  # fmt: skip
-    frames = cut(_alike(arrays, request), request, recipe.policy)
+    arrays = _alike(arrays, request)
     if not fields:
-        return given, frames, None
-    plan = draw_plan(recipe.policy, request.rows, seed=request.seed, epoch=request.epoch,
-                     size=(frames.shape[1], frames.shape[2]))  # fmt: skip
-    sizes = np.array([array.shape[:2] for array in arrays], np.int64)
-    return (
-        given,
-        frames,
-        FieldMover(plan, sizes, fields, where.image, partial(_field_name, request)),
-    )
+        return given, cut(arrays, request, recipe.policy), None
+    sizes, size = sizes_of(arrays, recipe.policy)
+    plan = draw_plan(recipe.policy, request.rows, seed=request.seed, epoch=request.epoch, size=size)
+    mover = FieldMover(plan, samples, sizes, fields, where.image, partial(_field_name, request))
+    return given, _composed(arrays, request, recipe, mover), mover
+
+
+def _composed(
+    arrays: list[NDArray[Any]], request: BatchRequest, recipe: Recipe, mover: FieldMover
+) -> torch.Tensor:
+    # Frames with the objects that are pasted on them. A collate function sees all rows.
+    scenes, rows, count = mover.plan.scenes, np.arange(len(arrays)), request.rows.count
+    if scenes is None:
+        return cut(arrays, request, recipe.policy, windows=mover.windows)
+    shown = rows if recipe.collate else mover.plan.mixes.needed(rows[:count])
+    frames = cut(arrays, request, recipe.policy, scenes, scenes.shown(shown), mover.windows)
+    made = {k: mover.where_pasted(k) for k in shown.tolist()}
+    out = frames.numpy()
+    plain = {k: out[k].copy() for k in {int(scenes.donor[k]) for k in made}}
+    for k, where in made.items():
+        if where is not None:
+            out[k][where] = plain[int(scenes.donor[k])][where]
+    return frames
 
 
 def _field_name(request: BatchRequest, k: int, path: Path) -> str:
@@ -219,16 +207,21 @@ def _collated_by(
     request: BatchRequest,
     recipe: Recipe,
 ) -> Fetched:
+    recipe = recipe.told(samples[0])
     fields = recipe.find(samples)
     where = _located(samples[0], recipe, fields)
     given, frames, mover = _cut_of(samples, where, fields, request, recipe)
+    labelled = recipe.labels_of(fields)
+    if fields and where.label is None and recipe.label_key is None:
+        recipe.check_labels(samples[0], where, fields)
+        labelled = False
     if mover is not None:
-        samples = mover.all_moved(samples, len(samples), tensors=False)
+        samples = [mover.sample(k, tensors=False) for k in range(len(samples))]
     framed = [put(sample, where.image, like(frame.numpy(), picture))
               for sample, frame, picture in zip(samples, frames, given, strict=True)]  # fmt: skip
     count = request.rows.count
     parts = [collate(part) for part in (framed[:count], framed[count:]) if part]
-    return _from_parts(parts, where, request, recipe, frames)
+    return _from_parts(parts, where, request, replace(recipe, labelled=labelled), frames)
 
 
 def _located(sample: Any, recipe: Recipe, fields: Fields) -> FieldPaths:
@@ -244,6 +237,11 @@ def _located(sample: Any, recipe: Recipe, fields: Fields) -> FieldPaths:
 def whole_batch(batch: Any, request: BatchRequest, recipe: Recipe) -> Fetched:
     """Return a batch that the dataset made for the request's list of indices."""
     count, total = request.rows.count, len(request.rows)
+    if recipe.policy.needs_fields or isinstance(recipe.image_key, list):
+        raise InputError(
+            f"{recipe.policy.needs_fields or recipe.image_key!r} is for samples one by one, and "
+            "this dataset gives whole batches: give it a batch_size, and let it return samples"
+        )
     if count != total:
         raise InputError(
             f"a dataset that gives whole batches cannot mix across their borders: use a batch "
@@ -318,10 +316,9 @@ def _name(request: BatchRequest, k: int, what: str = "image") -> str:
 
 
 def _labels(
-    samples: Sequence[Any], columns: Columns | None, where: FieldPaths, recipe: Recipe,
-    request: BatchRequest,
-) -> Any:  # fmt: skip
-    if not recipe.labelled or where.label is None:
+    samples: Sequence[Any], columns: Columns | None, where: FieldPaths, request: BatchRequest
+) -> Any:
+    if where.label is None:
         return None
     given = column(samples, columns, where.label)
     if given is None:

@@ -1,32 +1,35 @@
 """Fields of a batch's samples, moved as the plan moves their images."""
 
-import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 
+from augfeed.constants import CUTMIX
 from augfeed.errors import InputError
-from augfeed.feed.sample_fields import Path, describe, put, take
-from augfeed.feed.spatial import tv_kind
-from augfeed.fields import (
-    Boxes,
-    Dense,
-    Field,
-    Keypoints,
-    Mask,
-    maps_of,
-    move_boxes,
-    move_dense,
-    move_keypoints,
+from augfeed.feed.box_sets import BoxSet, beside_boxes, hulls, length_of
+from augfeed.feed.field_types import as_array, as_given
+from augfeed.feed.field_values import (
+    Values,
+    alone,
+    blended,
+    gathered,
+    masks_of,
+    pasted,
+    patched,
 )
+from augfeed.feed.sample_fields import Path, describe, put, take
+from augfeed.fields import Boxes, Field, FurtherImage, Mask, SpatialMap, maps_of
 from augfeed.fields.boxes import from_corners, to_corners
 from augfeed.fields.follows import blends
-from augfeed.fields.masks import MixedMask, mixed_mask, moved_by
-from augfeed.plan import Plan
+from augfeed.fields.masks import checked_mask
+from augfeed.fields.placements import placements
+from augfeed.plan import Plan, Windows
+from augfeed.plan.box_windows import boxed_windows, by_boxes, centers_inside
+from augfeed.policy import RandomIouCrop
 
 Fields = dict[Path, Field]
 Name = Callable[[int, Path], str]  # of a part of a sample, for messages
@@ -41,38 +44,79 @@ class FieldMover:
     """Moves the fields of the samples of one plan, whose images have `sizes` `[M, 2]`."""
 
     def __init__(
-        self, plan: Plan, sizes: NDArray[Any], fields: Fields, image: Path, name: Name
-    ) -> None:
+        self, plan: Plan, samples: Sequence[Any], sizes: NDArray[Any], fields: Fields, image: Path,
+        name: Name,
+    ) -> None:  # fmt: skip
         """Draw the maps; nothing is moved yet. `image` is where the image of a sample is."""
-        self.plan, self.fields, self.image, self.name = plan, fields, image, name
-        self.maps = list(maps_of(plan, sizes))
-        self._indices: dict[int, NDArray[np.int64]] = {}
+        self.plan, self.samples, self.sizes = plan, samples, sizes
+        self.fields = {path: field for path, field in fields.items()
+                       if not isinstance(field, FurtherImage)}  # fmt: skip
+        self.image, self.name = image, name
+        self._given: dict[int, Values] = {}
+        self.windows = self._windows()
+        self.maps = list(maps_of(plan, sizes, windows=self.windows))
         self._blends = blends(plan.policy)
+        self._frames: dict[int, Values] = {}
+        self._pasted: dict[int, tuple[Values, NDArray[np.bool_]]] = {}
+        self._moved: dict[int, Values] = {}
 
-    def all_moved(self, samples: Sequence[Any], count: int, *, tensors: bool) -> list[Any]:
-        """Return the first `count` samples with their fields moved; `tensors` turns PIL images
-        into int64."""
-        return [self._moved(samples, k, tensors=tensors) for k in range(count)]
-
-    def _moved(self, samples: Sequence[Any], k: int, *, tensors: bool) -> Any:
-        sample = samples[k]
-        for path, field in self.fields.items():
-            part = self._part(sample, k, path)
-            if isinstance(field, Mask):
-                made = self._mask(samples, k, path, field)
-            elif isinstance(field, Dense):
-                made = move_dense(
-                    _array(part), self.maps[k], field, self.name(k, path), self._at(k)
-                )
-            elif isinstance(field, Keypoints):
-                made = move_keypoints(_array(part), self.maps[k], field, self.name(k, path))
-            else:
-                continue
-            sample = put(sample, path, _like(made, part, self.maps[k].size, tensors=tensors))
+    def sample(self, k: int, *, tensors: bool) -> Any:
+        """Return sample `k` with its fields moved; `tensors` turns PIL images into int64."""
+        values = self._mixed(k)
+        sample = self.samples[k]
+        changed = self._joins(k)
         for path, field in self.fields.items():
             if isinstance(field, Boxes):
-                sample = self._boxes(sample, k, path, field)
+                sample, values = self._with_boxes(sample, values, k, path, changed=changed)
+        for path, field in self.fields.items():
+            if not isinstance(field, Boxes):
+                part = self._part(self.samples[k], k, path)
+                made = as_given(values.parts[path], part, self.plan.size, tensors=tensors)
+                sample = put(sample, path, self._padded(made, values, path))
         return sample
+
+    def where_pasted(self, k: int) -> NDArray[np.bool_] | None:
+        """Return bool `[H, W]`: where the frame of row `k` shows objects of its donor, or None."""
+        scenes = self.plan.scenes
+        if scenes is None or scenes.donor[k] == k:
+            return None
+        return self._with_pasted(k)[1]
+
+    # From what is given to values of the output
+
+    def _windows(self) -> Windows | None:
+        # Those that are drawn by the boxes of samples; others follow from sizes.
+        if by_boxes(self.plan.policy) is None:
+            return None
+        path = next(path for path, field in self.fields.items() if isinstance(field, Boxes))
+        boxes = [self._values(k).parts[path].corners for k in range(len(self.samples))]
+        windows = boxed_windows(self.plan.window, self.sizes, boxes)
+        if self.plan.policy.find(RandomIouCrop) is not None:
+            for k, corners in enumerate(boxes):
+                kept = np.flatnonzero(centers_inside(corners, windows.box[k].tolist()))
+                self._given[k] = self._values(k).take(path, kept)
+        return windows
+
+    def _values(self, k: int) -> Values:
+        if k not in self._given:
+            parts = {path: self._read(k, path, field) for path, field in self.fields.items()}
+            self._given[k] = Values.of(parts, self.fields)
+        return self._given[k]
+
+    def _read(self, k: int, path: Path, field: Field) -> Any:
+        part, name, size = (
+            self._part(self.samples[k], k, path),
+            self.name(k, path),
+            tuple(self.sizes[k].tolist()),
+        )
+        given = as_array(part)
+        if isinstance(field, Mask):
+            return checked_mask(given, size, name)
+        if not isinstance(field, Boxes):
+            return given
+        corners = to_corners(given, field.format, size, normalized=field.normalized, name=name)
+        holder = take(self.samples[k], path[:-1]) if path else None
+        return BoxSet.of(corners, beside_boxes(holder, path, field, len(corners), self.fields))
 
     def _part(self, sample: Any, k: int, path: Path) -> Any:
         try:
@@ -83,48 +127,106 @@ class FieldMover:
                 f"sample is {describe(sample)}; give samples of one form"
             ) from None
 
-    def _at(self, k: int) -> NDArray[np.int64]:
-        if k not in self._indices:
-            self._indices[k] = self.maps[k].indices()
-        return self._indices[k]
+    def _named(self, k: int) -> Callable[[Path], str]:
+        return lambda path: self.name(k, path)
 
-    def _mask(self, samples: Sequence[Any], k: int, path: Path, field: Mask) -> Any:
-        own = self._moved_mask(samples, k, path, field)
-        mixes = self.plan.mixes
+    def _frame(self, k: int) -> Values:
+        # As the frame shows them, before objects are pasted and before geometry.
+        if k not in self._frames:
+            self._frames[k] = self._framed(k)
+        return self._frames[k]
+
+    def _framed(self, k: int) -> Values:
+        scenes, size, name = self.plan.scenes, self.plan.size, self._named(k)
+        if scenes is None or not scenes.mosaics[k]:
+            still = replace(self.maps[k], inverse=np.eye(3), warped=False, earlier=())
+            return self._values(k).moved(still, self.fields, name)
+        cells = [
+            (place, self._values(place.row).moved(
+                place.where, self.fields, self._named(place.row), (place.top, place.left)))
+            for place in placements(scenes, k, size, self.sizes)
+        ]  # fmt: skip
+        return gathered(cells, size, self._values(k), self.fields, name)
+
+    def _with_pasted(self, k: int) -> tuple[Values, NDArray[np.bool_]]:
+        if k not in self._pasted:
+            scenes, name = self.plan.scenes, self._named(k)
+            assert scenes is not None
+            own, donor = self._frame(k), self._frame(int(scenes.donor[k]))
+            boxes = next(path for path, field in self.fields.items() if isinstance(field, Boxes))
+            chosen = np.flatnonzero(scenes.pasted(k, len(donor.parts[boxes])))
+            self._pasted[k] = pasted(own, donor, boxes, chosen, self.fields, name)
+        return self._pasted[k]
+
+    def _joins(self, k: int) -> bool:
+        # Whether the image shows more than one sample.
+        scenes, mixes = self.plan.scenes, self.plan.mixes
+        rows = [k, int(mixes.partner[k])] if mixes.mode[k] else [k]
+        joins = scenes is not None and any(
+            scenes.mosaics[row] or scenes.donor[row] != row for row in rows
+        )
+        return joins or len(rows) > 1
+
+    def _alone(self, k: int) -> Values:
+        # As the output would show them, were the sample not mixed.
+        if k not in self._moved:
+            scenes, name, where = self.plan.scenes, self._named(k), self.maps[k]
+            if scenes is None:
+                values = self._values(k)
+            else:
+                values = self._with_pasted(k)[0] if scenes.donor[k] != k else self._frame(k)
+                where = _of_frame(where)
+            self._moved[k] = values.moved(where, self.fields, name)
+        return self._moved[k]
+
+    def _mixed(self, k: int) -> Values:
+        mixes, name = self.plan.mixes, self._named(k)
+        own = self._alone(k)
         if not mixes.mode[k]:
-            return MixedMask(own, own, np.float32(1)) if self._blends else own
-        partner = self._moved_mask(samples, int(mixes.partner[k]), path, field)
-        if partner.shape != own.shape or partner.dtype != own.dtype:
-            raise InputError(
-                f"{self.name(k, path)} is {own.dtype} {list(own.shape)} and that of its partner "
-                f"{partner.dtype} {list(partner.shape)}: give masks of one form to mixup and cutmix"
-            )
-        return mixed_mask(own, partner, mixes, k, blends=self._blends)
+            made = alone(own, self.fields) if self._blends else own
+        else:
+            partner = self._alone(int(mixes.partner[k]))
+            if mixes.mode[k] == CUTMIX:
+                top, left, bottom, right = mixes.patch[k].tolist()
+                made = patched(own, partner, (top, left, bottom, right), self.fields, name)
+                made = alone(made, self.fields) if self._blends else made
+            else:
+                made = blended(own, partner, float(mixes.lam[k]), self.fields, name)
+        return self._concealed(made, k)
 
-    def _moved_mask(self, samples: Sequence[Any], k: int, path: Path, field: Mask) -> NDArray[Any]:
-        mask = _array(self._part(samples[k], k, path))
-        return moved_by(mask, self.maps[k], field, self.name(k, path), self._at(k))
+    def _concealed(self, values: Values, k: int) -> Values:
+        # What cutout and erasing hide counts where boxes ask for it.
+        patches = [self.plan.cutout[k].tolist(), *self.plan.all_erased[k].tolist()]
+        patches = [one for one in patches if one[2] > one[0] and one[3] > one[1]]
+        if not patches:
+            return values
+        parts = {
+            path: part.concealed(patches) if isinstance(part, BoxSet) else part
+            for path, part in values.parts.items()
+        }
+        return Values(parts, values.owners)
 
-    def _boxes(self, sample: Any, k: int, path: Path, field: Boxes) -> Any:
-        part, where, name = take(sample, path), self.maps[k], self.name(k, path)
-        given = _array(part)
-        corners = to_corners(
-            given, field.format, where.source, normalized=field.normalized, name=name
-        )
-        moves = move_boxes(corners, where, field)
-        kept = from_corners(
-            moves.boxes[moves.kept], field.format, where.size, normalized=field.normalized
-        )
+    # From values to what is given out
+
+    def _with_boxes(
+        self, sample: Any, values: Values, k: int, path: Path, *, changed: bool
+    ) -> tuple[Any, Values]:
+        field, name, size = self.fields[path], self.name(k, path), self.plan.size
+        assert isinstance(field, Boxes)
+        boxes: BoxSet = values.parts[path]
+        if field.from_masks:
+            masks = values.parts[masks_of(values, path, self.fields, self._named(k))]
+            boxes = replace(boxes, corners=hulls(masks != 0))
+        kept = boxes.kept(field)
+        given = length_of(as_array(self._part(self.samples[k], k, path)))
         holder = take(sample, path[:-1]) if path else None
-        beside = _beside(holder, path, field, len(corners))
-        if len(moves.kept) < len(corners):
-            self._check_left(holder, k, path, field, len(corners))
-        areas = _areas(moves.boxes) / np.maximum(_areas(corners), 1e-12)
-        made: dict[Any, Any] = {}
-        for key, value in beside.items():
-            scaled = areas if key in ("area", "areas") else None
-            made[key] = _rows(value, moves.kept, scaled, name)
-        count = len(moves.kept)
+        if changed or len(kept) < given:
+            self._check_left(holder, k, path, field, given)
+        parts = {**values.parts, path: boxes}
+        values = Values(parts, values.owners).take(path, kept)
+        left: BoxSet = values.parts[path]
+        rows = from_corners(left.corners, field.format, size, normalized=field.normalized)
+        made, count = left.scaled(), len(kept)
         if field.pad is not None:
             if not isinstance(holder, Mapping):
                 raise InputError(f"{name}: pad={field.pad} needs a sample that is a dict")
@@ -132,20 +234,26 @@ class FieldMover:
                 raise InputError(
                     f"{name} has {count} boxes, above pad={field.pad}: give a larger number"
                 )
-            kept = _padded(kept, field.pad)
+            rows = _padded(rows, field.pad)
             made = {key: _padded_like(value, field.pad) for key, value in made.items()}
             made["valid"] = torch.arange(field.pad) < count
-        sample = put(sample, path, _like(kept, part, where.size, tensors=False))
+        part = take(sample, path)
+        sample = put(sample, path, as_given(rows, part, size, tensors=False))
         for key, value in made.items():
             sample = _set(sample, (*path[:-1], key), value)
-        return sample
+        return sample, values
+
+    def _padded(self, made: Any, values: Values, path: Path) -> Any:
+        owner = values.owners.get(path)
+        pad = None if owner is None else getattr(self.fields[owner], "pad", None)
+        return made if pad is None else _padded_like(made, pad)
 
     def _check_left(self, holder: Any, k: int, path: Path, field: Boxes, count: int) -> None:
         # What has an entry for each box, and would keep those of boxes that are dropped.
         keys = holder if isinstance(holder, Mapping) else range(len(holder) if path else 0)
         for key in keys:
             place, value = (*path[:-1], key), holder[key]
-            if place in (self.image, path) or key in _PER_IMAGE or _length(value) != count:
+            if place in (self.image, path) or key in _PER_IMAGE or length_of(value) != count:
                 continue
             named = isinstance(holder, Mapping)
             if not (named and key in field.follow) and (place not in self.fields or not named):
@@ -154,6 +262,12 @@ class FieldMover:
                     f"{self.name(k, path)} loses boxes that leave the image, and {key!r} beside it "
                     f"has {count} entries, too: say with {cure} that they go along"
                 )
+
+
+def _of_frame(where: SpatialMap) -> SpatialMap:
+    # What geometry does to the frame, which is there.
+    size = where.size
+    return replace(where, box=(0, 0, *size), resized=size, offset=(0, 0), source=size)
 
 
 def collated_with(collate: Callable[[list[Any]], Any], samples: list[Any], fields: Fields) -> Any:
@@ -180,43 +294,9 @@ def _ragged(sample: Any, fields: Fields) -> list[Path]:
     for path, field in fields.items():
         if isinstance(field, Boxes) and field.pad is None:
             holder = take(sample, path[:-1]) if path else None
-            names = _beside(holder, path, field, len(take(sample, path)))
-            found += [path, *((*path[:-1], key) for key in names)]
+            names = beside_boxes(holder, path, field, len(take(sample, path)), {})
+            found += [path, *((*path[:-1], key) for key in names if key != path[-1])]
     return found
-
-
-def _beside(holder: Any, path: Path, field: Boxes, count: int) -> dict[Any, Any]:
-    # Entries beside the boxes with one entry for each of them.
-    if not isinstance(holder, Mapping):
-        return {}
-    return {
-        key: value
-        for key, value in holder.items()
-        if key != path[-1] and key in field.follow and _length(value) == count
-    }
-
-
-def _length(value: Any) -> int:
-    if isinstance(value, torch.Tensor | np.ndarray):
-        return int(value.shape[0]) if value.ndim else -1
-    return len(value) if isinstance(value, list | tuple) else -1
-
-
-def _areas(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
-    made: NDArray[np.float64] = np.maximum(boxes[:, 2:] - boxes[:, :2], 0).prod(axis=1)
-    return made
-
-
-def _rows(value: Any, kept: NDArray[np.int64], scaled: Any, name: str) -> Any:
-    if isinstance(value, torch.Tensor):
-        made = value[torch.from_numpy(kept)]
-        return made if scaled is None else (made * torch.from_numpy(scaled[kept])).to(value.dtype)
-    if isinstance(value, np.ndarray):
-        return value[kept] if scaled is None else (value[kept] * scaled[kept]).astype(value.dtype)
-    rows = [value[k] for k in kept]
-    if scaled is not None:
-        rows = [row * float(scaled[k]) for row, k in zip(rows, kept, strict=True)]
-    return type(value)(rows)
 
 
 def _padded(rows: NDArray[Any], count: int) -> NDArray[Any]:
@@ -241,43 +321,3 @@ def _set(sample: Any, path: Path, value: Any) -> Any:
     if path[-1] in holder:
         return put(sample, path, value)
     return put(sample, path[:-1], {**holder, path[-1]: value})
-
-
-def _array(part: Any) -> NDArray[Any]:
-    if isinstance(part, torch.Tensor):
-        values: NDArray[Any] = part.detach().cpu().as_subclass(torch.Tensor).numpy()
-        return values
-    return np.asarray(part)
-
-
-def _like(made: Any, part: Any, size: tuple[int, int], *, tensors: bool) -> Any:
-    # What was made, in the kind and type that the part came in.
-    if isinstance(made, MixedMask):
-        own, partner = (_like(one, part, size, tensors=tensors) for one in made[:2])
-        return MixedMask(own, partner, made.share)
-    if isinstance(part, torch.Tensor):
-        plain = torch.from_numpy(np.ascontiguousarray(made)).to(_kept_type(made, part.dtype))
-        return _wrapped(plain, part, size) if tv_kind(type(part)) else plain
-    if isinstance(part, Image.Image):
-        if tensors:
-            return torch.from_numpy(made.astype(np.int64))
-        image = Image.fromarray(made) if part.mode != "1" else Image.fromarray(made > 0)
-        if part.mode == "P":
-            image = image.convert("L")
-            image.putpalette(part.getpalette() or [])
-        return image
-    if isinstance(part, list | tuple):
-        return type(part)(made.tolist())
-    whole = part.dtype.kind in "iu" and made.dtype.kind == "f"
-    return made.astype(np.float32 if whole else part.dtype, copy=False)
-
-
-def _kept_type(made: NDArray[Any], dtype: torch.dtype) -> torch.dtype:
-    # Corners and points of whole numbers come to lie between them: truncated, they would be off.
-    return torch.float32 if made.dtype.kind == "f" and not dtype.is_floating_point else dtype
-
-
-def _wrapped(plain: torch.Tensor, part: Any, size: tuple[int, int]) -> Any:
-    module: Any = sys.modules["torchvision.tv_tensors"]
-    more = {"canvas_size": size} if hasattr(part, "canvas_size") else {}
-    return module.wrap(plain, like=part, **more)

@@ -1,6 +1,6 @@
 """Fields of samples: which parts follow the image, found by what is said or known of them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,9 +19,10 @@ from augfeed.feed.sample_fields import (
     take,
 )
 from augfeed.feed.spatial import SpatialCheck, tv_kind
-from augfeed.fields import Boxes, Field, Keypoints, Mask, Passive, field_of
-from augfeed.fields.follows import check_moves, check_unmixed
+from augfeed.fields import Boxes, Dense, Field, FurtherImage, Keypoints, Mask, Passive, field_of
+from augfeed.fields.follows import check_moves, check_unblended
 from augfeed.fields.kinds import FORMATS
+from augfeed.plan.box_windows import by_boxes
 from augfeed.policy import Policy
 
 Size = tuple[int, ...]
@@ -59,12 +60,16 @@ class FieldOptions:
         return {keyed(sample, key, "fields"): field
                 for key, field in self.given if not isinstance(field, Passive)}  # fmt: skip
 
-    def find(self, sample: Any, image_key: Any, still: SpatialCheck) -> dict[Path, Field]:
+    def find(
+        self, sample: Any, image_key: Any, still: SpatialCheck, more: Collection[Path] = ()
+    ) -> dict[Path, Field]:
         """Return the fields of a sample by path: those given, torchvision's, and those whose name
-        and type leave no doubt. Nothing has to follow where nothing moves."""
+        and type leave no doubt. Nothing but further images, `more`, has to follow where nothing
+        moves."""
+        images: dict[Path, Field] = dict.fromkeys(more, FurtherImage())
         if not still.moving:
-            return {}
-        found = self.paths(sample)
+            return images
+        found = {**self.paths(sample), **images}
         image, size = _image(sample, image_key, found)
         for path, part in parts_of(sample):
             if path not in found and path != image and not still.may_stay(sample, path):
@@ -185,11 +190,41 @@ def _beside(sample: Any, path: Path, name: str) -> bool:
 def check_followed(policy: Policy, fields: dict[Path, Field]) -> None:
     """Raise `InputError` if a field cannot follow an operation of a policy."""
     check_moves(policy, " and ".join(repr(_key(path)) for path in fields))
+    _check_scenes(policy, fields)
     for path, field in fields.items():
-        if not isinstance(field, Mask):
-            check_unmixed(policy, f"{_key(path)!r} of kind {type(field).__name__.lower()!r}")
+        if isinstance(field, Dense) and field.disparity:
+            _check_straight(policy, path)
+        if isinstance(field, Dense):
+            check_unblended(policy, f"{_key(path)!r} of kind 'dense'")
         if isinstance(field, Keypoints) and field.flip_pairs is None:
             _check_flips(policy, path)
+
+
+def _check_straight(policy: Policy, path: Path) -> None:
+    for item in policy.parts:
+        if item.op in ("rotate", "shear", "perspective") and item.chance:
+            raise InputError(
+                f"{item.op!r} turns rows of the image, and {_key(path)!r} is a disparity along "
+                "them: leave it out, or give flow, as Dense(vectors=True)"
+            )
+
+
+def _check_scenes(policy: Policy, fields: dict[Path, Field]) -> None:
+    has = {type(field) for field in fields.values()}
+    window = by_boxes(policy)
+    if window is not None and Boxes not in has:
+        raise InputError(
+            f"{window.op!r} is drawn by the boxes of a sample, and it has none: give "
+            "fields={'boxes': 'boxes'}, or another window"
+        )
+    for item in policy.scenes:
+        needed = {Boxes} if item.op == "copy_paste" else {Boxes, Mask}
+        if not has & needed:
+            raise InputError(
+                f"{item.op!r} shows several samples in one image, and a sample has no "
+                f"{' and no '.join(sorted(cls.__name__.lower() for cls in needed))} that say what "
+                "is seen where: give fields={'boxes': 'boxes'}, or leave it out"
+            )
 
 
 def _check_flips(policy: Policy, path: Path) -> None:

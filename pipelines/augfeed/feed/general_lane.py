@@ -17,9 +17,10 @@ from augfeed.executor.device import DeviceHandle
 from augfeed.executor.workers import WorkerExecutor
 from augfeed.feed.batch_requests import BatchRequest
 from augfeed.feed.crop import cut, cut_stack
-from augfeed.feed.fetch import Fetched, Fetching, Recipe, as_is
+from augfeed.feed.fetch import Fetching, as_is
 from augfeed.feed.fields import FieldOptions
 from augfeed.feed.lanes import AugmentConfig, Given, PassRequest
+from augfeed.feed.recipe import Fetched, Recipe
 from augfeed.feed.sample_fields import moved, put, take
 from augfeed.feed.spatial import SpatialCheck, passive_of
 from augfeed.feed.streaming import Gather, Streaming, WorkerStart
@@ -82,7 +83,7 @@ class GeneralLane:
 
     def _warm(self) -> None:
         # What is compiled, or loaded, here is there in every worker that is forked.
-        if not self._warmed:
+        if not (self._warmed or self.making.policy.needs_fields):
             size = self.making.policy.size((32, 32))
             rows = BatchRows.of(np.zeros(1, np.int64))
             request = BatchRequest(0, 0, 0, None, rows, 1)
@@ -126,6 +127,9 @@ class GeneralLane:
         if fetched.listed is not None:
             given = fetched.listed(images)
         batch = put(batch, where.image, given)
+        for path, frames in fetched.more.items():
+            one = self._augmented(replace(fetched, frames=frames, labels=None)).images
+            batch = put(batch, path, one[0] if request.single else one)
         ids = made.ids
         if request.end < 0:  # samples of an iterable dataset have all bits of an id
             ids = torch.from_numpy(request.rows.ids[: request.rows.count].copy())

@@ -1,7 +1,7 @@
 """Which lane a loader takes, and other decisions at its construction."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -26,7 +26,7 @@ from augfeed.feed.general_lane import GeneralLane, recipe_for
 from augfeed.feed.lanes import AugmentConfig, Lane
 from augfeed.feed.native_lane import NativeLane
 from augfeed.feed.spatial import passive_of
-from augfeed.fields.annotated import check_fields
+from augfeed.fields.annotated import beyond_threads, check_fields
 from augfeed.invariances import ANY, Invariances
 from augfeed.policy import Policy
 from augfeed.policy.check import check_policy
@@ -114,11 +114,6 @@ def wants_order(dataset: object, sampler: object, batch_sampler: object) -> bool
     return sampler is None and batch_sampler is None and not isinstance(dataset, IterableDataset)
 
 
-def mixes(policy: Policy) -> bool:
-    """Return whether samples have partners."""
-    return policy.mixer is not None
-
-
 @dataclass(frozen=True, slots=True)
 class LaneOptions:
     """What a caller says of a dataset: see `DataLoader`."""
@@ -188,6 +183,8 @@ def _native(
         return "batch_size=None: samples come alone"
     if options.fields:
         return "fields say what follows the image"
+    if making.policy.needs_fields:
+        return f"{making.policy.needs_fields} needs the boxes or masks of samples"
     if options.keys != (None, None):
         return "image_key or label_key say where to look in a sample"
     found = native_source(dataset)
@@ -221,6 +218,8 @@ def _annotated(
             return "image_key or label_key say where to look in a sample"
         if options.passive:
             return "passive= says what stays as it is"
+        if reason := beyond_threads(making.policy, source.fields):
+            return reason
     check_fields(making.policy, source.fields)
     return Recognised(source, (0, 1), tuple)
 
@@ -265,7 +264,7 @@ def classes_of(dataset: Any) -> int | None:
     for name in ("num_classes", "n_classes"):
         if isinstance(number := getattr(dataset, name, None), int):
             return number
-    if (classes := getattr(dataset, "classes", None)) is not None:
+    if isinstance(classes := getattr(dataset, "classes", None), Sized):
         return len(classes)
     features = getattr(dataset, "features", None)
     numbers = [getattr(item, "num_classes", None) for item in _values(features)]

@@ -60,6 +60,15 @@ def keyed(sample: Any, key: Any, name: str) -> Path:
         ) from None
 
 
+def leads(sample: Any, path: Path) -> bool:
+    """Return whether a path leads to a part of a sample."""
+    try:
+        take(sample, path)
+    except (KeyError, IndexError, TypeError, AttributeError):
+        return False
+    return True
+
+
 def _spelled(sample: Any, path: Path) -> Path:
     # As `parts_of` spells it: a part has one path only.
     spelled = []

@@ -22,7 +22,6 @@ from augfeed.feed.batch_requests import (
     stream_tickets,
 )
 from augfeed.feed.epoch_pass import EpochPass
-from augfeed.feed.lane_selection import mixes
 from augfeed.feed.lanes import Given, PassRequest
 from augfeed.feed.loader_state import LoaderState
 from augfeed.feed.shard import rank_and_world
@@ -113,7 +112,7 @@ def scheduled(state: LoaderState, run: EpochPass) -> Callable[[], Iterator[Batch
     assert state.policy is not None
     loader, (length, numbered) = state.loader, samples_in(state)
     made = Pass(
-        run.seed or 0, run.epoch, run.position, mixes(state.policy), run.check, length,
+        run.seed or 0, run.epoch, run.position, state.policy.mixes_in(run.epoch), run.check, length,
         numbered, run.given,
     )  # fmt: skip
     batches, split = loader.batch_sampler, split_of(state)

@@ -9,7 +9,8 @@ import numpy as np
 from torch.utils.data import IterableDataset, get_worker_info
 
 from augfeed.feed.batch_requests import BatchRequest, iterable_ids
-from augfeed.feed.fetch import Fetched, Recipe, make_batch
+from augfeed.feed.fetch import make_batch
+from augfeed.feed.recipe import Fetched, Recipe
 from augfeed.plan import GROUP, BatchRows
 
 

@@ -13,6 +13,7 @@ from augfeed.fields.keypoints import move_keypoints as move_keypoints
 from augfeed.fields.kinds import Boxes as Boxes
 from augfeed.fields.kinds import Dense as Dense
 from augfeed.fields.kinds import Field as Field
+from augfeed.fields.kinds import FurtherImage as FurtherImage
 from augfeed.fields.kinds import Keypoints as Keypoints
 from augfeed.fields.kinds import Mask as Mask
 from augfeed.fields.kinds import Passive as Passive

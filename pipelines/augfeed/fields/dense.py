@@ -9,6 +9,8 @@ from augfeed.errors import InputError, InputTypeError
 from augfeed.fields.kinds import Dense
 from augfeed.fields.spatial_map import Indices, SpatialMap
 
+_STRAIGHT = 1e-6  # of a map that keeps rows
+
 
 def move_dense(
     values: NDArray[Any], where: SpatialMap, field: Dense, name: str, indices: Indices | None = None
@@ -41,6 +43,14 @@ def move_dense(
              out)  # fmt: skip
     if field.vectors:
         _turn(out, where, shown < 0)
+    if field.disparity:
+        forward = where.forward
+        if np.abs([forward[1, 0], *forward[2, :2]]).max() > _STRAIGHT:
+            raise InputError(
+                f"{name} is a disparity, and its image is turned or sheared: leave rotate, shear "
+                "and perspective out, or give flow, as Dense(vectors=True)"
+            )
+        out[shown >= 0] *= np.float32(forward[0, 0])
     return out[..., 0] if flat else np.ascontiguousarray(np.moveaxis(out, -1, 0))
 
 

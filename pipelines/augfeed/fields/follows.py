@@ -24,6 +24,15 @@ def check_unmixed(policy: Policy, shown: str) -> None:
         )
 
 
+def check_unblended(policy: Policy, shown: str) -> None:
+    """Raise `InputError` if a policy blends images, which has no meaning for dense values."""
+    if blends(policy):
+        raise InputError(
+            f"a blend of images has no meaning for {shown}: leave mixup out, or declare the field "
+            "as 'passive'"
+        )
+
+
 def blends(policy: Policy) -> bool:
     """Return whether a policy has Mixup, alone or as a choice."""
     mixer = policy.mixer

@@ -36,11 +36,15 @@ class Dense:
     """Floats of pixels `[H, W]` or `[C, H, W]`: depth, heat maps, flow. Sampled bilinearly.
 
     What lies outside the image becomes `fill`. With `vectors`, the first two of `C` channels are
-    (x, y) in pixels of the image, as of optical flow: they are turned and scaled with it.
+    (x, y) in pixels of the image, as of optical flow: they are turned and scaled with it. A
+    `disparity` is how far to the right, in pixels, each point is in another image of the sample: it
+    is scaled with the width, and changes its sign in a mirrored image; a policy that turns or
+    shears is refused.
     """
 
     fill: float = 0.0
     vectors: bool = False
+    disparity: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +53,10 @@ class Boxes:
 
     The four corners are moved; the result is their upright hull, clipped to the image. A box is
     dropped if a side becomes shorter than `min_side` pixels, if less than `min_share` of its hull
-    is left inside, or if the longer side is more than `max_aspect` times the shorter one. Entries
+    is left inside, if the longer side is more than `max_aspect` times the shorter one, or if more
+    than `max_occlusion` of it is hidden: by cutout, erasing, CutMix or pasted objects. With
+    `from_masks` boxes become the hulls of the masks of their objects, `[N, H, W]` beside them, as
+    these come out: tight under rotation too, where hulls of corners are loose. Entries
     beside the boxes whose names are in `follow`, with one entry for each box, are dropped along;
     `area` is scaled along. `pad` makes every sample have so many rows: zeros are added, and
     `valid`, bool `[pad]`, says which rows are boxes; it needs a sample that is a dict.
@@ -60,6 +67,8 @@ class Boxes:
     min_side: float = 1.0
     min_share: float = 0.0
     max_aspect: float | None = None
+    max_occlusion: float | None = None
+    from_masks: bool = False
     follow: tuple[str, ...] = FOLLOW
     pad: int | None = None
 
@@ -70,6 +79,10 @@ class Boxes:
             )
         if not 0 <= self.min_share <= 1:
             raise InputError(f"min_share={self.min_share!r} is not in [0, 1]: give a share")
+        if self.max_occlusion is not None and not 0 <= self.max_occlusion <= 1:
+            raise InputError(
+                f"max_occlusion={self.max_occlusion!r} is not in [0, 1]: give a share, or None"
+            )
         if self.min_side < 0:
             raise InputError(f"min_side={self.min_side!r} is negative: give 0 or more pixels")
         if self.max_aspect is not None and self.max_aspect < 1:
@@ -95,7 +108,12 @@ class Passive:
     """A part that stays as it is."""
 
 
-Field = Mask | Dense | Boxes | Keypoints | Passive
+@dataclass(frozen=True, slots=True)
+class FurtherImage:
+    """An image beside the first one of a sample, which shares its plan: see `image_key`."""
+
+
+Field = Mask | Dense | Boxes | Keypoints | Passive | FurtherImage
 KINDS: dict[str, Field] = {
     "mask": Mask(),
     "dense": Dense(),

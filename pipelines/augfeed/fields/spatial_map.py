@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from augfeed.constants import CONSTANT
-from augfeed.plan import Plan
+from augfeed.plan import Plan, Windows
 from augfeed.plan.policy_constants import PolicyConstants
 
 Matrix = NDArray[np.float64]
@@ -97,9 +97,8 @@ class SpatialMap:
             places = np.arange(self.size[axis], dtype=np.int64)
             places = places[::-1].copy() if flip else places
             fold_places(places, self.offset[axis], self.resized[axis], self.padding)
-            source = (places + 0.5) * (self.box[2 + axis] / self.resized[axis])
-            found = np.minimum(source.astype(np.int64), self.box[2 + axis] - 1)
-            sides.append(np.where(places < 0, -1, found + self.box[axis]))
+            found = _nearest(self.box[2 + axis], self.resized[axis])
+            sides.append(np.where(places < 0, -1, found[places] + self.box[axis]))
         return sides[0], sides[1]
 
     def _sampled(self, maps: list[Matrix]) -> Indices:
@@ -133,14 +132,30 @@ class SpatialMap:
         return np.array([*self.box, *self.resized, *self.offset, self.source[1]], np.int64)
 
 
+def _nearest(length: int, resized: int) -> Indices:
+    # The input pixel of each output pixel, added up as Pillow does: that decides between two which
+    # are equally near, and images are resized so.
+    steps = np.full(resized, length / resized)
+    steps[0] *= 0.5
+    return np.minimum(np.cumsum(steps).astype(np.int64), length - 1)
+
+
 def maps_of(
-    plan: Plan, sizes: NDArray[Any], channels: int = 3, rows: Indices | None = None
+    plan: Plan,
+    sizes: NDArray[Any],
+    channels: int = 3,
+    windows: Windows | None = None,
+    rows: Indices | None = None,
 ) -> Iterator[SpatialMap]:
-    """Yield the map of each row of a plan, or of some `rows`; `sizes` `[M, 2]` are the images'
-    (height, width)."""
+    """Yield the map of each row of a plan, or of some `rows`.
+
+    `sizes` `[M, 2]` are the images' (height, width); `windows` are those of the rows, where they
+    are not functions of the sizes alone.
+    """
     constants = PolicyConstants.of(plan.policy, channels)
     chosen = np.arange(len(plan.ids)) if rows is None else rows
-    windows = plan.window.take(chosen).at(sizes[:, 0], sizes[:, 1])
+    if windows is None:
+        windows = plan.window.take(chosen).at(sizes[:, 0], sizes[:, 1])
     parts = zip(
         chosen.tolist(), plan.inverse[chosen], windows.box, windows.resized, windows.offset, sizes,
         plan.warped[chosen], strict=True,

@@ -15,6 +15,7 @@ _W1 = np.uint64(0xBB67AE85)
 _LOW = np.uint64(0xFFFFFFFF)
 _32 = np.uint64(32)
 _16 = np.uint64(16)
+ATTEMPTS = 65  # blocks of a Gamma: its boost, and as many as are tried
 CHUNK = 512  # samples whose words are held in the nearest cache
 
 Key = tuple[Any, Any, Any, Any]
@@ -149,6 +150,29 @@ def fill_beta(seed: Any, epoch: int, ids: Ints, stream: int, alpha: float, out: 
     key, law = key_of(seed, epoch, stream), beta_law(alpha)
     for i in range(ids.size):
         out[i] = draw_beta(law, np.uint64(ids[i]), key)
+
+
+@compiled(nogil=False)
+def fill_dirichlet(
+    seed: Any, epoch: int, ids: Ints, stream: int, first: int, alpha: float, out: Floats
+) -> None:
+    """Write weights from Dirichlet(alpha, ...) of every sample to `[count, N]`.
+
+    Gamma number g of the stream has blocks `ATTEMPTS * g` and behind.
+    """
+    key, law = key_of(seed, epoch, stream), beta_law(alpha)
+    for i in range(ids.size):
+        most, total, sample = -np.inf, 0.0, np.uint64(ids[i])
+        for g in range(out.shape[0]):
+            block = (first + g) * ATTEMPTS
+            boost = _block(sample, key, np.uint64(block))[0]
+            out[g, i] = _log_gamma(law, sample, key, block + 1, boost)
+            most = max(most, out[g, i])
+        for g in range(out.shape[0]):
+            out[g, i] = np.exp(out[g, i] - most)
+            total += out[g, i]
+        for g in range(out.shape[0]):
+            out[g, i] /= total
 
 
 @njit(nogil=True)

@@ -11,6 +11,7 @@ from numba import njit
 
 from augfeed.constants import LUMA
 from augfeed.kernels._tables import make_table, makes_table, needs_counts
+from augfeed.kernels.chains import Mixture, is_chain, run_chain
 from augfeed.kernels.frames import (
     ROUNDER,
     Kernels,
@@ -213,7 +214,7 @@ def _colour(frame: Array, at: Index, pixels: int, factor: Any) -> None:
 def run_program(
     frame: Array, at: Index, size: tuple[int, int, int], codes: Array, numbers: Floats,
     taps: Floats, kind: int, edges: Edges, spare: Tables, kernels: Kernels, pending: Pending,
-    lines: Lines,
+    lines: Lines, mixture: Mixture,
 ) -> None:  # fmt: skip
     """Carry out the steps of a row on its frame, uint8, from `frame[at]` on, in place.
 
@@ -238,6 +239,8 @@ def run_program(
                 turn_hue(frame, at, pixels, int(own[0]))
             elif code == MATRIX:
                 _warp(frame, at, size, own, kind, edges, lines)
+            elif is_chain(code):
+                run_chain(code, frame, at, pixels * channels, own, mixture)
             elif is_spatial(code):
                 run_spatial(code, frame, at, size, 255.0, own)
             else:

@@ -6,6 +6,7 @@ import numpy as np
 from numba import njit
 
 from augfeed.kernels import SOURCES, compiled
+from augfeed.kernels.chains import mixture_of
 from augfeed.kernels.frames import (
     change_frame,
     cut_frame,
@@ -83,6 +84,7 @@ def _compile(sources: int) -> Any:
         spare = tables_of(0 if fixed.scale == 255.0 else count, channels)
         kernels = kernels_of(size, max(taps.shape[3], drawn_taps.shape[3]) - 1)
         pending, lines = pending_of(channels), lines_of(size)
+        mixture = mixture_of(drawn, count)
         frame, other = np.empty(count, np.uint8), np.empty(count, np.uint8)
         for k in range(which.size):
             r, at = which[k], U(k * count)
@@ -98,7 +100,7 @@ def _compile(sources: int) -> Any:
             else:
                 _as_bytes(target, at, count, fixed.scale, frame)
             run_program(frame, U(0), size, drawn[r], values[r], drawn_taps[k], rows[r].filter,
-                        of_bytes, spare, kernels, pending, lines)  # fmt: skip
+                        of_bytes, spare, kernels, pending, lines, mixture)  # fmt: skip
             _put_back(frame, count, fixed.scale, target, at)
         return sources
 

@@ -27,6 +27,7 @@ from augfeed.operation.kinds import Noise as Noise
 from augfeed.operation.kinds import Outside as Outside
 from augfeed.operation.kinds import Pointwise as Pointwise
 from augfeed.operation.kinds import Program as Program
+from augfeed.operation.kinds import Scene as Scene
 from augfeed.operation.kinds import Stage as Stage
 from augfeed.operation.kinds import Statistics as Statistics
 from augfeed.operation.kinds import Stencil as Stencil

@@ -1,8 +1,8 @@
 """How an operation enters the pass: one class a kind, from which operations are derived.
 
-The ranges of `orders` are the fixed order of the pass: window, stages of Kornia, statistics and
-neighborhoods of the frame, programs, geometry, linear color, pointwise color, mixing, boxes,
-normalization, noise, labels.
+The ranges of `orders` are the fixed order of the pass: window, scenes, stages of Kornia,
+statistics and neighborhoods of the frame, programs, geometry, linear color, pointwise color,
+mixing, boxes, normalization, noise, labels.
 """
 
 from collections.abc import Iterable, Iterator
@@ -15,7 +15,7 @@ from augfeed.operation.declare import Column, Declaration
 from augfeed.operation.effects import Effect, Setting
 from augfeed.operation.linear import Step
 from augfeed.operation.parameter_types import Interpolation, Sides
-from augfeed.operation.program import Node, parts_of
+from augfeed.operation.program import Node, mixes_chains, parts_of
 from augfeed.operation.program_effects import effects_of, moves_pixels
 from augfeed.operation.reference import Given
 from augfeed.operation.words import SampleValues, Wording
@@ -35,12 +35,25 @@ class Window(Declaration):
 
     family = "window"
     heading = "Window"
-    orders = range(100, 200)
+    orders = range(100, 190)
+    by_boxes: ClassVar[bool] = False  # whether it is drawn by the boxes of a sample
 
     @property
     def chance(self) -> float:
         """The probability that a sample gets it: a window cuts also where it is not drawn."""
         return 1.0
+
+
+class Scene(Declaration):
+    """Makes the frame of a sample of several samples of its group, each as a window shows it.
+
+    Masks, boxes and keypoints follow: see `augfeed.plan.scenes`.
+    """
+
+    family = "scene"
+    heading = "Scenes"
+    orders = range(190, 200)
+    needs = ("stream", "uniforms")
 
 
 class Stage(Declaration):
@@ -320,10 +333,12 @@ def warps(operation: Declaration) -> bool:
 def moves_by_matrix(operation: Declaration) -> bool:
     """Return whether a plan says where an operation takes pixels from, by a matrix or a window.
 
-    Of a program, whether that holds for every step that moves any.
+    Of a program, whether that holds for every step that moves any; not where chains are mixed.
     """
     if operation.program is None:
-        return isinstance(operation, Window | Geometry | Mixing)
+        return isinstance(operation, Window | Scene | Geometry | Mixing)
+    if mixes_chains(operation.program):
+        return False
     parts = [part for part, _ in parts_of(operation.program)]
     candidates = [part[0].candidate for part in parts if isinstance(part, tuple)]
     known = all(issubclass(item.step, Geometry) for item in candidates if item.moves)

@@ -197,7 +197,26 @@ class Series:
     p: float = 1.0
 
 
-Node = Op | Graded | Choice | Some | Series
+@dataclass(frozen=True, slots=True)
+class Chains:
+    """`width` chains, mixed with one another and with the image that each of them starts from.
+
+    A chain is a draw of `child` of its own, in which there are no chains. Their weights are from
+    Dirichlet(`alpha`, ...), the share of the mixture is from Beta(`alpha`, `alpha`). `steps` keep
+    the image, end a chain, and end the last one: see `augfeed.ops._chains`. `weigh` takes weights
+    float64 `[width, n]` and shares `[n]`, and returns the magnitudes of these steps: `[n]`,
+    `[width, n]` and `[n]`.
+    """
+
+    child: "Node"
+    width: int
+    alpha: float
+    steps: tuple[Candidate, Candidate, Candidate]
+    weigh: Callable[[Magnitudes, Magnitudes], tuple[Magnitudes, Magnitudes, Magnitudes]]
+    p: float = 1.0
+
+
+Node = Op | Graded | Choice | Some | Series | Chains
 
 
 def shuffled(children: tuple[Node, ...], p: float = 1.0) -> Some:
@@ -222,6 +241,8 @@ def slots_of(node: Node) -> int:
             return max(map(slots_of, children))
         case Some(children=children, most=most):
             return most * max(map(slots_of, children))
+        case Chains(child=child, width=width):
+            return 2 + width * (slots_of(child) + 1)
     return sum(map(slots_of, node.children))
 
 
@@ -245,3 +266,15 @@ def parts_of(node: Node, p: float = 1.0) -> Iterator[tuple[Any, float]]:
         case Series():
             for child in node.children:
                 yield from parts_of(child, p * node.p)
+        case Chains():
+            yield from parts_of(node.child, p * node.p)
+
+
+def mixes_chains(node: Node) -> bool:
+    """Return whether there are chains in a tree, whose pixels come from many places at once."""
+    match node:
+        case Chains():
+            return True
+        case Choice() | Some() | Series():
+            return any(map(mixes_chains, node.children))
+    return False

@@ -7,6 +7,7 @@ from typing import Any
 
 from augfeed.operation.effects import Effect, Setting
 from augfeed.operation.program import (
+    Chains,
     Choice,
     Entry,
     Graded,
@@ -82,6 +83,8 @@ def together(node: Node, rule: str, setting: Setting) -> float:
         case Series(children=children):
             found = [together(child, rule, setting) for child in children]
             return _joined(found, rule) if node.p else none
+        case Chains(child=child):  # side by side, not one after another
+            return together(child, rule, setting) if node.p else none
     chosen_children = zip(node.children, weights_of(node), strict=True)
     found = sorted(together(child, rule, setting) for child, weight in chosen_children if weight)
     most = {Choice: 1, Some: getattr(node, "most", 1)}[type(node)]

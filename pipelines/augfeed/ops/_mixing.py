@@ -21,4 +21,4 @@ def lambda_law(operation: Any) -> str:
     law = f"lambda ~ Beta({operation.alpha:g}, {operation.alpha:g})"
     if operation.per == "batch":
         law += ", one for the batch: here as if the sample came first in it"
-    return law
+    return law if operation.until is None else f"{law}, before epoch {operation.until}"

@@ -9,13 +9,16 @@ from pydantic import Field
 
 from augfeed.operation import Declaration
 from augfeed.operation.declare import complete
+from augfeed.ops.aug_mix import AugMix
 from augfeed.ops.auto_augment import AutoAugment
 from augfeed.ops.autocontrast import AutoContrast
+from augfeed.ops.bbox_safe_crop import BboxSafeCrop
 from augfeed.ops.border import Border
 from augfeed.ops.center_crop import CenterCrop
 from augfeed.ops.channel_drop import ChannelDrop
 from augfeed.ops.channel_shuffle import ChannelShuffle
 from augfeed.ops.color_jitter import ColorJitter
+from augfeed.ops.copy_paste import CopyPaste
 from augfeed.ops.cutmix import CutMix
 from augfeed.ops.cutout import Cutout
 from augfeed.ops.elastic import Elastic
@@ -29,7 +32,9 @@ from augfeed.ops.invert import Invert
 from augfeed.ops.jpeg import Jpeg
 from augfeed.ops.kornia import Kornia
 from augfeed.ops.label_smoothing import LabelSmoothing
+from augfeed.ops.letterbox import Letterbox
 from augfeed.ops.mixup import Mixup
+from augfeed.ops.mosaic import Mosaic
 from augfeed.ops.normalize import Normalize
 from augfeed.ops.one_of import OneOf
 from augfeed.ops.perspective import Perspective
@@ -37,6 +42,7 @@ from augfeed.ops.posterize import Posterize
 from augfeed.ops.rand_augment import RandAugment
 from augfeed.ops.random_crop import RandomCrop
 from augfeed.ops.random_erasing import RandomErasing
+from augfeed.ops.random_iou_crop import RandomIouCrop
 from augfeed.ops.random_order import RandomOrder
 from augfeed.ops.random_resized_crop import RandomResizedCrop
 from augfeed.ops.resize import Resize
@@ -70,6 +76,7 @@ Part = Annotated[
     | TrivialAugmentWide
     | AutoAugment
     | Timm
+    | AugMix
     | ThreeAugment
     | HorizontalFlip
     | VerticalFlip
@@ -104,6 +111,7 @@ Member = Annotated[
     | TrivialAugmentWide
     | AutoAugment
     | Timm
+    | AugMix
     | ThreeAugment
     | HorizontalFlip
     | VerticalFlip
@@ -134,6 +142,11 @@ Operation = Annotated[
     | RandomResizedCrop
     | RandomCrop
     | CenterCrop
+    | Letterbox
+    | RandomIouCrop
+    | BboxSafeCrop
+    | Mosaic
+    | CopyPaste
     | Kornia
     | Equalize
     | AutoContrast
@@ -148,6 +161,7 @@ Operation = Annotated[
     | TrivialAugmentWide
     | AutoAugment
     | Timm
+    | AugMix
     | ThreeAugment
     | HorizontalFlip
     | VerticalFlip
@@ -182,6 +196,11 @@ ALL: tuple[type[Declaration], ...] = (
     RandomResizedCrop,
     RandomCrop,
     CenterCrop,
+    Letterbox,
+    RandomIouCrop,
+    BboxSafeCrop,
+    Mosaic,
+    CopyPaste,
     Kornia,
     Equalize,
     AutoContrast,
@@ -196,6 +215,7 @@ ALL: tuple[type[Declaration], ...] = (
     TrivialAugmentWide,
     AutoAugment,
     Timm,
+    AugMix,
     ThreeAugment,
     HorizontalFlip,
     VerticalFlip,
@@ -225,13 +245,16 @@ ALL: tuple[type[Declaration], ...] = (
     LabelSmoothing,
 )
 __all__ = [
+    "AugMix",
     "AutoAugment",
     "AutoContrast",
+    "BboxSafeCrop",
     "Border",
     "CenterCrop",
     "ChannelDrop",
     "ChannelShuffle",
     "ColorJitter",
+    "CopyPaste",
     "CutMix",
     "Cutout",
     "Elastic",
@@ -245,7 +268,9 @@ __all__ = [
     "Jpeg",
     "Kornia",
     "LabelSmoothing",
+    "Letterbox",
     "Mixup",
+    "Mosaic",
     "Normalize",
     "OneOf",
     "Perspective",
@@ -253,6 +278,7 @@ __all__ = [
     "RandAugment",
     "RandomCrop",
     "RandomErasing",
+    "RandomIouCrop",
     "RandomOrder",
     "RandomResizedCrop",
     "Resize",

@@ -5,11 +5,12 @@ from typing import Any
 
 from augfeed.operation import Declaration, Frame, Pointwise
 from augfeed.operation.kinds import frame_codes
-from augfeed.ops import _enhance
+from augfeed.ops import _chains, _enhance
 
 NONE = 0
 POINTWISE, ENHANCE = 64, 128  # of the first of them
 MATRIX, LINEAR = 200, 201
+CHAINS = 202  # of the first that mixes chains
 
 
 def step_codes(classes: Iterable[type[Declaration]]) -> dict[int, type[Any]]:
@@ -20,6 +21,7 @@ def step_codes(classes: Iterable[type[Declaration]]) -> dict[int, type[Any]]:
         **frame_codes(classes),
         **dict(enumerate(points, POINTWISE)),
         **dict(enumerate(_enhance.STEPS, ENHANCE)),
+        **dict(enumerate(_chains.STEPS, CHAINS)),
     }
 
 

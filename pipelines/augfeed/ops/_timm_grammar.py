@@ -37,13 +37,15 @@ class Auto:
 
 @dataclass(frozen=True, slots=True)
 class Mix:
-    """AugMix: `width` chains of `depth` steps, -1 for 1 to 3."""
+    """AugMix: `width` chains of `depth` steps, 1 to 3 where it is not above 0."""
 
     magnitude: int = 3
     width: int = 3
     depth: int = -1
     alpha: float = 1.0
     noise: float = UNIFORM
+    blended: bool = False  # chain by chain
+    all_ops: bool = True
 
 
 Recipe = Rand | Auto | Mix
@@ -73,12 +75,6 @@ def _flag(text: str) -> bool:
     if text not in ("0", "1"):
         raise ValueError("0 or 1")
     return text == "1"
-
-
-def _unblended(text: str) -> bool:
-    if _flag(text):
-        raise ValueError("0: timm's b1 blends chain by chain, which it calls not well tested")
-    return False
 
 
 def _set(text: str) -> str:
@@ -112,7 +108,7 @@ MIX: Parts = {
     "w": ("width", _whole(1, 8)),
     "d": ("depth", _whole(-1, 8)),
     "a": ("alpha", _real(0.01, 100)),
-    "b": ("blended", _unblended),
+    "b": ("blended", _flag),
     "mstd": NOISE,
 }
 
@@ -123,9 +119,7 @@ def parse_timm(line: str) -> Recipe:
     if name in TABLES:
         return Auto(name, **_read(line, parts, {"mstd": NOISE}))
     if name == "augmix":
-        found = _read(line, parts, MIX)
-        found.pop("blended", None)
-        return Mix(**found)
+        return Mix(**_read(line, parts, MIX))
     if name != "rand":
         cure = suggest(name, ("rand", *TABLES, "augmix"))
         raise ValueError(f"{shown(line)} starts with {name!r}, which is not a policy of timm's: "

@@ -21,3 +21,9 @@ def one_pixel(value: Any, size: Sides | None, setting: Setting) -> Iterator[Effe
     """Yield that a window of one pixel shows nothing."""
     if size == (1, 1) and setting.source != (1, 1):
         yield Effect("min_content", "size", value, 0.0, mildest=0.0)
+
+
+def refuse_resize(name: str, policy: object) -> None:
+    """Raise `ValueError` for a resize before a window that resizes."""
+    if any(item.op == "resize" for item in getattr(policy, "operations", ())):
+        raise ValueError(f"'resize' before {name!r} would resize twice: remove 'resize'")

@@ -91,9 +91,10 @@ class ColorJitter(Linear):
     Brightness multiplies. Contrast scales the distance to the image's own mean gray
     (`about="mean"`, torchvision's law) or to 0.5 (`about="half"`). Saturation scales the distance
     to the pixel's gray (ITU-R 601: 0.299, 0.587, 0.114). Hue turns the chroma plane (YIQ) by
-    `360 * hue` degrees: linear, unlike a shift in HSV. The mean gray is that of the image after
-    cropping and resizing, before any geometric operation. Nothing is clamped in between, only
-    once after all. Saturation and hue leave images of one channel as they are.
+    `360 * hue` degrees, from red by magenta to blue: linear, and the other way round than a shift
+    in HSV. The mean gray is that of the image after cropping and resizing, before any geometric
+    operation. Nothing is clamped in between, only once after all. Saturation and hue leave images
+    of one channel as they are.
 
     `clamp="each"` is the law of torchvision, SimCLR and Pillow: whole levels, held and rounded
     after each of the four; `hue_space="hsv"` shifts the hue of HSV, `ordering="random"` draws the

@@ -20,6 +20,7 @@ from augfeed.operation import (
 )
 from augfeed.operation.words import box_text
 from augfeed.ops._mixing import COLUMNS, Alpha, Per, lambda_law
+from augfeed.ops._scene import Until
 from augfeed.philox import Stream
 
 HARDLY = 1e-6  # a difference that only rounding makes
@@ -40,6 +41,8 @@ class CutMix(Mixing):
     correct_lambda: Annotated[
         bool, Field(description="count lambda from the box that is written, not the drawn one")
     ] = True
+    until: Until = None
+    later = ("until",)
     op: Literal["cutmix"] = kind("cutmix")
     order = 610
     stream = Stream.MIX

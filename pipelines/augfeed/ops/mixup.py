@@ -15,6 +15,7 @@ from augfeed.operation import (
     operation,
 )
 from augfeed.ops._mixing import COLUMNS, Alpha, Per, lambda_law
+from augfeed.ops._scene import Until
 from augfeed.philox import Stream
 
 
@@ -28,6 +29,8 @@ class Mixup(Mixing):
     alpha: Alpha = 0.2
     p: Probability = 1.0
     per: Per = "sample"
+    until: Until = None
+    later = ("until",)
     op: Literal["mixup"] = kind("mixup")
     order = 600
     stream = Stream.MIX

@@ -10,6 +10,7 @@ from pydantic import Field, field_validator
 
 from augfeed.operation import ARXIV, Probability, Program, Uniforms, kind, operation
 from augfeed.operation.program import (
+    Chains,
     Choice,
     Entry,
     Graded,
@@ -23,6 +24,8 @@ from augfeed.operation.program import (
 )
 from augfeed.ops._auto_steps import BLUR
 from augfeed.ops._auto_tables import (
+    ENHANCED,
+    TIMM_AUGMIX,
     TIMM_INCREASING,
     TIMM_RAND,
     TIMM_SETS,
@@ -30,10 +33,12 @@ from augfeed.ops._auto_tables import (
     sub_policies,
     timm_steps,
 )
+from augfeed.ops._chains import IN_TURN, SUMMED, chain, weigh_in_turn, weigh_twice
 from augfeed.ops._timm_grammar import UNIFORM, Auto, Mix, Rand, Recipe, parse_timm
 
 Strength = Callable[[Magnitudes], Magnitudes]
 FAR = 1e6  # beyond any level
+AUGMIX_SHIFT = 0.3  # of the side, at level 10
 
 
 @operation
@@ -47,8 +52,10 @@ class Timm(Program):
     it factors from 0.1 (level 0) to 1.9, posterize 4 bits, solarize at 256, which are weaker the
     higher the level. `tweights`, `t3a`, `t3aw` and `w0` are sets of steps; those with weights are
     drawn without replacement. `original`, `originalr`, `v0`, `v0r` (AutoAugment) and `3a`
-    (3-Augment, 2204.07118) take `mstd`. `augmix` is refused: AugMix is not in this version. A part
-    that timm would pass over or refuse is refused.
+    (3-Augment, 2204.07118) take `mstd`. `augmix` (1912.02781) mixes `w` (3) chains of `d` steps
+    (-1: 1 to 3) of 13, at a level that is uniform from 0 to `m` (3), or normal with `mstd`, with
+    weights by `a` (1), and with `b1` chain by chain: see `aug_mix(flavor="timm")`. A part that timm
+    would pass over or refuse is refused.
 
     Two things differ on purpose. Posterize keeps one bit at least, where timm keeps none and makes
     the image black, in one of some 650 samples of `rand-m9-mstd0.5-inc1`: `exact=True` does as timm
@@ -77,13 +84,13 @@ class Timm(Program):
         "timm, weaker by level": 'timm("rand-m4-n2-p0.8")',
         "timm, AutoAugment": 'timm("v0r-mstd0.5")',
         "timm, 3-Augment": 'timm("3a")',
+        "timm, AugMix": 'timm("augmix-m5-w2-d2-b1") | hflip',
     }
 
     @field_validator("line")
     @classmethod
     def _understood(cls, value: str) -> str:
-        if isinstance(parse_timm(value), Mix):
-            raise ValueError(f"line={value!r} is AugMix, not in this version: write a rand line")
+        parse_timm(value)
         return value
 
     def tree(self) -> Node:
@@ -102,7 +109,7 @@ def timm_tree(recipe: Recipe, *, exact: bool, p: float) -> Node:
             return _three(recipe, known, p)
         case Auto():
             return _auto(recipe, known, p)
-    raise ValueError(f"{recipe!r} mixes chains of steps, which is not in this version")
+    return _mix(recipe, timm_steps(0 if exact else 1, AUGMIX_SHIFT), p)
 
 
 def law_of(magnitude: float, noise: float) -> Law:
@@ -131,6 +138,17 @@ def _rand(recipe: Rand, known: dict[str, Scaled], p: float) -> Node:
         return Series((Graded(entries, law),) * recipe.layers, p)
     children = tuple(Graded((entry,), law) for entry in entries)
     return Some(children, recipe.layers, recipe.layers, tuple(weights.values()), p)
+
+
+def _mix(recipe: Mix, known: dict[str, Scaled], p: float) -> Node:
+    entries = tuple(
+        (Entry(known[name].candidate, values_of(known[name], 10.0)),)
+        for name in TIMM_AUGMIX
+        if recipe.all_ops or name.removesuffix("+") not in ENHANCED
+    )
+    child = chain(Graded(entries, law_of(recipe.magnitude, recipe.noise)), recipe.depth)
+    steps, weigh = (IN_TURN, weigh_in_turn) if recipe.blended else (SUMMED, weigh_twice)
+    return Chains(child, recipe.width, recipe.alpha, steps, weigh, p)
 
 
 _POSTERIZE = {"original": "posterize of 4 and more", "originalr": "posterize+", "v0r": "posterize+"}

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from augfeed.constants import CUTMIX, MIXUP, NONE
-from augfeed.operation import Frame, Geometry, Mixing
+from augfeed.operation import Frame, Geometry, Mixing, Scene
 from augfeed.ops.random_erasing import boxes_of
 from augfeed.philox import check_key
 from augfeed.plan._columns import Columns
@@ -20,6 +20,7 @@ from augfeed.plan.geometry import Decisions, compose, flipped
 from augfeed.plan.mixing import Mixes, draw_mixes, unmixed
 from augfeed.plan.neutral import DrawnColumns
 from augfeed.plan.program import Program, draw_program, with_flips
+from augfeed.plan.scenes import Scenes, draw_scenes
 from augfeed.plan.windows import WindowDraws, Windows
 from augfeed.policy import Policy
 
@@ -51,6 +52,7 @@ class Plan:
     mixes: Mixes
     decisions: Decisions
     program: Program | None = None  # steps of each sample's own; None for a policy without
+    scenes: Scenes | None = None  # who is shown in whose frame; None for a policy without
 
     def __len__(self) -> int:
         return self.count
@@ -66,7 +68,7 @@ class Plan:
         Without kinds, of those that the one pass carries out, but for mixing.
         """
         for item in self.policy.operations:
-            if isinstance(item, kinds) if kinds else not isinstance(item, Mixing | Frame):
+            if isinstance(item, kinds) if kinds else not isinstance(item, Mixing | Frame | Scene):
                 for column in item.read_columns():
                     made = column.of and column.of(self.columns)
                     yield column.name, getattr(self.columns, column.name) if made is None else made
@@ -138,7 +140,7 @@ def draw_plan(
         WindowDraws(policy, seed, epoch, rows.ids), steps_of(policy, columns),
         warped, moved_by(policy, seed, epoch, rows.ids), inverse, columns,
         draw_mixes(mixer, draws, rows, size) if mixer else unmixed(len(rows)), decisions,
-        program,
+        program, draw_scenes(policy, decisions, rows, seed, epoch) if policy.scenes else None,
     )  # fmt: skip
 
 
@@ -181,6 +183,7 @@ __all__ = [
     "Mixes",
     "Plan",
     "Program",
+    "Scenes",
     "WindowDraws",
     "Windows",
     "draw_plan",

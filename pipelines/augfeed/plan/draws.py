@@ -43,6 +43,8 @@ class Draws:
 
     def applied(self, operation: Any) -> NDArray[np.bool_]:
         """Return bool `[N]`: which samples get the operation."""
+        if has_ended(operation, self.epoch):
+            return np.zeros(len(self.ids), np.bool_)
         u = self.of(operation)[0]
         if operation.alternates:
             u = draw(self.seed, 0, self.ids, [(DRAWN[type(operation)][0], 0, 1)])[0]
@@ -50,4 +52,10 @@ class Draws:
         return ~result if operation.alternates and self.epoch % 2 else result
 
 
-__all__ = ["DRAWN", "TRIES", "Draws", "Uniforms", "between", "index"]
+def has_ended(operation: Any, epoch: int) -> bool:
+    """Return whether an operation is left out of an epoch, as its `until` says."""
+    until = getattr(operation, "until", None)
+    return until is not None and epoch >= until
+
+
+__all__ = ["DRAWN", "TRIES", "Draws", "Uniforms", "between", "has_ended", "index"]

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from augfeed.constants import CUTMIX, MIXUP, NONE
 from augfeed.philox import Stream, draw
 from augfeed.plan.batch_rows import BatchRows
-from augfeed.plan.draws import Draws
+from augfeed.plan.draws import Draws, has_ended
 from augfeed.policy import CutMix, Mixer, Mixup, OneOf
 
 
@@ -54,9 +54,10 @@ def draw_mixes(mixer: Mixer, draws: Draws, rows: BatchRows, size: tuple[int, int
     mixes.partner[:], paired = partners(draws.seed, draws.epoch, rows)
     # Mixup and CutMix side by side share the draw of lambda: a sample gets only one of them.
     key = np.uint64(draws.seed), draws.epoch, int(Stream.MIX_LAMBDA)
+    table = _table(mixer, choices, draws.epoch)
     fill_mixes(
-        key, names, u, paired, mixer.p, _table(mixer, choices), _edges(mixer), np.array(size),
-        mixes.mode, mixes.lam, mixes.patch,
+        key, names, u, paired, mixer.p, table, _edges(mixer), np.array(size), mixes.mode,
+        mixes.lam, mixes.patch,
     )  # fmt: skip
     return mixes
 
@@ -79,12 +80,13 @@ def partners(seed: int, epoch: int, rows: BatchRows) -> tuple[NDArray[np.int64],
     return found, found != np.arange(len(rows))
 
 
-def _table(mixer: Mixer, choices: tuple[Mixup | CutMix, ...]) -> NDArray[np.float64]:
+def _table(mixer: Mixer, choices: tuple[Mixup | CutMix, ...], epoch: int) -> NDArray[np.float64]:
     # Mode, alpha, p and whether lambda is counted from the patch, of each choice. The operation's
     # own p counts within one_of; alone, it has decided already.
     rows = []
     for choice in choices:
         p = choice.p if isinstance(mixer, OneOf) else 1.0
+        p = 0.0 if has_ended(choice, epoch) else p
         if isinstance(choice, CutMix):
             rows.append((CUTMIX, choice.alpha, p, choice.correct_lambda))
         else:

@@ -13,6 +13,7 @@ from augfeed.policy import (
     Border,
     Cutout,
     GaussianNoise,
+    Letterbox,
     Normalize,
     Policy,
     RandomCrop,
@@ -51,7 +52,7 @@ class PolicyConstants:
 
 @lru_cache(maxsize=64)  # asked for every batch
 def _fixed(policy: Policy, channels: int) -> PolicyConstants:
-    crop, border = policy.find(RandomCrop), policy.find(Border)
+    crop, border = policy.find(RandomCrop) or policy.find(Letterbox), policy.find(Border)
     normalize = policy.find(Normalize)
     cutout, erasing = policy.find(Cutout), policy.find(RandomErasing)
     noise = policy.find(GaussianNoise)
@@ -78,7 +79,7 @@ def _fixed(policy: Policy, channels: int) -> PolicyConstants:
 
 
 def _fill(
-    item: RandomCrop | Border | None, mean: NDArray[np.float64], channels: int
+    item: RandomCrop | Letterbox | Border | None, mean: NDArray[np.float64], channels: int
 ) -> NDArray[np.float64]:
     if item is None:
         return np.zeros(channels)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from augfeed.operation import Drawn, Frame, Geometry, Linear, Matrices
-from augfeed.operation.program import Candidate, Choice, Graded, Node, Op, Some
+from augfeed.operation.program import Candidate, Chains, Choice, Graded, Node, Op, Some
 from augfeed.ops._registry import ALL
 from augfeed.ops._steps import LINEAR, MATRIX, NONE, step_codes
 from augfeed.plan._columns import Columns
@@ -254,6 +254,9 @@ def _codes(node: Node) -> list[set[int]]:
             return _merged([_codes(child) for child in children])
         case Some(children=children, most=most):
             return _merged([_codes(child) for child in children]) * most
+        case Chains(child=child, width=width, steps=steps):
+            first, end, last = ({code_of(step)} for step in steps)
+            return [first, *[*_codes(child), end] * width, last]
     return [slot for child in node.children for slot in _codes(child)]
 
 

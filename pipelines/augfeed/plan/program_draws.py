@@ -11,20 +11,23 @@ from augfeed.operation import Drawn, Flags, Uniforms
 from augfeed.operation.draws import index
 from augfeed.operation.program import (
     Candidate,
+    Chains,
     Choice,
     Entry,
     Graded,
+    Magnitudes,
     Node,
     Op,
     Series,
     Some,
     weights_of,
 )
-from augfeed.philox import draw
+from augfeed.philox import Stream, dirichlet, draw
 from augfeed.plan.batch_rows import Ids
 
 FIRST_STREAM = 64  # of the first program of a policy; that of the next is one above
 BLOCKS = 64  # of four numbers each, that a node may draw
+GAMMAS = 32  # that the weights of a node's chains are made of, at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +119,8 @@ class Drawer:
                 return made.where(u[0] < node.p)
             case Some():
                 return self._some(node, place)
+            case Chains():
+                return self._chains(node, place)
             case Series():
                 u = self._uniforms(place, 1)
                 return joined([self.node(child) for child in node.children]).where(u[0] < node.p)
@@ -177,6 +182,24 @@ class Drawer:
                 part = child.where((picked == c) & real, part)
             parts.append(part)
         return joined(parts) if parts else empty(len(self.ids), 0)
+
+    def _chains(self, node: Chains, place: int) -> Slots:
+        u, stream = self._uniforms(place, 1), Stream.CHAINS + self.stream - FIRST_STREAM
+        key = self.seed, self.epoch, self.ids, stream
+        weights = dirichlet(*key, place * GAMMAS, node.alpha, node.width)
+        share = dirichlet(*key, place * GAMMAS + node.width, node.alpha, 2)[1]
+        kept, ended, mixed = node.weigh(weights, share)
+        parts = [self._control(node.steps[0], kept)]
+        for weight in ended:
+            parts += [self.node(node.child), self._control(node.steps[1], weight)]
+        parts.append(self._control(node.steps[2], mixed))
+        return joined(parts).where(u[0] < node.p)
+
+    def _control(self, candidate: Candidate, magnitude: Magnitudes) -> Slots:
+        made = empty(len(self.ids), 1)
+        made.leaf[:, 0] = self._number(candidate)
+        made.magnitude[:, 0] = magnitude
+        return made
 
 
 def _chosen(u: Uniforms, weights: tuple[float, ...]) -> NDArray[np.int64]:

@@ -15,6 +15,7 @@ from augfeed.plan.draws import TRIES, between
 from augfeed.plan.filters import WINDOW, filters_of
 from augfeed.policy import (
     CenterCrop,
+    Letterbox,
     Policy,
     RandomCrop,
     RandomResizedCrop,
@@ -74,6 +75,8 @@ class WindowDraws:
     def at(self, heights: Any, widths: Any) -> Windows:
         """Return the windows of samples whose images have these heights and widths."""
         window = _window(self.policy)
+        if window is not None and window.by_boxes:
+            raise InputError(f"{window.op!r} is drawn by boxes, and there are none: leave it out")
         one = np.ndim(heights) == np.ndim(widths) == 0 and not isinstance(window, RandomResizedCrop)
         # Images of one size are reckoned with once, as one row that stands for all.
         shape = (1,) if one else self.ids.shape
@@ -94,11 +97,11 @@ class WindowDraws:
         """Return the draws of some rows only."""
         return WindowDraws(self.policy, self.seed, self.epoch, self.ids[rows])
 
-    def _crop(self, window: RandomCrop | CenterCrop | None, sources: Ids) -> Windows:
+    def _crop(self, window: RandomCrop | CenterCrop | Letterbox | None, sources: Ids) -> Windows:
         sizes, room, offset = _room(self.policy, window, sources, refuse=len(self.ids) > 0)
         box = self._every(np.concatenate([np.zeros_like(sources), sources], axis=1))
         offsets = self._offsets(window, room, offset)
-        return Windows(box, self._every(sizes), offsets, self._filters(self.policy.find(Resize)))
+        return Windows(box, self._every(sizes), offsets, self.filters(self.policy.find(Resize)))
 
     def _offsets(self, window: Any, room: Ids, otherwise: Ids) -> Pixels:
         from augfeed.kernels.draw_columns import fill_offsets
@@ -110,7 +113,8 @@ class WindowDraws:
         fill_offsets(u, window.p, room, window.padding, otherwise, drawn)
         return drawn
 
-    def _filters(self, resizing: Resize | RandomResizedCrop | None) -> Pixels:
+    def filters(self, resizing: Any) -> Pixels:
+        """Return the filters of all samples, as an operation that resizes says."""
         wanted = resizing.interpolation if resizing else "bilinear"
         return filters_of(wanted, self.seed, self.epoch, self.ids, WINDOW)
 
@@ -131,7 +135,7 @@ class WindowDraws:
         fill_resized_crops(u, ratios, window.p, window.scale, window.ratio, sizes, box)
         size = np.empty((count, 2), np.int32)
         size[:] = pair(window.size)
-        return Windows(box, size, np.zeros_like(size), self._filters(window))
+        return Windows(box, size, np.zeros_like(size), self.filters(window))
 
 
 def _window(policy: Policy) -> Any:
@@ -144,11 +148,18 @@ def _room_of(policy: Policy, height: int, width: int) -> tuple[Ids, Ids, Ids]:
 
 
 def _room(
-    policy: Policy, window: RandomCrop | CenterCrop | None, sources: Ids, *, refuse: bool
-) -> tuple[Ids, Ids, Ids]:
+    policy: Policy,
+    window: RandomCrop | CenterCrop | Letterbox | None,
+    sources: Ids,
+    *,
+    refuse: bool,
+) -> tuple[Ids, Ids, Ids]:  # fmt: skip
     # The sizes of images once they are resized, how far an output may move in them, padding
     # included, and where it lies if it does not.
     sizes = _resized(policy.find(Resize), sources)
+    if isinstance(window, Letterbox):
+        fitted = fitting(sizes, pair(window.size))
+        return fitted, np.zeros_like(fitted), -((np.array(pair(window.size)) - fitted) // 2)
     size = np.array(pair(window.size), np.int64) if window else sizes
     padding = window.padding if isinstance(window, RandomCrop) else 0
     room = sizes + 2 * padding - size
@@ -159,6 +170,13 @@ def _room(
     if isinstance(window, CenterCrop):
         offset = np.round((sizes - size) / 2).astype(np.int64)
     return sizes, room, offset
+
+
+def fitting(sizes: Ids, size: tuple[int, int], zoom: Any = 1.0) -> Ids:
+    """Return int64 `[N, 2]`: sizes resized so that they fit `size`, times a zoom `[N]`."""
+    factor = np.min(np.array(size) / sizes, axis=1) * zoom
+    made: Ids = np.maximum(np.rint(sizes * factor[:, None]).astype(np.int64), 1)
+    return made
 
 
 def _resized(resize: Resize | None, sources: Ids) -> Ids:

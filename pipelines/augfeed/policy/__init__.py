@@ -12,7 +12,7 @@ from pydantic_core import from_json
 
 from augfeed.errors import PolicyError
 from augfeed.invariances import Invariances, invariances_of
-from augfeed.operation import Declaration, Geometry, Linear, Pointwise, Program, Stage, pair
+from augfeed.operation import Declaration, Geometry, Linear, Pointwise, Program, Scene, Stage, pair
 from augfeed.operation.describe import describe as in_words
 from augfeed.operation.describe import shown
 from augfeed.operation.kinds import warps
@@ -20,17 +20,20 @@ from augfeed.operation.program import parts_of
 from augfeed.ops import _registry
 from augfeed.ops._registry import *  # noqa: F403  (whatever operations there are)
 from augfeed.ops._registry import ALL, Operation
+from augfeed.ops.bbox_safe_crop import BboxSafeCrop
 from augfeed.ops.center_crop import CenterCrop
 from augfeed.ops.color_jitter import ColorJitter
 from augfeed.ops.cutmix import CutMix
 from augfeed.ops.kornia import Kornia
+from augfeed.ops.letterbox import Letterbox
 from augfeed.ops.mixup import Mixup
 from augfeed.ops.one_of import OneOf
 from augfeed.ops.random_crop import RandomCrop
+from augfeed.ops.random_iou_crop import RandomIouCrop
 from augfeed.ops.random_resized_crop import RandomResizedCrop
 from augfeed.ops.resize import Resize
 
-Window = RandomResizedCrop | RandomCrop | CenterCrop
+Window = RandomResizedCrop | RandomCrop | CenterCrop | Letterbox | RandomIouCrop | BboxSafeCrop
 Mixer = Mixup | CutMix | OneOf
 Affine = Geometry
 Color = Linear | Pointwise
@@ -170,6 +173,24 @@ class Policy(BaseModel):
         mixer = self.mixer
         mixers = mixer.mixers if isinstance(mixer, OneOf) else (mixer,)
         return any(item is not None and item.per == "batch" for item in mixers)
+
+    @cached_property
+    def needs_fields(self) -> str:
+        """The name of an operation that needs boxes or masks of samples, "" without one."""
+        window = (item for item in self.operations if getattr(item, "by_boxes", False))
+        return next((item.op for item in (*window, *self.scenes)), "")
+
+    @cached_property
+    def scenes(self) -> tuple[Scene, ...]:
+        """The operations that show several samples in one, in the order of execution."""
+        return tuple(item for item in self.operations if isinstance(item, Scene))
+
+    def mixes_in(self, epoch: int) -> bool:
+        """Return whether samples need others of their groups in an epoch."""
+        mixer = self.mixer
+        items = mixer.mixers if isinstance(mixer, OneOf) else () if mixer is None else (mixer,)
+        ends = (getattr(item, "until", None) for item in (*items, *self.scenes))
+        return any(until is None or epoch < until for until in ends)
 
     @cached_property
     def stages(self) -> tuple[Kornia, ...]:

@@ -95,6 +95,16 @@ def check_policy(
     return found
 
 
+def check_single(policy: Policy) -> None:
+    """Raise `PolicyError` for operations that need samples with boxes or masks."""
+    if policy.needs_fields:
+        raise PolicyError(
+            f"{policy.needs_fields!r} needs the boxes or masks of samples, and images alone have "
+            "none: give augfeed.DataLoader a torch.utils.data.Dataset of samples that "
+            "have, or leave it out"
+        )
+
+
 def findings(
     policy: Policy, invariances: Invariances | str, *, source: tuple[int, int] | None = None
 ) -> tuple[Finding, ...]:
@@ -117,7 +127,8 @@ def _together(
         if getattr(rules, rule) == Invariances.model_fields[rule].default:
             continue  # it allows all
         broken = any(item.rule == rule and item.ok is False for item in alone)
-        worst, effect = together(tree, rule, setting), None
+        # Parts are rounded to six places, and what they add up to by as much more.
+        worst, effect = round(together(tree, rule, setting), 4), None
         parts = {item.operation for item in alone if item.rule == rule}
         if not broken and worst > 0:
             effect = Effect(rule, TOGETHER, round(worst, 6), worst)

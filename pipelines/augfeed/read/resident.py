@@ -4,7 +4,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from augfeed.policy import Policy, RandomResizedCrop, Resize, resized
+from augfeed.policy import Letterbox, Policy, RandomResizedCrop, Resize, resized
 from augfeed.read.sources import ArraySource, Source
 
 
@@ -21,6 +21,7 @@ def resident_pictures(source: Source, policy: Policy) -> NDArray[Any] | None:
 
 def cut_by_engine(policy: Policy, size: tuple[int, int]) -> bool:
     """Return whether an engine can cut images of a size by itself: by whole pixels."""
-    if policy.find(RandomResizedCrop) is not None or policy.stages:  # which are given frames
+    framed = any(isinstance(item, RandomResizedCrop | Letterbox) for item in policy.operations)
+    if framed or policy.stages:  # which are given frames
         return False
     return resized(policy.find(Resize), size) == size

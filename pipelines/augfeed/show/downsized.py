@@ -7,7 +7,15 @@ from typing import Any
 
 from augfeed.errors import AugfeedError, InputError
 from augfeed.pipeline import Pipeline
-from augfeed.policy import CenterCrop, Cutout, Policy, RandomCrop, RandomResizedCrop, Resize
+from augfeed.policy import (
+    CenterCrop,
+    Cutout,
+    Letterbox,
+    Policy,
+    RandomCrop,
+    RandomResizedCrop,
+    Resize,
+)
 from augfeed.read.annotation import is_annotated
 
 LONGEST = 448  # pixels of a side: twice what is shown
@@ -56,7 +64,8 @@ def _smaller(policy: Policy, factor: float, source: Sides | None) -> Policy | No
         return math.ceil(side * factor)
 
     given: list[Any] = [*policy.operations]
-    if not policy.find(RandomResizedCrop) and not policy.find(Resize):
+    resizes = any(map(policy.find, (RandomResizedCrop, Resize, Letterbox)))
+    if not resizes:
         if source is None:
             return None
         given.append(Resize(source))
@@ -69,7 +78,7 @@ def _smaller(policy: Policy, factor: float, source: Sides | None) -> Policy | No
                 padding = most(operation.padding)
                 size = _each(least, operation.size)
                 made.append(replace(operation, size=size, padding=padding))
-            case RandomResizedCrop() | CenterCrop() | Cutout():
+            case RandomResizedCrop() | CenterCrop() | Letterbox() | Cutout():
                 made.append(replace(operation, size=_each(least, operation.size)))
             case _:
                 made.append(operation)

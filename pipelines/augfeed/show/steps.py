@@ -132,7 +132,8 @@ def _program_steps(
     plan: Plan, item: Any, which: int, row: int, channels: int
 ) -> Iterator[Step]:  # fmt: skip
     steps = list(drawn_steps(plan, which, row, channels))
-    done = f"{len(steps)} step{'s' if len(steps) != 1 else ''}"
+    count = sum(step.changes for step in steps)
+    done = f"{count} step{'s' if count != 1 else ''}"
     values: Values = {"steps": [{"operation": step.name, **step.values} for step in steps]}
     yield Step(Program.family, item.op, done if steps else "", p=item.p, applied=bool(steps),
                values=values)  # fmt: skip

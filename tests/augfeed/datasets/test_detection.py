@@ -93,9 +93,16 @@ def test_boxes_are_padded_on_request(data: Any) -> None:
     assert (target["boxes"][~target["valid"]] == 0).all()
 
 
-def test_what_mixes_images_is_refused_by_name(data: Any) -> None:
-    with pytest.raises(InputError, match="mixing has no meaning for 'boxes'"):
-        DataLoader(data, 2, policy="random_crop(24) | cutmix(1.0)")
+@pytest.mark.parametrize("policy", ["random_crop(24) | cutmix(1.0)", "resize((32, 32)) | mosaic"])
+def test_what_looks_at_several_samples_takes_them_one_by_one(data: Any, policy: str) -> None:
+    loader = DataLoader(data, 2, policy=policy, seed=1)
+    assert loader.lane == "general" and "boxes" in loader.explain()
+    for images, target in loader:
+        assert len(images) == len(target["boxes"])
+    path = Path(data.files.root)
+    if isinstance(data, YOLODetection):
+        with pytest.raises(InputError, match=r"give augfeed.DataLoader the dataset itself"):
+            DataLoader(path.parent.parent, 2, policy="random_crop(24) | cutmix(1.0)")
 
 
 def test_a_cache_keeps_smaller_images_and_their_boxes_fit(tmp_path: Path) -> None:

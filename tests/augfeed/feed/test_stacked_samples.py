@@ -15,7 +15,8 @@ from augfeed import DataLoader
 from augfeed.errors import InputError, InputTypeError
 from augfeed.feed import fetch, stacked_samples
 from augfeed.feed.batch_requests import BatchRequest
-from augfeed.feed.fetch import Fetched, Recipe, make_batch
+from augfeed.feed.fetch import make_batch
+from augfeed.feed.recipe import Fetched, Recipe
 from augfeed.feed.sample_fields import channels_last
 from augfeed.feed.spatial import SpatialCheck
 from augfeed.feed.stacked_samples import columns_of, stacked

@@ -179,7 +179,14 @@ def test_streams_and_samples_alone_are_followed() -> None:
     (lambda i: (image(i), torch.ones(2, 2)), "hflip", {1: "keypoints"}, "flip_pairs"),
     (lambda i: (image(i), torch.ones(2, 3)), "hflip", {1: "boxes"}, r"boxes are \[N, 4\]"),
     (lambda i: (image(i), torch.tensor([[9.0, 9, 2, 2]])), "hflip", {1: "boxes"}, "before it begi"),
-    (lambda i: (image(i), torch.ones(1, 4)), "mixup", {1: "boxes"}, "mixing has no meaning"),
+    (lambda i: (image(i), torch.ones(HIGH, WIDE)), "mixup", {1: "dense"}, "a blend of images has"),
+    (lambda i: (image(i), torch.ones(4, 2)), "mixup", {1: "keypoints"}, "belong to no boxes"),
+    (pair, "copy_paste(1.0)", {1: "mask"}, "'copy_paste' shows several samples"),
+    (lambda i: (image(i), i), "mosaic", None, "'mosaic' shows several samples"),
+    (detection, "copy_paste(1.0)", None, "without a mask of each"),
+    (pair, "aug_mix", {1: "mask"}, "'aug_mix' moves pixels in a way that"),
+    (pair, "sequence([equalize, timm('augmix-m1')])", {1: "mask"}, "'sequence' moves pixels"),
+    (pair, "aug_mix(p=0.0)", {1: Mask(ignore_index=-1)}, None),
     (pair, 'kornia("RandomHorizontalFlip", p=0.5)', {1: "mask"}, "'kornia' moves pixels"),
 ])  # fmt: skip
 def test_what_cannot_follow_is_refused(make: Any, policy: str, fields: Any, message: Any) -> None:

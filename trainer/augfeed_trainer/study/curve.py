@@ -1,34 +1,30 @@
-"""Accuracy against the size of the training part: a random forest, the network plain, and with a
-recipe."""
+"""Accuracy against the size of the training part, the recipe tuned anew at each size."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
 
-from augfeed_trainer.data import Data, evaluated, policies, shape_of
-from augfeed_trainer.models import Drops, build_model
-from augfeed_trainer.recipe import Recipe
-from augfeed_trainer.study.jobs import Runs, StudyData, opened
-from augfeed_trainer.train import score
+from augfeed_trainer.study.images import opened
+from augfeed_trainer.study.jobs import Workers
+from augfeed_trainer.study.search import Found, Study, study
+from augfeed_trainer.study.trials import Budget, Tick
 
-SHARES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
-FOREST = "random forest"
+SHARES = (0.01, 0.02, 0.05)
+FOREST, PLAIN, TUNED = "random forest", "network, plain", "network, recipe tuned for this size"
 SMALLEST = 50  # images of a training part
-Tick = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """Accuracy on the test part after training on `count` images, for each seed."""
+    """Accuracy on the test part after training on `count` images, for each seed; what was kept."""
 
     name: str
     share: float
     count: int
     accuracies: tuple[float, ...]
+    kept: tuple[str, ...] = ()
 
     @property
     def mean(self) -> float:
@@ -37,35 +33,36 @@ class Point:
 
 
 def curve(
-    where: StudyData, recipes: dict[str, Recipe], folder: Path, *, seeds: int = 2, threads: int = 2,
-    parallel: int = 1, shares: tuple[float, ...] = SHARES, tick: Tick = lambda *_: None,
+    asked: Study, folder: Path, workers: Workers, *, shares: Sequence[float] = SHARES,
+    known: Sequence[Found] = (), tick: Tick = lambda *_: None,
 ) -> list[Point]:  # fmt: skip
     """Return the points of all curves, smallest share first.
 
-    A network has the recipe's epochs. On a small part those are few steps, so it is trained for
-    more of them there (`epochs_for`): the curve is to show what images are worth, and not that a
-    network was stopped early.
+    Each share is a study of its own, with the budget of `asked`: its epochs, strengths and recipe
+    are those that are right for so many images. A share whose study draws no conclusion has no
+    points. `known` are studies that were done, of the same settings but for the share.
     """
     points: list[Point] = []
-    total = len(shares) * (len(recipes) + 1)
+    done = {found.study.where.share: found for found in known}
     for share in sorted(shares):
-        there = replace(where, share=share)
-        data = opened(there)
-        if len(data.train) < max(SMALLEST, 2 * data.classes):
+        there = replace(asked, where=replace(asked.where, share=share))
+        data = opened(there.where, folder / "runs", 0)
+        count = len(data.train)
+        if count < max(SMALLEST, 2 * data.classes):
             continue
-        forest = tuple(forest_accuracy(data, seed) for seed in range(seeds))
-        points.append(Point(FOREST, share, len(data.train), forest))
-        tick(FOREST, len(points), total)
-        runs = Runs(there, folder / "runs", parallel, threads)
-        for name, recipe in recipes.items():
-            sized = recipe.with_(epochs=epochs_for(recipe, len(data.train)))
-            seeded = [sized.with_(seed=seed) for seed in range(seeds)]
-            for _ in runs.all(seeded, lambda: True):
-                tick(f"{name}, {len(data.train):,} images", len(points), total)
-            found = tuple(_tested(runs, data, one, threads) for one in seeded)
-            points.append(Point(name, share, len(data.train), found))
-            tick(name, len(points), total)
-        runs.close()
+
+        def named(what: str, at: int, total: int, count: int = count) -> None:
+            tick(f"{count:,} images, {what}", at, total)
+
+        found = done.get(share) or study(
+            there, folder, named, workers=workers, budget=Budget(asked.minutes)
+        )
+        if found.test is None:
+            continue
+        parts = (FOREST, found.test.forest), (PLAIN, found.test.plain), (TUNED, found.test.chosen)
+        for name, accuracies in parts:
+            kept = tuple(found.kept) if name == TUNED else ()
+            points.append(Point(name, share, count, tuple(accuracies), kept))
     return points
 
 
@@ -79,36 +76,3 @@ def overtakes(points: Sequence[Point], name: str, other: str) -> int | None:
             break
         found = point.count
     return found
-
-
-def epochs_for(recipe: Recipe, count: int, steps: int = 1500) -> int:
-    """Return the recipe's epochs or, if `count` images make them fewer steps than `steps`, as
-    many as come to those, but no more than four times the recipe's."""
-    each = max(1, count // recipe.batch_size)
-    return min(max(recipe.epochs, round(steps / each)), 4 * recipe.epochs)
-
-
-def _tested(runs: Runs, data: Data, recipe: Recipe, threads: int) -> float:
-    policy, _ = policies(recipe, data)
-    drops = Drops(recipe.dropout, recipe.channel_dropout, recipe.stochastic_depth)
-    network = build_model(recipe.model, shape_of(policy, data), norm=recipe.norm, drops=drops)
-    network.load_state_dict(torch.load(runs.weights(recipe), weights_only=True))
-    return score(network, data.test, data, recipe, num_workers=threads).accuracy
-
-
-def forest_accuracy(data: Data, seed: int, trees: int = 200) -> float:
-    """Return the test accuracy of a random forest (Breiman, 2001) on the pixels."""
-    from sklearn.ensemble import RandomForestClassifier
-
-    forest = RandomForestClassifier(trees, n_jobs=-1, random_state=seed)
-    forest.fit(*_pixels(data, "train"))
-    pixels, labels = _pixels(data, "test")
-    return float((forest.predict(pixels) == labels).mean())
-
-
-def _pixels(data: Data, part: str) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    recipe = Recipe()
-    source = data.train if part == "train" else data.test
-    loader = evaluated(source, policies(recipe, data)[1], recipe, num_workers=0)
-    batches = [(images.flatten(1).numpy(), labels.numpy()) for images, labels in loader]
-    return np.concatenate([b[0] for b in batches]), np.concatenate([b[1] for b in batches])

@@ -4,33 +4,20 @@ import hashlib
 import json
 import logging
 import multiprocessing
+import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from augfeed_trainer.data import Data, open_data
 from augfeed_trainer.recipe import Recipe
+from augfeed_trainer.study.images import StudyData, opened, prepare
 from augfeed_trainer.train import Run, train
 
-
-@dataclass(frozen=True, slots=True)
-class StudyData:
-    """The data of a study: as `open_data` takes them, and which share of the training part."""
-
-    data: str
-    share: float = 1.0
-    validation: float = 0.1
-    test: float = 0.2
-    seed: int = 0
-
-    def open(self) -> Data:
-        """Return the data."""
-        data = open_data(self.data, validation=self.validation, test=self.test, seed=self.seed)
-        return data.few(self.share, self.seed)
+MEASURED = 12  # times that a run looks at its validation part, for its curve
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +39,37 @@ def key_of(where: StudyData, recipe: Recipe) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:24]
 
 
+@dataclass(slots=True)
+class Workers:
+    """Processes that carry runs out; each imports Lightning and opens the images once."""
+
+    count: int
+    threads: int
+    _pool: ProcessPoolExecutor | None = field(default=None, init=False)
+
+    def submit(self, *given: Any) -> "Future[Outcome]":
+        """Begin a run in a process that is free."""
+        if self._pool is None:
+            context = multiprocessing.get_context("spawn")
+            self._pool = ProcessPoolExecutor(
+                self.count, context, initializer=_begin, initargs=(self.threads, os.getpid())
+            )
+        return self._pool.submit(_run, *given)
+
+    def close(self) -> None:
+        """End the processes."""
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+            self._pool = None
+
+
 class Runs:
     """Carries runs out, several side by side, and keeps what they gave in a folder."""
 
-    def __init__(self, where: StudyData, folder: Path, parallel: int, threads: int) -> None:
-        """Make the folder; `threads` are those of torch in each of `parallel` processes."""
-        self.where, self.folder, self.parallel, self.threads = where, folder, parallel, threads
+    def __init__(self, where: StudyData, folder: Path, workers: Workers) -> None:
+        """Make the folder."""
+        self.where, self.folder, self.workers = where, folder, workers
         folder.mkdir(parents=True, exist_ok=True)
-        self._pool: ProcessPoolExecutor | None = None
 
     def known(self, recipe: Recipe) -> Outcome | None:
         """Return what a run gave, if it was done before."""
@@ -86,58 +96,59 @@ class Runs:
                 left.append(recipe)
             else:
                 yield recipe, outcome
-        if self.parallel == 1:
-            torch.set_num_threads(self.threads)
+        if left:
+            prepare(self.where, self.folder)  # here, and not in each process
+        if self.workers.count == 1:
+            torch.set_num_threads(self.workers.threads)
             for recipe in left:
                 if not go_on():
                     return
-                yield recipe, _run(self.where, recipe, self.folder, self.threads)
+                yield recipe, _run(self.where, recipe, self.folder)
             return
         yield from self._side_by_side(left, go_on)
 
     def _side_by_side(
         self, left: list[Recipe], go_on: Callable[[], bool]
     ) -> Iterator[tuple[Recipe, Outcome]]:
-        if self._pool is None:
-            context = multiprocessing.get_context("spawn")
-            self._pool = ProcessPoolExecutor(
-                self.parallel, context, initializer=torch.set_num_threads, initargs=(self.threads,)
-            )
         begun: dict[Future[Outcome], Recipe] = {}
         queue = iter(left)
         while True:
-            while len(begun) < self.parallel and go_on() and (recipe := next(queue, None)):
-                future = self._pool.submit(_run, self.where, recipe, self.folder, self.threads)
-                begun[future] = recipe
+            while len(begun) < self.workers.count and go_on() and (recipe := next(queue, None)):
+                begun[self.workers.submit(self.where, recipe, self.folder)] = recipe
             if not begun:
                 return
             for future in wait(begun, return_when=FIRST_COMPLETED).done:
                 yield begun.pop(future), future.result()
 
-    def close(self) -> None:
-        """End the processes."""
-        if self._pool is not None:
-            self._pool.shutdown(cancel_futures=True)
-            self._pool = None
+
+def data_of(where: StudyData, recipe: Recipe, folder: Path) -> Any:
+    """Return the data that a run sees: those of the fold of its seed."""
+    return opened(where, folder, where.fold(recipe.seed))
 
 
-_opened: dict[StudyData, Data] = {}
+def _begin(threads: int, parent: int) -> None:
+    torch.set_num_threads(threads)
+    import threading
+
+    def watch() -> None:
+        # A worker whose parent was killed would go on for ever.
+        while os.getppid() == parent:
+            threading.Event().wait(2.0)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
-def opened(where: StudyData) -> Data:
-    """Return the data of a study, opened once in a process."""
-    if where not in _opened:
-        _opened[where] = where.open()
-    return _opened[where]
-
-
-def _run(where: StudyData, recipe: Recipe, folder: Path, threads: int) -> Outcome:
+def _run(where: StudyData, recipe: Recipe, folder: Path) -> Outcome:
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    trained = train(recipe, opened(where), Run(num_workers=threads, progress=False))
+    data = data_of(where, recipe, folder)
+    measured = max(1, recipe.epochs // MEASURED)
+    trained = train(recipe, data, Run(num_workers=0, progress=False, measured=measured))
     outcome = Outcome(
         trained.train.accuracy, trained.validation.accuracy, trained.validation.loss,
-        len(trained.history), trained.best_epoch, trained.seconds, list(trained.history),
+        len(trained.history), trained.best_epoch, trained.seconds,
+        [row for row in trained.history if "validation/loss" in row],
     )  # fmt: skip
     name = key_of(where, recipe)
     part = folder / f"{name}.pt.part"

@@ -1,161 +1,188 @@
 """What a study found, as one HTML page that needs nothing else, and as JSON."""
 
-import base64
-import io
 import json
 import math
+import shlex
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from augfeed import __version__
-from augfeed_trainer.curves import HELD, STOP, TRAIN, figure
+from augfeed import __version__, resolve_policy
+from augfeed.notation import format_policy
+from augfeed.policy import CenterCrop, Policy, RandomCrop, RandomResizedCrop, Resize
+from augfeed_trainer.data import Data
+from augfeed_trainer.recipe import Recipe
+from augfeed_trainer.study import figures
 from augfeed_trainer.study.curve import FOREST, Point, overtakes
-from augfeed_trainer.study.search import Found, Tried
-from augfeed_trainer.study.statistics import LEVEL
+from augfeed_trainer.study.regime import FITS, Rung
+from augfeed_trainer.study.search import Found
+from augfeed_trainer.study.statistics import LEVEL, RATE
+from augfeed_trainer.study.trials import fitted, validated
+from augfeed_trainer.study.tried import SCALES, Tried
 
-HELPS, NEITHER = "#2a9d5c", "#bbbbbb"
-LEGEND = ((HELPS, "helps"), (NEITHER, "no difference seen"), (STOP, "harms"))
 
+def write_report(
+    found: Found, data: Data, folder: Path, points: list[Point] | None = None,
+    side: int | None = None,
+) -> Path:  # fmt: skip
+    """Write `report.html`, `report.json` and, if a conclusion is drawn, `recipe.json`.
 
-def write_report(found: Found, folder: Path, points: list[Point] | None = None) -> Path:
-    """Write `report.html`, `report.json` and, as a recipe for training, `recipe.json`."""
-    assert found.recipe is not None
+    `side` is that which images were resized to for the study; the recipe to train with does the
+    same. Return the path of the page.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    recipe = json.dumps(found.recipe.model_dump(mode="json"), indent=1)
-    (folder / "recipe.json").write_text(recipe + "\n", encoding="utf-8")
-    (folder / "report.json").write_text(json.dumps(_json(found, points)) + "\n")
+    recipe = None if found.recipe is None else for_training(found.recipe, side)
+    kept = folder / "recipe.json"
+    kept.unlink(missing_ok=True)
+    if recipe is not None:
+        kept.write_text(json.dumps(recipe.model_dump(mode="json"), indent=1) + "\n")
+    (folder / "report.json").write_text(json.dumps(_json(found, points, side)) + "\n")
     path = folder / "report.html"
-    path.write_text(_page(found, recipe, points), encoding="utf-8")
+    path.write_text(_page(found, data, recipe, points or []), encoding="utf-8")
     return path
 
 
-def _json(found: Found, points: list[Point] | None) -> dict[str, Any]:
-    where = found.study.where
-    tried = [
-        {
-            "name": item.name, "round": item.round, "settings": item.recipe.changes(),
-            "gain": asdict(item.gain) if item.gain else None,
-            "outcomes": [asdict(outcome) for outcome in item.outcomes],
-        }
-        for item in (found.baseline, *found.tried)
-    ]  # fmt: skip
+def for_training(recipe: Recipe, side: int | None) -> Recipe:
+    """Return a recipe for images of any size where those of the study were resized to `side`."""
+    if side is None:
+        return recipe
+    policy = Policy() if recipe.policy is None else resolve_policy(recipe.policy)
+    if policy.find(RandomResizedCrop) is None:
+        policy = policy.with_(Resize(side))
+        if policy.find(RandomCrop) is None:
+            policy = policy.with_(CenterCrop(side))
+    return recipe.with_(policy=format_policy(policy))
+
+
+def command_of(recipe: Recipe) -> str:
+    """Return the command that trains with a recipe, one line to copy."""
+    words = ["augfeed", "train", "--data", "DATA"]
+    for name, value in recipe.changes().items():
+        option = f"--{name.replace('_', '-')}"
+        if name == "seed":
+            continue
+        if isinstance(value, bool):
+            words.append(option)
+        else:
+            words += [option, str(value["std"] if isinstance(value, dict) else value)]
+    return shlex.join(words)
+
+
+def conclusion(found: Found) -> str:
+    """Return the first line of a report: what is kept, or why nothing is concluded."""
+    last = found.regime.rungs[-1]
+    state = f"right on {percent(last.train)} of its training part after {last.epochs:,} epochs"
+    if found.regime.end == "time":
+        return (
+            f"No conclusion: {found.study.minutes:g} minutes are too few. The plain network is "
+            f"{state}, and more would change that. Where it does not fit its training part, a "
+            "regularizer cannot be judged: give more minutes, or a larger learning rate or network."
+        )
+    if not found.regime.reached:
+        return (
+            f"No conclusion: the plain network does not learn. It is {state}: try another learning "
+            "rate, norm or network."
+        )
+    if not found.tried:
+        return (
+            f"No conclusion: {found.study.minutes:g} minutes are too few to compare anything with "
+            f"the plain network, {state}: give more."
+        )
+    kept = ", ".join(found.kept) or "nothing: no technique helped beyond the noise"
+    return f"Keep: {kept}."
+
+
+def _json(found: Found, points: list[Point] | None, side: int | None) -> dict[str, Any]:
+    asked = found.study
     return {
-        "augfeed": __version__, "data": {**asdict(where), "data": titled(where.data)},
-        "seeds": found.study.seeds,
-        "minutes": found.study.minutes, "seconds": round(found.seconds, 1),
-        "trained_seconds": round(trained(found)[1], 1), "kept": found.kept,
-        "spread": found.spread, "tried": tried,
+        "augfeed": __version__, "conclusion": conclusion(found),
+        "data": {**asdict(asked.where), "data": titled(asked.where.data), "side": side},
+        "base": found.base.changes(), "seeds": asked.seeds, "minutes": asked.minutes,
+        "seconds": round(found.seconds, 1), "parallel": asked.parallel,
+        "runs": found.runs, "trained_seconds": round(found.trained, 1),
+        "regime": {"end": found.regime.end, "rungs": [asdict(rung) for rung in found.regime.rungs]},
+        "plain": {str(scale): [asdict(one) for one in outcomes]
+                  for scale, outcomes in found.plain.items()},
+        "plain_best": found.best,
+        "strengths": {one.technique.name: one.scores for one in found.searched},
+        "tried": [_tried(item) for item in found.tried],
+        "without": [_tried(item) for item in found.without],
+        "kept": found.kept, "recipe": found.recipe.changes() if found.recipe else None,
         "refused": [asdict(item) for item in found.refused], "untried": found.untried,
-        "test": {name: [asdict(score) for score in scores] for name, scores in found.test.items()},
-        "test_gain": asdict(found.test_gain) if found.test_gain else None,
+        "test": asdict(found.test) if found.test else None,
         "curve": [asdict(point) for point in points or ()],
+    }  # fmt: skip
+
+
+def _tried(item: Tried) -> dict[str, Any]:
+    return {
+        "name": item.name, "strength": item.strength, "round": item.round,
+        "settings": item.recipe.changes(), "gain": asdict(item.gain),
+        "equal": asdict(item.equal) if item.equal else None,
+        "outcomes": [asdict(outcome) for outcome in item.outcomes],
+        "shorter": {str(scale): [asdict(outcome) for outcome in outcomes]
+                    for scale, outcomes in item.shorter.items()},
     }  # fmt: skip
 
 
 def percent(value: float, *, signed: bool = False) -> str:
     """Return a share in percent, or a difference of shares in percentage points."""
-    if value in (float("inf"), float("-inf")):
+    if not math.isfinite(value):
         return "unknown"
     return f"{100 * value:+.2f}" if signed else f"{100 * value:.1f} %"
 
 
-def _page(found: Found, recipe: str, points: list[Point] | None) -> str:
+def _page(found: Found, data: Data, recipe: Recipe | None, points: list[Point]) -> str:
     pages = Environment(
         loader=PackageLoader("augfeed_trainer", "study"), autoescape=True,
         undefined=StrictUndefined, trim_blocks=True,
     )  # fmt: skip
-    numbers = sorted({item.round for item in found.tried})
-    by_round = {number: [item for item in found.tried if item.round == number]
-                for number in numbers}  # fmt: skip
-    plain, chosen = (_accuracy(found, name) for name in ("baseline", "chosen"))
+    alone = [item for item in found.tried if not item.round]
+    numbers = sorted({item.round for item in found.tried} - {0})
+    rounds = [
+        (number, [item for item in found.tried if item.round == number]) for number in numbers
+    ]
+    drawn = dict.fromkeys(("gains", "fit", "learning", "images", "points"), "")
+    if found.recipe is not None and found.tried:
+        made = {
+            "gains": figures.draw_gains(alone), "fit": figures.draw_fit(found),
+            "learning": figures.draw_learning(found), "images": figures.draw_images(found, data),
+        }  # fmt: skip
+        drawn |= {name: figures.as_png(one) for name, one in made.items() if one is not None}
+    if points:
+        drawn["points"] = figures.as_png(figures.draw_points(points))
+    counts = len(data.train), len(data.validation), len(data.test)
     return pages.get_template("report.html.jinja").render(
-        found=found, recipe=recipe, title=titled(found.study.where.data), version=__version__,
-        plain=plain, chosen=chosen, cost=_cost(found), level=LEVEL, legend=LEGEND, forest=FOREST,
-        alone=by_round.pop(0, []), rounds=list(by_round.items()), infinity=math.inf,
-        percent=percent, mean=_mean, kind=_kind, bars=lambda tried: _png(_bars(tried)),
-        curves=_png(_curves(found)), crossings=_crossings(points) if points else [],
-        points=_png(draw_points(points)) if points else "",
+        found=found, title=titled(found.study.where.data), version=__version__, drawn=drawn,
+        conclusion=conclusion(found), command=command_of(recipe) if recipe else "",
+        cost=_cost(found), counts=counts, level=LEVEL, rate=RATE, fits=FITS, scales=SCALES,
+        legend=figures.LEGEND, percent=percent, validated=validated, fitted=fitted, kind=_kind,
+        test=_test(found), forest=FOREST, points=points, alone=alone, rounds=rounds,
+        regime=_regime(found.regime.rungs), crossings=_crossings(points) if points else [],
     )  # fmt: skip
 
 
-def _accuracy(found: Found, name: str) -> float:
-    return sum(score.accuracy for score in found.test[name]) / len(found.test[name])
-
-
-def _mean(item: Tried, name: str) -> float:
-    values = [float(getattr(outcome, name)) for outcome in item.outcomes]
-    return sum(values) / len(values)
+def _test(found: Found) -> dict[str, float] | None:
+    if found.test is None:
+        return None
+    parts = {"plain": found.test.plain, "chosen": found.test.chosen, "forest": found.test.forest}
+    return {name: sum(values) / len(values) for name, values in parts.items()}
 
 
 def _kind(item: Tried, kept: list[str]) -> str:
     # The class of a row of the table.
-    if item.name in kept:
+    if item.round >= 0 and item.name in kept[item.round : item.round + 1]:
         return "kept"
-    if item.gain is None or item.gain.helps:
-        return ""
-    return "harms" if item.gain.harms else "none"
+    return "" if item.gain.helps else "harms" if item.gain.harms else "none"
 
 
-def _bars(tried: list[Tried]) -> Any:
-    tried = [item for item in reversed(tried) if item.gain]
-    made, axis = figure(9, 0.6 + 0.3 * max(1, len(tried)))
-    colors = [
-        HELPS if item.gain and item.gain.helps
-        else STOP if item.gain and item.gain.harms else NEITHER
-        for item in tried
-    ]  # fmt: skip
-    means = [100 * item.gain.mean for item in tried if item.gain]
-    low = [100 * (item.gain.mean - item.gain.low) for item in tried if item.gain]
-    finite = [value if value < 1e6 else 0.0 for value in low]
-    axis.barh([item.name for item in tried], means, xerr=finite, color=colors, capsize=3)
-    axis.axvline(0, color="black", linewidth=0.8)
-    axis.set_xlabel("gain in validation accuracy, percentage points")
-    return made
-
-
-def _curves(found: Found) -> Any:
-    made, axes = figure(10, 4, 2)
-    last = [item for item in found.tried if item.name in found.kept[-1:]]
-    chosen = next((item for item in reversed(last) if item.recipe == found.recipe), None)
-    for item, color, name in ((found.baseline, TRAIN, "baseline"), (chosen, HELD, "chosen")):
-        if item is None:
-            continue
-        for k, outcome in enumerate(item.outcomes):
-            epochs = [row["epoch"] + 1 for row in outcome.history]
-            for axis, key in ((axes[0], "validation/accuracy"), (axes[1], "validation/loss")):
-                axis.plot(epochs, [row[key] for row in outcome.history], color=color, alpha=0.8,
-                          label=name if k == 0 else None)  # fmt: skip
-    for axis, label in ((axes[0], "validation accuracy"), (axes[1], "validation loss (nats)")):
-        axis.set_xlabel("epoch")
-        axis.set_ylabel(label)
-        axis.grid(alpha=0.25)
-        axis.legend(frameon=False)
-    return made
-
-
-def draw_points(points: list[Point]) -> Any:
-    """Return the figure of accuracy against the number of training images."""
-    made, axis = figure(8, 4.5)
-    for name in dict.fromkeys(point.name for point in points):
-        mine = [point for point in points if point.name == name]
-        counts = [point.count for point in mine]
-        axis.plot(counts, [100 * point.mean for point in mine], marker="o", label=name)
-        low, high = zip(
-            *((100 * min(p.accuracies), 100 * max(p.accuracies)) for p in mine), strict=True
-        )
-        axis.fill_between(counts, low, high, alpha=0.15)
-    axis.set_xscale("log")
-    ticks = sorted({point.count for point in points})
-    axis.set_xticks(ticks, [f"{count:,}" for count in ticks])
-    axis.minorticks_off()
-    axis.set_xlabel("training images")
-    axis.set_ylabel("test accuracy, %")
-    axis.grid(alpha=0.25)
-    axis.legend(frameon=False)
-    return made
+def _regime(rungs: tuple[Rung, ...]) -> str:
+    return " → ".join(
+        f"{rung.epochs} epochs: {percent(rung.train)} of the training part, "
+        f"{percent(rung.validation)} of the validation part" for rung in rungs
+    )  # fmt: skip
 
 
 def titled(data: str) -> str:
@@ -164,15 +191,11 @@ def titled(data: str) -> str:
     return name if colon and len(name) > 1 and path else Path(data).name or data
 
 
-def trained(found: Found) -> tuple[int, float]:
-    """Return the number of a study's runs, and their seconds in all, whenever they were done."""
-    every = [outcome for item in (found.baseline, *found.tried) for outcome in item.outcomes]
-    return len(every), sum(outcome.seconds for outcome in every)
-
-
 def _cost(found: Found) -> str:
-    count, seconds = trained(found)
-    return f"{count} runs, {found.study.parallel} at a time, {seconds / 60:.1f} minutes of training"
+    return (
+        f"{found.runs:,} runs, {found.study.parallel} at a time, {found.trained / 60:.1f} minutes "
+        "of training"
+    )
 
 
 def _crossings(points: list[Point]) -> list[str]:
@@ -185,9 +208,3 @@ def _crossings(points: list[Point]) -> list[str]:
             at = f"at every number of images tried, {count:,} being the fewest"
         texts.append(f"{name}: {at}")
     return texts
-
-
-def _png(made: Any) -> str:
-    file = io.BytesIO()
-    made.savefig(file, dpi=110, format="png")
-    return base64.b64encode(file.getvalue()).decode()

@@ -102,7 +102,7 @@ class CudaEngine:
         table = host.to(self.device, non_blocking=True, copy=True)
         means = means_for(rows, spec.channels, self.device) if spec.mean else None
         scratch = Scratch.of(spec, rows, plan.size, images)
-        programs = ProgramScratch.of(spec, rows, plan.size, images.device)
+        programs = ProgramScratch.of(spec, rows, plan.size, images)
         return BoundPlan(spec, images, table, rows, plan.count, plan.size, output, means, scratch,
                          programs)  # fmt: skip
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from augfeed.engines.cuda import frames, levels, program, program_blur
+from augfeed.engines.cuda import frames, levels, program, program_blur, program_chains
 from augfeed.engines.cuda.program_layout import (
     COLOR,
     COUNTS,
@@ -18,11 +18,18 @@ from augfeed.engines.cuda.program_layout import (
     kernel_start,
     program_start,
 )
-from augfeed.engines.cuda.scratch import BLOCK, KERNEL_BLOCK, OPTIONS, rows_at_once
+from augfeed.engines.cuda.scratch import (
+    BLOCK,
+    KERNEL_BLOCK,
+    OPTIONS,
+    frame_pitch,
+    rows_at_once,
+)
 from augfeed.engines.cuda.spatial import Launch
 from augfeed.engines.cuda.spec import Spec
 from augfeed.engines.cuda.table import Layout
 from augfeed.kernels._tables import makes_table
+from augfeed.ops._steps import CHAINS
 from augfeed.plan.frames import has_kernel, is_spatial
 
 if TYPE_CHECKING:
@@ -31,6 +38,7 @@ if TYPE_CHECKING:
 LEVELS: int = levels.LEVELS.value
 PARTS: int = frames.PARTS.value
 WARP_BLOCK = 256  # pixels of a program that moves them
+LAST_CHAINS = CHAINS + 2
 COPIED = 512  # of one that copies them: of twice as many a register would be spilled
 
 
@@ -42,26 +50,31 @@ class ProgramScratch:
     tables: torch.Tensor
     means: torch.Tensor
     sums: torch.Tensor
+    kept: torch.Tensor  # the frames that chains start from, and what they add up to
+    totals: torch.Tensor
 
     @classmethod
     def of(
-        cls, spec: Spec, rows: int, size: tuple[int, int], device: torch.device
+        cls, spec: Spec, rows: int, size: tuple[int, int], images: torch.Tensor
     ) -> "ProgramScratch | None":
         """Return memory for the programs of some rows; None where a policy has none."""
         if not spec.program:
             return None
         (height, width), channels = size, spec.channels
         codes = {code for slot in spec.program for code in slot}
+        mixed, pitch = rows if CHAINS in codes else 0, frame_pitch(channels, size)
         weighed = min(rows, rows_at_once(spec, size)) if any(map(has_kernel, codes)) else 0
 
         def empty(*shape: int, dtype: torch.dtype) -> torch.Tensor:
-            return torch.empty(shape, dtype=dtype, device=device)
+            return torch.empty(shape, dtype=dtype, device=images.device)
 
         return cls(
             empty(rows, PARTS, channels, LEVELS, dtype=torch.int32),
             empty(rows, channels, LEVELS, dtype=torch.int32),
             empty(rows, dtype=torch.float32),
             empty(weighed, channels, height, width, dtype=torch.float32),
+            empty(mixed, pitch, dtype=images.dtype),
+            empty(mixed, pitch, dtype=torch.float32),
         )
 
 
@@ -110,6 +123,8 @@ def kernels_of(spec: Spec, slot: int) -> dict[str, dict[str, Any]]:
         found["look_up_drawn"] = {**own, "TABLES": TABLES, "BLOCK": BLOCK}
     if not {LINEAR, COLOR, HUE}.isdisjoint(codes):
         found["combine_drawn"] = {**own, "COUNTS": COUNTS, "NUMBERS": start, "BLOCK": BLOCK}
+    if any(CHAINS <= code <= LAST_CHAINS for code in codes):
+        found["mix_drawn"] = {**own, "NUMBERS": start, "BLOCK": COPIED}
     if MATRIX in codes:
         found["warp_drawn"] = {**own, "MATRIX": MATRIX, "NUMBERS": start, "BORDER": spec.border,
                                "PERSPECTIVE": spec.perspective, "FILTERS": spec.filters,
@@ -178,6 +193,10 @@ def _launch(loaded: "BoundPlan", name: str, own: dict[str, Any]) -> None:
             program.warp_drawn[whole](*given, *sides, **own, **OPTIONS)
         case "bring_back":
             program.bring_back[whole](*given, *sides, **own, **OPTIONS)
+        case "mix_drawn":
+            program_chains.mix_drawn[whole](
+                *given, scratch.kept, scratch.totals, *sides, **own, **OPTIONS
+            )
         case "weigh_drawn_across":
             _weigh(loaded, own)
 

@@ -20,6 +20,7 @@ from augfeed.engines.cuda import (
     kernel,
     program,
     program_blur,
+    program_chains,
     spatial,
     stencils,
 )
@@ -155,6 +156,7 @@ def compile_programs(spec: Spec, arch: int) -> dict[str, Report]:
         "combine_drawn": {**given, "means": "*fp32", **own},
         "warp_drawn": {**given, **own},
         "bring_back": {**given, **own},
+        "mix_drawn": {**given, "kept": images, "totals": "*fp32", **own},
         "weigh_drawn_across": weighed,
         "weigh_drawn_down": weighed,
     }
@@ -206,7 +208,8 @@ def _spatial_steps(
 
 
 def _drawn_kernel(name: str) -> Any:
-    return getattr(program_blur if name.startswith("weigh") else program, name)
+    files = {"weigh": program_blur, "mix": program_chains}
+    return getattr(files.get(name.partition("_")[0], program), name)
 
 
 _SIDES = {"height": "i32", "width": "i32", "source_height": "i32", "source_width": "i32"}

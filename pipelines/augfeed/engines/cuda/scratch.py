@@ -44,13 +44,13 @@ class Scratch:
         """
         if not spec.slots and not spec.program:
             return None
-        (height, width), channels, device = size, spec.channels, images.device
+        channels, device = spec.channels, images.device
         codes = {code for slot in spec.slots for code in slot}
         remade = any(is_spatial(code) for slot in spec.program for code in slot)
         counted = rows if any(map(has_table, codes)) else 0
         remade = remade or not all(map(has_table, codes))
         weighed = min(rows, rows_at_once(spec, size)) if remade else 0
-        pitch = -(-height * width * channels // 16) * 16
+        pitch = frame_pitch(channels, size)
 
         def empty(*shape: int, dtype: torch.dtype) -> torch.Tensor:
             return torch.empty(shape, dtype=dtype, device=device)
@@ -62,6 +62,11 @@ class Scratch:
             empty(weighed, floats_of(spec, size), dtype=torch.float32),
             numbers_of(spec, device),
         )
+
+
+def frame_pitch(channels: int, size: tuple[int, int]) -> int:
+    """Return how many values apart frames lie, as `frames.frame_pitch` does."""
+    return -(-size[0] * size[1] * channels // 16) * 16
 
 
 def rows_at_once(spec: Spec, size: tuple[int, int]) -> int:

@@ -1,0 +1,67 @@
+"""Where the images of a mosaic lie in its frame."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from augfeed.constants import CONSTANT
+from augfeed.fields.spatial_map import SpatialMap
+from augfeed.plan import Scenes
+from augfeed.plan.windows import fitting
+
+Sides = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """A part of a frame, from (top, left) on, that shows the image of a row; `where` is the map of
+    that part, whose size is that of the part."""
+
+    row: int
+    top: int
+    left: int
+    where: SpatialMap
+
+    @property
+    def part(self) -> tuple[slice, slice]:
+        """The lines and columns of the frame."""
+        height, width = self.where.size
+        return slice(self.top, self.top + height), slice(self.left, self.left + width)
+
+
+def placements(scenes: Scenes, k: int, size: Sides, sizes: NDArray[Any]) -> list[Placement]:
+    """Return where row `k`, a mosaic of `size` (height, width), shows which images.
+
+    `sizes` `[M, 2]` are those of the images of all rows. Parts that show nothing are left out.
+    """
+    rows, (y, x) = scenes.cells[k], scenes.point[k].tolist()
+    resized = fitting(np.asarray(sizes)[rows], size, np.full(len(rows), scenes.zoom[k]))
+    made = []
+    for cell, row in enumerate(rows.tolist()):
+        high, wide = resized[cell].tolist()
+        first, last = _side(y, high, size[0], before=cell < 2)
+        start, end = _side(x, wide, size[1], before=cell % 2 == 0)
+        if first < last and start < end:
+            offset = (
+                first - (y - high if cell < 2 else y),
+                start - (x - wide if cell % 2 == 0 else x),
+            )
+            made.append(Placement(row, first, start, _map(
+                sizes[row], (high, wide), offset, (last - first, end - start))))  # fmt: skip
+    return made
+
+
+def _side(point: int, length: int, whole: int, *, before: bool) -> tuple[int, int]:
+    # The pixels of a side of the frame in which an image that ends, or begins, at a point lies.
+    low, high = (point - length, point) if before else (point, point + length)
+    return max(low, 0), min(high, whole)
+
+
+def _map(source: Any, resized: Sides, offset: Sides, size: Sides) -> SpatialMap:
+    height, width = (int(side) for side in source)
+    return SpatialMap(
+        np.eye(3), (0, 0, height, width), resized, offset, (height, width), size, False,
+        CONSTANT, CONSTANT,
+    )  # fmt: skip

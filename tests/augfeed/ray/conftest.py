@@ -1,0 +1,15 @@
+"""A cluster for the tests that change nothing of it."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def nodes() -> Iterator[Any]:
+    """A cluster of two nodes."""
+    from tests.augfeed.ray.clusters import cluster
+
+    with cluster(2) as made:
+        yield made
