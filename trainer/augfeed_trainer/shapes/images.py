@@ -38,7 +38,7 @@ class Shapes(AnnotatedImages):
             {"mask": Mask()} if task == "segment" else {"boxes": Boxes(min_side=2, min_share=0.2)}
         )
         super().__init__([f"shape {i}" for i in range(count)], fields, CLASSES)
-        self.task, self.size, self.seed = task, size, seed
+        self.task, self.size, self.seed, self.sizes = task, size, seed, (size, size)
         drawn = uniforms(words(seed, 0, np.arange(count), [(0, k) for k in range(2 * MOST + 2)]))
         self._drawn = [_draw(row, size, i) for i, row in enumerate(_rows(drawn))]
         self._encoded = [_encode(pixels) for pixels, _, _ in self._drawn]

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-WIDTHS = (16, 32, 64)
+WIDTHS = (12, 24, 48)
 
 
 class UNet(nn.Module):
