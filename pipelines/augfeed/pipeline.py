@@ -27,7 +27,7 @@ from augfeed.plan import BatchRows, Plan, Sharing, draw_plan, rows_of_views
 from augfeed.plan.policy_constants import PolicyConstants
 from augfeed.policy import Policy, Resize
 from augfeed.policy.check import check_policy, check_single
-from augfeed.read.annotation import Annotated
+from augfeed.read.annotation import is_annotated
 from augfeed.read.device_frames import DeviceFrames, reader_for
 from augfeed.read.frames import Frames
 from augfeed.read.huggingface import with_size
@@ -142,7 +142,7 @@ class Pipeline:
             self._check_first(stage)
 
     def _following(self) -> FollowAnnotations | None:
-        if not isinstance(self.source, Annotated):
+        if not is_annotated(self.source):
             return None
         check_fields(self.policy, self.source.fields)
         if self.form != "auto":

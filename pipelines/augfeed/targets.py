@@ -8,12 +8,14 @@ import torch
 import torch.nn.functional as F
 
 from augfeed.errors import InputError, InputTypeError
+from augfeed.fields.mask_loss import mask_cross_entropy, mask_pair
 from augfeed.labels import as_column, check_width, one_each
 from augfeed.plan import NONE, Plan
 from augfeed.policy import CutMix, LabelSmoothing, Mixup, OneOf, Policy
 
 if TYPE_CHECKING:
     from augfeed.fields.annotated import FieldTargets
+    from augfeed.fields.masks import MixedMask
 
 Form = Literal["auto", "sparse", "dense"]
 Reduction = Literal["mean", "sum", "none"]
@@ -160,17 +162,26 @@ def softens(policy: Policy) -> bool:
 
 def soft_cross_entropy(
     logits: torch.Tensor,
-    targets: torch.Tensor | Targets,
+    targets: "torch.Tensor | Targets | MixedMask",
     *,
     reduction: Reduction = "mean",
     label_smoothing: float = 0.0,
+    ignore_index: int = 255,
 ) -> torch.Tensor:
     """Return the cross-entropy of logits `[B, K]`, computed in float32: a number, or `[B]`.
+
+    Of logits `[B, K, H, W]` and masks int64 `[B, H, W]`, or the `MixedMask` that Mixup makes of
+    two, whose losses count by their shares: a number, the mean over pixels that are not
+    `ignore_index` (of either mask), or their sum, or `[B, H, W]`, where those are 0.
 
     `targets` are int64 `[B]`, float `[B, K]`, or `Targets`, whose rows of `K` shares are not built.
     `label_smoothing` is for class numbers and for `Targets` that are not smoothed; a second
     smoothing is an `InputError`.
     """
+    masks = mask_pair(targets)
+    if masks is not None:
+        return mask_cross_entropy(logits, masks, reduction, label_smoothing, ignore_index)
+    assert not isinstance(targets, tuple)
     _check_call(logits, targets, reduction, label_smoothing)
     logits = logits.float()
     if isinstance(targets, torch.Tensor) and targets.ndim == 1:

@@ -13,7 +13,7 @@ import torch
 from augfeed import __version__, open_source
 from augfeed.engines import resolved_engine
 from augfeed.errors import AugfeedError, InputError
-from augfeed.read.annotation import Annotated
+from augfeed.read.annotation import is_annotated
 from augfeed.read.arrays import ArraySource
 from augfeed.read.cache_dir import expanded
 from augfeed.read.decode import reader_version
@@ -44,7 +44,7 @@ class Mounted:
     @property
     def kinds(self) -> dict[str, str]:
         """The kinds of what follows the images, as "boxes", by name; empty without any."""
-        if not isinstance(self.source, Annotated):
+        if not is_annotated(self.source):
             return {}
         return {name: type(field).__name__.lower() for name, field in self.source.fields.items()}
 

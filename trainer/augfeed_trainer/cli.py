@@ -5,7 +5,7 @@ import json
 import logging
 import os
 from collections.abc import Callable
-from functools import wraps
+from functools import partial, wraps
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
@@ -116,6 +116,9 @@ def train(
     *,
     recipe: Recipe,
     options: dict[str, Any],
+    task: Annotated[
+        str, typer.Option(help="'classify' the data; 'segment' or 'detect' shapes drawn here.")
+    ] = "classify",
     resume: Annotated[bool, typer.Option(help="Go on from the newest checkpoint there.")] = False,
     recipe_file: RecipeFile = None,
     objective: Annotated[
@@ -131,6 +134,9 @@ def train(
     _check_run(options)
     if objective is not None:
         _pretrain(objective, recipe, options, resume=resume)
+        return
+    if task != "classify":
+        _train_shapes(task, recipe, options)
         return
     from augfeed_trainer.curves import draw_curves
     from augfeed_trainer.data import open_served
@@ -201,6 +207,32 @@ def _pretrain(objective: Any, recipe: Recipe, options: dict[str, Any], *, resume
         )
     console.print(
         f"{len(made.losses)} epochs in {made.seconds:.1f} s\n{out / 'encoder.pt'}",
+        highlight=False, soft_wrap=True,
+    )  # fmt: skip
+
+
+def _train_shapes(task: str, recipe: Recipe, options: dict[str, Any]) -> None:
+    if task not in ("segment", "detect"):
+        raise InputError(f"task={task!r} is unknown: use 'classify', 'segment' or 'detect'")
+    known = ("out", "num_workers", "accelerator")
+    for item in (*WHERE, *RUN, *SERVED):
+        if item.name not in known and options[item.name] != item.default:
+            raise InputError(
+                f"{item.name}={options[item.name]!r} is for task='classify': shapes are drawn in "
+                f"one process, and take of these options {[*known]}"
+            )
+    from augfeed_trainer.shapes.train import TITLES, save, train_shapes
+
+    console = Console()
+    device = "cpu" if options["accelerator"] in ("auto", "cpu") else "cuda"
+    measured = train_shapes(
+        task, recipe, num_workers=options["num_workers"], device=device,  # type: ignore[arg-type]
+        tell=partial(console.print, highlight=False),
+    )  # fmt: skip
+    path = save(measured, recipe, options["out"])
+    console.print(
+        f"{TITLES[task]} of the validation part: {measured.score:.3f} (an answer that knows "
+        f"nothing: {measured.chance:.3f}), {measured.seconds:.0f} s\n{path}",
         highlight=False, soft_wrap=True,
     )  # fmt: skip
 

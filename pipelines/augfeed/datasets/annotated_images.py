@@ -17,6 +17,7 @@ from augfeed.read.decode import Channels, decode, look
 from augfeed.read.exif import Picture
 from augfeed.read.folder import FolderSource
 from augfeed.read.labels import check_classes
+from augfeed.read.protocols import EncodedSource
 
 Options = Mapping[str, Any]
 
@@ -31,20 +32,22 @@ class AnnotatedImages(Dataset[Any]):
 
     labels = None
     name: str | None = None
-    sizes = None
+    sizes: tuple[int, int] | None = None
     classes: tuple[str, ...] | None
     num_classes: int | None
 
     def __init__(
         self,
-        files: Sequence[str],
+        files: Sequence[str] | EncodedSource,
         fields: Mapping[str, Field],
         classes: Sequence[str] | None = None,
         num_classes: int | None = None,
     ) -> None:
-        """Take the files of the images."""
-        self.files = FolderSource.plain(files)
-        self.channels: Channels = 3
+        """Take the files of the images, or a source of them."""
+        self.files: EncodedSource = (
+            files if isinstance(files, EncodedSource) else FolderSource.plain(files)
+        )
+        self.channels: Channels = self.files.channels
         self.fields: dict[str, Field] = dict(fields)
         self.classes = check_classes(classes)
         self.num_classes = len(self.classes) if self.classes else num_classes
@@ -67,7 +70,7 @@ class AnnotatedImages(Dataset[Any]):
         return len(self.files)
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.files.root!r}: {len(self)} images)"
+        return f"{type(self).__name__}({self.path(0)!r} and so on: {len(self)} images)"
 
     def __getitem__(self, index: int) -> tuple[torch.Tensor, Any]:
         i = index + len(self) if index < 0 else index
@@ -154,9 +157,13 @@ class AnnotatedImages(Dataset[Any]):
         It covers images as `FolderSource` does, names and sizes of the files of annotations,
         classes, and how fields follow.
         """
+        return self.told()
+
+    def told(self, *more: Any) -> str:
+        """Return `fingerprint`, which covers `more` too."""
         if not self._fingerprint:
             digest = hashlib.sha256(self.files.fingerprint().encode())
-            digest.update(repr((type(self).__name__, self.classes, self.fields)).encode())
+            digest.update(repr((type(self).__name__, self.classes, self.fields, *more)).encode())
             for path in self.described_by():
                 try:
                     size = os.stat(path).st_size

@@ -26,12 +26,12 @@ from augfeed.feed.general_lane import GeneralLane, recipe_for
 from augfeed.feed.lanes import AugmentConfig, Lane
 from augfeed.feed.native_lane import NativeLane
 from augfeed.feed.spatial import passive_of
-from augfeed.fields.annotated import check_fields, needs_samples
+from augfeed.fields.annotated import beyond_threads, check_fields
 from augfeed.invariances import ANY, Invariances
 from augfeed.policy import Policy
 from augfeed.policy.check import check_policy
 from augfeed.presets import resolve_policy
-from augfeed.read.annotation import Annotated
+from augfeed.read.annotation import is_annotated
 from augfeed.read.cache_dir import expanded
 from augfeed.read.datasets import Recognised, known_name, native_source
 from augfeed.read.read_config import Reading
@@ -174,7 +174,7 @@ def _native(
     if isinstance(dataset, IterableDataset):
         return "an iterable dataset cannot be asked for a sample by its number"
     raw = _is_raw(dataset)
-    if raw or isinstance(dataset, Annotated):
+    if raw or is_annotated(dataset):
         found = _annotated(dataset, options, collate, batch_size, config)
         if found is not None:
             return found
@@ -213,9 +213,9 @@ def _annotated(
     # A source with annotations, or a path to one; None for what has none.
     image_key, label_key = options.keys
     source = dataset
-    if not isinstance(dataset, Annotated):
+    if not is_annotated(dataset):
         source = open_source(dataset, split=options.split, image_key=image_key, label_key=label_key)
-        if not isinstance(source, Annotated):
+        if not is_annotated(source):
             return None
     if options.fields:
         source = source.with_fields(options.fields)
@@ -228,8 +228,8 @@ def _annotated(
             return "image_key or label_key say where to look in a sample"
         if options.passive:
             return "passive= says what stays as it is"
-        if why := needs_samples(config.policy, source.fields):
-            return why
+        if reason := beyond_threads(config.policy, source.fields):
+            return reason
     check_fields(config.policy, source.fields)
     return Recognised(source, (0, 1), tuple)
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from augfeed.errors import InputError
 from augfeed.fields.boxes import move_boxes
 from augfeed.fields.dense import move_dense
-from augfeed.fields.follows import blends, check_moves, check_unmixed
+from augfeed.fields.follows import blends, check_moves
 from augfeed.fields.keypoints import move_keypoints
 from augfeed.fields.kinds import Boxes, Dense, Field, Keypoints, Mask
 from augfeed.fields.masks import MixedMask, fill_of, mixed_mask, moved_mask
@@ -33,30 +33,15 @@ class Placed:
     name: str
 
 
-def needs_samples(policy: Policy, fields: Mapping[str, Field]) -> str:
-    """Return why samples have to be moved one by one, in the general lane; "" where they need
-    not."""
-    if policy.needs_fields:
-        return f"{policy.needs_fields} needs the boxes or masks of samples"
-    boxes = [field for field in fields.values() if isinstance(field, Boxes)]
-    if boxes and policy.mixer is not None:
-        return "boxes of several samples are joined"
-    if any(field.max_occlusion is not None or field.from_masks for field in boxes):
-        return "boxes are held against masks, or against what is hidden"
-    return ""
-
-
 def check_fields(policy: Policy, fields: Mapping[str, Field]) -> None:
     """Raise `InputError` if annotations cannot follow an operation of a policy."""
-    if why := needs_samples(policy, fields):
-        raise InputError(
-            f"{why}, which files by their path alone cannot do: give the dataset of "
-            "augfeed.datasets that reads them"
-        )
     check_moves(policy, " and ".join(map(repr, fields)))
+    if reason := beyond_threads(policy, fields):
+        raise InputError(
+            f"{reason}: give augfeed.DataLoader the dataset itself, as "
+            "augfeed.datasets.YOLODetection(path), whose samples worker processes can take"
+        )
     for name, field in fields.items():
-        if not isinstance(field, Mask) or "boxes" in fields:
-            check_unmixed(policy, f"{name!r} of kind {type(field).__name__.lower()!r}")
         if isinstance(field, Keypoints) and field.flip_pairs is None:
             _check_flips(policy, name)
     if policy.find(LabelSmoothing):
@@ -64,6 +49,19 @@ def check_fields(policy: Policy, fields: Mapping[str, Field]) -> None:
             f"label_smoothing is for classes of images, and here are {' and '.join(fields)}: give "
             "it to the loss"
         )
+
+
+def beyond_threads(policy: Policy, fields: Mapping[str, Field]) -> str:
+    """Return why samples must be taken one by one, not read by threads; "" if they need not."""
+    if policy.needs_fields:
+        return f"{policy.needs_fields} needs the boxes or masks of samples"
+    for name, field in fields.items():
+        mixed = not isinstance(field, Mask) or any(isinstance(f, Boxes) for f in fields.values())
+        if mixed and policy.mixer is not None:
+            return f"{policy.mixer.op} mixes {name!r} of samples"
+        if isinstance(field, Boxes) and (field.max_occlusion is not None or field.from_masks):
+            return f"max_occlusion and from_masks of {name!r} look at whole samples"
+    return ""
 
 
 def _check_flips(policy: Policy, name: str) -> None:
@@ -285,6 +283,7 @@ __all__ = [
     "AnnotationMover",
     "FieldTargets",
     "Placed",
+    "beyond_threads",
     "check_fields",
     "moved_parts",
     "ragged_names",

@@ -4,9 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
+from typing_extensions import TypeIs
+
 from augfeed.errors import ReadError
 from augfeed.fields.kinds import Field
-from augfeed.read.decode import ImageHeader
+from augfeed.read.decode import Channels, ImageHeader
 from augfeed.read.exif import UPRIGHT
 
 Size = tuple[int, int]
@@ -33,11 +35,24 @@ class Annotated(Protocol):
     def fields(self) -> Mapping[str, Field]:
         """The parts that follow the image, by name."""
 
+    @property
+    def classes(self) -> tuple[str, ...] | None:
+        """The names of the classes, if they have any."""
+
+    @property
+    def channels(self) -> Channels:
+        """The channels of an image, 1 or 3."""
+
     def annotation(self, i: int) -> Annotation:
         """Return what belongs to image `i`; raise `ReadError` that names the file."""
 
     def path(self, i: int) -> str:
         """Return a name for image `i`, for messages."""
+
+
+def is_annotated(source: object) -> TypeIs[Annotated]:
+    """Return whether the images of a source have annotations."""
+    return isinstance(source, Annotated) and isinstance(source.fields, Mapping)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,4 +95,4 @@ def _told(size: Size) -> str:
     return f"{size[1]} x {size[0]} pixels"
 
 
-__all__ = ["Annotated", "Annotation", "Note", "check_fit", "check_kept_fit"]
+__all__ = ["Annotated", "Annotation", "Note", "check_fit", "check_kept_fit", "is_annotated"]

@@ -18,7 +18,7 @@ from augfeed.plan import Plan, Windows
 from augfeed.plan.batch_rows import samples_of
 from augfeed.plan.policy_constants import PolicyConstants
 from augfeed.policy import Policy, Resize, resized
-from augfeed.read.annotation import Annotated, Note, check_fit, check_kept_fit
+from augfeed.read.annotation import Note, check_fit, check_kept_fit, is_annotated
 from augfeed.read.arrays import ArraySource
 from augfeed.read.cache import ImageCache, default_side, open_cache
 from augfeed.read.cache.device import CachedImage, DeviceCache
@@ -56,7 +56,7 @@ class Frames:
         self.device, self.size = device, policy.size(source.sizes)
         self.source, self.fixed = source, PolicyConstants.of(policy, source.channels)
         self.memory, self.reading, self.log = memory, reading, log
-        self._annotated = source if isinstance(source, Annotated) else None
+        self._annotated = source if is_annotated(source) else None
         cache = None if isinstance(source, ArraySource) else reading.kept
         self.side = 0 if cache is None else cache.side or default_side(policy, source.sizes)
         self._cache, self._pictures = cache, None if cache is None else _Later(self._open)

@@ -56,7 +56,7 @@ class HuggingFaceSource:
         labels = None if label is None else _labels(self._table, label)[self._rows]
         self.labels, self.num_classes = check_labels(labels, len(data), self.classes)
         self.name = self.sizes = None
-        self.channels = self._channels(self._encoded(0), 0)
+        self.channels = self._channels(self.encoded(0), 0)
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -79,7 +79,7 @@ class HuggingFaceSource:
         part._rows = self._rows[chosen]
         part._ids = chosen if self._ids is None else self._ids[chosen]
         part.labels = None if self.labels is None else self.labels[chosen]
-        part.channels = part._channels(part._encoded(0), 0)
+        part.channels = part._channels(part.encoded(0), 0)
         return part
 
     def path(self, i: int) -> str:
@@ -97,7 +97,7 @@ class HuggingFaceSource:
 
         So it is, too, if the image has other channels, or another size, than the first.
         """
-        data = self._encoded(i)
+        data = self.encoded(i)
         channels = self._channels(data, i)
         if self.sizes is not None and (size := picture_size(data, self.path(i))) != self.sizes:
             raise ReadError(
@@ -115,8 +115,8 @@ class HuggingFaceSource:
     def find_size(self) -> None:
         """Set `sizes` to that of the first image if some others, all over the data, have it."""
         some = np.unique(np.linspace(0, len(self) - 1, LOOKED_AT).astype(np.int64)).tolist()
-        first = picture_size(self._encoded(0), self.path(0))
-        if all(picture_size(self._encoded(i), self.path(i)) == first for i in some):
+        first = picture_size(self.encoded(0), self.path(0))
+        if all(picture_size(self.encoded(i), self.path(i)) == first for i in some):
             self.sizes = first
 
     def image(self, i: int) -> Picture:
@@ -146,7 +146,8 @@ class HuggingFaceSource:
             )
         return mode_channels(mode) if self._mode is None else 3
 
-    def _encoded(self, i: int) -> bytes:
+    def encoded(self, i: int) -> bytes:
+        """Return the encoded image `i`, whatever its channels; raise `ReadError` if it is none."""
         if not 0 <= i < len(self):
             raise InputError(f"i={i!r} is not in [0, {len(self)}): there is no such image")
         if self._column is None:

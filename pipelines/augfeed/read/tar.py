@@ -55,11 +55,12 @@ class TarSource:
         *,
         image_key: str | None = None,
         label_key: str | None = None,
+        labelled: bool = True,
     ) -> None:
-        """Index the shards."""
+        """Index the shards; with `labelled=False` without a look at labels."""
         if channels not in (1, 3):
             raise InputError(f"channels={channels!r} is not 1 or 3: give 1 for gray, 3 for RGB")
-        keys = Keys(_text("image_key", image_key), _text("label_key", label_key))
+        keys = Keys(_text("image_key", image_key), _text("label_key", label_key), labelled)
         self.shards = tuple(expanded(shard) for shard in shards)
         self._stats = [_stat(shard) for shard in self.shards]
         found: list[Found] = []
@@ -86,6 +87,8 @@ class TarSource:
 
     def _labels(self, labels: list[int], found: list[Found], keys: Keys) -> tuple[Any, int | None]:
         without = [i for i, label in enumerate(labels) if label < 0]
+        if not keys.labelled:
+            return None, None
         if not without:
             return check_labels(labels, len(labels), None)
         first = self.path(without[0])
@@ -216,6 +219,7 @@ def _text(name: str, value: Any) -> str | None:
 
 def _index(shard: str, stat: tuple[int, int], keys: Keys) -> Found:
     key = f"tar\0{os.path.abspath(shard)}\0{stat[0]}\0{stat[1]}\0{keys.image}\0{keys.label}"
+    key += "" if keys.labelled else "\0unlabelled"
 
     def same(found: Any) -> bool:
         return isinstance(found["members"], list) and _stat(shard) == stat

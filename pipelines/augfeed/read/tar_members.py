@@ -55,6 +55,7 @@ class Keys:
 
     image: str | None = None
     label: str | None = None
+    labelled: bool = True  # whether labels are looked for
 
     @property
     def images(self) -> list[str]:
@@ -254,6 +255,8 @@ class _Sample:
 
     def label(self) -> tuple[int, _Part | None]:
         """Return the class number, -1 without one, and the member that holds it."""
+        if not self.keys.labelled:
+            return -1, None
         if self.keys.label is not None:
             return self._asked(self.keys.label)
         for kind in LONGEST:

@@ -16,6 +16,7 @@ from augfeed.policy import (
     RandomResizedCrop,
     Resize,
 )
+from augfeed.read.annotation import is_annotated
 
 LONGEST = 448  # pixels of a side: twice what is shown
 MOST_PIXELS = 1 << 25  # of one image, where it cannot be made smaller
@@ -33,7 +34,9 @@ def reduced(pipeline: Pipeline) -> Pipeline:
     size, policy = pipeline.size, pipeline.policy
     if max(size) <= LONGEST:
         return pipeline
-    smaller = _smaller(policy, LONGEST / max(size), pipeline.source.sizes)
+    smaller = None
+    if not is_annotated(pipeline.source):  # boxes are dropped by their size in pixels
+        smaller = _smaller(policy, LONGEST / max(size), pipeline.source.sizes)
     if smaller is not None:
         try:
             return Pipeline(

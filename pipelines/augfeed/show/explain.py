@@ -9,8 +9,10 @@ from augfeed.notation import format_policy
 from augfeed.pipeline import Pipeline
 from augfeed.plan import Plan
 from augfeed.plan.batch_rows import samples_of
+from augfeed.read.annotation import is_annotated
 from augfeed.read.decode import picture_size
 from augfeed.read.sources import ArraySource, Source
+from augfeed.show.annotations import BoxFate, annotations_of, fates_of, row_of, words_of
 from augfeed.show.labels import Share, batch_shares, class_name, share_text
 from augfeed.show.steps import (
     Step,
@@ -41,7 +43,8 @@ class Partner:
 class Explanation:
     """What was decided about a sample in an epoch: `steps` in the order they were carried out.
 
-    `label` is that of the dataset, `shares` what became of it. `batch` is the sample itself.
+    `label` is that of the dataset, `shares` what became of it. `batch` is the sample itself. Of a
+    dataset with masks or boxes `contents` is what is left, in words, and `boxes` the fate of each.
     """
 
     index: int
@@ -53,6 +56,8 @@ class Explanation:
     partner: Partner | None
     shares: tuple[Share, ...]
     batch: Batch = field(repr=False, compare=False)
+    boxes: tuple[BoxFate, ...] = ()
+    contents: tuple[str, ...] = ()
 
     @property
     def rows(self) -> tuple[tuple[str, str, str], ...]:
@@ -66,7 +71,11 @@ class Explanation:
             if step.stage == "mixing" and self.partner:
                 rows += [("  partner", other.operation, other.done)
                          for other in self.partner.steps if other.done]  # fmt: skip
-        rows.append(("result", "label", share_text(self.shares)))
+        if self.contents:
+            rows += [("result", f"box {fate.number}", fate.text) for fate in self.boxes]
+            rows.append(("result", "boxes" if self.boxes else "target", ", ".join(self.contents)))
+        else:
+            rows.append(("result", "label", share_text(self.shares)))
         return tuple(rows)
 
     @property
@@ -95,7 +104,13 @@ class Explanation:
                 {"class": share.name or None, "share": share.share, "classes": share.count}
                 for share in self.shares
             ],
-        }
+            **({} if not self.contents else {
+                "contents": [*self.contents],
+                "boxes": [{"box": fate.number, "class": fate.name, "before": fate.before,
+                           "after": fate.after, "dropped": fate.reason or None}
+                          for fate in self.boxes],
+            }),
+        }  # fmt: skip
 
 
 def explain_sample(pipeline: Pipeline, index: int, epoch: int) -> Explanation:
@@ -109,6 +124,12 @@ def explain_sample(pipeline: Pipeline, index: int, epoch: int) -> Explanation:
         row = int(plan.mixes.partner[0])
         other = int(samples_of(plan.ids)[row])
         partner = Partner(other, label_of(source, other), tuple(_before(plan, row, source)))
+    boxes: list[BoxFate] = []
+    contents: list[str] = []
+    if is_annotated(source):
+        shown = int(batch.ids[0])
+        boxes = fates_of(plan, source, shown, source_size(source, shown))
+        contents = words_of(row_of(batch.targets, 0), source.fields, source.classes)
     return Explanation(
         index=index,
         epoch=epoch,
@@ -117,13 +138,18 @@ def explain_sample(pipeline: Pipeline, index: int, epoch: int) -> Explanation:
         label=label_of(source, index),
         steps=tuple(steps),
         partner=partner,
-        shares=batch_shares(batch, 0, source.classes),
+        shares=() if contents else batch_shares(batch, 0, source.classes),
         batch=batch,
+        boxes=tuple(boxes),
+        contents=tuple(contents),
     )
 
 
 def label_of(source: Source, index: int) -> str:
     """Return the label that a dataset gives a sample, in words."""
+    if is_annotated(source):
+        parts = annotations_of(source, index, source_size(source, index))
+        return ", ".join(words_of(parts, source.fields, source.classes))
     if source.labels is None:
         return "no label"
     label = source.labels[index]

@@ -3,14 +3,19 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 from PIL import Image, ImageDraw, ImageFont
 
+from augfeed.batch import Batch
 from augfeed.errors import InputError
 from augfeed.notation import format_policy
 from augfeed.pipeline import Pipeline
 from augfeed.plan import Plan
 from augfeed.plan.batch_rows import samples_of
+from augfeed.read.annotation import is_annotated
+from augfeed.read.sources import Source
+from augfeed.show.annotations import annotations_of, drawn, row_of, words_of
 from augfeed.show.downsized import reduced
 from augfeed.show.explain import Explanation, label_of, source_size
 from augfeed.show.images import display, original, outline, to_pictures
@@ -53,12 +58,14 @@ def preview(
     rows: list[list[Tile]] = []
     for index in indices:
         before()
-        picture = display(original(source, index))
-        rows.append([Tile(picture, [f"{index}: {label_of(source, index)}"])])
+        rows.append([_original_tile(source, index)])
     for epoch in epochs:
         for row, index in zip(rows, indices, strict=True):
             before()
             batch = small.sample(index, epoch)
+            if is_annotated(source):
+                row.append(_result_tile(pipeline, batch))
+                continue
             shares = batch_shares(batch, 0, source.classes)
             if small is not pipeline and int(batch.ids[0]) == index:
                 plan, targets = pipeline.sample_plan(index, epoch)
@@ -68,6 +75,26 @@ def preview(
     heads = ["original", *(f"epoch {epoch}" for epoch in epochs)]
     title = " | ".join(filter(None, (format_policy(pipeline.policy), f"seed {pipeline.seed}")))
     return draw_grid(title, heads, rows)
+
+
+def _original_tile(source: Source, index: int) -> Tile:
+    pixels = original(source, index)
+    picture = display(pixels)
+    if not is_annotated(source):
+        return Tile(picture, [f"{index}: {label_of(source, index)}"])
+    size = pixels.shape[0], pixels.shape[1]
+    parts, classes = annotations_of(source, index, size), source.classes
+    words = words_of(parts, source.fields, classes)
+    return Tile(drawn(picture, parts, source.fields, size, classes),
+                [f"{index}: {words[0]}", *words[1:]], ", ")  # fmt: skip
+
+
+def _result_tile(pipeline: Pipeline, batch: Batch) -> Tile:
+    source: Any = pipeline.source
+    picture = display(to_pictures(batch.images, pipeline.policy)[0])
+    parts = row_of(batch.targets, 0)
+    picture = drawn(picture, parts, source.fields, pipeline.size, source.classes)
+    return Tile(picture, words_of(parts, source.fields, source.classes), ", ")
 
 
 def draw_sample(pipeline: Pipeline, explanation: Explanation) -> Image.Image:
@@ -82,7 +109,10 @@ def draw_sample(pipeline: Pipeline, explanation: Explanation) -> Image.Image:
         tiles.append(_cut_tile(pipeline, plan, int(plan.mixes.partner[0])))
     result = display(to_pictures(explanation.batch.images, pipeline.policy)[0])
     heads.append(f"epoch {explanation.epoch}")
-    tiles.append(Tile(result, share_parts(explanation.shares)))
+    if is_annotated(pipeline.source):
+        tiles.append(_result_tile(pipeline, explanation.batch))
+    else:
+        tiles.append(Tile(result, share_parts(explanation.shares)))
     marked, scale, legend = result.copy(), result.width / plan.size[1], []
     boxes = [(plan.mixes.patch, PATCH, "blue: pasted"), (plan.cutout, HOLE, "red: hidden")]
     boxes += [(box, HOLE, "red: hidden") for box in plan.all_erased.swapaxes(0, 1)]
@@ -99,9 +129,9 @@ def draw_sample(pipeline: Pipeline, explanation: Explanation) -> Image.Image:
 
 def _cut_tile(pipeline: Pipeline, plan: Plan, row: int) -> Tile:
     source, index = pipeline.source, int(samples_of(plan.ids)[row])
-    picture, size = display(original(source, index)), source_size(source, index)
+    tile, size = _original_tile(source, index), source_size(source, index)
+    picture, parts = tile.picture, [*tile.parts]
     cut = region(window_of(plan, row, size), plan.size)
-    parts = [f"{index}: {label_of(source, index)}"]
     if cut != (0, 0, *size):
         outline(picture, cut, picture.width / size[1], CUT)
         parts.append("yellow: cut")

@@ -112,8 +112,20 @@ def test_boxes_are_held_against_masks_in_the_general_lane(data: Any) -> None:
 
 
 def test_a_path_alone_cannot_be_joined(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"give the dataset of augfeed\.datasets"):
+    with pytest.raises(InputError, match=r"give augfeed\.DataLoader the dataset itself"):
         DataLoader(str(small.yolo(tmp_path)), 2, policy="letterbox(48) | mosaic")
+
+
+@pytest.mark.parametrize("policy", ["random_crop(24) | cutmix(1.0)", "resize((32, 32)) | mosaic"])
+def test_what_looks_at_several_samples_takes_them_one_by_one(data: Any, policy: str) -> None:
+    loader = DataLoader(data, 2, policy=policy, seed=1)
+    assert loader.lane == "general" and "boxes" in loader.explain()
+    for images, target in loader:
+        assert len(images) == len(target["boxes"])
+    path = Path(data.path(0)).parent
+    if isinstance(data, YOLODetection):
+        with pytest.raises(InputError, match=r"give augfeed.DataLoader the dataset itself"):
+            DataLoader(path.parent.parent, 2, policy="random_crop(24) | cutmix(1.0)")
 
 
 def test_a_cache_keeps_smaller_images_and_their_boxes_fit(tmp_path: Path) -> None:
@@ -309,7 +321,7 @@ def test_coco_leaves_out_crowds_and_flat_boxes_and_says_so(tmp_path: Path) -> No
     data = CocoDetection(*small.coco(tmp_path, change))
     assert data.skipped == {"crowds": 1, "boxes without area": 1}
     assert [len(data[i][1]["boxes"]) for i in range(3)] == [0, 0, 1]
-    less = CocoDetection(data.files.root, data.file, empty=False, labels="contiguous")
+    less = CocoDetection(tmp_path / "train", data.file, empty=False, labels="contiguous")
     assert len(less) == small.COUNT - 2 and less[0][1]["labels"].tolist() == [small.label(2) - 1]
     assert less.num_classes == small.CLASSES - 1 and data.num_classes == small.CLASSES
     assert data.classes is not None and data.classes[:2] == ("(no category 0)", "class 1")

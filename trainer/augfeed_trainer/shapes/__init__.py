@@ -1,0 +1,1 @@
+"""Segmentation and detection on images of shapes that are drawn here, whose truth is known."""
