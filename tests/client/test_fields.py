@@ -69,7 +69,8 @@ def test_what_has_no_meaning_is_refused_on_both_sides(service: Running) -> None:
         ({"targets": "sparse"}, "targets='sparse' is for classes of images"),
         ({"policy": f"{POLICY} | label_smoothing(0.1)"}, "label_smoothing is for classes"),
     ):
-        loader = RemoteLoader(service.url, **{"dataset": "masks", "policy": POLICY, **given})
+        asked: dict[str, Any] = {"dataset": "masks", "policy": POLICY, **given}
+        loader = RemoteLoader(service.url, **asked)
         with pytest.raises((InputError, RemoteError), match=message):
             next(iter(loader))
         loader.close()

@@ -67,8 +67,8 @@ def row_of(targets: Any, row: int) -> Parts:
     made: Parts = {}
     for name, part in parts.items():
         if isinstance(part, MixedMask):
-            made[name] = MixedMask(*(one[row].cpu().numpy() for one in (part.own, part.partner)),
-                                   float(part.share[row]))  # fmt: skip
+            own, partner = (one[row].cpu().numpy() for one in (part.own, part.partner))
+            made[name] = MixedMask(own, partner, float(part.share[row]))
         else:
             made[name] = part[row].cpu().numpy()
     if (valid := made.pop("valid", None)) is not None:
@@ -199,7 +199,7 @@ def fates_of(plan: Plan, source: Any, index: int, size: Sides) -> list[BoxFate]:
     `index` of a source and of `size` (height, width)."""
     if not is_annotated(source):
         return []
-    where = next(maps_of(plan, np.array([size]), source.channels, rows=np.array([0])))  # type: ignore[attr-defined]
+    where = next(maps_of(plan, np.array([size]), source.channels, rows=np.array([0])))
     parts, made = annotations_of(source, index, size), []
     for name, field in source.fields.items():
         if not isinstance(field, Boxes):

@@ -86,7 +86,7 @@ def train_shapes(
         for images, targets in loader:
             loss = _loss(task, network, images, targets)
             optimizer.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             schedule.step()
             total += loss.detach().cpu()
