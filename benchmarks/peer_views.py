@@ -1,6 +1,7 @@
 """Views of SimCLR and DINO by others: torchvision's transforms v2, and lightly's, in workers."""
 
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from typing import Any
 
 import torch
@@ -34,12 +35,12 @@ class _Lightly:
     # Made in the worker that uses it.
 
     def __init__(self, name: str) -> None:
-        self.name, self.made = name, None
+        self.name = name
+        self.made: Any = None
 
     def __call__(self, picture: Any) -> list[torch.Tensor]:
         if self.made is None:
-            from lightly import transforms
-
+            transforms = import_module("lightly.transforms")
             kinds = {
                 "dino": lambda: transforms.DINOTransform(n_local_views=8),
                 "simclr": lambda: transforms.SimCLRTransform(input_size=224),
