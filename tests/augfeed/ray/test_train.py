@@ -14,7 +14,7 @@ pytest.importorskip("ray.train.torch", reason="needs Ray Train: make ray")
 from ray.train import FailureConfig, RunConfig, ScalingConfig  # noqa: E402  (behind the skip)
 from ray.train.torch import TorchTrainer  # noqa: E402
 
-from tests.augfeed.ray.training import prepare, train  # noqa: E402
+from tests.augfeed.ray.training import train  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of Ray Train about itself
 
@@ -51,11 +51,3 @@ def test_weights_after_a_kill_in_mid_epoch_are_those_of_an_undisturbed_run(
         assert killed["loader"] == whole["loader"]
         for name, weights in whole["model"].items():
             assert torch.equal(killed["model"][name], weights), (kind, name)
-
-
-def test_a_loader_that_ray_train_rebuilds_is_an_error_that_names_the_cure(
-    nodes: Any, tmp_path: Path
-) -> None:
-    run(prepare, tmp_path, said=str(tmp_path / "said"))
-    said = (tmp_path / "said").read_text()
-    assert "prepare_data_loader" in said and "shard='auto'" in said

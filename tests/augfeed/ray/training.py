@@ -11,7 +11,6 @@ import ray.train.torch
 import torch
 
 from augfeed import DataLoader
-from augfeed.errors import InputError
 from augfeed.ray import Actors, RayLoader
 from tests.augfeed.ray.clusters import BATCH, DATA
 
@@ -62,13 +61,3 @@ def _report(rank: int, model: torch.nn.Module, loader: Any) -> None:
     with tempfile.TemporaryDirectory() as folder:
         torch.save(held, Path(folder) / "all.pt")
         ray.train.report({}, checkpoint=ray.train.Checkpoint.from_directory(folder))
-
-
-def prepare(config: dict[str, Any]) -> None:
-    """Do what is done with loaders of torch's, and must not be with ours."""
-    rebuilt: Any = ray.train.torch.prepare_data_loader(loader_of("local"))
-    try:
-        next(iter(rebuilt))
-    except InputError as error:
-        Path(config["said"]).write_text(str(error))
-    ray.train.report({})
