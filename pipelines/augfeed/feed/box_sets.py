@@ -148,7 +148,7 @@ def hulls(masks: NDArray[Any]) -> Corners:
 def beside_boxes(
     holder: Any, path: tuple[Any, ...], field: Boxes, count: int, fields: Mapping[Any, Any]
 ) -> dict[Any, Any]:
-    """Return the entries beside boxes at `path` that follow them, and are no fields themselves."""
+    """Return the entries beside boxes at `path` that follow them, and are not fields themselves."""
     if not isinstance(holder, Mapping):
         return {}
     return {

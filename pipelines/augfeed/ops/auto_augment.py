@@ -22,8 +22,8 @@ class AutoAugment(Program):
     Each pair is as frequent; each of its steps is done with a probability of its own, at a level of
     its own, from 0 to 9 (1805.09501). The flavors share the table of ImageNet and disagree on what
     a level is. `torchvision`: a bin of 10 of the ranges of `rand_augment`. `timm`: its `original`,
-    the same as `timm("original")`; it has no tables for CIFAR-10 and SVHN. `interpolation` is
-    "nearest" in torchvision's class, and "random" in timm, unless they are told otherwise.
+    the same as `timm("original")`; it has no tables for CIFAR-10 and SVHN. By default
+    torchvision's class has `interpolation="nearest"` and timm "random".
     """
 
     policy: Annotated[

@@ -1,4 +1,4 @@
-"""Accuracy against the size of the training part, the recipe tuned anew at each size."""
+"""Accuracy against the size of the training part, the recipe tuned again at each size."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

@@ -127,7 +127,7 @@ def side_of(images: Path) -> int | None:
 def opened(where: StudyData, images: Path, fold: int) -> Data:
     """Return the data of one fold: its images are the validation part, the others are trained on.
 
-    Of those so many are left as the share says, drawn anew for each fold. `images` is what
+    Of those so many are left as the share says, drawn again for each fold. `images` is what
     `prepare` wrote.
     """
     about = json.loads((images / "about.json").read_text())

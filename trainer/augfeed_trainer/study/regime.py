@@ -45,8 +45,8 @@ def find_regime(base: Recipe, where: StudyData, trials: Trials, classes: int) ->
     """Return the epochs at which a plain network fits its training part, from those of the recipe.
 
     They are doubled until it is right on 99 % of its images, or until doubling them twice changes
-    that by no more than half a point. A network that is no better than chance does not learn: that
-    is no regime. The schedule is the recipe's, over all epochs of a run.
+    that by no more than half a point. A network that is not better than chance does not learn: that
+    is not a regime. The schedule is the recipe's, over all epochs of a run.
     """
     rungs: list[Rung] = []
     epochs = base.epochs

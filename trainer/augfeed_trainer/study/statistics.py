@@ -52,10 +52,10 @@ def gains(
     """Return the gain of each group of paired differences.
 
     The variance of each is drawn up to that of all (`moderated`), and never down: a comparison that
-    is noisier than the others is no surer for their sake. p-values are adjusted together by
+    is noisier than the others is not surer for their sake. p-values are adjusted together by
     Benjamini and Hochberg's rule (1995), as a family of `family` comparisons or more: those that
     were left out because they looked poor count too. `resolution` is the smallest step of a
-    difference: equal differences are no surer than that.
+    difference: equal differences are not surer than that.
     """
     if not groups:
         return {}
