@@ -80,7 +80,7 @@ def broken(change: Callable[[torch.Tensor], torch.Tensor]) -> Peer:
 # The same work
 
 
-@pytest.mark.parametrize("chain", chains(SHAPE).keys() - {"trivial_augment"})
+@pytest.mark.parametrize("chain", [name for name in chains(SHAPE) if name != "trivial_augment"])
 def test_kornia_does_every_chain_but_programs(chain: str) -> None:
     assert problems(KORNIA, chains(SHAPE)[chain]) == []
 
