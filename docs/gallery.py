@@ -89,6 +89,7 @@ UNSEEN = {
     "normalize": "its values are not those of an image",
     "label_smoothing": "it changes labels alone",
     "letterbox": "the scene fits as it is",
+    "schedule": "changes other operations by epoch",
     "mosaic": "it needs samples with boxes or masks",
     "copy_paste": "it needs masks of objects",
     "random_iou_crop": "it is drawn by boxes",

@@ -34,6 +34,7 @@ LINES = {
     "kornia": 'kornia("RandomGamma")',
     "rotate": "rotate(5)",
     "border": "rotate(5) | border",
+    "schedule": "mixup | schedule(mixing_until=3)",
     "normalize": "normalize(0.5, 0.25)",
     "one_of": "one_of([mixup, cutmix])",
 }

@@ -163,7 +163,7 @@ LINES = {
     "kornia": 'kornia("RandomGamma")', "normalize": "normalize(0.5, 0.5)",
     "one_of": "one_of([mixup])", "letterbox": "letterbox(8)",
     "random_crop": "random_crop(8)", "rotate": "rotate(5)",
-    "random_resized_crop": "random_resized_crop(8)",
+    "random_resized_crop": "random_resized_crop(8)", "schedule": "mixup | schedule(mixing_until=9)",
 }  # fmt: skip
 
 

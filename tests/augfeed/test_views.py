@@ -384,8 +384,9 @@ def test_a_view_is_explained_as_the_loader_draws_it(photos: Path, tmp_path: Path
 
     line = f"share color; global: {GLOBAL} x 2; local in global: {LOCAL}"
     (batch,) = batches(photos, COUNT, line)
-    args = ["explain", str(photos), line, "--index", "4", "--view", "2", "--seed", "3", "--json",
-            "--no-shuffle", "--out", str(tmp_path / "view.png")]  # fmt: skip
+    args = ["explain", "--data", str(photos), "--policy", line, "--index", "4", "--view", "2",
+            "--seed", "3", "--json", "--no-shuffle",
+            "--out", str(tmp_path / "view.png")]  # fmt: skip
     done = CliRunner().invoke(app, args)
     assert done.exit_code == 0, done.output
     steps = json.loads(done.output)["steps"]
@@ -393,7 +394,7 @@ def test_a_view_is_explained_as_the_loader_draws_it(photos: Path, tmp_path: Path
     jitter = next(step for step in steps if step["operation"] == "color_jitter")
     assert jitter["values"]["brightness"] == pytest.approx(float(plan.columns.brightness[4]), 1e-4)
     crop = next(step for step in steps if step["operation"] == "random_resized_crop")
-    assert crop["values"]["box"] == batch.views["local"].windows[4].tolist()
-    args[2] = "dino"
-    args[6] = "10"
+    top, left, height, width = batch.views["local"].windows[4].tolist()
+    assert crop["values"]["box"] == [top, left, top + height, left + width]
+    args[4], args[8] = "dino", "10"
     assert "not in [0, 10)" in str(CliRunner().invoke(app, args).exception)

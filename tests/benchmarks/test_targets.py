@@ -1,5 +1,6 @@
 """The benchmark of targets: its own rows pass the gate, and what does not fit is not timed."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import bench_targets
+from benchmarks import bench_targets, data
 from benchmarks.common import parser
 from benchmarks.gate import GateError
 from benchmarks.targets_data import Scenes, look_at_boxes, look_at_masks, make_scenes
@@ -16,11 +17,13 @@ COUNT, BATCH = 16, 8
 
 
 @pytest.fixture(name="scenes", scope="module")
-def _scenes(tmp_path_factory: Any) -> Scenes:
+def _scenes(tmp_path_factory: Any) -> Iterator[Scenes]:
     pytest.importorskip(
         "sklearn", reason="photographs are scikit-learn's: pip install scikit-learn"
     )
-    return make_scenes(Path(tmp_path_factory.mktemp("scenes")), COUNT)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(data, "PHOTO_SIZE", (500, 375))  # objects need room
+        yield make_scenes(Path(tmp_path_factory.mktemp("scenes")), COUNT)
 
 
 def options() -> Any:

@@ -173,19 +173,19 @@ def _native(
 ) -> Recognised | str:
     if isinstance(dataset, IterableDataset):
         return "an iterable dataset cannot be asked for a sample by its number"
-    raw = _is_raw(dataset)
-    if raw or is_annotated(dataset):
-        found = _annotated(dataset, options, collate, batch_size, config)
-        if found is not None:
-            return found
-    if raw or isinstance(dataset, ArraySource | EncodedSource):
+    source = dataset
+    plain = _is_raw(dataset) or isinstance(dataset, ArraySource | EncodedSource)
+    if plain and not is_annotated(dataset):
+        image_key, label_key = options.keys
+        source = open_source(dataset, split=options.split, image_key=image_key, label_key=label_key)
+    if is_annotated(source):
+        return _annotated(dataset, source, options, collate, batch_size, config)
+    if plain:
         if options.fields:
             raise InputError(
                 f"fields={options.fields!r} are for datasets whose samples have parts, and "
                 f"{_kind(dataset)} is not one: give a torch.utils.data.Dataset"
             )
-        image_key, label_key = options.keys
-        source = open_source(dataset, split=options.split, image_key=image_key, label_key=label_key)
         return Recognised(source, None, tuple)
     if collate is not None:
         return "collate_fn is to see the samples"
@@ -208,15 +208,10 @@ def _native(
 
 
 def _annotated(
-    dataset: Any, options: LaneOptions, collate: Any, batch_size: int | None, config: AugmentConfig
-) -> Recognised | str | None:
-    # A source with annotations, or a path to one; None for what has none.
-    image_key, label_key = options.keys
-    source = dataset
-    if not is_annotated(dataset):
-        source = open_source(dataset, split=options.split, image_key=image_key, label_key=label_key)
-        if not is_annotated(source):
-            return None
+    dataset: Any, source: Any, options: LaneOptions, collate: Any, batch_size: int | None,
+    config: AugmentConfig,
+) -> Recognised | str:  # fmt: skip
+    # A source with annotations, given as it is or by a path to it.
     if options.fields:
         source = source.with_fields(options.fields)
     if source is dataset or isinstance(dataset, Dataset):

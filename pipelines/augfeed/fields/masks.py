@@ -64,7 +64,7 @@ def move_mask(mask: NDArray[Any], indices: Indices, fill: int) -> NDArray[Any]:
 
     values, kind = _whole(mask)
     made = np.empty((len(values), *indices.shape), kind)
-    show_places(values.reshape(len(values), -1), indices, _bits(fill, mask), made)
+    show_places(values.reshape(len(values), -1), indices, _bits(fill, mask, indices), made)
     return made.view(mask.dtype).reshape(*mask.shape[:-2], *indices.shape)
 
 
@@ -77,7 +77,7 @@ def show_mask(mask: NDArray[Any], where: SpatialMap, fill: int) -> NDArray[Any] 
         return None
     values, kind = _whole(mask)
     made = np.empty((len(values), *where.size), kind)
-    show_lines(values, *lines, _bits(fill, mask), made)
+    show_lines(values, *lines, _bits(fill, mask, *lines), made)
     return made.view(mask.dtype).reshape(*mask.shape[:-2], *where.size)
 
 
@@ -88,8 +88,11 @@ def _whole(mask: NDArray[Any]) -> tuple[NDArray[Any], Any]:
     return (values if values.flags.writeable else values.copy()), kind
 
 
-def _bits(fill: int, mask: NDArray[Any]) -> int:
-    return int(np.array([fill], mask.dtype).view(f"u{mask.dtype.itemsize}")[0])
+def _bits(fill: int, mask: NDArray[Any], *places: Indices) -> int:
+    # A number that the mask cannot hold matters only where there is an outside.
+    if not any(bool((one < 0).any()) for one in places):
+        return 0
+    return int(np.array([fill], mask.dtype).view(f"i{mask.dtype.itemsize}")[0])
 
 
 def moved_by(

@@ -57,14 +57,17 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> dict[str, PredictedRow]:
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert SHAPE.name in done.stdout and "H100" in done.stdout and "H200" in done.stdout
-    return {row.chain: row for row in Prediction.model_validate_json(out.read_text()).rows}
+    found = Prediction.model_validate_json(out.read_text()).rows
+    assert {row.chain for row in found if row.left_out} == FRAMED
+    return {row.chain: row for row in found if not row.left_out}
 
 
+FRAMED = {"trivial_augment"}  # whose kernels before the pass the model does not know
 pytestmark = pytest.mark.timeout(600)  # some 20 s of a core; 5 with a warm cache
 
 
 def test_every_chain_has_a_budget(rows: dict[str, PredictedRow]) -> None:
-    assert set(rows) == set(BUDGETS) == set(chains(SHAPE))
+    assert set(rows) == set(BUDGETS) == set(chains(SHAPE)) - FRAMED
 
 
 def test_no_chain_takes_more_instructions_than_its_budget(rows: dict[str, PredictedRow]) -> None:

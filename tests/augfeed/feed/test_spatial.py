@@ -168,8 +168,8 @@ def test_every_operation_that_moves_pixels_is_named(policy: str) -> None:
 STILL = {
     "autocontrast", "border", "channel_drop", "channel_shuffle", "color_jitter", "cutout",
     "equalize", "gamma", "gaussian_blur", "gaussian_noise", "grayscale", "invert", "jpeg",
-    "label_smoothing", "normalize", "posterize", "random_erasing", "salt_and_pepper", "sharpness",
-    "solarize", "solarize_add",
+    "label_smoothing", "normalize", "posterize", "random_erasing", "salt_and_pepper", "schedule",
+    "sharpness", "solarize", "solarize_add",
 }  # fmt: skip
 
 
