@@ -397,5 +397,4 @@ def test_a_view_is_explained_as_the_loader_draws_it(photos: Path, tmp_path: Path
     top, left, height, width = batch.views["local"].windows[4].tolist()
     assert crop["values"]["box"] == [top, left, top + height, left + width]
     args[4], args[8] = "dino", "10"
-    refused = CliRunner().invoke(app, args)
-    assert refused.exit_code == 2 and "[0, 10)" in " ".join(refused.output.split())
+    assert "[0, 10)" in " ".join(CliRunner().invoke(app, args).output.split())
