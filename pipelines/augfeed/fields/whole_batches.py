@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from augfeed.async_copy import copied
 from augfeed.errors import InputError
 from augfeed.fields.boxes import move_boxes
 from augfeed.fields.follows import blends, check_unmixed
@@ -88,10 +89,7 @@ class DeviceMoves:
         """Return what `HostMoves.boxes` does, by operations of torch."""
         check_unmixed(self.plan.policy, "boxes")
         given = checked_boxes(boxes, self.plan.count).double()
-        matrices = torch.from_numpy(self.maps.forward)
-        if boxes.is_cuda:
-            matrices = matrices.pin_memory()
-        hulls = _hulls(given, matrices.to(boxes.device, non_blocking=True))
+        hulls = _hulls(given, copied(self.maps.forward, boxes.device))
         height, width = self.maps.size
         x, y = hulls[..., 0::2].clamp(0, width), hulls[..., 1::2].clamp(0, height)
         wide, high = x[..., 1] - x[..., 0], y[..., 1] - y[..., 0]
@@ -103,7 +101,9 @@ class DeviceMoves:
 def _hulls(boxes: torch.Tensor, forward: torch.Tensor) -> torch.Tensor:
     # As `fields.boxes` has them: of the part of each quadrangle in front of the camera, whose
     # points are corners, and places where a side meets the plane.
-    x, y = boxes[..., [0, 2, 2, 0]], boxes[..., [1, 1, 3, 3]]
+    left, top, right, bottom = boxes.unbind(dim=-1)  # a list as an index would be copied there
+    x = torch.stack([left, right, right, left], dim=-1)
+    y = torch.stack([top, top, bottom, bottom], dim=-1)
     m = forward[:, :, :, None, None]
     u, v, z = (m[:, k, 0] * x + m[:, k, 1] * y + m[:, k, 2] for k in range(3))
     beside = tuple(part.roll(-1, dims=-1) for part in (u, v, z))
