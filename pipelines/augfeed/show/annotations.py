@@ -15,7 +15,7 @@ from augfeed.fields.kinds import Boxes, Mask
 from augfeed.fields.masks import MixedMask
 from augfeed.fields.spatial_map import maps_of
 from augfeed.plan import Plan
-from augfeed.read.annotation import Annotated, Annotation, is_annotated
+from augfeed.read.annotation import Annotated, Annotation, is_annotated, pixel_parts
 from augfeed.show.labels import class_name
 
 Parts = dict[str, Any]
@@ -55,10 +55,7 @@ def annotations_of(source: Annotated, index: int, size: Sides) -> Parts:
 
 def in_pixels(note: Annotation, fields: Mapping[str, Any], size: Sides) -> Parts:
     """Return the parts of an annotation in pixels of its image of `size` (height, width)."""
-    from augfeed.executor.annotations import placed
-    from augfeed.read.annotation import Note
-
-    return placed(Note(0, note, note.size or size), fields).parts
+    return pixel_parts(note, fields, note.size or size)
 
 
 def row_of(targets: Any, row: int) -> Parts:
