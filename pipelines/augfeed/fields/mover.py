@@ -224,15 +224,24 @@ class FieldMover:
 
     # From values to what is given out
 
+    def boxes(self, k: int, path: Path) -> BoxSet:
+        """Return all boxes in the image of row `k`, before any is dropped by a field."""
+        return self._boxes(self._mixed(k), k, path)
+
+    def _boxes(self, values: Values, k: int, path: Path) -> BoxSet:
+        field, boxes = self.fields[path], values.parts[path]
+        assert isinstance(field, Boxes) and isinstance(boxes, BoxSet)
+        if not field.from_masks:
+            return boxes
+        masks = values.parts[masks_of(values, path, self.fields, self._named(k))]
+        return replace(boxes, corners=hulls(masks != 0))
+
     def _with_boxes(
         self, sample: Any, values: Values, k: int, path: Path, *, changed: bool
     ) -> tuple[Any, Values]:
         field, name, size = self.fields[path], self.name(k, path), self.plan.size
         assert isinstance(field, Boxes)
-        boxes: BoxSet = values.parts[path]
-        if field.from_masks:
-            masks = values.parts[masks_of(values, path, self.fields, self._named(k))]
-            boxes = replace(boxes, corners=hulls(masks != 0))
+        boxes = self._boxes(values, k, path)
         kept = boxes.kept(field)
         given = length_of(as_array(self._part(self.samples[k], k, path)))
         holder = take(sample, path[:-1]) if path else None

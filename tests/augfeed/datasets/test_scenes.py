@@ -116,8 +116,8 @@ def test_scenes_do_not_depend_on_how_batches_are_made(coco: Any, policy: str) ->
             check_same(target, given)
     general = DataLoader(coco, 6, policy=policy, seed=3, dtype=torch.uint8, passive=["image_id"])
     assert general.lane == "general"
-    for one, other in zip(wanted, rows(general), strict=True):
-        check_same(one, other)
+    for one, whole in zip(wanted, rows(general), strict=True):
+        check_same(one, whole)
 
 
 @pytest.mark.parametrize("world", [2, 3])
@@ -181,8 +181,8 @@ def test_photos_of_several_times_the_size_come_alike_in_every_batch(tmp_path: Pa
     policy = "letterbox(64) | mosaic(0.7, zoom=(0.4, 1.5))"
     wanted = rows(loaded(data, policy, 10))
     for size in (1, 3, 8):
-        for one, other in zip(wanted, rows(loaded(data, policy, size)), strict=True):
-            check_same(one, other)
+        for alone, other in zip(wanted, rows(loaded(data, policy, size)), strict=True):
+            check_same(alone, other)
     general = DataLoader(data, 5, policy=policy, seed=3, dtype=torch.uint8, passive=["image_id"])
     for (image, target), (whole, given) in zip(wanted, rows(general), strict=True):
         check_same(target, given)
