@@ -31,9 +31,9 @@ ray = pytest.importorskip("ray", reason="needs Ray: pip install 'augfeed[ray]', 
 
 from augfeed.ray import Actors, ClusterError, RayLoader, pool  # noqa: E402  (behind the skip)
 
-pytestmark = pytest.mark.usefixtures("nodes")
-ONE = Actors(least=1, most=1, num_cpus=0.5, deadline=120)
-TWO = Actors(least=2, most=2, num_cpus=0.5, deadline=120)
+pytestmark = [pytest.mark.usefixtures("nodes"), pytest.mark.timeout(900)]
+ONE = Actors(least=1, most=1, num_cpus=0.5)
+TWO = Actors(least=2, most=2, num_cpus=0.5)
 
 
 def made(data: Any = DATA, actors: Actors = ONE, **given: Any) -> Any:

@@ -31,6 +31,8 @@ from tests.service.test_pull import (  # noqa: E402, F401
     test_what_cannot_be_answered_is_named,
 )
 
+pytestmark = pytest.mark.timeout(900)  # clusters start many processes
+
 GIVEN: dict[str, Any] = {"policy": "hflip | cutmix(1.0)", "shuffle": True, "seed": 3}
 
 
