@@ -14,17 +14,18 @@ from augfeed.engines.cpu import Job, allocate
 from augfeed.errors import InputError, InputTypeError
 from augfeed.executor import staged
 from augfeed.executor.cpu import spread
-from augfeed.kernels.resample import resample
 from augfeed.memory_pool import Memory
 from augfeed.philox import check_key
 from augfeed.plan import BatchRows, Plan, draw_plan
 from augfeed.plan.policy_constants import PolicyConstants
 from augfeed.policy import Normalize, Policy
+from augfeed.policy.check import check_single
 from augfeed.presets import resolve_policy
+from augfeed.ray.pictures import PictureFrames, Pictures
 from augfeed.read.decode import Channels
-from augfeed.read.frames import views_of
 from augfeed.read.image_frame import Encoded
-from augfeed.targets import Form, make_targets
+from augfeed.read.read_errors import RowSources
+from augfeed.targets import Form, make_targets, softens
 from augfeed.whole_number import whole_number
 
 Columns = dict[str, Any]
@@ -66,6 +67,7 @@ class MapBatches:
     ) -> None:  # fmt: skip
         """Check the arguments; nothing is compiled yet."""
         self.policy = resolve_policy(policy)
+        check_single(self.policy)
         self.seed = whole_number("seed", seed, 0)
         self.epoch = whole_number("epoch", epoch, 0)
         check_key(self.seed, self.epoch)
@@ -95,13 +97,13 @@ class MapBatches:
                     for image, name in zip(images, ids.tolist(), strict=True)]  # fmt: skip
         made = dict(columns)
         if not pictures:
-            return made
-        sizes = np.array([_size(picture) for picture in pictures], np.int64)
+            return {**made, **self._empty(labels)}
+        given = Pictures.of(pictures, self.channels)
         plan = draw_plan(
             self.policy, BatchRows.of(ids), seed=self.seed, epoch=self.epoch,
-            size=self.policy.size(_common(sizes)),
+            size=self.policy.size(given.sizes),
         )  # fmt: skip
-        batch = self._augmented(plan, self._frames(plan, pictures, sizes))
+        batch = self._augmented(plan, self._frames(plan, given, ids))
         made["image"] = (batch.permute(0, 2, 3, 1) if self.output.channels_last else batch).numpy()
         if labels is not None:
             form: Form = "auto"
@@ -109,6 +111,17 @@ class MapBatches:
                 _labels(labels), plan, num_classes=self.num_classes, form=form
             )
             made["label"] = targets.numpy()
+        return made
+
+    def _empty(self, labels: Any) -> Columns:
+        # What an empty block becomes has the shape of all others.
+        height, width = self.policy.size((1, 1))
+        shape = (0, self.channels, height, width)
+        if self.output.channels_last:
+            shape = (0, height, width, self.channels)
+        made: Columns = {"image": torch.empty(shape, dtype=self.output.dtype).numpy()}
+        if labels is not None and softens(self.policy):
+            made["label"] = np.empty((0, self.num_classes or 0), np.float32)
         return made
 
     def _picture(self, image: Any, name: str) -> Any:
@@ -123,22 +136,15 @@ class MapBatches:
             )
         return array
 
-    def _frames(
-        self, plan: Plan, pictures: list[Any], sizes: NDArray[np.int64]
-    ) -> NDArray[np.uint8]:
-        views = views_of(plan.window.at(sizes[:, 0], sizes[:, 1]))
-        fixed = PolicyConstants.of(self.policy, self.channels)
-        pad = fixed.pad_mode, fixed.pad_fill
-        out = np.empty((len(pictures), *plan.size, self.channels), np.uint8)
+    def _frames(self, plan: Plan, batch: Pictures, ids: NDArray[np.int64]) -> NDArray[np.uint8]:
+        frames = PictureFrames(batch, ids, self.policy, self._memory)
+        out = np.empty((len(batch), *plan.size, self.channels), np.uint8)
+        taken = RowSources.of(plan.ids)
 
         def show(rows: NDArray[np.int64]) -> None:
-            for k in rows.tolist():
-                if isinstance(pictures[k], Encoded):
-                    pictures[k].show(views[k], out[k], pad)
-                else:
-                    resample(pictures[k], *views[k], *pad, out[k])
+            frames.read(plan, rows, taken, out[rows[0] : rows[-1] + 1])
 
-        spread(show, _parts(len(pictures)))
+        spread(show, _parts(len(batch)))
         return out
 
     def _augmented(self, plan: Plan, frames: NDArray[np.uint8]) -> torch.Tensor:
@@ -191,16 +197,8 @@ def _labels(labels: Any) -> torch.Tensor:
     array = np.asarray(labels)
     if array.dtype == object:  # rows of lists
         array = np.stack([np.asarray(row) for row in array])
+    if array.dtype.kind not in "biuf":
+        raise InputTypeError(
+            f"column 'label' has dtype {array.dtype}: give class numbers, or rows of shares"
+        )
     return torch.from_numpy(np.array(array))
-
-
-def _size(picture: Any) -> tuple[int, int]:
-    size: tuple[int, int] = picture.look.upright if isinstance(picture, Encoded) else (
-        picture.shape[0], picture.shape[1])  # fmt: skip
-    return size
-
-
-def _common(sizes: NDArray[np.int64]) -> tuple[int, int] | None:
-    # `Policy.size` needs it where the policy leaves images as large as they are.
-    alike = len(sizes) and bool((sizes == sizes[0]).all())
-    return (int(sizes[0, 0]), int(sizes[0, 1])) if alike else None

@@ -6,8 +6,6 @@ from typing import Any
 import pytest
 import torch
 
-from tests.augfeed.ray.clusters import cluster
-
 ray = pytest.importorskip("ray", reason="needs Ray: pip install 'augfeed[ray]', or make ray")
 pytest.importorskip("ray.train.torch", reason="needs Ray Train: make ray")
 
@@ -17,12 +15,6 @@ from ray.train.torch import TorchTrainer  # noqa: E402
 from tests.augfeed.ray.training import train  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of Ray Train about itself
-
-
-@pytest.fixture(scope="module")
-def nodes() -> Any:
-    with cluster(2) as made:
-        yield made
 
 
 def run(function: Any, folder: Path, **config: Any) -> Any:
@@ -38,7 +30,8 @@ def run(function: Any, folder: Path, **config: Any) -> Any:
 
 def held(result: Any) -> Any:
     with result.checkpoint.as_directory() as folder:
-        return torch.load(Path(folder) / "all.pt")
+        (file,) = Path(folder).glob("all.*")
+        return torch.load(file, weights_only=False)
 
 
 @pytest.mark.timeout(900)  # three trainings, each of which starts processes twice
@@ -51,3 +44,16 @@ def test_weights_after_a_kill_in_mid_epoch_are_those_of_an_undisturbed_run(
         assert killed["loader"] == whole["loader"]
         for name, weights in whole["model"].items():
             assert torch.equal(killed["model"][name], weights), (kind, name)
+
+
+@pytest.mark.timeout(900)
+def test_lightning_ends_with_the_weights_of_an_undisturbed_run(nodes: Any, tmp_path: Path) -> None:
+    pytest.importorskip("lightning", reason="needs Lightning: pip install lightning")
+    from tests.augfeed.ray.training_lightning import train as train_lightning
+
+    whole = held(run(train_lightning, tmp_path / "whole", loader="local"))
+    for kind in ("local", "ray"):
+        killed = held(run(train_lightning, tmp_path / kind, loader=kind, die=5))
+        assert killed["epoch"] == whole["epoch"] and killed["global_step"] == whole["global_step"]
+        for name, weights in whole["state_dict"].items():
+            assert torch.equal(killed["state_dict"][name], weights), (kind, name)
