@@ -6,7 +6,7 @@ from typing import Any
 
 from augfeed.engines import Output, Place
 from augfeed.errors import InputError
-from augfeed.feed.repeats import Repeats
+from augfeed.plan.repeats import Repeats
 from augfeed.invariances import Invariances
 from augfeed.pipeline import Order, Pipeline
 from augfeed.policy import Policy
