@@ -24,6 +24,7 @@ from augfeed_service.problems import Problem
 from augfeed_service.settings import Settings
 
 LONGEST = 16384  # pixels of a side that a policy makes
+SHOWN = 5  # samples whose objects one image shows, at most
 HELD, EACH = 64 << 10, 16  # bytes of a plan, and of each byte of its description
 
 
@@ -70,8 +71,9 @@ class Plan:
     def nbytes(self, world: int) -> int:
         """Return the bytes that the making of a batch takes: images, frames, labels."""
         share = self.description.batch_size // world
-        whole, source = self.whole, self.mounted.source
-        rows = memory_cost.rows_of(share, mixes=self.description.softens)
+        whole, given, source = self.whole, self.description, self.mounted.source
+        scenes = any(stage.scenes for policy in given.policies for _, stage in policy.scheduled)
+        rows = memory_cost.rows_of(share, mixes=given.softens or scenes)
         frames = 0
         if not whole.in_memory:
             size = source.images.dtype.itemsize if isinstance(source, ArraySource) else 1
@@ -83,7 +85,8 @@ class Plan:
             source.labels, share, rows, dense=whole.form == "dense", classes=whole.num_classes
         )
         fields = 2 * rows * most_field_bytes(self.mounted.kinds, self.sides)
-        maps = share * MAP_BYTES * (self.description.views.count if self.description.views else 0)
+        fields *= SHOWN if scenes else 1
+        maps = share * MAP_BYTES * (given.views.count if given.views else 0)
         return share * self.sample_bytes + frames + labels + fields + maps
 
     def npz_bytes(self, world: int) -> int:

@@ -8,8 +8,8 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from augfeed.feed.spatial import tv_kind
 from augfeed.fields import MixedMask
+from augfeed.fields.sample_parts import tv_kind
 
 
 def as_array(part: Any) -> NDArray[Any]:
