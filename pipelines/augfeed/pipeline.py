@@ -102,12 +102,12 @@ class Pipeline:
         self.source: Source = with_size(open_source(data), policy)
         self.policy, self.order, self.seed = policy, order, seed
         self.output, self.form, self.place, self.reading = output, targets, place, reading
-        self._follow = following(self.source, policy, targets)
+        self._memory = reading.memory or Memory()
+        self._follow = following(self.source, policy, targets, self._memory)
         output.check(policy)
         place.check()
         self.size = policy.size(self.source.sizes)
         self.fixed = PolicyConstants.of(policy, self.source.channels)
-        self._memory = reading.memory or Memory()
         self.costs, self.log = Costs(), ReadFailureLog()
         self._frames = Frames(
             self.source, policy, self._memory, reading, self.log, self.place.known
