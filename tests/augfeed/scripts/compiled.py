@@ -159,7 +159,7 @@ def main() -> None:
     every = [*unique.values()]
     others = every if whole else every[:: len(every) // FEW]
     tasks = [(job, OFTEN) for job in every] + [(job, arch) for job in others for arch in SELDOM]
-    if not whole:  # the other cores run other tests, and each process imports all anew
+    if not whole:  # the other cores run other tests, and each process imports all again
         print(*(json.dumps(compiled(task)) for task in tasks), sep="\n")
         return
     with ProcessPoolExecutor(cores(), mp_context=get_context("spawn")) as pool:
