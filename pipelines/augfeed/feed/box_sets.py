@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from augfeed.errors import InputError
 from augfeed.fields import Boxes, SpatialMap, move_boxes
+from augfeed.fields.boxes import areas, kept_boxes
 
 Corners = NDArray[np.float64]
 Numbers = NDArray[np.int64]
@@ -23,20 +24,21 @@ class BoxSet:
     """Boxes xyxy `[N, 4]` in edges of what they are in.
 
     `shares` `[N]` is how much of each is left inside, `hidden` `[N]` how much of that is covered,
-    `before` `[N]` the area at first. `beside` are entries with one for each box, by key.
+    `growth` `[N]` what the area of its object was multiplied by. `beside` are entries with one for
+    each box, by key.
     """
 
     corners: Corners
     shares: NDArray[np.float64]
     hidden: NDArray[np.float64]
-    before: NDArray[np.float64]
+    growth: NDArray[np.float64]
     beside: dict[Any, Any]
 
     @classmethod
     def of(cls, corners: Corners, beside: dict[Any, Any]) -> "BoxSet":
         """Return boxes as a dataset gives them."""
         count = len(corners)
-        return cls(corners, np.ones(count), np.zeros(count), areas(corners), beside)
+        return cls(corners, np.ones(count), np.zeros(count), np.ones(count), beside)
 
     def __len__(self) -> int:
         return len(self.corners)
@@ -46,15 +48,15 @@ class BoxSet:
         moves = move_boxes(self.corners, where, field)
         top, left = origin
         made = moves.boxes + np.array([left, top, left, top])
-        return replace(self, corners=made, shares=self.shares * moves.shares)
+        return replace(self, corners=made, shares=self.shares * moves.shares,
+                       growth=self.growth * moves.growth)  # fmt: skip
 
     def clipped(self, top: int, left: int, bottom: int, right: int) -> "BoxSet":
         """Return the boxes as far as they lie in a rectangle."""
         low, high = np.array([left, top, left, top]), np.array([right, bottom, right, bottom])
         made = np.minimum(np.maximum(self.corners, low), high)
-        shares = np.divide(areas(made), areas(self.corners), out=np.zeros(len(self)),
-                           where=areas(self.corners) > 0)  # fmt: skip
-        return replace(self, corners=made, shares=self.shares * shares)
+        left = self._left(made)
+        return replace(self, corners=made, shares=self.shares * left, growth=self.growth * left)
 
     def covered(self, patch: Sequence[int]) -> "BoxSet":
         """Return the boxes under a rectangle (top, left, bottom, right): hulls of what is seen."""
@@ -70,7 +72,8 @@ class BoxSet:
             elif top <= y0 and bottom >= y1:
                 x0, x1 = _rest(x0, x1, left, right)
             made[k] = x0, y0, x1, y1
-        return replace(self, corners=made, hidden=_both(self.hidden, hidden))
+        return replace(self, corners=made, hidden=_both(self.hidden, hidden),
+                       growth=self.growth * self._left(made))  # fmt: skip
 
     def concealed(self, patches: Sequence[Sequence[int]]) -> "BoxSet":
         """Return the boxes with what rectangles (top, left, bottom, right) hide of them."""
@@ -84,30 +87,30 @@ class BoxSet:
         lost = np.flatnonzero(left < had)
         made, hidden = self.corners.copy(), np.zeros(len(self))
         made[lost], hidden[lost] = hulls(after[lost]), 1 - left[lost] / had[lost]
-        return replace(self, corners=made, hidden=_both(self.hidden, hidden))
+        return replace(self, corners=made, hidden=_both(self.hidden, hidden),
+                       growth=self.growth * (1 - hidden))  # fmt: skip
 
     def take(self, kept: Numbers) -> "BoxSet":
         """Return some of the boxes, with what has an entry for each."""
         beside = {key: rows_of(value, kept) for key, value in self.beside.items()}
-        return BoxSet(self.corners[kept], self.shares[kept], self.hidden[kept], self.before[kept],
+        return BoxSet(self.corners[kept], self.shares[kept], self.hidden[kept], self.growth[kept],
                       beside)  # fmt: skip
 
     def kept(self, field: Boxes) -> Numbers:
         """Return the numbers of the boxes that stay, as a field says."""
-        sides = self.corners[:, 2:] - self.corners[:, :2]
-        keep = (sides >= field.min_side).all(axis=1) & (self.shares >= field.min_share)
-        keep &= sides.prod(axis=1) > 0
-        if field.max_aspect is not None:
-            keep &= sides.max(axis=1) <= field.max_aspect * sides.min(axis=1)
-        if field.max_occlusion is not None:
-            keep &= self.hidden <= field.max_occlusion
-        return np.flatnonzero(keep)
+        kept = kept_boxes(self.corners, self.shares, field)
+        if field.max_occlusion is None:
+            return kept
+        return kept[self.hidden[kept] <= field.max_occlusion]
 
     def scaled(self) -> dict[Any, Any]:
-        """Return the entries beside the boxes, areas scaled as the boxes are."""
-        factors = areas(self.corners) / np.maximum(self.before, _LEAST)
-        return {key: _times(value, factors) if key in AREAS else value
+        """Return the entries beside the boxes, areas scaled as the objects are."""
+        return {key: _times(value, self.growth) if key in AREAS else value
                 for key, value in self.beside.items()}  # fmt: skip
+
+    def _left(self, made: Corners) -> NDArray[np.float64]:
+        before = areas(self.corners)
+        return np.divide(areas(made), before, out=np.zeros(len(self)), where=before > 0)
 
 
 def joined(parts: Sequence[BoxSet], name: str) -> BoxSet:
@@ -125,14 +128,8 @@ def joined(parts: Sequence[BoxSet], name: str) -> BoxSet:
         np.concatenate([part.corners for part in parts]),
         np.concatenate([part.shares for part in parts]),
         np.concatenate([part.hidden for part in parts]),
-        np.concatenate([part.before for part in parts]), beside,
+        np.concatenate([part.growth for part in parts]), beside,
     )  # fmt: skip
-
-
-def areas(boxes: Corners) -> NDArray[np.float64]:
-    """Return the areas of boxes xyxy `[N, 4]`."""
-    made: NDArray[np.float64] = np.maximum(boxes[:, 2:] - boxes[:, :2], 0).prod(axis=1)
-    return made
 
 
 def hulls(masks: NDArray[Any]) -> Corners:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from augfeed.constants import CUTMIX
 from augfeed.errors import InputError
 from augfeed.feed.box_sets import BoxSet, beside_boxes, hulls, length_of
-from augfeed.feed.field_types import as_array, as_given
+from augfeed.feed.field_types import as_array, as_given, box_format, check_canvas
 from augfeed.feed.field_values import (
     Values,
     alone,
@@ -109,12 +109,14 @@ class FieldMover:
             self.name(k, path),
             tuple(self.sizes[k].tolist()),
         )
+        check_canvas(part, size, name)
         given = as_array(part)
         if isinstance(field, Mask):
             return checked_mask(given, size, name)
         if not isinstance(field, Boxes):
             return given
-        corners = to_corners(given, field.format, size, normalized=field.normalized, name=name)
+        form = box_format(part, field)
+        corners = to_corners(given, form, size, normalized=field.normalized, name=name)
         holder = take(self.samples[k], path[:-1]) if path else None
         return BoxSet.of(corners, beside_boxes(holder, path, field, len(corners), self.fields))
 
@@ -225,7 +227,9 @@ class FieldMover:
         parts = {**values.parts, path: boxes}
         values = Values(parts, values.owners).take(path, kept)
         left: BoxSet = values.parts[path]
-        rows = from_corners(left.corners, field.format, size, normalized=field.normalized)
+        part = take(sample, path)
+        form = box_format(part, field)
+        rows = from_corners(left.corners, form, size, normalized=field.normalized)
         made, count = left.scaled(), len(kept)
         if field.pad is not None:
             if not isinstance(holder, Mapping):
@@ -237,7 +241,6 @@ class FieldMover:
             rows = _padded(rows, field.pad)
             made = {key: _padded_like(value, field.pad) for key, value in made.items()}
             made["valid"] = torch.arange(field.pad) < count
-        part = take(sample, path)
         sample = put(sample, path, as_given(rows, part, size, tensors=False))
         for key, value in made.items():
             sample = _set(sample, (*path[:-1], key), value)

@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 
 from augfeed.errors import InputError, InputTypeError
+from augfeed.feed.field_types import box_format
 from augfeed.feed.sample_fields import (
     Path,
     describe,
@@ -21,7 +22,6 @@ from augfeed.feed.sample_fields import (
 from augfeed.feed.spatial import SpatialCheck, tv_kind
 from augfeed.fields import Boxes, Dense, Field, FurtherImage, Keypoints, Mask, Passive, field_of
 from augfeed.fields.follows import check_moves, check_unblended
-from augfeed.fields.kinds import FORMATS
 from augfeed.plan.box_windows import by_boxes
 from augfeed.policy import Policy
 
@@ -132,12 +132,7 @@ def _known(sample: Any, path: Path, part: Any, size: Size | None) -> Field | Non
     cls: type = type(part)
     kind = tv_kind(cls)
     if kind == "BoundingBoxes":
-        form = str(getattr(part.format, "value", part.format)).lower()
-        if form not in FORMATS:
-            raise InputError(
-                f"BoundingBoxes of format {form!r} cannot be moved: convert them to 'XYXY'"
-            )
-        return Boxes(format=form)  # type: ignore[arg-type]
+        return Boxes(format=box_format(part, Boxes()))
     if kind in _TV:
         return _TV[kind]
     name = path[-1] if path else None

@@ -155,15 +155,12 @@ def _drop(made: Parts, boxes: Any, where: SpatialMap, name: str, field: Boxes) -
     moves = move_boxes(corners, where, field)
     kept, count = moves.kept, len(corners)
     made[name] = moves.boxes[kept].astype(np.float32)
-    before = _areas(corners)
     for key, value in made.items():
         if key == name or key not in field.follow or _length(value) != count:
             continue
         made[key] = value[kept]
         if key in AREAS:
-            share = np.divide(_areas(moves.boxes), before, out=np.zeros_like(before),
-                              where=before > 0)[kept]  # fmt: skip
-            made[key] = (made[key] * share).astype(value.dtype)
+            made[key] = (made[key] * moves.growth[kept]).astype(value.dtype)
     if field.pad is not None:
         _pad(made, name, field, len(kept), count)
 
@@ -184,11 +181,6 @@ def _pad(made: Parts, name: str, field: Boxes, count: int, given: int) -> None:
             rows[:count] = value
             made[key] = rows
     made["valid"] = np.arange(field.pad) < count
-
-
-def _areas(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
-    made: NDArray[np.float64] = np.maximum(boxes[:, 2:] - boxes[:, :2], 0).prod(axis=1)
-    return made
 
 
 def ragged_names(fields: Mapping[str, Field]) -> set[str]:

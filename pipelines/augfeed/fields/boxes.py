@@ -12,43 +12,81 @@ from augfeed.fields.spatial_map import SpatialMap
 
 Corners = NDArray[np.float64]
 _NEAR = 1e-6  # of the plane of the camera: nothing behind it is shown
+_ROUNDED = 1e-6  # what rounding may take off a side, or a share
 
 
 @dataclass(frozen=True, slots=True)
 class BoxMoves:
     """What became of boxes: `hulls` xyxy `[N, 4]` before clipping, `boxes` after it, `kept` int64
-    the numbers of those that stay, and `shares` `[N]` how much of each hull is inside."""
+    the numbers of those that stay, `shares` `[N]` how much of each is inside, and `growth` `[N]`
+    what the area of an object is multiplied by: that of its moved corners, as far as it is
+    inside."""
 
     hulls: Corners
     boxes: Corners
     kept: NDArray[np.int64]
     shares: NDArray[np.float64]
+    growth: NDArray[np.float64]
 
 
 def move_boxes(boxes: Corners, where: SpatialMap, field: Boxes) -> BoxMoves:
-    """Return where boxes, xyxy `[N, 4]` in edges of the source, are in the output."""
+    """Return where boxes, xyxy `[N, 4]` in edges of the source, are in the output.
+
+    What the window cuts off is not moved further, as what turns it shows nothing there.
+    """
     height, width = where.size
-    hulls = _hulls(boxes, where)
-    limit = np.array([width, height, width, height], np.float64)
-    clipped = np.minimum(np.maximum(hulls, 0), limit)
-    sides = np.maximum(clipped[:, 2:] - clipped[:, :2], 0)
-    whole = np.maximum(hulls[:, 2:] - hulls[:, :2], 0)
-    area, before = sides.prod(axis=1), whole.prod(axis=1)
-    shares = np.divide(area, before, out=np.zeros_like(area), where=before > 0)
-    keep = (sides >= field.min_side).all(axis=1) & (shares >= field.min_share) & (area > 0)
+    hulls, _ = _moved(boxes, where)
+    seen = _clip(boxes, where.visible)
+    moved, quads = _moved(seen, where)
+    clipped = _clip(moved, (0, 0, width, height))
+    before, cut = areas(boxes), areas(seen)
+    inside = _ratio(areas(clipped), areas(moved))
+    shares = _ratio(cut, before) * inside
+    growth = _ratio(quads, before) * inside
+    clipped[cut <= 0] = 0
+    return BoxMoves(hulls, clipped, kept_boxes(clipped, shares, field), shares, growth)
+
+
+def kept_boxes(boxes: Corners, shares: NDArray[np.float64], field: Boxes) -> NDArray[np.int64]:
+    """Return the numbers of boxes xyxy `[N, 4]` that are large enough for a field to stay."""
+    sides = boxes[:, 2:] - boxes[:, :2]
+    keep = (sides >= field.min_side - _ROUNDED).all(axis=1) & (sides > 0).all(axis=1)
+    keep &= shares >= field.min_share - _ROUNDED
     if field.max_aspect is not None:
-        keep &= sides.max(axis=1) <= field.max_aspect * sides.min(axis=1)
-    return BoxMoves(hulls, clipped, np.flatnonzero(keep), shares)
+        keep &= sides.max(axis=1) <= (field.max_aspect + _ROUNDED) * sides.min(axis=1)
+    return np.flatnonzero(keep)
 
 
-def _hulls(boxes: Corners, where: SpatialMap) -> Corners:
+def areas(boxes: Corners) -> NDArray[np.float64]:
+    """Return the areas of boxes xyxy `[N, 4]`."""
+    made: NDArray[np.float64] = np.maximum(boxes[:, 2:] - boxes[:, :2], 0).prod(axis=1)
+    return made
+
+
+def _ratio(one: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.float64]:
+    made: NDArray[np.float64] = np.divide(one, other, out=np.zeros_like(one), where=other > 0)
+    return made
+
+
+def _clip(boxes: Corners, limits: tuple[float, float, float, float]) -> Corners:
+    left, top, right, bottom = limits
+    low, high = np.array([left, top, left, top]), np.array([right, bottom, right, bottom])
+    made: Corners = np.minimum(np.maximum(boxes, low), high)
+    return made
+
+
+def _moved(boxes: Corners, where: SpatialMap) -> tuple[Corners, NDArray[np.float64]]:
+    # Upright hulls of moved corners, and the areas that the corners enclose.
     forward = where.forward
     x, y = boxes[:, [0, 2, 2, 0]], boxes[:, [1, 1, 3, 3]]
     corners = np.stack([x, y, np.ones_like(x)], axis=-1) @ forward.T  # [N, 4, 3]
     if not forward[2, :2].any():
         points = corners[..., :2] / corners[..., 2:]
-        return np.concatenate([points.min(axis=1), points.max(axis=1)], axis=1)
-    return np.array([_in_front(one) for one in corners]).reshape(-1, 4)
+        hulls = np.concatenate([points.min(axis=1), points.max(axis=1)], axis=1)
+        grown = abs(np.linalg.det(forward[:2, :2])) / forward[2, 2] ** 2
+        return hulls, areas(boxes) * grown
+    made = np.array([_in_front(one) for one in corners]).reshape(-1, 5)
+    return made[:, :4], made[:, 4]
 
 
 def _in_front(corners: NDArray[np.float64]) -> list[float]:
@@ -63,10 +101,11 @@ def _in_front(corners: NDArray[np.float64]) -> list[float]:
             t = (_NEAR - one[2]) / (other[2] - one[2])
             kept.append(one + t * (other - one))
     if not kept:
-        return [0.0, 0.0, 0.0, 0.0]
+        return [0.0] * 5
     points = np.array(kept)
-    points = points[:, :2] / points[:, 2:]
-    return [*points.min(axis=0).tolist(), *points.max(axis=0).tolist()]
+    x, y = (points[:, :2] / points[:, 2:]).T
+    area = abs(float((x * np.roll(y, -1) - y * np.roll(x, -1)).sum())) / 2
+    return [float(x.min()), float(y.min()), float(x.max()), float(y.max()), area]
 
 
 def to_corners(

@@ -64,7 +64,8 @@ def move_mask(mask: NDArray[Any], indices: Indices, fill: int) -> NDArray[Any]:
 
     values, kind = _whole(mask)
     made = np.empty((len(values), *indices.shape), kind)
-    show_places(values.reshape(len(values), -1), indices, _bits(fill, mask, indices), made)
+    flat = values.reshape(len(values), mask.shape[-2] * mask.shape[-1])
+    show_places(flat, indices, _bits(fill, mask, indices), made)
     return made.view(mask.dtype).reshape(*mask.shape[:-2], *indices.shape)
 
 
@@ -84,7 +85,8 @@ def show_mask(mask: NDArray[Any], where: SpatialMap, fill: int) -> NDArray[Any] 
 def _whole(mask: NDArray[Any]) -> tuple[NDArray[Any], Any]:
     # As numbers without a sign `[N, H, W]`, so that few types are compiled for.
     kind = np.dtype(f"u{mask.dtype.itemsize}")
-    values = np.ascontiguousarray(mask).view(kind).reshape(-1, *mask.shape[-2:])
+    values = np.ascontiguousarray(mask).view(kind)
+    values = values.reshape(mask.shape if mask.ndim == 3 else (1, *mask.shape))
     return (values if values.flags.writeable else values.copy()), kind
 
 
