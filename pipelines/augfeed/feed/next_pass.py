@@ -160,13 +160,10 @@ def identity_of(state: LoaderState) -> dict[str, Any]:
 
 
 def _order_of(state: LoaderState) -> str | bool:
-    # The order of an epoch with repeats depends on how it is cut.
-    shuffle = _shuffle_of(state.sampler)
-    split, repeats = split_of(state), state.repeats
-    if repeats.count == 1 or split is None:
+    shuffle, split = _shuffle_of(state.sampler), split_of(state)
+    if split is None:
         return shuffle
-    images = split.batch_size * (split.world if repeats.over == "ranks" else 1)
-    return f"{shuffle}, {repeats.count} repeats in {images} images"
+    return state.repeats.named(shuffle, split.batch_size, split.world)
 
 
 def _data_of(state: LoaderState) -> str:

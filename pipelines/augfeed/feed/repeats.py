@@ -74,6 +74,14 @@ class Repeats:
             )
         return sources
 
+    def named(self, shuffle: str | bool, batch_size: int, world: int) -> str | bool:
+        """Return how the order of an epoch is named in states: with repeats it depends on how it
+        is cut."""
+        if self.count == 1:
+            return shuffle
+        images = batch_size * (world if self.over == "ranks" else 1)
+        return f"{shuffle}, {self.count} repeats in {images} images"
+
     def order(self, order: Ids, sources: int) -> Ids:
         """Return as many ids as `order` has: runs of `sources` samples, each `count` times.
 

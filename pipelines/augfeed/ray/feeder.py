@@ -3,7 +3,6 @@
 import hashlib
 import platform
 import time
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -12,53 +11,33 @@ from typing import Any
 import torch
 
 from augfeed import __version__
-from augfeed.engines import Output, Place, resolved_engine
-from augfeed.invariances import Invariances
-from augfeed.pipeline import Order, Pipeline
-from augfeed.policy import Policy
+from augfeed.batch import Batch
+from augfeed.engines import Place, resolved_engine
+from augfeed.executor import Work
+from augfeed.feed.batch_requests import rows_of
+from augfeed.pipeline import Pipeline, Request
+from augfeed.plan.batch_rows import Ids, samples_of
+from augfeed.ray.crops import Crops, CropWork, bytes_of_crop, bytes_of_image
+from augfeed.ray.jobs import Address, Job
 from augfeed.ray.shipment import Shipment, shipped
 from augfeed.read.arrays import ArraySource
 from augfeed.read.decode import reader_version
-from augfeed.read.read_config import Reading
-from augfeed.read.sources import open_source
-from augfeed.targets import Form
-
-
-@dataclass(frozen=True, slots=True)
-class Address:
-    """Which batch of a job: of which epoch, step and rank, of how many ranks."""
-
-    epoch: int
-    step: int
-    rank: int = 0
-    world: int = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """All that the batches of a loader depend on, but for machine and versions."""
-
-    data: Any
-    policy: Policy
-    seed: int
-    order: Order  # of one rank alone
-    output: Output
-    form: Form
-    reading: Reading
-    split: str = "train"
-    num_classes: int | None = None
-    invariances: Invariances | str | None = None
-    allow: Sequence[str] = ()
+from augfeed.read.read_errors import ReadFailure
 
 
 @dataclass(frozen=True, slots=True)
 class Info:
-    """What an actor knows of its job; equal for all that make the same batches."""
+    """What an actor knows of its job; equal for all that make the same batches.
+
+    `image_bytes` and `crop_bytes` are what an image takes on its way, finished or as a crop.
+    """
 
     fingerprint: str
     data: str
     length: int
     num_classes: int | None
+    image_bytes: int = 0
+    crop_bytes: int = 0
 
 
 class Feeder:
@@ -71,50 +50,86 @@ class Feeder:
         """Open nothing yet, so that what is wrong with the data is an error of `open`."""
         self._pool = ThreadPoolExecutor(threads, "augfeed")
         self._device = device
+        self._kept: tuple[tuple[int, int], Ids] | None = None  # of an epoch and number of ranks
 
     def open(self, job: Job) -> Info:
         """Open the dataset; raise what `Pipeline` raises for it."""
-        self._job, source = job, open_source(job.data, split=job.split)
-        place = Place(self._device)
-        self._whole = Pipeline(
-            source, job.policy, order=job.order, seed=job.seed, output=job.output,
-            targets=job.form, place=place, reading=job.reading,
+        self._job, self._pipeline = job, job.open(Place(self._device))
+        pipeline = self._pipeline
+        data, length = pipeline.source.fingerprint(), len(pipeline.source)
+        return Info(
+            self._fingerprint(pipeline, data), data, length, pipeline.num_classes,
+            bytes_of_image(pipeline), bytes_of_crop(pipeline),
         )  # fmt: skip
-        self._whole.declare(job.num_classes)
-        self._whole.check(job.invariances, job.allow)
-        self._ranked: tuple[tuple[int, int], Pipeline] = ((0, 1), self._whole)
-        data = self._whole.source.fingerprint()
-        return Info(self._fingerprint(data), data, len(source), self._whole.num_classes)
 
     def batch(self, at: Address) -> Shipment:
         """Return a batch; raise what `Pipeline.batch` raises."""
-        begun = time.perf_counter()
-        work = self._pipeline(at.rank, at.world).work(at.epoch, at.step)
-        for done in [self._pool.submit(task) for task in work.tasks]:
-            done.result()
-        batch = work.finish()
-        taken = time.perf_counter() - begun
-        return shipped(batch, taken, channels_last=self._job.output.channels_last)
+        begun, request = time.perf_counter(), self._request(at)
+        group = self._done(self._pipeline.works_of([request]))
+        batch: Batch = group.take(0)
+        return shipped(
+            batch, request.rows, self._unread(request), time.perf_counter() - begun,
+            channels_last=self._job.output.channels_last,
+        )  # fmt: skip
 
-    def _pipeline(self, rank: int, world: int) -> Pipeline:
-        known, made = self._ranked
-        if known != (rank, world):
-            given = self._job.order
-            order = Order(given.batch_size, given.shuffle, given.drop_last, rank, world)
-            made = self._whole.for_rank(order)
-            self._ranked = (rank, world), made
+    def crops(self, at: Address) -> Crops:
+        """Return what a batch is made of: crops of its images, and its labels."""
+        begun, request = time.perf_counter(), self._request(at)
+        made: Crops = self._done(CropWork(self._pipeline, request))
+        made.unread_files = self._unread(request)
+        made.seconds = time.perf_counter() - begun
         return made
 
-    def _fingerprint(self, data: str) -> str:
+    def _done(self, work: "Work[Any] | CropWork") -> Any:
+        for done in [self._pool.submit(task) for task in work.tasks]:
+            done.result()
+        return work.finish()
+
+    def _request(self, at: Address) -> Request:
+        order, policy = self._job.order, self._pipeline.policy
+        rows = rows_of(
+            self._order(at), order.batch_size, at.step, rank=at.rank, world=at.world,
+            mixing=policy.mixes_in(at.epoch),
+        )  # fmt: skip
+        return Request(rows, at.step, at.epoch, self._job.seed)
+
+    def _order(self, at: Address) -> Ids:
+        known, key = self._kept, (at.epoch, at.world)
+        if known is not None and known[0] == key:
+            return known[1]
+        if known is None or known[0][0] != at.epoch:
+            self._pipeline.begin()
+            self._pipeline.log.begin(at.epoch)
+        job, pipeline = self._job, self._pipeline
+        ids = pipeline.orders.get(
+            len(pipeline.source), seed=job.seed, epoch=at.epoch, shuffle=job.order.shuffle
+        )
+        if job.repeats.count > 1:
+            sources = job.repeats.sources(
+                job.order.batch_size, at.world, mixing=pipeline.policy.mixes_in(at.epoch),
+                length=len(ids),
+            )  # fmt: skip
+            ids = job.repeats.order(ids, sources)
+        self._kept = key, ids
+        return ids
+
+    def _unread(self, request: Request) -> tuple[ReadFailure, ...]:
+        found = self._pipeline.log.of(request.epoch)
+        if not found:
+            return ()
+        samples = set(samples_of(request.rows.ids).tolist())
+        return tuple(failure for failure in found if failure.sample in samples)
+
+    def _fingerprint(self, pipeline: Pipeline, data: str) -> str:
         # What bytes depend on beside the job: versions, engine, kind of machine.
         device, reading = torch.device(self._device), self._job.reading
         kind = platform.machine()
         if device.type == "cuda":
             kind = f"{torch.cuda.get_device_name(device)} {torch.version.cuda}"
-        side = 0 if isinstance(self._whole.source, ArraySource) else self._whole.kept_side
+        side = 0 if isinstance(pipeline.source, ArraySource) else pipeline.kept_side
         parts = [
             __version__, torch.__version__, version("numba"), reader_version(),
-            resolved_engine(device, "auto"), device.type, kind, self._whole.reader,
+            resolved_engine(device, "auto"), device.type, kind, pipeline.reader,
             reading.on_error, data, str(side),
         ]  # fmt: skip
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]

@@ -11,13 +11,17 @@ from typing import Any, Protocol
 import torch
 
 from augfeed.batch import Batch
-from augfeed.errors import StateError
+from augfeed.errors import ReadError, StateError
 from augfeed.feed.epoch_pass import EpochPass
+from augfeed.fields.annotated import FieldTargets
 from augfeed.prefetch import Prefetcher, SideStream, tensors_of
+from augfeed.ray.crops import Finisher
 from augfeed.ray.errors import ClusterError
-from augfeed.ray.feeder import Address
+from augfeed.ray.jobs import Address
 from augfeed.ray.pool import Pool
 from augfeed.ray.shipment import Unpacker
+from augfeed.read.read_errors import LOG, ReadFailureLog
+from augfeed.wire import is_fields
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,17 +34,20 @@ class Course:
     """The batches of a pass, in order: from step `first` to before `steps`, both in `part`.
 
     `key` is the epoch, and (rank, world); `together` the samples of a step, of all ranks.
+    `finisher` makes batches of crops; None where actors make them.
     """
 
     def __init__(
         self, pool: Pool, key: tuple[int, tuple[int, int]], part: tuple[int, int], together: int,
-        device: torch.device | None,
+        device: torch.device | None, finisher: Finisher | None = None,
     ) -> None:  # fmt: skip
         """Ask for the first batches."""
         self.pool, self.device, self.together = pool, device, together
         (self.epoch, self.shard), (self.step, self.steps) = key, part
-        cuda = device is not None and device.type == "cuda"
-        self._unpacker = Unpacker(pinned=cuda)
+        self.finisher, self.log = finisher, ReadFailureLog()
+        job, cuda = pool.job, device is not None and device.type == "cuda"
+        self._skips, self._reported = job.reading.on_error == "skip", False
+        self._unpacker = Unpacker(job.policy, job.views, job.seed, pinned=cuda)
         self._side = None if device is None or device.type == "cpu" else SideStream(device)
         # Memory that a copy reads from lives until the copy is done.
         self._copied: deque[tuple[Any, Any]] = deque()
@@ -50,42 +57,68 @@ class Course:
 
     def take(self) -> Batch:
         """Return the batch of the next step, or raise what came in its place."""
-        if self.step >= self.steps:
-            raise StopIteration
-        self.step += 1
-        begun = time.perf_counter()
-        batch: Batch = next(self._prefetcher)
-        self.pool.waited(time.perf_counter() - begun)
-        return batch
+        while self.step < self.steps:
+            self.step += 1
+            begun = time.perf_counter()
+            batch: Batch = next(self._prefetcher)
+            self.pool.waited(time.perf_counter() - begun)
+            if len(batch):
+                return batch
+            if self.shard[1] > 1:  # the other ranks have one, and would wait for this one for ever
+                raise ReadError(
+                    f"batch {self.step - 1} has no image that can be read, and on_error='skip' "
+                    "leaves nothing of it: use on_error='replace' with several ranks"
+                )
+        report = "" if self._reported else self.log.report(self.epoch, skipped=self._skips)
+        self._reported = True
+        if report:
+            LOG.warning(report)
+        raise StopIteration
 
     def close(self) -> None:
         """Ask for no more."""
         self._prefetcher.close()
 
     def _works(self, steps: range) -> Iterator[_Work]:
+        fetch = self._fetch if self.finisher is None else self._fetch_crops
         for step in steps:
             held: list[Any] = []
-            yield _Work([partial(self._fetch, step, held)], partial(self._finish, held))
+            yield _Work([partial(fetch, step, held)], partial(self._finish, held))
+
+    def _ask(self, step: int, *, crops: bool = False) -> Any:
+        came = self.pool.ask(Address(self.epoch, step, *self.shard), crops=crops)
+        for failure in came.unread_files:
+            self.log.add(failure)
+        return came
+
+    def _fetch_crops(self, step: int, held: list[Any]) -> None:
+        assert self.finisher is not None
+        work = self.finisher.work(self._ask(step, crops=True), self._unpacker)
+        for task in work.tasks:
+            task()
+        group = work.finish()
+        held.append(lambda: group.take(0))
 
     def _fetch(self, step: int, held: list[Any]) -> None:
-        batch = self._unpacker.batch(self.pool.ask(Address(self.epoch, step, *self.shard)))
+        batch = self._unpacker.batch(self._ask(step))
         if self._side is None:
-            held.append(batch)
+            held.append(lambda: batch)
             return
         assert self.device is not None
-        held += [self._side.run(partial(_moved, batch, self.device)), batch]
+        moved = self._side.run(partial(_moved, batch, self.device))
+        held.append(partial(self._taken, moved, batch))
 
-    def _finish(self, held: list[Any]) -> Batch:
-        if self._side is None:
-            batch: Batch = held[0]
-            return batch
-        moved, host = held
+    @staticmethod
+    def _finish(held: list[Any]) -> Batch:
+        batch: Batch = held[0]()
+        return batch
+
+    def _taken(self, moved: tuple[Batch, Any], host: Batch) -> Batch:
+        assert self._side is not None
         self._copied.append((moved[1], host))
         while self._copied and (self._copied[0][0] is None or self._copied[0][0].query()):
             self._copied.popleft()
-        there: tuple[Any, Any] = self._side.take(moved)
-        made: Batch = replace(host, images=there[0], targets=there[1])
-        return made
+        return self._side.take(moved)
 
 
 class _Loader(Protocol):
@@ -115,9 +148,9 @@ class RayIterator:
         return len(self._loader)
 
     def __next__(self) -> Any:
-        """Return `(images, targets)`."""
+        """Return `(images, targets)`, where images of views are tensors by name."""
         batch = self.next_batch()
-        return batch.images, batch.targets
+        return batch.given, batch.targets
 
     def next_batch(self) -> Batch:
         """Return the next batch with the ids of its samples."""
@@ -157,10 +190,16 @@ class RayIterator:
             begun[1].close()  # it and its threads refer to each other
 
 
-def _moved(batch: Batch, device: torch.device) -> tuple[Any, Any]:
-    images = batch.images.to(device, non_blocking=True)
+def _moved(batch: Batch, device: torch.device) -> Batch:
     targets = batch.targets
     if targets is not None:
         pinned = next(iter(tensors_of(targets))).is_pinned()
-        targets = targets.to(device, non_blocking=pinned)
-    return images, targets
+        given = FieldTargets.of(targets, len(batch)) if is_fields(targets) else targets
+        there = given.to(device, non_blocking=pinned)
+        targets = there.value if isinstance(there, FieldTargets) else there
+    views = {name: replace(view, images=view.images.to(device, non_blocking=True))
+             for name, view in batch.views.items()}  # fmt: skip
+    images = (
+        next(iter(views.values())).images if views else batch.images.to(device, non_blocking=True)
+    )
+    return replace(batch, images=images, targets=targets, views=views)

@@ -14,16 +14,16 @@ from augfeed.engines.cpu import Job, allocate
 from augfeed.errors import InputError, InputTypeError
 from augfeed.executor import staged
 from augfeed.executor.cpu import spread
-from augfeed.kernels.resample import resample
 from augfeed.memory_pool import Memory
 from augfeed.philox import check_key
 from augfeed.plan import BatchRows, Plan, draw_plan
 from augfeed.plan.policy_constants import PolicyConstants
 from augfeed.policy import Normalize, Policy
 from augfeed.presets import resolve_policy
+from augfeed.ray.pictures import PictureFrames, Pictures
 from augfeed.read.decode import Channels
-from augfeed.read.frames import views_of
 from augfeed.read.image_frame import Encoded
+from augfeed.read.read_errors import RowSources
 from augfeed.targets import Form, make_targets
 from augfeed.whole_number import whole_number
 
@@ -96,12 +96,12 @@ class MapBatches:
         made = dict(columns)
         if not pictures:
             return made
-        sizes = np.array([_size(picture) for picture in pictures], np.int64)
+        given = Pictures.of(pictures, self.channels)
         plan = draw_plan(
             self.policy, BatchRows.of(ids), seed=self.seed, epoch=self.epoch,
-            size=self.policy.size(_common(sizes)),
+            size=self.policy.size(given.sizes),
         )  # fmt: skip
-        batch = self._augmented(plan, self._frames(plan, pictures, sizes))
+        batch = self._augmented(plan, self._frames(plan, given, ids))
         made["image"] = (batch.permute(0, 2, 3, 1) if self.output.channels_last else batch).numpy()
         if labels is not None:
             form: Form = "auto"
@@ -123,22 +123,15 @@ class MapBatches:
             )
         return array
 
-    def _frames(
-        self, plan: Plan, pictures: list[Any], sizes: NDArray[np.int64]
-    ) -> NDArray[np.uint8]:
-        views = views_of(plan.window.at(sizes[:, 0], sizes[:, 1]))
-        fixed = PolicyConstants.of(self.policy, self.channels)
-        pad = fixed.pad_mode, fixed.pad_fill
-        out = np.empty((len(pictures), *plan.size, self.channels), np.uint8)
+    def _frames(self, plan: Plan, batch: Pictures, ids: NDArray[np.int64]) -> NDArray[np.uint8]:
+        frames = PictureFrames(batch, ids, self.policy, self._memory)
+        out = np.empty((len(batch), *plan.size, self.channels), np.uint8)
+        taken = RowSources.of(plan.ids)
 
         def show(rows: NDArray[np.int64]) -> None:
-            for k in rows.tolist():
-                if isinstance(pictures[k], Encoded):
-                    pictures[k].show(views[k], out[k], pad)
-                else:
-                    resample(pictures[k], *views[k], *pad, out[k])
+            frames.read(plan, rows, taken, out[rows[0] : rows[-1] + 1])
 
-        spread(show, _parts(len(pictures)))
+        spread(show, _parts(len(batch)))
         return out
 
     def _augmented(self, plan: Plan, frames: NDArray[np.uint8]) -> torch.Tensor:
@@ -192,15 +185,3 @@ def _labels(labels: Any) -> torch.Tensor:
     if array.dtype == object:  # rows of lists
         array = np.stack([np.asarray(row) for row in array])
     return torch.from_numpy(np.array(array))
-
-
-def _size(picture: Any) -> tuple[int, int]:
-    size: tuple[int, int] = picture.look.upright if isinstance(picture, Encoded) else (
-        picture.shape[0], picture.shape[1])  # fmt: skip
-    return size
-
-
-def _common(sizes: NDArray[np.int64]) -> tuple[int, int] | None:
-    # `Policy.size` needs it where the policy leaves images as large as they are.
-    alike = len(sizes) and bool((sizes == sizes[0]).all())
-    return (int(sizes[0, 0]), int(sizes[0, 1])) if alike else None

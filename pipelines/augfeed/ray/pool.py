@@ -12,9 +12,9 @@ from ray.exceptions import GetTimeoutError, RayError, RayTaskError
 from augfeed.errors import AugfeedError, StateError
 from augfeed.ray.actors import DEPTH, Actors, wanted_actors
 from augfeed.ray.errors import ClusterError
-from augfeed.ray.feeder import Address, Feeder, Info, Job
+from augfeed.ray.feeder import Feeder, Info
 from augfeed.ray.head import Head
-from augfeed.ray.shipment import Shipment
+from augfeed.ray.jobs import Address, Job
 
 SLICE = 0.5  # seconds after which a thread that waits looks up
 MEASURED = 32  # batches over which it is decided how many actors there should be
@@ -24,12 +24,13 @@ MEASURED = 32  # batches over which it is decided how many actors there should b
 class Stats:
     """What happened so far in this process.
 
-    `waited` seconds were spent waiting for batches; `lost` actors were replaced; `retried` batches
-    were asked for once more.
+    `waited` seconds were spent waiting for batches; `received` are the bytes of the images that
+    came; `lost` actors were replaced; `retried` batches were asked for once more.
     """
 
     batches: int = 0
     waited: float = 0.0
+    received: int = 0
     lost: int = 0
     retried: int = 0
 
@@ -72,8 +73,8 @@ class Pool:
 
     # What the threads of a pass ask
 
-    def ask(self, at: Address) -> Shipment:
-        """Return a batch, from whichever actor makes it.
+    def ask(self, at: Address, *, crops: bool = False) -> Any:
+        """Return a batch, from whichever actor makes it; with `crops` what it is made of.
 
         Raises what the making of the batch raises, and `ClusterError` if no actor makes it within
         the deadline and the retries.
@@ -83,7 +84,8 @@ class Pool:
         while True:
             member = self._taken(ticket, until, f"{at}")
             try:
-                came: Shipment = self._result(member.handle.batch.remote(at), until, f"{at}")
+                make = member.handle.crops if crops else member.handle.batch
+                came = self._result(make.remote(at), until, f"{at}")
                 self._count(came)
                 return came
             except RayTaskError as error:
@@ -214,9 +216,10 @@ class Pool:
                 with self._changed:
                     self._check(until, what)
 
-    def _count(self, came: Shipment) -> None:
+    def _count(self, came: Any) -> None:
         with self._changed:
             self._head.answered()
+            self.stats.received += came.nbytes
             self._load.made += came.seconds
 
     # How actors come and go

@@ -1,6 +1,7 @@
 """Small Ray clusters of this machine, and what happens to them."""
 
 import os
+import pickle
 import signal
 import sys
 from collections.abc import Iterator
@@ -14,8 +15,13 @@ import torch
 from numpy.typing import NDArray
 
 from augfeed import DataLoader
+from augfeed.prefetch import tensors_of
 
 ray = pytest.importorskip("ray", reason="needs Ray: pip install 'augfeed[ray]', or make ray")
+
+from augfeed.ray import RayLoader  # noqa: E402  (behind the skip)
+from augfeed.ray.feeder import Feeder  # noqa: E402
+from augfeed.ray.pool import Pool  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[3]
 STORE = 80 << 20  # bytes; Ray takes no less than 75 MB
@@ -82,19 +88,58 @@ def kill_one(actors: list[Any]) -> None:
 
 def whole(batch: Any) -> Digest:
     """Return all of a batch, to be compared."""
-    targets = batch.targets
-    held = [targets.a, targets.b, targets.lam] if hasattr(targets, "lam") else [targets]
-    parts = [batch.images, *(part for part in held if part is not None), batch.ids]
-    return tuple((str(part.dtype), part.stride(), _bytes(part)) for part in parts)
+    parts = tensors_of((batch.given, batch.targets, batch.ids))
+    return tuple((str(part.dtype), *_form(part), _bytes(part)) for part in parts)
+
+
+def _form(part: torch.Tensor) -> tuple[Any, ...]:
+    # What is empty has no order in memory.
+    return tuple(part.shape), part.stride() if part.numel() else ()
 
 
 def _bytes(part: torch.Tensor) -> bytes:
-    flat = part.contiguous().view(torch.uint8) if part.dim() else part
+    flat = part.contiguous().view(torch.uint8) if part.dim() and part.numel() else part
     return flat.numpy().tobytes()
+
+
+class AtHome(Pool):
+    """A pool whose only actor is of this process; what it is asked and makes is pickled."""
+
+    feeder: Any = None
+
+    def known(self) -> Any:
+        if self.feeder is None:
+            self.feeder = Feeder(2, self.actors.device)
+            self.info = self.feeder.open(_sent(self.job))
+        return self.info
+
+    def ask(self, at: Any, *, crops: bool = False) -> Any:
+        self.known()
+        came = _sent((self.feeder.crops if crops else self.feeder.batch)(_sent(at)))
+        self.stats.received += came.nbytes
+        return came
+
+
+def _sent(given: Any) -> Any:
+    buffers: list[pickle.PickleBuffer] = []
+    data = pickle.dumps(given, protocol=5, buffer_callback=buffers.append)
+    # As Ray does: what comes out of the object store cannot be written to.
+    return pickle.loads(data, buffers=[bytes(part.raw()) for part in buffers])
+
+
+def at_home(data: Any = DATA, **given: Any) -> Any:
+    """Return a `RayLoader` that needs no cluster."""
+    loader: Any = RayLoader(data, **_options(given))
+    loader._pool = AtHome(loader._pool.job, loader._pool.actors)
+    return loader
+
+
+def _options(given: dict[str, Any]) -> dict[str, Any]:
+    policy = {} if "views" in given else {"policy": POLICY}
+    return {"batch_size": BATCH, "shuffle": True, "seed": 3, **policy, **given}
 
 
 def in_process(data: Any = DATA, *, epochs: int = 1, **given: Any) -> list[Digest]:
     """Return the batches of some epochs as `augfeed.DataLoader` makes them."""
-    options = {"batch_size": BATCH, "shuffle": True, "policy": POLICY, "seed": 3, **given}
-    loader: DataLoader[Any] = DataLoader(data, **options)
+    loader: DataLoader[Any] = DataLoader(data, **_options(given))
     return [whole(batch) for _ in range(epochs) for batch in loader.batches()]

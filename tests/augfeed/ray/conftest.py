@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def nodes() -> Iterator[Any]:
-    """A cluster of two nodes."""
+    """A cluster of two nodes, which ends with the module: a process is in one at a time."""
     from tests.augfeed.ray.clusters import cluster
 
     with cluster(2) as made:

@@ -38,7 +38,8 @@ def run(function: Any, folder: Path, **config: Any) -> Any:
 
 def held(result: Any) -> Any:
     with result.checkpoint.as_directory() as folder:
-        return torch.load(Path(folder) / "all.pt")
+        (file,) = Path(folder).glob("all.*")
+        return torch.load(file, weights_only=False)
 
 
 @pytest.mark.timeout(900)  # three trainings, each of which starts processes twice
@@ -51,3 +52,16 @@ def test_weights_after_a_kill_in_mid_epoch_are_those_of_an_undisturbed_run(
         assert killed["loader"] == whole["loader"]
         for name, weights in whole["model"].items():
             assert torch.equal(killed["model"][name], weights), (kind, name)
+
+
+@pytest.mark.timeout(900)
+def test_lightning_ends_with_the_weights_of_an_undisturbed_run(nodes: Any, tmp_path: Path) -> None:
+    pytest.importorskip("lightning", reason="needs Lightning: pip install lightning")
+    from tests.augfeed.ray.training_lightning import train as train_lightning
+
+    whole = held(run(train_lightning, tmp_path / "whole", loader="local"))
+    for kind in ("local", "ray"):
+        killed = held(run(train_lightning, tmp_path / kind, loader=kind, die=5))
+        assert killed["epoch"] == whole["epoch"] and killed["global_step"] == whole["global_step"]
+        for name, weights in whole["state_dict"].items():
+            assert torch.equal(killed["state_dict"][name], weights), (kind, name)
