@@ -16,6 +16,11 @@ from augfeed.fields.boxes import areas, kept_boxes
 Corners = NDArray[np.float64]
 Numbers = NDArray[np.int64]
 AREAS = ("area", "areas")
+# What can be said but of each box.
+EACH = frozenset((
+    *AREAS, "labels", "classes", "class_ids", "category_ids", "scores", "iscrowd", "is_crowd",
+    "difficult", "truncated", "track_ids", "instance_ids",
+))  # fmt: skip
 _LEAST = 1e-12
 
 
@@ -148,6 +153,12 @@ def beside_boxes(
     """Return the entries beside boxes at `path` that follow them, and are not fields themselves."""
     if not isinstance(holder, Mapping):
         return {}
+    for key in EACH & {*field.follow} & holder.keys():
+        if length_of(holder[key]) not in (-1, count):
+            raise InputError(
+                f"{path[-1]!r} has {count} boxes, and {key!r} beside it {length_of(holder[key])} "
+                "entries: give one for each box"
+            )
     return {
         key: value
         for key, value in holder.items()

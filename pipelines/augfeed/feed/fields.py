@@ -1,6 +1,6 @@
 """Fields of samples: which parts follow the image, found by what is said or known of them."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,13 +9,15 @@ import torch
 from PIL import Image
 
 from augfeed.errors import InputError, InputTypeError
-from augfeed.feed.field_types import box_format
+from augfeed.feed.field_types import as_array, box_format
 from augfeed.feed.sample_fields import (
+    LONG,
     Path,
     describe,
     is_picture,
     is_sequence,
     keyed,
+    leads,
     parts_of,
     take,
 )
@@ -57,7 +59,7 @@ class FieldOptions:
 
     def paths(self, sample: Any) -> dict[Path, Field]:
         """Return the fields that were given, by their paths in a sample."""
-        return {keyed(sample, key, "fields"): field
+        return {_named(sample, key): field
                 for key, field in self.given if not isinstance(field, Passive)}  # fmt: skip
 
     def find(
@@ -77,6 +79,26 @@ class FieldOptions:
                 if known is not None:
                     found[path] = known
         return found
+
+
+def _named(sample: Any, key: Any) -> Path:
+    # A name that only one part deeper in the sample has stands for that part.
+    if isinstance(key, str) and not leads(sample, (key,)):
+        found = list(_places(sample, key))
+        if len(found) == 1:
+            return found[0]
+    return keyed(sample, key, "fields")
+
+
+def _places(part: Any, name: str, path: Path = ()) -> Iterator[Path]:
+    items = part.items() if isinstance(part, Mapping) else (
+        zip(getattr(part, "_fields", range(len(part))), part, strict=True)
+        if is_sequence(part) and len(part) <= LONG else ())  # fmt: skip
+    for key, inner in items:
+        if key == name:
+            yield (*path, key)
+        else:
+            yield from _places(inner, name, (*path, key))
 
 
 def check_boxes(samples: Sequence[Any], found: dict[Path, Field], given: set[Path]) -> None:
@@ -170,9 +192,11 @@ def _is_labels(part: Any) -> bool:
 
 def _is_boxes(part: Any) -> bool:
     shape = tuple(part.shape) if isinstance(part, torch.Tensor | np.ndarray) else ()
+    if shape == (0,):
+        return True  # as `torch.tensor([])` gives those of an image without objects
     if len(shape) != 2 or shape[1] != 4:
         return False
-    values = np.asarray(part.detach().cpu() if isinstance(part, torch.Tensor) else part)
+    values = as_array(part)
     # Shares of the image, and boxes with sizes, are not what torchvision means.
     return not values.size or (bool((values[:, 2:] >= values[:, :2]).all()) and values.max() > 1)
 
