@@ -43,7 +43,7 @@ def move_boxes(boxes: Corners, where: SpatialMap, field: Boxes) -> BoxMoves:
     inside = _ratio(areas(clipped), areas(moved))
     shares = _ratio(cut, before) * inside
     growth = _ratio(quads, before) * inside
-    clipped[cut <= 0] = 0
+    clipped[(cut <= 0) & (areas(clipped) > 0)] = 0  # the hull of a line
     return BoxMoves(hulls, clipped, kept_boxes(clipped, shares, field), shares, growth)
 
 

@@ -74,8 +74,8 @@ def train_shapes(
     network = made.to(device)
     epochs = recipe.epochs
     loader = DataLoader(
-        training, recipe.batch_size, shuffle=True, drop_last=True, num_workers=num_workers, seed=seed,
-        device=device, policy=policy_of(recipe),
+        training, recipe.batch_size, shuffle=True, drop_last=True, num_workers=num_workers,
+        seed=seed, device=device, policy=policy_of(recipe),
     )  # fmt: skip
     optimizer = torch.optim.AdamW(network.parameters(), recipe.lr, weight_decay=recipe.weight_decay)
     steps = max(1, epochs * len(loader))
