@@ -12,10 +12,9 @@ from augfeed.engines import Engine, Output, engine_for
 from augfeed.errors import InputError, InputTypeError
 from augfeed.executor import staged
 from augfeed.executor.cpu import spread
-from augfeed.fields import Boxes, Mask, MixedMask, maps_of, move_boxes
-from augfeed.fields.follows import blends, check_moves, check_unmixed
-from augfeed.fields.masks import mixed_mask, moved_by
-from augfeed.fields.spatial_map import SpatialMap
+from augfeed.fields import maps_of
+from augfeed.fields.follows import check_moves
+from augfeed.fields.whole_batches import DeviceMoves, HostMoves
 from augfeed.philox import check_key
 from augfeed.plan import GROUP, BatchRows, Plan, draw_plan
 from augfeed.plan.batch_rows import check_ids
@@ -125,11 +124,14 @@ class Augment(torch.nn.Module):
         if labels is not None:
             made.append(self._targets(labels, plan))
         if masks is not None or boxes is not None:
-            maps = self._maps(plan, pixels)
+            check_moves(self.policy, "masks and boxes")
+            there = self._engine(pixels.device).name == "cuda"
+            size = (pixels.shape[1], pixels.shape[2])
+            moves = (DeviceMoves if there else HostMoves).of(plan, size, pixels.shape[3])
             if masks is not None:
-                made.append(_moved_masks(masks, plan, maps))
+                made.append(moves.masks(masks))
             if boxes is not None:
-                made.append(_moved_boxes(boxes, maps, self.policy))
+                made.append(moves.boxes(boxes))
         return made[0] if len(made) == 1 else tuple(made)
 
     def plan(
@@ -203,11 +205,6 @@ class Augment(torch.nn.Module):
         spread(cut, np.array_split(np.arange(len(pixels)), threads))
         return out, None
 
-    def _maps(self, plan: Plan, pixels: torch.Tensor) -> list[SpatialMap]:
-        check_moves(self.policy, "masks and boxes")
-        sizes = np.array([pixels.shape[1:3]] * len(pixels), np.int64)
-        return list(maps_of(plan, sizes, pixels.shape[3]))
-
     def _targets(self, labels: Any, plan: Plan) -> AnyTargets:
         # Labels keep their form when a schedule mixes nothing any more.
         over = self.form == "auto" and softens(self.policy) and not softens(plan.policy)
@@ -275,33 +272,3 @@ def _cut_there(pixels: torch.Tensor, windows: Any, size: tuple[int, int]) -> tor
                   windows.resized, windows.offset, windows.filters, size)  # fmt: skip
     source = Source(pixels.reshape(-1), np.arange(count, dtype=np.int64))
     return resize(batch, [source], channels, pixels.device)
-
-
-def _moved_masks(masks: torch.Tensor, plan: Plan, maps: list[SpatialMap]) -> Any:
-    if not isinstance(masks, torch.Tensor) or len(masks) != len(maps):
-        raise InputError(f"masks are not a tensor of {len(maps)} masks: give [B, H, W]")
-    given, both = masks.cpu().numpy(), blends(plan.policy)
-    moved = [moved_by(mask, where, Mask(), f"masks[{k}]")
-             for k, (mask, where) in enumerate(zip(given, maps, strict=True))]  # fmt: skip
-    mixed = [mixed_mask(own, moved[plan.mixes.partner[k]], plan.mixes, k, blends=both)
-             for k, own in enumerate(moved)]  # fmt: skip
-    if not both:
-        return torch.from_numpy(np.stack(mixed)).to(masks.device)
-    parts = (np.stack(part) for part in zip(*mixed, strict=True))
-    return MixedMask(*(torch.from_numpy(part).to(masks.device) for part in parts))
-
-
-def _moved_boxes(
-    boxes: torch.Tensor, maps: list[SpatialMap], policy: Policy
-) -> tuple[torch.Tensor, torch.Tensor]:
-    check_unmixed(policy, "boxes")
-    if not isinstance(boxes, torch.Tensor) or boxes.ndim != 3 or boxes.shape[::2] != (len(maps), 4):
-        raise InputError(f"boxes are not a tensor [{len(maps)}, N, 4]: give xyxy in pixels")
-    given, valid = boxes.cpu().double().numpy(), np.zeros(boxes.shape[:2], np.bool_)
-    made = np.zeros_like(given)
-    for k, where in enumerate(maps):
-        moves = move_boxes(given[k], where, Boxes())
-        valid[k, moves.kept] = True
-        made[k, moves.kept] = moves.boxes[moves.kept]
-    there = torch.from_numpy(made).to(boxes)
-    return there, torch.from_numpy(valid).to(boxes.device)

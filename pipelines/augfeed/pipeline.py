@@ -14,20 +14,19 @@ from augfeed.batch import Batch
 from augfeed.engines import Engine, Output, Place
 from augfeed.errors import InputError, InputTypeError
 from augfeed.executor import BatchWork, Driver, R, Task, Work
-from augfeed.executor.annotations import FollowAnnotations
+from augfeed.executor.annotations import following
 from augfeed.executor.cpu import CpuExecutor
 from augfeed.executor.device import DeviceExecutor
 from augfeed.executor.inputs import BatchInputs
-from augfeed.fields.annotated import check_fields
 from augfeed.invariances import ANY, Invariances
 from augfeed.labels import check_declared, check_numbers
 from augfeed.memory_pool import Memory
 from augfeed.philox import check_key
 from augfeed.plan import BatchRows, Plan, Sharing, draw_plan, rows_of_views
+from augfeed.plan.box_windows import by_boxes
 from augfeed.plan.policy_constants import PolicyConstants
 from augfeed.policy import Policy, Resize
-from augfeed.policy.check import check_policy, check_single
-from augfeed.read.annotation import is_annotated
+from augfeed.policy.check import check_policy
 from augfeed.read.device_frames import DeviceFrames, reader_for
 from augfeed.read.frames import Frames
 from augfeed.read.huggingface import with_size
@@ -114,7 +113,7 @@ class Pipeline:
         self.source: Source = with_size(open_source(data), policy)
         self.policy, self.order, self.seed = policy, order, seed
         self.output, self.form, self.place, self.reading = output, targets, place, reading
-        check_single(policy)
+        self._follow = following(self.source, policy, targets)
         output.check(policy)
         place.check()
         self.size = policy.size(self.source.sizes)
@@ -124,7 +123,7 @@ class Pipeline:
         self._frames = Frames(
             self.source, policy, self._memory, reading, self.log, self.place.known
         )
-        self.reader = reader_for(reading, self.source, self.place.known)
+        self.reader = reader_for(reading, self.source, self.place.known, policy.scenes)
         self._inputs = BatchInputs(
             self.source, self.fixed, output, resident_pictures(self.source, policy), self._frames,
             self._whole(), self._memory, self.costs,
@@ -132,25 +131,12 @@ class Pipeline:
         self._executor: CpuExecutor | DeviceExecutor = (
             CpuExecutor(self._inputs) if self._on_cpu_alone else DeviceExecutor(self._inputs, place)
         )
-        self._mixing = policy.mixer is not None
-        self.orders, self._begun = Orders(), -1
+        self.orders, self._begun, self._mixing = Orders(), -1, True
         self.num_classes = self.source.num_classes
         self._stages: dict[str, Pipeline] = {}
         self._view, self._sharing = 0, _ALONE
-        self._follow = self._following()
         for _, stage in policy.scheduled:
             self._check_first(stage)
-
-    def _following(self) -> FollowAnnotations | None:
-        if not is_annotated(self.source):
-            return None
-        check_fields(self.policy, self.source.fields)
-        if self.form != "auto":
-            raise InputError(
-                f"targets={self.form!r} is for classes of images, and {self.source!r} gives "
-                f"{' and '.join(self.source.fields)}: use targets='auto'"
-            )
-        return FollowAnnotations(self.source.fields, self.source.channels)
 
     def declare(self, num_classes: int | None) -> None:
         """Make rows of shares so wide; raise `InputError` if labels need more, or other, classes.
@@ -263,7 +249,9 @@ class Pipeline:
 
     def batch(self, epoch: int, step: int) -> Batch:
         """Return a batch, made in the calling thread."""
-        rows = BatchRows.at(self._positions(step), self._epoch_order(epoch), mixing=self._mixing)
+        rows = BatchRows.at(
+            self._positions(step), self._epoch_order(epoch), mixing=self._mixes(epoch)
+        )
         return self._work(rows, epoch, step).run().take(0)
 
     def sample(self, index: int, epoch: int) -> Batch:
@@ -291,13 +279,24 @@ class Pipeline:
         # The last batch of several ranks is shared out evenly.
         share = min(order.batch_size, -(-(len(self.source) - begin) // order.world))
         first = place - (place - begin) % share
-        rows = BatchRows.at(np.array([place], np.int64), ids, mixing=self._mixing, first=first)
+        rows = BatchRows.at(
+            np.array([place], np.int64), ids, mixing=self._mixes(epoch), first=first
+        )
         return rows_of_views(rows, self._view, 1)
 
     def work(self, epoch: int, step: int) -> OneBatch:
         """Return a batch as tasks that may run side by side; its plan is drawn here."""
-        rows = BatchRows.at(self._positions(step), self._epoch_order(epoch), mixing=self._mixing)
+        rows = BatchRows.at(
+            self._positions(step), self._epoch_order(epoch), mixing=self._mixes(epoch)
+        )
         return OneBatch(self._work(rows, epoch, step))
+
+    def _rows(self, epoch: int, step: int) -> BatchRows:
+        order = self._epoch_order(epoch)
+        return BatchRows.at(self._positions(step), order, mixing=self._mixes(epoch))
+
+    def _mixes(self, epoch: int) -> bool:
+        return self._mixing and self.policy.mixes_in(epoch)
 
     def _positions(self, step: int) -> Indices:
         order = self.order
@@ -396,5 +395,6 @@ class Pipeline:
         plan = draw_plan(policy, rows, seed=self.seed, epoch=0, size=size)
         resize = policy.find(Resize)
         exact = resize.size if resize is not None and isinstance(resize.size, tuple) else None
-        if sizes := self.source.sizes or exact:
+        sizes = self.source.sizes or exact
+        if sizes and by_boxes(policy) is None:
             plan.window.at(*sizes)

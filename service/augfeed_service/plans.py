@@ -22,6 +22,7 @@ from augfeed_service.problems import Problem
 from augfeed_service.settings import Settings
 
 LONGEST = 16384  # pixels of a side that a policy makes
+SHOWN = 5  # samples whose objects one image shows, at most
 HELD, EACH = 64 << 10, 16  # bytes of a plan, and of each byte of its description
 
 
@@ -63,7 +64,8 @@ class Plan:
         """Return the bytes that the making of a batch takes: images, frames, labels."""
         share = self.description.batch_size // world
         whole, policy, source = self.whole, self.description.policy, self.mounted.source
-        rows = memory_cost.rows_of(share, mixes=softens(policy))
+        scenes = any(stage.scenes for _, stage in policy.scheduled)
+        rows = memory_cost.rows_of(share, mixes=softens(policy) or scenes)
         frames = 0
         if not whole.in_memory:
             size = source.images.dtype.itemsize if isinstance(source, ArraySource) else 1
@@ -74,6 +76,7 @@ class Plan:
             source.labels, share, rows, dense=whole.form == "dense", classes=whole.num_classes
         )
         fields = 2 * rows * most_field_bytes(self.mounted.kinds, whole.size)
+        fields *= SHOWN if scenes else 1
         return share * self.sample_bytes + frames + labels + fields
 
     def npz_bytes(self, world: int) -> int:

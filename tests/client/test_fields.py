@@ -49,7 +49,9 @@ def here(name: str, root: Path) -> Any:
 @pytest.mark.parametrize(
     ("name", "policy"),
     [("masks", POLICY), ("masks", f"{POLICY} | cutmix(1.0)"), ("masks", f"{POLICY} | mixup(0.4)"),
-     ("yolo", f"{POLICY} | rotate(10)"), ("coco", POLICY)],
+     ("yolo", f"{POLICY} | rotate(10)"), ("coco", POLICY),
+     ("masks", "letterbox(24) | mosaic"), ("yolo", "letterbox(24) | mosaic | mixup(0.4)"),
+     ("yolo", f"{POLICY} | cutmix(1.0)"), ("coco", "random_iou_crop(24) | mosaic(0.5)")],
 )  # fmt: skip
 def test_batches_are_those_of_the_loader_in_process(
     service: Running, root: Path, name: str, policy: str
@@ -68,6 +70,7 @@ def test_what_has_no_meaning_is_refused_on_both_sides(service: Running) -> None:
     for given, message in (
         ({"targets": "sparse"}, "targets='sparse' is for classes of images"),
         ({"policy": f"{POLICY} | label_smoothing(0.1)"}, "label_smoothing is for classes"),
+        ({"policy": "letterbox(24) | copy_paste"}, "'copy_paste' shows several samples in one"),
     ):
         asked: dict[str, Any] = {"dataset": "masks", "policy": POLICY, **given}
         loader = RemoteLoader(service.url, **asked)

@@ -8,10 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from augfeed.errors import InputError
-from augfeed.fields.annotated import AnnotationMover, FieldTargets, Placed
-from augfeed.fields.kinds import Boxes, Dense, Field, Keypoints, Mask
+from augfeed.fields.annotated import FieldTargets, check_fields
+from augfeed.fields.kinds import Field, Mask
+from augfeed.fields.mover import FieldMover, RowSamples
 from augfeed.plan import Plan
-from augfeed.read.annotation import Note
+from augfeed.policy import Policy
+from augfeed.policy.check import check_single
+from augfeed.read.annotation import Note, is_annotated
+from augfeed.read.protocols import Source
 from augfeed.read.read_errors import RowSources
 
 Indices = NDArray[np.int64]
@@ -24,79 +28,75 @@ class FollowAnnotations:
     fields: Mapping[str, Field]
     channels: int
 
-    def move(self, plan: Plan, rows: Indices, taken: RowSources) -> None:
-        """Move what belongs to some rows of a batch, as far as it is read already."""
-        notes = taken.notes
-        ready = [row for row in rows.tolist()
-                 if row < plan.count and self._is_read(plan, row, notes)]  # fmt: skip
-        if not ready:
-            return
-        mover = AnnotationMover(plan, self.fields, lambda row: placed(notes[row], self.fields),
-                                self.channels)  # fmt: skip
-        samples = [notes[row].sample for row in ready]
-        for row, sample, parts in zip(ready, samples, mover.moved(np.array(ready)), strict=True):
-            taken.moved[row] = sample, parts
+    def mover(self, plan: Plan, rows: Indices, taken: RowSources) -> FieldMover:
+        """Return what moves the annotations of some rows, for which all is read that they show."""
+        seen = plan.seen(rows)
+        notes = {row: taken.notes[row] for row in seen.tolist()}
+        sizes = np.ones((len(plan.ids), 2), np.int64)
+        sizes[seen] = [note.size for note in notes.values()]
+        given = RowSamples(
+            self._alike(notes), sizes, lambda row, path: f"{path[0]!r} of {notes[row].where}",
+            channels=self.channels, rows=seen,
+        )  # fmt: skip
+        return FieldMover(plan, given, {(name,): field for name, field in self.fields.items()})
 
-    @staticmethod
-    def _is_read(plan: Plan, row: int, notes: Mapping[int, Note]) -> bool:
-        return row in notes and (not plan.mixes.mode[row] or int(plan.mixes.partner[row]) in notes)
+    def _alike(self, notes: Mapping[int, Note]) -> dict[int, Any]:
+        # Files of 8 and of 16 bits may lie side by side.
+        samples = {row: note.parts for row, note in notes.items()}
+        for name, field in self.fields.items():
+            kinds = {parts[name].dtype for parts in samples.values()} if isinstance(
+                field, Mask) else set()  # fmt: skip
+            if len(kinds) > 1:
+                kind = np.result_type(*kinds)
+                samples = {row: {**parts, name: parts[name].astype(kind, copy=False)}
+                           for row, parts in samples.items()}  # fmt: skip
+        return samples
+
+    def move(
+        self, plan: Plan, rows: Indices, taken: RowSources, mover: FieldMover | None = None
+    ) -> None:
+        """Move what belongs to some rows of a batch, as far as it is read and not yet moved."""
+        ready = [row for row in rows.tolist() if row < plan.count and row not in taken.moved]
+        if not all(row in taken.notes for row in plan.seen(np.array(ready, np.int64)).tolist()):
+            ready = [row for row in ready if all(one in taken.notes for one in _seen(plan, row))]
+        if ready:
+            mover = mover or self.mover(plan, np.array(ready), taken)
+            taken.moved.update((row, mover.sample(row, tensors=False)) for row in ready)
 
     def together(self, plan: Plan, taken: RowSources) -> FieldTargets:
         """Return what belongs to all images of a batch."""
-        late = [row for row in range(plan.count) if not self._is_moved(plan, row, taken)]
-        if late:
-            self.move(plan, np.array(late, np.int64), taken)
-        made = FieldTargets([taken.moved[row][1] for row in range(plan.count)], self.fields)
+        if taken.unread.any():
+            # A file may have turned out to be broken later, and another one taken its place.
+            for row in range(plan.count):
+                if taken.unread[_seen(plan, row)].any():
+                    taken.moved.pop(row, None)
+        self.move(plan, np.arange(plan.count), taken)
+        made = FieldTargets([taken.moved[row] for row in range(plan.count)], self.fields)
         taken.notes.clear()
         taken.moved.clear()
         return made
 
-    @staticmethod
-    def _is_moved(plan: Plan, row: int, taken: RowSources) -> bool:
-        # A file may have turned out to be broken later, and another one taken its place.
-        rows = (row, int(plan.mixes.partner[row])) if plan.mixes.mode[row] else (row,)
-        return row in taken.moved and not any(taken.unread[one] for one in rows)
+
+def following(source: Source, policy: Policy, form: str) -> FollowAnnotations | None:
+    """Return what moves the annotations of a source, None for one without.
+
+    Raises `InputError` or `PolicyError` for a policy that they cannot follow, or that needs some.
+    """
+    if not is_annotated(source):
+        check_single(policy)
+        return None
+    check_fields(policy, source.fields)
+    if form != "auto":
+        raise InputError(
+            f"targets={form!r} is for classes of images, and {source!r} gives "
+            f"{' and '.join(source.fields)}: use targets='auto'"
+        )
+    return FollowAnnotations(source.fields, source.channels)
 
 
-def placed(note: Note, fields: Mapping[str, Field]) -> Placed:
-    """Return what belongs to an image in the pixels of the image as it is cut from."""
-    parts, given = note.annotation.parts, note.annotation.size
-    if given == note.size:
-        return Placed(parts, note.size, note.annotation.where)
-    height, width = note.size if given is None else (
-        note.size[0] / given[0], note.size[1] / given[1])  # fmt: skip
-    made: dict[str, Any] = dict(parts)
-    for name, field in fields.items():
-        part = parts[name]
-        if isinstance(field, Boxes):
-            made[name] = part * np.array([width, height, width, height], np.float64)
-        elif isinstance(field, Keypoints):
-            made[name] = _scaled_points(part, height, width, pixels=given is not None)
-        elif isinstance(field, Mask):
-            made[name] = _nearest(part, note.size)
-        elif isinstance(field, Dense):
-            raise InputError(
-                f"{name!r} is dense, and a cache keeps images smaller than it: leave out cache"
-            )
-    return Placed(made, note.size, note.annotation.where)
+def _seen(plan: Plan, row: int) -> list[int]:
+    seen: list[int] = plan.seen(np.array([row], np.int64)).tolist()
+    return seen
 
 
-def _scaled_points(part: Any, height: float, width: float, *, pixels: bool) -> Any:
-    # Points count from the center of the first pixel; shares from the edge of the image.
-    half = 0.5 if pixels else 0.0
-    made = np.array(part, np.float64)
-    made[..., 0] = (made[..., 0] + half) * width - 0.5
-    made[..., 1] = (made[..., 1] + half) * height - 0.5
-    return made
-
-
-def _nearest(mask: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
-    rows, columns = (
-        ((np.arange(new) + 0.5) * old / new).astype(np.int64)
-        for new, old in zip(size, mask.shape[-2:], strict=True)
-    )
-    made: NDArray[Any] = mask[..., rows[:, None], columns]
-    return made
-
-
-__all__ = ["FollowAnnotations", "placed"]
+__all__ = ["FollowAnnotations", "following"]

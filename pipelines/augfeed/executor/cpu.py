@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from augfeed.engines import Engine, Output, engine_for
 from augfeed.engines.cpu import Job, allocate
-from augfeed.executor import Execution, FrameSet, Indices, Planned, Task
+from augfeed.executor import Execution, FrameReader, FrameSet, Indices, Planned, Task
 from augfeed.executor.inputs import BatchInputs
+from augfeed.executor.scenes import SceneReader
 from augfeed.fields.annotated import FieldTargets
 from augfeed.memory_pool import Memory
 from augfeed.plan import BatchRows
@@ -58,7 +59,9 @@ class CpuExecutor:
         """Return what makes the frames of a plan, and what makes images of them."""
         inputs = self.inputs
         run = CpuRun(planned, inputs.fixed, inputs.output, inputs.memory)
-        return Execution(HostFrames(inputs, planned), run)
+        frames: FrameReader
+        frames = (SceneReader if planned.plan.joins else HostFrames)(inputs, planned)
+        return Execution(frames, run)
 
 
 class HostFrames:

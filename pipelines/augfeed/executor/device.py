@@ -12,6 +12,7 @@ from augfeed.errors import InputError
 from augfeed.executor import Execution, FrameReader, FrameSet, Indices, Planned, Task, onto
 from augfeed.executor.cpu import READ_ROWS
 from augfeed.executor.inputs import BatchInputs
+from augfeed.executor.scenes import SceneReader
 from augfeed.memory_pool import writable
 from augfeed.prefetch import SideStream
 from augfeed.read.device_frames import DeferredFrame
@@ -142,6 +143,10 @@ class DeviceExecutor:
         frames: FrameReader
         if (pictures := self.pictures) is not None:
             frames = ResidentFrames(self.inputs, planned, pictures)
+        elif planned.plan.joins:
+            pinned = self.place.known.type == "cuda"
+            buffer = self.inputs.buffer(planned.plan, pinned=pinned)
+            frames = SceneReader(self.inputs, planned, buffer)
         else:
             frames = BufferedFrames(self.inputs, planned, pinned=self.place.known.type == "cuda")
         return Execution(frames, DeviceRun(self.handle, planned, self.inputs.output, self.inputs))

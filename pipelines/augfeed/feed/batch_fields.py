@@ -1,13 +1,17 @@
 """Where the images and labels are in what a collate function made."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 import torch
 
 from augfeed.errors import InputError, PolicyError
-from augfeed.feed.sample_fields import LABELS, Path, describe, is_sequence, parts_of, pixels, take
+from augfeed.feed.sample_fields import LABELS, parts_of, pixels
+from augfeed.fields.box_sets import beside_boxes
+from augfeed.fields.kinds import Boxes
+from augfeed.fields.mover import Fields
+from augfeed.fields.sample_parts import Path, describe, is_sequence, put, take
 
 CURES = {
     "collate_fn": "leave collate_fn out, or let it stack the images as they are, of uint8 or "
@@ -93,6 +97,35 @@ def check_cut(frames: torch.Tensor, before: torch.Tensor) -> None:
             f"collate_fn returns images of {made[0]}x{made[1]}, and was given images of "
             f"{given[0]}x{given[1]}: leave cropping, resizing and padding to the policy"
         )
+
+
+def collated_with(collate: Callable[[list[Any]], Any], samples: list[Any], fields: Fields) -> Any:
+    """Return moved samples collated; boxes, and what follows them, come as lists of tensors."""
+    ragged = _ragged(samples[0], fields)
+    if not ragged:
+        return collate(samples)
+    parts = {path: [_tensor(take(sample, path)) for sample in samples] for path in ragged}
+    for path in ragged:
+        samples = [put(sample, path, 0) for sample in samples]
+    batch = collate(samples)
+    for path, part in parts.items():
+        batch = put(batch, path, part)
+    return batch
+
+
+def _tensor(part: Any) -> Any:
+    return torch.from_numpy(part) if isinstance(part, np.ndarray) else part
+
+
+def _ragged(sample: Any, fields: Fields) -> list[Path]:
+    # The parts of a moved sample that have another length in every sample.
+    found: list[Path] = []
+    for path, field in fields.items():
+        if isinstance(field, Boxes) and field.pad is None:
+            holder = take(sample, path[:-1]) if path else None
+            names = beside_boxes(holder, path, field, len(take(sample, path)), {})
+            found += [path, *((*path[:-1], key) for key in names if key != path[-1])]
+    return found
 
 
 def _at(batch: Any, path: Path) -> Any:

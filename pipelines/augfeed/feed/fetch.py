@@ -19,6 +19,7 @@ from augfeed.errors import InputError, InputTypeError
 from augfeed.feed.batch_fields import (
     check_cut,
     check_labels,
+    collated_with,
     find_frames,
     find_labels,
     first_of,
@@ -26,25 +27,15 @@ from augfeed.feed.batch_fields import (
 )
 from augfeed.feed.batch_requests import BatchRequest
 from augfeed.feed.crop import cut, cut_stack, cut_views, sizes_of
-from augfeed.feed.field_moves import FieldMover, Fields, collated_with
 from augfeed.feed.recipe import Fetched, Recipe
-from augfeed.feed.sample_fields import (
-    FieldPaths,
-    Path,
-    describe,
-    is_alone,
-    keyed,
-    like,
-    locate,
-    odd_one,
-    pixels,
-    put,
-    take,
-)
+from augfeed.feed.sample_fields import FieldPaths, is_alone, keyed, like, locate, odd_one, pixels
 from augfeed.feed.spatial import are_alike
 from augfeed.feed.stacked_samples import Columns, collated, column, columns_of, stacked
+from augfeed.fields.mover import FieldMover, Fields, RowSamples
+from augfeed.fields.sample_parts import Path, describe, put, take
 from augfeed.plan import GROUP, draw_plan
 from augfeed.plan.batch_rows import samples_of
+from augfeed.read.scene_frames import paste
 
 
 class Fetching(Dataset[Fetched]):
@@ -175,7 +166,8 @@ def _cut_of(
         return given, cut(arrays, request, recipe.policy), None
     sizes, size = sizes_of(arrays, recipe.policy)
     plan = draw_plan(recipe.policy, request.rows, seed=request.seed, epoch=request.epoch, size=size)
-    mover = FieldMover(plan, samples, sizes, fields, where.image, partial(_field_name, request))
+    named = partial(_field_name, request)
+    mover = FieldMover(plan, RowSamples(samples, sizes, named, where.image), fields)
     return given, _composed(arrays, request, recipe, mover), mover
 
 
@@ -203,12 +195,8 @@ def _composed(
         return cut(arrays, request, recipe.policy, windows=mover.windows)
     shown = rows if recipe.collate else mover.plan.mixes.needed(rows[:count])
     frames = cut(arrays, request, recipe.policy, scenes, scenes.shown(shown), mover.windows)
-    made = {k: mover.where_pasted(k) for k in shown.tolist()}
-    out = frames.numpy()
-    plain = {k: out[k].copy() for k in {int(scenes.donor[k]) for k in made}}
-    for k, where in made.items():
-        if where is not None:
-            out[k][where] = plain[int(scenes.donor[k])][where]
+    where = {k: mover.where_pasted(k) for k in shown.tolist()}
+    paste(frames.numpy(), rows, scenes, {k: one for k, one in where.items() if one is not None})
     return frames
 
 

@@ -9,23 +9,11 @@ import torch
 from PIL import Image
 
 from augfeed.errors import InputError, InputTypeError
-from augfeed.feed.field_types import as_array, box_format
-from augfeed.feed.sample_fields import (
-    LONG,
-    Path,
-    describe,
-    is_picture,
-    is_sequence,
-    keyed,
-    leads,
-    parts_of,
-    take,
-)
-from augfeed.feed.spatial import SpatialCheck, tv_kind
-from augfeed.fields import Boxes, Dense, Field, FurtherImage, Keypoints, Mask, Passive, field_of
-from augfeed.fields.follows import check_moves, check_unblended
-from augfeed.plan.box_windows import by_boxes
-from augfeed.policy import Policy
+from augfeed.feed.sample_fields import is_picture, keyed, leads, parts_of
+from augfeed.feed.spatial import SpatialCheck
+from augfeed.fields import Boxes, Field, FurtherImage, Keypoints, Mask, Passive, field_of
+from augfeed.fields.part_types import as_array, box_format
+from augfeed.fields.sample_parts import LONG, Path, describe, is_sequence, take, tv_kind
 
 Size = tuple[int, ...]
 _NAMED = ("mask", "masks")
@@ -204,56 +192,6 @@ def _is_boxes(part: Any) -> bool:
 def _beside(sample: Any, path: Path, name: str) -> bool:
     holder = take(sample, path[:-1])
     return isinstance(holder, Mapping) and name in holder
-
-
-def check_followed(policy: Policy, fields: dict[Path, Field]) -> None:
-    """Raise `InputError` if a field cannot follow an operation of a policy."""
-    check_moves(policy, " and ".join(repr(_key(path)) for path in fields))
-    _check_scenes(policy, fields)
-    for path, field in fields.items():
-        if isinstance(field, Dense) and field.disparity:
-            _check_straight(policy, path)
-        if isinstance(field, Dense):
-            check_unblended(policy, f"{_key(path)!r} of kind 'dense'")
-        if isinstance(field, Keypoints) and field.flip_pairs is None:
-            _check_flips(policy, path)
-
-
-def _check_straight(policy: Policy, path: Path) -> None:
-    for item in policy.parts:
-        if item.op in ("rotate", "shear", "perspective") and item.chance:
-            raise InputError(
-                f"{item.op!r} turns rows of the image, and {_key(path)!r} is a disparity along "
-                "them: leave it out, or give flow, as Dense(vectors=True)"
-            )
-
-
-def _check_scenes(policy: Policy, fields: dict[Path, Field]) -> None:
-    has = {type(field) for field in fields.values()}
-    window = by_boxes(policy)
-    if window is not None and Boxes not in has:
-        raise InputError(
-            f"{window.op!r} is drawn by the boxes of a sample, and it has none: give "
-            "fields={'boxes': 'boxes'}, or another window"
-        )
-    for item in policy.scenes:
-        needed = {Boxes} if item.op == "copy_paste" else {Boxes, Mask}
-        if not has & needed:
-            raise InputError(
-                f"{item.op!r} shows several samples in one image, and a sample has no "
-                f"{' and no '.join(sorted(cls.__name__.lower() for cls in needed))} that say what "
-                "is seen where: give fields={'boxes': 'boxes'}, or leave it out"
-            )
-
-
-def _check_flips(policy: Policy, path: Path) -> None:
-    for item in policy.parts:
-        if item.op in ("horizontal_flip", "vertical_flip") and item.chance:
-            raise InputError(
-                f"{item.op!r} mirrors images, and it is not said which keypoints of "
-                f"{_key(path)!r} change places: give fields={{{_key(path)!r}: "
-                "Keypoints(flip_pairs=((1, 2), (3, 4)))}, or flip_pairs=() for none"
-            )
 
 
 def _key(path: Path) -> Any:

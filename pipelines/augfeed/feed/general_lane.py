@@ -22,9 +22,10 @@ from augfeed.feed.fetch import Fetching, as_is
 from augfeed.feed.fields import FieldOptions
 from augfeed.feed.lanes import AugmentConfig, LoadedBatch, PassRequest
 from augfeed.feed.recipe import Fetched, Recipe
-from augfeed.feed.sample_fields import moved, put, take
+from augfeed.feed.sample_fields import moved
 from augfeed.feed.spatial import SpatialCheck, passive_of
 from augfeed.feed.streaming import Gather, Streaming, WorkerStart
+from augfeed.fields.sample_parts import put, take
 from augfeed.labels import Flags, check_declared
 from augfeed.memory_pool import Memory
 from augfeed.pipeline import Form

@@ -26,7 +26,7 @@ from augfeed.feed.general_lane import GeneralLane, recipe_for
 from augfeed.feed.lanes import AugmentConfig, Lane
 from augfeed.feed.native_lane import NativeLane
 from augfeed.feed.spatial import passive_of
-from augfeed.fields.annotated import beyond_threads, check_fields
+from augfeed.fields.annotated import check_fields
 from augfeed.invariances import ANY, Invariances
 from augfeed.policy import Policy
 from augfeed.policy.check import check_policy
@@ -223,8 +223,6 @@ def _annotated(
             return "image_key or label_key say where to look in a sample"
         if options.passive:
             return "passive= says what stays as it is"
-        if reason := beyond_threads(config.policy, source.fields):
-            return reason
     check_fields(config.policy, source.fields)
     return Recognised(source, (0, 1), tuple)
 

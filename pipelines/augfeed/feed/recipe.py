@@ -10,11 +10,13 @@ from augfeed.errors import InputError
 from augfeed.feed.batch_fields import check_labels
 from augfeed.feed.batch_requests import BatchRequest
 from augfeed.feed.crop import CutViews
-from augfeed.feed.field_moves import Fields
-from augfeed.feed.fields import FieldOptions, check_boxes, check_followed
-from augfeed.feed.sample_fields import FieldPaths, Path, keyed, leads, parts_of
+from augfeed.feed.fields import FieldOptions, check_boxes
+from augfeed.feed.sample_fields import FieldPaths, keyed, leads, parts_of
 from augfeed.feed.spatial import SpatialCheck
 from augfeed.fields import Boxes
+from augfeed.fields.follows import check_followed
+from augfeed.fields.mover import Fields
+from augfeed.fields.sample_parts import Path
 from augfeed.policy import CopyPaste, Policy
 from augfeed.views import Views
 

@@ -1,7 +1,6 @@
 """Where in a sample its image and its label are; how they are taken out and put back."""
 
-from collections.abc import Callable, Collection, Iterator, Mapping, MutableMapping, Sequence
-from copy import copy
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,13 +10,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from augfeed.errors import InputError, InputTypeError
+from augfeed.fields.sample_parts import LONG, Path, describe, is_sequence, take, with_parts
 from augfeed.kernels.resample_stack import interleave
 from augfeed.memory_pool import Memory
 from augfeed.read.to_uint8 import SLACK, clamped, slack
 
-Path = tuple[Any, ...]
 LABELS = ("label", "labels", "target", "targets", "y", "class", "fine_label", "cls")
-LONG = 16  # a longer list holds numbers, not the parts of a sample
 _CONTAINERS = "a tuple, list, dict or named tuple"
 
 
@@ -128,52 +126,6 @@ def parts_of(sample: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
         yield path, sample
 
 
-def is_sequence(value: Any) -> bool:
-    """Return whether a value is a sequence of parts, not a text."""
-    return isinstance(value, Sequence) and not isinstance(value, str | bytes)
-
-
-def take(sample: Any, path: Path) -> Any:
-    """Return the part of a sample at a path."""
-    for key in path:
-        named = isinstance(key, str) and hasattr(sample, "_fields")
-        sample = getattr(sample, key) if named else sample[key]
-    return sample
-
-
-def put(sample: Any, path: Path, part: Any) -> Any:
-    """Return a sample with another part at a path; the given one is left as it is."""
-    if not path:
-        return part
-    key, inner = path[0], take(sample, path[:1])
-    new = put(inner, path[1:], part)
-    if hasattr(sample, "_fields"):
-        name = key if isinstance(key, str) else sample._fields[key]
-        return sample._replace(**{name: new})
-    if isinstance(sample, tuple):
-        parts = list(sample)
-        parts[key] = new
-        return tuple(parts)
-    if isinstance(sample, Mapping):
-        return _with(sample, {key: new})
-    other = copy(sample)
-    other[key] = new
-    return other
-
-
-def _with(sample: Mapping[Any, Any], parts: dict[Any, Any]) -> Mapping[Any, Any]:
-    if not isinstance(sample, MutableMapping):
-        made: Any = type(sample)
-        changed: Mapping[Any, Any] = made({**sample, **parts})
-        return changed
-    before, other = {key: sample[key] for key in parts}, copy(sample)
-    other.update(parts)
-    if all(sample[key] is not part or part is before[key] for key, part in parts.items()):
-        return other
-    sample.update(before)  # the copy shares its memory with the caller's own
-    return {**sample, **parts}
-
-
 def moved(part: Any, device: torch.device) -> Any:
     """Return a batch, or a part of one, with all of its tensors on a device."""
     if device.type == "cpu":
@@ -181,7 +133,7 @@ def moved(part: Any, device: torch.device) -> Any:
     if isinstance(part, torch.Tensor):
         return part.to(device, non_blocking=True)
     if isinstance(part, Mapping):
-        return _with(part, {key: moved(value, device) for key, value in part.items()})
+        return with_parts(part, {key: moved(value, device) for key, value in part.items()})
     if hasattr(part, "_fields"):
         return type(part)(*(moved(value, device) for value in part))
     if isinstance(part, list | tuple):
@@ -350,21 +302,6 @@ def odd_one(labels: list[Any]) -> int:
         if not isinstance(label, torch.Tensor | np.ndarray | np.number | int | float):
             return k
     return next((k for k, label in enumerate(labels) if np.shape(label) != np.shape(labels[0])), 0)
-
-
-def describe(value: Any) -> str:
-    """Return what a value is, in a few words."""
-    kind = type(value).__name__
-    if isinstance(value, torch.Tensor | np.ndarray):
-        return f"a {kind} {list(value.shape)} of {str(value.dtype).removeprefix('torch.')}"
-    if isinstance(value, Image.Image):
-        return f"a PIL image {value.mode} {value.width}x{value.height}"
-    if isinstance(value, Mapping):
-        return f"a {kind} {{{', '.join(f'{k!r}: {describe(v)}' for k, v in value.items())}}}"
-    if is_sequence(value):
-        inner = ", ".join(map(describe, value[:LONG]))
-        return f"a {kind} ({inner}{', ...' if len(value) > LONG else ''})"
-    return f"a {kind}"
 
 
 def _shown(path: Path) -> str:

@@ -13,7 +13,7 @@ from PIL import Image
 
 from augfeed.errors import InputError, InputTypeError
 from augfeed.feed.point_rows import are_places
-from augfeed.feed.sample_fields import Path, describe, is_sequence
+from augfeed.fields.sample_parts import Path, describe, is_sequence, tv_kind
 from augfeed.policy import Policy
 
 # Words of a name that tell of places in the image, in the singular: of lists of places, of boxes,
@@ -49,7 +49,6 @@ _CORNERS = tuple(map(frozenset, (
     ("xmin", "ymin", "xmax", "ymax"), ("x_min", "y_min", "x_max", "y_max"),
     ("x1", "y1", "x2", "y2"), ("left", "top", "right", "bottom"),
 )))  # fmt: skip
-_KINDS = ("Mask", "BoundingBoxes", "KeyPoints")  # of torchvision.tv_tensors
 _PLAIN = (int, float, str, bytes, type(None), np.number)
 LEAST_SIDE = 8  # of a map that is a whole number of times smaller or larger than its image
 _FEW = 64  # items of a list that are looked at one by one
@@ -301,15 +300,6 @@ def _in_proportion(shape: tuple[int, int], size: tuple[int, int]) -> bool:
 
 
 @cache
-def tv_kind(kind: type) -> str:
-    """Return which of torchvision's tensors a class is, as "Mask"; "" for any other class."""
-    for cls in kind.__mro__:
-        if cls.__name__ in _KINDS and "tv_tensor" in cls.__module__:
-            return cls.__name__
-    return "TVTensor" if any(cls.__name__ == "TVTensor" for cls in kind.__mro__) else ""
-
-
-@cache
 def _tells(name: str) -> str:
     words = _words(name)
     if words and words[-1] in _ABOUT:
@@ -335,4 +325,4 @@ def _singular(word: str) -> str:
     return word
 
 
-__all__ = ["Passive", "SpatialCheck", "are_alike", "passive_of", "tv_kind"]
+__all__ = ["Passive", "SpatialCheck", "are_alike", "passive_of"]

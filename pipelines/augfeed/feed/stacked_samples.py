@@ -8,7 +8,8 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import default_collate
 
-from augfeed.feed.sample_fields import Path, channels_at, channels_last
+from augfeed.feed.sample_fields import channels_at, channels_last
+from augfeed.fields.sample_parts import Path
 from augfeed.memory_pool import Memory
 from augfeed.read.to_uint8 import SLACK, clamped
 

@@ -12,7 +12,7 @@ from augfeed.fields.spatial_map import SpatialMap
 
 Corners = NDArray[np.float64]
 _NEAR = 1e-6  # of the plane of the camera: nothing behind it is shown
-_ROUNDED = 1e-6  # what rounding may take off a side, or a share
+ROUNDED = 1e-6  # what rounding may take off a side, or a share
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +50,10 @@ def move_boxes(boxes: Corners, where: SpatialMap, field: Boxes) -> BoxMoves:
 def kept_boxes(boxes: Corners, shares: NDArray[np.float64], field: Boxes) -> NDArray[np.int64]:
     """Return the numbers of boxes xyxy `[N, 4]` that are large enough for a field to stay."""
     sides = boxes[:, 2:] - boxes[:, :2]
-    keep = (sides >= field.min_side - _ROUNDED).all(axis=1) & (sides > 0).all(axis=1)
-    keep &= shares >= field.min_share - _ROUNDED
+    keep = (sides >= field.min_side - ROUNDED).all(axis=1) & (sides > 0).all(axis=1)
+    keep &= shares >= field.min_share - ROUNDED
     if field.max_aspect is not None:
-        keep &= sides.max(axis=1) <= (field.max_aspect + _ROUNDED) * sides.min(axis=1)
+        keep &= sides.max(axis=1) <= (field.max_aspect + ROUNDED) * sides.min(axis=1)
     return np.flatnonzero(keep)
 
 

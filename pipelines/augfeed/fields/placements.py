@@ -36,21 +36,26 @@ def placements(scenes: Scenes, k: int, size: Sides, sizes: NDArray[Any]) -> list
 
     `sizes` `[M, 2]` are those of the images of all rows. Parts that show nothing are left out.
     """
-    rows, (y, x) = scenes.cells[k], scenes.point[k].tolist()
-    resized = fitting(np.asarray(sizes)[rows], size, np.full(len(rows), scenes.zoom[k]))
-    made = []
-    for cell, row in enumerate(rows.tolist()):
-        high, wide = resized[cell].tolist()
-        first, last = _side(y, high, size[0], before=cell < 2)
-        start, end = _side(x, wide, size[1], before=cell % 2 == 0)
-        if first < last and start < end:
-            offset = (
-                first - (y - high if cell < 2 else y),
-                start - (x - wide if cell % 2 == 0 else x),
-            )
-            made.append(Placement(row, first, start, _map(
-                sizes[row], (high, wide), offset, (last - first, end - start))))  # fmt: skip
-    return made
+    made = (placement(scenes, k, cell, size, sizes[row])
+            for cell, row in enumerate(scenes.cells[k].tolist()))  # fmt: skip
+    return [one for one in made if one is not None]
+
+
+def placement(scenes: Scenes, k: int, cell: int, size: Sides, source: Any) -> Placement | None:
+    """Return where cell 0 to 3 of a mosaic shows its image, of `source` (height, width); None where
+    nothing of it is seen."""
+    row, (y, x) = int(scenes.cells[k, cell]), scenes.point[k].tolist()
+    high, wide = fitting(np.asarray(source)[None], size, scenes.zoom[k : k + 1])[0].tolist()
+    first, last = _side(y, high, size[0], before=cell < 2)
+    start, end = _side(x, wide, size[1], before=cell % 2 == 0)
+    if first >= last or start >= end:
+        return None
+    offset = (
+        first - (y - high if cell < 2 else y),
+        start - (x - wide if cell % 2 == 0 else x),
+    )
+    where = _map(source, (high, wide), offset, (last - first, end - start))
+    return Placement(row, first, start, where)
 
 
 def _side(point: int, length: int, whole: int, *, before: bool) -> tuple[int, int]:

@@ -58,6 +58,22 @@ class Plan:
     def __len__(self) -> int:
         return self.count
 
+    def shown(self, rows: Ids) -> Ids:
+        """Return the rows whose frames are made for some output rows: themselves, partners of those
+        that are mixed, and donors of objects."""
+        needed = self.mixes.needed(rows)
+        return needed if self.scenes is None else self.scenes.shown(needed)
+
+    def seen(self, rows: Ids) -> Ids:
+        """Return the rows whose images are seen in some output rows."""
+        shown = self.shown(rows)
+        return shown if self.scenes is None else self.scenes.seen(shown)
+
+    @property
+    def joins(self) -> bool:
+        """Whether frames show several samples, so that they are made by groups."""
+        return self.scenes is not None and self.scenes.join
+
     @property
     def made(self) -> NDArray[np.bool_]:
         """Whether the frame of a row is made before its pixels are read: bool `[M]`."""

@@ -35,6 +35,11 @@ class Scenes:
     share: float  # of objects that are pasted
     fill: float  # of mosaics
 
+    @property
+    def join(self) -> bool:
+        """Whether any frame shows more than one sample."""
+        return bool(self.mosaics.any() or (self.donor != np.arange(len(self.donor))).any())
+
     def pasted(self, row: int, count: int) -> NDArray[np.bool_]:
         """Return which of `count` objects of its donor are pasted on a row."""
         if not count:
@@ -48,6 +53,10 @@ class Scenes:
     def shown(self, rows: Ids) -> Ids:
         """Return the rows whose frames are made for those of some rows: themselves, and donors."""
         return np.union1d(rows, self.donor[rows])
+
+    def seen(self, rows: Ids) -> Ids:
+        """Return the rows whose images are seen in the frames of some rows."""
+        return np.union1d(rows, self.cells[rows[self.mosaics[rows]]])
 
 
 def draw_scenes(

@@ -1,5 +1,6 @@
 """Where an image is cut and how it is resized: integers, once its size is known."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
@@ -73,12 +74,13 @@ class WindowDraws:
     epoch: int
     ids: Ids
     sharing: Sharing | None = None
+    boxes: Sequence[NDArray[np.float64]] | None = None  # of each sample, where they draw windows
 
     def at(self, heights: Any, widths: Any) -> Windows:
         """Return the windows of samples whose images have these heights and widths."""
         window = _window(self.policy)
         if window is not None and window.by_boxes:
-            raise InputError(f"{window.op!r} is drawn by boxes, and there are none: leave it out")
+            return self._by_boxes(window, heights, widths)
         one = np.ndim(heights) == np.ndim(widths) == 0 and not isinstance(window, RandomResizedCrop)
         # Images of one size are reckoned with once, as one row that stands for all.
         shape = (1,) if one else self.ids.shape
@@ -92,6 +94,15 @@ class WindowDraws:
         made = self._resized_crop(window, outer[:, 2:].astype(np.int64))
         made.box[:, :2] += outer[:, :2]
         return made
+
+    def _by_boxes(self, window: Any, heights: Any, widths: Any) -> Windows:
+        from augfeed.plan.box_windows import boxed_windows
+
+        if self.boxes is None:
+            raise InputError(f"{window.op!r} is drawn by boxes, and there are none: leave it out")
+        sizes = np.empty((len(self.ids), 2), np.int64)
+        sizes[:, 0], sizes[:, 1] = heights, widths
+        return boxed_windows(self, sizes, self.boxes)
 
     def _outer(self, sharing: Sharing, sizes: Ids) -> Pixels:
         # The boxes of the views in whose windows these are.
@@ -117,7 +128,10 @@ class WindowDraws:
 
     def take(self, rows: Any) -> "WindowDraws":
         """Return the draws of some rows only."""
-        return WindowDraws(self.policy, self.seed, self.epoch, self.ids[rows], self.sharing)
+        boxes = self.boxes
+        if boxes is not None:
+            boxes = [boxes[k] for k in np.arange(len(self.ids))[rows]]
+        return WindowDraws(self.policy, self.seed, self.epoch, self.ids[rows], self.sharing, boxes)
 
     def _crop(self, window: RandomCrop | CenterCrop | Letterbox | None, sources: Ids) -> Windows:
         sizes, room, offset = _room(self.policy, window, sources, refuse=len(self.ids) > 0)

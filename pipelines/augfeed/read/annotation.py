@@ -1,13 +1,15 @@
 """What belongs to places in an image of a source: masks, boxes, keypoints, and whether it fits."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
+import numpy as np
+from numpy.typing import NDArray
 from typing_extensions import TypeIs
 
-from augfeed.errors import ReadError
-from augfeed.fields.kinds import Field
+from augfeed.errors import InputError, ReadError
+from augfeed.fields.kinds import Boxes, Dense, Field, Keypoints, Mask
 from augfeed.read.decode import Channels, ImageHeader
 from augfeed.read.exif import UPRIGHT
 
@@ -57,12 +59,65 @@ def is_annotated(source: object) -> TypeIs[Annotated]:
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """The annotation of a sample whose image has `size` (height, width) as it is cut from."""
+    """What belongs to the image of a sample, in pixels of the image as it is cut from, whose `size`
+    is (height, width); `where` names its file."""
 
     sample: int
-    annotation: Annotation
+    parts: dict[str, Any]
     size: Size
-    name: str = field(repr=False, default="")
+    where: str
+    boxes: str = ""  # the name of the part that holds them
+
+    @property
+    def corners(self) -> NDArray[np.float64]:
+        """The boxes, xyxy `[N, 4]`."""
+        made: NDArray[np.float64] = np.asarray(self.parts[self.boxes], np.float64).reshape(-1, 4)
+        return made
+
+
+def pixel_parts(note: Annotation, fields: Mapping[str, Field], size: Size) -> dict[str, Any]:
+    """Return the parts of an annotation in pixels of its image, which is kept as `size`.
+
+    Floats are those of 32 bits that a dataset gives, so that each lane moves the same numbers.
+    """
+    parts, given = note.parts, note.size
+    made: dict[str, Any] = dict(parts)
+    if given != size:
+        height, width = size if given is None else (size[0] / given[0], size[1] / given[1])
+        for name, field in fields.items():
+            part = parts[name]
+            if isinstance(field, Boxes):
+                made[name] = part * np.array([width, height, width, height], np.float64)
+            elif isinstance(field, Keypoints):
+                made[name] = _scaled_points(part, height, width, pixels=given is not None)
+            elif isinstance(field, Mask):
+                made[name] = _nearest(part, size)
+            elif isinstance(field, Dense):
+                raise InputError(
+                    f"{name!r} is dense, and a cache keeps images smaller than it: leave out cache"
+                )
+    for name, part in made.items():
+        if isinstance(part, np.ndarray) and part.dtype == np.float64:
+            made[name] = part.astype(np.float32)
+    return made
+
+
+def _scaled_points(part: Any, height: float, width: float, *, pixels: bool) -> Any:
+    # Points count from the center of the first pixel; shares from the edge of the image.
+    half = 0.5 if pixels else 0.0
+    made = np.array(part, np.float64)
+    made[..., 0] = (made[..., 0] + half) * width - 0.5
+    made[..., 1] = (made[..., 1] + half) * height - 0.5
+    return made
+
+
+def _nearest(mask: NDArray[Any], size: Size) -> NDArray[Any]:
+    rows, columns = (
+        ((np.arange(new) + 0.5) * old / new).astype(np.int64)
+        for new, old in zip(size, mask.shape[-2:], strict=True)
+    )
+    made: NDArray[Any] = mask[..., rows[:, None], columns]
+    return made
 
 
 def check_fit(note: Annotation, look: ImageHeader, image: str) -> None:
@@ -95,4 +150,12 @@ def _told(size: Size) -> str:
     return f"{size[1]} x {size[0]} pixels"
 
 
-__all__ = ["Annotated", "Annotation", "Note", "check_fit", "check_kept_fit", "is_annotated"]
+__all__ = [
+    "Annotated",
+    "Annotation",
+    "Note",
+    "check_fit",
+    "check_kept_fit",
+    "is_annotated",
+    "pixel_parts",
+]

@@ -1,6 +1,7 @@
 """Frames made of many files at once on a device: by DALI, or from images kept in its memory."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from augfeed.errors import InputError, MissingExtraError
 from augfeed.memory_pool import Memory
+from augfeed.operation import Scene
 from augfeed.plan import Plan, Windows
 from augfeed.read.arrays import ArraySource
 from augfeed.read.cache.device import CachedImage
@@ -125,13 +127,25 @@ class DeviceFrames:
         return frames
 
 
-def reader_for(reading: Reading, source: Source, device: torch.device) -> str:
+def reader_for(
+    reading: Reading, source: Source, device: torch.device, scenes: Sequence[Scene] = ()
+) -> str:
     """Return who decodes the files of a source for a device: "dali" or "cpu".
 
-    "auto" is DALI on an NVIDIA GPU, where it is installed, and the CPU reader elsewhere. Raises
-    `InputError` or `MissingExtraError` for a reader that cannot be used.
+    "auto" is DALI on an NVIDIA GPU, where it is installed, and the CPU reader elsewhere, also for
+    `scenes`, which show several images in one. Raises `InputError` or `MissingExtraError` for a
+    reader that cannot be used.
     """
     if isinstance(source, ArraySource):
+        return "cpu"
+    if scenes:
+        on_gpu = reading.kept is not None and reading.kept.kind == "gpu"
+        if on_gpu or reading.reader == "dali":
+            given = "cache='gpu'" if on_gpu else "reader='dali'"
+            raise InputError(
+                f"{given} makes frames of one image each, and {scenes[0].op!r} shows several in "
+                "one: use reader='cpu', and cache='ram' or 'disk'"
+            )
         return "cpu"
     if reading.reader == "auto":
         usable = device.type == "cuda" and reading.kept is None and is_installed()

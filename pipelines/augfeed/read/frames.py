@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from augfeed.engines import check_places, indexed
 from augfeed.errors import InputError, ReadError
+from augfeed.fields.kinds import Boxes
 from augfeed.kernels.resample import resample
 from augfeed.kernels.resample_many import show_pictures
 from augfeed.memory_pool import Memory, writable
@@ -18,7 +19,7 @@ from augfeed.plan import Plan, Windows
 from augfeed.plan.batch_rows import samples_of
 from augfeed.plan.policy_constants import PolicyConstants
 from augfeed.policy import Policy, Resize, resized
-from augfeed.read.annotation import Note, check_fit, check_kept_fit, is_annotated
+from augfeed.read.annotation import Note, check_fit, check_kept_fit, is_annotated, pixel_parts
 from augfeed.read.arrays import ArraySource
 from augfeed.read.cache import ImageCache, default_side, open_cache
 from augfeed.read.cache.device import CachedImage, DeviceCache
@@ -35,6 +36,7 @@ from augfeed.read.read_errors import (
     candidates,
     no_substitute,
 )
+from augfeed.read.row_windows import row_windows
 
 Indices = NDArray[np.int64]
 # A file whose header is read, an image decoded before, or one that is kept on the device.
@@ -155,10 +157,10 @@ class Frames:
             except ReadError as error:
                 del found[k:]
                 place = Place(plan, row, sample, taken)
-                found.append(self._substitute(source, place, error)[0])
+                found.append(self.replace(place, error)[0])
         sizes = np.array([size_of(item) for item in found], np.int64).reshape(-1, 2)
         try:
-            windows = plan.window.take(rows).at(sizes[:, 0], sizes[:, 1])
+            windows = row_windows(plan, rows, sizes, taken.notes)
         except InputError:  # an image that is smaller than its crop: one by one, to name it
             views = [self._view_at(source, Place(plan, row, sample, taken), found, k)
                      for k, (row, sample) in enumerate(zip(rows.tolist(), samples, strict=True))
@@ -171,8 +173,7 @@ class Frames:
         try:
             self.show(ready.found[k], ready.view(k), out)
         except ReadError as error:
-            assert not isinstance(self.source, ArraySource)
-            self._substitute(self.source, ready.place(k), error, out)
+            self.replace(ready.place(k), error, lambda found, view: self.show(found, view, out))
 
     def _view_at(self, source: EncodedSource, place: "Place", found: list[Found], k: int) -> View:
         try:
@@ -181,7 +182,7 @@ class Frames:
             reason = f"{source.path(place.standing)}: {error}"
             if self.reading.on_error == "raise":
                 raise InputError(reason) from error
-            found[k], view = self._substitute(source, place, ReadError(reason))
+            found[k], view = self.replace(place, ReadError(reason))
             return view
 
     def look(self, source: EncodedSource, sample: int) -> Found:
@@ -210,7 +211,10 @@ class Frames:
             check_fit(note, found.look, image)
         elif note.size is not None:
             check_kept_fit(note, size, kept_size(note.size, self.side), image)
-        place.taken.notes[place.row] = Note(sample, note, size, image)
+        fields = self._annotated.fields
+        boxes = next((name for name, field in fields.items() if isinstance(field, Boxes)), "")
+        parts = pixel_parts(note, fields, size)
+        place.taken.notes[place.row] = Note(sample, parts, size, note.where, boxes)
 
     def _encoded(self, source: EncodedSource, sample: int) -> Encoded:
         data, name = source.read(sample), source.path(sample)
@@ -226,17 +230,18 @@ class Frames:
         else:
             resample(writable(found), *view, *pad, out)
 
-    def _substitute(
-        self,
-        source: EncodedSource,
-        place: "Place",
-        error: ReadError,
-        out: NDArray[Any] | None = None,
+    def replace(
+        self, place: "Place", error: ReadError, use: Callable[[Found, View], None] | None = None
     ) -> tuple[Found, View]:
-        # With `out` it is decoded at once, as a header alone does not tell whether it can be.
+        """Return the image of another sample in a place, and what is shown of it.
+
+        `use` decodes it at once, as a header alone does not tell whether that can be done. Raises
+        the error, if errors are to be raised or nothing can take its place.
+        """
         if self.reading.on_error == "raise":
             raise error
-        plan, sample = place.plan, place.sample
+        plan, sample, source = place.plan, place.sample, self.source
+        assert not isinstance(source, ArraySource)
         others = candidates(plan.seed, plan.epoch, int(plan.ids[place.row]), len(source))
         path = source.path(sample)
         for other in others:
@@ -244,8 +249,8 @@ class Frames:
                 found = self.look(source, other)
                 self._note(found, place, other)
                 view = place.view(found)
-                if out is not None:
-                    self.show(found, view, out)
+                if use is not None:
+                    use(found, view)
             except (InputError, ReadError):
                 continue
             place.take(other)
@@ -277,7 +282,8 @@ class Place:
         """Return what is shown of an image in this row."""
         height, width = size_of(found)
         one = np.array([self.row], np.int64)
-        return views_of(self.plan.window.take(one).at([height], [width]))[0]
+        sizes = np.array([[height, width]], np.int64)
+        return views_of(row_windows(self.plan, one, sizes, self.taken.notes))[0]
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,16 +66,23 @@ class Encoded:
             resample(self.whole(), *view, mode, fill, out)
 
     def show_all(
-        self, views: Sequence[View], outs: Sequence[NDArray[Any]], pad: tuple[int, Any]
+        self,
+        views: Sequence[View],
+        outs: Sequence[NDArray[Any]],
+        pad: tuple[int, Any],
+        *,
+        scale: int | None = None,
     ) -> None:
         """Write what each window shows to its array, as `show` does, of one decoded image.
 
-        What any of them shows is decoded, at the smallest scale that serves all.
+        What any of them shows is decoded, at the smallest scale that serves all, or at `scale`.
         """
+        if not views:
+            return
         fit = all(view.inside((out.shape[0], out.shape[1]))
                   for view, out in zip(views, outs, strict=True))  # fmt: skip
         if fit and self.look.header is not None:
-            scale = min(map(scale_for, views))
+            scale = scale or min(map(scale_for, views))
             with decoding(self.decoded_bytes(scale), self.name):
                 if self._show_parts(views, scale, outs):
                     return

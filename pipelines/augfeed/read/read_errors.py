@@ -36,13 +36,13 @@ class RowSources:
 
     `ids` int64 `[M]` are the samples; `unread` bool `[M]` says which rows hold one that took the
     place of another. `notes` are the annotations of rows that are read, `moved` what became of
-    them, each with the sample.
+    them.
     """
 
     ids: NDArray[np.int64]
     unread: NDArray[np.bool_]
     notes: dict[int, Note] = field(default_factory=dict)
-    moved: dict[int, tuple[int, dict[str, Any]]] = field(default_factory=dict)
+    moved: dict[int, dict[str, Any]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, ids: NDArray[np.int64]) -> "RowSources":

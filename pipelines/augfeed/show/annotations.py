@@ -1,8 +1,7 @@
-"""Masks, boxes and keypoints over images, in words, and what became of each box."""
+"""Masks, boxes and keypoints over images and in words."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -10,12 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from augfeed.fields.boxes import move_boxes
 from augfeed.fields.kinds import Boxes, Mask
 from augfeed.fields.masks import MixedMask
-from augfeed.fields.spatial_map import maps_of
-from augfeed.plan import Plan
-from augfeed.read.annotation import Annotated, Annotation, is_annotated
+from augfeed.read.annotation import Annotated, Annotation, pixel_parts
 from augfeed.show.labels import class_name
 
 Parts = dict[str, Any]
@@ -25,29 +21,6 @@ STRENGTH, HARDLY, FEW = 0.55, 0.0005, 4
 _BACKGROUND = ("background", "unlabeled", "void")
 
 
-@dataclass(frozen=True, slots=True)
-class BoxFate:
-    """What became of a box: where it was and is, xyxy in pixels, and why it was dropped, if so."""
-
-    number: int
-    name: str
-    before: tuple[float, ...]
-    after: tuple[float, ...] | None
-    reason: str
-
-    @property
-    def text(self) -> str:
-        """The fate in words."""
-        begun = f"{self.name} at {_told(self.before)}"
-        if self.after is not None:
-            return f"{begun} is at {_told(self.after)}"
-        return f"{begun} is dropped: {self.reason}"
-
-
-def _told(box: tuple[float, ...]) -> str:
-    return "(" + ", ".join(f"{value:.1f}".removesuffix(".0") for value in box) + ")"
-
-
 def annotations_of(source: Annotated, index: int, size: Sides) -> Parts:
     """Return what belongs to an image of a source, in pixels of the image as it is."""
     return in_pixels(source.annotation(index), source.fields, size)
@@ -55,10 +28,7 @@ def annotations_of(source: Annotated, index: int, size: Sides) -> Parts:
 
 def in_pixels(note: Annotation, fields: Mapping[str, Any], size: Sides) -> Parts:
     """Return the parts of an annotation in pixels of its image of `size` (height, width)."""
-    from augfeed.executor.annotations import placed
-    from augfeed.read.annotation import Note
-
-    return placed(Note(0, note, note.size or size), fields).parts
+    return pixel_parts(note, fields, note.size or size)
 
 
 def row_of(targets: Any, row: int) -> Parts:
@@ -194,45 +164,9 @@ def _shares(mask: NDArray[Any], field: Mask, classes: Sequence[str] | None) -> l
     return made[: 2 * FEW]
 
 
-def fates_of(plan: Plan, source: Any, index: int, size: Sides) -> list[BoxFate]:
-    """Return what becomes of each box of the sample in the first row of a plan, whose image is
-    `index` of a source and of `size` (height, width)."""
-    if not is_annotated(source):
-        return []
-    where = next(maps_of(plan, np.array([size]), source.channels, rows=np.array([0])))
-    parts, made = annotations_of(source, index, size), []
-    for name, field in source.fields.items():
-        if not isinstance(field, Boxes):
-            continue
-        moves = move_boxes(np.asarray(parts[name], np.float64), where, field)
-        kept = set(moves.kept.tolist())
-        for k, (before, after) in enumerate(zip(parts[name], moves.boxes, strict=True)):
-            labels = parts.get("labels")
-            classes = getattr(source, "classes", None)
-            called = f"box {k}" if labels is None else class_name(int(labels[k]), classes)
-            reason = "" if k in kept else _why(after, float(moves.shares[k]), field)
-            given = tuple(map(float, after)) if k in kept else None
-            made.append(BoxFate(k, called, tuple(map(float, before)), given, reason))
-    return made
-
-
-def _why(box: NDArray[np.float64], share: float, field: Boxes) -> str:
-    width, height = max(0.0, box[2] - box[0]), max(0.0, box[3] - box[1])
-    if not width or not height:
-        return "it lies outside of what is shown"
-    if share < field.min_share:
-        return f"{share:.0%} of it is inside, below min_share={field.min_share:g}"
-    if min(width, height) < field.min_side:
-        return f"{width:.1f} x {height:.1f} pixels are left, below min_side={field.min_side:g}"
-    longest, least = max(width, height), min(width, height)
-    return f"its sides are {longest / least:.1f} to 1, above max_aspect={field.max_aspect}"
-
-
 __all__ = [
-    "BoxFate",
     "annotations_of",
     "drawn",
-    "fates_of",
     "in_pixels",
     "row_of",
     "words_of",

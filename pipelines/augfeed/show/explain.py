@@ -12,7 +12,8 @@ from augfeed.plan.batch_rows import samples_of
 from augfeed.read.annotation import is_annotated
 from augfeed.read.decode import picture_size
 from augfeed.read.sources import ArraySource, Source
-from augfeed.show.annotations import BoxFate, annotations_of, fates_of, row_of, words_of
+from augfeed.show.annotations import annotations_of, row_of, words_of
+from augfeed.show.fates import BoxFate, fates_of, with_boxes
 from augfeed.show.labels import Share, batch_shares, class_name, share_text
 from augfeed.show.steps import (
     Step,
@@ -116,7 +117,8 @@ class Explanation:
 def explain_sample(pipeline: Pipeline, index: int, epoch: int) -> Explanation:
     """Return every decision about one sample in an epoch; raise `InputError` for no such sample."""
     batch = pipeline.sample(index, epoch)
-    plan, source = batch.plan, pipeline.source
+    source = pipeline.source
+    plan = with_boxes(batch.plan, source, int(batch.ids[0]))
     after = steps_after_mixing(plan, 0, source.channels, source.num_classes)
     steps = [*_before(plan, 0, source), *_mixing(plan, source), *after]
     partner = None
@@ -128,7 +130,7 @@ def explain_sample(pipeline: Pipeline, index: int, epoch: int) -> Explanation:
     contents: list[str] = []
     if is_annotated(source):
         shown = int(batch.ids[0])
-        boxes = fates_of(plan, source, shown, source_size(source, shown))
+        boxes = fates_of(plan, source, shown)
         contents = words_of(row_of(batch.targets, 0), source.fields, source.classes)
     return Explanation(
         index=index,

@@ -29,6 +29,7 @@ OUTPUTS = [Output(dtype, last) for last in (False, True)
            for dtype in (torch.float32, torch.float16, torch.bfloat16, torch.uint8)]  # fmt: skip
 USUAL = OUTPUTS[2]
 ONES = "1 x 1"
+MASKS = "rotate"  # the case beside which the kernel for masks is compiled
 NAMED = ("nothing", "horizontal flip", "contrast about mean", "whole chain", "mixup", "rotate")
 CHAINS = ("frames, moved and mixed", "frames, recoloured",
           "whole chain", "geometry, reflect", "cutmix, some", "all noise")  # fmt: skip
@@ -122,6 +123,7 @@ def compiled(task: tuple[Job, int]) -> dict[str, Any]:
         compile_augment,
         compile_finish,
         compile_for_ones,
+        compile_masks,
         compile_programs,
         compile_steps,
         compile_sums,
@@ -138,6 +140,13 @@ def compiled(task: tuple[Job, int]) -> dict[str, Any]:
         found["finish"] = asdict(compile_finish(spec, arch))
     found |= {part: asdict(made) for part, made in compile_steps(spec, arch).items()}
     found |= {part: asdict(made) for part, made in compile_programs(spec, arch).items()}
+    if name == MASKS:
+        found |= {
+            f"show_masks {k}": asdict(
+                compile_masks(arch, sampled=k < 3, mixed=k < 3, border=k % 3, wide=k % 2 == 0)
+            )
+            for k in range(4)
+        }
     return found
 
 

@@ -16,7 +16,7 @@ from augfeed.engines.cuda.table import Layout
 if TYPE_CHECKING:
     from augfeed.engines.cuda import BoundPlan
 
-_LOCK = threading.Lock()  # Triton compiles and interprets one kernel at a time
+LOCK = threading.Lock()  # Triton compiles and interprets one kernel at a time
 SUMS: int = table_layout.SUMS.value
 FINISHED = 32  # rows that one program of `finish_colors` takes
 
@@ -111,7 +111,7 @@ def launch(loaded: "BoundPlan", out: torch.Tensor) -> None:
     """Launch the pass of a loaded plan into `out`, on the current stream; from any thread."""
     images = loaded.images
     device = torch.cuda.device(images.device) if images.is_cuda else nullcontext()
-    with _LOCK, device:
+    with LOCK, device:
         _launch(loaded, out)
 
 

@@ -18,6 +18,8 @@ from augfeed.engines.cuda import (
     frames,
     jpeg,
     kernel,
+    mask_launch,
+    masks,
     program,
     program_blur,
     program_chains,
@@ -32,6 +34,7 @@ from augfeed.engines.cuda.launch import (
     sum_constants,
     sum_options,
 )
+from augfeed.engines.cuda.mask_launch import mask_constants
 from augfeed.engines.cuda.program_launch import cut_constants, kernels_of, spatial_constants
 from augfeed.engines.cuda.program_layout import program_start
 from augfeed.engines.cuda.scratch import (
@@ -110,6 +113,15 @@ def compile_finish(spec: Spec, arch: int) -> Report:
     """Return what `color.finish_colors` becomes; see `compile_augment`."""
     return _report(_compiled(color.finish_colors, _FINISH, finish_constants(spec), spec, arch,
                              divisible=False))  # fmt: skip
+
+
+def compile_masks(arch: int, *, sampled: bool, mixed: bool, border: int, wide: bool) -> Report:
+    """Return what `masks.show_masks` becomes: for masks of int64 if `wide`, else of uint8."""
+    kind = "*i64" if wide else "*u8"
+    signature = {"values": kind, "table": "*i64", "lines": "*i32", "out": kind, "planes": "i32",
+                 "pitch": "i32", "height": "i32", "width": "i32"}  # fmt: skip
+    constant = mask_constants(sampled=sampled, mixed=mixed, border=border, padding=border)
+    return _report(_compiled_as(masks.show_masks, signature, constant, arch, mask_launch.OPTIONS))
 
 
 def compile_steps(spec: Spec, arch: int) -> dict[str, Report]:
@@ -252,18 +264,24 @@ def _compiled(
     *, divisible: bool,
 ) -> Any:  # fmt: skip
     # A kernel as Triton's compiler returns it.
-    names = list(signature)
-    aligned = [["tt.divisibility", 16]]
-    attrs = {(k,): aligned for k, name in enumerate(names)
-             if signature[name][0] == "*" or (divisible and name in _SIDES)}  # fmt: skip
-    whole = {**signature, **dict.fromkeys(constant, "constexpr")}
-    source = ASTSource(fn=function, signature=whole, constexprs=constant, attrs=attrs)
-    target = GPUTarget("cuda", arch, 32)
     options = options_of(spec)
     if function not in (kernel.augment, color.finish_colors):
         options = sum_options(spec) if function is kernel.sum_frames else OPTIONS
         options = spatial.NARROW if function is jpeg.transform_planes else options
-    return triton.compile(source, target=target, options=options)
+    return _compiled_as(function, signature, constant, arch, options, sides=divisible)
+
+
+def _compiled_as(
+    function: Any, signature: dict[str, str], constant: dict[str, Any], arch: int,
+    options: dict[str, Any], *, sides: bool = False,
+) -> Any:  # fmt: skip
+    # `sides`: those of images are multiples of 16.
+    aligned = [["tt.divisibility", 16]]
+    attrs = {(k,): aligned for k, (name, kind) in enumerate(signature.items())
+             if kind[0] == "*" or (sides and name in _SIDES)}  # fmt: skip
+    whole = {**signature, **dict.fromkeys(constant, "constexpr")}
+    source = ASTSource(fn=function, signature=whole, constexprs=constant, attrs=attrs)
+    return triton.compile(source, target=GPUTarget("cuda", arch, 32), options=options)
 
 
 def _report(made: Any) -> Report:

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from augfeed.errors import InputError
-from augfeed.feed.spatial import tv_kind
 from augfeed.fields import Boxes, MixedMask
 from augfeed.fields.kinds import FORMATS, BoxFormat
+from augfeed.fields.sample_parts import tv_kind
 
 
 def as_array(part: Any) -> NDArray[Any]:

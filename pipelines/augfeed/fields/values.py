@@ -8,8 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from augfeed.errors import InputError
-from augfeed.feed.box_sets import BoxSet, joined
-from augfeed.feed.sample_fields import Path
 from augfeed.fields import (
     Boxes,
     Dense,
@@ -21,8 +19,10 @@ from augfeed.fields import (
     move_dense,
     move_keypoints,
 )
+from augfeed.fields.box_sets import BoxSet, joined
 from augfeed.fields.masks import fill_of, moved_mask
 from augfeed.fields.placements import Placement
+from augfeed.fields.sample_parts import Path
 
 Fields = Mapping[Path, Field]
 Name = Callable[[Path], str]  # of a part of a sample, for messages

@@ -1,7 +1,7 @@
 """Fields of a batch's samples, moved as the plan moves their images."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -10,9 +10,15 @@ from numpy.typing import NDArray
 
 from augfeed.constants import CUTMIX
 from augfeed.errors import InputError
-from augfeed.feed.box_sets import BoxSet, beside_boxes, hulls, length_of
-from augfeed.feed.field_types import as_array, as_given, box_format, check_canvas
-from augfeed.feed.field_values import (
+from augfeed.fields import Boxes, Field, FurtherImage, Mask, SpatialMap, maps_of
+from augfeed.fields.box_sets import BoxSet, beside_boxes, hulls, length_of
+from augfeed.fields.boxes import from_corners, to_corners
+from augfeed.fields.follows import blends
+from augfeed.fields.masks import checked_mask
+from augfeed.fields.part_types import as_array, as_given, box_format, check_canvas
+from augfeed.fields.placements import placements
+from augfeed.fields.sample_parts import Path, describe, put, take
+from augfeed.fields.values import (
     Values,
     alone,
     blended,
@@ -21,17 +27,12 @@ from augfeed.feed.field_values import (
     pasted,
     patched,
 )
-from augfeed.feed.sample_fields import Path, describe, put, take
-from augfeed.fields import Boxes, Field, FurtherImage, Mask, SpatialMap, maps_of
-from augfeed.fields.boxes import from_corners, to_corners
-from augfeed.fields.follows import blends
-from augfeed.fields.masks import checked_mask
-from augfeed.fields.placements import placements
 from augfeed.plan import Plan, Windows
 from augfeed.plan.box_windows import boxed_windows, by_boxes, centers_inside
 from augfeed.policy import RandomIouCrop
 
 Fields = dict[Path, Field]
+Indices = NDArray[np.int64]
 Name = Callable[[int, Path], str]  # of a part of a sample, for messages
 # Names of what an image has once, however long it is.
 _PER_IMAGE = frozenset((
@@ -40,21 +41,36 @@ _PER_IMAGE = frozenset((
 ))  # fmt: skip
 
 
-class FieldMover:
-    """Moves the fields of the samples of one plan, whose images have `sizes` `[M, 2]`."""
+@dataclass(frozen=True, slots=True)
+class RowSamples:
+    """The samples of rows of a plan, whose images have `sizes` `[M, 2]` and `channels`.
 
-    def __init__(
-        self, plan: Plan, samples: Sequence[Any], sizes: NDArray[Any], fields: Fields, image: Path,
-        name: Name,
-    ) -> None:  # fmt: skip
-        """Draw the maps; nothing is moved yet. `image` is where the image of a sample is."""
-        self.plan, self.samples, self.sizes = plan, samples, sizes
+    `name` names a part of a row, for messages; `image` is where the image of a sample is, if it is
+    there. `rows` are those whose samples are known; None: all.
+    """
+
+    samples: Mapping[int, Any] | Sequence[Any]
+    sizes: NDArray[Any]
+    name: Name
+    image: Path | None = None
+    channels: int = 3
+    rows: Indices | None = None
+
+
+class FieldMover:
+    """Moves the fields of the samples of one plan, as their images are moved, joined and mixed."""
+
+    def __init__(self, plan: Plan, given: RowSamples, fields: Fields) -> None:
+        """Draw the maps; nothing is moved yet."""
+        self.plan, self.samples, self.sizes = plan, given.samples, given.sizes
         self.fields = {path: field for path, field in fields.items()
                        if not isinstance(field, FurtherImage)}  # fmt: skip
-        self.image, self.name = image, name
+        self.image, self.name = given.image, given.name
         self._given: dict[int, Values] = {}
-        self.windows = self._windows()
-        self.maps = list(maps_of(plan, sizes, windows=self.windows))
+        rows = np.arange(len(plan.ids)) if given.rows is None else given.rows
+        self.windows = self._windows(rows)
+        maps = maps_of(plan, self.sizes[rows], given.channels, self.windows, rows)
+        self.maps = dict(zip(rows.tolist(), maps, strict=True))
         self._blends = blends(plan.policy)
         self._frames: dict[int, Values] = {}
         self._pasted: dict[int, tuple[Values, NDArray[np.bool_]]] = {}
@@ -84,16 +100,16 @@ class FieldMover:
 
     # From what is given to values of the output
 
-    def _windows(self) -> Windows | None:
+    def _windows(self, rows: Indices) -> Windows | None:
         # Those that are drawn by the boxes of samples; others follow from sizes.
         if by_boxes(self.plan.policy) is None:
             return None
         path = next(path for path, field in self.fields.items() if isinstance(field, Boxes))
-        boxes = [self._values(k).parts[path].corners for k in range(len(self.samples))]
-        windows = boxed_windows(self.plan.window, self.sizes, boxes)
+        boxes = [self._values(k).parts[path].corners for k in rows.tolist()]
+        windows = boxed_windows(self.plan.window.take(rows), self.sizes[rows], boxes)
         if self.plan.policy.find(RandomIouCrop) is not None:
-            for k, corners in enumerate(boxes):
-                kept = np.flatnonzero(centers_inside(corners, windows.box[k].tolist()))
+            for k, corners, box in zip(rows.tolist(), boxes, windows.box.tolist(), strict=True):
+                kept = np.flatnonzero(centers_inside(corners, box))
                 self._given[k] = self._values(k).take(path, kept)
         return windows
 
@@ -210,15 +226,24 @@ class FieldMover:
 
     # From values to what is given out
 
+    def boxes(self, k: int, path: Path) -> BoxSet:
+        """Return all boxes in the image of row `k`, before any is dropped by a field."""
+        return self._boxes(self._mixed(k), k, path)
+
+    def _boxes(self, values: Values, k: int, path: Path) -> BoxSet:
+        field, boxes = self.fields[path], values.parts[path]
+        assert isinstance(field, Boxes) and isinstance(boxes, BoxSet)
+        if not field.from_masks:
+            return boxes
+        masks = values.parts[masks_of(values, path, self.fields, self._named(k))]
+        return replace(boxes, corners=hulls(masks != 0))
+
     def _with_boxes(
         self, sample: Any, values: Values, k: int, path: Path, *, changed: bool
     ) -> tuple[Any, Values]:
         field, name, size = self.fields[path], self.name(k, path), self.plan.size
         assert isinstance(field, Boxes)
-        boxes: BoxSet = values.parts[path]
-        if field.from_masks:
-            masks = values.parts[masks_of(values, path, self.fields, self._named(k))]
-            boxes = replace(boxes, corners=hulls(masks != 0))
+        boxes = self._boxes(values, k, path)
         kept = boxes.kept(field)
         given = length_of(as_array(self._part(self.samples[k], k, path)))
         holder = take(sample, path[:-1]) if path else None
@@ -271,35 +296,6 @@ def _of_frame(where: SpatialMap) -> SpatialMap:
     # What geometry does to the frame, which is there.
     size = where.size
     return replace(where, box=(0, 0, *size), resized=size, offset=(0, 0), source=size)
-
-
-def collated_with(collate: Callable[[list[Any]], Any], samples: list[Any], fields: Fields) -> Any:
-    """Return moved samples collated; boxes, and what follows them, come as lists of tensors."""
-    ragged = _ragged(samples[0], fields)
-    if not ragged:
-        return collate(samples)
-    parts = {path: [_tensor(take(sample, path)) for sample in samples] for path in ragged}
-    for path in ragged:
-        samples = [put(sample, path, 0) for sample in samples]
-    batch = collate(samples)
-    for path, part in parts.items():
-        batch = put(batch, path, part)
-    return batch
-
-
-def _tensor(part: Any) -> Any:
-    return torch.from_numpy(part) if isinstance(part, np.ndarray) else part
-
-
-def _ragged(sample: Any, fields: Fields) -> list[Path]:
-    # The parts of a moved sample that have another length in every sample.
-    found: list[Path] = []
-    for path, field in fields.items():
-        if isinstance(field, Boxes) and field.pad is None:
-            holder = take(sample, path[:-1]) if path else None
-            names = beside_boxes(holder, path, field, len(take(sample, path)), {})
-            found += [path, *((*path[:-1], key) for key in names if key != path[-1])]
-    return found
 
 
 def _padded(rows: NDArray[Any], count: int) -> NDArray[Any]:

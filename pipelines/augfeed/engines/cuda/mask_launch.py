@@ -1,0 +1,132 @@
+"""Masks of a batch on a device: the table of their places, and the launch that moves them."""
+
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from augfeed.constants import CUTMIX, MIXUP
+from augfeed.engines.cuda import masks as kernels
+from augfeed.engines.cuda.launch import LOCK
+from augfeed.fields.follows import blends
+from augfeed.fields.map_arrays import MapArrays
+from augfeed.fields.masks import MixedMask
+from augfeed.operation import Geometry
+from augfeed.plan import Plan
+from augfeed.policy import Policy
+
+BLOCK = 256  # pixels of a program, one for each of its threads
+OPTIONS: dict[str, Any] = {"num_warps": 8, "enable_fp_fusion": False}
+# Numbers as the kernels move them: those without a sign of 16 bits and more are the same bits.
+_MOVED = {
+    torch.bool: torch.uint8, torch.int8: torch.uint8, torch.uint16: torch.int16,
+    torch.uint32: torch.int32, torch.uint64: torch.int64,
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class MaskSet:
+    """Masks of all rows of a plan on one device: flat memory `values`.
+
+    Those of row `k` are `planes` masks `[planes, *sizes[k]]` from value `starts[k]` on. `fill` lies
+    outside.
+    """
+
+    values: torch.Tensor
+    starts: NDArray[np.int64]
+    planes: int
+    fill: int
+
+    @classmethod
+    def of(cls, masks: torch.Tensor, fill: int) -> "MaskSet":
+        """Return masks `[M, H, W]` or `[M, N, H, W]` of one size as a set."""
+        planes = 1 if masks.ndim == 3 else masks.shape[1]
+        each = planes * masks.shape[-2] * masks.shape[-1]
+        starts = np.arange(len(masks), dtype=np.int64) * each
+        return cls(masks.contiguous().view(-1), starts, planes, fill)
+
+
+def move_masks(masks: MaskSet, plan: Plan, maps: MapArrays) -> torch.Tensor | MixedMask:
+    """Return masks `[count, planes, h, w]` as their images are moved and mixed.
+
+    They are queued on the current stream, and nothing waits. A policy with Mixup gives a
+    `MixedMask`.
+    """
+    table = _table(masks, plan, maps)
+    own = _shown(masks, plan, maps, table)
+    if not blends(plan.policy):
+        return own
+    mixes = plan.mixes
+    blended = mixes.mode[: plan.count] == MIXUP
+    share = np.where(blended, mixes.lam[: plan.count], 1.0).astype(np.float32)
+    partner = own
+    if blended.any():
+        rows = np.where(blended, mixes.partner[: plan.count], np.arange(plan.count))
+        table[: plan.count, kernels.ALONE.value] = rows
+        partner = _shown(masks, plan, maps, table)
+    return MixedMask(own, partner, _sent(share, masks.values.device))
+
+
+def _table(masks: MaskSet, plan: Plan, maps: MapArrays) -> NDArray[np.int64]:
+    rows, most = maps.steps.shape[:2]
+    table = np.zeros((rows, kernels.STEPS.value + 9 * most), np.int64)
+    floats, mixes = table.view(np.float64), plan.mixes
+    pasted = np.where(mixes.mode == CUTMIX, mixes.partner, -1)
+    for first, values in (
+        (kernels.FILL, masks.fill), (kernels.START, masks.starts),
+        (kernels.PLANE, maps.sizes.prod(axis=1)), (kernels.WIDTH, maps.sizes[:, 1]),
+        (kernels.COUNT, maps.counts), (kernels.ALONE, np.arange(rows)), (kernels.PASTED, pasted),
+    ):  # fmt: skip
+        table[:, first.value] = values
+    for first, part in ((kernels.WINDOW, maps.window), (kernels.PATCH, mixes.patch)):
+        table[:, first.value : first.value + part.shape[1]] = part
+    floats[:, kernels.TOTAL.value : kernels.STEPS.value] = maps.totals.reshape(rows, 9)
+    floats[:, kernels.STEPS.value :] = maps.steps.reshape(rows, 9 * most)
+    return table
+
+
+def _shown(
+    masks: MaskSet, plan: Plan, maps: MapArrays, table: NDArray[np.int64]
+) -> torch.Tensor:  # fmt: skip
+    height, width = maps.size
+    values, kind = masks.values, masks.values.dtype
+    device, moved = values.device, _MOVED.get(kind, kind)
+    out = torch.empty((plan.count, masks.planes, height, width), dtype=kind, device=device)
+    if not out.numel():
+        return out
+    given = (values.view(moved), _sent(table, device), _sent(maps.lines, device), out.view(moved))
+    grid = (plan.count, -(-height * width // BLOCK))
+    with LOCK, torch.cuda.device(device) if values.is_cuda else nullcontext():
+        kernels.show_masks[grid](
+            *given, masks.planes, table.shape[1], height, width, **OPTIONS,
+            **mask_constants(
+                sampled=samples(plan.policy), mixed=plan.policy.mixer is not None,
+                border=maps.border, padding=maps.padding,
+            ),
+        )  # fmt: skip
+    return out
+
+
+def mask_constants(*, sampled: bool, mixed: bool, border: int, padding: int) -> dict[str, Any]:
+    """Return the compile-time arguments of `masks.show_masks`."""
+    return {"SAMPLED": sampled, "MIXED": mixed, "BORDER": border, "PADDING": padding,
+            "BLOCK": BLOCK}  # fmt: skip
+
+
+def samples(policy: Policy) -> bool:
+    """Return whether anything but windows and flips may move the pixels of a policy."""
+    return any(
+        item.program is not None or (isinstance(item, Geometry) and item.warps)
+        for item in policy.operations
+    )
+
+
+def _sent(array: NDArray[Any], device: torch.device) -> torch.Tensor:
+    # From memory that the device reads by itself, so that nobody waits.
+    host = torch.from_numpy(array)
+    if device.type == "cuda":
+        host = host.pin_memory()
+    return host.to(device, non_blocking=True)

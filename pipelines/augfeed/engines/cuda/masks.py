@@ -1,0 +1,169 @@
+"""Masks on a device: each output pixel takes the value of the pixel that it shows.
+
+Places are found in float64 by the operations of `kernels.nearest`, one by one, so that the value is
+the one that a CPU takes.
+"""
+
+import triton
+import triton.language as tl
+
+from augfeed import constants
+from augfeed.engines.cuda.sample import fold
+
+CONSTANT: tl.constexpr = tl.constexpr(constants.CONSTANT)
+# Words of a row of the table, int64; matrices are float64, by rows.
+FILL: tl.constexpr = tl.constexpr(0)
+START: tl.constexpr = tl.constexpr(1)  # the first value of the row's masks
+PLANE: tl.constexpr = tl.constexpr(2)  # values of one mask
+WIDTH: tl.constexpr = tl.constexpr(3)
+WINDOW: tl.constexpr = tl.constexpr(4)  # box, resized, offset, each (y, x)
+COUNT: tl.constexpr = tl.constexpr(12)  # maps; 0 where lines stay such
+ALONE: tl.constexpr = tl.constexpr(13)  # the row that is shown beside what is pasted
+PASTED: tl.constexpr = tl.constexpr(14)  # the row that is pasted, or -1
+PATCH: tl.constexpr = tl.constexpr(15)  # top, left, bottom, right
+TOTAL: tl.constexpr = tl.constexpr(19)
+STEPS: tl.constexpr = tl.constexpr(28)
+FAR: tl.constexpr = tl.constexpr(float(1 << 20))
+
+
+@triton.jit
+def _whole(words, k):
+    return tl.load(words + k).to(tl.int32)
+
+
+@triton.jit
+def _float(words, k):
+    return tl.load(words + k).to(tl.float64, bitcast=True)
+
+
+@triton.jit
+def _held(u):
+    return tl.minimum(tl.maximum(u, -FAR), FAR)
+
+
+@triton.jit
+def _source(m, y, x):
+    # Row and column of the frame that an output pixel comes from; `m` points at a matrix.
+    fx, fy = x.to(tl.float64), y.to(tl.float64)
+    u = _float(m, 0) * fx + _float(m, 1) * fy + _float(m, 2)
+    v = _float(m, 3) * fx + _float(m, 4) * fy + _float(m, 5)
+    a, b, c = _float(m, 6), _float(m, 7), _float(m, 8)
+    if (a != 0.0) | (b != 0.0) | (c != 1.0):
+        z = a * fx + b * fy + c
+        z = tl.where(z == 0.0, 1e-30, z)
+        u, v = u / z, v / z
+    return _held(v), _held(u)
+
+
+@triton.jit
+def _along(u, side, begin, length, resized, offset, BORDER: tl.constexpr, PADDING: tl.constexpr):
+    # The place in the source of a position along a side of the frame, -1 outside.
+    near = tl.floor(u + 0.5).to(tl.int32)
+    beyond = (near < 0) | (near >= side)
+    folded = fold(near, side, BORDER)
+    outside = beyond & (folded < 0)
+    near = tl.where(beyond, folded, near)
+    u = tl.where(beyond, near.to(tl.float64), u)
+    near = near + offset
+    at = u + offset.to(tl.float64) + 0.5
+    padded = (near < 0) | (near >= resized)
+    folded = fold(near, resized, PADDING)
+    outside = outside | (padded & (folded < 0))
+    at = tl.where(padded, folded.to(tl.float64) + 0.5, at)
+    place = tl.floor(at * length.to(tl.float64) / resized.to(tl.float64)).to(tl.int32)
+    return tl.where(outside, -1, begin + tl.minimum(tl.maximum(place, 0), length - 1))
+
+
+@triton.jit
+def _cut(words, v, u, height, width, BORDER: tl.constexpr, PADDING: tl.constexpr):
+    # Row and column of the source that a position in the frame shows.
+    w = words + WINDOW
+    row = _along(v, height, _whole(w, 0), _whole(w, 2), _whole(w, 4), _whole(w, 6), BORDER, PADDING)
+    column = _along(
+        u, width, _whole(w, 1), _whole(w, 3), _whole(w, 5), _whole(w, 7), BORDER, PADDING
+    )
+    return row, column
+
+
+@triton.jit
+def _sampled(words, y, x, height, width, BORDER: tl.constexpr, PADDING: tl.constexpr):
+    # Row and column of the source by the maps of a row: the last of them reads what the one before
+    # it has made, the first the source.
+    count = _whole(words, COUNT)
+    zero = height * 0
+    outside = y < 0
+    for k in range(count - 1):
+        v, u = _source(words + STEPS + 9 * (count - 1 - k), y, x)
+        row = _along(v, height, zero, height, height, zero, BORDER, PADDING)
+        column = _along(u, width, zero, width, width, zero, BORDER, PADDING)
+        outside = outside | (row < 0) | (column < 0)
+        y, x = tl.maximum(row, 0), tl.maximum(column, 0)
+    v, u = _source(words + STEPS, y, x)
+    row, column = _cut(words, v, u, height, width, BORDER, PADDING)
+    return tl.where(outside, -1, row), column
+
+
+@triton.jit
+def _place(
+    table, lines, row, pitch, y, x, height, width, SAMPLED: tl.constexpr, BORDER: tl.constexpr,
+    PADDING: tl.constexpr,
+):  # fmt: skip
+    # The number of the value that each pixel of a row shows, -1 outside.
+    words = table + row.to(tl.int64) * pitch
+    own = lines + row.to(tl.int64) * (height + width)
+    down, across = tl.load(own + y), tl.load(own + height + x)
+    if SAMPLED:
+        count = _whole(words, COUNT)
+        if count > 0:
+            down, across = _sampled(words, y, x, height, width, BORDER, PADDING)
+            if BORDER == CONSTANT:
+                if count > 1:  # where all have one color outside, what they say together
+                    v, u = _source(words + TOTAL, y, x)
+                    together, beside = _cut(words, v, u, height, width, BORDER, PADDING)
+                    outside = (down < 0) | (across < 0)
+                    down, across = tl.where(outside, -1, together), tl.where(outside, -1, beside)
+    at = tl.load(words + START) + down.to(tl.int64) * tl.load(words + WIDTH) + across
+    return tl.where((down < 0) | (across < 0), -1, at)
+
+
+@triton.jit(do_not_specialize=["planes", "pitch", "height", "width"])
+def show_masks(
+    values, table, lines, out, planes, pitch, height, width, SAMPLED: tl.constexpr,
+    MIXED: tl.constexpr, BORDER: tl.constexpr, PADDING: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
+    """Write the masks of a row, `[planes, height, width]`, a block of pixels of each.
+
+    `values` hold the masks of all rows, one after the other. What is pasted is looked at where
+    `MIXED`, maps where `SAMPLED`.
+    """
+    row = tl.program_id(0)
+    pixels = height * width
+    at = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
+    within = at < pixels
+    at = tl.minimum(at, pixels - 1)
+    y, x = at // width, at % width
+    words = table + row.to(tl.int64) * pitch
+    own = _whole(words, ALONE)
+    place = _place(table, lines, own, pitch, y, x, height, width, SAMPLED, BORDER, PADDING)
+    step = tl.load(table + own.to(tl.int64) * pitch + PLANE)
+    if MIXED:
+        pasted = _whole(words, PASTED)
+        if pasted >= 0:
+            other = _place(
+                table, lines, pasted, pitch, y, x, height, width, SAMPLED, BORDER, PADDING
+            )
+            inside = (y >= _whole(words, PATCH)) & (y < _whole(words, PATCH + 2))
+            inside = inside & (x >= _whole(words, PATCH + 1)) & (x < _whole(words, PATCH + 3))
+            place = tl.where(inside, other, place)
+            beside = tl.load(table + pasted.to(tl.int64) * pitch + PLANE)
+            each = tl.where(inside, beside, step)
+        else:
+            each = tl.where(within, step, step)
+    else:
+        each = step
+    fill = tl.load(words + FILL).to(out.dtype.element_ty)
+    shown = within & (place >= 0)
+    for n in range(planes):
+        value = tl.load(values + place + n * each, shown, 0).to(out.dtype.element_ty)
+        value = tl.where(place >= 0, value, fill)
+        tl.store(out + (row.to(tl.int64) * planes + n) * pixels + at, value, within)

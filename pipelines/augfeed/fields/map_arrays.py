@@ -1,0 +1,138 @@
+"""The maps of a batch as arrays, for what moves all of its fields at once on a device."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from augfeed.constants import CONSTANT, EDGE
+from augfeed.fields.spatial_map import SpatialMap, maps_of
+from augfeed.plan import Plan
+from augfeed.plan.policy_constants import PolicyConstants
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class MapArrays:
+    """What `SpatialMap` says, for all `M` rows of a plan whose output is `size` (height, width).
+
+    `window` int64 `[M, 8]` are box (top, left, height, width), resized (height, width) and offset
+    (y, x). `lines` int32 `[M, height + width]` are the rows, then the columns of the source that
+    those of the output show, -1 outside, of rows that are not `counts`; the others are sampled by
+    `counts` int64 `[M]` maps of `steps` float64 `[M, K, 9]`, in that order. `totals` float64
+    `[M, 3, 3]` take output pixels to pixels of the frame as it is cut out.
+    """
+
+    size: tuple[int, int]
+    sizes: Ints
+    window: Ints
+    lines: NDArray[np.int32]
+    counts: Ints
+    steps: Floats
+    totals: Floats
+    border: int
+    padding: int
+
+    @classmethod
+    def of(cls, plan: Plan, sizes: Ints, channels: int) -> "MapArrays":
+        """Return the maps of all rows of a plan; `sizes` `[M, 2]` are the images' own."""
+        constants = PolicyConstants.of(plan.policy, channels)
+        windows = plan.window.at(sizes[:, 0], sizes[:, 1])
+        parts = [windows.box, windows.resized, windows.offset]
+        window = np.concatenate(parts, axis=1).astype(np.int64)
+        totals = plan.inverse.astype(np.float64)
+        counts = plan.warped.astype(np.int64)
+        longer = _longer(plan, sizes, channels)
+        most = max([1, *(len(where.earlier) + 1 for where in longer.values())])
+        steps = np.zeros((len(totals), most, 9))
+        steps[:, 0] = totals.reshape(-1, 9)
+        for row, where in longer.items():
+            maps = [*where.earlier, *([where.inverse] if where.warped else [])]
+            counts[row], totals[row] = len(maps), where.total
+            for k, one in enumerate(maps or [where.inverse]):
+                steps[row, k] = one.ravel()
+        lines = _lines(window, steps[:, 0], plan.size, constants.pad_mode)
+        return cls(plan.size, sizes, window, lines, counts, steps, totals, constants.border_mode,
+                   constants.pad_mode)  # fmt: skip
+
+    @property
+    def to_source(self) -> Floats:
+        """Float64 `[M, 3, 3]`: output edges (x, y, 1) -> source edges."""
+        top, left, height, width, high, wide, y, x = self.window.T.astype(np.float64)
+        down, across = height / high, width / wide
+        window = np.zeros_like(self.totals)
+        window[:, 0, 0], window[:, 0, 2] = across, x * across + left
+        window[:, 1, 1], window[:, 1, 2] = down, y * down + top
+        window[:, 2, 2] = 1
+        half = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]])
+        back = np.array([[1, 0, -0.5], [0, 1, -0.5], [0, 0, 1]])
+        made: Floats = window @ half @ self.totals @ back
+        return made
+
+    @property
+    def forward(self) -> Floats:
+        """Float64 `[M, 3, 3]`: source edges (x, y, 1) -> output edges, as `SpatialMap.forward`."""
+        found = self.to_source
+        middle = found @ np.array([self.size[1] / 2, self.size[0] / 2, 1])
+        signs = np.where(middle[:, 2] < 0, -1.0, 1.0)
+        made: Floats = np.linalg.inv(found) * signs[:, None, None]
+        return made
+
+    @property
+    def visible(self) -> Floats:
+        """Float64 `[M, 4]`: what frames show of sources, (left, top, right, bottom) in edges."""
+        top, left, height, width, high, wide, y, x = self.window.T.astype(np.float64)
+        sides = []
+        for start, length, resized, first, size in (
+            (left, width, wide, x, self.size[1]), (top, height, high, y, self.size[0]),
+        ):  # fmt: skip
+            low = np.maximum(first, 0)
+            last = np.maximum(np.minimum(first + size, resized), low)
+            sides.append((start + length / resized * low, start + length / resized * last))
+        return np.stack([sides[0][0], sides[1][0], sides[0][1], sides[1][1]], axis=1)
+
+
+def _longer(plan: Plan, sizes: Ints, channels: int) -> dict[int, SpatialMap]:
+    # The maps of rows whose program mirrors or samples its frame.
+    if plan.program is None:
+        return {}
+    rows = np.flatnonzero(plan.program.applied | plan.program.framed)
+    return dict(zip(rows.tolist(), maps_of(plan, sizes[rows], channels, rows=rows), strict=True))
+
+
+def _lines(window: Ints, steps: Floats, size: tuple[int, int], padding: int) -> NDArray[np.int32]:
+    sides = []
+    for axis, place in ((0, 4), (1, 0)):
+        begin, length, resized, offset = (window[:, k + axis, None] for k in (0, 2, 4, 6))
+        places = np.arange(size[axis])[None]
+        places = np.where(steps[:, place, None] < 0, places[:, ::-1], places) + offset
+        places = _folded(places, resized, padding)
+        found = _sampled(places, length, resized) + begin
+        sides.append(np.where(places < 0, -1, found))
+    return np.concatenate(sides, axis=1).astype(np.int32)
+
+
+def _sampled(places: Ints, length: Ints, resized: Ints) -> Ints:
+    # As `spatial_map._nearest`: added up as Pillow does.
+    if (length == resized).all() or not places.size:
+        return places
+    steps = np.repeat(length / resized, int(resized.max()), axis=1)
+    steps[:, 0] *= 0.5
+    found = np.minimum(np.cumsum(steps, axis=1).astype(np.int64), length - 1)
+    made: Ints = np.take_along_axis(found, np.maximum(places, 0), axis=1)
+    return made
+
+
+def _folded(places: Any, length: Ints, mode: int) -> Ints:
+    # As `kernels.nearest` does one by one.
+    if mode == CONSTANT:
+        return np.where((places >= 0) & (places < length), places, -1)
+    if mode == EDGE:
+        return np.clip(places, 0, length - 1)
+    period = 2 * (length - 1)
+    around = places % np.maximum(period, 1)
+    made: Ints = np.minimum(around, period - around)
+    return np.where((places >= 0) & (places < length), places, made)
