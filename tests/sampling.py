@@ -7,9 +7,10 @@ every usual run or in none.
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import combinations, product
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-import pytest
+if TYPE_CHECKING:  # not imported: a machine with a GPU may have none, and goes through tables too
+    import pytest
 
 ALL = "--all"  # the option that runs slow tests, too
 T = TypeVar("T")
@@ -18,6 +19,8 @@ Combination = tuple[Any, ...]
 
 def slow(*values: Any, id: str | None = None) -> Any:
     """Return values of parameters that only `--all` tries."""
+    import pytest
+
     return pytest.param(*values, marks=pytest.mark.slow, id=id)
 
 
@@ -29,18 +32,20 @@ def chosen(name: str, options: Sequence[T]) -> T:
 def sampled(
     kept: Callable[..., bool], axes: Mapping[str, Iterable[Any]], *,
     ids: Callable[[Any], str | None] | None = None,
-) -> pytest.MarkDecorator:  # fmt: skip
+) -> "pytest.MarkDecorator":  # fmt: skip
     """Return a mark that tries every combination with `--all`, and otherwise those that are kept.
 
     `axes` are the values of each parameter; `kept` takes a combination by position.
     """
+    import pytest
+
     every = [row if kept(*row) else slow(*row) for row in product(*axes.values())]
     return pytest.mark.parametrize([*axes], every, ids=ids)
 
 
 def pairwise(
     axes: Mapping[str, Iterable[Any]], *, ids: Callable[[Any], str | None] | None = None
-) -> pytest.MarkDecorator:
+) -> "pytest.MarkDecorator":
     """Return a mark that tries every combination with `--all`, and otherwise every pair of values.
 
     Whatever two values do together is seen by the usual run, in one combination at least.

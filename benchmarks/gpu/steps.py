@@ -7,6 +7,7 @@ from pathlib import Path
 from augfeed.doctor.environment import cores
 from tests.augfeed.gpu_checks import TABLES
 from tests.augfeed.gpu_loaders import LOADING
+from tests.augfeed.gpu_modules import MODULES
 
 CHECKS = "tests.augfeed.gpu_checks"
 SHARDS = 16
@@ -58,6 +59,10 @@ def steps(given: Given) -> list[Step]:
         *_kernels(given),
         *_resident(given),
         *_training(given),
+        _checks(given, "checks-modules", [*MODULES], 90),
+        Step("modules", {"modules": ["benchmarks.gpu.modules", *given.device, "--out",
+             given.file("modules"), *_commit(given), *_quick(given)]}, 120,
+             "batches that are there already, masks, programs, views"),
         _checks(given, "checks", [name for name in LOADING] + ["graph_equals_eager",
                 "cache_on_the_device", "several_devices"], 150),
         Step("tables", dict(_tables(given)), 240, "the table of cases, in many processes"),

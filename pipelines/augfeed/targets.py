@@ -7,6 +7,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from augfeed.async_copy import copied
 from augfeed.errors import InputError, InputTypeError
 from augfeed.fields.mask_loss import mask_cross_entropy, mask_pair
 from augfeed.labels import as_column, check_width, one_each
@@ -127,7 +128,8 @@ def make_targets(
     which, where it is known of the whole dataset. `form="sparse"` gives `Targets`, `"dense"`
     float32 `[B, K]`, `"auto"` int64 `[B]` where the policy can neither mix nor smooth and the rows
     of `dense` otherwise. None gives None. What is not a class, a float `[M]` or a number below 0,
-    passes through a policy that does not soften.
+    passes through a policy that does not soften. Labels on a device are checked there, which fails
+    later than here; only flags are looked at, unless `several` is given, and waited for.
     """
     if form not in ("auto", "sparse", "dense"):
         raise InputError(f"form={form!r} is unknown: use 'auto', 'sparse' or 'dense'")
@@ -281,6 +283,12 @@ def _check_classes(
     labels: torch.Tensor, plan: Plan, num_classes: int | None, *, low: int
 ) -> torch.Tensor:
     top = 2**63 if num_classes is None else num_classes
+    if labels.device.type != "cpu":
+        torch._assert_async(
+            ((labels >= low) & (labels <= top - 1)).all(),
+            f"a label is not in [{low}, {top}), as num_classes={num_classes!r} says",
+        )
+        return labels
     if len(labels):
         least, most = torch.aminmax(labels)
         if int(least) >= low and int(most) < top:
@@ -297,6 +305,9 @@ def _check_classes(
 
 
 def _check_rows(wrong: torch.Tensor, values: torch.Tensor, plan: Plan, why: str) -> None:
+    if wrong.device.type != "cpu":
+        torch._assert_async(~wrong.any(), f"a row of labels {why}")
+        return
     if bool(wrong.any()):
         row = int(wrong.nonzero()[0])
         shown = [round(value, 4) for value in values[row][:6].tolist()]
@@ -308,7 +319,7 @@ def _mix(labels: torch.Tensor, plan: Plan, num_classes: int | None, *, several: 
     own, mode = labels[: plan.count], plan.mixes.mode[: plan.count]
     if mode.any():
         partner = np.where(mode != NONE, plan.mixes.partner[: plan.count], np.arange(plan.count))
-        other = labels[torch.from_numpy(partner).to(labels.device)]
+        other = labels[copied(partner, labels.device)]
     else:
         other = own.clone()
     smoothing = plan.policy.find(LabelSmoothing)
@@ -316,7 +327,7 @@ def _mix(labels: torch.Tensor, plan: Plan, num_classes: int | None, *, several: 
     return Targets(
         a=own.clone(),
         b=other,
-        lam=torch.from_numpy(plan.mixes.lam[: plan.count].copy()).to(labels.device),
+        lam=copied(plan.mixes.lam[: plan.count].copy(), labels.device),
         epsilon=smoothing.epsilon if smoothing else 0.0,
         num_classes=labels.shape[1] if wide else num_classes,
         multi_hot=wide and several,

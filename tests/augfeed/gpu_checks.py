@@ -25,6 +25,7 @@ from augfeed.engines.cuda import CudaEngine
 from augfeed.plan import BatchRows, draw_plan
 from augfeed.policy import Normalize, Policy
 from tests.augfeed.gpu_loaders import DEVICE, LOADING, syncs_are_errors
+from tests.augfeed.gpu_modules import MODULES
 from tests.augfeed.gpu_reading import READING
 from tests.cases import (
     CASES,
@@ -220,6 +221,7 @@ def small_shapes() -> None:
 CHECKS: dict[str, Callable[[], None]] = {
     "graph_equals_eager": graph_equals_eager,
     **LOADING,
+    **MODULES,
     **READING,
     "several_devices": several_devices,
     "same_bits": same_bits,

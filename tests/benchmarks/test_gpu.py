@@ -1,5 +1,6 @@
 """All that needs a GPU: steps in order, limits, what an earlier run left, a rehearsal."""
 
+import ast
 import json
 import sys
 from pathlib import Path
@@ -114,3 +115,48 @@ def test_the_first_step_and_the_compiler_are_rehearsed_without_a_gpu(
     found = json.loads((tmp_path / "smoke.json").read_text())
     assert (found["as portable"], found["as cpu"]) == ("agrees", "agrees")
     assert sys.version.split()[0] == found["versions"]["python"]
+
+
+# What a machine with a GPU has beside a CUDA build of torch.
+THERE = {"torch", "triton", "numpy", "numba", "PIL", "lightning", "torchvision", "timm", "typer",
+         "rich", "xxhash", "pydantic", "pydantic_core", "simplejpeg", "kornia", "click",
+         "typing_extensions", "llvmlite"}  # fmt: skip
+
+
+def imported_by(path: Path) -> set[str]:
+    """Return the modules that a file imports when it is imported itself."""
+    found, left = set[str](), list[ast.AST](ast.parse(path.read_text()).body)
+    for node in left:
+        if isinstance(node, ast.Import):
+            found |= {name.name for name in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module, *(f"{node.module}.{name.name}" for name in node.names)}
+        elif isinstance(node, ast.Try):
+            left += node.body
+    return found
+
+
+def test_no_step_imports_what_a_machine_with_a_gpu_may_lack() -> None:
+    root = Path(gpu.__file__).parents[2]
+    roots = {"augfeed": root / "pipelines", "augfeed_trainer": root / "trainer",
+             "benchmarks": root, "tests": root}  # fmt: skip
+    left = ["benchmarks.gpu.__main__", *(
+        module for step in steps(Given(Path())) for module, *_ in step.processes.values()
+    )]  # fmt: skip
+    seen, lacking = set[str](), list[str]()
+    for module in left:
+        top = module.partition(".")[0]
+        if module in seen:
+            continue
+        seen.add(module)
+        left.append(module.rpartition(".")[0] or module)
+        if top not in roots:
+            if top not in THERE | set(sys.stdlib_module_names):
+                lacking.append(module)
+            continue
+        path = roots[top] / module.replace(".", "/")
+        file = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+        if file.exists():
+            left += imported_by(file)
+    assert not lacking
+    assert {"tests.cases", "augfeed.engines.cuda.kernel", "benchmarks.data"} <= seen

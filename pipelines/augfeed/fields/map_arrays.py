@@ -78,8 +78,7 @@ class MapArrays:
         found = self.to_source
         middle = found @ np.array([self.size[1] / 2, self.size[0] / 2, 1])
         signs = np.where(middle[:, 2] < 0, -1.0, 1.0)
-        made: Floats = np.linalg.inv(found) * signs[:, None, None]
-        return made
+        return np.asarray(np.linalg.inv(found) * signs[:, None, None], np.float64)
 
     @property
     def visible(self) -> Floats:
@@ -129,10 +128,11 @@ def _sampled(places: Ints, length: Ints, resized: Ints) -> Ints:
 def _folded(places: Any, length: Ints, mode: int) -> Ints:
     # As `kernels.nearest` does one by one.
     if mode == CONSTANT:
-        return np.where((places >= 0) & (places < length), places, -1)
-    if mode == EDGE:
-        return np.clip(places, 0, length - 1)
-    period = 2 * (length - 1)
-    around = places % np.maximum(period, 1)
-    made: Ints = np.minimum(around, period - around)
-    return np.where((places >= 0) & (places < length), places, made)
+        folded = np.where((places >= 0) & (places < length), places, -1)
+    elif mode == EDGE:
+        folded = np.clip(places, 0, length - 1)
+    else:
+        period = 2 * (length - 1)
+        around = places % np.maximum(period, 1)
+        folded = np.where(around < length, around, period - around)
+    return np.asarray(folded, np.int64)

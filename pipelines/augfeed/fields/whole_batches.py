@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from augfeed.async_copy import copied
 from augfeed.errors import InputError
 from augfeed.fields.boxes import ROUNDED, move_boxes
 from augfeed.fields.follows import blends, check_unmixed
@@ -88,11 +89,11 @@ class DeviceMoves:
         """Return what `HostMoves.boxes` does, by operations of torch."""
         check_unmixed(self.plan.policy, "boxes")
         given = checked_boxes(boxes, self.plan.count).double()
-        limits = _on(self.maps.visible, boxes.device)[:, None]
+        limits = copied(self.maps.visible, boxes.device)[:, None]
         given = torch.cat([torch.minimum(torch.maximum(given[..., k : k + 2], limits[..., :2]),
                                          limits[..., 2:]) for k in (0, 2)], dim=-1)  # fmt: skip
         there = (given[..., 2:] > given[..., :2]).all(dim=-1)
-        hulls = _hulls(given, _on(self.maps.forward, boxes.device))
+        hulls = _hulls(given, copied(self.maps.forward, boxes.device))
         height, width = self.maps.size
         x, y = hulls[..., 0::2].clamp(0, width), hulls[..., 1::2].clamp(0, height)
         wide, high = x[..., 1] - x[..., 0], y[..., 1] - y[..., 0]
@@ -102,16 +103,12 @@ class DeviceMoves:
         return torch.where(valid[..., None], made, 0.0).to(boxes.dtype), valid
 
 
-def _on(values: NDArray[np.float64], device: torch.device) -> torch.Tensor:
-    made = torch.from_numpy(values)
-    made = made.pin_memory() if device.type == "cuda" else made
-    return made.to(device, non_blocking=True)
-
-
 def _hulls(boxes: torch.Tensor, forward: torch.Tensor) -> torch.Tensor:
     # As `fields.boxes` has them: of the part of each quadrangle in front of the camera, whose
     # points are corners, and places where a side meets the plane.
-    x, y = boxes[..., [0, 2, 2, 0]], boxes[..., [1, 1, 3, 3]]
+    left, top, right, bottom = boxes.unbind(dim=-1)  # a list as an index would be copied there
+    x = torch.stack([left, right, right, left], dim=-1)
+    y = torch.stack([top, top, bottom, bottom], dim=-1)
     m = forward[:, :, :, None, None]
     u, v, z = (m[:, k, 0] * x + m[:, k, 1] * y + m[:, k, 2] for k in range(3))
     beside = tuple(part.roll(-1, dims=-1) for part in (u, v, z))

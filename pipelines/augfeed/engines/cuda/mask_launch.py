@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from augfeed.async_copy import copied
 from augfeed.constants import CUTMIX, MIXUP
 from augfeed.engines.cuda import masks as kernels
 from augfeed.engines.cuda.launch import LOCK
@@ -67,7 +68,7 @@ def move_masks(masks: MaskSet, plan: Plan, maps: MapArrays) -> torch.Tensor | Mi
         rows = np.where(blended, mixes.partner[: plan.count], np.arange(plan.count))
         table[: plan.count, kernels.ALONE.value] = rows
         partner = _shown(masks, plan, maps, table)
-    return MixedMask(own, partner, _sent(share, masks.values.device))
+    return MixedMask(own, partner, copied(share, masks.values.device))
 
 
 def _table(masks: MaskSet, plan: Plan, maps: MapArrays) -> NDArray[np.int64]:
@@ -97,7 +98,7 @@ def _shown(
     out = torch.empty((plan.count, masks.planes, height, width), dtype=kind, device=device)
     if not out.numel():
         return out
-    given = (values.view(moved), _sent(table, device), _sent(maps.lines, device), out.view(moved))
+    given = (values.view(moved), copied(table, device), copied(maps.lines, device), out.view(moved))
     grid = (plan.count, -(-height * width // BLOCK))
     with LOCK, torch.cuda.device(device) if values.is_cuda else nullcontext():
         kernels.show_masks[grid](
@@ -122,11 +123,3 @@ def samples(policy: Policy) -> bool:
         item.program is not None or (isinstance(item, Geometry) and item.warps)
         for item in policy.operations
     )
-
-
-def _sent(array: NDArray[Any], device: torch.device) -> torch.Tensor:
-    # From memory that the device reads by itself, so that nobody waits.
-    host = torch.from_numpy(array)
-    if device.type == "cuda":
-        host = host.pin_memory()
-    return host.to(device, non_blocking=True)
