@@ -10,7 +10,7 @@ from PIL import Image
 
 from augfeed.errors import InputError, InputTypeError
 from augfeed.feed.sample_fields import is_picture, keyed, leads, parts_of
-from augfeed.feed.spatial import SpatialCheck
+from augfeed.feed.spatial import SpatialCheck, is_of_places
 from augfeed.fields import Boxes, Field, FurtherImage, Keypoints, Mask, Passive, field_of
 from augfeed.fields.part_types import as_array, box_format
 from augfeed.fields.sample_parts import LONG, Path, describe, is_sequence, take, tv_kind
@@ -111,7 +111,10 @@ def _image(sample: Any, key: Any, fields: dict[Path, Field]) -> tuple[Path | Non
         paths = [
             path
             for path, part in parts_of(sample)
-            if path not in fields and not (path and path[-1] in _NAMED) and _is_image(part)
+            if path not in fields
+            and not (path and path[-1] in _NAMED)
+            and not is_of_places(path)
+            and _is_image(part)
         ]
     else:
         paths = [keyed(sample, key, "image_key")]
@@ -148,6 +151,8 @@ def _known(sample: Any, path: Path, part: Any, size: Size | None) -> Field | Non
     name = path[-1] if path else None
     if name == "boxes" and _beside(sample, path, "labels") and _is_boxes(part):
         return Boxes()  # as torchvision's detection models take them
+    if name == "keypoints" and _beside(sample, path, "boxes") and _is_points(part):
+        return Keypoints()
     if size is None or not _is_labels(part) or _size(part) != size:
         return None
     if name in _NAMED:
@@ -176,6 +181,11 @@ def _is_labels(part: Any) -> bool:
     if not isinstance(part, torch.Tensor | np.ndarray) or np.ndim(part) not in (2, 3):
         return False
     return not str(part.dtype).removeprefix("torch.").startswith(("float", "bfloat", "complex"))
+
+
+def _is_points(part: Any) -> bool:
+    shape = tuple(part.shape) if isinstance(part, torch.Tensor | np.ndarray) else ()
+    return len(shape) == 3 and shape[2] == 3
 
 
 def _is_boxes(part: Any) -> bool:

@@ -299,6 +299,11 @@ def _in_proportion(shape: tuple[int, int], size: tuple[int, int]) -> bool:
     return rest == 0 and large[1] == times * small[1]
 
 
+def is_of_places(path: Path) -> bool:
+    """Return whether the name of a part says that it has points or boxes, whatever its shape."""
+    return bool(path) and isinstance(path[-1], str) and _tells(path[-1]) in ("places", "boxes")
+
+
 @cache
 def _tells(name: str) -> str:
     words = _words(name)
@@ -325,4 +330,4 @@ def _singular(word: str) -> str:
     return word
 
 
-__all__ = ["Passive", "SpatialCheck", "are_alike", "passive_of"]
+__all__ = ["Passive", "SpatialCheck", "are_alike", "is_of_places", "passive_of"]

@@ -94,3 +94,23 @@ def test_boxes_keep_their_type_of_floats(dtype: torch.dtype) -> None:
     target = {"boxes": BOXES.to(dtype), "labels": torch.arange(2)}
     found = first((image(), target))[1]["boxes"][0]
     assert found.dtype == dtype and found.tolist() == MIRRORED
+
+
+def test_points_beside_boxes_are_points_and_never_a_second_image() -> None:
+    points = torch.zeros(2, 5, 3)
+    points[..., :2], points[..., 2] = torch.tensor([5.0, 6.0]), 2
+    target = {"boxes": BOXES, "labels": torch.arange(2), "keypoints": points}
+    with pytest.raises(InputError, match=r"which keypoints of .* change places"):
+        first((image(), target))
+    found = first((image(), target), "center_crop((20, 30))")[1]["keypoints"][0]
+    assert found[0, 0].tolist() == [0.0, 4.0, 2.0]
+    assert first((image(), target), passive=["keypoints"])[1]["boxes"][0].tolist() == MIRRORED
+
+
+@pytest.mark.parametrize("sample", [
+    (image(), {"boxes": BOXES, "labels": torch.arange(2)}),
+    (image(), torch.zeros(HIGH, WIDE).long()),
+], ids=["boxes", "mask"])  # fmt: skip
+def test_labels_that_nobody_smooths_are_not_left_hard_in_silence(sample: Any) -> None:
+    with pytest.raises(InputError, match="label_smoothing is for classes of images"):
+        first(sample, "hflip | label_smoothing(0.1)", num_classes=4)
