@@ -26,7 +26,7 @@ from torchvision.transforms import v2
 from augfeed import DataLoader
 
 COUNT, HIGH, WIDE = 4, 60, 80
-LOADERS = {
+LOADERS: dict[str, Any] = {
     "torch": (torch.utils.data.DataLoader, {}),
     "ours": (DataLoader, {}),
     "augmented": (DataLoader, {"seed": 1}),
@@ -156,7 +156,7 @@ def cat_list(images: Any, fill_value: int = 0) -> torch.Tensor:
     """As in references/segmentation/utils.py."""
     max_size = tuple(max(s) for s in zip(*[img.shape for img in images], strict=True))
     batch_shape = (len(images), *max_size)
-    batched_imgs = images[0].new(*batch_shape).fill_(fill_value)
+    batched_imgs: torch.Tensor = images[0].new(*batch_shape).fill_(fill_value)
     for img, pad_img in zip(images, batched_imgs, strict=True):
         pad_img[..., : img.shape[-2], : img.shape[-1]].copy_(img)
     return batched_imgs
@@ -180,7 +180,7 @@ def segmentation_epoch(model: Any, data_loader: Any) -> list[float]:
                   for name, x in output.items()}  # fmt: skip
         loss = losses["out"] + 0.5 * losses["aux"]
         optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         schedule.step()
         assert math.isfinite(loss.item())

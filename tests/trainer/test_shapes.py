@@ -93,16 +93,16 @@ def test_settings_without_meaning_are_refused_by_name(change: dict[str, Any]) ->
 
 
 def test_settings_that_are_given_count_though_they_are_the_defaults_of_a_recipe() -> None:
-    assert settled(Recipe()).epochs == EPOCHS != Recipe().epochs
+    assert settled(Recipe(), "segment").epochs == EPOCHS["segment"] != Recipe().epochs
     usual = Recipe()
     for recipe in (
         Recipe(epochs=usual.epochs, batch_size=usual.batch_size),
         usual.with_(epochs=usual.epochs, batch_size=usual.batch_size),
     ):
-        made = settled(recipe)
+        made = settled(recipe, "detect")
         assert (made.epochs, made.batch_size) == (usual.epochs, usual.batch_size)
-        assert settled(made) == made and made.policy is not None
-    assert settled(Recipe(policy="hflip")).policy == "hflip"
+        assert settled(made, "detect") == made and made.policy is not None
+    assert settled(Recipe(policy="hflip"), "detect").policy == "hflip"
 
 
 def test_the_command_trains_and_writes_what_came_of_it(

@@ -81,7 +81,8 @@ class Recipe:
         that are said to stay.
         """
         rest = [path for path, _ in parts_of(sample) if path != where.image and path not in fields]
-        if fields and self.policy.find(LabelSmoothing) and not (rest and self.labels_of(fields)):
+        smoothed = self.policy.find(LabelSmoothing) is not None
+        if fields and smoothed and not (rest and self.labels_of(fields)):
             names = " and ".join(repr(path[-1] if path else path) for path in fields)
             raise InputError(
                 f"label_smoothing is for classes of images, and here are {names}: give it to the "

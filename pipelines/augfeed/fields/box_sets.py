@@ -60,8 +60,8 @@ class BoxSet:
         """Return the boxes as far as they lie in a rectangle."""
         low, high = np.array([left, top, left, top]), np.array([right, bottom, right, bottom])
         made = np.minimum(np.maximum(self.corners, low), high)
-        left = self._left(made)
-        return replace(self, corners=made, shares=self.shares * left, growth=self.growth * left)
+        rest = self._left(made)
+        return replace(self, corners=made, shares=self.shares * rest, growth=self.growth * rest)
 
     def covered(self, patch: Sequence[int]) -> "BoxSet":
         """Return the boxes under a rectangle (top, left, bottom, right): hulls of what is seen."""

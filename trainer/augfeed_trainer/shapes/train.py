@@ -33,7 +33,9 @@ from augfeed_trainer.shapes.networks import CenterNet, UNet
 USED = ("policy", "mixup", "cutmix", "cutout", "input_noise", "weight_decay", "epochs",
         "batch_size", "lr", "warmup", "seed")  # fmt: skip
 TRAINING, VALIDATION, SIZE = 512, 128, 64
-BATCH, EPOCHS = 16, 12  # where the recipe has its defaults, which are for classification
+# Where the recipe has its defaults, which are for classification.
+BATCH, RATE = 16, 0.004
+EPOCHS: dict[Task, int] = {"segment": 30, "detect": 24}
 POLICY = f"random_resized_crop({SIZE}, (0.5, 1.0)) | hflip | rotate(15) | jitter(0.3, 0.3, 0.3)"
 TITLES = {"segment": "mIoU", "detect": "mAP"}
 
@@ -62,7 +64,7 @@ def train_shapes(
     for every epoch.
     """
     check_settings(recipe)
-    recipe = settled(recipe)
+    recipe = settled(recipe, task)
     if task == "detect":
         evaluation_library()
     begun, seed = time.perf_counter(), recipe.seed
@@ -114,10 +116,10 @@ def check_settings(recipe: Recipe) -> None:
             )
 
 
-def settled(recipe: Recipe) -> Recipe:
-    """Return a recipe with epochs, batch size and policy for shapes where none were given: without
-    a policy images are cropped, turned and recolored."""
-    usual = {"epochs": EPOCHS, "batch_size": BATCH, "policy": POLICY}
+def settled(recipe: Recipe, task: Task) -> Recipe:
+    """Return a recipe with epochs, batch size, learning rate and policy for a task where none were
+    given: without a policy images are cropped, turned and recolored."""
+    usual = {"epochs": EPOCHS[task], "batch_size": BATCH, "lr": RATE, "policy": POLICY}
     given = {name for name in recipe.model_fields_set if getattr(recipe, name) is not None}
     return recipe.with_(**{name: usual[name] for name in usual.keys() - given})
 
@@ -172,7 +174,7 @@ def save(measured: Measured, recipe: Recipe, out: Path) -> Path:
     told = {
         "task": measured.task, TITLES[measured.task]: measured.score, "chance": measured.chance,
         "losses": measured.losses, "seconds": measured.seconds,
-        "recipe": settled(recipe).model_dump(mode="json"),
+        "recipe": settled(recipe, measured.task).model_dump(mode="json"),
     }  # fmt: skip
     path = out / "measured.json"
     path.write_text(json.dumps(told, indent=1) + "\n")
