@@ -10,10 +10,10 @@ import torch
 from numpy.typing import NDArray
 
 from augfeed.errors import InputError
-from augfeed.fields import Boxes, SpatialMap, move_boxes
-from augfeed.fields.boxes import areas, kept_boxes
+from augfeed.fields.boxes import Corners, areas_of, kept_boxes, shown_of
+from augfeed.fields.kinds import Boxes
+from augfeed.fields.spatial_map import SpatialMap
 
-Corners = NDArray[np.float64]
 Numbers = NDArray[np.int64]
 AREAS = ("area", "areas")
 # What can be said but of each box.
@@ -48,13 +48,14 @@ class BoxSet:
     def __len__(self) -> int:
         return len(self.corners)
 
-    def moved(self, where: SpatialMap, field: Boxes, origin: tuple[int, int] = (0, 0)) -> "BoxSet":
+    def moved(self, where: SpatialMap, origin: tuple[int, int] = (0, 0)) -> "BoxSet":
         """Return the boxes as their image is moved, clipped; `origin` (top, left) is added."""
-        moves = move_boxes(self.corners, where, field)
-        top, left = origin
-        made = moves.boxes + np.array([left, top, left, top])
-        return replace(self, corners=made, shares=self.shares * moves.shares,
-                       growth=self.growth * moves.growth)  # fmt: skip
+        if not len(self):
+            return self
+        made, shares, growth = shown_of(self.corners, where)
+        if origin != (0, 0):
+            made += np.array([origin[1], origin[0], origin[1], origin[0]])
+        return BoxSet(made, self.shares * shares, self.hidden, self.growth * growth, self.beside)
 
     def clipped(self, top: int, left: int, bottom: int, right: int) -> "BoxSet":
         """Return the boxes as far as they lie in a rectangle."""
@@ -114,8 +115,8 @@ class BoxSet:
                 for key, value in self.beside.items()}  # fmt: skip
 
     def _left(self, made: Corners) -> NDArray[np.float64]:
-        before = areas(self.corners)
-        return np.divide(areas(made), before, out=np.zeros(len(self)), where=before > 0)
+        before = areas_of(self.corners)
+        return np.divide(areas_of(made), before, out=np.zeros(len(self)), where=before > 0)
 
 
 def joined(parts: Sequence[BoxSet], name: str) -> BoxSet:

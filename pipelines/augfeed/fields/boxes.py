@@ -30,21 +30,27 @@ class BoxMoves:
 
 
 def move_boxes(boxes: Corners, where: SpatialMap, field: Boxes) -> BoxMoves:
-    """Return where boxes, xyxy `[N, 4]` in edges of the source, are in the output.
+    """Return where boxes, xyxy `[N, 4]` in edges of the source, are in the output."""
+    made, shares, growth = shown_of(boxes, where)
+    kept = kept_boxes(made, shares, field)
+    return BoxMoves(_moved(boxes, where)[0], made, kept, shares, growth)
+
+
+def shown_of(
+    boxes: Corners, where: SpatialMap
+) -> tuple[Corners, NDArray[np.float64], NDArray[np.float64]]:
+    """Return boxes as they are moved and clipped, the share of each that is left, and what the
+    area of its object is multiplied by.
 
     What the window cuts off is not moved further, as what turns it shows nothing there.
     """
-    height, width = where.size
-    hulls, _ = _moved(boxes, where)
     seen = _clip(boxes, where.visible)
-    moved, quads = _moved(seen, where)
-    clipped = _clip(moved, (0, 0, width, height))
-    before, cut = areas(boxes), areas(seen)
-    inside = _ratio(areas(clipped), areas(moved))
-    shares = _ratio(cut, before) * inside
-    growth = _ratio(quads, before) * inside
-    clipped[(cut <= 0) & (areas(clipped) > 0)] = 0  # the hull of a line
-    return BoxMoves(hulls, clipped, kept_boxes(clipped, shares, field), shares, growth)
+    hulls, quads = _moved(seen, where)
+    made = _clip(hulls, (0, 0, where.size[1], where.size[0]))
+    before, cut, left = areas_of(boxes), areas_of(seen), areas_of(made)
+    inside = _ratio(left, areas_of(hulls))
+    made[(cut <= 0) & (left > 0)] = 0  # the hull of a line
+    return made, _ratio(cut, before) * inside, _ratio(quads, before) * inside
 
 
 def kept_boxes(boxes: Corners, shares: NDArray[np.float64], field: Boxes) -> NDArray[np.int64]:
@@ -57,9 +63,10 @@ def kept_boxes(boxes: Corners, shares: NDArray[np.float64], field: Boxes) -> NDA
     return np.flatnonzero(keep)
 
 
-def areas(boxes: Corners) -> NDArray[np.float64]:
-    """Return the areas of boxes xyxy `[N, 4]`."""
-    made: NDArray[np.float64] = np.maximum(boxes[:, 2:] - boxes[:, :2], 0).prod(axis=1)
+def areas_of(boxes: Corners) -> NDArray[np.float64]:
+    """Return the areas of boxes xyxy `[N, 4]`; 0 where they end before they begin."""
+    sides = np.maximum(boxes[:, 2:] - boxes[:, :2], 0)
+    made: NDArray[np.float64] = sides[:, 0] * sides[:, 1]
     return made
 
 
@@ -77,6 +84,14 @@ def _clip(boxes: Corners, limits: tuple[float, float, float, float]) -> Corners:
 
 def _moved(boxes: Corners, where: SpatialMap) -> tuple[Corners, NDArray[np.float64]]:
     # Upright hulls of moved corners, and the areas that the corners enclose.
+    if (straight := where.straight) is not None:
+        (scale, shift), (flip_y, flip_x) = straight, where.flips
+        made: Corners = boxes * scale + shift
+        if flip_x:
+            made[:, 0], made[:, 2] = where.size[1] - made[:, 2], where.size[1] - made[:, 0]
+        if flip_y:
+            made[:, 1], made[:, 3] = where.size[0] - made[:, 3], where.size[0] - made[:, 1]
+        return made, areas_of(made)
     forward = where.forward
     x, y = boxes[:, [0, 2, 2, 0]], boxes[:, [1, 1, 3, 3]]
     corners = np.stack([x, y, np.ones_like(x)], axis=-1) @ forward.T  # [N, 4, 3]
@@ -84,9 +99,9 @@ def _moved(boxes: Corners, where: SpatialMap) -> tuple[Corners, NDArray[np.float
         points = corners[..., :2] / corners[..., 2:]
         hulls = np.concatenate([points.min(axis=1), points.max(axis=1)], axis=1)
         grown = abs(np.linalg.det(forward[:2, :2])) / forward[2, 2] ** 2
-        return hulls, areas(boxes) * grown
-    made = np.array([_in_front(one) for one in corners]).reshape(-1, 5)
-    return made[:, :4], made[:, 4]
+        return hulls, areas_of(boxes) * grown
+    front = np.array([_in_front(one) for one in corners]).reshape(-1, 5)
+    return front[:, :4], front[:, 4]
 
 
 def _in_front(corners: NDArray[np.float64]) -> list[float]:
