@@ -188,12 +188,13 @@ def maps_of(
     )  # fmt: skip
     program = plan.program
     for row, inverse, box, resized, offset, size, warped in parts:
-        earlier, total = (), inverse.astype(np.float64)
+        earlier: tuple[Matrix, ...] = ()
+        total: Matrix = inverse.astype(np.float64)
         if program is not None:
-            earlier, mirror = program.earlier(row, plan.size)
-            total = mirror @ total
+            before, mirror = program.earlier(row, plan.size)
+            earlier, total = tuple(before), mirror @ total
         yield SpatialMap(
             total, tuple(box.tolist()), tuple(resized.tolist()),
             tuple(offset.tolist()), tuple(size.tolist()), plan.size, bool(warped),
-            constants.border_mode, constants.pad_mode, tuple(earlier),
+            constants.border_mode, constants.pad_mode, earlier,
         )  # fmt: skip
