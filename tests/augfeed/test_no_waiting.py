@@ -44,7 +44,8 @@ def test_boxes_on_a_device_wait_for_nothing(policy: str) -> None:
 
 
 @pytest.mark.parametrize("read", [
-    lambda there: int(there.max()), lambda there: there.nonzero(), lambda there: there[[0, 2]],
+    lambda there: int(there.max()), lambda there: there.nonzero(),
+    lambda there: there[torch.tensor([0, 2])],
     lambda there: there.cpu(), lambda there: torch.zeros(3).to(there.device),
 ])  # fmt: skip
 def test_waiting_is_seen(read: Any) -> None:

@@ -33,7 +33,8 @@ for _kind, _cycles, _names in (
     ("fp32", _FMA, "FFMA FADD FMUL HFMA2 HADD2 HMUL2 FSWZADD"),
     ("fp32", _ALU, "FMNMX FSEL FSETP FSET FCHK HMNMX2 HSETP2"),
     ("integer", _ALU, "IADD3 LOP3 LOP SHF SHL SHR PRMT SEL ISETP IMNMX VIMNMX VIMNMX3 VIADD "
-                      "VIADDMNMX LEA IABS SGXT BMSK PLOP3 P2R R2P VOTE INEG ISCADD LEPC PSETP VABSDIFF"),
+                      "VIADDMNMX LEA IABS SGXT BMSK PLOP3 P2R R2P VOTE INEG ISCADD LEPC PSETP "
+                      "VABSDIFF"),
     ("move", _ALU, "MOV CS2R MOVM"),
     ("move", _ONE, "S2R S2UR R2UR LDC NOP"),
     ("convert", _ALU, "I2FP F2FP I2IP F2IP"),  # packed ones assumed
