@@ -108,6 +108,9 @@ def rows(data: str, policy: str, size: int, cache: str | None) -> Iterator[Row]:
     loader = RayLoader(data, size, cache=cache, actors=few, **made)
     yield measured("RayLoader", loader, size, cached=warm)
     loader.close()
+    loader = RayLoader(data, size, cache=cache, actors=few, augment="here", **made)
+    yield measured("RayLoader, augmented here", loader, size, cached=warm)
+    loader.close()
     settings = ["--set", "threads=1", "--set", "look_ahead=0", "--set", "cache_bytes=0"]
     if cache:
         settings += ["--set", f"image_cache={cache}"]

@@ -28,6 +28,7 @@ from augfeed.kernels.place import FAST, Edges, Frame, U, edges_of
 from augfeed.kernels.pointers import keep, moved, pointer_to
 from augfeed.kernels.sample import Totals, mean_color, sample_strip
 from augfeed.kernels.types import Array, Bytes, Floats, Index, Ints, Record
+from augfeed.kernels.whole_frame import whole_size
 from augfeed.philox import Stream
 
 RED, GREEN, BLUE = LUMA
@@ -263,7 +264,7 @@ def _compile(sources: int) -> Any:
             np.empty(0 if direct else whole_image + BLOCK, np.float32),
             np.empty(channels * lines * width, np.float32),
             np.empty(rows.size * each, np.float32),
-            np.empty(2 * width, np.float32),
+            np.empty(2 * width + whole_size(height, width, channels), np.float32),
             np.empty(2 * width, np.int32),
             np.empty(NOISE_WORDS, np.uint32),
             np.empty((2, 0 if direct else channels * SPARE_BYTES), np.uint8),

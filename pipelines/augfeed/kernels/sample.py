@@ -12,6 +12,7 @@ from augfeed.kernels.interleave import split_pixels
 from augfeed.kernels.place import Edges, Frame, U, fold, value_at
 from augfeed.kernels.types import Array, Floats, Index, Ints, Record, Words
 from augfeed.kernels.warp import warp_line
+from augfeed.kernels.whole_frame import is_whole, warp_whole
 
 
 @njit(nogil=True)
@@ -86,10 +87,13 @@ def sample_strip(
 
     `flat` holds images, `row` is a record of `ROW`, `part` (first line, end, first pixel, count).
     Channel c goes to `planes[at + c * stride]`. `places` and `floats` are scratch for one line, of
-    two values a pixel.
+    two values a pixel, and `floats` for `whole_frame.whole_size` more.
     """
     if not row.warped:
         _copy_strip(flat, frame, row, part, edges, planes, at, stride)
+        return
+    if is_whole(frame, edges, row.filter):
+        warp_whole(flat, frame, edges, row, part, places, floats, planes, at, stride)
         return
     y0, y1, x0, count = part
     for y in range(y0, y1):

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from augfeed.constants import BICUBIC, BILINEAR, CONSTANT, WARP_CUBIC
+from augfeed.kernels.blend_pixels import blend_pixel
 from augfeed.kernels.inner import njit
 from augfeed.kernels.place import FAST, Edges, Frame, U, tap
 from augfeed.kernels.types import Array, Floats, Index, Ints, Record
@@ -26,16 +27,26 @@ class Map(NamedTuple):
 
 
 @njit(nogil=True, fastmath=FAST, error_model="numpy")
-def _positions(
+def find_positions(
     y: int, x0: int, count: int, row: Record | Map, places: Ints, shares: Floats
 ) -> None:
-    # Writes the source pixel of each output pixel to places [x | y], and how far it is from it to
-    # the next one to shares [right | below]. Beyond a million pixels coordinates are held, so that
-    # they fit an integer.
+    """Write the source pixel of each output pixel of a line to places `[x | y]`, and how far it is
+    from it to the next one to shares `[right | below]`.
+
+    Beyond a million pixels coordinates are held, so that they fit an integer.
+    """
     far, fy = np.float32(1 << 20), np.float32(y)
     m00, m10, m20 = row.m0, row.m3, row.m6
     u0, v0, z0 = row.m1 * fy + row.m2, row.m4 * fy + row.m5, row.m7 * fy + row.m8
     half = U(count)
+    if m20 == 0.0 and z0 == 1.0:  # not a perspective: nothing to divide by
+        for k in range(count):
+            fx, i = np.float32(x0 + k), U(k)
+            u, v = min(max(m00 * fx + u0, -far), far), min(max(m10 * fx + v0, -far), far)
+            fu, fv = np.floor(u), np.floor(v)
+            places[i], places[half + i] = np.int32(fu), np.int32(fv)
+            shares[i], shares[half + i] = u - fu, v - fv
+        return
     for k in range(count):
         fx, i = np.float32(x0 + k), U(k)
         z = m20 * fx + z0
@@ -78,6 +89,9 @@ def _bilinear_line(
         to = at + i
         if np.uint32(x - low_x) < last_x and np.uint32(y - low_y) < last_y:
             p = frame.start + U(y + frame.top) * pitch + U(x + frame.left) * step
+            if channels == 3:
+                blend_pixel(flat, p, pitch, (a, b), planes, to, stride)
+                continue
             q = p + pitch
             for _ in range(channels):
                 planes[to] = _lerp(
@@ -186,7 +200,7 @@ def warp_line(
     The row's filter makes them of their neighbors there; see `sample.sample_strip`.
     """
     y, x0, count = part
-    _positions(y, x0, count, row, places, shares)
+    find_positions(y, x0, count, row, places, shares)
     if row.filter == BILINEAR:
         _bilinear_line(flat, frame, edges, count, places, shares, planes, at, stride)
     elif row.filter == BICUBIC:

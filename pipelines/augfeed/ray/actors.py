@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from augfeed.errors import InputError
+from augfeed.engines import known_device
+from augfeed.errors import InputError, InputTypeError
 from augfeed.whole_number import whole_number
 
 
@@ -54,6 +55,18 @@ class Actors:
         self._check_number("num_cpus", 0.001)
         self._check_number("num_gpus", 0)
         self._check_number("deadline", 0.001)
+        if self.num_gpus > 1 and not float(self.num_gpus).is_integer():
+            raise InputError(
+                f"num_gpus={self.num_gpus!r} is above 1 and not whole, which Ray does not reserve: "
+                f"use {math.ceil(self.num_gpus)}, or a part of one"
+            )
+        known_device(self.device)
+        self._check_names("resources", float, "an amount above 0, as {'disk': 1}")
+        self._check_names("labels", str, "a text, as {'market-type': 'spot'}")
+        if not isinstance(self.runtime_env, Mapping | None):
+            raise InputTypeError(
+                f"runtime_env={self.runtime_env!r} is not a dict: use {{'env_vars': {{'A': '1'}}}}"
+            )
         if str(self.device).startswith("cuda") and not self.num_gpus:
             raise InputError(
                 f"device={self.device!r} with num_gpus={self.num_gpus!r}: Ray hides all GPUs from "
@@ -66,10 +79,26 @@ class Actors:
         if not number or not least <= value < math.inf:
             raise InputError(f"{name}={value!r} is not a number from {least} on: use 1")
 
+    def _check_names(self, name: str, kind: type, example: str) -> None:
+        given: Any = getattr(self, name)
+        if not isinstance(given, Mapping):
+            raise InputTypeError(f"{name}={given!r} is not a dict of names: give each {example}")
+        for key, value in given.items():
+            number = isinstance(value, int | float) and not isinstance(value, bool)
+            fits = number and 0 < value < math.inf if kind is float else isinstance(value, kind)
+            if not isinstance(key, str) or not fits:
+                raise InputError(f"{name}={given!r} has {key!r}: {value!r}: give each {example}")
+
     @property
     def threads(self) -> int:
         """The number of threads of an actor."""
         return max(1, math.ceil(self.num_cpus))
+
+    @property
+    def reserved(self) -> dict[str, float]:
+        """What an actor reserves of a node, as Ray names it there."""
+        made = {"CPU": self.num_cpus, "GPU": self.num_gpus, "memory": self.memory or 0}
+        return {name: value for name, value in {**made, **self.resources}.items() if value}
 
     @property
     def ahead(self) -> int:

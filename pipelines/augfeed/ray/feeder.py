@@ -2,6 +2,7 @@
 
 import hashlib
 import platform
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -51,6 +52,7 @@ class Feeder:
         self._pool = ThreadPoolExecutor(threads, "augfeed")
         self._device = device
         self._kept: tuple[tuple[int, int], Ids] | None = None  # of an epoch and number of ranks
+        self._newest, self._lock = -1, threading.Lock()  # epoch
 
     def open(self, job: Job) -> Info:
         """Open the dataset; raise what `Pipeline` raises for it."""
@@ -94,24 +96,28 @@ class Feeder:
         return Request(rows, at.step, at.epoch, self._job.seed)
 
     def _order(self, at: Address) -> Ids:
-        known, key = self._kept, (at.epoch, at.world)
-        if known is not None and known[0] == key:
-            return known[1]
-        if known is None or known[0][0] != at.epoch:
-            self._pipeline.begin()
-            self._pipeline.log.begin(at.epoch)
+        with self._lock:  # actors make two batches at a time
+            key = (at.epoch, at.world)
+            if self._kept is None or self._kept[0] != key:
+                self._kept = key, self._ordered(at)
+            return self._kept[1]
+
+    def _ordered(self, at: Address) -> Ids:
         job, pipeline = self._job, self._pipeline
+        pipeline.begin()
+        if at.epoch > self._newest:
+            self._newest = at.epoch
+            pipeline.log.begin(at.epoch)
         ids = pipeline.orders.get(
             len(pipeline.source), seed=job.seed, epoch=at.epoch, shuffle=job.order.shuffle
         )
-        if job.repeats.count > 1:
-            sources = job.repeats.sources(
-                job.order.batch_size, at.world, mixing=pipeline.policy.mixes_in(at.epoch),
-                length=len(ids),
-            )  # fmt: skip
-            ids = job.repeats.order(ids, sources)
-        self._kept = key, ids
-        return ids
+        if job.repeats.count == 1:
+            return ids
+        mixing = pipeline.policy.mixes_in(at.epoch)
+        sources = job.repeats.sources(
+            job.order.batch_size, at.world, mixing=mixing, length=len(ids)
+        )
+        return job.repeats.order(ids, sources)
 
     def _unread(self, request: Request) -> tuple[ReadFailure, ...]:
         found = self._pipeline.log.of(request.epoch)

@@ -46,7 +46,7 @@ class Course:
         (self.epoch, self.shard), (self.step, self.steps) = key, part
         self.finisher, self.log = finisher, ReadFailureLog()
         job, cuda = pool.job, device is not None and device.type == "cuda"
-        self._skips, self._reported = job.reading.on_error == "skip", False
+        self._skips, self._reported, self._closed = job.reading.on_error == "skip", False, False
         self._unpacker = Unpacker(job.policy, job.views, job.seed, pinned=cuda)
         self._side = None if device is None or device.type == "cpu" else SideStream(device)
         # Memory that a copy reads from lives until the copy is done.
@@ -58,6 +58,11 @@ class Course:
     def take(self) -> Batch:
         """Return the batch of the next step, or raise what came in its place."""
         while self.step < self.steps:
+            if self._closed:
+                raise ClusterError(
+                    f"batch {self.step}: the loader was closed: begin a new pass; a state that was "
+                    "taken says where"
+                )
             self.step += 1
             begun = time.perf_counter()
             batch: Batch = next(self._prefetcher)
@@ -77,6 +82,7 @@ class Course:
 
     def close(self) -> None:
         """Ask for no more."""
+        self._closed = True
         self._prefetcher.close()
 
     def _works(self, steps: range) -> Iterator[_Work]:

@@ -262,8 +262,9 @@ class RayLoader:
 
     def close(self) -> None:
         """End what is under way, and the actors; a new pass starts new ones."""
-        while self._running:
-            self._running.pop().close()
+        for course in list(self._running):  # of which some may be dying along with the loader
+            course.close()
+        self._running.clear()
         self._pool.close()
 
     def __getstate__(self) -> dict[str, Any]:

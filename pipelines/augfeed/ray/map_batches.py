@@ -19,12 +19,13 @@ from augfeed.philox import check_key
 from augfeed.plan import BatchRows, Plan, draw_plan
 from augfeed.plan.policy_constants import PolicyConstants
 from augfeed.policy import Normalize, Policy
+from augfeed.policy.check import check_single
 from augfeed.presets import resolve_policy
 from augfeed.ray.pictures import PictureFrames, Pictures
 from augfeed.read.decode import Channels
 from augfeed.read.image_frame import Encoded
 from augfeed.read.read_errors import RowSources
-from augfeed.targets import Form, make_targets
+from augfeed.targets import Form, make_targets, softens
 from augfeed.whole_number import whole_number
 
 Columns = dict[str, Any]
@@ -66,6 +67,7 @@ class MapBatches:
     ) -> None:  # fmt: skip
         """Check the arguments; nothing is compiled yet."""
         self.policy = resolve_policy(policy)
+        check_single(self.policy)
         self.seed = whole_number("seed", seed, 0)
         self.epoch = whole_number("epoch", epoch, 0)
         check_key(self.seed, self.epoch)
@@ -95,7 +97,7 @@ class MapBatches:
                     for image, name in zip(images, ids.tolist(), strict=True)]  # fmt: skip
         made = dict(columns)
         if not pictures:
-            return made
+            return {**made, **self._empty(labels)}
         given = Pictures.of(pictures, self.channels)
         plan = draw_plan(
             self.policy, BatchRows.of(ids), seed=self.seed, epoch=self.epoch,
@@ -109,6 +111,17 @@ class MapBatches:
                 _labels(labels), plan, num_classes=self.num_classes, form=form
             )
             made["label"] = targets.numpy()
+        return made
+
+    def _empty(self, labels: Any) -> Columns:
+        # What an empty block becomes has the shape of all others.
+        height, width = self.policy.size((1, 1))
+        shape = (0, self.channels, height, width)
+        if self.output.channels_last:
+            shape = (0, height, width, self.channels)
+        made: Columns = {"image": torch.empty(shape, dtype=self.output.dtype).numpy()}
+        if labels is not None and softens(self.policy):
+            made["label"] = np.empty((0, self.num_classes or 0), np.float32)
         return made
 
     def _picture(self, image: Any, name: str) -> Any:
@@ -184,4 +197,8 @@ def _labels(labels: Any) -> torch.Tensor:
     array = np.asarray(labels)
     if array.dtype == object:  # rows of lists
         array = np.stack([np.asarray(row) for row in array])
+    if array.dtype.kind not in "biuf":
+        raise InputTypeError(
+            f"column 'label' has dtype {array.dtype}: give class numbers, or rows of shares"
+        )
     return torch.from_numpy(np.array(array))

@@ -1,5 +1,7 @@
 """The actors of a rank: started, asked, replaced where they are lost."""
 
+import math
+import pickle
 import threading
 import time
 from dataclasses import dataclass, field
@@ -9,14 +11,17 @@ from typing import Any
 import ray
 from ray.exceptions import GetTimeoutError, RayError, RayTaskError
 
-from augfeed.errors import AugfeedError, StateError
+from augfeed.errors import AugfeedError, InputTypeError, StateError
 from augfeed.ray.actors import DEPTH, Actors, wanted_actors
 from augfeed.ray.errors import ClusterError
 from augfeed.ray.feeder import Feeder, Info
 from augfeed.ray.head import Head
 from augfeed.ray.jobs import Address, Job
+from augfeed.ray.room import room_for
+from augfeed.read.read_errors import LOG
 
 SLICE = 0.5  # seconds after which a thread that waits looks up
+TOLD = 10.0  # seconds that an actor waits for room before it is said
 MEASURED = 32  # batches over which it is decided how many actors there should be
 
 
@@ -68,7 +73,7 @@ class Pool:
         self._failed_starts: list[str] = []  # since an actor last opened the dataset
         self._error: Exception | None = None
         self._load, self._closed, self._head = Load(), False, Head()
-        self._session = ""
+        self._session, self._told = "", False
         self.info: Info | None = None
 
     # What the threads of a pass ask
@@ -201,11 +206,12 @@ class Pool:
 
     def _late(self, what: str) -> str:
         starting = len(self._members) - len(self._ready)
+        room = f"; {room_for(self.actors)[1]}" if starting else ""
         return (
             f"{what}: no actor made it in deadline={self.actors.deadline:g} seconds; "
             f"{len(self._ready)} are ready and {starting} are starting, or wait for "
-            f"{self.actors.options()}: look at `ray status`, give less to reserve, or a longer "
-            "deadline"
+            f"{self.actors.options()}{room}: look at `ray status`, give less to reserve, or a "
+            "longer deadline"
         )
 
     def _result(self, ref: Any, until: float, what: str) -> Any:
@@ -227,7 +233,7 @@ class Pool:
     def _start_missing(self) -> None:
         while len(self._members) < self._wanted and not self._closed and self._error is None:
             if self._job is None:
-                self._job = ray.put(self.job)
+                self._job = _put(self.job)
                 self._session = _session()
             kind: Any = ray.remote(Feeder)
             options = self.actors.options()
@@ -241,13 +247,16 @@ class Pool:
 
     def _greet(self, member: Member, opened: Any) -> None:
         # Waits until an actor has opened the dataset.
+        told = time.monotonic() + TOLD
         try:
             while member in self._members:
                 try:
                     info = _got(opened)
                     break
                 except GetTimeoutError:
-                    continue
+                    if time.monotonic() > told:
+                        told = math.inf
+                        self._tell()
             else:
                 return
         except RayTaskError as error:
@@ -266,6 +275,19 @@ class Pool:
             self._fail(member, ClusterError(f"Ray cannot be asked any more ({_said(error)})"))
         else:
             self._welcome(member, info)
+
+    def _tell(self) -> None:
+        # An autoscaler may add a node, so that it is an error only after the deadline.
+        fits, has = room_for(self.actors)
+        with self._changed:
+            if fits or self._told or self._closed:
+                return
+            self._told = True
+        LOG.warning(
+            "no node has room for an actor that reserves %s: %s. Waiting for another node, up to "
+            "deadline=%g seconds: give less to reserve (Actors(num_cpus=...)) if none comes",
+            self.actors.reserved, has, self.actors.deadline,
+        )  # fmt: skip
 
     def _welcome(self, member: Member, info: Info) -> None:
         with self._changed:
@@ -311,6 +333,16 @@ def _got(ref: Any) -> Any:
     if not ray.is_initialized():  # else Ray would connect again, from a thread of ours
         raise ClusterError("ray.shutdown() was called while batches were under way")
     return ray.get(ref, timeout=SLICE)
+
+
+def _put(job: Job) -> Any:
+    try:
+        return ray.put(job)
+    except (TypeError, pickle.PicklingError) as error:
+        raise InputTypeError(
+            f"the dataset, of type {type(job.dataset.data).__name__!r}, cannot be sent to actors "
+            f"({_said(error)}): give a path that their nodes see, a list of files, or arrays"
+        ) from error
 
 
 def _session() -> str:

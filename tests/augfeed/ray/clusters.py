@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from augfeed import DataLoader
 from augfeed.prefetch import tensors_of
+from tests.waiting import eventually
 
 ray = pytest.importorskip("ray", reason="needs Ray: pip install 'augfeed[ray]', or make ray")
 
@@ -60,6 +61,12 @@ def cluster(nodes: int, **head: Any) -> Iterator[Any]:
 def add_node(made: Any, **labels: str) -> None:
     """Add a node of two cores, with labels."""
     made.add_node(num_cpus=2, object_store_memory=STORE, labels=labels)
+
+
+def ready(loader: Any, count: int) -> None:
+    """Wait until so many actors have opened the dataset."""
+    assert len(loader)
+    assert any(eventually(lambda: len(loader._pool) == count) for _ in range(4))
 
 
 def pid_of(actor: Any) -> int:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from augfeed.errors import InputError
+from augfeed.errors import InputError, InputTypeError
 
 pytest.importorskip("ray", reason="needs Ray: pip install 'augfeed[ray]', or make ray")
 
@@ -33,10 +33,20 @@ def test_actors_are_added_where_they_are_what_is_short(
         ({"retries": -1}, "retries=-1"), ({"window": 0}, "window=0"), ({"num_cpus": 0}, "num_cpus"),
         ({"num_cpus": "2"}, "num_cpus='2'"), ({"deadline": float("inf")}, "deadline=inf"),
         ({"device": "cuda"}, "num_gpus=1"), ({"memory": 0}, "memory=0"),
+        ({"device": "gpu"}, "device='gpu'"), ({"num_gpus": 1.5}, "num_gpus=1.5.*use 2"),
+        ({"resources": {"disk": "1"}}, "'disk': '1'"), ({"resources": {"disk": 0}}, "'disk': 0"),
+        ({"labels": {"zone": 1}}, "'zone': 1"), ({"most": 0, "least": 0}, "least=0"),
     ],
 )  # fmt: skip
 def test_values_out_of_bounds_are_named(given: dict[str, Any], text: str) -> None:
     with pytest.raises(InputError, match=text):
+        Actors(**given)
+
+
+@pytest.mark.parametrize("name", ["resources", "labels", "runtime_env"])
+def test_what_is_not_a_dict_is_named(name: str) -> None:
+    given: Any = {name: ["a"]}
+    with pytest.raises(InputTypeError, match=rf"{name}=\['a'\] is not a dict"):
         Actors(**given)
 
 

@@ -21,15 +21,15 @@ from tests.augfeed.ray.clusters import (
     in_process,
     kill_one,
     node_of,
+    ready,
     whole,
 )
-from tests.waiting import eventually
 
 ray = pytest.importorskip("ray", reason="needs Ray: pip install 'augfeed[ray]', or make ray")
 
 from augfeed.ray import Actors, ClusterError, RayLoader  # noqa: E402  (behind the skip)
 
-STEPS = COUNT // BATCH
+pytestmark = pytest.mark.timeout(900)  # each starts clusters of many processes
 
 
 def made(actors: Actors, **given: Any) -> Any:
@@ -41,7 +41,7 @@ def test_actors_and_a_node_are_lost_and_every_sample_comes_once() -> None:
     epochs, found, ids = 4, [], []
     with cluster(3) as nodes:
         loader = made(Actors(least=3, most=3, num_cpus=1, deadline=240))
-        eventually(lambda: len(loader) and len(loader._pool) == 3)
+        ready(loader, 3)
         for epoch in range(epochs):
             for step, batch in enumerate(loader.batches()):
                 found.append(whole(batch))
@@ -69,7 +69,7 @@ def test_digests_are_equal_for_one_two_and_three_nodes() -> None:
 def run_on(count: int) -> tuple[list[Digest], int]:
     """Return the batches that so many actors make, and how many nodes these have."""
     loader = made(Actors(least=count, most=count, num_cpus=2, deadline=240))
-    eventually(lambda: len(loader) and len(loader._pool) == count)
+    ready(loader, count)
     places = {node_of(actor) for actor in loader._pool.handles}
     found = [whole(batch) for batch in loader.batches()]
     loader.close()
@@ -104,7 +104,7 @@ import json, sys
 import numpy as np, ray
 from augfeed.ray import Actors, ClusterError, RayLoader, head
 from tests.augfeed.ray.clusters import BATCH, DATA, POLICY, pid_of
-head.QUIET, head.GONE = 1.0, 2.0
+head.QUIET, head.GONE = 2.0, 15.0
 ray.init(address=sys.argv[1], log_to_driver=False)
 loader = RayLoader(DATA, BATCH, True, policy=POLICY, seed=3,
                    actors=Actors(least=1, most=1, window=1, deadline=200))

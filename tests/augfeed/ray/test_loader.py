@@ -29,11 +29,11 @@ from tests.augfeed.ray.clusters import (
 
 ray = pytest.importorskip("ray", reason="needs Ray: pip install 'augfeed[ray]', or make ray")
 
-from augfeed.ray import Actors, ClusterError, RayLoader  # noqa: E402  (behind the skip)
+from augfeed.ray import Actors, ClusterError, RayLoader, pool  # noqa: E402  (behind the skip)
 
-pytestmark = pytest.mark.usefixtures("nodes")
-ONE = Actors(least=1, most=1, num_cpus=0.5, deadline=120)
-TWO = Actors(least=2, most=2, num_cpus=0.5, deadline=120)
+pytestmark = [pytest.mark.usefixtures("nodes"), pytest.mark.timeout(900)]
+ONE = Actors(least=1, most=1, num_cpus=0.5)
+TWO = Actors(least=2, most=2, num_cpus=0.5)
 
 
 def made(data: Any = DATA, actors: Actors = ONE, **given: Any) -> Any:
@@ -226,9 +226,56 @@ def test_a_broken_file_is_an_error_in_its_place_and_the_next_batch_follows(tmp_p
 
 def test_actors_that_find_no_room_are_an_error_that_says_what_they_ask_for() -> None:
     loader = made(actors=Actors(num_cpus=64, deadline=3))
-    with pytest.raises(ClusterError, match=r"deadline=3 seconds.*'num_cpus': 64"):
+    has = r"the nodes have.*'CPU': 2\.0"
+    with pytest.raises(ClusterError, match=rf"deadline=3 seconds.*'num_cpus': 64.*{has}"):
         next(iter(loader))
     loader.close()
+
+
+def test_it_is_said_early_that_no_node_is_large_enough(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(pool, "TOLD", 0.0)
+    loader = made(actors=Actors(labels={"place": "nowhere"}, resources={"disk": 1}, deadline=3))
+    with pytest.raises(ClusterError, match=r"'place': 'n0'"):
+        len(loader)
+    loader.close()
+    assert caplog.text.count("no node has room for an actor that reserves") == 1
+    assert "'disk': 1" in caplog.text and "deadline=3 seconds" in caplog.text
+
+
+def test_a_dataset_that_cannot_be_sent_is_named() -> None:
+    def without_name() -> Any:
+        import threading
+
+        return threading.Lock()
+
+    class Locked:
+        lock = None
+
+        def __init__(self) -> None:
+            self.lock = without_name()
+
+    loader = made(Locked())
+    with pytest.raises(InputError, match=r"type 'Locked'.*give a path"):
+        len(loader)
+    loader.close()
+
+
+def test_two_loaders_side_by_side_and_two_passes_of_one(loader: Any) -> None:
+    other, expected = made(), in_process()
+    for one in (loader, other):
+        one.set_epoch(0)
+    mine, theirs = loader.batches(), other.batches()
+    first = [(whole(next(mine)), whole(next(theirs))) for _ in range(3)]
+    assert [pair[0] for pair in first] == [pair[1] for pair in first] == expected[:3]
+    loader.set_epoch(0)
+    assert [whole(batch) for batch in loader.batches()] == expected
+    assert [whole(batch) for batch in mine] == expected[3:]
+    other.close()
+    with pytest.raises(ClusterError, match="the loader was closed"):
+        list(theirs)
+    assert batches_of(other) == in_process(epochs=2)[13:]
 
 
 def test_actors_run_on_nodes_with_the_labels_asked_for() -> None:

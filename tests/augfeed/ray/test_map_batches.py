@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from augfeed import DataLoader
-from augfeed.errors import InputError, InputTypeError, ReadError
+from augfeed.errors import InputError, InputTypeError, PolicyError, ReadError
 from tests.augfeed.ray.clusters import COUNT, DATA, PIXELS
 
 ray = pytest.importorskip("ray", reason="needs Ray: pip install 'augfeed[ray]', or make ray")
@@ -106,6 +106,7 @@ def test_images_of_other_sizes_and_without_labels_are_cut_to_one() -> None:
         ({"image": PIXELS[..., 0]}, InputTypeError, r"shape \(12, 10, 1\)"),
         ({"image": np.array([b"broken"] * COUNT, object)}, ReadError, "id 0"),
         ({"label": DATA[1] / 2}, InputError, "label"),
+        ({"label": np.array(["a"] * COUNT)}, InputTypeError, "column 'label' has dtype <U1"),
     ],
 )  # fmt: skip
 def test_columns_that_cannot_be_used_are_named(change: Any, error: Any, text: str) -> None:
@@ -123,3 +124,21 @@ def test_arguments_that_cannot_be_meant_are_named() -> None:
     for given, text in wrong:
         with pytest.raises(InputError, match=text):
             MapBatches(POLICY, **given)
+    with pytest.raises(PolicyError, match=r"mosaic.*needs the boxes or masks"):
+        MapBatches("mosaic(0.5) | random_resized_crop(8)")
+
+
+@pytest.mark.parametrize("given", [{}, {"channels_last": True}])
+def test_an_empty_block_has_the_shape_of_all_others(given: dict[str, Any]) -> None:
+    mapped = MapBatches("random_resized_crop(8) | mixup(1.0)", num_classes=6, **given)
+    full, empty = mapped(columns()), mapped(columns(slice(0, 0)))
+    for name in ("image", "label", "id"):
+        assert empty[name].shape == (0, *full[name].shape[1:])
+        assert empty[name].dtype == full[name].dtype
+
+
+def test_an_image_smaller_than_its_crop_is_named() -> None:
+    several = np.empty(2, object)
+    several[:] = [PIXELS[0], PIXELS[1][:4]]
+    with pytest.raises(InputError, match="image of id 1:"):
+        MapBatches("random_crop(8)")({"image": several, "id": IDS[:2]})

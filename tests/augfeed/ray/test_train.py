@@ -6,8 +6,6 @@ from typing import Any
 import pytest
 import torch
 
-from tests.augfeed.ray.clusters import cluster
-
 ray = pytest.importorskip("ray", reason="needs Ray: pip install 'augfeed[ray]', or make ray")
 pytest.importorskip("ray.train.torch", reason="needs Ray Train: make ray")
 
@@ -17,12 +15,6 @@ from ray.train.torch import TorchTrainer  # noqa: E402
 from tests.augfeed.ray.training import train  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of Ray Train about itself
-
-
-@pytest.fixture(scope="module")
-def nodes() -> Any:
-    with cluster(2) as made:
-        yield made
 
 
 def run(function: Any, folder: Path, **config: Any) -> Any:

@@ -11,12 +11,14 @@ import torch
 from PIL import Image
 
 from augfeed import DataLoader, Views
+from augfeed.engines import Place
 from augfeed.errors import InputError, InvarianceError, PolicyError, ReadError, StateError
 from tests.augfeed.datasets import small
 
 ray = pytest.importorskip("ray", reason="needs Ray: pip install 'augfeed[ray]', or make ray")
 
 from augfeed.ray import Actors, RayLoader  # noqa: E402  (behind the skip)
+from augfeed.ray.crops import Finisher  # noqa: E402
 from tests.augfeed.ray.clusters import DATA, PIXELS, at_home, in_process, whole  # noqa: E402
 
 CROP = "random_resized_crop(16)"
@@ -101,6 +103,13 @@ def test_a_batch_of_which_nothing_can_be_read_is_left_out_or_an_error(
 def test_a_policy_with_a_schedule_comes_as_in_process(augment: Any) -> None:
     given: dict[str, Any] = {"policy": f"{CROP} | cutmix(1.0) | schedule(mixing_until=1)"}
     assert batches_of(at_home(**given, augment=augment), 2) == in_process(epochs=2, **given)
+
+
+@pytest.mark.parametrize("policy", ["random_crop(8, padding=1) | cutmix(1.0)", f"{CROP} | hflip"])
+def test_crops_become_the_batches_of_the_engine_of_the_device(policy: str) -> None:
+    loader = at_home(policy=policy, augment="here")
+    loader._finisher = Finisher(loader._pool.job, Place("cpu", "portable"))
+    assert batches_of(loader) == in_process(policy=policy, engine="portable")
 
 
 # Views

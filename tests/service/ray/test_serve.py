@@ -1,5 +1,6 @@
 """The service on Ray Serve answers as the service does."""
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from augfeed.errors import InputError
 from augfeed_client import Connection, RemoteLoader
 from tests.client.faults import free_port
 from tests.service.servers import Reply, ask
-from tests.waiting import HANG
+from tests.waiting import HANG, eventually
 
 ray = pytest.importorskip("ray", reason="needs Ray: pip install 'augfeed[ray]', or make ray")
 serve = pytest.importorskip("ray.serve", reason="needs Ray Serve: make ray")
@@ -29,6 +30,8 @@ from tests.service.test_pull import (  # noqa: E402, F401
     test_the_library_of_safetensors_and_numpy_read_a_batch,
     test_what_cannot_be_answered_is_named,
 )
+
+pytestmark = pytest.mark.timeout(900)  # clusters start many processes
 
 GIVEN: dict[str, Any] = {"policy": "hflip | cutmix(1.0)", "shuffle": True, "seed": 3}
 
@@ -79,6 +82,44 @@ def test_a_replica_is_killed_and_a_loader_gets_every_batch_once(
             kill_one(replicas())
     local = in_process(str(data["digits"]), batch_size=8, dtype=torch.uint8, **GIVEN)
     assert found == local
+
+
+def test_a_rolling_update_under_load_is_no_error(running: Served, data: dict[str, Path]) -> None:
+    """A loader, and requests without any retry, while all replicas are replaced."""
+    before = {one._actor_id.hex() for one in replicas()}
+    over, statuses, found = threading.Event(), list[int](), list[Any]()
+
+    def ask_on() -> None:
+        while not over.is_set():
+            statuses.append(running.ask("GET", "/v1/datasets").status)
+
+    def train() -> None:
+        loader = RemoteLoader(running.url, dataset="digits", batch_size=8, **GIVEN,
+                              connection=Connection(deadline=HANG))  # fmt: skip
+        epoch = 0
+        while not over.is_set() or not epoch:
+            loader.set_epoch(0)
+            found.append([whole(batch) for batch in loader.batches()])
+            epoch += 1
+
+    threads = [threading.Thread(target=ask_on), threading.Thread(target=train)]
+    for thread in threads:
+        thread.start()
+    try:
+        eventually(lambda: bool(statuses) and bool(found))
+        given = {"datasets": {name: str(path) for name, path in data.items()}}
+        # Other settings: Serve replaces the replica, and returns when the new one answers.
+        serve.run(app({**given, "threads": 1, "num_replicas": 1, "look_ahead": 1}), name="augfeed")
+        told, passes = len(statuses), len(found)
+        eventually(lambda: len(statuses) > told + 3 and len(found) > passes)
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join(HANG)
+    assert not before & {one._actor_id.hex() for one in replicas()}
+    assert set(statuses) == {200}
+    local = in_process(str(data["digits"]), batch_size=8, dtype=torch.uint8, **GIVEN)
+    assert all(epoch == local for epoch in found)
 
 
 def test_settings_are_those_of_the_service() -> None:
