@@ -1,6 +1,6 @@
 """What the kernels that carry out programs take: instructions of those whose turn it is."""
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
@@ -11,7 +11,7 @@ from augfeed.bench.kernel_pass import Grid, Pass, pass_of
 from augfeed.bench.result import Shape
 from augfeed.bench.sass import Listing
 from augfeed.engines.cuda import spatial
-from augfeed.engines.cuda.program_launch import BLOCK, LAST_CHAINS, PARTS, cut_constants, kernels_of
+from augfeed.engines.cuda.program_launch import LAST_CHAINS, PARTS, cut_constants, kernels_of
 from augfeed.engines.cuda.program_layout import (
     COLOR,
     COUNTS,
@@ -22,6 +22,7 @@ from augfeed.engines.cuda.program_layout import (
     program_bits,
 )
 from augfeed.engines.cuda.report import programs_code
+from augfeed.engines.cuda.scratch import BLOCK
 from augfeed.engines.cuda.spec import Spec
 from augfeed.operation import Stencil
 from augfeed.ops._steps import CHAINS
@@ -126,7 +127,7 @@ def _shares(program: Program, turn: Turn) -> dict[str, float]:
 
 def _blended(busy: Pass, idle: Pass, share: float, moves: float) -> Pass:
     def mixed(one: Mapping[str, float], other: Mapping[str, float]) -> dict[str, float]:
-        total: Counter[str] = Counter()
+        total: dict[str, float] = defaultdict(float)
         for part, weight in ((one, share), (other, 1 - share)):
             for name, value in part.items():
                 total[name] += weight * value
