@@ -43,6 +43,46 @@ def sampled(
     return pytest.mark.parametrize([*axes], every, ids=ids)
 
 
+def together(
+    kept: Callable[..., bool], axes: Mapping[str, Iterable[Any]], *,
+    ids: Callable[[Any], str | None] | None = None,
+) -> "pytest.MarkDecorator":  # fmt: skip
+    """Return a mark as `sampled` does, but for one test of all values of the last axis.
+
+    The test takes them as a list, for `each`; those that only `--all` tries are another test. To
+    collect, share out and report thousands of tests takes longer than what many of them do.
+    """
+    import pytest
+
+    *others, last = axes
+    rows = []
+    for row in product(*(axes[name] for name in others)):
+        lists: dict[bool, list[Any]] = {True: [], False: []}
+        for value in axes[last]:
+            lists[bool(kept(*row, value))].append(value)
+        rows += [pytest.param(*row, lists[True], id=_id(row, ids))] if lists[True] else []
+        rows += [slow(*row, lists[False], id=f"{_id(row, ids)}-rest")] if lists[False] else []
+    return pytest.mark.parametrize([*axes], rows)
+
+
+def _id(row: Combination, ids: Callable[[Any], str | None] | None) -> str:
+    return "-".join((ids(value) if ids else None) or str(value) for value in row)
+
+
+def each(values: Iterable[T], check: Callable[[T], object]) -> None:
+    """Check all values; fail with the names of all that fail, after the last of them."""
+    failed = []
+    for value in values:
+        try:
+            check(value)
+        except AssertionError as error:
+            failed.append(f"{value}: {error}")
+        except Exception as error:
+            error.add_note(f"for {value}")
+            raise
+    assert not failed, "\n".join(failed)
+
+
 def pairwise(
     axes: Mapping[str, Iterable[Any]], *, ids: Callable[[Any], str | None] | None = None
 ) -> "pytest.MarkDecorator":

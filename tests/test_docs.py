@@ -75,7 +75,11 @@ def blocks_of(page: Path) -> list[str]:
     return [code for skipped, code in BLOCK.findall(page.read_text()) if not skipped]
 
 
-@pytest.mark.filterwarnings("ignore:This DataLoader will create")
+@pytest.mark.filterwarnings(
+    "ignore:This DataLoader will create",
+    "ignore:.*treespec.*:FutureWarning",  # Lightning's own use
+    "ignore:.*does not have many workers",
+)
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_lines_of_a_page_run_one_after_the_other(
     page: Path, folder: Path, capsys: pytest.CaptureFixture[str]

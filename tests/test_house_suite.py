@@ -9,6 +9,7 @@ import sys
 import tomllib
 from collections import Counter
 from collections.abc import Iterator
+from functools import cache
 from itertools import combinations, product
 from pathlib import Path
 from types import SimpleNamespace
@@ -31,7 +32,7 @@ from tests.cases import (
     tried,
     tried_as,
 )
-from tests.sampling import covering, each_value, sampled
+from tests.sampling import covering, each, each_value, sampled, together
 from tests.waiting import HANG
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -140,9 +141,10 @@ def short_timeouts(tree: ast.Module) -> Iterator[str]:
                     yield f"timeout({value})"
 
 
-def _tests() -> Iterator[tuple[str, ast.Module]]:
-    for path in sorted((ROOT / "tests").rglob("*.py")):
-        yield path.relative_to(ROOT).as_posix(), ast.parse(path.read_text())
+@cache
+def _tests() -> list[tuple[str, ast.Module]]:
+    found = sorted((ROOT / "tests").rglob("*.py"))
+    return [(path.relative_to(ROOT).as_posix(), ast.parse(path.read_text())) for path in found]
 
 
 def test_no_test_reads_the_clock() -> None:
@@ -224,6 +226,30 @@ def test_all_of_a_product_is_tried_and_the_usual_run_tries_a_part() -> None:
     assert usual == [(1, b) for b in "xyz"]
     assert {*usual, *(row.values for row in slow)} == set(product(range(4), "xyz"))
     assert all(row.marks[0].name == "slow" for row in slow)
+
+
+def test_values_that_are_tried_together_are_those_of_the_product() -> None:
+    names, rows = together(lambda a, b: a + b < 3, {"a": (0, 3), "b": range(4)}).args
+    assert names == ["a", "b"]
+    assert [row.values for row in rows] == [(0, [0, 1, 2]), (0, [3]), (3, [0, 1, 2, 3])]
+    assert [[mark.name for mark in row.marks] for row in rows] == [[], ["slow"], ["slow"]]
+    assert [row.id for row in rows] == ["0", "0-rest", "3-rest"]
+
+
+def test_every_value_that_fails_is_named() -> None:
+    seen = []
+
+    def check(value: int) -> None:
+        seen.append(value)
+        assert value % 2, "even"
+
+    with pytest.raises(AssertionError, match=r"(?s)0: even.*2: even"):
+        each(range(4), check)
+    assert seen == [0, 1, 2, 3]
+    each([1, 3], check)
+    with pytest.raises(ZeroDivisionError) as caught:
+        each([5, 0], lambda value: 1 / value)
+    assert caught.value.__notes__ == ["for 0"]
 
 
 @pytest.mark.parametrize("sizes", [(2, 3, 2), (6, 4, 2), (6, 9, 3), (3, 3, 3, 3)])

@@ -53,15 +53,19 @@ class Client:
         return register(self._replicas, description)
 
     def batch(
-        self, description: Description, epoch: int, step: int, *, rank: int = 0, world: int = 1
-    ) -> Batch:
-        """Return a batch of a plan, or the part of a rank; labels as they are sent."""
+        self, description: Description, epoch: int, step: int, *, rank: int = 0, world: int = 1,
+        maps: bool = False,
+    ) -> Batch:  # fmt: skip
+        """Return a batch of a plan, or the part of a rank; labels as they are sent.
+
+        With `maps` its views have their windows and matrices.
+        """
         place = (
             whole_number("epoch", epoch, 0), whole_number("step", step, 0),
             whole_number("rank", rank, 0), whole_number("world", world, 1),
         )  # fmt: skip
         info = self.register(description)
-        request = batch_request(info, place, info.fingerprint)
+        request = batch_request(info, place, info.fingerprint, maps=maps)
         found: Batch = self._replicas.ask(request)
         return found
 

@@ -14,10 +14,12 @@ from augfeed.batch import Batch
 from augfeed.errors import InputError, StateError
 from augfeed.feed.shard import rank_and_world
 from augfeed.fields.annotated import FieldTargets
+from augfeed.plan.repeats import Repeats
 from augfeed.policy import Normalize, Policy
 from augfeed.prefetch import Prefetcher, SideStream, tensors_of
 from augfeed.presets import resolve_policy
 from augfeed.targets import Form
+from augfeed.views import resolve_views
 from augfeed.whole_number import whole_number
 from augfeed.wire import Description, dtype_name, formed, is_fields
 from augfeed_client.connection import Connection
@@ -44,7 +46,8 @@ class RemoteLoader:
 
     `urls` are the addresses of replicas that hold the same dataset under the name `dataset`.
     `policy`, `batch_size` (that of one rank), `shuffle`, `drop_last`, `seed`, `dtype`,
-    `channels_last`, `targets`, `device` and `shard` mean what they do for `augfeed.DataLoader`, and
+    `channels_last`, `targets`, `device`, `shard`, `views` and `repeats` mean what they do for
+    `augfeed.DataLoader`, and
     batches are the same, bit for bit, as that one makes of the same data on the same kind of
     machine; `seed` is 0 by default. `dtype=None` is uint8, which takes the fewest bytes, and
     float32 for a policy that normalizes. `connection` says how many requests are under way, and how
@@ -59,26 +62,35 @@ class RemoteLoader:
     """
 
     def __init__(
-        self, urls: str | list[str], *, dataset: str, policy: Policy | str, batch_size: int = 1,
-        shuffle: bool = False, drop_last: bool = False, seed: int = 0, device: Any = None,
-        dtype: torch.dtype | None = None, channels_last: bool = False, targets: Form = "auto",
-        shard: Any = "auto", connection: Connection = Connection(),  # noqa: B008  (frozen)
+        self, urls: str | list[str], *, dataset: str, policy: Policy | str | None = None,
+        batch_size: int = 1, shuffle: bool = False, drop_last: bool = False, seed: int = 0,
+        device: Any = None, dtype: torch.dtype | None = None, channels_last: bool = False,
+        targets: Form = "auto", shard: Any = "auto", views: Any = None,
+        repeats: int | tuple[int, str] = 1,
+        connection: Connection = Connection(),  # noqa: B008  (frozen)
     ) -> None:  # fmt: skip
         """Check the arguments; nothing is asked of a service yet."""
         if targets not in FORMS:
             raise InputError(f"targets={targets!r} is unknown: use one of {FORMS}")
-        self.policy = resolve_policy(policy)
+        if policy is None and views is None:
+            raise InputError("policy=None makes no images: give a policy, or views")
+        self.views = None if views is None else resolve_views(views, policy)
+        self.policy = self.views.parts[0].policy if self.views else resolve_policy(policy or "")
         self.batch_size = whole_number("batch_size", batch_size, 1)
+        self.repeats = Repeats.of(repeats)
         self.drop_last, self.targets, self.shard = drop_last, targets, shard
         self.device = None if device is None else torch.device(device)
         if dtype is None:
-            dtype = torch.float32 if self.policy.find(Normalize) else torch.uint8
+            dtype = torch.float32 if self._normalizes else torch.uint8
         self._fields: dict[str, Any] = {
-            "dataset": dataset, "policy": self.policy, "seed": whole_number("seed", seed, 0),
+            "dataset": dataset, "seed": whole_number("seed", seed, 0),
             "shuffle": shuffle, "drop_last": drop_last, "dtype": dtype_name(dtype),
-            "layout": "NHWC" if channels_last else "NCHW",
+            "layout": "NHWC" if channels_last else "NCHW", "repeats": self.repeats,
+            **({"policy": self.policy} if self.views is None else {"views": self.views}),
         }  # fmt: skip
         rank_and_world(shard)
+        mixing = self.views is None and bool(self.policy.mixer or self.policy.scenes)
+        self.repeats.check(owned=True, batch_size=self.batch_size, mixing=mixing)
         self.description(1)
         self.connection = connection
         self._replicas = Replicas(urls, connection)
@@ -92,8 +104,15 @@ class RemoteLoader:
             made = Description(batch_size=self.batch_size * world, **self._fields)
         except ValueError as error:
             raise InputError(f"this is not a plan: {error}") from None
-        made.output.check(self.policy)
+        for policy in made.policies:
+            made.output.check(policy)
         return made
+
+    @property
+    def _normalizes(self) -> bool:
+        policies = [self.policy] if self.views is None else [
+            part.policy for part in self.views.parts]  # fmt: skip
+        return any(policy.find(Normalize) is not None for policy in policies)
 
     # What frameworks ask for
 
@@ -148,10 +167,17 @@ class RemoteLoader:
 
     def state_dict(self) -> dict[str, Any]:
         """Return where the newest pass stands, as JSON."""
-        return {
+        state = {
             "plan": self.info.id, "epoch": self._epoch, "step": self._given or self._skip,
             "fingerprint": self._replicas.fingerprint,
         }  # fmt: skip
+        return state | ({"repeated_in": self._repeated_in} if self._repeated_in else {})
+
+    @property
+    def _repeated_in(self) -> int:
+        # How many images hold whole repeats, where the order of an epoch depends on that.
+        alone = self.repeats.count > 1 and self.repeats.over == "batch"
+        return self.batch_size if alone else 0
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Begin the next pass after the batch where a state was taken, also on another number of
@@ -166,6 +192,11 @@ class RemoteLoader:
                 f"plan={plan!r} is not {self.info.id!r}: the state is of other data, policy, seed "
                 "or batch size of all ranks together"
             )
+        if (before := state.get("repeated_in", 0)) != self._repeated_in:
+            raise StateError(
+                f"the state is of batches that repeat samples in {before} images of a rank, and "
+                f"these do in {self._repeated_in}: use that batch_size"
+            )
         if fingerprint is not None and fingerprint != self._replicas.fingerprint:
             self._replicas.fingerprint, self._info = fingerprint, None
         self._epoch, self._skip, self._given = epoch, step, 0
@@ -176,18 +207,21 @@ class RemoteLoader:
 
     def __iter__(self) -> Iterator[Any]:
         """Yield `(images, targets)`."""
-        for batch in self.batches():
-            yield batch.images, batch.targets
+        for batch in self._pass(maps=False):
+            yield batch.given, batch.targets
 
     def batches(self) -> Iterator[Batch]:
-        """Yield whole batches, with the ids of their samples."""
+        """Yield whole batches, with the ids of their samples, and where their views lie."""
+        return self._pass(maps=self.views is not None)
+
+    def _pass(self, *, maps: bool) -> Iterator[Batch]:
         # A pass begins with its first batch: Lightning makes the iterator of a run that it resumes
         # at the end of an epoch before it says which epoch comes.
         self._replicas.begin()
         info = self.info
         rank, world = rank_and_world(self.shard)
         first, self._skip, self._given = self._skip, 0, self._skip
-        course = _RemotePass(self, info, (rank, world), self._epoch)
+        course = _RemotePass(self, info, (rank, world), self._epoch, maps=maps)
         process = os.getpid()
         running = Prefetcher(
             course.works(first), threads=self.connection.workers, ahead=self.connection.ahead
@@ -238,9 +272,11 @@ class _RemotePass:
     # One pass: requests, and what becomes of their answers.
 
     def __init__(
-        self, loader: RemoteLoader, info: PlanInfo, shard: tuple[int, int], epoch: int
-    ) -> None:
+        self, loader: RemoteLoader, info: PlanInfo, shard: tuple[int, int], epoch: int, *,
+        maps: bool,
+    ) -> None:  # fmt: skip
         self.loader, self.info, self.shard, self.epoch = loader, info, shard, epoch
+        self.maps = maps
         device = loader.device
         self.cuda = device is not None and device.type == "cuda"
         self.side_stream = None if device is None or device.type == "cpu" else SideStream(device)
@@ -254,8 +290,8 @@ class _RemotePass:
 
     def _fetch(self, step: int, held: list[Any]) -> None:
         at = (self.epoch, step, *self.shard)
-        request = batch_request(self.info, at, self.loader._replicas.fingerprint)
         replicas = self.loader._replicas
+        request = batch_request(self.info, at, replicas.fingerprint, maps=self.maps)
         batch: Batch = replicas.ask(replace(request, room=self._room))
         targets = formed(batch.targets, self.loader.targets, softens=self.info.softens)
         batch = replace(batch, targets=targets)
@@ -280,13 +316,16 @@ class _RemotePass:
         self.copied.append((moved[1], host))
         while self.copied and (self.copied[0][0] is None or self.copied[0][0].query()):
             self.copied.popleft()
-        there: tuple[Any, Any] = self.side_stream.take(moved)
-        made: Batch = replace(host, images=there[0], targets=there[1])
+        (first, *rest), targets = self.side_stream.take(moved)
+        views = {name: replace(view, images=images) for (name, view), images in zip(
+            host.views.items(), (first, *rest), strict=False)}  # fmt: skip
+        made: Batch = replace(host, images=first, targets=targets, views=views)
         return made
 
 
 def _to(batch: Batch, device: torch.device) -> tuple[Any, Any]:
-    images = batch.images.to(device, non_blocking=True)
+    given = [view.images for view in batch.views.values()] or [batch.images]
+    images = [each.to(device, non_blocking=True) for each in given]
     targets = batch.targets
     if is_fields(targets):
         targets = FieldTargets.of(targets, len(batch)).to(device).value

@@ -1,13 +1,24 @@
 """A plan as the client knows it: registered, and its batches asked for and checked."""
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Any
+from urllib.parse import urlencode
 
 from augfeed.batch import Batch
 from augfeed.errors import WireError
-from augfeed.wire import MEDIA_TYPE, Description, decode_batch, most_field_bytes
+from augfeed.wire import (
+    MAP_BYTES,
+    MEDIA_TYPE,
+    Description,
+    ImageTensor,
+    decode_batch,
+    most_field_bytes,
+    most_values,
+)
 from augfeed_client.errors import Problem
 from augfeed_client.replica import Answer, HttpRequest, Replica
 from augfeed_client.replicas import EXPECT, FINGERPRINT, Replicas, Request
@@ -30,15 +41,17 @@ class PlanInfo:
     classes: tuple[str, ...] | None
     image_shape: tuple[int, int, int]
     softens: bool
+    tensors: tuple[ImageTensor, ...]
     fields: Mapping[str, str] = field(default_factory=dict)
 
     def most(self, world: int) -> int:
-        """Return how many bytes a batch may take, with rows of shares too."""
+        """Return how many bytes a batch may take, with rows of shares and places of views too."""
         count = self.description.batch_size // world
-        channels, height, width = self.image_shape
-        item = self.description.output.dtype.itemsize
-        labels = 32 + 8 * (self.num_classes or 0) + most_field_bytes(self.fields, (height, width))
-        return count * (channels * height * width * item + labels) + SPARE
+        sides = max((shape[1:] for _, shape in self.tensors[0].shapes), key=math.prod)
+        labels = 32 + 8 * (self.num_classes or 0) + most_field_bytes(self.fields, sides)
+        views = MAP_BYTES * sum(tensor.views for tensor in self.tensors)
+        images = most_values(self.tensors) * self.description.output.dtype.itemsize
+        return count * (images + labels + views) + SPARE
 
 
 def register(replicas: Replicas, description: Description) -> PlanInfo:
@@ -67,22 +80,43 @@ def _info(description: Description, answer: Answer) -> PlanInfo:
             int(told["batches_per_epoch"]),
             None if told["num_classes"] is None else int(told["num_classes"]),
             None if classes is None else tuple(map(str, classes)), (channels, height, width),
-            bool(told["softens"]), dict(told.get("fields") or {}),
+            bool(told["softens"]), _tensors(description, told, (channels, height, width)),
+            dict(told.get("fields") or {}),
         )  # fmt: skip
     except (KeyError, TypeError) as error:
         raise ValueError(f"what is reported of the plan lacks {error}") from None
 
 
-def batch_request(info: PlanInfo, at: Place, fingerprint: str | None) -> Request:
-    """Return the request for a batch; its answer becomes a `Batch`, checked to be that one."""
+def _tensors(
+    description: Description, told: dict[str, Any], shape: tuple[int, int, int]
+) -> tuple[ImageTensor, ...]:
+    # A service that knows no views reports the shape of its images alone.
+    if "tensors" not in told:
+        return (ImageTensor("", 1, ((0, shape),)),)
+    made = tuple(map(ImageTensor.of_json, told["tensors"]))
+    views = description.views
+    names = ("",) if views is None else views.names
+    if tuple(tensor.name for tensor in made) != names:
+        raise ValueError(f"tensors={told['tensors']!r} are reported, not {names}")
+    return made
+
+
+def batch_request(
+    info: PlanInfo, at: Place, fingerprint: str | None, *, maps: bool = False
+) -> Request:
+    """Return the request for a batch; its answer becomes a `Batch`, checked to be that one.
+
+    With `maps` the windows and matrices of its views come along.
+    """
     epoch, step, rank, world = at
     path = f"/v1/plans/{info.id}/epochs/{epoch}/batches/{step}"
-    query = f"?rank={rank}&world={world}" if world > 1 else ""
+    asked: dict[str, Any] = {"rank": rank, "world": world} if world > 1 else {}
+    query = urlencode(asked | ({"maps": "true"} if maps else {}))
     headers = {"Accept": MEDIA_TYPE}
     if fingerprint is not None:
         headers[EXPECT] = fingerprint
     return Request(
-        "GET", path + query, f"{info.id}\n{epoch}\n{step}", headers,
+        "GET", f"{path}?{query}" if query else path, f"{info.id}\n{epoch}\n{step}", headers,
         check=partial(_batch, info, at, fingerprint), prepare=partial(_tell, info.description),
         most=info.most(world),
     )  # fmt: skip
@@ -111,7 +145,14 @@ def _batch(info: PlanInfo, at: Place, fingerprint: str | None, answer: Answer) -
     for name, value in expected.items():
         if told.get(name) != value:
             raise WireError(f"{name}={told.get(name)!r} came, not {value!r}: another batch")
-    shape = tuple(batch.images.shape[1:])
-    if shape != info.image_shape or batch.images.dtype != info.description.output.dtype:
-        raise WireError(f"images of {batch.images.dtype} and shape {shape} came: another plan")
+    images = {"": batch} if info.description.views is None else batch.views
+    if [*images] != [tensor.name for tensor in info.tensors]:
+        raise WireError(f"views {[*batch.views]} came: another plan")
+    for tensor in info.tensors:
+        found, expected = images[tensor.name].images, tensor.at(epoch)
+        if (tuple(found.shape[1:]), found.dtype) != (expected, info.description.output.dtype):
+            raise WireError(f"images of {found.dtype} and shape {tuple(found.shape)} came: "
+                            "another plan")  # fmt: skip
+        if len(found) != tensor.views * len(batch):
+            raise WireError(f"{len(found)} images came of {len(batch)} samples: another plan")
     return batch

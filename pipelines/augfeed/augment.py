@@ -19,6 +19,7 @@ from augfeed.philox import check_key
 from augfeed.plan import GROUP, BatchRows, Plan, draw_plan
 from augfeed.plan.batch_rows import check_ids
 from augfeed.plan.policy_constants import PolicyConstants
+from augfeed.plan.windows import Windows
 from augfeed.policy import Policy, RandomResizedCrop, Resize
 from augfeed.policy.check import check_single
 from augfeed.presets import resolve_policy
@@ -198,7 +199,7 @@ class Augment(torch.nn.Module):
             return pixels, windows.offset
         constants = PolicyConstants.of(plan.policy, pixels.shape[3])
         if pixels.device.type != "cpu":
-            return _cut_there(pixels, windows, plan.size), None
+            return there(pixels, windows, plan)
         out = torch.empty((len(pixels), *plan.size, pixels.shape[3]), dtype=pixels.dtype)
         cut = partial(_cut, pixels.numpy(), windows, constants, out.numpy())
         threads = torch.get_num_threads() if out.nbytes >= SPREAD else 1
@@ -257,18 +258,26 @@ def _cut(
         resample(pixels[k], *window, constants.pad_mode, constants.pad_fill, out[k])
 
 
-def _cut_there(pixels: torch.Tensor, windows: Any, size: tuple[int, int]) -> torch.Tensor:
+def there(
+    pixels: torch.Tensor, windows: Windows, plan: Plan
+) -> tuple[torch.Tensor, NDArray[np.int32] | None]:
+    """Return frames of images `[B, H, W, C]` cut where they lie, and where the engine is yet to cut
+    them; the host waits for nothing."""
     from augfeed.read.cache.resizing import Batch, Source, resize
 
     count, height, width, channels = pixels.shape
-    if pixels.dtype != torch.uint8:
-        raise InputTypeError(
-            f"images of {pixels.dtype} are not resized on {pixels.device}: give uint8"
-        )
-    if not windows.inside(size).all():
-        raise InputError("padding after a resize is done on the CPU only: leave padding out")
     starts = np.arange(count, dtype=np.int64) * (height * width * channels)
-    batch = Batch(starts, np.full(count, width, np.int64), windows.box.astype(np.int64),
-                  windows.resized, windows.offset, windows.filters, size)  # fmt: skip
     source = Source(pixels.reshape(-1), np.arange(count, dtype=np.int64))
-    return resize(batch, [source], channels, pixels.device)
+    offset, size, left = windows.offset, plan.size, None
+    if not windows.inside(size).all():
+        # Whole images are resized, and the engine cuts and pads them.
+        if plan.policy.stages:
+            raise InputError(
+                "images that are padded after a resize do not go through stages of Kornia on "
+                f"{pixels.device}: leave padding, or the stages, out"
+            )
+        left, size = offset, tuple(map(int, windows.resized[0]))
+        offset = np.zeros_like(offset)
+    batch = Batch(starts, np.full(count, width, np.int64), windows.box.astype(np.int64),
+                  windows.resized, offset, windows.filters, size)  # fmt: skip
+    return resize(batch, [source], channels, pixels.device), left

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from augfeed.pipeline import Pipeline
     from augfeed.read.sources import Source
+    from augfeed.view_pipeline import ViewPipeline
+    from augfeed.views import Views
 
 FAILED, REFUSED = 1, 2  # exit codes
 
@@ -71,9 +73,8 @@ Data = Annotated[
         help="Image folder, folder of idx files, .npz file; or 'digits', 'photos' (embedded)."
     ),
 ]
-PolicyText = Annotated[
-    str, typer.Option(help="A preset, as 'imagenet(176)'; a line, as 'hflip | cutmix'; or JSON.")
-]
+POLICIES = "A preset, as 'imagenet(176)'; a line, as 'hflip | cutmix'; or JSON."
+PolicyText = Annotated[str, typer.Option(help=POLICIES)]
 Seed = Annotated[int, typer.Option(help="Seed of every decision.")]
 Epoch = Annotated[int, typer.Option(help="Epoch, from 0.")]
 Split = Annotated[str, typer.Option(help="'train' or 'test', of idx folders and .npz files.")]
@@ -124,12 +125,19 @@ def demo(
 @app.command()
 def preview(
     data: Data,
-    policy: PolicyText,
+    policy: Annotated[str | None, typer.Option(help=POLICIES)] = None,
     out: Annotated[Path, typer.Option(help="PNG or JPEG file to write.")] = Path("preview.png"),
     seed: Seed = 0,
     epoch: Epoch = 0,
     count: Annotated[int, typer.Option(min=1, max=100, help="Samples, a row each.")] = 8,
-    views: Annotated[int, typer.Option(min=1, max=20, help="Successive epochs, side by side.")] = 4,
+    epochs: Annotated[
+        int | None,
+        typer.Option(min=1, max=20, help="Successive epochs, side by side.", show_default="4"),
+    ] = None,
+    views: Annotated[
+        str | None,
+        typer.Option(help="Views, side by side: a set, as 'dino', or a number by --policy."),
+    ] = None,
     index: Annotated[
         list[int] | None, typer.Option(help="Show this sample; may be repeated. Excludes --count.")
     ] = None,
@@ -139,18 +147,51 @@ def preview(
 ) -> None:
     """Draw samples beside what becomes of them, with their labels."""
     _check_out(out)
-    _check_policy(policy)
+    if views is not None:
+        if epochs is not None:
+            raise InputError(
+                f"epochs={epochs} and views={views!r} are both side by side: leave one of them out"
+            )
+        made = _views(views, policy)
+    elif policy is None:
+        raise InputError("neither --policy nor --views says what to show: give one of them")
+    else:
+        _check_policy(policy)
     from augfeed.demo import opened
     from augfeed.show import preview as draw
+    from augfeed.show import preview_views
     from augfeed.show.terminal import patience
 
     with patience(Console(stderr=True), "drawing"), opened(data, split) as source:
-        pipeline = _pipeline(source, policy, seed=seed, shuffle=shuffle, allow=allow)
         total = len(source)
         # Spread over the dataset, which is often sorted by class.
         spread = sorted({(2 * k + 1) * total // (2 * count) for k in range(count)})
-        picture = draw(pipeline, indices=index or spread, epochs=range(epoch, epoch + views))
+        order = {"seed": seed, "shuffle": shuffle, "allow": allow}
+        if views is not None:
+            whole = _view_pipeline(source, made, **order)
+            picture = preview_views(whole, indices=index or spread, epoch=epoch)
+        else:
+            pipeline = _pipeline(source, policy or "", **order)
+            shown = range(epoch, epoch + (epochs or 4))
+            picture = draw(pipeline, indices=index or spread, epochs=shown)
     _save(picture, out)
+
+
+def _views(text: str, policy: str | None) -> "Views":
+    from augfeed.views import resolve_views
+
+    return resolve_views(int(text) if text.strip().lstrip("-").isdecimal() else text, policy)
+
+
+def _view_pipeline(
+    source: "Source", views: "Views", *, seed: int, shuffle: bool, allow: list[str] | None
+) -> "ViewPipeline":
+    from augfeed.pipeline import Order
+    from augfeed.view_pipeline import ViewPipeline
+
+    made = ViewPipeline(source, views, order=Order(shuffle=shuffle), seed=seed)
+    made.check(None, allow or ())
+    return made
 
 
 @app.command()

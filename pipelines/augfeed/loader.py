@@ -20,12 +20,12 @@ from augfeed.feed.iterator import Feed
 from augfeed.feed.lanes import AugmentConfig
 from augfeed.feed.loader_state import LoaderState
 from augfeed.feed.native_lane import NativeLane
-from augfeed.feed.repeats import Repeats
 from augfeed.feed.shard import rank_and_world
 from augfeed.feed.torch_iterator import ResumableSampler, counted
 from augfeed.invariances import Invariances
 from augfeed.philox import check_key
 from augfeed.pipeline import Form, Pipeline
+from augfeed.plan.repeats import Repeats
 from augfeed.policy import Policy
 from augfeed.read.decode import MAX_PIXELS
 from augfeed.read.read_config import OnError, Reader, Reading

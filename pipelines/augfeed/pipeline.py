@@ -30,7 +30,7 @@ from augfeed.policy.check import check_policy
 from augfeed.read.device_frames import DeviceFrames, reader_for
 from augfeed.read.frames import Frames
 from augfeed.read.huggingface import with_size
-from augfeed.read.order import Orders, batch_positions, steps_per_epoch
+from augfeed.read.order import Order, Orders
 from augfeed.read.read_config import Reading
 from augfeed.read.read_errors import ReadFailureLog, RowSources
 from augfeed.read.resident import resident_pictures
@@ -41,17 +41,6 @@ from augfeed.targets import AnyTargets, make_targets, softens
 Form = Literal["auto", "dense", "sparse"]
 Indices = NDArray[np.int64]
 _ALONE: Sharing | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """How an epoch is cut into batches: a pure function of its length, the seed and the epoch."""
-
-    batch_size: int = 1
-    shuffle: bool = False
-    drop_last: bool = False
-    rank: int = 0
-    world: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +84,7 @@ class Pipeline:
         data: Any,
         policy: Policy,
         *,
-        order: Order = Order(),
+        order: Order = Order(),  # noqa: B008  (frozen)
         seed: int = 0,
         output: Output = Output(),  # noqa: B008  (frozen)
         targets: Form = "auto",
@@ -113,12 +102,12 @@ class Pipeline:
         self.source: Source = with_size(open_source(data), policy)
         self.policy, self.order, self.seed = policy, order, seed
         self.output, self.form, self.place, self.reading = output, targets, place, reading
-        self._follow = following(self.source, policy, targets)
+        self._memory = reading.memory or Memory()
+        self._follow = following(self.source, policy, targets, self._memory)
         output.check(policy)
         place.check()
         self.size = policy.size(self.source.sizes)
         self.fixed = PolicyConstants.of(policy, self.source.channels)
-        self._memory = reading.memory or Memory()
         self.costs, self.log = Costs(), ReadFailureLog()
         self._frames = Frames(
             self.source, policy, self._memory, reading, self.log, self.place.known
@@ -169,6 +158,7 @@ class Pipeline:
 
     def for_rank(self, order: Order) -> "Pipeline":
         """Return the same batches cut and given out in another way, with all else shared."""
+        order.sources(len(self.source), mixing=self._mixing)
         made = copy.copy(self)
         made.order = order
         return made
@@ -195,9 +185,7 @@ class Pipeline:
     @property
     def steps(self) -> int:
         """The number of batches of an epoch, for each rank."""
-        length, order = len(self.source), self.order
-        return steps_per_epoch(length, order.batch_size, world=order.world,
-                               drop_last=order.drop_last)  # fmt: skip
+        return self.order.steps(len(self.source))
 
     @property
     def device(self) -> torch.device:
@@ -274,7 +262,13 @@ class Pipeline:
                 f"index={index} is not in [0, {len(self.source)}): give a sample of it"
             )
         ids, order = self._epoch_order(epoch), self.order
-        place = int(np.flatnonzero(ids == index)[0])
+        found = np.flatnonzero(ids == index)
+        if not len(found):
+            raise InputError(
+                f"index={index} is not among the samples of epoch {epoch}, which are repeated "
+                f"{order.repeats.count} times: give another, or another epoch"
+            )
+        place = int(found[0])
         begin = place - place % (order.batch_size * order.world)
         # The last batch of several ranks is shared out evenly.
         share = min(order.batch_size, -(-(len(self.source) - begin) // order.world))
@@ -299,11 +293,7 @@ class Pipeline:
         return self._mixing and self.policy.mixes_in(epoch)
 
     def _positions(self, step: int) -> Indices:
-        order = self.order
-        return batch_positions(
-            len(self.source), batch_size=order.batch_size, step=step, rank=order.rank,
-            world=order.world, drop_last=order.drop_last,
-        )  # fmt: skip
+        return self.order.positions(len(self.source), step)
 
     def _work(self, rows: BatchRows, epoch: int, step: int) -> Work[Request]:
         return self.works_of([Request(rows, step, epoch, self.seed)])
@@ -380,14 +370,15 @@ class Pipeline:
         if self._begun != epoch:
             self._begun = epoch
             self.begin()
-        return self.orders.get(
-            len(self.source), seed=self.seed, epoch=epoch, shuffle=self.order.shuffle
-        )
+        mixing = self.policy.mixes_in(epoch)
+        key = {"seed": self.seed, "epoch": epoch}
+        return self.order.ids(self.orders, len(self.source), mixing=mixing, **key)
 
     def _check_first(self, policy: Policy) -> None:
         # What would make batches fail is reported now.
         if softens(policy) or self.form == "dense":
             check_numbers(self.source.labels)
+        self.order.sources(len(self.source), mixing=policy.mixer is not None)
         if self.steps:
             self._positions(0)
         rows = BatchRows.of(np.zeros(1, np.int64))

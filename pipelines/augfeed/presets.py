@@ -180,6 +180,8 @@ PRESETS: dict[str, Callable[..., Policy]] = {
     "airbench": airbench,
     **{make.__name__: make for make in RECIPES},
 }
+# Presets of `augfeed.view_presets` that no policy is called like.
+SETS_OF_VIEWS = ("byol", "dino", "dino_v2", "moco_v3", "swav", "vicreg")
 
 
 def without_augmentation(policy: Policy) -> Policy:
@@ -238,6 +240,8 @@ def resolve_policy(spec: str | Policy | Path, *, files: bool = True) -> Policy:
         known = (*PRESETS, *OPERATIONS, *ALIASES)
         if len(calls) == 1 and calls[0].name not in known:
             cure = suggest(calls[0].name.lower(), known)
+            if calls[0].name in SETS_OF_VIEWS:
+                cure = f"it is a set of views: give views={text!r}"
             raise calls[0].error(f"{shown(calls[0].name)} is not a preset and no operation: {cure}")
         return parse_policy(text)
     if len(calls) > 1:

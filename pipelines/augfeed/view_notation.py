@@ -25,7 +25,7 @@ def parse_views(text: str, *, files: bool = True) -> Views:
     """
     text = text.strip()
     if text.startswith("{"):
-        return Views.from_json(text)
+        return Views.from_json(text, files=files)
     if files and text.endswith(".json"):
         return _read(Path(text))
     parts = list(_split(text, ";"))
@@ -76,7 +76,7 @@ def _preset(text: str) -> Views:
         known = call is not None and call.name in PRESETS
         cure = "it is a policy: give views=2 beside policy=" if known else suggest(
             text, VIEW_PRESETS)  # fmt: skip
-        raise PolicyError(f"{shown(text)} is not a preset of views: {cure}")
+        raise PolicyError(f"views={shown(text)} is not a preset of views: {cure}")
     make = VIEW_PRESETS[call.name]
     arguments: dict[str, Any] = call.arguments(tuple(inspect.signature(make).parameters))
     try:

@@ -12,8 +12,10 @@ from augfeed.executor.views import ViewWork
 from augfeed.invariances import ANY, Invariances
 from augfeed.pipeline import Form, Order, Pipeline
 from augfeed.policy.check import check_policy
+from augfeed.read.annotation import is_annotated
 from augfeed.read.arrays import ArraySource
 from augfeed.read.read_config import Reading
+from augfeed.read.sources import open_source
 from augfeed.read.view_frames import ViewFrames
 from augfeed.views import Views
 
@@ -39,6 +41,13 @@ class ViewPipeline(Pipeline):
     ) -> None:
         """Open the data and check that views, data and output fit each other."""
         reading = _on_host(reading)
+        data = open_source(data)
+        if is_annotated(data):
+            names = " and ".join(map(repr, data.fields))
+            raise InputError(
+                f"each view moves the image in a way of its own, and {names} of {data!r} cannot "
+                "follow all: leave views out, or give the folder of the images alone"
+            )
         given: dict[str, Any] = {"order": order, "seed": seed, "output": output,
                                  "targets": targets, "place": place}  # fmt: skip
         super().__init__(data, views.parts[0].policy, **given, reading=reading)

@@ -76,8 +76,12 @@ class Views:
         share: str | Sequence[str] = (),
         inside: Mapping[str, str] | None = None,
         name: str | None = None,
+        files: bool = True,
     ) -> None:
-        """Check everything; raise `PolicyError` naming what cannot be."""
+        """Check everything; raise `PolicyError` naming what cannot be.
+
+        With `files=False` no text is taken for the path of a policy.
+        """
         given: Any = {"": tensors} if isinstance(tensors, View) else tensors
         if not isinstance(given, Mapping) or not given:
             raise PolicyError(
@@ -86,7 +90,7 @@ class Views:
             )
         if not isinstance(inside or {}, Mapping):
             raise PolicyError(f'inside={shown(inside)} is not a dict: give {{"local": "global"}}')
-        found = tuple((_name(key, alone=len(given) == 1), _views(key, value))
+        found = tuple((_name(key, alone=len(given) == 1), _views(key, value, files=files))
                       for key, value in given.items())  # fmt: skip
         lying = tuple((inside or {}).items())
         for field, value in (("tensors", found), ("share", _shared(share)), ("inside", lying),
@@ -150,12 +154,7 @@ class Views:
         if self.count > MOST_VIEWS:
             raise PolicyError(f"views={self.count} are above {MOST_VIEWS}: make fewer of a sample")
         for name, views in self.tensors:
-            sizes = {_size(view.policy) for view in views}
-            if len(sizes) > 1:
-                raise PolicyError(
-                    f"views of {name!r} have sizes {sorted(sizes)}, and make one tensor: give "
-                    "each size a name of its own"
-                )
+            _check_sizes(name, [view.policy for view in views])
         for part in self.parts:
             if part.policy.needs_fields:
                 raise PolicyError(
@@ -199,9 +198,10 @@ class Views:
 
     def to_json(self) -> str:
         """Return canonical JSON: every parameter, keys sorted, no spaces."""
-        return json.dumps(self._described(), sort_keys=True, separators=(",", ":"))
+        return json.dumps(self.as_dict(), sort_keys=True, separators=(",", ":"))
 
-    def _described(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, Any]:
+        """Return what `of_dict` makes the same views of, for JSON."""
         tensors = [
             {"name": name, "views": [{"count": view.count,
                                       "policy": view.policy.model_dump(mode="json")}
@@ -212,7 +212,7 @@ class Views:
                 "name": self.name}  # fmt: skip
 
     @classmethod
-    def from_json(cls, text: str | bytes) -> "Views":
+    def from_json(cls, text: str | bytes, *, files: bool = True) -> "Views":
         """Return the views of a JSON text; raise `PolicyError` naming what is wrong in it.
 
         Beside what `to_json` gives, "tensors" may be a dict, as in Python.
@@ -221,10 +221,10 @@ class Views:
             data = from_json(text)
         except ValueError as error:
             raise PolicyError(f"this text is not JSON: {error}") from None
-        return cls.of_dict(data)
+        return cls.of_dict(data, files=files)
 
     @classmethod
-    def of_dict(cls, data: Any) -> "Views":
+    def of_dict(cls, data: Any, *, files: bool = True) -> "Views":
         """Return the views that a dict describes; raise `PolicyError` naming what is wrong."""
         if not isinstance(data, dict) or "tensors" not in data:
             raise PolicyError(f'{shown(data)} are not views: give {{"tensors": {{...}}}}')
@@ -235,7 +235,7 @@ class Views:
         if isinstance(tensors, list):
             tensors = {_field(item, "name"): _field(item, "views") for item in tensors}
         return cls(tensors, share=data.get("share") or (), inside=data.get("inside"),
-                   name=data.get("name"))  # fmt: skip
+                   name=data.get("name"), files=files)  # fmt: skip
 
     @property
     def digest(self) -> str:
@@ -274,7 +274,9 @@ def resolve_views(spec: Any, policy: Policy | str | None = None, *, files: bool 
     if isinstance(spec, Views):
         return spec
     if isinstance(spec, Mapping):
-        return Views.of_dict(dict(spec)) if _is_described(spec) else Views(spec)
+        if _is_described(spec):
+            return Views.of_dict(dict(spec), files=files)
+        return Views(spec, files=files)
     from augfeed.view_notation import parse_views
 
     return parse_views(spec, files=files)
@@ -295,40 +297,50 @@ def _name(key: Any, *, alone: bool) -> str:
     return key
 
 
-def _views(name: Any, value: Any) -> tuple[View, ...]:
-    found = tuple(_each(value))
+def _views(name: Any, value: Any, *, files: bool) -> tuple[View, ...]:
+    try:
+        found = tuple(_each(value, files=files))
+    except RecursionError:
+        raise PolicyError(f"{shown(name)} nests lists too deeply: give one of policies") from None
     if not found:
         raise PolicyError(f"{shown(name)} has no views: give a policy, or (policy, count)")
     return found
 
 
-def _each(value: Any) -> Iterator[View]:
+def _each(value: Any, *, files: bool) -> Iterator[View]:
     if isinstance(value, View):
         yield value
     elif isinstance(value, Policy | str | Path) or (
         isinstance(value, Mapping) and "policy" not in value
     ):
-        yield View(_policy(value))
+        yield View(_policy(value, files=files))
     elif isinstance(value, Mapping):
+        if unknown := sorted(map(str, value.keys() - {"policy", "count"})):
+            raise PolicyError(
+                f"a view has no {unknown[0]!r}: {suggest(unknown[0], ('policy', 'count'))}"
+            )
         count = value.get("count", 1)
-        yield View(_policy(value["policy"]), whole_number("count", count, 1))
+        yield View(_policy(value["policy"], files=files), whole_number("count", count, 1))
     elif isinstance(value, list | tuple) and len(value) == 2 and _is_number(value[1]):
-        yield View(_policy(value[0]), whole_number("count", value[1], 1))
+        yield View(_policy(value[0], files=files), whole_number("count", value[1], 1))
     elif isinstance(value, list | tuple):
         for item in value:
-            yield from _each(item)
+            yield from _each(item, files=files)
     else:
-        raise PolicyError(f"{shown(value)} is not a view: give a policy, or (policy, count)")
+        raise PolicyError(
+            f"{shown(value)}, of {type(value).__name__}, is not a view: give a policy, or "
+            "(policy, count)"
+        )
 
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) or hasattr(value, "__index__")
 
 
-def _policy(value: Any) -> Policy:
+def _policy(value: Any, *, files: bool) -> Policy:
     if isinstance(value, Mapping):
         return Policy(**value)
-    return Policy() if value == "" else resolve_policy(value)
+    return Policy() if value == "" else resolve_policy(value, files=files)
 
 
 def _size(policy: Policy) -> tuple[int, int]:
@@ -336,6 +348,17 @@ def _size(policy: Policy) -> tuple[int, int]:
         return policy.size()
     except PolicyError:  # of the images themselves
         return (0, 0)
+
+
+def _check_sizes(name: str, policies: list[Policy]) -> None:
+    for epoch in sorted({epoch for policy in policies for epoch, _ in policy.scheduled}):
+        sizes = {_size(policy.at(epoch)) for policy in policies}
+        if len(sizes) > 1:
+            when = f" in epoch {epoch}" if epoch else ""
+            raise PolicyError(
+                f"views of {name!r} have sizes {sorted(sizes)}{when}, and make one tensor: give "
+                "each size a name of its own"
+            )
 
 
 def _field(item: Any, name: str) -> Any:

@@ -7,7 +7,7 @@ import torch
 
 from augfeed.batch import Batch
 from augfeed.targets import Targets
-from augfeed.wire import MEDIA_TYPE, Body, fields_to_tensors, is_fields
+from augfeed.wire import MEDIA_TYPE, Body, batch_tensors
 from augfeed.wire.batches import Layout
 from augfeed_service.problems import Problem
 
@@ -43,18 +43,11 @@ def wanted(accept: str | None) -> str:
     return min(found)[2]
 
 
-def npz(batch: Batch, layout: Layout) -> Body:
+def npz(batch: Batch, layout: Layout, *, maps: bool = False) -> Body:
     """Return a batch as a file for `numpy.load`; bfloat16 becomes float32, which holds it."""
-    images = batch.images if layout == "NCHW" else batch.images.permute(0, 2, 3, 1)
-    tensors = {"images": images, "ids": batch.ids}
-    targets = batch.targets
-    if isinstance(targets, Targets):
-        tensors |= {"label_a": targets.a, "label_b": targets.b, "lam": targets.lam}
-        tensors["epsilon"] = torch.tensor(targets.epsilon)
-    elif is_fields(targets):
-        tensors |= fields_to_tensors(targets)[0]
-    elif targets is not None:
-        tensors["labels"] = targets
+    tensors, _ = batch_tensors(batch, layout=layout, maps=maps)
+    if isinstance(batch.targets, Targets):
+        tensors["epsilon"] = torch.tensor(batch.targets.epsilon)
     file = io.BytesIO()
     arrays = {
         name: (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).cpu().numpy()

@@ -20,6 +20,7 @@ BINARY = {"schema": {"type": "string", "format": "binary"}}
 TEXT = {"type": "string"}
 NUMBER = {"type": "integer"}
 _MAYBE_NUMBER = {"type": ["integer", "null"]}
+_SHAPE = {"type": "array", "items": NUMBER, "minItems": 3, "maxItems": 3}
 _NAMES = {"type": ["array", "null"], "items": TEXT}
 SCHEMAS: dict[str, Any] = {
     "Problem": {
@@ -33,14 +34,19 @@ SCHEMAS: dict[str, Any] = {
     "Plan": {
         "type": "object",
         "required": ["id", "description", "fingerprint", "num_samples", "batches_per_epoch",
-                     "num_classes", "classes", "image_shape", "softens", "fields"],
+                     "num_classes", "classes", "image_shape", "softens", "fields", "tensors"],
         "properties": {
             "id": {"type": "string", "pattern": "^[0-9a-f]{32}$"},
             "description": {"type": "object"}, "fingerprint": TEXT, "num_samples": NUMBER,
             "batches_per_epoch": NUMBER, "num_classes": _MAYBE_NUMBER, "classes": _NAMES,
-            "image_shape": {"type": "array", "items": NUMBER, "minItems": 3, "maxItems": 3},
+            "image_shape": _SHAPE,
             "softens": {"type": "boolean"},
             "fields": {"type": "object", "additionalProperties": {"type": "string"}},
+            "tensors": {"type": "array", "minItems": 1, "items": {
+                "type": "object", "required": ["name", "views", "shapes"], "properties": {
+                    "name": TEXT, "views": NUMBER, "shapes": {"type": "array", "minItems": 1,
+                    "items": {"type": "object", "required": ["epoch", "image_shape"], "properties":
+                              {"epoch": NUMBER, "image_shape": _SHAPE}}}}}},
         },
     },
 }  # fmt: skip

@@ -1,5 +1,6 @@
 """Plans by id: what is known of them, and the pipelines that make their batches."""
 
+import math
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -9,12 +10,13 @@ from augfeed import Order, Pipeline
 from augfeed.engines import Place
 from augfeed.errors import AugfeedError
 from augfeed.operation.parameter_types import pair
-from augfeed.policy import CenterCrop, Policy, RandomCrop, RandomResizedCrop, Resize, Schedule
+from augfeed.policy import CenterCrop, Policy, RandomCrop, RandomResizedCrop, Resize
 from augfeed.read.arrays import ArraySource
 from augfeed.read.cache.shared import SharedCache
 from augfeed.read.read_config import Reading
-from augfeed.targets import Form, softens
-from augfeed.wire import Description, most_field_bytes
+from augfeed.targets import Form
+from augfeed.view_pipeline import ViewPipeline
+from augfeed.wire import MAP_BYTES, Description, most_field_bytes, most_values, tensors_of
 from augfeed_service import memory_cost
 from augfeed_service.budget import Budget
 from augfeed_service.datasets import Datasets, Mounted
@@ -44,11 +46,12 @@ class Plan:
         settings = shared.settings
         self.held = HELD + EACH * len(description.canonical())
         self.id, self.fingerprint = description.id, mounted.fingerprint
-        check_policy(description.policy, settings)
+        for policy in description.policies:
+            check_policy(policy, settings)
         self.whole = self._build(shared)
-        each = self.whole.fixed.channels * self.whole.size[0] * self.whole.size[1]
-        self.sample_bytes = each * description.output.dtype.itemsize
-        self.frame_bytes = each
+        self.tensors = tensors_of(description, self.whole.fixed.channels, self.whole.source.sizes)
+        self.frame_bytes = most_values(self.tensors)
+        self.sample_bytes = self.frame_bytes * description.output.dtype.itemsize
         self._check_bytes()
 
     def _check_bytes(self) -> None:
@@ -60,24 +63,31 @@ class Plan:
                 f"bytes: use {max(1, most // self.sample_bytes)} or fewer, or smaller images",
             )  # fmt: skip
 
+    @property
+    def sides(self) -> tuple[int, int]:
+        """Height and width of the images, of the largest ones where a schedule changes them."""
+        return max((shape[1:] for _, shape in self.tensors[0].shapes), key=math.prod)
+
     def nbytes(self, world: int) -> int:
         """Return the bytes that the making of a batch takes: images, frames, labels."""
         share = self.description.batch_size // world
-        whole, policy, source = self.whole, self.description.policy, self.mounted.source
-        scenes = any(stage.scenes for _, stage in policy.scheduled)
-        rows = memory_cost.rows_of(share, mixes=softens(policy) or scenes)
+        whole, given, source = self.whole, self.description, self.mounted.source
+        scenes = any(stage.scenes for policy in given.policies for _, stage in policy.scheduled)
+        rows = memory_cost.rows_of(share, mixes=given.softens or scenes)
         frames = 0
         if not whole.in_memory:
             size = source.images.dtype.itemsize if isinstance(source, ArraySource) else 1
             values = self.frame_bytes
             frames = rows * values * size
-            frames += memory_cost.staged_bytes(policy, values, rows, self.settings.threads)
+            for policy in self.description.policies:
+                frames += memory_cost.staged_bytes(policy, values, rows, self.settings.threads)
         labels = memory_cost.label_bytes(
             source.labels, share, rows, dense=whole.form == "dense", classes=whole.num_classes
         )
-        fields = 2 * rows * most_field_bytes(self.mounted.kinds, whole.size)
+        fields = 2 * rows * most_field_bytes(self.mounted.kinds, self.sides)
         fields *= SHOWN if scenes else 1
-        return share * self.sample_bytes + frames + labels + fields
+        maps = share * MAP_BYTES * (given.views.count if given.views else 0)
+        return share * self.sample_bytes + frames + labels + fields + maps
 
     def npz_bytes(self, world: int) -> int:
         """Return the bytes that a file for `numpy.load` takes beside those of its batch."""
@@ -87,7 +97,7 @@ class Plan:
         width = self.whole.num_classes or 1
         if labels is not None and labels.ndim == 2:
             width = 2 * labels.shape[1]
-        fields = most_field_bytes(self.mounted.kinds, self.whole.size)
+        fields = most_field_bytes(self.mounted.kinds, self.sides)
         shapes = [((share, self.frame_bytes), wide), ((share, width), 4), ((share, fields), 1)]
         return memory_cost.npz_bytes(shapes)
 
@@ -103,11 +113,17 @@ class Plan:
                 422, "uneven-ranks",
                 f"world={world} does not divide batch_size={size}: use a multiple of {world}",
             )  # fmt: skip
-        return self.whole if world == 1 else self.whole.for_rank(self._order(rank, world))
+        if world == 1:
+            return self.whole
+        try:
+            return self.whole.for_rank(self._order(rank, world))
+        except AugfeedError as error:
+            raise Problem(422, "uneven-ranks", str(error)) from None
 
     def _order(self, rank: int, world: int) -> Order:
         given = self.description
-        return Order(given.batch_size // world, given.shuffle, given.drop_last, rank, world)
+        share = given.batch_size // world
+        return Order(share, given.shuffle, given.drop_last, rank, world, given.repeats)
 
     def _build(self, shared: Shared) -> Pipeline:
         given, settings, order = self.description, self.settings, self._order(0, 1)
@@ -118,12 +134,17 @@ class Plan:
         if self.mounted.kinds and form == "sparse":
             form = "auto"
         try:
-            made = Pipeline(
-                self.mounted.source, given.policy, order=order, seed=given.seed,
-                output=given.output, targets=form, place=Place(settings.device),
-                reading=Reading(settings.on_error, shared.cache, settings.max_pixels,
-                                settings.reader, shared.budget.memory),
-            )  # fmt: skip
+            options: dict[str, Any] = {
+                "order": order, "seed": given.seed, "output": given.output, "targets": form,
+                "place": Place(settings.device),
+                "reading": Reading(settings.on_error, shared.cache, settings.max_pixels,
+                                   settings.reader, shared.budget.memory),
+            }  # fmt: skip
+            made = (
+                ViewPipeline(self.mounted.source, given.views, **options)
+                if given.views is not None
+                else Pipeline(self.mounted.source, given.policies[0], **options)
+            )
             made.orders = shared.budget.orders
             made.check(None)
         except AugfeedError as error:
@@ -141,9 +162,10 @@ class Plan:
             "batches_per_epoch": len(whole),
             "num_classes": source.num_classes,
             "classes": None if source.classes is None else list(source.classes),
-            "image_shape": [whole.fixed.channels, *whole.size],
-            "softens": softens(self.description.policy),
+            "image_shape": [*self.tensors[0].shape],
+            "softens": self.description.softens,
             "fields": self.mounted.kinds,
+            "tensors": [each.as_json() for each in self.tensors],
         }
 
 
@@ -221,13 +243,11 @@ def check_policy(policy: Policy, settings: Settings) -> None:
                 f"Kornia({stage.name!r}) is not allowed here, only {allowed}: leave it out, or "
                 f"start the service with --set kornia={','.join((*settings.kornia, stage.name))}",
             )  # fmt: skip
-    schedule = policy.find(Schedule)
-    if schedule is not None and schedule.size:
-        raise Problem(
-            422, "invalid-policy",
-            f"schedule(size={schedule.size!r}) changes the size of images by epoch, and the "
-            "batches of a plan have one: leave size out, and make a plan for each size",
-        )  # fmt: skip
+    for _, stage in policy.scheduled:
+        _check_sides(stage)
+
+
+def _check_sides(policy: Policy) -> None:
     kinds: tuple[Any, ...] = (RandomResizedCrop, RandomCrop, CenterCrop, Resize)
     found: list[Any] = [policy.find(kind) for kind in kinds]
     sides = [side for one in found if one is not None for side in pair(one.size)]

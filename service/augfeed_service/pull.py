@@ -3,7 +3,7 @@
 import hashlib
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Literal
 
@@ -28,21 +28,28 @@ class Address:
     step: int
     rank: int = 0
     world: int = 1
+    maps: bool = False  # whether the places of views are sent
 
     def next(self, count: int) -> list["Address"]:
         """Return the addresses that follow in the epoch."""
         steps = range(self.step + 1, self.step + 1 + count)
-        return [Address(self.epoch, step, self.rank, self.world) for step in steps]
+        return [replace(self, step=step) for step in steps]
 
 
 def tag(plan: Plan, at: Address, format_: Format) -> str:
     """Return the entity tag of a batch: what its bytes depend on, hashed, without making it."""
-    parts = (plan.id, at.epoch, at.step, at.rank, at.world, plan.fingerprint, format_)
+    parts = [plan.id, at.epoch, at.step, at.rank, at.world, plan.fingerprint, format_]
+    parts += ["maps"] if at.maps else []
     return hashlib.sha256("\n".join(map(str, parts)).encode()).hexdigest()[:32]
 
 
 def check(plan: Plan, at: Address) -> None:
     """Raise `Problem` if a plan has no such batch."""
+    if at.maps and plan.description.views is None:
+        raise Problem(
+            422, "invalid-description",
+            "maps=true asks where the views of samples lie, and this plan has none: leave maps out",
+        )  # fmt: skip
     pipeline = plan.pipeline(at.rank, at.world)
     if not 0 <= at.epoch < MOST_EPOCHS or not 0 <= at.step < len(pipeline):
         raise Problem(
@@ -79,9 +86,9 @@ def make(plan: Plan, at: Address, format_: Format, pool: ThreadPoolExecutor) -> 
                 "world": str(at.world)}  # fmt: skip
     batch = _on_host(batch)
     if format_ == SAFETENSORS:
-        body = encode_batch(batch, metadata, layout=plan.description.layout)
+        body = encode_batch(batch, metadata, layout=plan.description.layout, maps=at.maps)
     else:
-        body = npz(batch, plan.description.layout)
+        body = npz(batch, plan.description.layout, maps=at.maps)
     ended = time.perf_counter()
     return EncodedBatch(body, {"make": made - begun, "encode": ended - made}, len(batch))
 
@@ -104,8 +111,6 @@ def _side_by_side(tasks: Any, pool: ThreadPoolExecutor) -> None:
 
 
 def _on_host(batch: Any) -> Any:
-    from dataclasses import replace
-
     targets = batch.targets
     if is_fields(targets):
         targets = FieldTargets.of(targets, len(batch)).to("cpu").value
@@ -113,4 +118,6 @@ def _on_host(batch: Any) -> Any:
         targets = targets.to("cpu")
     elif targets is not None:
         targets = targets.cpu()
-    return replace(batch, images=batch.images.cpu(), targets=targets)
+    views = {name: replace(view, images=view.images.cpu()) for name, view in batch.views.items()}
+    images = next(iter(views.values())).images if views else batch.images.cpu()
+    return replace(batch, images=images, targets=targets, views=views)

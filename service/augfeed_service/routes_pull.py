@@ -89,9 +89,10 @@ async def get_batch(
     plan_id: PlanId, epoch: int, step: int, request: Request,
     rank: Annotated[int, Query(description="which part of the batch")] = 0,
     world: Annotated[int, Query(ge=1, le=1 << 20, description="of how many")] = 1,
+    maps: Annotated[bool, Query(description="whether windows and matrices of views come")] = False,
 ) -> Response:  # fmt: skip
     """Return a batch of an epoch, or the part of a rank."""
-    service, at = service_of(request), Address(epoch, step, rank, world)
+    service, at = service_of(request), Address(epoch, step, rank, world, maps)
     service.allow(request, "pull")
     plan = service.plans.get(plan_id)
     format_: Any = wanted(request.headers.get("accept"))

@@ -118,9 +118,36 @@ def test_preview_writes_a_grid_and_prints_its_path(data: Path, tmp_path: Path) -
     assert result.exit_code == 0
     assert result.stdout.strip() == str(out)
     two = size(out)
-    run("preview", "--data", data, "--policy", POLICY, "--out", out, "--index", 3, "--views", 6)
+    run("preview", "--data", data, "--policy", POLICY, "--out", out, "--index", 3, "--epochs", 6)
     assert size(out)[0] > two[0]
     assert size(out)[1] < two[1]
+
+
+def test_preview_shows_a_row_of_views(data: Path, tmp_path: Path) -> None:
+    out, widths = tmp_path / "views.png", []
+    for views in ("a: random_crop(8) x 2", "a: random_crop(8) x 2; b: random_crop(4) x 9"):
+        result = run("preview", "--data", data, "--views", views, "--out", out, "--count", 2)
+        assert result.exit_code == 0, result.output
+        widths.append(size(out)[0])
+    assert widths[0] < widths[1]
+    number = run("preview", "--data", data, "--views", 2, "--policy", "hflip", "--out", out)
+    assert number.exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [((), "give one of them"), (("--views", "dino", "--epochs", 2), "leave one of them out"),
+     (("--views", "dino", "--policy", "hflip"), "leave one of them out"),
+     (("--views", 0, "--policy", "hflip"), "views=0 is not 1 or more"),
+     (("--views", -2, "--policy", "hflip"), "views=-2 is not 1 or more"),
+     (("--views", 2), "give policy="), (("--views", "dinno"), "did you mean 'dino'"),
+     (("--views", "2.5", "--policy", "hflip"), "leave one of them out")],
+)  # fmt: skip
+def test_preview_refuses_views_that_cannot_be(
+    data: Path, tmp_path: Path, given: Any, message: str
+) -> None:
+    result = run("preview", "--data", data, "--out", tmp_path / "a.png", *given)
+    assert result.exit_code == 2 and message in result.output.replace("\n", " ")
 
 
 def test_preview_shows_no_sample_twice(data: Path, tmp_path: Path) -> None:

@@ -121,7 +121,7 @@ def test_every_command_writes_to_a_narrow_terminal(
 def test_an_image_is_written_to_a_path_of_any_name(photos: Path, tmp_path: Path) -> None:
     path = tmp_path / "猫.png"
     code, out, _ = run("cp1252", "preview", "--data", photos, "--policy", "imagenet(32)",
-                       "--count", 1, "--views", 1, "--out", path)  # fmt: skip
+                       "--count", 1, "--epochs", 1, "--out", path)  # fmt: skip
     assert code == 0 and path.is_file()
     assert "\\u732b.png" in out
 

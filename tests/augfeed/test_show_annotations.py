@@ -85,6 +85,7 @@ def test_the_fate_of_a_box_is_that_in_the_batch(tmp_path: Path, policy: str) -> 
     pipeline = Pipeline(data, parse_policy(policy), seed=3)
     for index in range(small.COUNT):
         explanation = explain_sample(pipeline, index, 0)
+        assert draw_sample(pipeline, explanation).height > 100
         given = explanation.batch.targets["boxes"][0].tolist()
         (fate,) = explanation.boxes
         assert (fate.after is None) == bool(fate.reason)

@@ -15,7 +15,7 @@ from torch.utils.data import Dataset
 
 from augfeed import DataLoader, View, Views, resolve_views
 from augfeed.batch import Batch
-from augfeed.errors import InputError, PolicyError, ReadError
+from augfeed.errors import PolicyError, ReadError
 from augfeed.philox import uniforms, words
 from augfeed.plan import BatchRows, Sharing, draw_plan, rows_of_views, without_views
 from augfeed.policy import Policy
@@ -317,55 +317,6 @@ def test_a_line_says_what_is_shared_and_what_lies_inside() -> None:
     assert (views.share, views.inside, views.count) == (("color",), (("local", "global"),), 10)
     assert [part.count for part in views.parts] == [1, 1, 8]
     assert parse_views(str(views)).digest == views.digest
-
-
-REFUSED: dict[str, tuple[Any, str]] = {
-    "mixing": ({"a": f"{CROP} | cutmix(1.0)"}, "labels of views come once"),
-    "smoothing": ({"a": f"{CROP} | label_smoothing(0.1)"}, "labels of views come once"),
-    "sizes": ({"a": (GLOBAL, LOCAL)}, "have sizes"),
-    "no views": ({}, "not a dict of name and views"),
-    "no policies": ({"a": ()}, "has no views"),
-    "name": ({"a b": GLOBAL}, "not the name of a tensor"),
-    "number": ({"a": (GLOBAL, 0)}, "not 1 or more"),
-    "fraction": ({"a": (GLOBAL, 1.5)}, "not an integer"),
-    "too many": ({"a": (GLOBAL, 65)}, "above 64"),
-    "unknown preset": ("dinno", "did you mean 'dino'"),
-    "a policy": ("imagenet", "give views=2 beside policy="),
-    "none": (0.5, "is not a set of views"),
-    "yes": (True, "is not a set of views"),
-    "unknown field": ({"tensors": {"a": GLOBAL}, "shares": ["crop"]}, "did you mean 'share'"),
-    "unknown kind": ({"tensors": {"a": GLOBAL}, "share": ["colour"]}, "did you mean 'color'"),
-    "inside nothing": ({"tensors": {"a": GLOBAL}, "inside": {"b": "a"}}, "inside names 'b'"),
-    "inside itself": ({"tensors": {"a": GLOBAL}, "inside": {"a": "a"}}, "cannot lie inside"),
-    "inside no crop": (
-        {"tensors": {"a": "random_crop(8)", "b": CROP}, "inside": {"b": "a"}},
-        "no random_resized_crop",
-    ),
-    "crops of other laws": (
-        {"tensors": {"a": GLOBAL, "b": LOCAL}, "share": ["crop"]}, "give them one law"),
-    "count in text": ("a: hflip x two", "policy x count"),
-    "twice in text": ("a: hflip; a: hflip", "twice"),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("name", REFUSED)
-def test_what_cannot_be_is_refused_and_named(name: str) -> None:
-    given, message = REFUSED[name]
-    with pytest.raises((PolicyError, InputError, TypeError), match=message):
-        resolve_views(given)
-
-
-def test_loaders_refuse_what_does_not_go_with_views(photos: Path) -> None:
-    with pytest.raises(PolicyError, match="leave one of them out"):
-        DataLoader(photos, views=VIEWS, policy=GLOBAL)
-    with pytest.raises(PolicyError, match="give policy="):
-        DataLoader(photos, views=2)
-    with pytest.raises(InputError, match="collate_fn"):
-        DataLoader(Decoded(photos), views=VIEWS, collate_fn=list)
-    with pytest.raises(InputError, match="fields"):
-        DataLoader(Decoded(photos), views=VIEWS, fields={0: "mask"})
-    with pytest.raises(InputError, match="dali"):
-        DataLoader(photos, views=VIEWS, reader="dali")
 
 
 def test_shared_draws_are_those_of_the_first_view() -> None:

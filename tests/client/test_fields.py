@@ -69,6 +69,7 @@ def test_batches_are_those_of_the_loader_in_process(
 def test_what_has_no_meaning_is_refused_on_both_sides(service: Running) -> None:
     for given, message in (
         ({"targets": "sparse"}, "targets='sparse' is for classes of images"),
+        ({"policy": None, "views": {"a": POLICY}}, "cannot follow all: leave views out"),
         ({"policy": f"{POLICY} | label_smoothing(0.1)"}, "label_smoothing is for classes"),
         ({"policy": "letterbox(24) | copy_paste"}, "'copy_paste' shows several samples in one"),
     ):

@@ -85,10 +85,9 @@ class MaskFormat:
         assert self.num_classes is not None
         known = self.num_classes
         if mask.dtype == np.uint8:
-            table = np.arange(_BYTE) < known
+            right = mask < min(known, _BYTE)
             if self.ignore_index is not None and 0 <= self.ignore_index < _BYTE:
-                table[self.ignore_index] = True
-            right = table[mask]
+                right |= mask == self.ignore_index
         else:
             right = ((mask >= 0) & (mask < known)) | (mask == self.ignore_index)
         if not right.all():

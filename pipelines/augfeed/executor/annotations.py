@@ -1,7 +1,7 @@
 """What belongs to the images of a batch: moved by the threads that read them, and put together."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from augfeed.errors import InputError
 from augfeed.fields.annotated import FieldTargets, check_fields
 from augfeed.fields.kinds import Field, Mask
 from augfeed.fields.mover import FieldMover, RowSamples
+from augfeed.memory_pool import Memory
 from augfeed.plan import Plan
 from augfeed.policy import Policy
 from augfeed.policy.check import check_single
@@ -27,6 +28,7 @@ class FollowAnnotations:
 
     fields: Mapping[str, Field]
     channels: int
+    memory: Memory = field(default_factory=Memory)  # for stacks of masks
 
     def mover(self, plan: Plan, rows: Indices, taken: RowSources) -> FieldMover:
         """Return what moves the annotations of some rows, for which all is read that they show."""
@@ -38,17 +40,18 @@ class FollowAnnotations:
             self._alike(notes), sizes, lambda row, path: f"{path[0]!r} of {notes[row].where}",
             channels=self.channels, rows=seen,
         )  # fmt: skip
-        return FieldMover(plan, given, {(name,): field for name, field in self.fields.items()})
+        return FieldMover(plan, given, {(name,): kind for name, kind in self.fields.items()})
 
     def _alike(self, notes: Mapping[int, Note]) -> dict[int, Any]:
         # Files of 8 and of 16 bits may lie side by side.
         samples = {row: note.parts for row, note in notes.items()}
-        for name, field in self.fields.items():
-            kinds = {parts[name].dtype for parts in samples.values()} if isinstance(
-                field, Mask) else set()  # fmt: skip
-            if len(kinds) > 1:
-                kind = np.result_type(*kinds)
-                samples = {row: {**parts, name: parts[name].astype(kind, copy=False)}
+        for name, one in self.fields.items():
+            if not isinstance(one, Mask):
+                continue
+            types = {parts[name].dtype for parts in samples.values()}
+            if len(types) > 1:
+                common = np.result_type(*types)
+                samples = {row: {**parts, name: parts[name].astype(common, copy=False)}
                            for row, parts in samples.items()}  # fmt: skip
         return samples
 
@@ -71,13 +74,17 @@ class FollowAnnotations:
                 if taken.unread[_seen(plan, row)].any():
                     taken.moved.pop(row, None)
         self.move(plan, np.arange(plan.count), taken)
-        made = FieldTargets([taken.moved[row] for row in range(plan.count)], self.fields)
+        made = FieldTargets(
+            [taken.moved[row] for row in range(plan.count)], self.fields, self.memory
+        )
         taken.notes.clear()
         taken.moved.clear()
         return made
 
 
-def following(source: Source, policy: Policy, form: str) -> FollowAnnotations | None:
+def following(
+    source: Source, policy: Policy, form: str, memory: Memory
+) -> FollowAnnotations | None:
     """Return what moves the annotations of a source, None for one without.
 
     Raises `InputError` or `PolicyError` for a policy that they cannot follow, or that needs some.
@@ -91,7 +98,7 @@ def following(source: Source, policy: Policy, form: str) -> FollowAnnotations | 
             f"targets={form!r} is for classes of images, and {source!r} gives "
             f"{' and '.join(source.fields)}: use targets='auto'"
         )
-    return FollowAnnotations(source.fields, source.channels)
+    return FollowAnnotations(source.fields, source.channels, memory)
 
 
 def _seen(plan: Plan, row: int) -> list[int]:

@@ -14,6 +14,7 @@ from augfeed.feed.batch_requests import BatchRequest
 from augfeed.fields.placements import Placement, placements
 from augfeed.kernels.resample import resample
 from augfeed.kernels.resample_stack import resample_stack
+from augfeed.memory_pool import Memory
 from augfeed.plan import Scenes, Windows, rows_of_views
 from augfeed.plan.batch_rows import Ids
 from augfeed.plan.policy_constants import PolicyConstants
@@ -21,6 +22,8 @@ from augfeed.plan.windows import WindowDraws
 from augfeed.policy import Policy, RandomCrop
 from augfeed.read.resident import cut_by_engine
 from augfeed.views import Views
+
+SCRATCH = Memory()
 
 
 def sizes_of(pictures: list[NDArray[Any]], policy: Policy) -> tuple[Ids, tuple[int, int]]:
@@ -96,7 +99,7 @@ def _lay(
     outside = np.zeros(out.shape[2])
     for cell in cells:
         where = cell.where
-        part = np.empty((*where.size, out.shape[2]), out.dtype)
+        part = SCRATCH.take((*where.size, out.shape[2]), out.dtype)
         resample(pictures[cell.row], where.box, where.resized, where.offset, filters[cell.row],
                  CONSTANT, outside, part)  # fmt: skip
         out[cell.part] = part

@@ -9,9 +9,9 @@ from torch.utils.data import Sampler
 
 from augfeed.feed.epoch_pass import EpochPass
 from augfeed.feed.lanes import Lane
-from augfeed.feed.repeats import Repeats
 from augfeed.feed.shard import Shard, rank_and_world
 from augfeed.feed.shuffle import innermost
+from augfeed.plan.repeats import Repeats
 from augfeed.policy import Policy
 from augfeed.views import Views
 

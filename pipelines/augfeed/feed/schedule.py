@@ -24,11 +24,11 @@ from augfeed.feed.batch_requests import (
 from augfeed.feed.epoch_pass import EpochPass
 from augfeed.feed.lanes import LoadedBatch, PassRequest
 from augfeed.feed.loader_state import LoaderState
-from augfeed.feed.repeats import Repeats
 from augfeed.feed.shard import rank_and_world
 from augfeed.feed.shuffle import InOrder, Shuffle, drawn
 from augfeed.feed.torch_iterator import rebatched
 from augfeed.plan.batch_rows import repeated
+from augfeed.plan.repeats import Repeats
 
 
 def own_order(

@@ -11,6 +11,7 @@ from augfeed.errors import InputError
 from augfeed.fields.follows import check_followed
 from augfeed.fields.kinds import Boxes, Field
 from augfeed.fields.masks import MixedMask
+from augfeed.memory_pool import Memory
 from augfeed.policy import LabelSmoothing, Policy
 
 Parts = dict[str, Any]
@@ -43,11 +44,17 @@ class FieldTargets:
     `value` is what a loader gives out. It is cut by rows, moved and pinned like targets of classes.
     """
 
-    def __init__(self, rows: Sequence[Parts], fields: Mapping[str, Field]) -> None:
-        """Take what belongs to each sample."""
+    def __init__(
+        self, rows: Sequence[Parts], fields: Mapping[str, Field], memory: Memory | None = None
+    ) -> None:
+        """Take what belongs to each sample; `memory` is where stacks lie."""
+        memory = memory or Memory()
         alone = [*fields] == ["mask"] and all(part.keys() == {"mask"} for part in rows)
         names, loose = [*rows[0]], ragged_names(fields)
-        made = {name: _column([row[name] for row in rows], ragged=name in loose) for name in names}
+        made = {
+            name: _column([row[name] for row in rows], memory, ragged=name in loose)
+            for name in names
+        }
         self.value, self._count = made["mask"] if alone else made, len(rows)
 
     @classmethod
@@ -90,29 +97,29 @@ def _each(value: Any, change: Callable[[Any], Any], change_list: Callable[[Any],
     return change_list(value) if isinstance(value, list) else change(value)
 
 
-def _column(parts: Sequence[Any], *, ragged: bool) -> Any:
+def _column(parts: Sequence[Any], memory: Memory, *, ragged: bool) -> Any:
     # Masks and numbers stacked; what has an entry for each object as a list, unless it is padded.
     first = parts[0]
     if isinstance(first, torch.Tensor):
         return torch.stack(list(parts))
     if isinstance(first, MixedMask):
         share = torch.from_numpy(np.array([part.share for part in parts], np.float32))
-        own, partner = (_stacked([part[k] for part in parts]) for k in (0, 1))
+        own, partner = (_stacked([part[k] for part in parts], memory) for k in (0, 1))
         return MixedMask(own, partner, share)
     if not isinstance(first, np.ndarray):
         return torch.tensor(parts)
     if ragged:
         return [torch.from_numpy(np.ascontiguousarray(part)) for part in parts]
-    return _stacked(parts)
+    return _stacked(parts, memory)
 
 
-def _stacked(parts: Sequence[NDArray[Any]]) -> torch.Tensor:
+def _stacked(parts: Sequence[NDArray[Any]], memory: Memory) -> torch.Tensor:
     shapes = {part.shape for part in parts}
     if len(shapes) > 1:
         raise InputError(f"parts of shapes {sorted(shapes)} do not make one batch: give one shape")
     first = parts[0]
     numbers = first.ndim == 2 and first.dtype.kind in "iu"
-    out = np.empty((len(parts), *first.shape), np.int64 if numbers else first.dtype)
+    out = memory.take((len(parts), *first.shape), np.int64 if numbers else first.dtype)
     for k, part in enumerate(parts):
         out[k] = part
     return torch.from_numpy(out)

@@ -10,9 +10,10 @@ import torch
 from numpy.typing import NDArray
 
 from augfeed.errors import InputError
-from augfeed.fields import Boxes, SpatialMap, move_boxes
+from augfeed.fields.boxes import Corners, areas_of, clipped_to, hulls_of
+from augfeed.fields.kinds import Boxes
+from augfeed.fields.spatial_map import SpatialMap
 
-Corners = NDArray[np.float64]
 Numbers = NDArray[np.int64]
 AREAS = ("area", "areas")
 _LEAST = 1e-12
@@ -36,24 +37,26 @@ class BoxSet:
     def of(cls, corners: Corners, beside: dict[Any, Any]) -> "BoxSet":
         """Return boxes as a dataset gives them."""
         count = len(corners)
-        return cls(corners, np.ones(count), np.zeros(count), areas(corners), beside)
+        return cls(corners, np.ones(count), np.zeros(count), areas_of(corners), beside)
 
     def __len__(self) -> int:
         return len(self.corners)
 
-    def moved(self, where: SpatialMap, field: Boxes, origin: tuple[int, int] = (0, 0)) -> "BoxSet":
+    def moved(self, where: SpatialMap, origin: tuple[int, int] = (0, 0)) -> "BoxSet":
         """Return the boxes as their image is moved, clipped; `origin` (top, left) is added."""
-        moves = move_boxes(self.corners, where, field)
-        top, left = origin
-        made = moves.boxes + np.array([left, top, left, top])
-        return replace(self, corners=made, shares=self.shares * moves.shares)
+        if not len(self):
+            return self
+        made, shares = clipped_to(hulls_of(self.corners, where), where.size)
+        if origin != (0, 0):
+            made += np.array([origin[1], origin[0], origin[1], origin[0]])
+        return BoxSet(made, self.shares * shares, self.hidden, self.before, self.beside)
 
     def clipped(self, top: int, left: int, bottom: int, right: int) -> "BoxSet":
         """Return the boxes as far as they lie in a rectangle."""
         low, high = np.array([left, top, left, top]), np.array([right, bottom, right, bottom])
         made = np.minimum(np.maximum(self.corners, low), high)
-        shares = np.divide(areas(made), areas(self.corners), out=np.zeros(len(self)),
-                           where=areas(self.corners) > 0)  # fmt: skip
+        shares = np.divide(areas_of(made), areas_of(self.corners), out=np.zeros(len(self)),
+                           where=areas_of(self.corners) > 0)  # fmt: skip
         return replace(self, corners=made, shares=self.shares * shares)
 
     def covered(self, patch: Sequence[int]) -> "BoxSet":
@@ -105,7 +108,7 @@ class BoxSet:
 
     def scaled(self) -> dict[Any, Any]:
         """Return the entries beside the boxes, areas scaled as the boxes are."""
-        factors = areas(self.corners) / np.maximum(self.before, _LEAST)
+        factors = areas_of(self.corners) / np.maximum(self.before, _LEAST)
         return {key: _times(value, factors) if key in AREAS else value
                 for key, value in self.beside.items()}  # fmt: skip
 
@@ -127,12 +130,6 @@ def joined(parts: Sequence[BoxSet], name: str) -> BoxSet:
         np.concatenate([part.hidden for part in parts]),
         np.concatenate([part.before for part in parts]), beside,
     )  # fmt: skip
-
-
-def areas(boxes: Corners) -> NDArray[np.float64]:
-    """Return the areas of boxes xyxy `[N, 4]`."""
-    made: NDArray[np.float64] = np.maximum(boxes[:, 2:] - boxes[:, :2], 0).prod(axis=1)
-    return made
 
 
 def hulls(masks: NDArray[Any]) -> Corners:

@@ -27,21 +27,42 @@ class BoxMoves:
 
 def move_boxes(boxes: Corners, where: SpatialMap, field: Boxes) -> BoxMoves:
     """Return where boxes, xyxy `[N, 4]` in edges of the source, are in the output."""
-    height, width = where.size
-    hulls = _hulls(boxes, where)
-    limit = np.array([width, height, width, height], np.float64)
-    clipped = np.minimum(np.maximum(hulls, 0), limit)
-    sides = np.maximum(clipped[:, 2:] - clipped[:, :2], 0)
-    whole = np.maximum(hulls[:, 2:] - hulls[:, :2], 0)
-    area, before = sides.prod(axis=1), whole.prod(axis=1)
-    shares = np.divide(area, before, out=np.zeros_like(area), where=before > 0)
-    keep = (sides >= field.min_side).all(axis=1) & (shares >= field.min_share) & (area > 0)
+    hulls = hulls_of(boxes, where)
+    clipped, shares = clipped_to(hulls, where.size)
+    sides = clipped[:, 2:] - clipped[:, :2]
+    keep = (sides >= field.min_side).all(axis=1) & (shares >= field.min_share)
+    keep &= sides.prod(axis=1) > 0
     if field.max_aspect is not None:
         keep &= sides.max(axis=1) <= field.max_aspect * sides.min(axis=1)
     return BoxMoves(hulls, clipped, np.flatnonzero(keep), shares)
 
 
-def _hulls(boxes: Corners, where: SpatialMap) -> Corners:
+def clipped_to(hulls: Corners, size: tuple[int, int]) -> tuple[Corners, NDArray[np.float64]]:
+    """Return boxes clipped to an image of (height, width), and the share of each that is left."""
+    limit = np.array([size[1], size[0], size[1], size[0]], np.float64)
+    clipped = np.minimum(np.maximum(hulls, 0), limit)
+    area, before = areas_of(clipped), areas_of(hulls)
+    shares = np.divide(area, before, out=np.zeros_like(area), where=before > 0)
+    return clipped, shares
+
+
+def areas_of(boxes: Corners) -> NDArray[np.float64]:
+    """Return the areas of boxes xyxy `[N, 4]`; 0 where they end before they begin."""
+    sides = np.maximum(boxes[:, 2:] - boxes[:, :2], 0)
+    made: NDArray[np.float64] = sides[:, 0] * sides[:, 1]
+    return made
+
+
+def hulls_of(boxes: Corners, where: SpatialMap) -> Corners:
+    """Return the upright hulls of boxes, xyxy `[N, 4]`, as they are moved, before clipping."""
+    if (straight := where.straight) is not None:
+        (scale, shift), (flip_y, flip_x) = straight, where.flips
+        made: Corners = boxes * scale + shift
+        if flip_x:
+            made[:, 0], made[:, 2] = where.size[1] - made[:, 2], where.size[1] - made[:, 0]
+        if flip_y:
+            made[:, 1], made[:, 3] = where.size[0] - made[:, 3], where.size[0] - made[:, 1]
+        return made
     forward = where.forward
     x, y = boxes[:, [0, 2, 2, 0]], boxes[:, [1, 1, 3, 3]]
     corners = np.stack([x, y, np.ones_like(x)], axis=-1) @ forward.T  # [N, 4, 3]

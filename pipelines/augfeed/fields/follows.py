@@ -21,11 +21,12 @@ def check_moves(policy: Policy, shown: str) -> None:
 
 
 def check_unmixed(policy: Policy, shown: str) -> None:
-    """Raise `InputError` if a policy mixes images, which has no meaning for some fields."""
+    """Raise `InputError` if a policy mixes images, which joins fields of two samples."""
     if policy.mixer is not None:
         raise InputError(
-            f"mixing has no meaning for {shown}: leave mixup and cutmix out, or declare the field "
-            "as 'passive'"
+            f"{policy.mixer.op!r} joins the {shown} of two images, and a batch that is there has "
+            "no room for them: leave it out, or give augfeed.DataLoader the dataset, which joins "
+            "them"
         )
 
 

@@ -1,5 +1,6 @@
 """Masks: each output pixel takes the value of the pixel that it shows."""
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,9 +10,11 @@ from augfeed.constants import CUTMIX, MIXUP
 from augfeed.errors import InputError, InputTypeError
 from augfeed.fields.kinds import Mask
 from augfeed.fields.spatial_map import Indices, SpatialMap
+from augfeed.memory_pool import Memory, writable
 from augfeed.plan import Mixes
 
 IGNORE = 255
+MEMORY = Memory()  # of masks that are moved: they are large, and fresh memory is slow
 
 
 class MixedMask(NamedTuple):
@@ -62,10 +65,10 @@ def move_mask(mask: NDArray[Any], indices: Indices, fill: int) -> NDArray[Any]:
     """Return a mask `[..., h, w]` as its image is moved; `indices` is `SpatialMap.indices()`."""
     from augfeed.kernels.nearest import show_places
 
-    values, kind = _whole(mask)
-    made = np.empty((len(values), *indices.shape), kind)
-    show_places(values.reshape(len(values), -1), indices, _bits(fill, mask, indices), made)
-    return made.view(mask.dtype).reshape(*mask.shape[:-2], *indices.shape)
+    values = _whole(mask)
+    made = MEMORY.take((*mask.shape[:-2], *indices.shape), mask.dtype)
+    show_places(values.reshape(len(values), -1), indices, _bits(fill, mask, indices), _whole(made))
+    return made
 
 
 def show_mask(mask: NDArray[Any], where: SpatialMap, fill: int) -> NDArray[Any] | None:
@@ -75,17 +78,17 @@ def show_mask(mask: NDArray[Any], where: SpatialMap, fill: int) -> NDArray[Any] 
     lines = where.sides()
     if lines is None:
         return None
-    values, kind = _whole(mask)
-    made = np.empty((len(values), *where.size), kind)
-    show_lines(values, *lines, _bits(fill, mask, *lines), made)
-    return made.view(mask.dtype).reshape(*mask.shape[:-2], *where.size)
+    made = MEMORY.take((*mask.shape[:-2], *where.size), mask.dtype)
+    show_lines(_whole(mask), *lines, _bits(fill, mask, *lines), _whole(made))
+    return made
 
 
-def _whole(mask: NDArray[Any]) -> tuple[NDArray[Any], Any]:
+def _whole(mask: NDArray[Any]) -> NDArray[Any]:
     # As numbers without a sign `[N, H, W]`, so that few types are compiled for.
     kind = np.dtype(f"u{mask.dtype.itemsize}")
-    values = np.ascontiguousarray(mask).view(kind).reshape(-1, *mask.shape[-2:])
-    return (values if values.flags.writeable else values.copy()), kind
+    count = math.prod(mask.shape[:-2])
+    values = np.ascontiguousarray(mask).view(kind).reshape(count, *mask.shape[-2:])
+    return writable(values)
 
 
 def _bits(fill: int, mask: NDArray[Any], *places: Indices) -> int:

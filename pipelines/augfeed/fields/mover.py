@@ -10,14 +10,15 @@ from numpy.typing import NDArray
 
 from augfeed.constants import CUTMIX
 from augfeed.errors import InputError
-from augfeed.fields import Boxes, Field, FurtherImage, Mask, SpatialMap, maps_of
 from augfeed.fields.box_sets import BoxSet, beside_boxes, hulls, length_of
 from augfeed.fields.boxes import from_corners, to_corners
 from augfeed.fields.follows import blends
+from augfeed.fields.kinds import Boxes, Field, FurtherImage, Mask
 from augfeed.fields.masks import checked_mask
 from augfeed.fields.part_types import as_array, as_given
 from augfeed.fields.placements import placements
 from augfeed.fields.sample_parts import Path, describe, put, take
+from augfeed.fields.spatial_map import UNMOVED, SpatialMap, maps_of
 from augfeed.fields.values import (
     Values,
     alone,
@@ -155,7 +156,7 @@ class FieldMover:
     def _framed(self, k: int) -> Values:
         scenes, size, name = self.plan.scenes, self.plan.size, self._named(k)
         if scenes is None or not scenes.mosaics[k]:
-            still = replace(self.maps[k], inverse=np.eye(3), warped=False, earlier=())
+            still = replace(self.maps[k], inverse=UNMOVED, warped=False, earlier=())
             return self._values(k).moved(still, self.fields, name)
         cells = [
             (place, self._values(place.row).moved(

@@ -3,13 +3,11 @@
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from augfeed.constants import CONSTANT
-from augfeed.fields.spatial_map import SpatialMap
+from augfeed.fields.spatial_map import UNMOVED, SpatialMap
 from augfeed.plan import Scenes
-from augfeed.plan.windows import fitting
 
 Sides = tuple[int, int]
 
@@ -45,7 +43,9 @@ def placement(scenes: Scenes, k: int, cell: int, size: Sides, source: Any) -> Pl
     """Return where cell 0 to 3 of a mosaic shows its image, of `source` (height, width); None where
     nothing of it is seen."""
     row, (y, x) = int(scenes.cells[k, cell]), scenes.point[k].tolist()
-    high, wide = fitting(np.asarray(source)[None], size, scenes.zoom[k : k + 1])[0].tolist()
+    height, width = int(source[0]), int(source[1])
+    factor = min(size[0] / height, size[1] / width) * float(scenes.zoom[k])
+    high, wide = max(round(height * factor), 1), max(round(width * factor), 1)  # as `fitting`
     first, last = _side(y, high, size[0], before=cell < 2)
     start, end = _side(x, wide, size[1], before=cell % 2 == 0)
     if first >= last or start >= end:
@@ -54,7 +54,7 @@ def placement(scenes: Scenes, k: int, cell: int, size: Sides, source: Any) -> Pl
         first - (y - high if cell < 2 else y),
         start - (x - wide if cell % 2 == 0 else x),
     )
-    where = _map(source, (high, wide), offset, (last - first, end - start))
+    where = _map((height, width), (high, wide), offset, (last - first, end - start))
     return Placement(row, first, start, where)
 
 
@@ -64,9 +64,6 @@ def _side(point: int, length: int, whole: int, *, before: bool) -> tuple[int, in
     return max(low, 0), min(high, whole)
 
 
-def _map(source: Any, resized: Sides, offset: Sides, size: Sides) -> SpatialMap:
-    height, width = (int(side) for side in source)
-    return SpatialMap(
-        np.eye(3), (0, 0, height, width), resized, offset, (height, width), size, False,
-        CONSTANT, CONSTANT,
-    )  # fmt: skip
+def _map(source: Sides, resized: Sides, offset: Sides, size: Sides) -> SpatialMap:
+    box = (0, 0, *source)
+    return SpatialMap(UNMOVED, box, resized, offset, source, size, False, CONSTANT, CONSTANT)

@@ -13,6 +13,7 @@ from augfeed.plan.policy_constants import PolicyConstants
 
 Matrix = NDArray[np.float64]
 Indices = NDArray[np.int64]
+UNMOVED: Matrix = np.eye(3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,17 @@ class SpatialMap:
         return total
 
     @property
+    def straight(self) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+        """Scale and shift, float64 `[4]`, of boxes xyxy in edges of the source to those of the
+        output before it is mirrored; None where the image is warped."""
+        if self.warped or self.earlier:
+            return None
+        (top, left, height, width), (high, wide) = self.box, self.resized
+        x, y = wide / width, high / height
+        dx, dy = -left * x - self.offset[1], -top * y - self.offset[0]
+        return np.array([x, y, x, y]), np.array([dx, dy, dx, dy])
+
+    @property
     def forward(self) -> Matrix:
         """Float64 `[3, 3]`: source edges (x, y, 1) -> output edges.
 
@@ -94,7 +106,7 @@ class SpatialMap:
         if self.warped or self.earlier:
             return None
         sides: list[Indices] = []
-        for axis, flip in enumerate(self._flips):
+        for axis, flip in enumerate(self.flips):
             places = np.arange(self.size[axis], dtype=np.int64)
             places = places[::-1].copy() if flip else places
             fold_places(places, self.offset[axis], self.resized[axis], self.padding)
@@ -124,7 +136,8 @@ class SpatialMap:
         return np.where(found < 0, -1, together)
 
     @property
-    def _flips(self) -> tuple[bool, bool]:
+    def flips(self) -> tuple[bool, bool]:
+        """Whether an image that is not warped is mirrored top and bottom, and left and right."""
         return bool(self.inverse[1, 1] < 0), bool(self.inverse[0, 0] < 0)
 
     @property
@@ -163,11 +176,13 @@ def maps_of(
     )  # fmt: skip
     program = plan.program
     for row, inverse, box, resized, offset, size, warped in parts:
-        earlier, mirror = np.empty((0, 3, 3)), np.eye(3)
+        earlier: tuple[Matrix, ...] = ()
+        total: Matrix = inverse.astype(np.float64)
         if program is not None:
-            earlier, mirror = program.earlier(row, plan.size)
+            before, mirror = program.earlier(row, plan.size)
+            earlier, total = tuple(before), mirror @ total
         yield SpatialMap(
-            mirror @ inverse.astype(np.float64), tuple(box.tolist()), tuple(resized.tolist()),
+            total, tuple(box.tolist()), tuple(resized.tolist()),
             tuple(offset.tolist()), tuple(size.tolist()), plan.size, bool(warped),
-            constants.border_mode, constants.pad_mode, tuple(earlier),
+            constants.border_mode, constants.pad_mode, earlier,
         )  # fmt: skip

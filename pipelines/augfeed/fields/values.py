@@ -68,7 +68,7 @@ class Values:
             elif isinstance(field, Keypoints):
                 made[path] = _shifted(move_keypoints(part, where, field, name(path)), origin)
             elif isinstance(field, Boxes):
-                made[path] = part.moved(where, field, origin)
+                made[path] = part.moved(where, origin)
         return Values(made, self.owners)
 
     def take(self, boxes: Path, kept: NDArray[np.int64]) -> "Values":

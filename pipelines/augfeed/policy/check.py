@@ -100,8 +100,8 @@ def check_single(policy: Policy) -> None:
     if policy.needs_fields:
         raise PolicyError(
             f"{policy.needs_fields!r} needs the boxes or masks of samples, and images alone have "
-            "none: give augfeed.DataLoader a torch.utils.data.Dataset of samples that "
-            "have, or leave it out"
+            "none: give augfeed.DataLoader a dataset of augfeed.datasets, or one of your own whose "
+            "samples have them, or leave it out"
         )
 
 

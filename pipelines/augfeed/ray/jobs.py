@@ -6,9 +6,9 @@ from typing import Any
 
 from augfeed.engines import Output, Place
 from augfeed.errors import InputError
-from augfeed.feed.repeats import Repeats
 from augfeed.invariances import Invariances
 from augfeed.pipeline import Order, Pipeline
+from augfeed.plan.repeats import Repeats
 from augfeed.policy import Policy
 from augfeed.read.annotation import is_annotated
 from augfeed.read.read_config import Reading

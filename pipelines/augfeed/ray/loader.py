@@ -16,11 +16,11 @@ from augfeed.feed.batch_requests import first_step
 from augfeed.feed.epoch_pass import EpochPass, run_of, state_of
 from augfeed.feed.fields import FieldOptions
 from augfeed.feed.lane_selection import views_of
-from augfeed.feed.repeats import Repeats
 from augfeed.feed.shard import rank_and_world
 from augfeed.invariances import Invariances
 from augfeed.philox import check_key
 from augfeed.pipeline import Order
+from augfeed.plan.repeats import Repeats
 from augfeed.policy import Policy
 from augfeed.presets import resolve_policy
 from augfeed.ray.actors import Actors

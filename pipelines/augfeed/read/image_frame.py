@@ -77,8 +77,6 @@ class Encoded:
 
         What any of them shows is decoded, at the smallest scale that serves all, or at `scale`.
         """
-        if not views:
-            return
         fit = all(view.inside((out.shape[0], out.shape[1]))
                   for view, out in zip(views, outs, strict=True))  # fmt: skip
         if fit and self.look.header is not None:

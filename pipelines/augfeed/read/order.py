@@ -2,15 +2,58 @@
 
 import threading
 from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from augfeed.errors import InputError
 from augfeed.philox import Stream, check_key
+from augfeed.plan.repeats import Repeats
 from augfeed.whole_number import whole_number
 
 Positions = NDArray[np.int64]
+ONCE = Repeats()
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """How an epoch is cut into batches: a pure function of its length, the seed and the epoch."""
+
+    batch_size: int = 1
+    shuffle: bool = False
+    drop_last: bool = False
+    rank: int = 0
+    world: int = 1
+    repeats: Repeats = ONCE
+
+    def steps(self, length: int) -> int:
+        """Return the number of batches of an epoch of `length` samples, for each rank."""
+        return steps_per_epoch(length, self.batch_size, world=self.world, drop_last=self.drop_last)
+
+    def positions(self, length: int, step: int) -> Positions:
+        """Return the positions of a batch in `ids`."""
+        return batch_positions(
+            length, batch_size=self.batch_size, step=step, rank=self.rank, world=self.world,
+            drop_last=self.drop_last,
+        )  # fmt: skip
+
+    def ids(
+        self, orders: "Orders", length: int, *, seed: int, epoch: int, mixing: bool
+    ) -> Positions:
+        """Return the ids of an epoch's samples in their order, repeats included."""
+        return orders.get(length, seed=seed, epoch=epoch, shuffle=self.shuffle,
+                          repeats=self.repeats,
+                          sources=self.sources(length, mixing=mixing))  # fmt: skip
+
+    def sources(self, length: int, *, mixing: bool) -> int:
+        """Return how many samples stand side by side before they are repeated; raise `InputError`
+        where batches do not hold whole repeats."""
+        repeats = self.repeats
+        if repeats.count == 1:
+            return 1
+        return repeats.sources(self.batch_size, self.world, mixing=mixing, length=length)
 
 
 def epoch_order(length: int, *, seed: int, epoch: int, shuffle: bool) -> Positions:
@@ -41,17 +84,25 @@ class Orders:
     def __init__(self, limit: int | None = None) -> None:
         """Keep nothing yet."""
         self.limit, self.nbytes = limit, 0
-        self._kept: OrderedDict[tuple[int, int, int, bool], Positions] = OrderedDict()
+        self._kept: OrderedDict[tuple[Any, ...], Positions] = OrderedDict()
         self._lock = threading.Lock()
 
-    def get(self, length: int, *, seed: int, epoch: int, shuffle: bool) -> Positions:
-        """Return `epoch_order`; one at a time is made, in three times the bytes that it has."""
-        key = (length, seed if shuffle else 0, epoch if shuffle else 0, shuffle)
+    def get(
+        self, length: int, *, seed: int, epoch: int, shuffle: bool, repeats: Repeats = ONCE,
+        sources: int = 1,
+    ) -> Positions:  # fmt: skip
+        """Return `epoch_order`, with `repeats` of runs of `sources` samples.
+
+        One at a time is made, in three times the bytes that it has, or six with repeats.
+        """
+        key = (length, seed if shuffle else 0, epoch if shuffle else 0, shuffle, repeats.count,
+               sources)  # fmt: skip
         with self._lock:
             if (found := self._kept.get(key)) is not None:
                 self._kept.move_to_end(key)
                 return found
             made = epoch_order(length, seed=seed, epoch=epoch, shuffle=shuffle)
+            made = repeats.order(made, sources)
             self._kept[key], self.nbytes = made, self.nbytes + made.nbytes
             while len(self._kept) > 1 and self.nbytes > (self.limit or 0):
                 _, old = self._kept.popitem(last=False)

@@ -73,7 +73,10 @@ class SceneFrames:
         self, found: Found, asked: list[Shown], made: NDArray[Any], places: dict[int, int]
     ) -> None:
         here = [one for one in asked if one.row in places]
-        outs = [np.empty((*one.size, made.shape[3]), made.dtype) for one in here]
+        if not here:
+            return
+        memory = self.frames.memory
+        outs = [memory.take((*one.size, made.shape[3]), made.dtype) for one in here]
         pad = self.frames.fixed.pad_mode, self.frames.fixed.pad_fill
         if isinstance(found, Encoded):
             found.show_all([one.view for one in here], outs, pad, scale=_scale(asked))

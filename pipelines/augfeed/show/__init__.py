@@ -9,3 +9,4 @@ from augfeed.show.images import to_pictures as to_pictures
 from augfeed.show.labels import Share as Share
 from augfeed.show.labels import share_text as share_text
 from augfeed.show.steps import Step as Step
+from augfeed.show.views import preview_views as preview_views

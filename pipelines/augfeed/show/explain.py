@@ -1,7 +1,7 @@
 """Every decision about one sample, recomputed: nothing was logged."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from augfeed.batch import Batch
 from augfeed.constants import CUTMIX, NONE
@@ -118,7 +118,8 @@ def explain_sample(pipeline: Pipeline, index: int, epoch: int) -> Explanation:
     """Return every decision about one sample in an epoch; raise `InputError` for no such sample."""
     batch = pipeline.sample(index, epoch)
     source = pipeline.source
-    plan = with_boxes(batch.plan, source, int(batch.ids[0]))
+    batch = replace(batch, drawn=with_boxes(batch.plan, source, int(batch.ids[0])))
+    plan = batch.plan
     after = steps_after_mixing(plan, 0, source.channels, source.num_classes)
     steps = [*_before(plan, 0, source), *_mixing(plan, source), *after]
     partner = None

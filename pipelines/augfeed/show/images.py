@@ -43,13 +43,14 @@ def original(source: Source, index: int) -> Pixels:
     return pixels if pixels.dtype == np.uint8 else np.rint(pixels * 255).astype(np.uint8)
 
 
-def display(pixels: Pixels) -> Image.Image:
+def display(pixels: Pixels, side: int | None = None) -> Image.Image:
     """Return an image `[h, w, C]` at a size that one sees well, in RGB.
 
     Small ones are enlarged by a whole factor, so that each pixel stays a square of one color.
+    `side` is the largest one of images that are to keep their sizes beside each other.
     """
     image = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels).convert("RGB")
-    side = max(image.size)
+    side = side or max(image.size)
     if side > LARGE:
         width, height = (max(1, round(length * LARGE / side)) for length in image.size)
         return image.resize((width, height), Image.Resampling.LANCZOS)

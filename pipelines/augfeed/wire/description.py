@@ -13,9 +13,11 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    InstanceOf,
     PlainSerializer,
     ValidationError,
     WithJsonSchema,
+    model_serializer,
     model_validator,
 )
 from pydantic_core import from_json
@@ -23,7 +25,10 @@ from pydantic_core import from_json
 from augfeed.engines import DTYPES, Output
 from augfeed.errors import InputError
 from augfeed.operation.describe import describe
+from augfeed.plan.repeats import Repeats
 from augfeed.policy import Policy
+from augfeed.targets import softens
+from augfeed.views import Views, resolve_views
 
 SAFE = 2**53 - 1  # the largest whole number that every JSON reader has exactly (RFC 7493)
 _DIGITS = re.compile(r"[1-9][0-9]{15,19}")
@@ -50,6 +55,40 @@ Seed = Annotated[
 ]  # fmt: skip
 
 
+def _written(repeats: Repeats) -> Any:
+    return repeats.count if repeats.over == "batch" else [repeats.count, repeats.over]
+
+
+def _repeats(given: Any) -> Any:
+    made = given if isinstance(given, Repeats) else Repeats.of(
+        tuple(given) if isinstance(given, list) else given)  # fmt: skip
+    return Repeats() if made.count == 1 else made
+
+
+GivenViews = Annotated[
+    InstanceOf[Views] | None,
+    Field(description="the images that are made of each sample, in the place of a policy"),
+    PlainSerializer(lambda views: None if views is None else views.as_dict()),
+    WithJsonSchema({
+        "description": "the images that are made of each sample: names of tensors and their views, "
+        "each with a policy and a count; a preset, as 'dino'; or a number of views by `policy`",
+        "anyOf": [{"type": "object"}, {"type": "string"}, {"type": "integer", "minimum": 1},
+                  {"type": "null"}],
+    }),
+]  # fmt: skip
+GivenRepeats = Annotated[
+    InstanceOf[Repeats],
+    BeforeValidator(_repeats),
+    PlainSerializer(_written),
+    WithJsonSchema({
+        "description": "how often a sample comes: so often in a batch of a rank, or a pair of that "
+        "and 'ranks', spread over the ranks of a step",
+        "anyOf": [{"type": "integer", "minimum": 1}, {"type": "array", "minItems": 2,
+                                                      "maxItems": 2}],
+    }),
+]  # fmt: skip
+
+
 class Description(BaseModel):
     """All that the bytes of a plan's batches depend on, but for the machine and its versions.
 
@@ -60,7 +99,9 @@ class Description(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     dataset: Annotated[Name, Field(description="name of a dataset that the service has mounted")]
-    policy: Annotated[Policy, Field(description="what is done to images and labels")]
+    policy: Annotated[
+        Policy | None, Field(description="what is done to images and labels; None beside views")
+    ] = None
     seed: Seed = 0
     batch_size: Annotated[
         int,
@@ -81,6 +122,8 @@ class Description(BaseModel):
         Literal["compact", "dense"],
         Field(description="mixed labels as two classes and a share, or as rows of shares"),
     ] = "compact"
+    views: GivenViews = None
+    repeats: GivenRepeats = Repeats()
 
     @classmethod
     def parse(cls, text: str | bytes) -> Self:
@@ -92,8 +135,30 @@ class Description(BaseModel):
         except ValueError as error:
             raise InputError(f"this text is not a description: {error}") from None
 
+    @model_validator(mode="before")
+    @classmethod
+    def _whose_policy(cls, data: Any) -> Any:
+        if not isinstance(data, dict) or not ("policy" in data or "views" in data):
+            return data
+        views, policy = data.get("views"), data.get("policy")
+        if views is None:
+            return data
+        if isinstance(policy, dict):
+            policy = Policy(**policy)
+        return {**data, "policy": None, "views": resolve_views(views, policy, files=False)}
+
+    @model_serializer(mode="wrap")
+    def _without_defaults(self, written: Any) -> Any:
+        # What a plan does without is left out, so that older plans keep their names.
+        made = written(self)
+        left = {"policy": self.policy is None, "views": self.views is None,
+                "repeats": self.repeats.count == 1}  # fmt: skip
+        return {name: value for name, value in made.items() if not left.get(name)}
+
     @model_validator(mode="after")
     def _has_name(self) -> Self:
+        if self.policy is None and self.views is None:
+            raise ValueError("has no policy: give policy, or views, which have their own")
         try:
             _ = self.id
         except rfc8785.CanonicalizationError as error:
@@ -122,6 +187,19 @@ class Description(BaseModel):
         made = super().model_copy(update=update, deep=deep)
         made.__dict__.pop("id", None)  # pydantic copies what is cached
         return made
+
+    @property
+    def policies(self) -> tuple[Policy, ...]:
+        """The policy, or those of all views."""
+        if self.views is not None:
+            return tuple(part.policy for part in self.views.parts)
+        assert self.policy is not None
+        return (self.policy,)
+
+    @property
+    def softens(self) -> bool:
+        """Whether labels become mixed or smoothed."""
+        return any(map(softens, self.policies))
 
     @property
     def output(self) -> Output:

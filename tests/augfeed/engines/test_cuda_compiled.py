@@ -40,7 +40,7 @@ def named(row: dict[str, Any]) -> str:
     return f"{row['name']} {row['dtype']} sm_{row['arch']} {row['spec']}"
 
 
-pytestmark = pytest.mark.timeout(1200)  # some 2 minutes on two cores; seconds with a warm cache
+pytestmark = pytest.mark.timeout(1200)  # a minute; seconds with a warm cache; with all, minutes
 
 
 def test_every_specialisation_compiles_and_some_for_every_architecture(
@@ -51,7 +51,7 @@ def test_every_specialisation_compiles_and_some_for_every_architecture(
         kinds.setdefault(json.dumps([row["spec"], row["dtype"], row["divisible"]]), set()).add(
             row["arch"]
         )
-    assert len(kinds) > (140 if whole else 40)
+    assert len(kinds) > (140 if whole else 35)
     assert all(OFTEN in found for found in kinds.values())
     everywhere = sum(found == {OFTEN, *SELDOM} for found in kinds.values())
     assert everywhere == len(kinds) if whole else everywhere >= FEW

@@ -1,5 +1,6 @@
 """What holds for every engine, and that engines agree on the table of cases."""
 
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -55,7 +56,7 @@ from tests.cases import (
     usual,
     window_of,
 )
-from tests.sampling import sampled
+from tests.sampling import each, sampled, together
 
 
 def named(value: Any) -> str | None:
@@ -72,33 +73,42 @@ by_other = pytest.mark.parametrize("other", ENGINES[1:])
 # Engines agree
 
 
-@sampled(tried, {"case": CASES, "shape": SHAPES, "other": ENGINES[1:]}, ids=named)
-def test_engines_agree(case: str, shape: Shape, other: str) -> None:
-    shape = fitted(shape, other)
-    plan, images = plan_of(policy_of(CASES[case], shape.channels), shape), make_images(shape)
-    first = run("cpu", plan, images)
-    assert first.shape == (shape.batch, *shape[:3])
-    assert_agree(first, run(other, plan, images), plan)
+@together(lambda other, case, shape: tried(case, shape, other),
+          {"other": ENGINES[1:], "case": CASES, "shapes": SHAPES})  # fmt: skip
+def test_engines_agree(other: str, case: str, shapes: list[Shape]) -> None:
+    def check(shape: Shape) -> None:
+        shape = fitted(shape, other)
+        plan, images = plan_of(policy_of(CASES[case], shape.channels), shape), make_images(shape)
+        first = run("cpu", plan, images)
+        assert first.shape == (shape.batch, *shape[:3])
+        assert_agree(first, run(other, plan, images), plan)
+
+    each(shapes, check)
 
 
 @by_other
 @by_case
 def test_engines_agree_on_float_images(case: str, other: str) -> None:
     shape = other_shape(case, other)
-    plan = plan_of(policy_of(CASES[case], shape.channels), shape)
-    images = make_images(shape).float() / 255
+    plan, images = plan_of(policy_of(CASES[case], shape.channels), shape), make_images(shape) / 255
     assert_agree(run("cpu", plan, images), run(other, plan, images), plan)
 
 
-@sampled(tried_window, {"window": WINDOWS, "shape": SHAPES, "operations": OPERATIONS,
-                        "other": ENGINES[1:]}, ids=named)  # fmt: skip
-def test_engines_agree_on_windows(window: str, shape: Shape, operations: str, other: str) -> None:
-    shape = fitted(shape, other)
-    crop, images = window_of(window, shape)
-    plan = plan_of(policy_of(OPERATIONS[operations], shape.channels, crop), shape)
-    offsets = offsets_of(plan, images)
-    first, second = (run(name, plan, images, offsets=offsets) for name in ("cpu", other))
-    assert_agree(first, second, plan)
+@together(lambda other, window, operations, shape: tried_window(window, shape, operations, other),
+          {"other": ENGINES[1:], "window": WINDOWS, "operations": OPERATIONS,
+           "shapes": SHAPES})  # fmt: skip
+def test_engines_agree_on_windows(
+    other: str, window: str, operations: str, shapes: list[Shape]
+) -> None:
+    def check(shape: Shape) -> None:
+        shape = fitted(shape, other)
+        crop, images = window_of(window, shape)
+        plan = plan_of(policy_of(OPERATIONS[operations], shape.channels, crop), shape)
+        offsets = offsets_of(plan, images)
+        first, second = (run(name, plan, images, offsets=offsets) for name in ("cpu", other))
+        assert_agree(first, second, plan)
+
+    each(shapes, check)
 
 
 @sampled(tried_as, {"case": STORED_CASES, "output": OUTPUTS, "other": ENGINES[1:]}, ids=named)
@@ -250,18 +260,21 @@ def poisoned(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(np, "empty", array)
 
 
-@sampled(tried_output, {"shape": SHAPES, "output": OUTPUTS, "engine": ENGINES}, ids=named)
-def test_every_value_is_written(
-    shape: Shape, output: Output, engine: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    policy = policy_of((*FRAMES, *GEOMETRY, JITTER, Mixup(p=0.5)), shape.channels)
-    shape = fitted(shape, engine)
-    plan, images = plan_of(policy, shape), make_images(shape)
-    wanted = run(engine, plan, images, output=output)
-    poisoned(monkeypatch)
-    made = run(engine, plan, images, output=output)
-    assert made.isfinite().all()
-    assert torch.equal(made, wanted)
+@together(lambda engine, output, shape: tried_output(shape, output, engine),
+          {"engine": ENGINES, "output": OUTPUTS, "shapes": SHAPES}, ids=named)  # fmt: skip
+def test_every_value_is_written(engine: str, output: Output, shapes: list[Shape]) -> None:
+    def check(shape: Shape) -> None:
+        policy = policy_of((*FRAMES, *GEOMETRY, JITTER, Mixup(p=0.5)), shape.channels)
+        shape = fitted(shape, engine)
+        plan, images = plan_of(policy, shape), make_images(shape)
+        wanted = run(engine, plan, images, output=output)
+        with pytest.MonkeyPatch.context() as patch:
+            poisoned(patch)
+            made = run(engine, plan, images, output=output)
+        assert made.isfinite().all()
+        assert torch.equal(made, wanted)
+
+    each(shapes, check)
 
 
 def test_places_name_images(engine: str) -> None:
@@ -351,31 +364,31 @@ def test_engine_is_chosen_by_device() -> None:
 
 
 @pytest.mark.parametrize("output", OUTPUTS, ids=named)
-@pytest.mark.parametrize("shape", [Shape(3, 13, 11, 5), Shape(1, 1, 1, 3), Shape(3, 16, 16, 4),
-                                   Shape(3, 40, 33, 2)], ids=named)  # fmt: skip
 def test_copying_past_the_caches_changes_nothing(
-    shape: Shape, output: Output, monkeypatch: pytest.MonkeyPatch
+    output: Output, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     operations = (*GEOMETRY, JITTER, Mixup(), GaussianNoise(0.05))
-    plan = plan_of(policy_of(operations, shape.channels), shape)
-    expected = run("cpu", plan, make_images(shape), output=output)
-    monkeypatch.setattr("augfeed.engines.cpu.STREAMED", 0)
-    assert torch.equal(run("cpu", plan, make_images(shape), output=output), expected)
+    for shape in (Shape(3, 13, 11, 5), Shape(1, 1, 1, 3), Shape(3, 16, 16, 4), Shape(3, 40, 33, 2)):
+        plan = plan_of(policy_of(operations, shape.channels), shape)
+        expected = run("cpu", plan, make_images(shape), output=output)
+        with monkeypatch.context() as patch:
+            patch.setattr("augfeed.engines.cpu.STREAMED", 0)
+            made = run("cpu", plan, make_images(shape), output=output)
+        assert torch.equal(made, expected), shape
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.uint16, np.uint8])
-@pytest.mark.parametrize("offset", range(17))
-def test_stream_copy_writes_every_value_and_no_other(offset: int, dtype: Any) -> None:
+def test_stream_copy_writes_every_value_and_no_other(dtype: Any) -> None:
     from augfeed.kernels.nontemporal_copy import stream_copy
 
     source = np.arange(1, 250).astype(dtype)
-    for count in (0, 1, 15, 16, 17, 63, 64, 79, 248):
-        for start in (0, 1):
-            target = np.zeros(300, dtype)
-            stream_copy(target, offset, source, np.uint64(start), count)
-            expected = np.zeros(300, dtype)
-            expected[offset : offset + count] = source[start : start + count]
-            assert (target == expected).all()
+    counts = (0, 1, 15, 16, 17, 63, 64, 79, 248)
+    for offset, count, start in product(range(17), counts, (0, 1)):
+        target = np.zeros(300, dtype)
+        stream_copy(target, offset, source, np.uint64(start), count)
+        expected = np.zeros(300, dtype)
+        expected[offset : offset + count] = source[start : start + count]
+        assert (target == expected).all(), (offset, count, start)
 
 
 @pytest.mark.parametrize("border", ["constant", "edge", "reflect"])

@@ -85,7 +85,7 @@ def test_a_repeat_is_the_same_however_batches_are_cut() -> None:
 def test_no_partner_is_of_the_same_sample(
     sources: int, repeats: int, batches: int, seed: int
 ) -> None:
-    from augfeed.feed.repeats import Repeats
+    from augfeed.plan.repeats import Repeats
 
     order = np.random.default_rng(seed).permutation(sources * repeats * batches)
     made = Repeats(repeats).order(order, sources)

@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import numba
+import numpy as np
 import pytest
+from numba.core.codegen import JitEngine
 
 import augfeed
 from augfeed.kernels import inner
@@ -33,6 +35,41 @@ def test_an_inner_function_works_for_compiled_ones_and_refuses_python() -> None:
         with pytest.raises(TypeError, match="only compiled functions call this one"):
             added(1.0)
         assert doubled(1.0) == 4.0
+
+
+def test_an_inner_function_becomes_machine_code_in_its_callers_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    @njit(nogil=True)
+    def add(sums: Any, values: Any) -> None:
+        for k in range(sums.size):
+            sums[k] += values[k]
+
+    @njit(nogil=True)
+    def twice(sums: Any, values: Any) -> None:
+        add(sums, values)
+        add(sums, values)
+
+    @numba.njit(nogil=True)
+    def four_times(sums: Any, values: Any) -> None:
+        twice(sums, values)
+        twice(sums, values)
+
+    emitted: list[str] = []
+    emit: Any = JitEngine.add_module
+
+    def seen(self: Any, module: Any) -> Any:
+        emitted.append(module.name.rpartition(".")[2])
+        return emit(self, module)
+
+    monkeypatch.setattr(JitEngine, "add_module", seen)
+    sums = np.zeros(9, np.float32)
+    four_times(sums, np.arange(9, dtype=np.float32))
+    assert sums.tolist() == [4.0 * k for k in range(9)]
+    assert "four_times" in emitted and not {"add", "twice"} & {*emitted}
+    # What calls no other is optimized before: its loop is wide.
+    (least,) = add.overloads.values()
+    assert " x float>" in str(least.library._final_module)
 
 
 def test_nothing_outside_the_kernels_imports_an_inner_function() -> None:

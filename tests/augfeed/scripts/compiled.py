@@ -19,16 +19,18 @@ from augfeed import Policy, presets
 from augfeed.doctor.environment import cores
 from augfeed.engines import Output
 from augfeed.engines.cuda.spec import Spec
+from augfeed.plan.program import codes_of
 from augfeed.policy import Normalize, RandomCrop
 from tests.cases import CASES, policy_of
 from tests.sampling import ALL, each_value
 
 OFTEN, SELDOM = 90, (80, 100)  # H100, H200; A100, B200
-FEW = 4  # that a usual run compiles for the others, too
+FEW = 2  # that a usual run compiles for the others, too
 OUTPUTS = [Output(dtype, last) for last in (False, True)
            for dtype in (torch.float32, torch.float16, torch.bfloat16, torch.uint8)]  # fmt: skip
 USUAL = OUTPUTS[2]
 ONES = "1 x 1"
+ALONE = ("whole chain", "jitter, some")  # that a usual run compiles for images of one pixel
 MASKS = "rotate"  # the case beside which the kernel for masks is compiled
 NAMED = ("nothing", "horizontal flip", "contrast about mean", "whole chain", "mixup", "rotate")
 CHAINS = ("frames, moved and mixed", "frames, recoloured",
@@ -63,8 +65,8 @@ def jobs(*, whole: bool) -> Iterator[Job]:
     Of products a usual run compiles as many as have every value, and of the table every operation.
     """
     combined: Any = product if whole else each_value
-    for case, channels in combined(("whole chain", "geometry, reflect", "cutmix, some", "all noise",
-                                    "jitter, some"), (1, 3)):  # fmt: skip
+    rest = ("geometry, reflect", "cutmix, some", "all noise") if whole else ()
+    for case, channels in combined((*ALONE, *rest), (1, 3)):
         spec = spec_of(policy_of(CASES[case], channels), channels=channels, side=1)
         yield f"{ONES}, {case}, {channels}", spec, USUAL.dtype, False
     for name in CASES if whole else compiled_alone():
@@ -72,18 +74,16 @@ def jobs(*, whole: bool) -> Iterator[Job]:
     for (preset, channels, side), output in combined(PRESETS, OUTPUTS[:3] + OUTPUTS[4:7]):
         spec = spec_of(preset, output, channels=channels, side=side)
         yield f"{preset.name}, {side}", spec, output.dtype, side % 16 == 0
-    for case, variant in combined(CHAINS[:2], [("output", OUTPUTS[0]), *VARIANTS]):
-        yield variant_of(case, *variant)
     for case, images in combined(("sequence of all kinds", "some of, nested"),
                                  ((1, 37, torch.uint8), (3, 224, torch.float32))):  # fmt: skip
         yield variant_of(case, "images", images)
     outputs = OUTPUTS if whole else OUTPUTS[3:]  # the presets have the others
-    for case, variant in combined(CHAINS[2:], [*(("output", each) for each in outputs), *VARIANTS]):
+    for case, variant in combined(CHAINS, [*(("output", each) for each in outputs), *VARIANTS]):
         yield variant_of(case, *variant)
 
 
 def compiled_alone() -> list[str]:
-    """Return the cases that tests name, and as few others as have every operation and border."""
+    """Return the cases that tests name, and as few others as have all `kinds`."""
     found = [name for name in CASES if name in NAMED]
     seen = {kind for name in found for kind in kinds(name)}
     for name in sorted(CASES, key=lambda name: -len(CASES[name])):  # the longest first
@@ -94,8 +94,10 @@ def compiled_alone() -> list[str]:
 
 
 def kinds(case: str) -> set[Any]:
-    """Return what a case has: operations, and what borders repeat."""
-    return {(type(operation), getattr(operation, "mode", "")) for operation in CASES[case]}
+    """Return what a case has: operations, steps of programs, and what borders repeat."""
+    policy = Policy(CASES[case])
+    alone = {(type(one), getattr(one, "mode", "")) for one in policy.operations if not one.program}
+    return alone | {code for codes in codes_of(policy) for code in codes}
 
 
 def variant_of(case: str, kind: str, given: Any) -> Job:
@@ -157,6 +159,9 @@ def main() -> None:
     every = [*unique.values()]
     others = every if whole else every[:: len(every) // FEW]
     tasks = [(job, OFTEN) for job in every] + [(job, arch) for job in others for arch in SELDOM]
+    if not whole:  # the other cores run other tests, and each process imports all anew
+        print(*(json.dumps(compiled(task)) for task in tasks), sep="\n")
+        return
     with ProcessPoolExecutor(cores(), mp_context=get_context("spawn")) as pool:
         for found in pool.map(compiled, tasks):
             sys.stdout.write(json.dumps(found) + "\n")

@@ -1,7 +1,7 @@
 """Cutting and resizing images on any device: the pixels of `kernels.resample`, by torch.
 
-As there: two passes, the horizontal one first, with Pillow's weights, each of which rounds. The
-tables of weights are made on the host and go over in one copy.
+As there: two passes, the horizontal one first, with Pillow's weights, each of which rounds bytes,
+and keeps floats in [0, 1]. The tables of weights are made on the host and go over in one copy.
 """
 
 from collections.abc import Iterator
@@ -20,14 +20,14 @@ Ints = NDArray[np.int64]
 
 
 class Source(NamedTuple):
-    """Flat uint8 memory on the device, and the rows of a batch whose images lie in it."""
+    """Flat memory on the device, uint8 or float32, and the rows whose images lie in it."""
 
     memory: torch.Tensor
     rows: Ints
 
 
 class Batch(NamedTuple):
-    """What is cut of which image: its first byte and its width `[N]`, and its window."""
+    """What is cut of which image: its first value and its width `[N]`, and its window."""
 
     at: Ints
     widths: Ints
@@ -48,9 +48,13 @@ class Side(NamedTuple):
 def resize(
     batch: Batch, sources: list[Source], channels: int, device: torch.device
 ) -> torch.Tensor:
-    """Return uint8 `[N, height, width, channels]` on the device; nothing waits for it."""
+    """Return `[N, height, width, channels]` on the device, of the type of the sources.
+
+    Nothing waits for it.
+    """
     height, width = batch.size
-    out = torch.empty((len(batch.at), height, width, channels), dtype=torch.uint8, device=device)
+    kind = sources[0].memory.dtype if sources else torch.uint8
+    out = torch.empty((len(batch.at), height, width, channels), dtype=kind, device=device)
     if not out.numel():
         return out
     down, across = (_side(batch, axis) for axis in (0, 1))
@@ -134,15 +138,15 @@ def _across(
     table: tuple[torch.Tensor, torch.Tensor, torch.Tensor],
     channels: int,
 ) -> torch.Tensor:
-    # uint8 [rows, width * C]: lines that begin at `places` of the memory, resized.
+    # [rows, width * C]: lines that begin at `places` of the memory, resized.
     starts, weights, ends = table
     pixels = memory.as_strided((memory.numel() - channels + 1, channels), (1, 1))
     start, end = starts[owners].long(), ends[owners, None]
-    total: Any = HALF
+    total: Any = _nothing(memory)
     for k in range(weights.shape[2]):
         column = torch.minimum(start + k, end)
         found = pixels[places[:, None] + column * channels]
-        total = total + found.int() * weights[owners, :, k, None]
+        total = total + _weighed(found, weights[owners, :, k, None])
     return _pixels(total).flatten(1)
 
 
@@ -151,15 +155,27 @@ def _down(
     own: torch.Tensor,
     table: tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor],
 ) -> torch.Tensor:
-    # uint8 [images, height, width * C]
+    # [images, height, width * C]
     starts, weights, begins, lasts = table
     start, last = starts[own] + begins[own, None], lasts[own, None]
-    total: Any = HALF
+    total: Any = _nothing(middle)
     for k in range(weights.shape[2]):
         line = torch.minimum(start + k, last)
-        total = total + middle[line].int() * weights[own, :, k, None]
+        total = total + _weighed(middle[line], weights[own, :, k, None])
     return _pixels(total)
 
 
+def _nothing(values: torch.Tensor) -> float:
+    return 0.0 if values.is_floating_point() else HALF
+
+
+def _weighed(values: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    if values.is_floating_point():
+        return values * (weights.float() * (1 / (1 << BITS)))
+    return values.int() * weights
+
+
 def _pixels(total: torch.Tensor) -> torch.Tensor:
+    if total.is_floating_point():
+        return total.clamp_(0, 1)
     return (total >> BITS).clamp_(0, 255).to(torch.uint8)

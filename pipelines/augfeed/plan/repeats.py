@@ -6,8 +6,7 @@ from typing import Any, Literal
 import numpy as np
 
 from augfeed.errors import InputError, InputTypeError
-from augfeed.plan import GROUP
-from augfeed.plan.batch_rows import MAX_ID, SAMPLE_BITS, Ids, repeated
+from augfeed.plan.batch_rows import GROUP, MAX_ID, SAMPLE_BITS, Ids
 from augfeed.whole_number import whole_number
 
 Over = Literal["batch", "ranks"]
@@ -89,7 +88,7 @@ class Repeats:
         """
         if self.count == 1 or not len(order):
             return order
-        block = np.tile(np.arange(sources), self.count)
-        blocks = -(-len(order) // len(block))
-        places = (np.arange(blocks)[:, None] * sources + block).ravel()[: len(order)]
-        return repeated(order[places % len(order)])
+        runs, within = np.divmod(np.arange(len(order)), sources * self.count)
+        made = order[runs * sources + within % sources]
+        made |= within // sources << SAMPLE_BITS  # as `augfeed.plan.batch_rows.repeated`
+        return made
