@@ -34,9 +34,10 @@ class HostMoves:
 
     def masks(self, masks: Any) -> torch.Tensor | MixedMask:
         """Return masks `[B, H, W]` or `[B, N, H, W]`, moved and mixed."""
-        given = checked_masks(masks, len(self.maps)).cpu().numpy()
+        there = checked_masks(masks, len(self.maps))
+        given = there.cpu().numpy()
         if not len(given):
-            return masks.new_empty((0, *masks.shape[1:-2], *self.plan.size))
+            return there.new_empty((0, *there.shape[1:-2], *self.plan.size))
         plan, both = self.plan, blends(self.plan.policy)
         moved = [moved_by(mask, where, Mask(), f"masks[{k}]")
                  for k, (mask, where) in enumerate(zip(given, self.maps, strict=True))]  # fmt: skip
