@@ -276,7 +276,7 @@ def there(
                 "images that are padded after a resize do not go through stages of Kornia on "
                 f"{pixels.device}: leave padding, or the stages, out"
             )
-        left, size = offset, tuple(map(int, windows.resized[0]))
+        left, size = offset, (int(windows.resized[0, 0]), int(windows.resized[0, 1]))
         offset = np.zeros_like(offset)
     batch = Batch(starts, np.full(count, width, np.int64), windows.box.astype(np.int64),
                   windows.resized, offset, windows.filters, size)  # fmt: skip

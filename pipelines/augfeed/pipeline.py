@@ -30,7 +30,8 @@ from augfeed.policy.check import check_policy
 from augfeed.read.device_frames import DeviceFrames, reader_for
 from augfeed.read.frames import Frames
 from augfeed.read.huggingface import with_size
-from augfeed.read.order import Order, Orders
+from augfeed.read.order import Order as Order
+from augfeed.read.order import Orders
 from augfeed.read.read_config import Reading
 from augfeed.read.read_errors import ReadFailureLog, RowSources
 from augfeed.read.resident import resident_pictures

@@ -42,7 +42,7 @@ class Unread:
 def test_the_host_reads_nothing_of_a_device(policy: str, kind: torch.dtype, targets: Any) -> None:
     """Tensors of "meta" have no values: to read one on the host, or to wait for it, fails."""
     augment = Augment(policy, num_classes=7, targets=targets)
-    augment._engines[META] = Unread()  # type: ignore[assignment]
+    augment._engines[META] = Unread()
     images = torch.empty(8, 3, SIDE, SIDE, dtype=kind, device=META)
     for labels in (
         torch.empty(8, dtype=torch.int64, device=META), torch.empty(8, 7, device=META)

@@ -83,6 +83,18 @@ class SpatialMap:
         return forward
 
     @property
+    def visible(self) -> tuple[float, float, float, float]:
+        """The part of the source that the frame shows: (left, top, right, bottom) in edges."""
+        low, high = [], []
+        for axis in (1, 0):
+            start, scale = self.box[axis], self.box[2 + axis] / self.resized[axis]
+            first = max(self.offset[axis], 0)
+            last = min(self.offset[axis] + self.size[axis], self.resized[axis])
+            low.append(start + scale * first)
+            high.append(start + scale * max(first, last))
+        return low[0], low[1], high[0], high[1]
+
+    @property
     def mirrored(self) -> bool:
         """Whether left and right have changed places."""
         return bool(np.linalg.det(self.total) < 0)

@@ -89,6 +89,6 @@ class Repeats:
         if self.count == 1 or not len(order):
             return order
         runs, within = np.divmod(np.arange(len(order)), sources * self.count)
-        made = order[runs * sources + within % sources]
+        made: Ids = order[runs * sources + within % sources]
         made |= within // sources << SAMPLE_BITS  # as `augfeed.plan.batch_rows.repeated`
         return made
