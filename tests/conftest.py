@@ -13,8 +13,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-import torch
 from hypothesis import HealthCheck, settings
+
+# Before torch is imported, and for what tests start: a thread of torch that waits for another would
+# take the core that another process could use.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+import torch
 
 from tests.interpreted import interpret_kernels, watch_overflow
 from tests.sampling import ALL
@@ -46,8 +51,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Set what processes begin with that these tests start: pytest-xdist's, and their own."""
-    # A thread of torch that waits for another would take the core that another process could use.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # Hundreds of processes import the package: they find what the first one compiled.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     sys.dont_write_bytecode = False

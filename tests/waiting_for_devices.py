@@ -1,5 +1,7 @@
 """Where the host would wait for a device: found without one, on tensors that have no values."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -14,7 +16,7 @@ class WaitingError(AssertionError):
     """The host would wait."""
 
 
-class NothingWaits(TorchDispatchMode):
+class NothingWaits(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Raises where values of a device are read, and at copies to it that block.
 
     `meta` tensors stand for those of a device.
@@ -34,3 +36,11 @@ class NothingWaits(TorchDispatchMode):
         ):
             raise WaitingError(f"{func} copies an index to {args[0].device}")
         return func(*args, **kwargs)
+
+
+@contextmanager
+def waiting_is_an_error() -> Iterator[None]:
+    """Raise `WaitingError` where the host would wait for a device."""
+    mode: Any = NothingWaits  # whose base has no annotations
+    with mode():
+        yield

@@ -14,10 +14,10 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from augfeed.bench import predict as model
+from augfeed.bench.kernel_pass import Pass
 from augfeed.bench.predict import (
     CHIPS,
     Chip,
-    Pass,
     PredictedRow,
     Prediction,
     Wanted,

@@ -10,7 +10,7 @@ from augfeed import parse_policy
 from augfeed.fields.whole_batches import DeviceMoves
 from augfeed.plan import BatchRows, Plan, draw_plan
 from augfeed.targets import Targets, make_targets
-from tests.waiting_for_devices import NOWHERE, NothingWaits, WaitingError
+from tests.waiting_for_devices import NOWHERE, WaitingError, waiting_is_an_error
 
 POLICIES = ("hflip", "cutmix(1.0, p=1.0)", "mixup(0.4) | label_smoothing(0.1)")
 
@@ -29,7 +29,7 @@ def plan_for(policy: str) -> Plan:
 ], ids=["numbers", "shares", "column"])  # fmt: skip
 def test_targets_on_a_device_wait_for_nothing(policy: str, form: Any, labels: torch.Tensor) -> None:
     plan = plan_for(policy)
-    with NothingWaits():
+    with waiting_is_an_error():
         made = make_targets(labels, plan, num_classes=5, form=form)
         made = made.dense() if isinstance(made, Targets) else made
     assert isinstance(made, torch.Tensor) and made.device == NOWHERE and len(made) == 8
@@ -38,15 +38,16 @@ def test_targets_on_a_device_wait_for_nothing(policy: str, form: Any, labels: to
 @pytest.mark.parametrize("policy", ["hflip", "random_resized_crop(9)", "perspective(0.4, p=1.0)"])
 def test_boxes_on_a_device_wait_for_nothing(policy: str) -> None:
     boxes = torch.empty(8, 3, 4, device=NOWHERE)
-    with NothingWaits():
+    with waiting_is_an_error():
         made, valid = DeviceMoves.of(plan_for(policy), (12, 10), 3).boxes(boxes)
     assert made.shape == (8, 3, 4) and valid.shape == (8, 3)
 
 
 @pytest.mark.parametrize("read", [
-    lambda there: int(there.max()), lambda there: there.nonzero(), lambda there: there[[0, 2]],
+    lambda there: int(there.max()), lambda there: there.nonzero(),
+    lambda there: there[torch.tensor([0, 2])],
     lambda there: there.cpu(), lambda there: torch.zeros(3).to(there.device),
 ])  # fmt: skip
 def test_waiting_is_seen(read: Any) -> None:
-    with pytest.raises(WaitingError), NothingWaits():
+    with pytest.raises(WaitingError), waiting_is_an_error():
         read(torch.empty(3, device=NOWHERE))

@@ -15,7 +15,7 @@ from augfeed_trainer.recipe import Recipe
 from augfeed_trainer.shapes.detection import boxes_of, center_maps, mean_average_precision
 from augfeed_trainer.shapes.images import Shapes
 from augfeed_trainer.shapes.networks import CenterNet, UNet
-from augfeed_trainer.shapes.train import check_settings, train_shapes
+from augfeed_trainer.shapes.train import EPOCHS, check_settings, settled, train_shapes
 
 PLAIN = "hflip"  # few kernels
 
@@ -90,6 +90,19 @@ def test_a_network_learns_to_detect() -> None:
 def test_settings_without_meaning_are_refused_by_name(change: dict[str, Any]) -> None:
     with pytest.raises(InputError, match=f"{next(iter(change))}=.* is for --task classify"):
         check_settings(Recipe(**change))
+
+
+def test_settings_that_are_given_count_though_they_are_the_defaults_of_a_recipe() -> None:
+    assert settled(Recipe(), "segment").epochs == EPOCHS["segment"] != Recipe().epochs
+    usual = Recipe()
+    for recipe in (
+        Recipe(epochs=usual.epochs, batch_size=usual.batch_size),
+        usual.with_(epochs=usual.epochs, batch_size=usual.batch_size),
+    ):
+        made = settled(recipe, "detect")
+        assert (made.epochs, made.batch_size) == (usual.epochs, usual.batch_size)
+        assert settled(made, "detect") == made and made.policy is not None
+    assert settled(Recipe(policy="hflip"), "detect").policy == "hflip"
 
 
 def test_the_command_trains_and_writes_what_came_of_it(

@@ -124,7 +124,7 @@ class Recipe(BaseModel):
     def with_(self, **settings: Any) -> Self:
         """Return a recipe with other settings, checked; raise `InputError` naming a wrong one."""
         try:
-            return type(self).model_validate({**self.model_dump(), **settings})
+            return type(self).model_validate({**self.model_dump(exclude_unset=True), **settings})
         except ValidationError as error:
             raise InputError(describe(error, type(self))) from None
 

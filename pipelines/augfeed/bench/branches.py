@@ -23,6 +23,13 @@ CONDITIONS = {
     "either": r"if (flip|mode == MIXUP):",  # both sides do as much: the longer one is taken always
     "outside": r"if not _is_whole\(",  # the window reaches outside of the image
     "summed": r"for start in range",  # this part of a frame has pixels
+    # The step of a row in a slot of its program is of the kind that the kernel is for.
+    "turn": r"if (wanted:|word >= 0|\(word & |\(code & 255\)|\(code == LINEAR\) \||\(code >= KEEP\)"
+    r"|\(tl\.load\(row \+ MADE)",
+    "chains": r"if code == (KEEP|ADD):",  # the longest way is taken always
+    "not linear": r"if code == LINEAR:",
+    "hue": r"if code == HUE:",
+    "weighed": r"for j in range",  # a kernel has neighbors
     "wanted": r"tl\.(store|load)\(",  # an access that is masked: taken to be made always
 }
 SOURCES = Path(__file__).resolve().parents[1] / "engines" / "cuda"
@@ -67,7 +74,8 @@ def odds_of(listing: Listing, shares: Shares) -> Odds:
     for b in set(listing.choices) - {loop.exit for loop in listing.loops}:
         last = listing.blocks[b][-1]
         if last.ends:
-            taken[b] = 0.0
+            idle = condition(last.line) == "turn"
+            taken[b] = 1.0 - shares.get("turn", 1.0) if idle else 0.0
             continue
         name = condition(last.line)
         if name is None:

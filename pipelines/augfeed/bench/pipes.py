@@ -32,8 +32,9 @@ _KINDS: dict[str, tuple[str, dict[str, float]]] = {}
 for _kind, _cycles, _names in (
     ("fp32", _FMA, "FFMA FADD FMUL HFMA2 HADD2 HMUL2 FSWZADD"),
     ("fp32", _ALU, "FMNMX FSEL FSETP FSET FCHK HMNMX2 HSETP2"),
-    ("integer", _ALU, "IADD3 LOP3 LOP SHF SHL SHR PRMT SEL ISETP IMNMX VIMNMX VIADD VIADDMNMX LEA "
-                      "IABS SGXT BMSK PLOP3 P2R R2P VOTE INEG ISCADD LEPC PSETP VABSDIFF"),
+    ("integer", _ALU, "IADD3 LOP3 LOP SHF SHL SHR PRMT SEL ISETP IMNMX VIMNMX VIMNMX3 VIADD "
+                      "VIADDMNMX LEA IABS SGXT BMSK PLOP3 P2R R2P VOTE INEG ISCADD LEPC PSETP "
+                      "VABSDIFF"),
     ("move", _ALU, "MOV CS2R MOVM"),
     ("move", _ONE, "S2R S2UR R2UR LDC NOP"),
     ("convert", _ALU, "I2FP F2FP I2IP F2IP"),  # packed ones assumed
@@ -44,8 +45,8 @@ for _kind, _cycles, _names in (
                       "DEPBAR LDGDEPBAR MEMBAR ERRBAR CCTL REDUX KILL BPT"),
 ):  # fmt: skip
     _KINDS |= dict.fromkeys(_names.split(), (_kind, _cycles))
-_MEMORY = ("LDG", "STG", "LDS", "STS", "LDL", "STL", "LD", "ST", "SHFL", "ATOM", "ATOMG", "RED",
-           "LDSM", "STSM", "LDGSTS")  # fmt: skip
+_MEMORY = ("LDG", "STG", "LDS", "STS", "LDL", "STL", "LD", "ST", "SHFL", "ATOM", "ATOMG", "ATOMS",
+           "RED", "LDSM", "STSM", "LDGSTS")  # fmt: skip
 _WIDTH = re.compile(r"\.[US]?(8|16|32|64|128)\b")
 
 

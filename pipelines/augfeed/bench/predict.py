@@ -6,19 +6,18 @@ launched comes on top.
 """
 
 import math
-from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import NamedTuple
 
 import numpy as np
 import torch
 
 from augfeed.bench.chains import chosen
 from augfeed.bench.kernel import SHAPES, measured_dtype
+from augfeed.bench.kernel_pass import Grid, Pass, pass_of
 from augfeed.bench.machine import commit_here, now, versions_of
-from augfeed.bench.pipes import PIPES, bits, cost
+from augfeed.bench.pipes import bits
 from augfeed.bench.result import Model, Shape
 from augfeed.bench.sass import Listing
 from augfeed.bench.work import SEED, bytes_moved, offsets_of
@@ -48,25 +47,6 @@ CHIPS = (
     Chip(name="H100", processors=132, clock=1.75e9, bandwidth=3.0e12, cache=50 << 20),
     Chip(name="H200", processors=132, clock=1.75e9, bandwidth=4.3e12, cache=60 << 20),
 )
-
-
-class Pass(Model):
-    """One kernel of a chain; numbers are those of a thread's work for a pixel of the output.
-
-    `instructions` by the plan of the batch, `most` if all branches were taken; `kinds` are
-    instructions by their class and `cycles` those of a scheduler, by what they keep busy.
-    `programs` are those of the whole batch; `unknown` are lines of branches that the model does not
-    know, which it takes as taken.
-    """
-
-    kernel: str
-    programs: int
-    instructions: float
-    most: float
-    kinds: dict[str, float]
-    cycles: dict[str, float]
-    unknown: tuple[str, ...]
-    unknown_opcodes: tuple[str, ...]
 
 
 class Reached(Model):
@@ -181,9 +161,9 @@ def _row(name: str, policy: Policy, shape: Shape, output: Output) -> PredictedRo
     plan = draw_plan(
         policy, BatchRows.of(np.arange(shape.batch)), seed=SEED, epoch=0, size=shape.size
     )
-    passes, table = _passes(plan, shape, output)
+    passes, table, unknown = _passes(plan, shape, output)
     read, again = _read(plan, shape), _again(plan, shape)
-    mean = len(passes) > 1
+    mean = any(each.kernel == "sum_frames" for each in passes)
     again += read if mean else 0
     written = shape.values * output.dtype.itemsize
     moved = bytes_moved(shape, output.dtype)
@@ -198,13 +178,14 @@ def _row(name: str, policy: Policy, shape: Shape, output: Output) -> PredictedRo
         passes=passes,
         reached=tuple(reached(chip, passes, shape, (read + table, written), moved)
                       for chip in CHIPS),
-        left_out=plan.program is not None or bool(plan.frames.codes.any()),
+        left_out=unknown or bool(plan.frames.codes.any()),
     )  # fmt: skip
 
 
-def _passes(plan: Plan, shape: Shape, output: Output) -> tuple[tuple[Pass, ...], int]:
-    # The kernels in their order, and the bytes of the plan's table.
+def _passes(plan: Plan, shape: Shape, output: Output) -> tuple[tuple[Pass, ...], int, bool]:
+    # The kernels in their order, the bytes of the plan's table, and whether some are not known.
     from augfeed.bench.branches import shares_of, trips_of_sums
+    from augfeed.bench.program_passes import program_passes
     from augfeed.engines.cuda.launch import SUMS, programs, steps_of
     from augfeed.engines.cuda.report import augment_code, sums_code
     from augfeed.engines.cuda.spec import Spec
@@ -215,60 +196,20 @@ def _passes(plan: Plan, shape: Shape, output: Output) -> tuple[tuple[Pass, ...],
     spec = Spec.of(plan.policy, shape.size, pictures, output, framed=offsets is None)
     divisible = shape.height % 16 == 0 and shape.width % 16 == 0
     shares, pixels = shares_of(plan, spec, offsets), shape.height * shape.width
-    found = []
+    before, unknown = program_passes(plan, spec, shape, ARCH)
+    found = [*before]
     if spec.mean:
         listing = Listing.parse(sums_code(spec, ARCH, divisible=divisible))
         grid = Grid(len(plan.ids) * SUMS, spec.sum_warps * 32, shape.batch * pixels)
-        found.append(_pass("sum_frames", listing, shares, grid, trips_of_sums(spec, shape.size)))
+        found.append(pass_of("sum_frames", listing, shares, grid, trips_of_sums(spec, shape.size)))
     listing = Listing.parse(augment_code(spec, output.dtype, ARCH, divisible=divisible))
     grid = Grid(plan.count * programs(spec, shape.size), spec.warps * 32, shape.batch * pixels)
     values = spec.block * spec.steps * spec.channels // grid.threads
     trips = trips_by_stores(listing, values * output.dtype.itemsize * 8)
     if trips > 1:  # the last program of an image ends with it
         trips *= steps_of(spec, shape.size) / (programs(spec, shape.size) * spec.steps)
-    found.append(_pass("augment", listing, shares, grid, trips))
-    return tuple(found), Layout.of(spec).words(len(plan.ids)) * 4
-
-
-class Grid(NamedTuple):
-    """Programs of a kernel, threads of each, and the pixels of the output that they are for."""
-
-    programs: int
-    threads: int
-    pixels: int
-
-
-def _pass(
-    kernel: str, listing: Listing, shares: Mapping[str, float], grid: Grid, trips: float
-) -> Pass:
-    from augfeed.bench.branches import odds_of
-
-    odds, all_taken = odds_of(listing, shares), odds_of(listing, {})
-    rounds = {loop.head: trips for loop in listing.loops}
-    scale = grid.programs * grid.threads / grid.pixels
-    counts = listing.counts(rounds, odds.taken) * scale
-    most = listing.counts(rounds, all_taken.taken) * scale
-    kinds: Counter[str] = Counter()
-    cycles: Counter[str] = Counter()
-    for block, count in zip(listing.blocks, counts, strict=True):
-        for instruction in block:
-            kind, busy = cost(instruction)
-            kinds[kind] += count
-            for pipe, taken in busy.items():
-                cycles[pipe] += count * taken
-    return Pass(
-        kernel=kernel,
-        programs=grid.programs,
-        instructions=cycles["issue"],
-        most=float(most @ np.array([len(block) for block in listing.blocks])),
-        kinds=dict(kinds),
-        cycles={pipe: cycles[pipe] for pipe in PIPES},
-        unknown=odds.unknown,
-        unknown_opcodes=tuple(sorted({
-            each.name for b in listing.reached for each in listing.blocks[b]
-            if cost(each).kind == "other"
-        })),
-    )  # fmt: skip
+    found.append(pass_of("augment", listing, shares, grid, trips))
+    return tuple(found), Layout.of(spec).words(len(plan.ids)) * 4, unknown
 
 
 def trips_by_stores(listing: Listing, stored: int) -> float:
@@ -310,10 +251,14 @@ def reached(
     pixels = shape.batch * shape.height * shape.width
     issue = memory = seconds = 0.0
     longest = (0.0, "")
-    for number, each in enumerate(passes):
-        # Of a frame that a mean was taken of the cache has what it can keep.
-        fetched = read if number == 0 else max(0, read - int(KEPT * chip.cache))
-        moving = (fetched + (written if each.kernel == "augment" else 0)) / chip.bandwidth
+    fetched = read
+    for each in passes:
+        if each.kernel in ("sum_frames", "augment"):
+            moving = (fetched + (written if each.kernel == "augment" else 0)) / chip.bandwidth
+            # Of a frame that a mean was taken of the cache has what it can keep.
+            fetched = max(0, read - int(KEPT * chip.cache))
+        else:  # it writes frames, which the pass reads in place of images
+            moving = each.moves * pixels / chip.bandwidth
         pipe = max(each.cycles, key=lambda name: each.cycles[name])
         # The multiprocessor with the most programs is done last.
         uneven = math.ceil(each.programs / chip.processors) * chip.processors / each.programs

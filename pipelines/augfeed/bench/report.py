@@ -115,7 +115,28 @@ def report_prediction(found: Prediction) -> Group:
           for name in dict.fromkeys(row.chain for row in found.rows if row.left_out)),
     ]  # fmt: skip
     shapes = list(dict.fromkeys(row.shape for row in found.rows))
-    return Group(*map(Text, head), *(_predicted(found, shape) for shape in shapes))
+    programs = [_programs(row) for row in found.rows if row.passes[0].kernel == "cut_frames"]
+    if programs:
+        head += [
+            "samples: whose turn a kernel of programs is, in all slots; cut_frames: that need more "
+            "than the one pass; fill_drawn, which makes tables and no pixels, is not counted"
+        ]
+    return Group(*map(Text, head), *(_predicted(found, shape) for shape in shapes), *programs)
+
+
+def _programs(row: PredictedRow) -> Table:
+    # The kernels that carry out programs, of all slots together.
+    table = Table(title=f"{row.chain}, {row.shape.name}: programs", title_justify="left",
+                  box=SIMPLE_HEAD, pad_edge=False, padding=(0, 0))  # fmt: skip
+    table.add_column("kernel")
+    for head in ("samples", "instr. of theirs", "instr. of all", "bytes of frames"):
+        table.add_column(head, justify="right")
+    for name in dict.fromkeys(each.kernel for each in row.passes if each.turn):
+        own = [each for each in row.passes if each.kernel == name]
+        share, total = sum(each.share for each in own), sum(each.instructions for each in own)
+        table.add_row(name, f"{share:.0%}", f"{own[0].turn:.0f}", f"{total:.1f}",
+                      f"{sum(each.moves for each in own):.1f}")  # fmt: skip
+    return table
 
 
 def _unknown(found: Prediction) -> list[str]:

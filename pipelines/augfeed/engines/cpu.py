@@ -1,7 +1,8 @@
 """The engine for CPUs: compiled loops, one pass a sample, without the GIL."""
 
 from collections.abc import Sequence
-from typing import Any
+from functools import cached_property
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -13,7 +14,7 @@ from augfeed.kernels.cast_output import BFLOAT16, FLOAT16, FLOAT32, UINT8
 from augfeed.kernels.compile_notice import install as install_notice
 from augfeed.kernels.frames import materialise
 from augfeed.kernels.program_frames import cut_frames, read_levels, run_programs, write_levels
-from augfeed.kernels.types import FIXED, ROW, copied, neutral
+from augfeed.kernels.types import FIXED, ROW, copied, neutral, taken
 from augfeed.memory_pool import Memory, writable
 from augfeed.philox import normal_quantiles
 from augfeed.plan import Plan, Program
@@ -80,6 +81,12 @@ class Job:
         self.plan, self.fixed, self.output = plan, fixed, output
         self.made = plan.made
         self._rows: NDArray[Any] | None = None
+
+    @cached_property
+    def _of_programs(self) -> tuple[NDArray[np.bool_], Literal[True] | None]:
+        # What the batches that are made of a plan share.
+        assert self.plan.program is not None
+        return self.plan.program.flips, rarer(codes_of(self.plan.policy))
 
     @property
     def rows(self) -> NDArray[Any]:
@@ -159,20 +166,21 @@ class Job:
         most = max(1, FRAME_BYTES // (height * width * images.shape[3] * images.itemsize))
         for first in range(0, len(which), most):
             part = which[first : first + most]
-            frames, framed = self._materialised(images, rows, part)
-            self._pass((images, frames), framed, part, slots[first : first + most], out)
+            frames, framed, places = self._materialised(images, rows, part)
+            self._pass((images, frames), framed, places, slots[first : first + most], out)
 
     def _materialised(
         self, images: NDArray[Any], rows: NDArray[Any], which: NDArray[np.int64]
-    ) -> tuple[NDArray[Any], NDArray[Any]]:
-        # The frames of those rows, and of their partners, that have steps; and all rows, of which
-        # these say where their frames are.
-        steps, needed = self.plan.frames, self.plan.mixes.needed(which)
-        needed = needed[self.made[needed]]
+    ) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.int64]]:
+        # The frames of those rows, and of their partners, that have steps; a copy of these rows,
+        # which say where their frames are, and the places of the first of them in it.
+        steps, wanted = self.plan.frames, self.plan.mixes.needed(which)
+        made = self.made[wanted]
+        needed = wanted[made]
         if not len(needed):
-            return images[:0], rows
+            return images[:0], rows, which
         shape = (len(needed), *self.plan.size, images.shape[3])
-        frames, rows = self.memory.take(shape, images.dtype), copied(rows)
+        frames = self.memory.take(shape, images.dtype)
         scale = 255.0 if images.dtype == np.uint8 else 1.0
         shared, _ = self._shared(scale)
         if steps.codes.shape[1]:
@@ -182,8 +190,11 @@ class Job:
             cut_frames(images, rows, needed, shared, frames)
         if self.plan.program is not None:
             self._run_programs(self.plan.program, frames, rows, needed, shared)
-        rows["made"][needed] = np.arange(len(needed))
-        return frames, rows
+        # A plan may have many more rows than are written at once.
+        own = taken(rows, wanted)
+        own["made"][made] = np.arange(len(needed))
+        own["partner"] = np.searchsorted(wanted, own["partner"])
+        return frames, own, np.searchsorted(wanted, which)
 
     def _run_programs(
         self,
@@ -193,8 +204,11 @@ class Job:
         which: NDArray[np.int64],
         shared: NDArray[Any],
     ) -> None:
-        given = (rows, which, program.code, program.value, program.taps(which), program.flips,
-                 shared, rarer(codes_of(self.plan.policy)))  # fmt: skip
+        flips, rare = self._of_programs
+        # What is common weighs no neighbors.
+        shape = len(which), program.code.shape[1], 2, 1
+        taps = program.taps(which) if rare else np.zeros(shape, np.float32)
+        given = rows, which, program.code, program.value, taps, flips, shared, rare
         if frames.dtype == np.uint8:
             run_programs(frames, *given)
             return

@@ -45,12 +45,13 @@ class FollowAnnotations:
     def _alike(self, notes: Mapping[int, Note]) -> dict[int, Any]:
         # Files of 8 and of 16 bits may lie side by side.
         samples = {row: note.parts for row, note in notes.items()}
-        for name, kind in self.fields.items():
-            kinds = {parts[name].dtype for parts in samples.values()} if isinstance(
-                field, Mask) else set()  # fmt: skip
-            if len(kinds) > 1:
-                kind = np.result_type(*kinds)
-                samples = {row: {**parts, name: parts[name].astype(kind, copy=False)}
+        for name, one in self.fields.items():
+            if not isinstance(one, Mask):
+                continue
+            types = {parts[name].dtype for parts in samples.values()}
+            if len(types) > 1:
+                common = np.result_type(*types)
+                samples = {row: {**parts, name: parts[name].astype(common, copy=False)}
                            for row, parts in samples.items()}  # fmt: skip
         return samples
 

@@ -1,6 +1,6 @@
 """Fields of samples: which parts follow the image, found by what is said or known of them."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,11 +9,11 @@ import torch
 from PIL import Image
 
 from augfeed.errors import InputError, InputTypeError
-from augfeed.feed.sample_fields import is_picture, keyed, parts_of
-from augfeed.feed.spatial import SpatialCheck
+from augfeed.feed.sample_fields import is_picture, keyed, leads, parts_of
+from augfeed.feed.spatial import SpatialCheck, is_of_places
 from augfeed.fields import Boxes, Field, FurtherImage, Keypoints, Mask, Passive, field_of
-from augfeed.fields.kinds import FORMATS
-from augfeed.fields.sample_parts import Path, describe, is_sequence, take, tv_kind
+from augfeed.fields.part_types import as_array, box_format
+from augfeed.fields.sample_parts import LONG, Path, describe, is_sequence, take, tv_kind
 
 Size = tuple[int, ...]
 _NAMED = ("mask", "masks")
@@ -47,7 +47,7 @@ class FieldOptions:
 
     def paths(self, sample: Any) -> dict[Path, Field]:
         """Return the fields that were given, by their paths in a sample."""
-        return {keyed(sample, key, "fields"): field
+        return {_named(sample, key): field
                 for key, field in self.given if not isinstance(field, Passive)}  # fmt: skip
 
     def find(
@@ -67,6 +67,26 @@ class FieldOptions:
                 if known is not None:
                     found[path] = known
         return found
+
+
+def _named(sample: Any, key: Any) -> Path:
+    # A name that only one part deeper in the sample has stands for that part.
+    if isinstance(key, str) and not leads(sample, (key,)):
+        found = list(_places(sample, key))
+        if len(found) == 1:
+            return found[0]
+    return keyed(sample, key, "fields")
+
+
+def _places(part: Any, name: str, path: Path = ()) -> Iterator[Path]:
+    items = part.items() if isinstance(part, Mapping) else (
+        zip(getattr(part, "_fields", range(len(part))), part, strict=True)
+        if is_sequence(part) and len(part) <= LONG else ())  # fmt: skip
+    for key, inner in items:
+        if key == name:
+            yield (*path, key)
+        else:
+            yield from _places(inner, name, (*path, key))
 
 
 def check_boxes(samples: Sequence[Any], found: dict[Path, Field], given: set[Path]) -> None:
@@ -91,7 +111,10 @@ def _image(sample: Any, key: Any, fields: dict[Path, Field]) -> tuple[Path | Non
         paths = [
             path
             for path, part in parts_of(sample)
-            if path not in fields and not (path and path[-1] in _NAMED) and _is_image(part)
+            if path not in fields
+            and not (path and path[-1] in _NAMED)
+            and not is_of_places(path)
+            and _is_image(part)
         ]
     else:
         paths = [keyed(sample, key, "image_key")]
@@ -122,17 +145,14 @@ def _known(sample: Any, path: Path, part: Any, size: Size | None) -> Field | Non
     cls: type = type(part)
     kind = tv_kind(cls)
     if kind == "BoundingBoxes":
-        form = str(getattr(part.format, "value", part.format)).lower()
-        if form not in FORMATS:
-            raise InputError(
-                f"BoundingBoxes of format {form!r} cannot be moved: convert them to 'XYXY'"
-            )
-        return Boxes(format=form)  # type: ignore[arg-type]
+        return Boxes(format=box_format(part, Boxes()))
     if kind in _TV:
         return _TV[kind]
     name = path[-1] if path else None
     if name == "boxes" and _beside(sample, path, "labels") and _is_boxes(part):
         return Boxes()  # as torchvision's detection models take them
+    if name == "keypoints" and _beside(sample, path, "boxes") and _is_points(part):
+        return Keypoints()
     if size is None or not _is_labels(part) or _size(part) != size:
         return None
     if name in _NAMED:
@@ -163,11 +183,18 @@ def _is_labels(part: Any) -> bool:
     return not str(part.dtype).removeprefix("torch.").startswith(("float", "bfloat", "complex"))
 
 
+def _is_points(part: Any) -> bool:
+    shape = tuple(part.shape) if isinstance(part, torch.Tensor | np.ndarray) else ()
+    return len(shape) == 3 and shape[2] == 3
+
+
 def _is_boxes(part: Any) -> bool:
     shape = tuple(part.shape) if isinstance(part, torch.Tensor | np.ndarray) else ()
+    if shape == (0,):
+        return True  # as `torch.tensor([])` gives those of an image without objects
     if len(shape) != 2 or shape[1] != 4:
         return False
-    values = np.asarray(part.detach().cpu() if isinstance(part, torch.Tensor) else part)
+    values = as_array(part)
     # Shares of the image, and boxes with sizes, are not what torchvision means.
     return not values.size or (bool((values[:, 2:] >= values[:, :2]).all()) and values.max() > 1)
 

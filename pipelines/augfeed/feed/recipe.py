@@ -17,7 +17,7 @@ from augfeed.fields import Boxes
 from augfeed.fields.follows import check_followed
 from augfeed.fields.mover import Fields
 from augfeed.fields.sample_parts import Path
-from augfeed.policy import CopyPaste, Policy
+from augfeed.policy import CopyPaste, LabelSmoothing, Policy
 from augfeed.views import Views
 
 
@@ -80,7 +80,14 @@ class Recipe:
         There may be none in a sample of nothing but its image, fields that follow it, and parts
         that are said to stay.
         """
-        rest = (path for path, _ in parts_of(sample) if path != where.image and path not in fields)
+        rest = [path for path, _ in parts_of(sample) if path != where.image and path not in fields]
+        smoothed = self.policy.find(LabelSmoothing) is not None
+        if fields and smoothed and not (rest and self.labels_of(fields)):
+            names = " and ".join(repr(path[-1] if path else path) for path in fields)
+            raise InputError(
+                f"label_smoothing is for classes of images, and here are {names}: give it to the "
+                "loss"
+            )
         if self.labels_of(fields) and any(not self.still.may_stay(sample, path) for path in rest):
             check_labels(sample, where.label)
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from augfeed.errors import InputError, InputTypeError
+from augfeed.feed.spatial import is_of_places
 from augfeed.fields.sample_parts import LONG, Path, describe, is_sequence, take, with_parts
 from augfeed.kernels.resample_stack import interleave
 from augfeed.memory_pool import Memory
@@ -81,7 +82,8 @@ def _spelled(sample: Any, path: Path) -> Path:
 
 
 def _guess(sample: Any, fields: Collection[Path]) -> Path:
-    parts = [(path, part) for path, part in parts_of(sample) if path not in fields]
+    parts = [(path, part) for path, part in parts_of(sample)
+             if path not in fields and not is_of_places(path)]  # fmt: skip
     found = [path for path, part in parts if is_picture(part) and _rank(part) > 2]
     found = found or [path for path, part in parts if is_picture(part)]
     if len(found) == 1:

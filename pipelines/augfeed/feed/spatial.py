@@ -122,13 +122,22 @@ class SpatialCheck:
     def _message(self, path: Path, part: Any, why: str, name: Callable[[str], str]) -> str:
         names = [key for key in path if isinstance(key, str)]
         field = names[-1] if names else path[0] if len(path) == 1 else path
-        shown = repr(path[0] if len(path) == 1 else path)
+        shown = path[0] if len(path) == 1 else path
+        kinds = _kinds(names)
         return (
-            f"{name(f'part {shown}')} is {describe(part)}, {why}, and "
+            f"{name(f'part {shown!r}')} is {describe(part)}, {why}, and "
             f"{' and '.join(map(repr, self.moving))} would move the image alone: say how it "
-            f"follows, with fields={{{field!r}: 'mask'}} (or 'boxes', 'keypoints', 'dense'), or "
+            f"follows, with fields={{{shown!r}: {kinds[0]!r}}} (or "
+            f"{', '.join(map(repr, kinds[1:]))}), or "
             f"that it may stay as it is, with passive=[{field!r}], or leave out what moves pixels"
         )
+
+
+def _kinds(names: Sequence[str]) -> list[str]:
+    # The likeliest first.
+    tells = _tells(names[-1]) if names else ""
+    first = {"boxes": "boxes", "places": "keypoints"}.get(tells, "mask")
+    return sorted(("mask", "boxes", "keypoints", "dense"), key=lambda kind: kind != first)
 
 
 def _is_plain(sample: Any, image: Path) -> bool:
@@ -245,6 +254,12 @@ def _why(part: Any, path: Path, size: tuple[int, int]) -> str:
         return ""
     if not isinstance(part, list | tuple) and any(_in_proportion(pair, size) for pair in pairs):
         return "a whole number of times smaller or larger than the image"
+    if (
+        len(shape) == 2
+        and _like_classes(part)
+        and (_nearly(shape, size) or (not name and min(shape) >= 2 * LEAST_SIDE))
+    ):
+        return f"like a mask, and not of the size of the image, {size[0]} x {size[1]}"
     return _LIKE_POINTS if len(shape) == 2 and are_places(part, size) else ""
 
 
@@ -261,12 +276,32 @@ def _shape(part: Any) -> tuple[int, ...]:
     return tuple(shape) if isinstance(part, int | float | np.number) else ()
 
 
+def _like_classes(part: Any) -> bool:
+    dtype = str(getattr(part, "dtype", "float")).removeprefix("torch.")
+    return not dtype.startswith(("float", "bfloat", "complex"))
+
+
+def _nearly(shape: tuple[int, ...], size: tuple[int, int]) -> bool:
+    # Whether a size is another one of the same proportions, but for a pixel of each.
+    if min(*shape, *size) < LEAST_SIDE:
+        return False
+    (high, wide), (height, width) = shape, size
+    least, most = max((high - 1) / height, (wide - 1) / width), min(
+        (high + 1) / height, (wide + 1) / width)  # fmt: skip
+    return least <= most
+
+
 def _in_proportion(shape: tuple[int, int], size: tuple[int, int]) -> bool:
     if min(*shape, *size) < LEAST_SIDE:
         return False
     small, large = sorted((shape, size))
     times, rest = divmod(large[0], small[0])
     return rest == 0 and large[1] == times * small[1]
+
+
+def is_of_places(path: Path) -> bool:
+    """Return whether the name of a part says that it has points or boxes, whatever its shape."""
+    return bool(path) and isinstance(path[-1], str) and _tells(path[-1]) in ("places", "boxes")
 
 
 @cache
@@ -295,4 +330,4 @@ def _singular(word: str) -> str:
     return word
 
 
-__all__ = ["Passive", "SpatialCheck", "are_alike", "passive_of"]
+__all__ = ["Passive", "SpatialCheck", "are_alike", "is_of_places", "passive_of"]

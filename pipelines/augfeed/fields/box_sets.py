@@ -10,12 +10,17 @@ import torch
 from numpy.typing import NDArray
 
 from augfeed.errors import InputError
-from augfeed.fields.boxes import Corners, areas_of, clipped_to, hulls_of
+from augfeed.fields.boxes import Corners, areas_of, kept_boxes, shown_of
 from augfeed.fields.kinds import Boxes
 from augfeed.fields.spatial_map import SpatialMap
 
 Numbers = NDArray[np.int64]
 AREAS = ("area", "areas")
+# What can be said but of each box.
+EACH = frozenset((
+    *AREAS, "labels", "classes", "class_ids", "category_ids", "scores", "iscrowd", "is_crowd",
+    "difficult", "truncated", "track_ids", "instance_ids",
+))  # fmt: skip
 _LEAST = 1e-12
 
 
@@ -24,20 +29,21 @@ class BoxSet:
     """Boxes xyxy `[N, 4]` in edges of what they are in.
 
     `shares` `[N]` is how much of each is left inside, `hidden` `[N]` how much of that is covered,
-    `before` `[N]` the area at first. `beside` are entries with one for each box, by key.
+    `growth` `[N]` what the area of its object was multiplied by. `beside` are entries with one for
+    each box, by key.
     """
 
     corners: Corners
     shares: NDArray[np.float64]
     hidden: NDArray[np.float64]
-    before: NDArray[np.float64]
+    growth: NDArray[np.float64]
     beside: dict[Any, Any]
 
     @classmethod
     def of(cls, corners: Corners, beside: dict[Any, Any]) -> "BoxSet":
         """Return boxes as a dataset gives them."""
         count = len(corners)
-        return cls(corners, np.ones(count), np.zeros(count), areas_of(corners), beside)
+        return cls(corners, np.ones(count), np.zeros(count), np.ones(count), beside)
 
     def __len__(self) -> int:
         return len(self.corners)
@@ -46,18 +52,17 @@ class BoxSet:
         """Return the boxes as their image is moved, clipped; `origin` (top, left) is added."""
         if not len(self):
             return self
-        made, shares = clipped_to(hulls_of(self.corners, where), where.size)
+        made, shares, growth = shown_of(self.corners, where)
         if origin != (0, 0):
             made += np.array([origin[1], origin[0], origin[1], origin[0]])
-        return BoxSet(made, self.shares * shares, self.hidden, self.before, self.beside)
+        return BoxSet(made, self.shares * shares, self.hidden, self.growth * growth, self.beside)
 
     def clipped(self, top: int, left: int, bottom: int, right: int) -> "BoxSet":
         """Return the boxes as far as they lie in a rectangle."""
         low, high = np.array([left, top, left, top]), np.array([right, bottom, right, bottom])
         made = np.minimum(np.maximum(self.corners, low), high)
-        shares = np.divide(areas_of(made), areas_of(self.corners), out=np.zeros(len(self)),
-                           where=areas_of(self.corners) > 0)  # fmt: skip
-        return replace(self, corners=made, shares=self.shares * shares)
+        rest = self._left(made)
+        return replace(self, corners=made, shares=self.shares * rest, growth=self.growth * rest)
 
     def covered(self, patch: Sequence[int]) -> "BoxSet":
         """Return the boxes under a rectangle (top, left, bottom, right): hulls of what is seen."""
@@ -73,7 +78,8 @@ class BoxSet:
             elif top <= y0 and bottom >= y1:
                 x0, x1 = _rest(x0, x1, left, right)
             made[k] = x0, y0, x1, y1
-        return replace(self, corners=made, hidden=_both(self.hidden, hidden))
+        return replace(self, corners=made, hidden=_both(self.hidden, hidden),
+                       growth=self.growth * self._left(made))  # fmt: skip
 
     def concealed(self, patches: Sequence[Sequence[int]]) -> "BoxSet":
         """Return the boxes with what rectangles (top, left, bottom, right) hide of them."""
@@ -87,30 +93,30 @@ class BoxSet:
         lost = np.flatnonzero(left < had)
         made, hidden = self.corners.copy(), np.zeros(len(self))
         made[lost], hidden[lost] = hulls(after[lost]), 1 - left[lost] / had[lost]
-        return replace(self, corners=made, hidden=_both(self.hidden, hidden))
+        return replace(self, corners=made, hidden=_both(self.hidden, hidden),
+                       growth=self.growth * (1 - hidden))  # fmt: skip
 
     def take(self, kept: Numbers) -> "BoxSet":
         """Return some of the boxes, with what has an entry for each."""
         beside = {key: rows_of(value, kept) for key, value in self.beside.items()}
-        return BoxSet(self.corners[kept], self.shares[kept], self.hidden[kept], self.before[kept],
+        return BoxSet(self.corners[kept], self.shares[kept], self.hidden[kept], self.growth[kept],
                       beside)  # fmt: skip
 
     def kept(self, field: Boxes) -> Numbers:
         """Return the numbers of the boxes that stay, as a field says."""
-        sides = self.corners[:, 2:] - self.corners[:, :2]
-        keep = (sides >= field.min_side).all(axis=1) & (self.shares >= field.min_share)
-        keep &= sides.prod(axis=1) > 0
-        if field.max_aspect is not None:
-            keep &= sides.max(axis=1) <= field.max_aspect * sides.min(axis=1)
-        if field.max_occlusion is not None:
-            keep &= self.hidden <= field.max_occlusion
-        return np.flatnonzero(keep)
+        kept = kept_boxes(self.corners, self.shares, field)
+        if field.max_occlusion is None:
+            return kept
+        return kept[self.hidden[kept] <= field.max_occlusion]
 
     def scaled(self) -> dict[Any, Any]:
-        """Return the entries beside the boxes, areas scaled as the boxes are."""
-        factors = areas_of(self.corners) / np.maximum(self.before, _LEAST)
-        return {key: _times(value, factors) if key in AREAS else value
+        """Return the entries beside the boxes, areas scaled as the objects are."""
+        return {key: _times(value, self.growth) if key in AREAS else value
                 for key, value in self.beside.items()}  # fmt: skip
+
+    def _left(self, made: Corners) -> NDArray[np.float64]:
+        before = areas_of(self.corners)
+        return np.divide(areas_of(made), before, out=np.zeros(len(self)), where=before > 0)
 
 
 def joined(parts: Sequence[BoxSet], name: str) -> BoxSet:
@@ -128,7 +134,7 @@ def joined(parts: Sequence[BoxSet], name: str) -> BoxSet:
         np.concatenate([part.corners for part in parts]),
         np.concatenate([part.shares for part in parts]),
         np.concatenate([part.hidden for part in parts]),
-        np.concatenate([part.before for part in parts]), beside,
+        np.concatenate([part.growth for part in parts]), beside,
     )  # fmt: skip
 
 
@@ -148,6 +154,12 @@ def beside_boxes(
     """Return the entries beside boxes at `path` that follow them, and are not fields themselves."""
     if not isinstance(holder, Mapping):
         return {}
+    for key in EACH & {*field.follow} & holder.keys():
+        if length_of(holder[key]) not in (-1, count):
+            raise InputError(
+                f"{path[-1]!r} has {count} boxes, and {key!r} beside it {length_of(holder[key])} "
+                "entries: give one for each box"
+            )
     return {
         key: value
         for key, value in holder.items()

@@ -12,38 +12,55 @@ from augfeed.fields.spatial_map import SpatialMap
 
 Corners = NDArray[np.float64]
 _NEAR = 1e-6  # of the plane of the camera: nothing behind it is shown
+ROUNDED = 1e-6  # what rounding may take off a side, or a share
 
 
 @dataclass(frozen=True, slots=True)
 class BoxMoves:
     """What became of boxes: `hulls` xyxy `[N, 4]` before clipping, `boxes` after it, `kept` int64
-    the numbers of those that stay, and `shares` `[N]` how much of each hull is inside."""
+    the numbers of those that stay, `shares` `[N]` how much of each is inside, and `growth` `[N]`
+    what the area of an object is multiplied by: that of its moved corners, as far as it is
+    inside."""
 
     hulls: Corners
     boxes: Corners
     kept: NDArray[np.int64]
     shares: NDArray[np.float64]
+    growth: NDArray[np.float64]
 
 
 def move_boxes(boxes: Corners, where: SpatialMap, field: Boxes) -> BoxMoves:
     """Return where boxes, xyxy `[N, 4]` in edges of the source, are in the output."""
-    hulls = hulls_of(boxes, where)
-    clipped, shares = clipped_to(hulls, where.size)
-    sides = clipped[:, 2:] - clipped[:, :2]
-    keep = (sides >= field.min_side).all(axis=1) & (shares >= field.min_share)
-    keep &= sides.prod(axis=1) > 0
+    made, shares, growth = shown_of(boxes, where)
+    kept = kept_boxes(made, shares, field)
+    return BoxMoves(_moved(boxes, where)[0], made, kept, shares, growth)
+
+
+def shown_of(
+    boxes: Corners, where: SpatialMap
+) -> tuple[Corners, NDArray[np.float64], NDArray[np.float64]]:
+    """Return boxes as they are moved and clipped, the share of each that is left, and what the
+    area of its object is multiplied by.
+
+    What the window cuts off is not moved further, as what turns it shows nothing there.
+    """
+    seen = _clip(boxes, where.visible)
+    hulls, quads = _moved(seen, where)
+    made = _clip(hulls, (0, 0, where.size[1], where.size[0]))
+    before, cut, left = areas_of(boxes), areas_of(seen), areas_of(made)
+    inside = _ratio(left, areas_of(hulls))
+    made[(cut <= 0) & (left > 0)] = 0  # the hull of a line
+    return made, _ratio(cut, before) * inside, _ratio(quads, before) * inside
+
+
+def kept_boxes(boxes: Corners, shares: NDArray[np.float64], field: Boxes) -> NDArray[np.int64]:
+    """Return the numbers of boxes xyxy `[N, 4]` that are large enough for a field to stay."""
+    sides = boxes[:, 2:] - boxes[:, :2]
+    keep = (sides >= field.min_side - ROUNDED).all(axis=1) & (sides > 0).all(axis=1)
+    keep &= shares >= field.min_share - ROUNDED
     if field.max_aspect is not None:
-        keep &= sides.max(axis=1) <= field.max_aspect * sides.min(axis=1)
-    return BoxMoves(hulls, clipped, np.flatnonzero(keep), shares)
-
-
-def clipped_to(hulls: Corners, size: tuple[int, int]) -> tuple[Corners, NDArray[np.float64]]:
-    """Return boxes clipped to an image of (height, width), and the share of each that is left."""
-    limit = np.array([size[1], size[0], size[1], size[0]], np.float64)
-    clipped = np.minimum(np.maximum(hulls, 0), limit)
-    area, before = areas_of(clipped), areas_of(hulls)
-    shares = np.divide(area, before, out=np.zeros_like(area), where=before > 0)
-    return clipped, shares
+        keep &= sides.max(axis=1) <= (field.max_aspect + ROUNDED) * sides.min(axis=1)
+    return np.flatnonzero(keep)
 
 
 def areas_of(boxes: Corners) -> NDArray[np.float64]:
@@ -53,8 +70,20 @@ def areas_of(boxes: Corners) -> NDArray[np.float64]:
     return made
 
 
-def hulls_of(boxes: Corners, where: SpatialMap) -> Corners:
-    """Return the upright hulls of boxes, xyxy `[N, 4]`, as they are moved, before clipping."""
+def _ratio(one: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.float64]:
+    made: NDArray[np.float64] = np.divide(one, other, out=np.zeros_like(one), where=other > 0)
+    return made
+
+
+def _clip(boxes: Corners, limits: tuple[float, float, float, float]) -> Corners:
+    left, top, right, bottom = limits
+    low, high = np.array([left, top, left, top]), np.array([right, bottom, right, bottom])
+    made: Corners = np.minimum(np.maximum(boxes, low), high)
+    return made
+
+
+def _moved(boxes: Corners, where: SpatialMap) -> tuple[Corners, NDArray[np.float64]]:
+    # Upright hulls of moved corners, and the areas that the corners enclose.
     if (straight := where.straight) is not None:
         (scale, shift), (flip_y, flip_x) = straight, where.flips
         made: Corners = boxes * scale + shift
@@ -62,14 +91,17 @@ def hulls_of(boxes: Corners, where: SpatialMap) -> Corners:
             made[:, 0], made[:, 2] = where.size[1] - made[:, 2], where.size[1] - made[:, 0]
         if flip_y:
             made[:, 1], made[:, 3] = where.size[0] - made[:, 3], where.size[0] - made[:, 1]
-        return made
+        return made, areas_of(made)
     forward = where.forward
     x, y = boxes[:, [0, 2, 2, 0]], boxes[:, [1, 1, 3, 3]]
     corners = np.stack([x, y, np.ones_like(x)], axis=-1) @ forward.T  # [N, 4, 3]
     if not forward[2, :2].any():
         points = corners[..., :2] / corners[..., 2:]
-        return np.concatenate([points.min(axis=1), points.max(axis=1)], axis=1)
-    return np.array([_in_front(one) for one in corners]).reshape(-1, 4)
+        hulls = np.concatenate([points.min(axis=1), points.max(axis=1)], axis=1)
+        grown = abs(np.linalg.det(forward[:2, :2])) / forward[2, 2] ** 2
+        return hulls, areas_of(boxes) * grown
+    front = np.array([_in_front(one) for one in corners]).reshape(-1, 5)
+    return front[:, :4], front[:, 4]
 
 
 def _in_front(corners: NDArray[np.float64]) -> list[float]:
@@ -84,10 +116,11 @@ def _in_front(corners: NDArray[np.float64]) -> list[float]:
             t = (_NEAR - one[2]) / (other[2] - one[2])
             kept.append(one + t * (other - one))
     if not kept:
-        return [0.0, 0.0, 0.0, 0.0]
+        return [0.0] * 5
     points = np.array(kept)
-    points = points[:, :2] / points[:, 2:]
-    return [*points.min(axis=0).tolist(), *points.max(axis=0).tolist()]
+    x, y = (points[:, :2] / points[:, 2:]).T
+    area = abs(float((x * np.roll(y, -1) - y * np.roll(x, -1)).sum())) / 2
+    return [float(x.min()), float(y.min()), float(x.max()), float(y.max()), area]
 
 
 def to_corners(

@@ -35,10 +35,19 @@ def move_keypoints(
         height, width = where.size
         x, y = made[:, 0], made[:, 1]
         inside = front & (x >= -0.5) & (y >= -0.5) & (x < width - 0.5) & (y < height - 0.5)
+        inside &= _shown(edges, where)
         made[~inside, 2] = 0
         made[flat[:, 2] == 0] = 0
     shaped: NDArray[np.float64] = made.reshape(given.shape)
     return _mirrored(shaped, where, field, name) if where.mirrored else shaped
+
+
+def _shown(edges: NDArray[np.float64], where: SpatialMap) -> NDArray[np.bool_]:
+    # Whether the window shows points: what turns it shows nothing outside of it.
+    left, top, right, bottom = where.visible
+    x, y = edges[:, 0], edges[:, 1]
+    shown: NDArray[np.bool_] = (x >= left) & (y >= top) & (x < right) & (y < bottom)
+    return shown
 
 
 def _mirrored(

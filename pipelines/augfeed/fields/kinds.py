@@ -21,7 +21,7 @@ class Mask:
 
     Each output pixel takes the value of the pixel that it shows: nearest, never blended, and
     without color operations. What lies outside the image becomes `ignore_index` (by default 255, as
-    in PASCAL VOC; 0 for bool and for `[N, H, W]`).
+    in PASCAL VOC, 127 for int8; 0 for bool and for `[N, H, W]`).
 
     References:
         Everingham et al., The PASCAL Visual Object Classes Challenge, IJCV 2010,

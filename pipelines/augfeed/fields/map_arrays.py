@@ -80,6 +80,19 @@ class MapArrays:
         signs = np.where(middle[:, 2] < 0, -1.0, 1.0)
         return np.asarray(np.linalg.inv(found) * signs[:, None, None], np.float64)
 
+    @property
+    def visible(self) -> Floats:
+        """Float64 `[M, 4]`: what frames show of sources, (left, top, right, bottom) in edges."""
+        top, left, height, width, high, wide, y, x = self.window.T.astype(np.float64)
+        sides = []
+        for start, length, resized, first, size in (
+            (left, width, wide, x, self.size[1]), (top, height, high, y, self.size[0]),
+        ):  # fmt: skip
+            low = np.maximum(first, 0)
+            last = np.maximum(np.minimum(first + size, resized), low)
+            sides.append((start + length / resized * low, start + length / resized * last))
+        return np.stack([sides[0][0], sides[1][0], sides[0][1], sides[1][1]], axis=1)
+
 
 def _longer(plan: Plan, sizes: Ints, channels: int) -> dict[int, SpatialMap]:
     # The maps of rows whose program mirrors or samples its frame.

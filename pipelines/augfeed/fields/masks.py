@@ -66,8 +66,9 @@ def move_mask(mask: NDArray[Any], indices: Indices, fill: int) -> NDArray[Any]:
     from augfeed.kernels.nearest import show_places
 
     values = _whole(mask)
+    values = values.reshape(len(values), mask.shape[-2] * mask.shape[-1])
     made = MEMORY.take((*mask.shape[:-2], *indices.shape), mask.dtype)
-    show_places(values.reshape(len(values), -1), indices, _bits(fill, mask, indices), _whole(made))
+    show_places(values, indices, _bits(fill, mask, indices), _whole(made))
     return made
 
 

@@ -15,7 +15,7 @@ from augfeed.fields.boxes import from_corners, to_corners
 from augfeed.fields.follows import blends
 from augfeed.fields.kinds import Boxes, Field, FurtherImage, Mask
 from augfeed.fields.masks import checked_mask
-from augfeed.fields.part_types import as_array, as_given
+from augfeed.fields.part_types import as_array, as_given, box_format, check_canvas
 from augfeed.fields.placements import placements
 from augfeed.fields.sample_parts import Path, describe, put, take
 from augfeed.fields.spatial_map import UNMOVED, SpatialMap, maps_of
@@ -126,12 +126,14 @@ class FieldMover:
             self.name(k, path),
             tuple(self.sizes[k].tolist()),
         )
+        check_canvas(part, size, name)
         given = as_array(part)
         if isinstance(field, Mask):
             return checked_mask(given, size, name)
         if not isinstance(field, Boxes):
             return given
-        corners = to_corners(given, field.format, size, normalized=field.normalized, name=name)
+        form = box_format(part, field)
+        corners = to_corners(given, form, size, normalized=field.normalized, name=name)
         holder = take(self.samples[k], path[:-1]) if path else None
         return BoxSet.of(corners, beside_boxes(holder, path, field, len(corners), self.fields))
 
@@ -251,7 +253,9 @@ class FieldMover:
         parts = {**values.parts, path: boxes}
         values = Values(parts, values.owners).take(path, kept)
         left: BoxSet = values.parts[path]
-        rows = from_corners(left.corners, field.format, size, normalized=field.normalized)
+        part = take(sample, path)
+        form = box_format(part, field)
+        rows = from_corners(left.corners, form, size, normalized=field.normalized)
         made, count = left.scaled(), len(kept)
         if field.pad is not None:
             if not isinstance(holder, Mapping):
@@ -263,7 +267,6 @@ class FieldMover:
             rows = _padded(rows, field.pad)
             made = {key: _padded_like(value, field.pad) for key, value in made.items()}
             made["valid"] = torch.arange(field.pad) < count
-        part = take(sample, path)
         sample = put(sample, path, as_given(rows, part, size, tensors=False))
         for key, value in made.items():
             sample = _set(sample, (*path[:-1], key), value)

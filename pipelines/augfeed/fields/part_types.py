@@ -8,16 +8,43 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from augfeed.fields import MixedMask
+from augfeed.errors import InputError
+from augfeed.fields import Boxes, MixedMask
+from augfeed.fields.kinds import FORMATS, BoxFormat
 from augfeed.fields.sample_parts import tv_kind
 
 
 def as_array(part: Any) -> NDArray[Any]:
     """Return a tensor, an image or nested lists as an array."""
     if isinstance(part, torch.Tensor):
-        values: NDArray[Any] = part.detach().cpu().as_subclass(torch.Tensor).numpy()
+        plain = part.detach().cpu().as_subclass(torch.Tensor)
+        # NumPy has no such numbers.
+        values: NDArray[Any] = (plain.float() if plain.dtype == torch.bfloat16 else plain).numpy()
         return values
     return np.asarray(part)
+
+
+def box_format(part: Any, field: Boxes) -> BoxFormat:
+    """Return the format of boxes: torchvision's own, where the part says it, else the field's."""
+    cls: type = type(part)
+    if tv_kind(cls) != "BoundingBoxes":
+        return field.format
+    form = str(getattr(part.format, "value", part.format)).lower()
+    if form not in FORMATS:
+        raise InputError(
+            f"BoundingBoxes of format {form!r} cannot be moved: convert them to 'XYXY'"
+        )
+    return form  # type: ignore[return-value]
+
+
+def check_canvas(part: Any, size: tuple[int, ...], name: str) -> None:
+    """Raise `InputError` for torchvision's boxes or points of an image of another size."""
+    canvas = getattr(part, "canvas_size", None)
+    if canvas is not None and tuple(canvas) != size:
+        raise InputError(
+            f"{name} has canvas_size={tuple(canvas)}, and its image is {size[0]} x {size[1]}: give "
+            "both of one size, as by a transform that moves both"
+        )
 
 
 def as_given(made: Any, part: Any, size: tuple[int, int], *, tensors: bool) -> Any:

@@ -23,6 +23,8 @@ def take(sample: Any, path: Path) -> Any:
     """Return the part of a sample at a path."""
     for key in path:
         named = isinstance(key, str) and hasattr(sample, "_fields")
+        if isinstance(key, str) and isinstance(sample, torch.Tensor):
+            raise KeyError(key)  # torch would take it for a list of indices
         sample = getattr(sample, key) if named else sample[key]
     return sample
 

@@ -83,6 +83,18 @@ class SpatialMap:
         return forward
 
     @property
+    def visible(self) -> tuple[float, float, float, float]:
+        """The part of the source that the frame shows: (left, top, right, bottom) in edges."""
+        low, high = [], []
+        for axis in (1, 0):
+            start, scale = self.box[axis], self.box[2 + axis] / self.resized[axis]
+            first = max(self.offset[axis], 0)
+            last = min(self.offset[axis] + self.size[axis], self.resized[axis])
+            low.append(start + scale * first)
+            high.append(start + scale * max(first, last))
+        return low[0], low[1], high[0], high[1]
+
+    @property
     def mirrored(self) -> bool:
         """Whether left and right have changed places."""
         return bool(np.linalg.det(self.total) < 0)
@@ -176,12 +188,13 @@ def maps_of(
     )  # fmt: skip
     program = plan.program
     for row, inverse, box, resized, offset, size, warped in parts:
-        earlier, total = (), inverse.astype(np.float64)
+        earlier: tuple[Matrix, ...] = ()
+        total: Matrix = inverse.astype(np.float64)
         if program is not None:
-            earlier, mirror = program.earlier(row, plan.size)
-            total = mirror @ total
+            before, mirror = program.earlier(row, plan.size)
+            earlier, total = tuple(before), mirror @ total
         yield SpatialMap(
             total, tuple(box.tolist()), tuple(resized.tolist()),
             tuple(offset.tolist()), tuple(size.tolist()), plan.size, bool(warped),
-            constants.border_mode, constants.pad_mode, tuple(earlier),
+            constants.border_mode, constants.pad_mode, earlier,
         )  # fmt: skip

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from augfeed.async_copy import copied
 from augfeed.errors import InputError
-from augfeed.fields.boxes import move_boxes
+from augfeed.fields.boxes import ROUNDED, move_boxes
 from augfeed.fields.follows import blends, check_unmixed
 from augfeed.fields.kinds import Boxes, Mask
 from augfeed.fields.map_arrays import MapArrays
@@ -34,9 +34,10 @@ class HostMoves:
 
     def masks(self, masks: Any) -> torch.Tensor | MixedMask:
         """Return masks `[B, H, W]` or `[B, N, H, W]`, moved and mixed."""
-        given = checked_masks(masks, len(self.maps)).cpu().numpy()
+        there = checked_masks(masks, len(self.maps))
+        given = there.cpu().numpy()
         if not len(given):
-            return masks.new_empty((0, *masks.shape[1:-2], *self.plan.size))
+            return there.new_empty((0, *there.shape[1:-2], *self.plan.size))
         plan, both = self.plan, blends(self.plan.policy)
         moved = [moved_by(mask, where, Mask(), f"masks[{k}]")
                  for k, (mask, where) in enumerate(zip(given, self.maps, strict=True))]  # fmt: skip
@@ -89,11 +90,16 @@ class DeviceMoves:
         """Return what `HostMoves.boxes` does, by operations of torch."""
         check_unmixed(self.plan.policy, "boxes")
         given = checked_boxes(boxes, self.plan.count).double()
+        limits = copied(self.maps.visible, boxes.device)[:, None]
+        given = torch.cat([torch.minimum(torch.maximum(given[..., k : k + 2], limits[..., :2]),
+                                         limits[..., 2:]) for k in (0, 2)], dim=-1)  # fmt: skip
+        there = (given[..., 2:] > given[..., :2]).all(dim=-1)
         hulls = _hulls(given, copied(self.maps.forward, boxes.device))
         height, width = self.maps.size
         x, y = hulls[..., 0::2].clamp(0, width), hulls[..., 1::2].clamp(0, height)
         wide, high = x[..., 1] - x[..., 0], y[..., 1] - y[..., 0]
-        valid = (wide >= 1) & (high >= 1)  # as `Boxes()` says
+        least = Boxes().min_side - ROUNDED
+        valid = there & (wide >= least) & (high >= least)
         made = torch.stack([x[..., 0], y[..., 0], x[..., 1], y[..., 1]], dim=-1)
         return torch.where(valid[..., None], made, 0.0).to(boxes.dtype), valid
 

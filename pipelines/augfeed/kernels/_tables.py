@@ -77,6 +77,12 @@ def needs_counts(code: int) -> bool:
 
 
 @njit(nogil=True)
+def needs_gray(code: int) -> bool:
+    """Return whether a table depends on the mean gray, and on nothing else of the frame."""
+    return False or code == 129
+
+
+@njit(nogil=True)
 def make_table(
     code: int, counts: Ints, level: Ints, gray: Any, numbers: Floats, made: Ints
 ) -> None:  # fmt: skip

@@ -4,6 +4,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from augfeed.constants import CONSTANT
 from augfeed.kernels import SOURCES, compiled
 from augfeed.kernels._tables import make_table, makes_table
 from augfeed.kernels.inner import njit
@@ -13,7 +14,7 @@ from augfeed.kernels.spatial_steps import Rarer, is_spatial, run_spatial
 from augfeed.kernels.types import Array, Floats, Index, Ints, Record
 
 REFLECT = 2
-COUNTERS = 4  # of each level: equal levels side by side would wait for each other
+COUNTERS = 4  # of each level: equal levels side by side would wait for each other; `sum_up` adds 4
 # Float32 of this size are whole numbers: what is added to it is rounded, halves to even.
 ROUNDER = np.float32(3 << 22)
 
@@ -43,6 +44,31 @@ def _copy(flat: Array, first: Index, count: int, out: Array, at: Index) -> None:
 
 
 @njit(nogil=True)
+def _fill(fill: Any, scale: float, channels: int, pixels: int, out: Array, at: Index) -> None:
+    if channels == 3:
+        red, green = _filled(fill[0], scale), _filled(fill[1], scale)
+        blue = _filled(fill[2], scale)
+        for k in range(pixels):
+            to = at + U(3 * k)
+            out[to], out[to + U(1)], out[to + U(2)] = red, green, blue
+    else:
+        for i in range(pixels * channels):
+            out[at + U(i)] = _filled(fill[i % channels], scale)
+
+
+@njit(nogil=True)
+def _fold_end(
+    flat: Array, line: Index, frame: Frame, part: tuple[int, int], mode: int, out: Array, at: Index
+) -> None:  # fmt: skip
+    # Pixels (first, end) of a line that lie outside, of the image's line that begins at flat[line].
+    channels = frame.channels
+    for k in range(part[0], part[1]):
+        x = fold(k + frame.left, frame.width, mode)
+        for c in range(channels):
+            out[at + U(k * channels + c)] = flat[line + U(x * channels + c)]
+
+
+@njit(nogil=True)
 def cut_frame(flat: Array, frame: Frame, edges: Edges, scale: float, out: Array, at: Index) -> None:
     """Write a frame, padding included, in the images' own type."""
     channels, count = frame.channels, frame.out_width
@@ -51,21 +77,17 @@ def cut_frame(flat: Array, frame: Frame, edges: Edges, scale: float, out: Array,
     for k in range(frame.out_height):
         y = fold(k + frame.top, frame.height, edges.pad_mode)
         line = frame.start + U(max(y, 0) * frame.width * channels)
-        if y >= 0:
-            first = line + U((frame.left + low) * channels)
-            _copy(flat, first, (high - low) * channels, out, at + U(low * channels))
-        for i in range(0 if y < 0 else count - (high - low)):
-            to = i if i < low else i + high - low
-            x = fold(to + frame.left, frame.width, edges.pad_mode)
-            for c in range(channels):
-                spot = at + U(to * channels + c)
-                if x < 0:
-                    out[spot] = _filled(edges.pad_fill[c], scale)
-                else:
-                    out[spot] = flat[line + U(x * channels + c)]
         if y < 0:
-            for i in range(count * channels):
-                out[at + U(i)] = _filled(edges.pad_fill[i % channels], scale)
+            _fill(edges.pad_fill, scale, channels, count, out, at)
+        else:
+            first, end = line + U((frame.left + low) * channels), at + U(high * channels)
+            _copy(flat, first, (high - low) * channels, out, at + U(low * channels))
+            if edges.pad_mode == CONSTANT:
+                _fill(edges.pad_fill, scale, channels, low, out, at)
+                _fill(edges.pad_fill, scale, channels, count - high, out, end)
+            else:
+                _fold_end(flat, line, frame, (0, low), edges.pad_mode, out, at)
+                _fold_end(flat, line, frame, (high, count), edges.pad_mode, out, at)
         at += U(count * channels)
 
 
@@ -108,10 +130,11 @@ def count_levels(levels: Array, at: Index, pixels: int, channels: int, counts: A
 @njit(nogil=True)
 def sum_up(counts: Array, channels: int, c: int, own: Ints) -> None:
     """Write the histogram of a channel to `own`, from those of all counters."""
+    part, first = U(channels * LEVELS), U(c * LEVELS)
     for k in range(LEVELS):
-        own[k] = 0
-        for s in range(COUNTERS):
-            own[k] += counts[(s * channels + c) * LEVELS + k]
+        i = first + U(k)
+        two = counts[i] + counts[i + part]
+        own[U(k)] = two + (counts[i + part + part] + counts[i + part + part + part])
 
 
 @njit(nogil=True)

@@ -34,40 +34,47 @@ def njit(**options: Any) -> Callable[[Callable[..., Any]], Any]:
     return compile_
 
 
-class _Parts(JITCodeLibrary):  # type: ignore[misc]  # no types
+# Any: classes of Numba are typed in part.
+
+
+class _Parts(JITCodeLibrary):
     """A function and what it calls, as parts of the function that calls it."""
 
     def finalize(self) -> None:
         """Put the parts side by side; optimize what calls none of ours."""
-        self._raise_if_finalized()
-        for library in dict.fromkeys(self._linking_libraries):
-            self._reload_init.update(library._reload_init)
-            self._final_module.link_in(library._get_module_for_linking(), preserve=True)
-        if not any(isinstance(library, _Parts) for library in self._linking_libraries):
-            self._optimize_final_module()
-        self._finalize_dynamic_globals()
-        self._finalized = True
+        made: Any = self
+        made._raise_if_finalized()
+        for library in dict.fromkeys(made._linking_libraries):
+            made._reload_init.update(library._reload_init)
+            made._final_module.link_in(library._get_module_for_linking(), preserve=True)
+        if not any(isinstance(library, _Parts) for library in made._linking_libraries):
+            made._optimize_final_module()
+        made._finalize_dynamic_globals()
+        made._finalized = True
 
 
 @register_pass(mutates_CFG=True, analysis_only=False)
-class _InnerLowering(NativeLowering):  # type: ignore[misc]  # no types
+class _InnerLowering(NativeLowering):
     _name = "inner_lowering"
 
     def run_pass(self, state: Any) -> bool:
         """Write the function in LLVM's language, for callers alone."""
-        state.library = _Parts(state.targetctx.codegen(), state.func_id.func_qualname)
+        library: Any = _Parts
+        state.library = library(state.targetctx.codegen(), state.func_id.func_qualname)
         state.flags.no_compile = True
-        super().run_pass(state)
+        lowering: Any = super()
+        lowering.run_pass(state)
         key = object()  # callers know a function by what Python would call
         state.targetctx.insert_user_function(key, state.cr.fndesc, [state.library])
         state.cr = state.cr._replace(cfunc=key)
         return True
 
 
-class _InnerCompiler(Compiler):  # type: ignore[misc]  # no types
+class _InnerCompiler(Compiler):
     def define_pipelines(self) -> list[Any]:
         """Return the steps of Numba, the last of which stops before there is machine code."""
-        (steps,) = super().define_pipelines()
+        compiler: Any = super()
+        (steps,) = compiler.define_pipelines()
         steps.passes = [
             (_InnerLowering if step is NativeLowering else step, name)
             for step, name in steps.passes

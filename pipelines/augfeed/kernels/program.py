@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from augfeed.constants import LUMA
-from augfeed.kernels._tables import make_table, makes_table, needs_counts
+from augfeed.kernels._tables import make_table, makes_table, needs_counts, needs_gray
 from augfeed.kernels.chains import Mixture, is_chain, run_chain
 from augfeed.kernels.frames import (
     ROUNDER,
@@ -24,9 +24,11 @@ from augfeed.kernels.hue import turn_hue
 from augfeed.kernels.inner import njit
 from augfeed.kernels.levels import LEVELS
 from augfeed.kernels.place import Edges, Frame, U
+from augfeed.kernels.sample import add_lines
 from augfeed.kernels.spatial_steps import Rarer, is_spatial, run_spatial
-from augfeed.kernels.types import Array, Floats, Index, Ints
+from augfeed.kernels.types import Array, Floats, Index, Ints, Words
 from augfeed.kernels.warp import Map, warp_line
+from augfeed.kernels.whole_frame import is_whole, warp_whole_line, whole_size, write_whole
 
 MATRIX, LINEAR, COLOR, HUE = 200, 201, 130, 131  # see `augfeed.ops._steps`
 RED, GREEN, BLUE = LUMA
@@ -35,11 +37,13 @@ DIRTY, COUNTED = 0, 1
 
 
 class Pending(NamedTuple):
-    """A table that has not been carried out yet, and the histogram of what it makes."""
+    """A table that has not been carried out yet, and histograms without it and with it."""
 
     table: Array  # uint8 [C * LEVELS]
+    raw: Ints  # int64 [C, LEVELS]
     counts: Ints  # int64 [C, LEVELS]
-    state: Array  # bool: whether the table changes anything, whether the counts are true
+    state: Array  # bool: whether the table changes anything, whether the raw counts are true
+    sums: Words  # uint32 [W * C]
 
 
 class Lines(NamedTuple):
@@ -47,7 +51,7 @@ class Lines(NamedTuple):
 
     frame: Array  # uint8 [H * W * C]
     places: Ints  # int32 [2 W]
-    floats: Floats  # [max(2, C) * W]
+    floats: Floats  # two for each pixel of a line, and `whole_size` more
     planes: Floats  # [C * W]
 
 
@@ -66,6 +70,7 @@ def _carry_out(
     if pending.state[DIRTY]:
         look_up(frame, at, pixels, channels, pending.table)
         _forget(pending, channels)
+        pending.state[COUNTED] = False
 
 
 @njit(nogil=True)
@@ -73,56 +78,79 @@ def _count(
     frame: Array, at: Index, pixels: int, channels: int, spare: Tables, pending: Pending
 ) -> None:  # fmt: skip
     # The histogram of what the pending table makes.
-    if pending.state[COUNTED]:
-        return
-    count_levels(frame, at, pixels, channels, spare.counts)
-    pending.counts[:] = 0
+    raw, counts, table = pending.raw, pending.counts, pending.table
+    if not pending.state[COUNTED]:
+        count_levels(frame, at, pixels, channels, spare.counts)
+        for c in range(channels):
+            sum_up(spare.counts, channels, c, raw[c])
+        pending.state[COUNTED] = True
     for c in range(channels):
-        sum_up(spare.counts, channels, c, spare.own)
-        for k in range(LEVELS):
-            pending.counts[c, pending.table[c * LEVELS + k]] += spare.own[k]
-    pending.state[COUNTED] = True
+        if pending.state[DIRTY]:
+            counts[c, :] = 0
+            for k in range(LEVELS):
+                counts[c, table[c * LEVELS + k]] += raw[c, k]
+        else:
+            counts[c, :] = raw[c]
 
 
 @njit(nogil=True)
-def _sum(counts: Ints) -> int:
-    total = 0
-    for k in range(LEVELS):
-        total += k * counts[k]
-    return total
+def _sums(
+    frame: Array, at: Index, size: tuple[int, int, int], pending: Pending
+) -> tuple[Any, Any, Any]:
+    # The sum of all values of each channel, after the pending table.
+    height, width, channels = size
+    values, sums = width * channels, pending.sums
+    _carry_out(frame, at, height * width, channels, pending)
+    add_lines(frame, at, U(values), height, values, sums)
+    red, green, blue = np.int64(0), np.int64(0), np.int64(0)
+    for i in range(0, values, channels):
+        red += np.int64(sums[i])
+        if channels == 3:
+            green += np.int64(sums[i + 1])
+            blue += np.int64(sums[i + 2])
+    return red, green, blue
 
 
 @njit(nogil=True)
-def _gray(pending: Pending, pixels: int, channels: int) -> Any:
+def _gray(
+    frame: Array, at: Index, size: tuple[int, int, int], pending: Pending
+) -> Any:  # fmt: skip
     # The nearest level of the mean gray.
-    if channels != 3:
-        return np.float32((2 * _sum(pending.counts[0]) + pixels) // (2 * pixels))
-    total = 0
-    for c in range(3):
-        total += GRAYS[c] * _sum(pending.counts[c])
-    whole = 65536 * pixels
+    red, green, blue = _sums(frame, at, size, pending)
+    pixels = size[0] * size[1]
+    if size[2] != 3:
+        return np.float32((2 * red + pixels) // (2 * pixels))
+    total, whole = GRAYS[0] * red + GRAYS[1] * green + GRAYS[2] * blue, 65536 * pixels
     return np.float32((2 * total + whole) // (2 * whole))
 
 
 @njit(nogil=True)
 def _tabulate(
-    frame: Array, at: Index, pixels: int, channels: int, code: int, numbers: Floats, spare: Tables,
+    frame: Array, at: Index, size: tuple[int, int, int], code: int, numbers: Floats, spare: Tables,
     pending: Pending,
 ) -> None:  # fmt: skip
-    gray, made, own = np.float32(0.0), spare.made, spare.own
-    if needs_counts(code):
-        _count(frame, at, pixels, channels, spare, pending)
-        gray = _gray(pending, pixels, channels)
+    gray, made, level, table = np.float32(0.0), spare.made, spare.level, pending.table
+    channels, apart, changed = size[2], False, False
+    if needs_gray(code):
+        gray = _gray(frame, at, size, pending)
+    elif needs_counts(code):
+        _count(frame, at, size[0] * size[1], channels, spare, pending)
+        apart = True
+    dirty = pending.state[DIRTY]
     for c in range(channels):
-        make_table(code, pending.counts[c], spare.level, gray, numbers, made)
-        own[:] = 0
-        for k in range(LEVELS):
-            made[k] = made[k] if made[k] >= 0 else k
-            own[made[k]] += pending.counts[c, k]
-            pending.state[DIRTY] |= made[k] != k
-        pending.counts[c, :] = own
-        for k in range(LEVELS):
-            pending.table[c * LEVELS + k] = made[pending.table[c * LEVELS + k]]
+        if c == 0 or apart:
+            make_table(code, pending.counts[c], level, gray, numbers, made)
+            for k in range(LEVELS):
+                made[U(k)] = made[U(k)] if made[U(k)] >= 0 else k
+                changed |= made[U(k)] != k
+        first = U(c * LEVELS)
+        if dirty:
+            for k in range(LEVELS):
+                table[first + U(k)] = made[U(table[first + U(k)])]
+        else:
+            for k in range(LEVELS):
+                table[first + U(k)] = made[U(k)]
+    pending.state[DIRTY] = dirty or changed
 
 
 @njit(nogil=True)
@@ -132,15 +160,22 @@ def _warp(
 ) -> None:  # fmt: skip
     height, width, channels = size
     values = width * channels
-    for k in range(height * values):
-        lines.frame[U(k)] = frame[at + U(k)]
     row = Map(numbers[0], numbers[1], numbers[2], numbers[3], numbers[4], numbers[5], numbers[6],
               numbers[7], numbers[8], kind)  # fmt: skip
     source = Frame(U(0), height, width, channels, 0, 0, height, width)
     planes, stride = lines.planes, U(width)
+    for k in range(height * values):
+        lines.frame[U(k)] = frame[at + U(k)]
+    whole = is_whole(source, edges, kind)
+    if whole:
+        write_whole(lines.frame, source, edges, lines.floats)
     for y in range(height):
-        warp_line(lines.frame, source, edges, row, (y, 0, width), lines.places, lines.floats,
-                  planes, U(0), stride)  # fmt: skip
+        if whole:
+            warp_whole_line(source, row, (y, 0, width), lines.places, lines.floats, planes, U(0),
+                            stride)  # fmt: skip
+        else:
+            warp_line(lines.frame, source, edges, row, (y, 0, width), lines.places, lines.floats,
+                      planes, U(0), stride)  # fmt: skip
         if channels == 3:
             for x in range(width):
                 p, to = U(x), at + U(3 * x)
@@ -161,19 +196,19 @@ def _level(value: Any) -> Any:
 
 @njit(nogil=True)
 def _combine(
-    frame: Array, at: Index, pixels: int, channels: int, numbers: Floats, spare: Tables,
-    pending: Pending,
+    frame: Array, at: Index, size: tuple[int, int, int], numbers: Floats, pending: Pending
 ) -> None:  # fmt: skip
     # A linear map of values from 0 to 1; the mean gray may count.
     average, full = 0.0, np.float32(255.0)
+    pixels, channels = size[0] * size[1], size[2]
     wanted = numbers[17] != 0.0
     if channels == 3:
         wanted = numbers[12] != 0.0 or numbers[13] != 0.0 or numbers[14] != 0.0
     if wanted:
-        _count(frame, at, pixels, channels, spare, pending)
-        total = float(_sum(pending.counts[0]))
+        red, green, blue = _sums(frame, at, size, pending)
+        total = float(red)
         if channels == 3:
-            total = RED * total + GREEN * _sum(pending.counts[1]) + BLUE * _sum(pending.counts[2])
+            total = RED * total + GREEN * green + BLUE * blue
         average = total / (255.0 * pixels)
     mean = np.float32(average)
     if channels == 3:
@@ -191,7 +226,6 @@ def _combine(
         for p in range(pixels):
             i = at + U(p)
             frame[i] = _level(numbers[15] * np.float32(frame[i]) + b0)
-    pending.state[COUNTED] = False
 
 
 @njit(nogil=True)
@@ -228,7 +262,7 @@ def run_program(
     for s in range(codes.size):
         code, own = codes[s], numbers[s]
         if makes_table(code):
-            _tabulate(frame, at, pixels, channels, code, own, spare, pending)
+            _tabulate(frame, at, size, code, own, spare, pending)
         elif code and not (channels != 3 and code in (COLOR, HUE)):
             _carry_out(frame, at, pixels, channels, pending)
             if code == COLOR:
@@ -239,7 +273,7 @@ def run_program(
                 run_spatial(code, frame, at, size, 255.0, own, rarer)
             elif rarer is not None:
                 if code == LINEAR:
-                    _combine(frame, at, pixels, channels, own, spare, pending)
+                    _combine(frame, at, size, own, pending)
                 elif code == HUE:
                     turn_hue(frame, at, pixels, int(own[0]))
                 elif is_chain(code):
@@ -252,12 +286,14 @@ def run_program(
 
 
 @njit(nogil=True)
-def pending_of(channels: int) -> Pending:
+def pending_of(width: int, channels: int) -> Pending:
     """Return memory for a table that is pending."""
     return Pending(
         np.empty(channels * LEVELS, np.uint8),
         np.zeros((channels, LEVELS), np.int64),
+        np.zeros((channels, LEVELS), np.int64),
         np.zeros(2, np.bool_),
+        np.empty(width * channels, np.uint32),
     )
 
 
@@ -268,6 +304,6 @@ def lines_of(size: tuple[int, int, int]) -> Lines:
     return Lines(
         np.empty(height * width * channels, np.uint8),
         np.empty(2 * width, np.int32),
-        np.empty(max(2, channels) * width, np.float32),
+        np.empty(2 * width + whole_size(height, width, channels), np.float32),
         np.empty(channels * width, np.float32),
     )

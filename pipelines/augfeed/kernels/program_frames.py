@@ -82,7 +82,11 @@ def _compile(sources: int) -> Any:
         size, count = (height, width, channels), height * width * channels
         flat, edges = frames.reshape(frames.size), _of_bytes(shared[0])
         spare, kernels = tables_of(0, channels), kernels_of(size, taps.shape[3] - 1)
-        pending, lines, mixture = pending_of(channels), lines_of(size), mixture_of(codes, count)
+        pending, lines, mixture = (
+            pending_of(width, channels),
+            lines_of(size),
+            mixture_of(codes, count),
+        )
         other = np.empty(count, np.uint8)
         for k in range(which.size):
             r, at = which[k], U(k * count)

@@ -24,7 +24,8 @@ HALF = 1 << (BITS - 1)
 STRIP = 32  # rows turned at a time: their loops are long enough, and they fit the L1 cache
 OUTSIDE = -(1 << 62)
 
-Whole = Ints | tuple[int, ...]
+Sides = tuple[int, ...]
+Whole = Ints | Sides
 
 
 @njit(nogil=True)
@@ -263,30 +264,47 @@ def _(fill: Any, image: Any) -> Any:
 def _compile(sources: int) -> Any:
     # See `augfeed.kernels` for what `sources` is good for.
     @compiled()
-    def resample(
-        image: Array,
-        box: Whole,
-        resized: Whole,
-        offset: Whole,
-        kind: int,
-        pad_mode: int,
-        pad_fill: Floats,
-        out: Array,
-    ) -> int:
-        """Write a part of an image to `out`.
-
-        `image` `[h, w, C]` is cut to `box` (top, left, height, width), which must lie inside it
-        (`ValueError`); that is resized to `resized` (height, width) by a filter, `kind`, of
-        `augfeed.constants`; output pixel `(y, x)` of `out` `[H, W, C]` is pixel
-        `(offset[0] + y, offset[1] + x)` of the result. Outside it: `pad_fill` (float64 `[C]`, 0 to
-        1) if `pad_mode` is 0, the border pixel if 1, the mirrored image if 2.
-        Both arrays are C-contiguous, and both uint8 or both float32; `box`, `resized` and `offset`
-        may be tuples or arrays of integers.
-        """
+    def resample_window(
+        image: Array, box: Sides, resized: Sides, offset: Sides, kind: int, pad_mode: int,
+        pad_fill: Floats, out: Array,
+    ) -> int:  # fmt: skip
+        """Write a part of an image: see `resample`."""
         _resample(image, box, resized, offset, kind, pad_mode, pad_fill, out)
         return sources
 
-    return resample
+    return resample_window
 
 
-resample = _compile(SOURCES)
+_resample_window = _compile(SOURCES)
+
+
+def _resample_any(
+    image: Array,
+    box: Whole,
+    resized: Whole,
+    offset: Whole,
+    kind: int,
+    pad_mode: int,
+    pad_fill: Floats,
+    out: Array,
+) -> int:
+    """Write a part of an image to `out`.
+
+    `image` `[h, w, C]` is cut to `box` (top, left, height, width), which must lie inside it
+    (`ValueError`); that is resized to `resized` (height, width) by a filter, `kind`, of
+    `augfeed.constants`; output pixel `(y, x)` of `out` `[H, W, C]` is pixel
+    `(offset[0] + y, offset[1] + x)` of the result. Outside it: `pad_fill` (float64 `[C]`, 0 to
+    1) if `pad_mode` is 0, the border pixel if 1, the mirrored image if 2.
+    Both arrays are C-contiguous, and both uint8 or both float32; `box`, `resized` and `offset`
+    may be tuples or arrays of integers: it is compiled once for all of these.
+    """
+    written: int = _resample_window(image, _sides(box), _sides(resized), _sides(offset), int(kind),
+                                    int(pad_mode), pad_fill, out)  # fmt: skip
+    return written
+
+
+resample: Any = _resample_any  # Any: callers unpack tuples of any length
+
+
+def _sides(given: Whole) -> Sides:
+    return tuple(given.tolist() if isinstance(given, np.ndarray) else map(int, given))

@@ -12,7 +12,7 @@ from augfeed.kernels.interleave import split_pixels
 from augfeed.kernels.place import Edges, Frame, U, fold, value_at
 from augfeed.kernels.types import Array, Floats, Index, Ints, Record, Words
 from augfeed.kernels.warp import warp_line
-from augfeed.kernels.whole_frame import is_whole, warp_whole
+from augfeed.kernels.whole_frame import is_whole, warp_whole_line, write_whole
 
 
 @njit(nogil=True)
@@ -92,20 +92,24 @@ def sample_strip(
     if not row.warped:
         _copy_strip(flat, frame, row, part, edges, planes, at, stride)
         return
-    if is_whole(frame, edges, row.filter):
-        warp_whole(flat, frame, edges, row, part, places, floats, planes, at, stride)
-        return
+    whole = is_whole(frame, edges, row.filter)
+    if whole:
+        write_whole(flat, frame, edges, floats)
     y0, y1, x0, count = part
     for y in range(y0, y1):
-        warp_line(flat, frame, edges, row, (y, x0, count), places, floats, planes, at, stride)
+        line = y, x0, count
+        if whole:
+            warp_whole_line(frame, row, line, places, floats, planes, at, stride)
+        else:
+            warp_line(flat, frame, edges, row, line, places, floats, planes, at, stride)
         at += U(count)
 
 
 @njit(nogil=True)
-def _add_lines(
+def add_lines(
     flat: Array, first: Index, pitch: Index, lines: int, columns: int, totals: Array
 ) -> None:
-    # Line on line, so that the loop is over memory side by side; channels come apart after.
+    """Write the sums of columns, whose values lie side by side, of lines `pitch` apart."""
     for i in range(columns):
         totals[U(i)] = 0
     for _ in range(lines):
@@ -141,12 +145,12 @@ def mean_color(
         pitch = U(frame.width * channels)
         first = frame.start + U(y0) * pitch + U(x0 * channels)
         if scale == 255.0:
-            _add_lines(flat, first, pitch, lines, columns, totals.levels)
+            add_lines(flat, first, pitch, lines, columns, totals.levels)
             for i in range(0, columns, channels):
                 for c in range(channels):
                     total[c] += totals.levels[i + c]
         else:
-            _add_lines(flat, first, pitch, lines, columns, totals.floats)
+            add_lines(flat, first, pitch, lines, columns, totals.floats)
             for i in range(0, columns, channels):
                 for c in range(channels):
                     total[c] += totals.floats[i + c]

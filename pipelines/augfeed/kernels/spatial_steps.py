@@ -9,6 +9,7 @@ from augfeed.kernels.elastic import run_elastic
 from augfeed.kernels.inner import njit
 from augfeed.kernels.jpeg import run_jpeg
 from augfeed.kernels.place import U
+from augfeed.kernels.pointers import keep, moved, pointer_to
 from augfeed.kernels.types import Array, Floats, Index
 
 # Whether there may be other steps than tables, warps, colors and stencils, which are those that
@@ -56,13 +57,16 @@ def _stencil(
     if height < 3 or width < 3:
         return
     values, inner, top = width * channels, (width - 2) * channels, np.float32(scale)
-    lines, made = np.empty((3, values), np.float32), np.empty(values, np.float32)
-    _read(out, at, values, lines[0])
-    _read(out, at + U(values), values, lines[1])
+    held = (np.empty(4 * values, np.float32),)
+    above, made = pointer_to(held[0]), moved(pointer_to(held[0]), 3 * values)
+    line, below = moved(above, values), moved(above, 2 * values)
+    _read(out, at, values, above)
+    _read(out, at + U(values), values, line)
     for y in range(1, height - 1):
         here = at + U(y * values)
-        _read(out, here + U(values), values, lines[(y + 1) % 3])
-        make_line(code, lines[(y - 1) % 3], lines[y % 3], lines[(y + 1) % 3], U(channels), inner,
-                  top, numbers, made)  # fmt: skip
+        _read(out, here + U(values), values, below)
+        make_line(code, above, line, below, U(channels), inner, top, numbers, made)
         for i in range(channels, channels + inner):
             out[here + U(i)] = made[U(i)]
+        above, line, below = line, below, above
+    keep(held)

@@ -45,7 +45,7 @@ def _fill(whole: Floats, at: Index, pixels: int, fill: Any) -> None:
 @njit(nogil=True)
 def _outside(
     flat: Array, frame: Frame, y: int, x: int, edges: Edges, whole: Floats, to: Index
-) -> None:
+) -> None:  # fmt: skip
     x = fold(x + frame.left, frame.width, edges.pad_mode)
     for c in range(3):
         outside = x < 0 or y < 0
@@ -53,8 +53,10 @@ def _outside(
 
 
 @njit(nogil=True)
-def _write(flat: Array, frame: Frame, edges: Edges, whole: Floats, at: Index) -> None:
+def write_whole(flat: Array, frame: Frame, edges: Edges, whole: Floats) -> None:
+    """Write a frame that `is_whole`, behind two values for each pixel of a line."""
     height, width = frame.out_height, frame.out_width
+    at = U(2 * width)
     low = min(max(-frame.left, 0), width)
     high = max(min(frame.width - frame.left, width), low)
     line = LANES * (width + 2 * BORDER)
@@ -94,29 +96,29 @@ def _find(count: int, frame: Frame, places: Ints) -> None:
 
 
 @njit(nogil=True)
-def warp_whole(
-    flat: Array, frame: Frame, edges: Edges, row: Record | Map, part: tuple[int, int, int, int],
-    places: Ints, floats: Floats, planes: Floats, at: Index, stride: Index,
+def warp_whole_line(
+    frame: Frame, row: Record | Map, part: tuple[int, int, int], places: Ints, floats: Floats,
+    planes: Floats, at: Index, stride: Index,
 ) -> None:  # fmt: skip
-    """Write a part of the output, of a frame that `is_whole`: see `sample.sample_strip`.
+    """Write pixels of a line as `warp.warp_line` does, of a frame that `write_whole` has written.
 
-    `floats` holds two values for each pixel of a line, and `whole_size` more.
+    `floats` is what it was given.
     """
-    y0, y1, x0, count = part
+    y, x0, count = part
     half, begin = U(count), U(2 * frame.out_width)
-    pitch, whole_half = U(LANES * (frame.out_width + 2 * BORDER)), np.float32(0.5)
-    _write(flat, frame, edges, floats, begin)
-    for y in range(y0, y1):
-        find_positions(y, x0, count, row, places, floats)
-        _find(count, frame, places)
+    pitch, middle = U(LANES * (frame.out_width + 2 * BORDER)), np.float32(0.5)
+    find_positions(y, x0, count, row, places, floats)
+    _find(count, frame, places)
+    if row.filter == BILINEAR:
         for k in range(count):
             i = U(k)
-            place, to, across, down = begin + U(places[i]), at + i, floats[i], floats[half + i]
-            if row.filter == BILINEAR:
-                blend_wide(floats, place, pitch, (across, down), planes, to, stride)
-            else:
-                place += U(LANES) if across >= whole_half else U(0)
-                place += pitch if down >= whole_half else U(0)
-                for c in range(3):
-                    planes[to + U(c) * stride] = floats[place + U(c)]
-        at += half
+            place, shares = begin + U(places[i]), (floats[i], floats[half + i])
+            blend_wide(floats, place, pitch, shares, planes, at + i, stride)
+        return
+    for k in range(count):
+        i = U(k)
+        place, to = begin + U(places[i]), at + i
+        place += U(LANES) if floats[i] >= middle else U(0)
+        place += pitch if floats[half + i] >= middle else U(0)
+        for c in range(3):
+            planes[to + U(c) * stride] = floats[place + U(c)]

@@ -27,7 +27,10 @@ class Mixes:
     def needed(self, which: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the rows to read for some output rows: themselves, and the partners of those that
         are mixed."""
-        return np.union1d(which, self.partner[which[self.mode[which] != NONE]])
+        wanted = np.zeros(len(self.mode), np.bool_)
+        wanted[which] = True
+        wanted[self.partner[which[self.mode[which] != NONE]]] = True
+        return np.flatnonzero(wanted)
 
 
 def unmixed(count: int) -> Mixes:

@@ -38,11 +38,19 @@ class Head:
 
     def _look(self) -> None:
         try:
-            host, _, port = ray.get_runtime_context().gcs_address.rpartition(":")
-            with socket.create_connection((host.strip("[]"), int(port)), timeout=QUIET):
+            if reachable():
                 self._seen = time.monotonic()
-            time.sleep(QUIET / 5)
-        except OSError:
             time.sleep(QUIET / 5)
         finally:
             self._lock.release()
+
+
+def reachable() -> bool:
+    """Return whether the head takes connections; Ray itself would wait for it, all threads with it,
+    and then end the process."""
+    try:
+        host, _, port = ray.get_runtime_context().gcs_address.rpartition(":")
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=QUIET):
+            return True
+    except OSError:
+        return False

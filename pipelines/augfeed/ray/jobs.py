@@ -7,10 +7,11 @@ from typing import Any
 from augfeed.engines import Output, Place
 from augfeed.errors import InputError
 from augfeed.invariances import Invariances
-from augfeed.pipeline import Order, Pipeline
+from augfeed.pipeline import Pipeline
 from augfeed.plan.repeats import Repeats
 from augfeed.policy import Policy
 from augfeed.read.annotation import is_annotated
+from augfeed.read.order import Order
 from augfeed.read.read_config import Reading
 from augfeed.read.sources import Source, open_source
 from augfeed.targets import Form

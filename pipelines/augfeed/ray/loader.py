@@ -19,7 +19,6 @@ from augfeed.feed.lane_selection import views_of
 from augfeed.feed.shard import rank_and_world
 from augfeed.invariances import Invariances
 from augfeed.philox import check_key
-from augfeed.pipeline import Order
 from augfeed.plan.repeats import Repeats
 from augfeed.policy import Policy
 from augfeed.presets import resolve_policy
@@ -30,7 +29,7 @@ from augfeed.ray.jobs import Dataset, Job
 from augfeed.ray.pool import Pool, Stats
 from augfeed.read.cache_dir import expanded
 from augfeed.read.decode import MAX_PIXELS
-from augfeed.read.order import steps_per_epoch
+from augfeed.read.order import Order, steps_per_epoch
 from augfeed.read.read_config import OnError, Reading
 from augfeed.read.read_errors import ReadFailure, ReadFailureLog
 from augfeed.targets import Form

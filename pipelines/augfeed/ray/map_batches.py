@@ -116,7 +116,7 @@ class MapBatches:
     def _empty(self, labels: Any) -> Columns:
         # What an empty block becomes has the shape of all others.
         height, width = self.policy.size((1, 1))
-        shape = (0, self.channels, height, width)
+        shape: tuple[int, ...] = (0, self.channels, height, width)
         if self.output.channels_last:
             shape = (0, height, width, self.channels)
         made: Columns = {"image": torch.empty(shape, dtype=self.output.dtype).numpy()}

@@ -15,7 +15,7 @@ from augfeed.errors import AugfeedError, InputTypeError, StateError
 from augfeed.ray.actors import DEPTH, Actors, wanted_actors
 from augfeed.ray.errors import ClusterError
 from augfeed.ray.feeder import Feeder, Info
-from augfeed.ray.head import Head
+from augfeed.ray.head import Head, reachable
 from augfeed.ray.jobs import Address, Job
 from augfeed.ray.room import room_for
 from augfeed.read.read_errors import LOG
@@ -232,6 +232,8 @@ class Pool:
 
     def _start_missing(self) -> None:
         while len(self._members) < self._wanted and not self._closed and self._error is None:
+            if ray.is_initialized() and not reachable():
+                return  # Ray would wait for the head with the lock held, so that nobody says so
             if self._job is None:
                 self._job = _put(self.job)
                 self._session = _session()
@@ -351,7 +353,8 @@ def _session() -> str:
 
 def _end(member: Member) -> None:
     try:
-        if ray.is_initialized():  # else Ray would start a cluster to ask it
+        # Else Ray would start a cluster to ask it, or wait for the head.
+        if ray.is_initialized() and reachable():
             ray.kill(member.handle)
     except Exception:  # it is gone, or Ray is
         return

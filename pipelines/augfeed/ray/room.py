@@ -6,6 +6,7 @@ from typing import Any
 import ray
 
 from augfeed.ray.actors import Actors
+from augfeed.ray.head import reachable
 
 ASKED = 5.0  # seconds that the head has to answer
 SHOWN = 8  # nodes that a message lists
@@ -25,12 +26,13 @@ def room_for(actors: Actors) -> tuple[bool, str]:
 
 
 def _nodes() -> list[dict[str, Any]] | None:
-    # Asked in a thread: without its head Ray waits long, and this one has a deadline.
+    # Without its head Ray waits long, so that it is asked only if that is there, and in a thread.
+    if not ray.is_initialized() or not reachable():
+        return None
     found: list[list[dict[str, Any]]] = []
 
     def ask() -> None:
-        if ray.is_initialized():
-            found.append([node for node in ray.nodes() if node["Alive"]])
+        found.append([node for node in ray.nodes() if node["Alive"]])
 
     thread = threading.Thread(target=ask, name="augfeed-nodes", daemon=True)
     thread.start()

@@ -17,8 +17,7 @@ from augfeed.policy import Policy
 from augfeed.read.read_errors import ReadFailure
 from augfeed.targets import Targets
 from augfeed.views import ViewPart, Views
-from augfeed.wire import fields_to_tensors, is_fields
-from augfeed.wire.fields import fields_of_tensors
+from augfeed.wire.fields import fields_of_tensors, fields_to_tensors, is_fields
 
 Array = NDArray[Any]
 Copy = Callable[[Array], torch.Tensor]

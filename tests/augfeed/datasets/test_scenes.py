@@ -98,7 +98,8 @@ def test_a_mask_agrees_with_its_image_at_every_pixel(
 
 POLICIES = ["letterbox(32) | mosaic(0.7, zoom=(0.5, 1.5)) | copy_paste(0.7) | hflip | "
             "mixup(1.0, p=0.5)", "letterbox(32) | copy_paste(0.8) | cutmix(1.0, p=0.5)",
-            "random_iou_crop(32) | mosaic(0.5)"]  # fmt: skip
+            "random_iou_crop(32) | mosaic(0.5)",
+            "letterbox(32) | mosaic(zoom=(0.05, 0.1), shift=1.0)"]  # fmt: skip
 
 
 @pytest.mark.parametrize("policy", POLICIES)

@@ -5,11 +5,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from augfeed.bench.chains import chains
 from augfeed.bench.predict import PredictedRow, Prediction
 from augfeed.bench.result import Shape
+from augfeed.bench.work import SEED
+from augfeed.ops._steps import MATRIX
+from augfeed.plan import BatchRows, draw_plan
 
 ROOT = Path(__file__).resolve().parents[3]
 SHAPE = Shape(64, 3, 224, 224)
@@ -41,12 +45,13 @@ BUDGETS = {
     "affine_jitter_normalize": (114, 150),
     "crop_flip_normalize": (32, 32),
     "imagenet": (72, 82),
+    "trivial_augment": (228, 1175),
 }
 
-FRAMED = {"trivial_augment"}  # whose kernels before the pass the model does not know
 # What a usual run compiles: every part of a pass is in one of them, or close to it.
 USUAL = ["seed_chain", "normalize", "perspective", "jitter", "mixup", "cutmix",
-         "affine_jitter_normalize", "crop_flip_normalize", "imagenet"]  # fmt: skip
+         "affine_jitter_normalize", "crop_flip_normalize", "imagenet",
+         "trivial_augment"]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +59,7 @@ def rows(
     tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
 ) -> dict[str, PredictedRow]:
     """Predict chains by the command, in a process without the interpreter."""
-    chosen = [] if pytestconfig.option.whole else [*USUAL, *FRAMED]
+    chosen = [] if pytestconfig.option.whole else USUAL
     out = tmp_path_factory.mktemp("predict") / "prediction.json"
     environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
     environment["PYTHONPATH"] = str(ROOT / "pipelines")
@@ -67,8 +72,8 @@ def rows(
     assert done.returncode == 0, done.stderr
     assert SHAPE.name in done.stdout and "H100" in done.stdout and "H200" in done.stdout
     found = Prediction.model_validate_json(out.read_text()).rows
-    assert {row.chain for row in found if row.left_out} == FRAMED
-    made = {row.chain: row for row in found if not row.left_out}
+    assert not [row.chain for row in found if row.left_out]
+    made = {row.chain: row for row in found}
     assert set(made) == set(BUDGETS if not chosen else USUAL)
     return made
 
@@ -77,7 +82,7 @@ pytestmark = pytest.mark.timeout(600)  # some 20 s of a core with all; 5 with a 
 
 
 def test_every_chain_has_a_budget() -> None:
-    assert set(BUDGETS) == set(chains(SHAPE)) - FRAMED
+    assert set(BUDGETS) == set(chains(SHAPE))
     assert set(BUDGETS) > set(USUAL)
 
 
@@ -98,7 +103,8 @@ def test_all_of_the_machine_code_is_understood(rows: dict[str, PredictedRow]) ->
 
 def test_branches_that_are_taken_at_times_cost_at_times(rows: dict[str, PredictedRow]) -> None:
     for name, row in rows.items():
-        words = ("cutmix", "imagenet", "erasing", "seed", "cutout", "rotate", "affine")
+        words = ("cutmix", "imagenet", "erasing", "seed", "cutout", "rotate", "affine",
+                 "trivial")  # fmt: skip
         partly = any(word in name for word in words)
         assert (row.instructions < row.most * (1 - 1e-9)) == partly, name
         assert row.instructions <= row.most * (1 + 1e-9), name
@@ -117,3 +123,21 @@ def test_bytes_are_those_that_must_move_and_what_is_read_again(
     assert rows["mixup"].again == rows["jitter"].again == images
     assert 0 < rows["cutmix"].again < images < rows["imagenet"].again < 2 * images
     assert [each.kernel for each in rows["jitter"].passes] == ["sum_frames", "augment"]
+
+
+def test_kernels_of_programs_count_for_the_samples_whose_turn_it_is(
+    rows: dict[str, PredictedRow],
+) -> None:
+    policy = chains(SHAPE)["trivial_augment"]
+    plan = draw_plan(policy, BatchRows.of(np.arange(64)), seed=SEED, epoch=0, size=SHAPE.size)
+    assert plan.program is not None
+    found = {each.kernel: each for each in rows["trivial_augment"].passes}
+    assert found["cut_frames"].share == plan.program.framed.mean()
+    warped = (plan.program.code[plan.program.framed] == MATRIX).sum() / 64
+    assert found["warp_drawn"].share == found["bring_back"].share == warped
+    for name, each in found.items():
+        if each.turn:
+            assert 0 < each.instructions <= each.turn, name
+            # A sample whose turn it is not costs next to nothing.
+            assert each.instructions - each.share * each.turn < 8, name
+    assert found["augment"].turn == 0

@@ -14,6 +14,7 @@ from augfeed.fields import (
     Boxes,
     Dense,
     Keypoints,
+    Mask,
     SpatialMap,
     maps_of,
     move_boxes,
@@ -21,6 +22,7 @@ from augfeed.fields import (
     move_keypoints,
 )
 from augfeed.fields.boxes import from_corners, to_corners
+from augfeed.fields.masks import moved_by
 from augfeed.plan import BatchRows, draw_plan
 
 HIGH, WIDE = 61, 83
@@ -202,3 +204,48 @@ def test_vectors_turn_with_the_image() -> None:
     made = move_dense(flow, where, Dense(vectors=True), "flow")[:, HIGH // 2, WIDE // 2]
     assert np.allclose(made, where.forward[:2, 0], atol=1e-4)
     assert np.isclose(np.hypot(*made), 1, atol=1e-4)
+
+
+@pytest.mark.parametrize("policy", ["random_crop(30) | rotate(40, p=1.0)",
+                                    "random_resized_crop(40, (0.2, 0.5)) | shear(30, p=1.0)",
+                                    "center_crop(30) | perspective(0.5, p=1.0)"])  # fmt: skip
+def test_what_the_window_cuts_off_does_not_come_back_in_a_corner(policy: str) -> None:
+    for where in plans(policy):
+        shown = where.indices()
+        seen = np.zeros(HIGH * WIDE, np.bool_)
+        seen[shown[shown >= 0]] = True
+        left, top, right, bottom = where.visible
+        pick = np.arange(0, HIGH * WIDE, 5)
+        seen, (ys, xs) = seen[pick], np.divmod(pick, WIDE)
+        points = np.stack([xs, ys, np.full_like(xs, 2)], axis=1).astype(np.float64)
+        flags = move_keypoints(points, where, Keypoints(flip_pairs=()), "points")[:, 2]
+        outside = (xs + 0.5 < left) | (xs + 0.5 >= right) | (ys + 0.5 < top) | (ys + 0.5 >= bottom)
+        assert not flags[outside].any() and flags[seen].mean() > 0.9
+        boxes = np.stack([xs, ys, xs + 1, ys + 1], axis=1).astype(np.float64)
+        moves = move_boxes(boxes, where, Boxes(min_side=0, min_share=0.01))
+        assert not np.isin(moves.kept, np.flatnonzero((xs + 1 <= left) | (xs >= right))).any()
+        assert not np.isin(moves.kept, np.flatnonzero((ys + 1 <= top) | (ys >= bottom))).any()
+        assert np.isin(np.flatnonzero(seen), moves.kept).mean() > 0.9
+
+
+@pytest.mark.parametrize("policy", ["rotate((45, 45), p=1.0)", "scale((0.5, 0.5), p=1.0)",
+                                    "shear(30, p=1.0)", "perspective(0.4, p=1.0)",
+                                    "random_resized_crop(90, (0.3, 0.9)) | hflip"])  # fmt: skip
+def test_areas_grow_as_the_objects_do_not_as_their_hulls(policy: str) -> None:
+    box = np.array([[30.0, 20.0, 50.0, 40.0]])
+    inside = np.zeros((HIGH, WIDE), np.bool_)
+    inside[20:40, 30:50] = True
+    for where in plans(policy):
+        shown = where.indices()
+        found = int((inside.ravel()[np.maximum(shown, 0)] & (shown >= 0)).sum())
+        expected = float(move_boxes(box, where, Boxes()).growth[0]) * 400
+        assert abs(found - expected) <= 0.12 * found + 12
+
+
+@pytest.mark.parametrize("shape", [(0, HIGH, WIDE), (1, HIGH, WIDE), (HIGH, WIDE)])
+@pytest.mark.parametrize("dtype", [np.bool_, np.uint8, np.int64])
+@pytest.mark.parametrize("policy", ["hflip(p=1.0)", "rotate((30, 30), p=1.0)"])
+def test_a_stack_of_no_masks_is_moved_like_any(policy: str, dtype: Any, shape: Any) -> None:
+    where = plans(policy, 1)[0]
+    made = moved_by(np.ones(shape, dtype), where, Mask(), "masks")
+    assert made.shape == (*shape[:-2], *where.size) and made.dtype == dtype

@@ -52,7 +52,9 @@ def assert_alike(policy: str, masks: torch.Tensor, seed: int = 3) -> Any:
     there = DeviceMoves.of(plan, size, 3).masks(masks.to(DEVICE))
     here = HostMoves.of(plan, size, 3).masks(masks)
     assert isinstance(there, MixedMask) == isinstance(here, MixedMask)
-    pairs = zip(here, there, strict=True) if isinstance(here, MixedMask) else [(here, there)]
+    pairs: Any = [(here, there)]
+    if isinstance(here, MixedMask):
+        pairs = zip(here, there, strict=True)
     for one, other in pairs:
         assert one.dtype == other.dtype and torch.equal(one, other.cpu())
     return here

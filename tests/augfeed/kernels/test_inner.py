@@ -55,7 +55,8 @@ def test_an_inner_function_becomes_machine_code_in_its_callers_alone(
         twice(sums, values)
         twice(sums, values)
 
-    emitted, emit = [], JitEngine.add_module
+    emitted: list[str] = []
+    emit: Any = JitEngine.add_module
 
     def seen(self: Any, module: Any) -> Any:
         emitted.append(module.name.rpartition(".")[2])

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from augfeed.constants import BICUBIC, BILINEAR, CONSTANT, EDGE, FILTERS, NEAREST, REFLECT
-from augfeed.kernels.resample import resample
+from augfeed.kernels.resample import _resample_window, resample
 
 Array = NDArray[Any]
 Box = tuple[int, int, int, int]
@@ -206,3 +206,20 @@ def test_different_channels_are_refused() -> None:
     with pytest.raises(ValueError, match="channels differ"):
         resample(make_image((5, 5), 3), (0, 0, 5, 5), (5, 5), (0, 0), BILINEAR, CONSTANT,
                  np.zeros(3), np.empty((5, 5, 1), np.uint8))  # fmt: skip
+
+
+def test_windows_in_tuples_and_arrays_are_compiled_once() -> None:
+    image, made = make_image((20, 30), 3), []
+    numbers: list[Any] = [(2, 3, 15, 20), (8, 9), (-1, 2)]
+    forms: list[Any] = [tuple, list, *(lambda each, kind=kind: np.array(each, kind) for kind in
+                                       (np.int32, np.int64, np.uint16))]  # fmt: skip
+    kinds = [BILINEAR, np.int32(BILINEAR), np.int64(BILINEAR), BILINEAR, np.uint8(BILINEAR)]
+    for form, kind in zip(forms, kinds, strict=True):
+        given = [form(each) if min(each) >= 0 else each for each in numbers]
+        out = np.empty((9, 8, 3), np.uint8)
+        resample(image, *given, kind, np.int32(CONSTANT), np.zeros(3), out)
+        made.append(out)
+        if len(made) == 1:
+            known = list(_resample_window.signatures)
+    assert all((out == made[0]).all() for out in made)
+    assert _resample_window.signatures == known

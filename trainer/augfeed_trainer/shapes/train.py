@@ -33,7 +33,9 @@ from augfeed_trainer.shapes.networks import CenterNet, UNet
 USED = ("policy", "mixup", "cutmix", "cutout", "input_noise", "weight_decay", "epochs",
         "batch_size", "lr", "warmup", "seed")  # fmt: skip
 TRAINING, VALIDATION, SIZE = 512, 128, 64
-BATCH, EPOCHS = 16, 12  # where the recipe has its defaults, which are for classification
+# Where the recipe has its defaults, which are for classification.
+BATCH, RATE = 16, 0.004
+EPOCHS: dict[Task, int] = {"segment": 30, "detect": 24}
 POLICY = f"random_resized_crop({SIZE}, (0.5, 1.0)) | hflip | rotate(15) | jitter(0.3, 0.3, 0.3)"
 TITLES = {"segment": "mIoU", "detect": "mAP"}
 
@@ -62,6 +64,7 @@ def train_shapes(
     for every epoch.
     """
     check_settings(recipe)
+    recipe = settled(recipe, task)
     if task == "detect":
         evaluation_library()
     begun, seed = time.perf_counter(), recipe.seed
@@ -71,10 +74,10 @@ def train_shapes(
     with keyed(seed, 0, "weights"):
         made = UNet(len(CLASSES)) if task == "segment" else CenterNet(len(CLASSES) - 1)
     network = made.to(device)
-    epochs, batch = settings_of(recipe)
+    epochs = recipe.epochs
     loader = DataLoader(
-        training, batch, shuffle=True, drop_last=True, num_workers=num_workers, seed=seed,
-        device=device, policy=policy_of(recipe),
+        training, recipe.batch_size, shuffle=True, drop_last=True, num_workers=num_workers,
+        seed=seed, device=device, policy=policy_of(recipe),
     )  # fmt: skip
     optimizer = torch.optim.AdamW(network.parameters(), recipe.lr, weight_decay=recipe.weight_decay)
     steps = max(1, epochs * len(loader))
@@ -113,16 +116,17 @@ def check_settings(recipe: Recipe) -> None:
             )
 
 
-def settings_of(recipe: Recipe) -> tuple[int, int]:
-    """Return epochs and batch size: those of the recipe, unless they are its defaults."""
-    given = recipe.changes()
-    return given.get("epochs", EPOCHS), given.get("batch_size", BATCH)
+def settled(recipe: Recipe, task: Task) -> Recipe:
+    """Return a recipe with epochs, batch size, learning rate and policy for a task where none were
+    given: without a policy images are cropped, turned and recolored."""
+    usual = {"epochs": EPOCHS[task], "batch_size": BATCH, "lr": RATE, "policy": POLICY}
+    given = {name for name in recipe.model_fields_set if getattr(recipe, name) is not None}
+    return recipe.with_(**{name: usual[name] for name in usual.keys() - given})
 
 
 def policy_of(recipe: Recipe) -> Policy:
-    """Return the augmentation: that of the recipe, else one that crops, turns and recolors."""
-    base = recipe if recipe.policy is not None else recipe.with_(policy=POLICY)
-    made = base.augmentation()
+    """Return the augmentation of a recipe, with a normalization if it has none."""
+    made = recipe.augmentation()
     return made if made.find(Normalize) else made.with_(Normalize(0.5, 0.25))
 
 
@@ -170,7 +174,7 @@ def save(measured: Measured, recipe: Recipe, out: Path) -> Path:
     told = {
         "task": measured.task, TITLES[measured.task]: measured.score, "chance": measured.chance,
         "losses": measured.losses, "seconds": measured.seconds,
-        "recipe": recipe.model_dump(mode="json"),
+        "recipe": settled(recipe, measured.task).model_dump(mode="json"),
     }  # fmt: skip
     path = out / "measured.json"
     path.write_text(json.dumps(told, indent=1) + "\n")

@@ -55,7 +55,7 @@ def fill_programs(part: NDArray[np.int32], plan: Plan, spec: Spec) -> NDArray[np
     begun = plan.frames.made
     part[:, 0] = np.where(program.framed, program.flip_x + 2 * program.flip_y + SECOND * begun, -1)
     slots = len(spec.program)
-    part[:, 1 : 1 + slots] = np.where(codes > 0, codes + _bits(program), 0)
+    part[:, 1 : 1 + slots] = np.where(codes > 0, codes + program_bits(program), 0)
     for slot, known in enumerate(spec.program):
         start = program_start(spec, slot)
         own = part[:, start : start + spec.numbers]
@@ -66,7 +66,8 @@ def fill_programs(part: NDArray[np.int32], plan: Plan, spec: Spec) -> NDArray[np
     return np.where(made, np.arange(count), -1).astype(np.int32)
 
 
-def _bits(program: Program) -> NDArray[np.int32]:
+def program_bits(program: Program) -> NDArray[np.int32]:
+    """Return the bits of the slots of all rows, int32 `[M, slots]`: see `COUNTS` and `TABLES`."""
     codes = program.code
     bits = np.zeros(codes.shape, np.int32)
     for code in np.unique(codes):

@@ -3,6 +3,7 @@
 import re
 import subprocess
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -156,6 +157,15 @@ def compile_steps(spec: Spec, arch: int) -> dict[str, Report]:
 
 def compile_programs(spec: Spec, arch: int) -> dict[str, Report]:
     """Return what the kernels become that carry out programs, by name, at their largest slot."""
+    return {name: _report(made) for name, made in _programs(spec, arch)}
+
+
+def programs_code(spec: Spec, arch: int) -> dict[str, str]:
+    """Return the machine code of those kernels; see `augment_code`."""
+    return {name: _disassembled(made) for name, made in _programs(spec, arch)}
+
+
+def _programs(spec: Spec, arch: int) -> Iterator[tuple[str, Any]]:
     images = "*fp32" if spec.float_in else "*u8"
     given = {"images": images, "frames": images, "table": "*i32"}
     own = {"rows": "i32", "height": "i32", "width": "i32"}
@@ -184,8 +194,8 @@ def compile_programs(spec: Spec, arch: int) -> dict[str, Report]:
             step = {"NUMBERS": program_start(spec, slot), "PAD": spec.pad, "WHOLE": True}
             steps = _spatial_steps(code, spatial_constants(spec, slot, code), step, given)
             made |= {f"{name} drawn": kernel for name, kernel in steps.items()}
-    return {name: _report(_compiled(function, signature, constant, spec, arch, divisible=False))
-            for name, (function, signature, constant) in made.items()}  # fmt: skip
+    for name, (function, signature, constant) in made.items():
+        yield name, _compiled(function, signature, constant, spec, arch, divisible=False)
 
 
 def _spatial_steps(
