@@ -149,10 +149,11 @@ def _batch(info: PlanInfo, at: Place, fingerprint: str | None, answer: Answer) -
     if [*images] != [tensor.name for tensor in info.tensors]:
         raise WireError(f"views {[*batch.views]} came: another plan")
     for tensor in info.tensors:
-        found, expected = images[tensor.name].images, tensor.at(epoch)
-        if (tuple(found.shape[1:]), found.dtype) != (expected, info.description.output.dtype):
-            raise WireError(f"images of {found.dtype} and shape {tuple(found.shape)} came: "
-                            "another plan")  # fmt: skip
+        found, dtype = images[tensor.name].images, info.description.output.dtype
+        if tuple(found.shape[1:]) != tensor.at(epoch) or found.dtype != dtype:
+            raise WireError(
+                f"images of {found.dtype} and shape {tuple(found.shape)} came: another plan"
+            )
         if len(found) != tensor.views * len(batch):
             raise WireError(f"{len(found)} images came of {len(batch)} samples: another plan")
     return batch

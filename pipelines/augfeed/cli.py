@@ -166,7 +166,7 @@ def preview(
         total = len(source)
         # Spread over the dataset, which is often sorted by class.
         spread = sorted({(2 * k + 1) * total // (2 * count) for k in range(count)})
-        order = {"seed": seed, "shuffle": shuffle, "allow": allow}
+        order: dict[str, Any] = {"seed": seed, "shuffle": shuffle, "allow": allow}
         if views is not None:
             whole = _view_pipeline(source, made, **order)
             picture = preview_views(whole, indices=index or spread, epoch=epoch)

@@ -159,7 +159,7 @@ class Pipeline:
 
     def for_rank(self, order: Order) -> "Pipeline":
         """Return the same batches cut and given out in another way, with all else shared."""
-        order.sources(len(self.source), mixing=self._mixing)
+        order.sources(len(self.source), mixing=self._mixes(0))
         made = copy.copy(self)
         made.order = order
         return made
@@ -379,7 +379,7 @@ class Pipeline:
         # What would make batches fail is reported now.
         if softens(policy) or self.form == "dense":
             check_numbers(self.source.labels)
-        self.order.sources(len(self.source), mixing=policy.mixer is not None)
+        self.order.sources(len(self.source), mixing=policy.mixes_in(0))
         if self.steps:
             self._positions(0)
         rows = BatchRows.of(np.zeros(1, np.int64))

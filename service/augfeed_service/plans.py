@@ -243,8 +243,8 @@ def check_policy(policy: Policy, settings: Settings) -> None:
                 f"Kornia({stage.name!r}) is not allowed here, only {allowed}: leave it out, or "
                 f"start the service with --set kornia={','.join((*settings.kornia, stage.name))}",
             )  # fmt: skip
-    for _, stage in policy.scheduled:
-        _check_sides(stage)
+    for _, later in policy.scheduled:
+        _check_sides(later)
 
 
 def _check_sides(policy: Policy) -> None:

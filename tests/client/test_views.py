@@ -11,6 +11,8 @@ import torch
 
 from augfeed import DataLoader, Views
 from augfeed.errors import InputError, PolicyError, StateError
+from augfeed.plan.repeats import Repeats
+from augfeed.policy import Policy
 from augfeed.wire import Description
 from augfeed_client import Client, Connection, RemoteLoader
 from tests.service.servers import MIXED, Running
@@ -159,7 +161,7 @@ def test_what_cannot_be_is_refused_with_its_cure(running: Running, case: str) ->
 
 def test_ranks_that_hold_no_whole_repeats_are_refused(running: Running) -> None:
     path = running.register(
-        Description(dataset="digits", policy={"operations": []}, batch_size=6, repeats=3)
+        Description(dataset="digits", policy=Policy(), batch_size=6, repeats=Repeats(3))
     )
     assert running.ask("GET", f"{path}/0/batches/0?rank=1&world=2").status == 200
     answer = running.ask("GET", f"{path}/0/batches/0?rank=1&world=6")
@@ -167,7 +169,7 @@ def test_ranks_that_hold_no_whole_repeats_are_refused(running: Running) -> None:
 
 
 def test_places_of_views_are_asked_for_where_there_are_some(running: Running) -> None:
-    path = running.register(Description(dataset="digits", policy={"operations": []}))
+    path = running.register(Description(dataset="digits", policy=Policy()))
     answer = running.ask("GET", f"{path}/0/batches/0?maps=true")
     assert answer.status == 422 and "leave maps out" in answer.detail
 

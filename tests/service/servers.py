@@ -55,7 +55,7 @@ def local(plan: Description, data: Any, *, rank: int = 0, world: int = 1, form: 
     """Return the pipeline of a plan in this process."""
     order = Order(plan.batch_size // world, plan.shuffle, plan.drop_last, rank, world)
     return Pipeline(
-        data, plan.policy, order=order, seed=plan.seed, output=plan.output, targets=form
+        data, plan.policies[0], order=order, seed=plan.seed, output=plan.output, targets=form
     )
 
 

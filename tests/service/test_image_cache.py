@@ -35,7 +35,7 @@ def test_batches_are_those_of_the_loader_with_the_same_cache(
     plan = described("photos", "random_resized_crop(24) | hflip", batch_size=18)
     with serving(datasets=data, image_cache_folder=folder, **given) as running:
         reading = Reading(cache=Cache(kind, side, folder=own))
-        local = Pipeline(data["photos"], plan.policy, order=Order(18, shuffle=True),
+        local = Pipeline(data["photos"], plan.policies[0], order=Order(18, shuffle=True),
                          output=plan.output, reading=reading)  # fmt: skip
         for epoch in range(3):
             batch, _ = decode_batch(bytearray(pulled(running, plan, epoch)))

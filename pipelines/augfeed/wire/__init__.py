@@ -2,7 +2,7 @@
 
 from augfeed.wire.batches import batch_tensors, decode_batch, encode_batch, formed
 from augfeed.wire.description import Description, dtype_name
-from augfeed.wire.fields import is_fields, most_field_bytes
+from augfeed.wire.fields import fields_to_tensors, is_fields, most_field_bytes
 from augfeed.wire.shapes import ImageTensor, most_values, tensors_of
 from augfeed.wire.tensors import MEDIA_TYPE, Body, decode, encode
 from augfeed.wire.views import MAP_BYTES, ReceivedViews
@@ -20,6 +20,7 @@ __all__ = [
     "dtype_name",
     "encode",
     "encode_batch",
+    "fields_to_tensors",
     "formed",
     "is_fields",
     "most_field_bytes",

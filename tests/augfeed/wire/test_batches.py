@@ -182,7 +182,7 @@ def test_what_has_no_canonical_json_is_refused() -> None:
 
 def test_a_float_stays_one_on_its_way() -> None:
     plan = Description(dataset="a", policy=Policy([Kornia("RandomGaussianNoise", mean=1.0)]))
-    (stage,) = Description.parse(plan.to_json()).policy.stages
+    (stage,) = Description.parse(plan.to_json()).policies[0].stages
     assert isinstance(stage.arguments["mean"], float)
 
 
