@@ -11,7 +11,7 @@ from augfeed.bench.result import Machine, Model, Spread, Stamped
 PACKAGES = (
     "torch", "numpy", "numba", "kornia", "simplejpeg", "pillow", "nvidia-dali-cuda130",
     "torchvision", "albumentationsx", "opencv-python-headless",
-    "timm", "spdl",
+    "timm", "spdl", "lightly",
 )  # fmt: skip
 
 

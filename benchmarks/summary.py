@@ -19,6 +19,7 @@ RECIPES = {
     "recipes-simclr": "a view of SimCLR, photos to 224",
     "recipes-small": "TrivialAugmentWide, 32 x 32 x 3 in memory",
 }
+VIEWS = {"views-simclr": "SimCLR, two views", "views-dino": "DINO, ten views"}
 PEERS = {
     "torch": "PyTorch operations",
     "kornia": "Kornia",
@@ -27,6 +28,7 @@ PEERS = {
     "timm": "timm",
     "dali": "DALI",
     "spdl": "SPDL",
+    "lightly": "lightly",
 }
 NONE = "-"
 Results = Mapping[str, Result]
@@ -84,6 +86,7 @@ ENTROPY = "a JPEG's Huffman codes have to be read down to the end of the crop, a
 SMALL = "of a small batch Python takes as much time as the loops, and one thread at a time runs it"
 PASSES = "a step that looks at a whole image, or moves it, takes a pass of its own"
 BEYOND = "4 x its rate is more than decoding whole images alone gives"
+VIEWED = "crop, jitter and blur of every view come on top of decoding, which others do once too"
 PLAIN = (
     "they are written for this chain: one gather for crop and flip, one product for all of color"
 )
@@ -113,6 +116,14 @@ BUDGETS = (
     ),
     Budget("timm's m9: timm's loader", 4, _slower("recipes-timm", "timm"), BEYOND),
     Budget(f"SimCLR: {VISION}", 4, _slower("recipes-simclr", "torchvision"), ""),
+    *(
+        Budget(f"{title}: {who}", bound, _slower(suite, name), VIEWED)
+        for suite, title, bound in (
+            ("views-simclr", "SimCLR's two views", 5),
+            ("views-dino", "DINO's ten views", 6),
+        )
+        for name, who in (("torchvision", VISION), ("lightly", "lightly in DataLoader workers"))
+    ),
     Budget(
         f"TrivialAugment, 32 x 32: {VISION}", 25, _slower("recipes-small", "torchvision"), PASSES
     ),
@@ -139,14 +150,16 @@ def budgets(paths: Sequence[Path]) -> str:
 def read(paths: Sequence[Path]) -> dict[str, Result]:
     """Return the results that are of loaders, by suite."""
     texts = [path.read_text() for path in paths]
-    kept = [text for text in texts if json.loads(text).get("suite") in {**SUITES, **RECIPES}]
+    kept = [
+        text for text in texts if json.loads(text).get("suite") in {**SUITES, **RECIPES, **VIEWS}
+    ]
     return {found.suite: found for found in map(Result.model_validate_json, kept)}
 
 
 def _ratios(results: Results) -> str:
-    lines = [["whole chain", "augfeed, images/s", *PEERS.values()]]
-    lines.append(["---", *["---:"] * (len(PEERS) + 1)])
-    for suite, title in {**SUITES, **RECIPES}.items():
+    lines = [["whole chain", "augfeed, images/s", "of decoding alone", *PEERS.values()]]
+    lines.append(["---", *["---:"] * (len(PEERS) + 2)])
+    for suite, title in {**SUITES, **RECIPES, **VIEWS}.items():
         if suite not in results:
             continue
         lines.append(_line(results[suite], title, "augfeed", "whole"))
@@ -158,10 +171,12 @@ def _ratios(results: Results) -> str:
 
 
 def _line(result: Result, title: str, name: str, work: str) -> list[str]:
-    own = result.row(name).rate.median
+    own, share = result.row(name).rate.median, result.row(name).of_limit
+    decodes = name != "augfeed_ram" and any(row.name == "decoding" for row in result.rows)
+    of_limit = f"{share.of_medians:.0%}" if share is not None and decodes else NONE
     there = {row.name: row for row in result.rows if row.work == work}
     ratios = [f"{own / there[peer].rate.median:.1f} x" if peer in there else NONE for peer in PEERS]
-    return [title, f"{own:,.0f}", *ratios]
+    return [title, f"{own:,.0f}", of_limit, *ratios]
 
 
 def _budgets(results: Results) -> str:

@@ -8,6 +8,8 @@ from typing import Any
 
 from benchmarks import (
     kernel_table,
+    result_augment,
+    result_probe,
     result_resident,
     result_scaling,
     result_service,
@@ -17,6 +19,8 @@ from benchmarks import (
 )
 from benchmarks.kernel_result import KernelContest
 from benchmarks.result import Ratio, Result, Row, Spread
+from benchmarks.result_augment import AugmentResult
+from benchmarks.result_probe import ProbeResult
 from benchmarks.result_resident import ResidentResult
 from benchmarks.result_scaling import ScalingResult
 from benchmarks.result_service import ServiceResult
@@ -92,8 +96,12 @@ def rendered(text: str) -> str:
     match json.loads(text).get("suite"):
         case None:
             return _checks(json.loads(text))
+        case "augment":
+            return result_augment.render(AugmentResult.model_validate_json(text))
         case "kernel":
             return kernel_table.render(KernelContest.model_validate_json(text))
+        case "probe":
+            return result_probe.render(ProbeResult.model_validate_json(text))
         case "resident":
             return result_resident.render(ResidentResult.model_validate_json(text))
         case "service":
