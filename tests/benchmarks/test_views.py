@@ -42,7 +42,7 @@ def passes(seed: int, change: Change = lambda images: images, lost: int = 0) -> 
 
     def one_pass() -> Iterator[Batch]:
         order = torch.randperm(PHOTOS, generator=generator)
-        for which in order.split(BATCH)[lost:]:
+        for which in torch.split(order, BATCH)[lost:]:
             yield {"global": (change(views(which, generator)) - mean) / std}, which
 
     return one_pass
