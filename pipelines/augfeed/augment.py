@@ -13,7 +13,7 @@ from augfeed.errors import InputError, InputTypeError
 from augfeed.executor import staged
 from augfeed.executor.cpu import spread
 from augfeed.fields import maps_of
-from augfeed.fields.follows import check_moves
+from augfeed.fields.follows import check_moves, check_undisplaced
 from augfeed.fields.whole_batches import DeviceMoves, HostMoves
 from augfeed.philox import check_key
 from augfeed.plan import GROUP, BatchRows, Plan, draw_plan
@@ -127,6 +127,8 @@ class Augment(torch.nn.Module):
         if masks is not None or boxes is not None:
             check_moves(self.policy, "masks and boxes")
             there = self._engine(pixels.device).name == "cuda"
+            if there:
+                check_undisplaced(self.policy, "masks and boxes")
             size = (pixels.shape[1], pixels.shape[2])
             moves = (DeviceMoves if there else HostMoves).of(plan, size, pixels.shape[3])
             if masks is not None:
@@ -163,7 +165,10 @@ class Augment(torch.nn.Module):
 
     @property
     def matrices(self) -> torch.Tensor:
-        """Float32 `[B, 3, 3]` of the last batch: output edges (x, y, 1) -> edges of the image."""
+        """Float32 `[B, 3, 3]` of the last batch: output edges (x, y, 1) -> edges of the image.
+
+        They leave out what `elastic` displaces.
+        """
         if self.last is None:
             raise InputError("there are no matrices before the first batch: call the module first")
         sizes = np.array([self._size] * len(self.last), np.int64)

@@ -12,6 +12,7 @@ from augfeed.fields.spatial_map import SpatialMap
 
 Corners = NDArray[np.float64]
 _NEAR = 1e-6  # of the plane of the camera: nothing behind it is shown
+MOST_POINTS = 128  # of a side of a box that a displacement bends
 ROUNDED = 1e-6  # what rounding may take off a side, or a share
 
 
@@ -92,6 +93,8 @@ def _moved(boxes: Corners, where: SpatialMap) -> tuple[Corners, NDArray[np.float
         if flip_y:
             made[:, 1], made[:, 3] = where.size[0] - made[:, 3], where.size[0] - made[:, 1]
         return made, areas_of(made)
+    if where.shifted:
+        return _shifted(boxes, where)
     forward = where.forward
     x, y = boxes[:, [0, 2, 2, 0]], boxes[:, [1, 1, 3, 3]]
     corners = np.stack([x, y, np.ones_like(x)], axis=-1) @ forward.T  # [N, 4, 3]
@@ -102,6 +105,34 @@ def _moved(boxes: Corners, where: SpatialMap) -> tuple[Corners, NDArray[np.float
         return hulls, areas_of(boxes) * grown
     front = np.array([_in_front(one) for one in corners]).reshape(-1, 5)
     return front[:, :4], front[:, 4]
+
+
+def _shifted(boxes: Corners, where: SpatialMap) -> tuple[Corners, NDArray[np.float64]]:
+    # Hulls of moved points along the sides, and the areas that these enclose; 0 where all points
+    # are behind the camera of a perspective.
+    if not len(boxes):
+        return boxes.copy(), areas_of(boxes)
+    longest = float((boxes[:, 2:] - boxes[:, :2]).max())
+    count = int(np.clip(np.ceil(longest), 1, MOST_POINTS))
+    along = np.arange(count) / count
+    zero, one = np.zeros(count), np.ones(count)
+    x = np.concatenate([along, one, 1 - along, zero])  # around, clockwise
+    y = np.concatenate([zero, along, one, 1 - along])
+    sides = boxes[:, 2:] - boxes[:, :2]
+    points = np.stack([boxes[:, :1] + x * sides[:, :1], boxes[:, 1:2] + y * sides[:, 1:]], axis=-1)
+    moved = where.shifted_points(points.reshape(-1, 2))[0].reshape(len(boxes), -1, 2)
+    found = [_enclosed(part[np.isfinite(part).all(axis=1)]) for part in moved]
+    made = np.array(found).reshape(-1, 5)
+    return made[:, :4], made[:, 4]
+
+
+def _enclosed(points: NDArray[np.float64]) -> list[float]:
+    # The upright hull of a polygon, and its area.
+    if not len(points):
+        return [0.0] * 5
+    x, y = points.T
+    area = abs(float((x * np.roll(y, -1) - y * np.roll(x, -1)).sum())) / 2
+    return [float(x.min()), float(y.min()), float(x.max()), float(y.max()), area]
 
 
 def _in_front(corners: NDArray[np.float64]) -> list[float]:
@@ -115,12 +146,8 @@ def _in_front(corners: NDArray[np.float64]) -> list[float]:
         if (one[2] > _NEAR) != (other[2] > _NEAR):
             t = (_NEAR - one[2]) / (other[2] - one[2])
             kept.append(one + t * (other - one))
-    if not kept:
-        return [0.0] * 5
-    points = np.array(kept)
-    x, y = (points[:, :2] / points[:, 2:]).T
-    area = abs(float((x * np.roll(y, -1) - y * np.roll(x, -1)).sum())) / 2
-    return [float(x.min()), float(y.min()), float(x.max()), float(y.max()), area]
+    points = np.array(kept).reshape(-1, 3)
+    return _enclosed(points[:, :2] / points[:, 2:])
 
 
 def to_corners(

@@ -37,10 +37,16 @@ def move_dense(
         )
     flat = values.ndim == 2
     image = values[..., None] if flat else np.moveaxis(values, 0, -1)
-    shown = where.indices() if indices is None else indices
+    image = np.ascontiguousarray(image, np.float32)
     out = np.empty((*where.size, image.shape[2]), np.float32)
-    bilinear(np.ascontiguousarray(image, np.float32), where.to_source.ravel(), field.fill, shown,
-             out)  # fmt: skip
+    if where.shifted:
+        from augfeed.kernels.shifted import bilinear_at
+
+        shown, places = where.places()
+        bilinear_at(image, places, field.fill, shown, out)
+    else:
+        shown = where.indices() if indices is None else indices
+        bilinear(image, where.to_source.ravel(), field.fill, shown, out)
     if field.vectors:
         _turn(out, where, shown < 0)
     if field.disparity:

@@ -5,7 +5,7 @@ from typing import Any
 from augfeed.errors import InputError
 from augfeed.fields.kinds import Boxes, Dense, Field, Keypoints, Mask
 from augfeed.fields.sample_parts import Path
-from augfeed.operation.kinds import moves_by_matrix
+from augfeed.operation.kinds import displaces, moves_by_plan
 from augfeed.plan.box_windows import by_boxes
 from augfeed.policy import Mixup, OneOf, Policy
 
@@ -13,10 +13,20 @@ from augfeed.policy import Mixup, OneOf, Policy
 def check_moves(policy: Policy, shown: str) -> None:
     """Raise `InputError` if a policy moves pixels in a way that fields cannot follow."""
     for item in policy.operations:
-        if item.moves and item.chance and not moves_by_matrix(item):
+        if item.moves and item.chance and not moves_by_plan(item):
             raise InputError(
                 f"{item.op!r} moves pixels in a way that {shown} cannot follow: leave it out, or "
                 "declare the field as 'passive' if it may stay as it is"
+            )
+
+
+def check_undisplaced(policy: Policy, shown: str) -> None:
+    """Raise `InputError` if a policy displaces pixels, which a device does not do to fields."""
+    for item in policy.operations:
+        if item.chance and displaces(item):
+            raise InputError(
+                f"{item.op!r} displaces pixels, and {shown} on a GPU do not follow: give images, "
+                "masks and boxes on the CPU, or augfeed.DataLoader the dataset"
             )
 
 
@@ -54,6 +64,8 @@ def check_followed(policy: Policy, fields: dict[Path, Field]) -> None:
     for path, field in fields.items():
         if isinstance(field, Dense) and field.disparity:
             _check_straight(policy, path)
+        if isinstance(field, Dense) and (field.vectors or field.disparity):
+            _check_lengths(policy, path)
         if isinstance(field, Dense):
             check_unblended(policy, f"{_key(path)!r} of kind 'dense'")
         if isinstance(field, Keypoints) and field.flip_pairs is None:
@@ -66,6 +78,15 @@ def _check_straight(policy: Policy, path: Path) -> None:
             raise InputError(
                 f"{item.op!r} turns rows of the image, and {_key(path)!r} is a disparity along "
                 "them: leave it out, or give flow, as Dense(vectors=True)"
+            )
+
+
+def _check_lengths(policy: Policy, path: Path) -> None:
+    for item in policy.operations:
+        if item.chance and displaces(item):
+            raise InputError(
+                f"{item.op!r} moves each pixel by itself, and {_key(path)!r} has lengths between "
+                "pixels: leave it out, or declare the field as 'passive' if it may stay as it is"
             )
 
 

@@ -24,13 +24,10 @@ def move_keypoints(
             f"{name} has shape {list(given.shape)}, and keypoints are [..., K, 2] or [..., K, 3]"
         )
     flat = given.reshape(-1, given.shape[-1])
-    edges = np.concatenate([flat[:, :2] + 0.5, np.ones((len(flat), 1))], axis=1)
-    moved = edges @ where.forward.T
-    front = moved[:, 2] > 0
-    z = np.where(front, moved[:, 2], 1)
-    made = flat.copy()
-    made[:, :2] = moved[:, :2] / z[:, None] - 0.5
-    made[~front, :2] = -1  # behind the camera of a perspective: nowhere in the image
+    edges, made = flat[:, :2] + 0.5, flat.copy()
+    moved, front = where.shifted_points(edges) if where.shifted else _forward(edges, where)
+    made[:, :2] = moved - 0.5
+    made[np.isnan(moved).any(axis=1), :2] = -1  # behind the camera of a perspective: nowhere
     if given.shape[-1] == 3:
         height, width = where.size
         x, y = made[:, 0], made[:, 1]
@@ -40,6 +37,16 @@ def move_keypoints(
         made[flat[:, 2] == 0] = 0
     shaped: NDArray[np.float64] = made.reshape(given.shape)
     return _mirrored(shaped, where, field, name) if where.mirrored else shaped
+
+
+def _forward(
+    edges: NDArray[np.float64], where: SpatialMap
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    # Points through the matrix, not numbers behind its camera; and which are in front of it.
+    moved = np.concatenate([edges, np.ones((len(edges), 1))], axis=1) @ where.forward.T
+    front: NDArray[np.bool_] = moved[:, 2] > 0
+    z = np.where(front, moved[:, 2], np.nan)
+    return moved[:, :2] / z[:, None], front
 
 
 def _shown(edges: NDArray[np.float64], where: SpatialMap) -> NDArray[np.bool_]:

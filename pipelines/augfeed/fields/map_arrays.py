@@ -10,6 +10,7 @@ from augfeed.constants import CONSTANT, EDGE
 from augfeed.fields.spatial_map import SpatialMap, maps_of
 from augfeed.plan import Plan
 from augfeed.plan.policy_constants import PolicyConstants
+from augfeed.plan.shifts import Shift
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -38,7 +39,8 @@ class MapArrays:
 
     @classmethod
     def of(cls, plan: Plan, sizes: Ints, channels: int) -> "MapArrays":
-        """Return the maps of all rows of a plan; `sizes` `[M, 2]` are the images' own."""
+        """Return the maps of all rows of a plan that displaces nothing; `sizes` `[M, 2]` are the
+        images' own."""
         constants = PolicyConstants.of(plan.policy, channels)
         windows = plan.window.at(sizes[:, 0], sizes[:, 1])
         parts = [windows.box, windows.resized, windows.offset]
@@ -50,7 +52,8 @@ class MapArrays:
         steps = np.zeros((len(totals), most, 9))
         steps[:, 0] = totals.reshape(-1, 9)
         for row, where in longer.items():
-            maps = [*where.earlier, *([where.inverse] if where.warped else [])]
+            maps = [one for one in where.earlier if not isinstance(one, Shift)]
+            maps += [where.inverse] * where.warped
             counts[row], totals[row] = len(maps), where.total
             for k, one in enumerate(maps or [where.inverse]):
                 steps[row, k] = one.ravel()

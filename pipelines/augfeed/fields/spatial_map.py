@@ -8,8 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from augfeed.constants import CONSTANT
+from augfeed.fields.shifted import shifted_places, shifted_points
 from augfeed.plan import Plan, Windows
 from augfeed.plan.policy_constants import PolicyConstants
+from augfeed.plan.shifts import Shift, shifts_of
 
 Matrix = NDArray[np.float64]
 Indices = NDArray[np.int64]
@@ -24,8 +26,8 @@ class SpatialMap:
     pixel of the frame; `box` (top, left, height, width) of the source is resized to `resized`, of
     which the frame begins at `offset` (y, x). `source` and `size` are (height, width). `border` and
     `padding` are the rules outside the frame and outside what was resized: see
-    `augfeed.constants.EDGES`. `earlier` are maps of the same kind by which the frame was sampled
-    before, by a program, in that order.
+    `augfeed.constants.EDGES`. `earlier` are maps of the same kind, and displacements, by which the
+    frame was sampled before, in that order.
     """
 
     inverse: Matrix
@@ -37,15 +39,27 @@ class SpatialMap:
     warped: bool
     border: int = 0
     padding: int = 0
-    earlier: tuple[Matrix, ...] = ()
+    earlier: tuple[Matrix | Shift, ...] = ()
 
     @property
     def total(self) -> Matrix:
-        """Float64 `[3, 3]`: output pixels (x, y, 1) -> pixels of the frame as it is cut out."""
+        """Float64 `[3, 3]`: output pixels (x, y, 1) -> pixels of the frame as it is cut out,
+        without what displacements do."""
         made: Matrix = self.inverse
-        for matrix in reversed(self.earlier):
-            made = matrix @ made
+        for step in reversed(self.earlier):
+            made = made if isinstance(step, Shift) else step @ made
         return made
+
+    @property
+    def shifted(self) -> bool:
+        """Whether a displacement is among the maps, so that no matrix says all."""
+        return any(isinstance(step, Shift) for step in self.earlier)
+
+    @property
+    def steps(self) -> list[Matrix | Shift]:
+        """All maps by which the frame was sampled, or mirrored, in that order."""
+        last = self.warped or any(self.flips)
+        return [*self.earlier, *([self.inverse] if last else [])]
 
     @property
     def to_source(self) -> Matrix:
@@ -102,13 +116,32 @@ class SpatialMap:
     def indices(self) -> Indices:
         """Return int64 `[h, w]`: the flat index of the source pixel that each output pixel shows,
         -1 outside the image."""
+        if self.shifted:
+            return self.places()[0]
         if (sides := self.sides()) is None:
-            return self._sampled([*self.earlier, *([self.inverse] if self.warped else [])])
+            return self._sampled([step for step in self.earlier if not isinstance(step, Shift)]
+                                 + [self.inverse] * self.warped)  # fmt: skip
         rows, columns = sides
         flat = rows[:, None] * self.source[1] + columns[None]
         flat[rows < 0] = -1
         flat[:, columns < 0] = -1
         return flat
+
+    def places(self) -> tuple[Indices, NDArray[np.float64]]:
+        """Return what `indices` does, and float64 `[2, h, w]`, x and y of the places in the source
+        that they are nearest to, in pixels; of a map that is `shifted`."""
+        return shifted_places(self.steps, self.size, self.border, self.window, self.padding)
+
+    def shifted_points(
+        self, edges: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """Return where points float64 `[N, 2]`, in edges of the source, are in edges of the output,
+        of a map that is `shifted`: see `augfeed.fields.shifted.shifted_points`."""
+        (top, left, height, width), (high, wide) = self.box, self.resized
+        scale = np.array([wide / width, high / height])
+        frame = (edges - [left, top]) * scale - [self.offset[1], self.offset[0]]
+        made, shown = shifted_points(self.steps, self.size, frame - 0.5)
+        return made + 0.5, shown
 
     def sides(self) -> tuple[Indices, Indices] | None:
         """Return int64 `[h]` and `[w]`: the row and the column of the source that those of the
@@ -188,11 +221,11 @@ def maps_of(
     )  # fmt: skip
     program = plan.program
     for row, inverse, box, resized, offset, size, warped in parts:
-        earlier: tuple[Matrix, ...] = ()
+        earlier: tuple[Matrix | Shift, ...] = tuple(shifts_of(plan.frames, row))
         total: Matrix = inverse.astype(np.float64)
         if program is not None:
             before, mirror = program.earlier(row, plan.size)
-            earlier, total = tuple(before), mirror @ total
+            earlier, total = (*earlier, *before), mirror @ total
         yield SpatialMap(
             total, tuple(box.tolist()), tuple(resized.tolist()),
             tuple(offset.tolist()), tuple(size.tolist()), plan.size, bool(warped),

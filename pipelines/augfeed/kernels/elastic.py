@@ -57,8 +57,8 @@ def _smooth(plane: Floats, height: int, width: int, weights: Floats) -> None:
 
 
 @njit(nogil=True)
-def _field(c: int, size: tuple[int, int, int], numbers: Floats) -> Floats:
-    # How far each pixel looks along x, if `c` is 0, or along y.
+def displacement(c: int, size: tuple[int, int, int], numbers: Floats) -> Floats:
+    """Return float32 `[height * width]`: how far each pixel looks along x, if `c` is 0, or y."""
     height, width, _ = size
     seed = np.uint64(numbers[3]) + (np.uint64(numbers[4]) << np.uint64(24))
     drawn = pixel_numbers(height * width, c, (seed, 0, np.int64(0), ELASTIC_PIXELS))
@@ -93,7 +93,7 @@ def run_elastic(
     source = np.empty(count, out.dtype)
     for i in range(count):
         source[U(i)] = out[at + U(i)]
-    across, down = _field(0, size, numbers), _field(1, size, numbers)
+    across, down = displacement(0, size, numbers), displacement(1, size, numbers)
     low = np.float32(-1.0)
     for y in range(height):
         for x in range(width):

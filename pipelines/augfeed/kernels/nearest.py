@@ -12,7 +12,8 @@ _OFF = 0.501  # the most that a place is off the pixel that is nearest to it
 
 
 @njit(nogil=True)
-def _fold(i: int, n: int, mode: int) -> int:
+def fold_place(i: int, n: int, mode: int) -> int:
+    """Return the place of a side of length `n` that stands for place `i`, -1 for none."""
     if 0 <= i < n:
         return i
     if mode == CONSTANT:
@@ -32,11 +33,12 @@ def fold_places(places: Ints, offset: int, length: int, mode: int) -> None:
     `offset`, in place; -1 outside, where the rule is a constant."""
     _ = SOURCES
     for k in range(places.size):
-        places[k] = _fold(places[k] + offset, length, mode)
+        places[k] = fold_place(places[k] + offset, length, mode)
 
 
 @njit(nogil=True)
-def _source(inverse: Floats, x: int, y: int) -> tuple[float, float]:
+def source_of(inverse: Floats, x: float, y: float) -> tuple[float, float]:
+    """Return where a matrix float64 `[9]` takes a place."""
     z = inverse[6] * x + inverse[7] * y + inverse[8]
     z = 1e-30 if z == 0 else z
     u = (inverse[0] * x + inverse[1] * y + inverse[2]) / z
@@ -50,14 +52,14 @@ def _along(u: float, side: int, part: tuple[int, int, int, int], border: int, pa
     begin, length, resized, offset = part
     near = int(np.floor(u + 0.5))
     if near < 0 or near >= side:
-        near = _fold(near, side, border)
+        near = fold_place(near, side, border)
         if near < 0:
             return -1
         u = float(near)
     near += offset
     at = u + offset + 0.5
     if near < 0 or near >= resized:
-        near = _fold(near, resized, padding)
+        near = fold_place(near, resized, padding)
         if near < 0:
             return -1
         at = near + 0.5
@@ -78,10 +80,31 @@ def nearest_indices(inverse: Floats, window: Ints, border: int, padding: int, ou
     height, width = out.shape
     for y in range(height):
         for x in range(width):
-            u, v = _source(inverse, x, y)
+            u, v = source_of(inverse, x, y)
             row = _along(v, height, rows, border, padding)
             column = _along(u, width, columns, border, padding)
             out[y, x] = -1 if row < 0 or column < 0 else row * window[8] + column
+
+
+@njit(nogil=True)
+def blend(image: Array, u: float, v: float, fill: float, near: int, out: Array) -> None:
+    """Sample floats `[H, W, C]` at x of `u` and y of `v`, of which `near` is the nearest pixel."""
+    height, width, channels = image.shape
+    if near < 0:
+        for c in range(channels):
+            out[c] = fill
+        return
+    row, column = near // width, near % width
+    if abs(u - column) > _OFF or abs(v - row) > _OFF:
+        u, v = float(column), float(row)
+    u, v = min(max(u, 0.0), width - 1.0), min(max(v, 0.0), height - 1.0)
+    x0, y0 = int(u), int(v)
+    x1, y1 = min(x0 + 1, width - 1), min(y0 + 1, height - 1)
+    a, b = u - x0, v - y0
+    for c in range(channels):
+        above = image[y0, x0, c] + a * (image[y0, x1, c] - image[y0, x0, c])
+        below = image[y1, x0, c] + a * (image[y1, x1, c] - image[y1, x0, c])
+        out[c] = above + b * (below - above)
 
 
 @compiled()
@@ -92,28 +115,13 @@ def bilinear(image: Array, to_source: Floats, fill: float, shown: Ints, out: Arr
     for one beyond the border gives its own value.
     """
     _ = SOURCES
-    height, width, channels = image.shape
     for y in range(out.shape[0]):
         for x in range(out.shape[1]):
-            near = shown[y, x]
-            if near < 0:
-                for c in range(channels):
-                    out[y, x, c] = fill
-                continue
-            px, py, row, column = x + 0.5, y + 0.5, near // width, near % width
+            px, py = x + 0.5, y + 0.5
             z = to_source[6] * px + to_source[7] * py + to_source[8]
             u = (to_source[0] * px + to_source[1] * py + to_source[2]) / z - 0.5
             v = (to_source[3] * px + to_source[4] * py + to_source[5]) / z - 0.5
-            if abs(u - column) > _OFF or abs(v - row) > _OFF:
-                u, v = float(column), float(row)
-            u, v = min(max(u, 0.0), width - 1.0), min(max(v, 0.0), height - 1.0)
-            x0, y0 = int(u), int(v)
-            x1, y1 = min(x0 + 1, width - 1), min(y0 + 1, height - 1)
-            a, b = u - x0, v - y0
-            for c in range(channels):
-                above = image[y0, x0, c] + a * (image[y0, x1, c] - image[y0, x0, c])
-                below = image[y1, x0, c] + a * (image[y1, x1, c] - image[y1, x0, c])
-                out[y, x, c] = above + b * (below - above)
+            blend(image, u, v, fill, shown[y, x], out[y, x])
 
 
 @compiled()

@@ -339,20 +339,34 @@ def warps(operation: Declaration) -> bool:
     return any(_warping(part) for part, _ in parts_of(operation.program))
 
 
-def moves_by_matrix(operation: Declaration) -> bool:
-    """Return whether a plan says where an operation takes pixels from, by a matrix or a window.
+def moves_by_plan(operation: Declaration) -> bool:
+    """Return whether a plan says where an operation takes pixels from: by a matrix, a window, or a
+    displacement.
 
     Of a program, whether that holds for every step that moves any; not where chains are mixed.
     """
     if operation.program is None:
-        return isinstance(operation, Window | Scene | Geometry | Mixing)
-    if mixes_chains(operation.program):
-        return False
-    parts = [part for part, _ in parts_of(operation.program)]
-    candidates = [part[0].candidate for part in parts if isinstance(part, tuple)]
-    known = all(issubclass(item.step, Geometry) for item in candidates if item.moves)
-    others = (part for part in parts if not isinstance(part, tuple) and part.moves)
-    return known and all(isinstance(part, Geometry) for part in others)
+        return isinstance(operation, Window | Scene | Displacement | Geometry | Mixing)
+    return not mixes_chains(operation.program) and all(
+        issubclass(cls, Geometry | Displacement) for cls in _moving_classes(operation.program)
+    )
+
+
+def displaces(operation: Declaration) -> bool:
+    """Return whether an operation, or a step that a program may draw, moves pixels by a field."""
+    if operation.program is None:
+        return isinstance(operation, Displacement)
+    return any(issubclass(cls, Displacement) for cls in _moving_classes(operation.program))
+
+
+def _moving_classes(program: Node) -> Iterator[type[Any]]:
+    # Of the steps of a program that move pixels.
+    for part, _ in parts_of(program):
+        if isinstance(part, tuple):
+            if part[0].candidate.moves:
+                yield part[0].candidate.step
+        elif part.moves:
+            yield type(part)
 
 
 def _warping(part: Any) -> bool:

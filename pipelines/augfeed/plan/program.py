@@ -19,6 +19,7 @@ from augfeed.plan._columns import Columns
 from augfeed.plan.draws import Draws
 from augfeed.plan.frames import FrameSteps
 from augfeed.plan.program_draws import Drawer, Slots, joined
+from augfeed.plan.shifts import DISPLACEMENTS, READS, Shift
 from augfeed.policy import Policy
 
 STEPS = step_codes(ALL)
@@ -81,21 +82,29 @@ class Program:
         """Return the kernels of the steps of some rows: see `FrameSteps.taps`."""
         return FrameSteps(self.code, self.value).taps(which, most)
 
-    def earlier(self, row: int, size: tuple[int, int]) -> tuple[Matrices, Matrices]:
-        """Return the inverse maps by which a row's frame was sampled before, and its mirror.
+    def earlier(self, row: int, size: tuple[int, int]) -> tuple[list[Matrices | Shift], Matrices]:
+        """Return the maps by which a row's frame was sampled before, and its mirror.
 
-        That is float64 `[k, 3, 3]`, in the order in which they were, the first from the frame as it
-        is cut out, flips included; and `[3, 3]` for what the pass reads, the identity unless its
-        frame was mirrored and not sampled.
+        Those are inverse maps float64 `[3, 3]` and displacements, in the order in which they were,
+        the first from the frame as it is cut out, flips included; and `[3, 3]` for what the pass
+        reads, the identity unless its frame was mirrored and not sampled.
         """
-        mirror: Matrices = np.eye(3)
-        if self.framed[row]:
-            mirror = mirrors(self.flip_x[[row]], self.flip_y[[row]], size)[0]
-        slots = np.flatnonzero(self.code[row] == MATRIX)
-        steps: Matrices = self.value[row, slots, :9].reshape(-1, 3, 3).astype(np.float64)
-        if len(steps):
-            steps[0], mirror = mirror @ steps[0], np.eye(3)
-        return steps, mirror
+        steps: list[Matrices | Shift] = []
+        for slot, code in enumerate(self.code[row].tolist()):
+            if code == MATRIX:
+                steps.append(self.value[row, slot, :9].reshape(3, 3).astype(np.float64))
+            elif code in DISPLACEMENTS:
+                steps.append(Shift(tuple(self.value[row, slot, :READS].tolist())))
+        if not self.framed[row]:
+            return steps, np.eye(3)
+        mirror = mirrors(self.flip_x[[row]], self.flip_y[[row]], size)[0]
+        if not steps:
+            return steps, mirror
+        if not isinstance(steps[0], Shift):
+            steps[0] = mirror @ steps[0]
+        elif self.flip_x[row] or self.flip_y[row]:
+            steps.insert(0, mirror)
+        return steps, np.eye(3)
 
     @property
     def applied(self) -> NDArray[np.bool_]:
