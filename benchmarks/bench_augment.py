@@ -123,15 +123,15 @@ def measured(side: int, batch: int, rounds: int) -> list[Row]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print the table, and write the result; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.bench_augment")
-    parser.add_argument("--batch", type=int, default=BATCH)
+    parser.add_argument("--batch-size", type=int, default=BATCH)
     parser.add_argument("--rounds", type=int, default=ROUNDS)
-    parser.add_argument("--threads", type=int, default=cores())
+    parser.add_argument("--num-workers", type=int, default=cores())
     parser.add_argument("--quick", action="store_true", help="2 rounds of 16 images, no file")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args(arguments)
-    batch, rounds = (16, 2) if options.quick else (options.batch, options.rounds)
-    torch.set_num_threads(options.threads)
-    machine, rows = machine_here(options.threads), list[Row]()
+    batch, rounds = (16, 2) if options.quick else (options.batch_size, options.rounds)
+    torch.set_num_threads(options.num_workers)
+    machine, rows = machine_here(options.num_workers), list[Row]()
     try:
         for side in SIDES:
             rows += measured(side, batch, rounds)
@@ -140,8 +140,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     result = AugmentResult(
         date=now(), commit=commit_here(), machine=machine, versions=versions_of(PACKAGES),
-        command=f"python -m benchmarks.bench_augment --batch {batch} --rounds {rounds} --threads "
-        f"{options.threads}", chain=CHAIN, batch=batch, rounds=rounds, rows=tuple(rows),
+        command=f"python -m benchmarks.bench_augment --batch-size {batch} --rounds {rounds} "
+        f"--num-workers {options.num_workers}",
+        chain=CHAIN, batch=batch, rounds=rounds, rows=tuple(rows),
     )  # fmt: skip
     sys.stdout.write(render(result))
     name = f"augment--{slug(f'{machine.cpu} {machine.cores} cores')}.json"

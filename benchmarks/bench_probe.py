@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--images", type=int, default=2048)
     parser.add_argument("--test-images", type=int, default=2000)
     parser.add_argument("--epochs", type=int, default=5)
-    parser.add_argument("--batch", type=int, default=128)
+    parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--seeds", type=int, default=6, help="2 or more")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args(arguments)
@@ -58,18 +58,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     data = few(open_data(options.data), options.images, options.test_images)
     pairs = []
     for seed in range(options.seeds):
-        recipe = Recipe(model="cnn", epochs=options.epochs, batch_size=options.batch,
+        recipe = Recipe(model="cnn", epochs=options.epochs, batch_size=options.batch_size,
                         lr=LEARNING_RATE, seed=seed)  # fmt: skip
         pairs.append(pair(data, recipe, options.objective))
         sys.stderr.write(f"{pairs[-1]}\n")
     words = [f"--data {Path(options.data).name}", f"--objective {options.objective}"]
     words += [f"--{name.replace('_', '-')} {getattr(options, name)}"
-              for name in ("images", "test_images", "epochs", "batch", "seeds")]  # fmt: skip
+              for name in ("images", "test_images", "epochs", "batch_size", "seeds")]  # fmt: skip
     result = ProbeResult(
         date=now(), commit=commit_here(), machine=machine, versions=versions_of(PACKAGES),
         command=" ".join(["python -m benchmarks.bench_probe", *words]), data=data.title,
         objective=options.objective, model="cnn", images=len(data.train),
-        test_images=len(data.test), epochs=options.epochs, batch=options.batch,
+        test_images=len(data.test), epochs=options.epochs, batch=options.batch_size,
         pairs=tuple(pairs),
     )  # fmt: skip
     sys.stdout.write(render(result))

@@ -1,7 +1,7 @@
 """Plans and their batches."""
 
 import time
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.responses import JSONResponse
@@ -89,10 +89,12 @@ async def get_batch(
     plan_id: PlanId, epoch: int, step: int, request: Request,
     rank: Annotated[int, Query(description="which part of the batch")] = 0,
     world: Annotated[int, Query(ge=1, le=1 << 20, description="of how many")] = 1,
-    maps: Annotated[bool, Query(description="whether windows and matrices of views come")] = False,
+    maps: Annotated[
+        Literal["true", "false"], Query(description="whether windows and matrices of views come")
+    ] = "false",
 ) -> Response:  # fmt: skip
     """Return a batch of an epoch, or the part of a rank."""
-    service, at = service_of(request), Address(epoch, step, rank, world, maps)
+    service, at = service_of(request), Address(epoch, step, rank, world, maps == "true")
     service.allow(request, "pull")
     plan = service.plans.get(plan_id)
     format_: Any = wanted(request.headers.get("accept"))

@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import quote
 
 import pytest
@@ -105,13 +105,14 @@ def test_no_route_takes_a_number_in_another_spelling(
 
 
 @pytest.mark.parametrize(("method", "path", "dependant"), ROUTES)
-def test_every_parameter_is_a_text_or_a_whole_number(
+def test_every_parameter_is_a_text_a_whole_number_or_a_choice(
     method: str, path: str, dependant: Any
 ) -> None:
     # Another kind has spellings of its own, which the check would have to know.
     for place in ("query_params", "path_params"):
         for field in getattr(dependant, place):
-            assert field.field_info.annotation in (str, int, str | None, int | None)
+            kinds = (str, int, str | None, int | None, Literal["true", "false"])
+            assert field.field_info.annotation in kinds
 
 
 def test_a_number_is_what_it_is_written_as() -> None:

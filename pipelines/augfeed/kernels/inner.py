@@ -5,7 +5,7 @@ from typing import Any
 
 import numba
 from numba.core.codegen import JITCodeLibrary
-from numba.core.compiler import Compiler
+from numba.core.compiler import Compiler, StateDict
 from numba.core.compiler_machinery import register_pass
 from numba.core.typed_passes import NativeLowering
 
@@ -57,7 +57,7 @@ class _Parts(JITCodeLibrary):
 class _InnerLowering(NativeLowering):
     _name = "inner_lowering"
 
-    def run_pass(self, state: Any) -> bool:
+    def run_pass(self, state: StateDict) -> bool:
         """Write the function in LLVM's language, for callers alone."""
         library: Any = _Parts
         state.library = library(state.targetctx.codegen(), state.func_id.func_qualname)

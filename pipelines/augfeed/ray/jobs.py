@@ -31,7 +31,7 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """A dataset, as whoever opens it is told: see `augfeed.DataLoader`."""
+    """What opens a dataset: see `augfeed.DataLoader`."""
 
     data: Any
     split: str = "train"

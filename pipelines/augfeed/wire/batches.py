@@ -32,7 +32,7 @@ def encode_batch(
 def batch_tensors(
     batch: Batch, *, layout: Layout = "NCHW", maps: bool = False
 ) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
-    """Return a batch as named tensors, and what is told beside them.
+    """Return a batch as named tensors, and what is sent beside them.
 
     Tensors: `images` `[B, C, H, W]`, or `[B, H, W, C]` for "NHWC", or those of
     `augfeed.wire.views`, with `maps` where their views lie; `ids` int64 `[B]`; for labels `labels`
