@@ -185,7 +185,7 @@ OTHERS: dict[str, tuple[str, ...]] = {
     "pipelines/augfeed/read/tar_members.py": ("--dereference", "--sparse"),  # tar
     "docs/benchmarks.md": (
         "--write", "--color", "--large", "--workers", "--processes", "--arrays", "--photos",
-        "--only", "--threads", "--batch",
+        "--only", "--threads", "--batch", "--images", "--test-images",
     ),
     "docs/recipes.md": (  # timm's, and those of torchvision's references
         "--aa", "--aug-repeats", "--aug-splits", "--color-jitter", "--epoch-repeats", "--hflip",

@@ -29,8 +29,8 @@ def test_a_run_leaves_a_row_for_each_side(
     monkeypatch.setattr(bench_augment, "CONTESTANTS", known)
     monkeypatch.setattr(bench_augment, "SIDES", (16, 8))
     out = tmp_path / "augment.json"
-    assert bench_augment.main(["--batch", "8", "--rounds", "2", "--threads", "1", "--out", str(out)]
-                              ) == 0  # fmt: skip
+    words = ["--batch-size", "8", "--rounds", "2", "--num-workers", "1", "--out", str(out)]
+    assert bench_augment.main(words) == 0
     result = AugmentResult.model_validate_json(out.read_text())
     assert [(row.side, row.name) for row in result.rows] == [(16, "augfeed"), (8, "augfeed")]
     assert render(result) in capsys.readouterr().out
