@@ -126,11 +126,11 @@ class Augment(torch.nn.Module):
             made.append(self._targets(labels, plan))
         if masks is not None or boxes is not None:
             check_moves(self.policy, "masks and boxes")
-            there = self._engine(pixels.device).name == "cuda"
-            if there:
+            on_device = self._engine(pixels.device).name == "cuda"
+            if on_device:
                 check_undisplaced(self.policy, "masks and boxes")
             size = (pixels.shape[1], pixels.shape[2])
-            moves = (DeviceMoves if there else HostMoves).of(plan, size, pixels.shape[3])
+            moves = (DeviceMoves if on_device else HostMoves).of(plan, size, pixels.shape[3])
             if masks is not None:
                 made.append(moves.masks(masks))
             if boxes is not None:
@@ -204,7 +204,7 @@ class Augment(torch.nn.Module):
             return pixels, windows.offset
         constants = PolicyConstants.of(plan.policy, pixels.shape[3])
         if pixels.device.type != "cpu":
-            return there(pixels, windows, plan)
+            return cut_on_device(pixels, windows, plan)
         out = torch.empty((len(pixels), *plan.size, pixels.shape[3]), dtype=pixels.dtype)
         cut = partial(_cut, pixels.numpy(), windows, constants, out.numpy())
         threads = torch.get_num_threads() if out.nbytes >= SPREAD else 1
@@ -263,7 +263,7 @@ def _cut(
         resample(pixels[k], *window, constants.pad_mode, constants.pad_fill, out[k])
 
 
-def there(
+def cut_on_device(
     pixels: torch.Tensor, windows: Windows, plan: Plan
 ) -> tuple[torch.Tensor, NDArray[np.int32] | None]:
     """Return frames of images `[B, H, W, C]` cut where they lie, and where the engine is yet to cut

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from augfeed import Augment
-from augfeed.augment import there
+from augfeed.augment import cut_on_device
 from augfeed.engines import Output
 from augfeed.plan import Plan
 
@@ -61,7 +61,7 @@ def both(line: str, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     plan = augment.last
     assert plan is not None
     pixels = images.permute(0, 2, 3, 1).contiguous()
-    frames, offsets = there(pixels, plan.window.at(*pixels.shape[1:3]), plan)
+    frames, offsets = cut_on_device(pixels, plan.window.at(*pixels.shape[1:3]), plan)
     engine = augment._engine(torch.device("cpu"))
     return here, engine.apply(plan, frames, offsets=offsets, output=augment.output)
 

@@ -32,7 +32,7 @@ from augfeed.feed.sample_fields import FieldPaths, is_alone, keyed, like, locate
 from augfeed.feed.spatial import are_alike
 from augfeed.feed.stacked_samples import Columns, collated, column, columns_of, stacked
 from augfeed.fields.mover import FieldMover, Fields, RowSamples
-from augfeed.fields.sample_parts import Path, describe, put, take
+from augfeed.fields.sample_parts import Path, describe, put, take, take_as_first
 from augfeed.plan import GROUP, draw_plan
 from augfeed.plan.batch_rows import samples_of
 from augfeed.read.scene_frames import paste
@@ -291,13 +291,7 @@ def _listed(samples: Any, index: list[Any]) -> Any:
 
 
 def _part(sample: Any, path: Path, k: int, request: BatchRequest, what: str = "image") -> Any:
-    try:
-        return take(sample, path)
-    except (KeyError, IndexError, TypeError, AttributeError):
-        raise InputError(
-            f"{_name(request, k, what)} is not where that of the first one of its batch is: the "
-            f"sample is {describe(sample)}; give samples of one form"
-        ) from None
+    return take_as_first(sample, path, lambda: _name(request, k, what))
 
 
 def _alike(arrays: list[NDArray[Any]], request: BatchRequest) -> list[NDArray[Any]]:

@@ -17,7 +17,7 @@ from augfeed.fields.kinds import Boxes, Field, FurtherImage, Mask
 from augfeed.fields.masks import checked_mask
 from augfeed.fields.part_types import as_array, as_given, box_format, check_canvas
 from augfeed.fields.placements import placements
-from augfeed.fields.sample_parts import Path, describe, put, take
+from augfeed.fields.sample_parts import Path, put, take, take_as_first
 from augfeed.fields.spatial_map import UNMOVED, SpatialMap, maps_of
 from augfeed.fields.values import (
     Values,
@@ -138,13 +138,7 @@ class FieldMover:
         return BoxSet.of(corners, beside_boxes(holder, path, field, len(corners), self.fields))
 
     def _part(self, sample: Any, k: int, path: Path) -> Any:
-        try:
-            return take(sample, path)
-        except (KeyError, IndexError, TypeError, AttributeError):
-            raise InputError(
-                f"{self.name(k, path)} is not where that of the first one of its batch is: the "
-                f"sample is {describe(sample)}; give samples of one form"
-            ) from None
+        return take_as_first(sample, path, lambda: self.name(k, path))
 
     def _named(self, k: int) -> Callable[[Path], str]:
         return lambda path: self.name(k, path)

@@ -1,6 +1,6 @@
 """Parts of a sample: what they are, how they are taken out and put back."""
 
-from collections.abc import Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from copy import copy
 from functools import cache
 from typing import Any
@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
+
+from augfeed.errors import InputError
 
 Path = tuple[Any, ...]  # keys from the outside in, () for all of a sample
 LONG = 16  # a longer list holds numbers, not the parts of a sample
@@ -27,6 +29,18 @@ def take(sample: Any, path: Path) -> Any:
             raise KeyError(key)  # torch would take it for a list of indices
         sample = getattr(sample, key) if named else sample[key]
     return sample
+
+
+def take_as_first(sample: Any, path: Path, name: Callable[[], str]) -> Any:
+    """Return the part at a path that the first sample of a batch has; raise `InputError` if this
+    one has none there. `name` says which part it is."""
+    try:
+        return take(sample, path)
+    except (KeyError, IndexError, TypeError, AttributeError):
+        raise InputError(
+            f"{name()} is not where that of the first one of its batch is: the sample is "
+            f"{describe(sample)}; give samples of one form"
+        ) from None
 
 
 def put(sample: Any, path: Path, part: Any) -> Any:
