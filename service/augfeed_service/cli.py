@@ -1,5 +1,6 @@
 """The command `augfeed serve`."""
 
+import json
 import os
 import re
 import sys
@@ -24,6 +25,12 @@ FAILED, REFUSED = 1, 2  # exit codes, as those of `augfeed.cli`
 def serve(
     dataset: Annotated[
         list[str] | None, typer.Option(metavar="NAME=PATH", help="Dataset; may be repeated.")
+    ] = None,
+    dataset_option: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME.OPTION=VALUE", help="Option of a dataset, as coco.masks=true; repeated."
+        ),
     ] = None,
     host: Annotated[str | None, typer.Option(help="Address; 127.0.0.1 by default.")] = None,
     port: Annotated[int | None, typer.Option(help="Port; 8000 by default, 0: a free one.")] = None,
@@ -50,6 +57,8 @@ def serve(
         given: dict[str, Any] = dict(_pair("set", text) for text in setting or ())
         if dataset:
             given["datasets"] = dict(_pair("dataset", text) for text in dataset)
+        if dataset_option:
+            given["dataset_options"] = _options(dataset_option)
         for name, value in (("host", host), ("port", port), ("keys", keys), ("device", device)):
             if value is not None:
                 given[name] = value
@@ -76,9 +85,26 @@ def _said() -> Iterator[None]:
             raise typer.Exit(FAILED) from None
 
 
+def _options(texts: list[str]) -> dict[str, dict[str, Any]]:
+    made: dict[str, dict[str, Any]] = {}
+    for text in texts:
+        both, value = _pair("dataset-option", text)
+        dataset, dot, name = both.rpartition(".")
+        if not dot or not dataset or not name:
+            raise InputError(f"--dataset-option {text!r} is not NAME.OPTION=VALUE: write it so")
+        try:
+            made.setdefault(dataset, {})[name] = json.loads(value)
+        except ValueError:  # a word
+            made[dataset][name] = value
+    return made
+
+
+_FORMS = {"dataset": "NAME=PATH", "dataset-option": "NAME.OPTION=VALUE"}
+
+
 def _pair(option: str, text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
-    form = "NAME=PATH" if option == "dataset" else "NAME=VALUE"
+    form = _FORMS.get(option, "NAME=VALUE")
     if not equals or not name or not value:
         raise InputError(f"--{option} {text!r} is not {form}: write it so")
     return name, value
