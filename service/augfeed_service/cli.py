@@ -26,12 +26,6 @@ def serve(
     dataset: Annotated[
         list[str] | None, typer.Option(metavar="NAME=PATH", help="Dataset; may be repeated.")
     ] = None,
-    dataset_option: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME.OPTION=VALUE", help="Option of a dataset, as coco.masks=true; repeated."
-        ),
-    ] = None,
     host: Annotated[str | None, typer.Option(help="Address; 127.0.0.1 by default.")] = None,
     port: Annotated[int | None, typer.Option(help="Port; 8000 by default, 0: a free one.")] = None,
     keys: Annotated[Path | None, typer.Option(help="File of keys.")] = None,
@@ -45,7 +39,9 @@ def serve(
     setting: Annotated[
         list[str] | None,
         typer.Option(
-            "--set", metavar="NAME=VALUE", help="Any setting of augfeed_service.Settings."
+            "--set",
+            metavar="NAME=VALUE",
+            help="Any setting of augfeed_service.Settings, or a dataset's: coco.masks=true.",
         ),
     ] = None,
 ) -> None:
@@ -54,11 +50,9 @@ def serve(
     Every setting is also an environment variable, AUGFEED_ and its name in capitals.
     """
     with _said():
-        given: dict[str, Any] = dict(_pair("set", text) for text in setting or ())
+        given = _settings(setting or [])
         if dataset:
             given["datasets"] = dict(_pair("dataset", text) for text in dataset)
-        if dataset_option:
-            given["dataset_options"] = _options(dataset_option)
         for name, value in (("host", host), ("port", port), ("keys", keys), ("device", device)):
             if value is not None:
                 given[name] = value
@@ -85,26 +79,24 @@ def _said() -> Iterator[None]:
             raise typer.Exit(FAILED) from None
 
 
-def _options(texts: list[str]) -> dict[str, dict[str, Any]]:
-    made: dict[str, dict[str, Any]] = {}
-    for text in texts:
-        both, value = _pair("dataset-option", text)
-        dataset, dot, name = both.rpartition(".")
-        if not dot or not dataset or not name:
-            raise InputError(f"--dataset-option {text!r} is not NAME.OPTION=VALUE: write it so")
+def _settings(texts: list[str]) -> dict[str, Any]:
+    # A name with a dot is one of a dataset, which may have dots, and of its option.
+    made, options = dict[str, Any](), dict[str, dict[str, Any]]()
+    for name, value in (_pair("set", text) for text in texts):
+        dataset, dot, option = name.rpartition(".")
+        if not dot:
+            made[name] = value
+            continue
         try:
-            made.setdefault(dataset, {})[name] = json.loads(value)
+            options.setdefault(dataset, {})[option] = json.loads(value)
         except ValueError:  # a word
-            made[dataset][name] = value
-    return made
-
-
-_FORMS = {"dataset": "NAME=PATH", "dataset-option": "NAME.OPTION=VALUE"}
+            options[dataset][option] = value
+    return {**made, **({"dataset_options": options} if options else {})}
 
 
 def _pair(option: str, text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
-    form = _FORMS.get(option, "NAME=VALUE")
+    form = "NAME=PATH" if option == "dataset" else "NAME=VALUE"
     if not equals or not name or not value:
         raise InputError(f"--{option} {text!r} is not {form}: write it so")
     return name, value

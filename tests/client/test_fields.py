@@ -176,12 +176,13 @@ def test_a_command_line_gives_options_of_a_dataset(monkeypatch: pytest.MonkeyPat
     made: list[Settings] = []
     monkeypatch.setattr(cli, "run", lambda settings, engine: made.append(settings))
     texts = ["a.b.masks=true", "a.b.labels=contiguous", "c.num_classes=5"]
-    cli.serve(dataset=["a.b=x", "c=y"], dataset_option=texts)
+    cli.serve(dataset=["a.b=x", "c=y"], setting=[*texts, "threads=3"])
     assert made[0].dataset_options == {
         "a.b": {"masks": True, "labels": "contiguous"}, "c": {"num_classes": 5}}  # fmt: skip
-    for wrong in ("masks=true", "a.b=", ".masks=true"):
+    assert made[0].threads == 3
+    for wrong in ("masks=true", "a.masks=", ".masks=true", "b.masks=true", "a.b.masks=true"):
         with pytest.raises((InputError, typer.Exit)):
-            cli.serve(dataset=["a=x"], dataset_option=[wrong])
+            cli.serve(dataset=["a=x"], setting=[wrong])
 
 
 def test_a_file_for_numpy_has_the_fields(service: Running) -> None:
