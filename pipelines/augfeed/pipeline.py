@@ -281,12 +281,10 @@ class Pipeline:
 
     def work(self, epoch: int, step: int) -> OneBatch:
         """Return a batch as tasks that may run side by side; its plan is drawn here."""
-        rows = BatchRows.at(
-            self._positions(step), self._epoch_order(epoch), mixing=self._mixes(epoch)
-        )
-        return OneBatch(self._work(rows, epoch, step))
+        return OneBatch(self._work(self.rows(epoch, step), epoch, step))
 
-    def _rows(self, epoch: int, step: int) -> BatchRows:
+    def rows(self, epoch: int, step: int) -> BatchRows:
+        """Return the rows of the plan of a batch: those that come out, and what is seen in them."""
         order = self._epoch_order(epoch)
         return BatchRows.at(self._positions(step), order, mixing=self._mixes(epoch))
 
