@@ -1,6 +1,5 @@
 """`Augment`: a module for batches that are already there, on the CPU or on a device."""
 
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,22 +10,21 @@ from torch._compile import _disable_dynamo
 from augfeed.engines import Engine, Output, engine_for
 from augfeed.errors import InputError, InputTypeError
 from augfeed.executor import staged
-from augfeed.executor.cpu import spread
 from augfeed.fields import maps_of
 from augfeed.fields.follows import check_moves, check_undisplaced
 from augfeed.fields.whole_batches import DeviceMoves, HostMoves
+from augfeed.memory_pool import Memory
 from augfeed.philox import check_key
 from augfeed.plan import GROUP, BatchRows, Plan, draw_plan
 from augfeed.plan.batch_rows import check_ids
-from augfeed.plan.policy_constants import PolicyConstants
 from augfeed.plan.windows import Windows
-from augfeed.policy import Policy, RandomResizedCrop, Resize
+from augfeed.policy import Policy
 from augfeed.policy.check import check_single
 from augfeed.presets import resolve_policy
+from augfeed.read.resident import cut_by_engine
+from augfeed.read.to_uint8 import clamped, slack
 from augfeed.targets import AnyTargets, Form, make_targets, softens
 from augfeed.whole_number import whole_number
-
-SPREAD = 4 << 20  # bytes of images from which on several threads are worth their while
 
 
 class Augment(torch.nn.Module):
@@ -78,6 +76,7 @@ class Augment(torch.nn.Module):
             num_classes, seed, targets, engine)  # fmt: skip
         self.epoch = self.count = 0
         self._engines: dict[torch.device, Engine] = {}
+        self._memory = Memory()  # of batches of the CPU
         self.last: Plan | None = None
         self._size: tuple[int, int] = (0, 0)
 
@@ -119,7 +118,7 @@ class Augment(torch.nn.Module):
         Raises:
             InputError: a value or a shape is out of bounds.
         """
-        pixels = _pixels(images)
+        pixels = _pixels(images, self._memory)
         plan = self.plan(len(images), (images.shape[2], images.shape[3]), ids=ids, epoch=epoch)
         made: list[Any] = [self._images(plan, pixels)]
         if labels is not None:
@@ -193,23 +192,23 @@ class Augment(torch.nn.Module):
         frames, offsets = self._frames(plan, pixels)
         frames = staged(plan, frames)
         engine = self._engine(pixels.device)
+        if engine.name == "cpu":
+            from augfeed.executor.cpu_tensors import images_of
+
+            return images_of(plan, frames, offsets, self.output, self._memory)
         return engine.apply(plan, frames, offsets=offsets, output=self.output)
 
     def _frames(
         self, plan: Plan, pixels: torch.Tensor
     ) -> tuple[torch.Tensor, NDArray[np.int32] | None]:
         height, width = pixels.shape[1:3]
-        windows = plan.window.at(height, width)
-        if not plan.policy.stages and _is_cut_only(plan.policy, (height, width)):
-            return pixels, windows.offset
-        constants = PolicyConstants.of(plan.policy, pixels.shape[3])
+        if cut_by_engine(plan.policy, (height, width)):
+            return pixels, plan.window.offsets(height, width)
         if pixels.device.type != "cpu":
-            return cut_on_device(pixels, windows, plan)
-        out = torch.empty((len(pixels), *plan.size, pixels.shape[3]), dtype=pixels.dtype)
-        cut = partial(_cut, pixels.numpy(), windows, constants, out.numpy())
-        threads = torch.get_num_threads() if out.nbytes >= SPREAD else 1
-        spread(cut, np.array_split(np.arange(len(pixels)), threads))
-        return out, None
+            return cut_on_device(pixels, plan.window.at(height, width), plan)
+        from augfeed.executor.cpu_tensors import cut_stack
+
+        return cut_stack(plan, pixels, self._memory), None
 
     def _targets(self, labels: Any, plan: Plan) -> AnyTargets:
         # Labels keep their form when a schedule mixes nothing any more.
@@ -218,7 +217,7 @@ class Augment(torch.nn.Module):
         return make_targets(labels, plan, num_classes=self.num_classes, form=form)
 
 
-def _pixels(images: torch.Tensor) -> torch.Tensor:
+def _pixels(images: torch.Tensor, memory: Memory) -> torch.Tensor:
     # [B, H, W, C] of uint8 or float32; of channels-last memory without a copy.
     if not isinstance(images, torch.Tensor):
         raise InputTypeError(
@@ -228,39 +227,33 @@ def _pixels(images: torch.Tensor) -> torch.Tensor:
         raise InputError(
             f"images of shape {list(images.shape)} are not [B, C, H, W] with 1 or 3 channels"
         )
+    images = images.detach()
     if images.dtype != torch.uint8:
-        if not images.is_floating_point():
-            raise InputTypeError(
-                f"images of {images.dtype} are neither uint8 nor floats: convert them to uint8"
-            )
-        images = images.float()
-        if images.device.type == "cpu" and images.numel():
-            low, high = (float(value) for value in torch.aminmax(images))
-            if not (low >= 0 and high <= 1):
-                raise InputError(
-                    f"images have values from {low:g} to {high:g}, not in [0, 1]: divide by 255, "
-                    "and leave normalize to the policy"
-                )
-    return images.permute(0, 2, 3, 1).contiguous()
+        images = _unit_floats(images)
+    if images.device.type != "cpu":
+        return images.permute(0, 2, 3, 1).contiguous()
+    from augfeed.executor.cpu_tensors import interleaved
+
+    return interleaved(images, memory)
 
 
-def _is_cut_only(policy: Policy, size: tuple[int, int]) -> bool:
-    # What the engine does on the way: cutting and padding by whole pixels.
-    if policy.find(RandomResizedCrop) is not None:
-        return False
-    resize = policy.find(Resize)
-    return resize is None or policy.resized(size) == size
-
-
-def _cut(
-    pixels: NDArray[Any], windows: Any, constants: PolicyConstants, out: NDArray[Any],
-    rows: NDArray[np.int64],
-) -> None:  # fmt: skip
-    from augfeed.kernels.resample import resample
-
-    for k in rows.tolist():
-        window = (part[k] for part in windows.parts)
-        resample(pixels[k], *window, constants.pad_mode, constants.pad_fill, out[k])
+def _unit_floats(images: torch.Tensor) -> torch.Tensor:
+    # Float32; on the CPU within [0, 1], where rounding may have left them a little outside.
+    if not images.is_floating_point():
+        raise InputTypeError(
+            f"images of {images.dtype} are neither uint8 nor floats: convert them to uint8"
+        )
+    allowed, images = slack(images.dtype), images.float()
+    if images.device.type != "cpu" or not images.numel():
+        return images
+    values = images.numpy()
+    inside = clamped(values, allowed)
+    if inside is None:
+        raise InputError(
+            f"images have values from {values.min():g} to {values.max():g}, not in [0, 1]: divide "
+            "by 255, and leave normalize to the policy"
+        )
+    return images if inside is values else torch.from_numpy(inside)
 
 
 def cut_on_device(

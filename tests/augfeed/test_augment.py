@@ -10,6 +10,7 @@ import torch
 
 from augfeed import Augment, DataLoader
 from augfeed.errors import InputError, InputTypeError
+from augfeed.executor import cpu_tensors
 from augfeed.fields import MixedMask
 
 COUNT, SIDE = 32, 20
@@ -20,6 +21,7 @@ POLICIES = (
     "rotate(30) | jitter(0.4, 0.4, 0.4, 0.1) | noise(0.1)", "random_resized_crop(12) | hflip",
     "resize(30) | center_crop(24)", "mixup(0.4)", "cutmix(1.0) | label_smoothing(0.1)",
     "equalize(0.5) | gaussian_blur(5)", "one_of([mixup(0.4), cutmix(1.0)]) | grayscale",
+    "letterbox(24) | hflip",
 )  # fmt: skip
 
 
@@ -77,6 +79,35 @@ def test_floats_and_channels_last_images_are_taken() -> None:
     before = images.clone()
     augment(images)
     assert torch.equal(images, before)
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.float16, torch.bfloat16])
+def test_floats_that_rounding_left_beside_one_are_taken_as_one(kind: torch.dtype) -> None:
+    one = torch.ones(2, 3, 4, 4).to(kind)
+    beside = torch.nextafter(one, one + 1) if kind != torch.float16 else one
+    assert torch.equal(Augment("hflip")(beside), torch.ones(2, 3, 4, 4))
+    assert bool((beside >= 1).all())
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_any_number_of_threads_makes_the_same(policy: str, monkeypatch: Any) -> None:
+    alone = Augment(policy, num_classes=7)(batch(0)[0])
+    monkeypatch.setattr(cpu_tensors, "SHARE", 1)
+    for threads in (3, 100):
+        monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
+        assert torch.equal(Augment(policy, num_classes=7)(batch(0)[0]), alone)
+
+
+def test_batches_that_are_kept_keep_their_memory() -> None:
+    augment = Augment("hflip")
+    images, _ = batch(0)
+    made = [augment(images, ids=range(8)) for _ in range(3)]
+    before = made[0].clone()
+    view = made[2].numpy()
+    del made[1:]
+    again = augment(255 - images, ids=range(8))
+    assert torch.equal(made[0], before) and np.array_equal(view, before.numpy())
+    assert not torch.equal(again, before)
 
 
 def test_the_state_goes_on_where_it_was() -> None:
