@@ -1,5 +1,6 @@
 """`Augment`: a module for batches that are already there, on the CPU or on a device."""
 
+import threading
 from typing import Any
 
 import numpy as np
@@ -7,11 +8,13 @@ import torch
 from numpy.typing import NDArray
 from torch._compile import _disable_dynamo
 
+from augfeed.augment_op import Form as GraphForm
+from augfeed.augment_op import call_in_graph, fits_graph, numbered
 from augfeed.engines import Engine, Output, engine_for
 from augfeed.errors import InputError, InputTypeError
 from augfeed.executor import staged
 from augfeed.fields import maps_of
-from augfeed.fields.follows import check_moves, check_undisplaced
+from augfeed.fields.follows import blends, check_moves, check_undisplaced
 from augfeed.fields.whole_batches import DeviceMoves, HostMoves
 from augfeed.memory_pool import Memory
 from augfeed.philox import check_key
@@ -26,6 +29,25 @@ from augfeed.read.to_uint8 import clamped, slack
 from augfeed.targets import AnyTargets, Form, make_targets, softens
 from augfeed.whole_number import whole_number
 
+_is_exporting: Any = getattr(torch.compiler, "is_exporting", bool)  # torch 2.6 has none
+
+
+class _Position:
+    """The epoch, and how many samples it has had; replicas of a module, in threads, share it."""
+
+    def __init__(self, epoch: int = 0, count: int = 0) -> None:
+        self.epoch, self.count, self._lock = epoch, count, threading.Lock()
+
+    def take(self, count: int) -> int:
+        """Return where the next `count` samples begin, which nobody else gets."""
+        with self._lock:
+            first = self.count
+            self.count += count
+        return first
+
+    def __reduce__(self) -> tuple[type["_Position"], tuple[int, int]]:
+        return _Position, (self.epoch, self.count)
+
 
 class Augment(torch.nn.Module):
     """Augments batches of images where they are, each image by draws of its own.
@@ -33,7 +55,9 @@ class Augment(torch.nn.Module):
     Draws are a pure function of `seed`, `epoch` and the ids of the samples, as in `DataLoader`: the
     same keys give the same bytes. Without ids, samples are counted from 0 on; the count, and
     `epoch`, are the state of the module. Samples mix within groups of 8 consecutive ones of a
-    batch. `eval()` does not turn it off: call it in training only.
+    batch. `eval()` does not turn it off: call it in training only. `torch.compile` makes a node of
+    its graph of a call; what depends on the epoch (a schedule of sizes), `targets="sparse"`, masks
+    under Mixup and labels that are not tensors break the graph once.
 
     Args:
         policy: a `Policy`, or a text as `"random_resized_crop(32) | hflip | normalize(0.5, 0.5)"`.
@@ -74,15 +98,39 @@ class Augment(torch.nn.Module):
             num_classes = whole_number("num_classes", num_classes, 1)
         self.num_classes, self.seed, self.form, self.engine_name = (
             num_classes, seed, targets, engine)  # fmt: skip
-        self.epoch = self.count = 0
+        self._position = _Position()
         self._engines: dict[torch.device, Engine] = {}
         self._memory = Memory()  # of batches of the CPU
         self.last: Plan | None = None
         self._size: tuple[int, int] = (0, 0)
+        sizes = {policy.size((7, 9)) for _, policy in self.policy.scheduled}
+        plain = targets == "auto" and not softens(self.policy)
+        self.form_in_graphs = GraphForm(
+            len(sizes) == 1, plain, targets != "sparse", not blends(self.policy), num_classes
+        )
+        self._name_in_graphs()
 
     def set_epoch(self, epoch: int) -> None:
         """Make `epoch` that of the draws, and count samples from 0 again."""
         self.epoch, self.count = whole_number("epoch", epoch, 0), 0
+
+    @property
+    def epoch(self) -> int:
+        """The epoch of the draws."""
+        return self._position.epoch
+
+    @epoch.setter
+    def epoch(self, epoch: int) -> None:
+        self._position.epoch = whole_number("epoch", epoch, 0)
+
+    @property
+    def count(self) -> int:
+        """How many samples the epoch has had."""
+        return self._position.count
+
+    @count.setter
+    def count(self, count: int) -> None:
+        self._position.count = whole_number("count", count, 0)
 
     def get_extra_state(self) -> dict[str, int]:
         """Return the epoch and the count of samples, for `state_dict`."""
@@ -90,10 +138,10 @@ class Augment(torch.nn.Module):
 
     def set_extra_state(self, state: dict[str, int]) -> None:
         """Take what `get_extra_state` gave."""
+        if not isinstance(state, dict) or not {"epoch", "count"} <= state.keys():
+            raise InputError(f"{state!r} is not the state of Augment: give that of its state_dict")
         self.epoch, self.count = state["epoch"], state["count"]
 
-    @_disable_dynamo  # as `torch.compiler.disable`, which would import the compiler with this file
-    @torch.no_grad()
     def forward(
         self,
         images: torch.Tensor,
@@ -118,6 +166,30 @@ class Augment(torch.nn.Module):
         Raises:
             InputError: a value or a shape is out of bounds.
         """
+        if torch.jit.is_tracing() or _is_exporting():
+            raise InputError(
+                "a program that is exported, or traced, would repeat one batch's draws for ever: "
+                "call Augment outside of what is exported, or in training only"
+            )
+        if not torch.compiler.is_compiling():
+            return self._run(images, labels, masks, boxes, ids=ids, epoch=epoch)
+        if fits_graph(self.form_in_graphs, images, labels, masks, boxes, ids):
+            return call_in_graph(self._number, self._order, images, labels, masks, boxes, ids=ids,
+                                 epoch=epoch)  # fmt: skip
+        return self.call_eagerly(images, labels, masks, boxes, ids=ids, epoch=epoch)
+
+    @_disable_dynamo  # as `torch.compiler.disable`, which would import the compiler with this file
+    def call_eagerly(
+        self, images: torch.Tensor, labels: Any = None, masks: torch.Tensor | None = None,
+        boxes: torch.Tensor | None = None, *, ids: Any = None, epoch: int | None = None,
+    ) -> Any:  # fmt: skip
+        """Do what a call of the module does; compiled code breaks its graph here."""
+        return self._run(images, labels, masks, boxes, ids=ids, epoch=epoch)
+
+    @torch.no_grad()
+    def _run(
+        self, images: Any, labels: Any, masks: Any, boxes: Any, *, ids: Any, epoch: int | None
+    ) -> Any:
         pixels = _pixels(images, self._memory)
         plan = self.plan(len(images), (images.shape[2], images.shape[3]), ids=ids, epoch=epoch)
         made: list[Any] = [self._images(plan, pixels)]
@@ -141,16 +213,9 @@ class Augment(torch.nn.Module):
     ) -> Plan:
         """Return the plan of the next batch of `count` images of (height, width) `size`.
 
-        It is kept as `last`. Samples are counted unless `ids` are given.
+        It is kept as `last`. Samples are counted, and named by their count unless `ids` are given.
         """
-        positions = np.arange(self.count, self.count + count, dtype=np.int64)
-        if ids is None:
-            names = positions
-        else:
-            names = check_ids(ids.cpu().numpy() if isinstance(ids, torch.Tensor) else ids)
-            if len(names) != count:
-                raise InputError(f"ids are {len(names)}, and images {count}: give one for each")
-        rows = BatchRows(names, positions // GROUP, positions % GROUP, count, self.count)
+        rows = _rows(ids, count, self._position)
         self._size = size
         epoch = self.epoch if epoch is None else whole_number("epoch", epoch, 0)
         policy = self.policy.at(epoch)
@@ -158,7 +223,6 @@ class Augment(torch.nn.Module):
             policy, rows, seed=self.seed, epoch=epoch,
             size=policy.size(size),
         )  # fmt: skip
-        self.count += count
         self.last = made
         return made
 
@@ -181,7 +245,17 @@ class Augment(torch.nn.Module):
         return f"{format_policy(self.policy)!r}, seed={self.seed}"
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_engines": {}, "last": None}
+        position = _Position(self.epoch, self.count)
+        return {**self.__dict__, "_engines": {}, "last": None, "_position": position}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self._name_in_graphs()
+
+    def _name_in_graphs(self) -> None:
+        # A tensor of inference mode could not be written to outside of it.
+        with torch.inference_mode(mode=False):
+            self._number, self._order = numbered(self), torch.zeros(1, device="cpu")
 
     def _engine(self, device: torch.device) -> Engine:
         if device not in self._engines:
@@ -217,6 +291,23 @@ class Augment(torch.nn.Module):
         return make_targets(labels, plan, num_classes=self.num_classes, form=form)
 
 
+def _rows(ids: Any, count: int, position: _Position) -> BatchRows:
+    # Who mixes with whom follows from the ids alone, and is as in the loader where they do.
+    if ids is None:
+        first = position.take(count)
+        names = np.arange(first, first + count, dtype=np.int64)
+    else:
+        names = check_ids(ids.cpu().numpy() if isinstance(ids, torch.Tensor) else ids)
+        if len(names) != count:
+            raise InputError(f"ids are {len(names)}, and images {count}: give one for each")
+        position.take(count)
+    first = int(names[0]) if count else 0
+    if ids is None or bool((np.diff(names) == 1).all()):
+        return BatchRows(names, names // GROUP, names % GROUP, count, first)
+    places = np.arange(count, dtype=np.int64)
+    return BatchRows(names, first + places // GROUP, places % GROUP, count, first)
+
+
 def _pixels(images: torch.Tensor, memory: Memory) -> torch.Tensor:
     # [B, H, W, C] of uint8 or float32; of channels-last memory without a copy.
     if not isinstance(images, torch.Tensor):
@@ -227,6 +318,8 @@ def _pixels(images: torch.Tensor, memory: Memory) -> torch.Tensor:
         raise InputError(
             f"images of shape {list(images.shape)} are not [B, C, H, W] with 1 or 3 channels"
         )
+    if 0 in images.shape[2:]:
+        raise InputError(f"images of shape {list(images.shape)} have no pixels: leave them out")
     images = images.detach()
     if images.dtype != torch.uint8:
         images = _unit_floats(images)
