@@ -14,7 +14,7 @@ from augfeed.engines import Engine, Output, engine_for
 from augfeed.errors import InputError, InputTypeError
 from augfeed.executor import staged
 from augfeed.fields import maps_of
-from augfeed.fields.follows import blends, check_moves, check_undisplaced
+from augfeed.fields.follows import blends, check_moves
 from augfeed.fields.whole_batches import DeviceMoves, HostMoves
 from augfeed.memory_pool import Memory
 from augfeed.philox import check_key
@@ -196,10 +196,8 @@ class Augment(torch.nn.Module):
         if labels is not None:
             made.append(self._targets(labels, plan))
         if masks is not None or boxes is not None:
-            check_moves(self.policy, "masks and boxes")
+            check_moves(self.policy, "masks and boxes", ", or give the images alone")
             on_device = self._engine(pixels.device).name == "cuda"
-            if on_device:
-                check_undisplaced(self.policy, "masks and boxes")
             size = (pixels.shape[1], pixels.shape[2])
             moves = (DeviceMoves if on_device else HostMoves).of(plan, size, pixels.shape[3])
             if masks is not None:
