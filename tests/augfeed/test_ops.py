@@ -25,7 +25,7 @@ from augfeed.operation import (
     operation,
 )
 from augfeed.operation.pixel import PI, fma, maximum, minimum, where
-from augfeed.operation.reference import Given, correlated
+from augfeed.operation.reference import SampleColumns, correlated
 from augfeed.ops import _emit, generate
 from augfeed.ops._bodies import NUMBA, NUMBA_DOUBLE, TRITON, Written
 from augfeed.philox import Stream
@@ -122,9 +122,9 @@ LINEAR = [cls for cls in OPERATIONS.values() if issubclass(cls, Linear)]
 POINTWISE = [cls for cls in OPERATIONS.values() if issubclass(cls, Pointwise)]
 
 
-def given(plan: Plan, cls: type[Declaration], mean: float) -> Given:
+def given(plan: Plan, cls: type[Declaration], mean: float) -> SampleColumns:
     columns = {column.name: getattr(plan.columns, column.name)[:1] for column in cls.columns}
-    return Given(columns, torch.full((1, 1, 1, 1), mean))
+    return SampleColumns(columns, torch.full((1, 1, 1, 1), mean))
 
 
 def plans(cls: type[Declaration]) -> Iterator[Plan]:
@@ -179,7 +179,7 @@ KERNELS = [cls for cls in OPERATIONS.values() if issubclass(cls, Neighbourhood)]
 LEVEL = np.arange(256)
 
 
-def frames_of(item: Any, seed: int) -> tuple[torch.Tensor, Given]:
+def frames_of(item: Any, seed: int) -> tuple[torch.Tensor, SampleColumns]:
     """Return planes `[4, 1, 40, 50]` of different histograms, and what an operation reads."""
     rng = np.random.default_rng(seed)
     planes = [rng.integers(low, low + width, (40, 50)) for low, width in
@@ -187,7 +187,7 @@ def frames_of(item: Any, seed: int) -> tuple[torch.Tensor, Given]:
     values = torch.from_numpy(np.stack(planes)[:, None] / np.float32(255)).float()
     plan = draw_plan(Policy([item]), BatchRows.of([seed] * 4), seed=1, epoch=0, size=(40, 50))
     columns = {name: column[:1].repeat(4) for name, column in plan.read(type(item))}
-    return values, Given(columns, torch.zeros((4, 1, 1, 1)))
+    return values, SampleColumns(columns, torch.zeros((4, 1, 1, 1)))
 
 
 def always(cls: type[Any]) -> Iterator[Any]:
