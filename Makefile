@@ -20,7 +20,7 @@ help: ## list the targets
 demo: .venv/.ready ## show on this machine what augfeed does; ARGS="..." is passed on
 	@$(BIN)/augfeed demo $(ARGS)
 
-# In a process a core, 4 at most (tests/conftest.py); ARGS="-n 0" runs in one.
+# In a process more than there are cores, 4 at most (tests/conftest.py); ARGS="-n 0" runs in one.
 SPREAD := $(if $(findstring no:xdist,$(ARGS)),,-n auto --dist worksteal)
 
 test: .venv/.ready ## run the tests; ARGS="-k policy" is passed on to pytest
