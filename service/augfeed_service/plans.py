@@ -92,11 +92,10 @@ class Plan:
     def npz_bytes(self, world: int) -> int:
         """Return the bytes that a file for `numpy.load` takes beside those of its batch."""
         share = self.description.batch_size // world
-        wide = (
-            4 if self.description.dtype == "bfloat16" else self.base_pipeline.output.dtype.itemsize
-        )
+        made = self.base_pipeline
+        wide = 4 if self.description.dtype == "bfloat16" else made.output.dtype.itemsize
         labels = self.mounted.source.labels
-        width = self.base_pipeline.num_classes or 1
+        width = made.num_classes or 1
         if labels is not None and labels.ndim == 2:
             width = 2 * labels.shape[1]
         fields = most_field_bytes(self.mounted.kinds, self.sides)

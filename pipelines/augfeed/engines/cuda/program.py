@@ -311,11 +311,12 @@ def _linear(v0, v1, v2, numbers, mean, C: tl.constexpr):
 def _colored(v0, v1, v2, factor):
     whole = (19595 * v0.to(tl.int32) + 38470 * v1.to(tl.int32)) + 7471 * v2.to(tl.int32)
     gray = ((whole + 32768) >> 16).to(tl.float32)
-    return (
-        tl.floor(_saturated(gray + factor * (v0 - gray))),
-        tl.floor(_saturated(gray + factor * (v1 - gray))),
-        tl.floor(_saturated(gray + factor * (v2 - gray))),
-    )  # fmt: skip
+    v0, v1, v2 = (
+        gray + factor * (v0 - gray),
+        gray + factor * (v1 - gray),
+        gray + factor * (v2 - gray),
+    )
+    return tl.floor(_saturated(v0)), tl.floor(_saturated(v1)), tl.floor(_saturated(v2))
 
 
 @triton.jit(do_not_specialize=["rows", "height", "width"])
