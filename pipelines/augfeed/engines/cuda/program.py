@@ -311,12 +311,9 @@ def _linear(v0, v1, v2, numbers, mean, C: tl.constexpr):
 def _colored(v0, v1, v2, factor):
     whole = (19595 * v0.to(tl.int32) + 38470 * v1.to(tl.int32)) + 7471 * v2.to(tl.int32)
     gray = ((whole + 32768) >> 16).to(tl.float32)
-    v0, v1, v2 = (
-        gray + factor * (v0 - gray),
-        gray + factor * (v1 - gray),
-        gray + factor * (v2 - gray),
-    )
-    return tl.floor(_saturated(v0)), tl.floor(_saturated(v1)), tl.floor(_saturated(v2))
+    d0, d1, d2 = factor * (v0 - gray), factor * (v1 - gray), factor * (v2 - gray)
+    v0, v1, v2 = _saturated(gray + d0), _saturated(gray + d1), _saturated(gray + d2)
+    return tl.floor(v0), tl.floor(v1), tl.floor(v2)
 
 
 @triton.jit(do_not_specialize=["rows", "height", "width"])
