@@ -4,7 +4,7 @@ import pytest
 
 from tests.count_operation import operations, places, words_of
 
-# Of every kind on frames and colors, those that no message or page of the library gives as examples.
+# Of every kind on frames and colors, those that no message of the library gives as an example.
 ONE = ("autocontrast", "channel_drop", "channel_shuffle", "gaussian_blur", "posterize", "sharpness",
        "solarize_add")  # fmt: skip
 
