@@ -13,7 +13,7 @@ from augfeed.errors import InputError, InputTypeError
 from augfeed.executor import staged
 from augfeed.executor.cpu import spread
 from augfeed.fields import maps_of
-from augfeed.fields.follows import check_moves, check_undisplaced
+from augfeed.fields.follows import check_moves
 from augfeed.fields.whole_batches import DeviceMoves, HostMoves
 from augfeed.philox import check_key
 from augfeed.plan import GROUP, BatchRows, Plan, draw_plan
@@ -125,10 +125,8 @@ class Augment(torch.nn.Module):
         if labels is not None:
             made.append(self._targets(labels, plan))
         if masks is not None or boxes is not None:
-            check_moves(self.policy, "masks and boxes")
+            check_moves(self.policy, "masks and boxes", ", or give the images alone")
             on_device = self._engine(pixels.device).name == "cuda"
-            if on_device:
-                check_undisplaced(self.policy, "masks and boxes")
             size = (pixels.shape[1], pixels.shape[2])
             moves = (DeviceMoves if on_device else HostMoves).of(plan, size, pixels.shape[3])
             if masks is not None:

@@ -152,9 +152,16 @@ def compiled(task: tuple[Job, int]) -> dict[str, Any]:
     if name == MASKS:
         found |= {
             f"show_masks {k}": asdict(
-                compile_masks(arch, sampled=k < 3, mixed=k < 3, border=k % 3, wide=k % 2 == 0)
+                compile_masks(
+                    arch,
+                    sampled=k != 3,
+                    displaced=k > 3,
+                    mixed=k != 3,
+                    border=k % 3,
+                    wide=k % 2 == 0,
+                )
             )
-            for k in range(4)
+            for k in range(6)
         }
     return found
 

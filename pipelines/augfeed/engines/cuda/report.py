@@ -116,12 +116,15 @@ def compile_finish(spec: Spec, arch: int) -> Report:
                              divisible=False))  # fmt: skip
 
 
-def compile_masks(arch: int, *, sampled: bool, mixed: bool, border: int, wide: bool) -> Report:
+def compile_masks(
+    arch: int, *, sampled: bool, displaced: bool, mixed: bool, border: int, wide: bool
+) -> Report:
     """Return what `masks.show_masks` becomes: for masks of int64 if `wide`, else of uint8."""
     kind = "*i64" if wide else "*u8"
-    signature = {"values": kind, "table": "*i64", "lines": "*i32", "out": kind, "planes": "i32",
-                 "pitch": "i32", "height": "i32", "width": "i32"}  # fmt: skip
-    constant = mask_constants(sampled=sampled, mixed=mixed, border=border, padding=border)
+    signature = {"values": kind, "table": "*i64", "lines": "*i32", "fields": "*fp32", "out": kind,
+                 "planes": "i32", "pitch": "i32", "height": "i32", "width": "i32"}  # fmt: skip
+    constant = mask_constants(sampled=sampled, displaced=displaced, mixed=mixed, border=border,
+                              padding=border)  # fmt: skip
     return _report(_compiled_as(masks.show_masks, signature, constant, arch, mask_launch.OPTIONS))
 
 
