@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable
 
 from torch import distributed
+from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
 RANKS = 2
 
@@ -14,7 +15,7 @@ def on_ranks(main: Callable[[], None]) -> None:
 
     They find each other as those that `torchrun` starts do: by variables and a store.
     """
-    store = distributed.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+    store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(store.port),
                    "WORLD_SIZE": str(RANKS), "LOCAL_WORLD_SIZE": str(RANKS),
                    "TORCHELASTIC_USE_AGENT_STORE": "True", "TORCHELASTIC_RESTART_COUNT": "0",
