@@ -64,14 +64,32 @@ def test_streams_of_operations_are_their_own() -> None:
     assert all(0 < stream < 2**16 for stream in own)
 
 
-@pytest.mark.parametrize("what", ["order", "stream", "columns", "short", "cases"])
+@pytest.mark.parametrize("what", ["order", "columns", "short", "cases"])
 def test_an_operation_that_takes_what_is_anothers_is_refused(what: str) -> None:
-    own = {"order": 599, "stream": 9999, "columns": (), "short": "own", "cases": {}}
+    own = {"order": 599, "stream": 63, "columns": (), "short": "own", "cases": {}}
     taken = {"short": "hflip", **{name: getattr(Solarize, name) for name in own if name != "short"}}
     twin = type("Twin", (Solarize,), {**own, what: taken[what]})
     twin.__dataclass_fields__ = {"op": type("F", (), {"default": "twin"})}  # type: ignore[attr-defined]
     with pytest.raises(TypeError, match=r"is (Solarize|HorizontalFlip)'s already"):
         generate._check([*OPERATIONS.values(), twin])
+
+
+@pytest.mark.parametrize(
+    ("stream", "whose"),
+    [(Solarize.stream, "is Solarize's"), (Stream.ELASTIC_PIXELS, "is Stream.ELASTIC_PIXELS's"),
+     (int(Stream.MIX), "is Stream.MIX's"), (0, "is not in"), (64, "is Stream.PROGRAMS's"),
+     (70, "is not in"), (int(Stream.CHAINS) + 1, "is not in")],
+)  # fmt: skip
+def test_a_stream_that_is_taken_is_refused_and_a_free_one_is_named(stream: int, whose: str) -> None:
+    body = {"order": 599, "stream": stream, "columns": (), "reads": (), "short": "own", "cases": {}}
+    twin = type("Twin", (Solarize,), body)
+    twin.__dataclass_fields__ = {"op": type("F", (), {"default": "twin"})}  # type: ignore[attr-defined]
+    with pytest.raises(TypeError, match=f"{whose}.*give ") as caught:
+        generate._check([*OPERATIONS.values(), twin])
+    body["stream"] = int(str(caught.value).rsplit("give ", 1)[1].partition(",")[0])
+    free = type("Twin", (Solarize,), body)
+    free.__dataclass_fields__ = twin.__dataclass_fields__  # type: ignore[attr-defined]
+    generate._check([*OPERATIONS.values(), free])
 
 
 def test_every_operation_that_engines_carry_out_has_a_case() -> None:

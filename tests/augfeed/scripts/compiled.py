@@ -87,15 +87,14 @@ def jobs(*, whole: bool) -> Iterator[Job]:
 def compiled_alone() -> list[str]:
     """Return the cases that tests name, and a few others, so that all `kinds` are compiled.
 
-    Those that variants have are compiled with these; of the rest the one that has most comes first.
+    Those that variants have are compiled with these; of the rest the longest cases come first.
     """
     found = [name for name in CASES if name in NAMED]
     seen = {kind for name in (*found, *CHAINS, *PROGRAMS) for kind in kinds(name)}
-    every = {kind for name in CASES for kind in kinds(name)}
-    while seen < every:
-        best = max(CASES, key=lambda name: len(kinds(name) - seen))
-        found.append(best)
-        seen |= kinds(best)
+    for name in sorted(CASES, key=lambda name: -len(CASES[name])):
+        if not kinds(name) <= seen:
+            found.append(name)
+            seen |= kinds(name)
     return found
 
 
