@@ -152,7 +152,7 @@ def plans(cls: type[Declaration]) -> Iterator[Plan]:
             yield draw_plan(policy, BatchRows.of([k]), seed=1, epoch=0, size=(3, 3))
 
 
-@pytest.mark.parametrize("cls", POINTWISE, ids=lambda cls: cls.__name__)
+@pytest.mark.parametrize("cls", POINTWISE, ids=lambda cls: cls.json_name())
 def test_the_body_of_a_pointwise_operation_is_its_definition(cls: type[Pointwise]) -> None:
     values = torch.linspace(0, 1, 1001)
     for plan in plans(cls):
@@ -168,7 +168,7 @@ def test_the_body_of_a_pointwise_operation_is_its_definition(cls: type[Pointwise
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("cls", LINEAR, ids=lambda cls: cls.__name__)
+@pytest.mark.parametrize("cls", LINEAR, ids=lambda cls: cls.json_name())
 def test_the_steps_of_a_linear_operation_are_its_definition(
     cls: type[Linear], channels: int
 ) -> None:
@@ -217,7 +217,7 @@ def always(cls: type[Any]) -> Iterator[Any]:
 
 
 @pytest.mark.parametrize("seed", range(6))
-@pytest.mark.parametrize("cls", STATISTICS, ids=lambda cls: cls.__name__)
+@pytest.mark.parametrize("cls", STATISTICS, ids=lambda cls: cls.json_name())
 def test_the_table_of_an_operation_is_its_definition(cls: type[Statistics], seed: int) -> None:
     for item in always(cls):
         values, given = frames_of(item, seed)
@@ -232,7 +232,7 @@ def test_the_table_of_an_operation_is_its_definition(cls: type[Statistics], seed
 
 
 @pytest.mark.parametrize("seed", range(6))
-@pytest.mark.parametrize("cls", KERNELS, ids=lambda cls: cls.__name__)
+@pytest.mark.parametrize("cls", KERNELS, ids=lambda cls: cls.json_name())
 def test_the_kernel_of_an_operation_is_its_definition(cls: type[Neighbourhood], seed: int) -> None:
     for item in always(cls):
         values, given = frames_of(item, seed)
@@ -247,7 +247,7 @@ def test_the_kernel_of_an_operation_is_its_definition(cls: type[Neighbourhood], 
         assert (made - cls.reference(values, given)).abs().max() < 1e-6
 
 
-@pytest.mark.parametrize("cls", KERNELS, ids=lambda cls: cls.__name__)
+@pytest.mark.parametrize("cls", KERNELS, ids=lambda cls: cls.json_name())
 @pytest.mark.parametrize("size", [(1, 1), (2, 9), (9, 2), (300, 300)])
 def test_a_kernel_that_is_fitted_fits(cls: type[Neighbourhood], size: tuple[int, int]) -> None:
     for item in always(cls):
