@@ -98,7 +98,7 @@ clean: ## remove caches and built files; environments stay
 	@touch $@
 
 .venv-ray/.ready: .venv/.ready
-	@echo "==> making .venv-ray, with Ray: 300 MB beside those of .venv"
+	@echo "==> making .venv-ray: what .venv has, and 300 MB of Ray"
 	@$(BIN)/python -m venv --clear .venv-ray
 	@.venv-ray/bin/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[dev,ray]'
 	@touch $@

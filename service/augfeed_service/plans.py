@@ -20,6 +20,7 @@ from augfeed.wire import MAP_BYTES, Description, most_field_bytes, most_values, 
 from augfeed_service import memory_cost
 from augfeed_service.budget import Budget
 from augfeed_service.datasets import Datasets, Mounted
+from augfeed_service.object_masks import object_bytes
 from augfeed_service.problems import Problem
 from augfeed_service.settings import Settings
 
@@ -84,10 +85,28 @@ class Plan:
         labels = memory_cost.label_bytes(
             source.labels, share, rows, dense=pipeline.form == "dense", classes=pipeline.num_classes
         )
-        fields = 2 * rows * most_field_bytes(self.mounted.kinds, self.sides)
+        fields = 2 * rows * most_field_bytes(self.counted, self.sides)
         fields *= SHOWN if scenes else 1
         maps = share * MAP_BYTES * (given.views.count if given.views else 0)
         return share * self.sample_bytes + frames + labels + fields + maps
+
+    @property
+    def counted(self) -> dict[str, str]:
+        """The kinds of fields whose bytes `nbytes` counts: all but masks of objects that
+        `object_bytes` does."""
+        kinds = self.mounted.kinds
+        return {name: kind for name, kind in kinds.items()
+                if self.mounted.masks is None or kind != "mask"}  # fmt: skip
+
+    def object_bytes(self, epoch: int, step: int, rank: int, world: int) -> int:
+        """Return the bytes that masks of objects take while a batch is made, by its samples."""
+        if self.mounted.masks is None:
+            return 0
+        pipeline = self.pipeline(rank, world)
+        assert isinstance(pipeline, Pipeline), "views have no fields"
+        return object_bytes(
+            self.mounted.masks, pipeline.rows(epoch, step), self.description.policies, self.sides
+        )
 
     def npz_bytes(self, world: int) -> int:
         """Return the bytes that a file for `numpy.load` takes beside those of its batch."""
@@ -98,7 +117,7 @@ class Plan:
         width = made.num_classes or 1
         if labels is not None and labels.ndim == 2:
             width = 2 * labels.shape[1]
-        fields = most_field_bytes(self.mounted.kinds, self.sides)
+        fields = most_field_bytes(self.counted, self.sides)
         shapes = [((share, self.frame_bytes), wide), ((share, width), 4), ((share, fields), 1)]
         return memory_cost.npz_bytes(shapes)
 

@@ -107,12 +107,13 @@ async def get_batch(
     headers = _headers(service, plan, tag)
     if _has(request.headers.get("if-none-match"), tag):
         return Response(status_code=304, headers=headers)
-    order = pull.order(plan, at, format_, service.pool)
+    order = await pull.order(plan, at, format_, service.pool)
     async with watched(request) as gone:
         made = await service.batches.get(order, _deadline(request), gone)
     following = [address for address in at.next(service.settings.look_ahead)
                  if address.step < len(plan.pipeline(rank, world))]  # fmt: skip
-    service.batches.ahead([pull.order(plan, it, format_, service.pool) for it in following])
+    jobs = [await pull.order(plan, it, format_, service.pool) for it in following]
+    service.batches.ahead(jobs)
     service.batches.sending(made)
     timings = (f"{name};dur={1000 * seconds:.2f}" for name, seconds in made.timings.items())
     headers["Server-Timing"] = ", ".join(timings)

@@ -35,6 +35,7 @@ class AnnotatedImages(Dataset[Any]):
     sizes: tuple[int, int] | None = None
     classes: tuple[str, ...] | None
     num_classes: int | None
+    told_apart: tuple[Any, ...] = ()  # by what is not usual in how annotations are read
 
     def __init__(
         self,
@@ -155,7 +156,7 @@ class AnnotatedImages(Dataset[Any]):
         """Return the SHA-256 of what is listed, 64 hexadecimal digits; computed once.
 
         It covers images as `FolderSource` does, names and sizes of the files of annotations,
-        classes, and how fields follow.
+        classes, how annotations are read, and how fields follow.
         """
         return self.told()
 
@@ -163,7 +164,8 @@ class AnnotatedImages(Dataset[Any]):
         """Return `fingerprint`, which covers `more` too."""
         if not self._fingerprint:
             digest = hashlib.sha256(self.files.fingerprint().encode())
-            digest.update(repr((type(self).__name__, self.classes, self.fields, *more)).encode())
+            read = (type(self).__name__, self.classes, self.fields, *self.told_apart, *more)
+            digest.update(repr(read).encode())
             for path in self.described_by():
                 try:
                     size = os.stat(path).st_size

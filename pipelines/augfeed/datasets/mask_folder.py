@@ -65,6 +65,7 @@ class MaskFolder(AnnotatedImages):
             [image for image, _ in pairs], {"mask": Mask(self.format.ignore_index)}, classes, known
         )
         self._masks = [mask for _, mask in pairs]
+        self.told_apart = self.format.told_apart
         self.skipped = skipped
         tell(str(folders[1]), skipped)
         if known is None and self.format.values is None and self.format.colors is None:

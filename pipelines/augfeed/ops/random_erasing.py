@@ -189,5 +189,6 @@ def boxes_of(erased: NDArray[np.int32], more: NDArray[np.int32]) -> NDArray[np.i
     """Return all boxes of some samples, int32 `[N, 4, 4]`, from the columns of the plan."""
     corners = more.reshape(len(more), MOST_COUNT - 1, 2)
     parts = np.stack([corners >> 16 & 0xFFFF, corners & 0xFFFF], axis=3)
-    made: NDArray[np.int32] = np.concatenate([erased[:, None], parts.reshape(len(more), -1, 4)], 1)
+    parts = parts.reshape(len(more), MOST_COUNT - 1, 4)
+    made: NDArray[np.int32] = np.concatenate([erased[:, None], parts], axis=1)
     return made

@@ -52,6 +52,15 @@ class Annotated(Protocol):
         """Return a name for image `i`, for messages."""
 
 
+@runtime_checkable
+class MasksOfObjects(Protocol):
+    """A source whose images have a mask of each object, as many as there are."""
+
+    def object_masks(self) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:
+        """Return of each image how many masks it has, and how many values these are, int64 `[N]`;
+        None for a source that gives none."""
+
+
 def is_annotated(source: object) -> TypeIs[Annotated]:
     """Return whether the images of a source have annotations."""
     return isinstance(source, Annotated) and isinstance(source.fields, Mapping)
