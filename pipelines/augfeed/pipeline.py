@@ -2,8 +2,9 @@
 
 import copy
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -18,6 +19,7 @@ from augfeed.executor.annotations import following
 from augfeed.executor.cpu import CpuExecutor
 from augfeed.executor.device import DeviceExecutor
 from augfeed.executor.inputs import BatchInputs
+from augfeed.executor.planned_ahead import planned_ahead
 from augfeed.invariances import ANY, Invariances
 from augfeed.labels import check_declared, check_numbers
 from augfeed.memory_pool import Memory
@@ -116,7 +118,7 @@ class Pipeline:
         self.reader = reader_for(reading, self.source, self.place.known, policy.scenes)
         self._inputs = BatchInputs(
             self.source, self.fixed, output, resident_pictures(self.source, policy), self._frames,
-            self._whole(), self._memory, self.costs,
+            self._device_frames(), self._memory, self.costs,
         )  # fmt: skip
         self._executor: CpuExecutor | DeviceExecutor = (
             CpuExecutor(self._inputs) if self._on_cpu_alone else DeviceExecutor(self._inputs, place)
@@ -136,7 +138,7 @@ class Pipeline:
         check_declared(self.source.labels, num_classes)
         self.num_classes = self.num_classes if num_classes is None else num_classes
 
-    def _whole(self) -> DeviceFrames | None:
+    def _device_frames(self) -> DeviceFrames | None:
         kept = self.reading.kept if self._frames.side else None
         if kept is not None and kept.kind == "gpu" and self._on_cpu_alone:
             raise InputError(
@@ -281,12 +283,10 @@ class Pipeline:
 
     def work(self, epoch: int, step: int) -> OneBatch:
         """Return a batch as tasks that may run side by side; its plan is drawn here."""
-        rows = BatchRows.at(
-            self._positions(step), self._epoch_order(epoch), mixing=self._mixes(epoch)
-        )
-        return OneBatch(self._work(rows, epoch, step))
+        return OneBatch(self._work(self.rows(epoch, step), epoch, step))
 
-    def _rows(self, epoch: int, step: int) -> BatchRows:
+    def rows(self, epoch: int, step: int) -> BatchRows:
+        """Return the rows of the plan of a batch: those that come out, and what is seen in them."""
         order = self._epoch_order(epoch)
         return BatchRows.at(self._positions(step), order, mixing=self._mixes(epoch))
 
@@ -305,8 +305,11 @@ class Pipeline:
         """
         if not self.whole_batches or self.policy.per_batch:
             return 1
-        each = self.fixed.channels * self.size[0] * self.size[1] * self.output.dtype.itemsize
-        return self._executor.together(count, each)
+        return self._executor.together(count, self._bytes)
+
+    @property
+    def _bytes(self) -> int:
+        return self.fixed.channels * self.size[0] * self.size[1] * self.output.dtype.itemsize
 
     def planned_together(self, count: int) -> int:
         """Return how many batches of `count` samples are best planned at once where each of them is
@@ -324,9 +327,12 @@ class Pipeline:
         if (stage := self.at(requests[0].epoch)) is not self:
             return stage.works_of(requests, lazily=lazily)
         driver = self._driver(lazily=lazily)
-        # Drawing the plan takes Python about as long as the pixels of images in memory take the
-        # loops: a thread does both for its own batch, so that threads seldom wait for each other.
+        # Of images in memory a thread draws the plan, too: Python takes as long as the pixels do.
         return BatchWork(driver, requests, at_once=self.whole_batches)
+
+    def planned_ahead(self, groups: Iterator[Sequence[R]]) -> Iterator[Work[R]]:
+        """Return batches of images in memory, of which the CPU plans each group as one."""
+        return planned_ahead(groups, partial(self.works_of, lazily=True), self._bytes)
 
     def at(self, epoch: int) -> "Pipeline":
         """Return the pipeline of an epoch: itself, unless the policy has a `schedule`."""

@@ -1,5 +1,6 @@
 """The command `augfeed serve`."""
 
+import json
 import os
 import re
 import sys
@@ -38,7 +39,9 @@ def serve(
     setting: Annotated[
         list[str] | None,
         typer.Option(
-            "--set", metavar="NAME=VALUE", help="Any setting of augfeed_service.Settings."
+            "--set",
+            metavar="NAME=VALUE",
+            help="Any setting of augfeed_service.Settings, or a dataset's: coco.masks=true.",
         ),
     ] = None,
 ) -> None:
@@ -47,7 +50,7 @@ def serve(
     Every setting is also an environment variable, AUGFEED_ and its name in capitals.
     """
     with _said():
-        given: dict[str, Any] = dict(_pair("set", text) for text in setting or ())
+        given = _settings(setting or [])
         if dataset:
             given["datasets"] = dict(_pair("dataset", text) for text in dataset)
         for name, value in (("host", host), ("port", port), ("keys", keys), ("device", device)):
@@ -74,6 +77,21 @@ def _said() -> Iterator[None]:
                 raise
             LOG.critical("the service has an error, and ends", exc_info=True)
             raise typer.Exit(FAILED) from None
+
+
+def _settings(texts: list[str]) -> dict[str, Any]:
+    # A name with a dot is one of a dataset, which may have dots, and of its option.
+    made, options = dict[str, Any](), dict[str, dict[str, Any]]()
+    for name, value in (_pair("set", text) for text in texts):
+        dataset, dot, option = name.rpartition(".")
+        if not dot:
+            made[name] = value
+            continue
+        try:
+            options.setdefault(dataset, {})[option] = json.loads(value)
+        except ValueError:  # a word
+            options[dataset][option] = value
+    return {**made, **({"dataset_options": options} if options else {})}
 
 
 def _pair(option: str, text: str) -> tuple[str, str]:

@@ -1,6 +1,7 @@
 """Small batches that threads of a CPU make as one: the same batches, and nobody can tell."""
 
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from augfeed import DataLoader, Targets
 from augfeed.batch import Batch
 from augfeed.engines.cpu import Job
 from augfeed.executor.cpu import CPU_BYTES, CPU_GROUPS, CPU_ROWS, cpu_together
+from augfeed.executor.planned_ahead import planned_ahead
 
 POLICY = "random_crop(8, padding=2) | hflip | one_of([mixup(0.4), cutmix]) | gaussian_noise(0.1)"
 COUNT, SIZE = 203, 3
@@ -130,7 +132,80 @@ def test_batches_before_an_error_of_a_sampler_come_first() -> None:
 
 
 def test_how_many_are_made_as_one_is_bounded() -> None:
-    assert cpu_together(64, 100, 10**9) == CPU_ROWS // 64
-    assert cpu_together(64, 100_000, 10**9) == CPU_BYTES // 100_000 // 64
-    assert cpu_together(10, 100, 800) == 800 // CPU_GROUPS // 10
-    assert cpu_together(10**6, 100, 10**9) == cpu_together(1, 10**9, 10**9) == 1
+    assert cpu_together(64, 100) == CPU_ROWS // 64
+    assert cpu_together(64, 100_000) == CPU_BYTES // 100_000 // 64 or 1
+    assert cpu_together(10**6, 100) == cpu_together(1, 10**9) == 1
+    small = loader(2)
+    assert small.pipeline.together(SIZE) == COUNT // CPU_GROUPS // SIZE
+    assert small.pipeline.together(10**6) == 1
+
+
+def planned(*groups: list[int] | Exception) -> list[str]:
+    """Return what planning ahead asks for, and makes, of batches of one image."""
+    seen: list[str] = []
+
+    class Plan:
+        def __init__(self, requests: Any) -> None:
+            self.requests = requests
+            seen.append(f"asked {requests[0].step}")
+
+        def run(self) -> Any:
+            seen.append(f"drawn {self.requests[0].step}")
+            return self
+
+        def __len__(self) -> int:
+            return len(self.requests)
+
+        def take(self, k: int) -> int:
+            seen.append(f"made {self.requests[k].step}")
+            return k
+
+    def given() -> Iterator[Any]:
+        for group in groups:
+            if isinstance(group, Exception):
+                raise group
+            rows = SimpleNamespace(count=CPU_ROWS // 2)
+            yield [SimpleNamespace(step=step, rows=rows) for step in group]
+
+    made: Any = Plan
+    try:
+        for work in planned_ahead(given(), made, 1):
+            for task in work.tasks:
+                task()
+            assert [r.step for r in work.finish().requests] == [
+                int(line[5:]) for line in seen if line[:4] == "made"
+            ][-len(work.finish()) :]
+    except ValueError as error:
+        seen.append(str(error))
+    return seen
+
+
+def test_while_the_first_batches_of_a_plan_are_made_the_next_one_is_drawn() -> None:
+    assert planned([0, 1, 2], [3]) == [
+        "asked 0", "asked 3", "drawn 0", "made 0", "made 1", "drawn 3", "made 2", "made 3",
+    ]  # fmt: skip
+
+
+def test_batches_before_an_error_of_the_order_are_made_once() -> None:
+    assert planned([0], ValueError("broke")) == ["asked 0", "drawn 0", "made 0", "broke"]
+
+
+def test_what_a_plan_raises_comes_in_its_place_and_those_behind_it_follow() -> None:
+    given = loader(2, policy="hflip | mixup")
+    make = given.pipeline._executor.start
+
+    def start(asked: Any) -> Any:
+        if asked.rows.first == 8 * SIZE:
+            raise ValueError("no plan")
+        return make(asked)
+
+    given.pipeline._executor.start = start  # type: ignore[method-assign]
+    iterator, found = iter(given), list[int]()
+    while True:
+        try:
+            found.append(iterator.next_batch().step)
+        except ValueError:
+            found.append(-1)
+        except StopIteration:
+            break
+    assert found == [*range(8), -1, *range(16, len(given))]

@@ -23,7 +23,7 @@ from augfeed.plan.policy_constants import PolicyConstants
 from augfeed.targets import AnyTargets, Targets
 
 READ_ROWS = 32  # images that one task decodes
-CPU_ROWS, CPU_BYTES = 2048, 8 << 20  # of small batches that a CPU makes as one: caches hold them
+CPU_ROWS, CPU_BYTES = 2048, 4 << 20  # of small batches that a thread plans, and makes, as one
 PLAN_ROWS = 8192  # of small batches that are planned as one, each made when it is asked for
 CPU_GROUPS = 8  # of an epoch, at least: threads share them, and the first should come soon
 
@@ -48,8 +48,8 @@ class CpuExecutor:
         return torch.device("cpu")
 
     def together(self, count: int, each: int) -> int:
-        """Return how many batches of `count` images of `each` bytes are best made as one."""
-        return cpu_together(count, each, len(self.inputs.source))
+        """Return how many batches of `count` images are best planned as one by threads."""
+        return max(1, min(CPU_ROWS, len(self.inputs.source) // CPU_GROUPS) // max(1, count))
 
     def planned_together(self, count: int) -> int:
         """Return how many batches of `count` images are best planned as one, and made alone."""
@@ -194,14 +194,13 @@ def spread(run: Callable[[Indices], None], parts: list[Indices]) -> None:
         raise errors[0]
 
 
-def cpu_together(count: int, each: int, total: int) -> int:
+def cpu_together(count: int, each: int) -> int:
     """Return how many batches of `count` images of `each` bytes a thread best makes as one.
 
     Python takes as long for a batch as the loops take for its pixels, where images are small, and
-    only one thread at a time can run it. `total` is the number of samples of an epoch.
+    only one thread at a time can run it; what is larger than the caches waits for memory.
     """
-    rows = min(CPU_ROWS, CPU_BYTES // each, total // CPU_GROUPS)
-    return max(1, rows // max(1, count))
+    return max(1, min(CPU_ROWS, CPU_BYTES // each) // max(1, count))
 
 
 def own_memory(

@@ -83,9 +83,11 @@ class NativeLane:
         elif pipeline.together(1) > 1 and (known or pipeline.engine_name != "cpu"):
             together = pipeline.together
             ahead = min(ahead, max(GROUPS_AHEAD, threads + 1))
-        works = map(
-            partial(pipeline.works_of, lazily=lazily and pipeline.whole_batches),
-            _grouped(asked.requests(), together),
+        groups = _grouped(asked.requests(), together)
+        works = (
+            map(partial(pipeline.works_of, lazily=lazily and pipeline.whole_batches), groups)
+            if together != pipeline.together or pipeline.engine_name != "cpu"
+            else pipeline.planned_ahead(groups)
         )
         prefetcher = Prefetcher(works, threads=threads, ahead=ahead)
         return Threads(prefetcher, self._output, alone=asked.world == 1)

@@ -77,13 +77,13 @@ def _emit_width(typing: TypingContext, target: Memory) -> Emitted:
 _store_line: Any = intrinsic(_emit_store)
 stream_fence: Any = intrinsic(_emit_fence)
 _misaligned: Any = intrinsic(_emit_misaligned)
-_width: Any = intrinsic(_emit_width)
+bytes_of: Any = intrinsic(_emit_width)
 
 
 @njit(nogil=True)
 def first_of_line(array: Array) -> int:
     """Return the first place of an array, of at least a cache line, that begins one."""
-    return (LINE - _misaligned(array)) % LINE // _width(array)
+    return (LINE - _misaligned(array)) % LINE // bytes_of(array)
 
 
 @numba.njit(nogil=True)
@@ -93,7 +93,7 @@ def stream_copy(target: Array, to: int, source: Array, start: Index, count: int)
     A line that is written through the caches is read from memory first; this is not. Both arrays
     have one type, of 1, 2 or 4 bytes. Others see what was written after a `stream_fence`.
     """
-    width = _width(target)
+    width = bytes_of(target)
     lanes = LINE // width
     head = (LINE - (_misaligned(target) + width * to) % LINE) % LINE // width
     head = min(head, count)
