@@ -118,7 +118,7 @@ class Pipeline:
         self.reader = reader_for(reading, self.source, self.place.known, policy.scenes)
         self._inputs = BatchInputs(
             self.source, self.fixed, output, resident_pictures(self.source, policy), self._frames,
-            self._whole(), self._memory, self.costs,
+            self._device_frames(), self._memory, self.costs,
         )  # fmt: skip
         self._executor: CpuExecutor | DeviceExecutor = (
             CpuExecutor(self._inputs) if self._on_cpu_alone else DeviceExecutor(self._inputs, place)
@@ -138,7 +138,7 @@ class Pipeline:
         check_declared(self.source.labels, num_classes)
         self.num_classes = self.num_classes if num_classes is None else num_classes
 
-    def _whole(self) -> DeviceFrames | None:
+    def _device_frames(self) -> DeviceFrames | None:
         kept = self.reading.kept if self._frames.side else None
         if kept is not None and kept.kind == "gpu" and self._on_cpu_alone:
             raise InputError(

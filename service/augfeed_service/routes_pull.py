@@ -13,7 +13,7 @@ from augfeed_service.disconnect import watched
 from augfeed_service.formats import TYPES, wanted
 from augfeed_service.limits import check_length, check_text
 from augfeed_service.openapi_bodies import batch_answer, description_body, plan_answers, problems
-from augfeed_service.parameters import json_object, whole
+from augfeed_service.parameters import integer_of, json_object
 from augfeed_service.plans import Plan
 from augfeed_service.problems import Problem
 from augfeed_service.pull import Address
@@ -154,7 +154,7 @@ def _deadline(request: Request) -> float | None:
     given = request.headers.get("augfeed-deadline-ms")
     if given is None:
         return None
-    milliseconds = whole(given)
+    milliseconds = integer_of(given)
     if milliseconds is None or not 0 <= milliseconds < 10**9:
         raise Problem(
             400, "malformed",

@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 from augfeed.errors import InputError, InputIndexError, ReadError
 from augfeed.fields.kinds import Boxes, Field, Keypoints, field_of
 from augfeed.read.annotation import Annotation, check_fit
-from augfeed.read.decode import Channels, decode, look
+from augfeed.read.decode import Channels, decode, read_image_header
 from augfeed.read.exif import Picture
 from augfeed.read.folder import FolderSource
 from augfeed.read.labels import check_classes
@@ -78,7 +78,7 @@ class AnnotatedImages(Dataset[Any]):
         if not 0 <= i < len(self):
             raise InputIndexError(f"index={index!r} is not in [0, {len(self)}): give one of these")
         data, path = self.read(i), self.path(i)
-        header, note = look(data, path), self.annotation(i)
+        header, note = read_image_header(data, path), self.annotation(i)
         check_fit(note, header, path)
         pixels = torch.from_numpy(decode(data, path, self.channels)).permute(2, 0, 1).contiguous()
         return pixels, self._target(note, header.upright)

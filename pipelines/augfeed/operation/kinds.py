@@ -17,7 +17,7 @@ from augfeed.operation.linear import Step
 from augfeed.operation.parameter_types import Interpolation, Sides, StepInterpolation
 from augfeed.operation.program import Node, parts_of
 from augfeed.operation.program_effects import effects_of, moves_in_chains, moves_pixels
-from augfeed.operation.reference import Given
+from augfeed.operation.reference import SampleColumns
 from augfeed.operation.words import SampleValues, Wording
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class Frame(Declaration):
     reads: ClassVar[tuple[Column, ...] | None]
 
     @staticmethod
-    def reference(values: "Tensor", given: Given) -> "Tensor":
+    def reference(values: "Tensor", given: SampleColumns) -> "Tensor":
         """Return float32 `[n, C, H, W]`, from 0 to 1, after the operation: its definition.
 
         Of `given` there are the columns of `reads`, and no mean.
@@ -250,7 +250,7 @@ class Linear(Declaration):
         """Whether a sample may need the mean gray of its frame."""
         return any(step.mean_unless for step in self.steps)
 
-    def reference(self, values: "Tensor", given: Given) -> "Tensor":
+    def reference(self, values: "Tensor", given: SampleColumns) -> "Tensor":
         """Return float32 `[n, C, H, W]`, from 0 to 1, after the operation: its definition."""
         raise NotImplementedError
 
@@ -275,7 +275,7 @@ class Pointwise(Declaration):
         """Return what becomes of a value from 0 to 1, by what is read of its sample."""
         raise NotImplementedError
 
-    def reference(self, values: "Tensor", given: Given) -> "Tensor":
+    def reference(self, values: "Tensor", given: SampleColumns) -> "Tensor":
         """Return float32 `[n, C, H, W]`, from 0 to 1, after the operation: its definition."""
         raise NotImplementedError
 

@@ -31,7 +31,7 @@ FAR: tl.constexpr = tl.constexpr(float(1 << 20))
 
 
 @triton.jit
-def _whole(words, k):
+def _int(words, k):
     return tl.load(words + k).to(tl.int32)
 
 
@@ -41,7 +41,7 @@ def _float(words, k):
 
 
 @triton.jit
-def _held(u):
+def _near(u):
     return tl.minimum(tl.maximum(u, -FAR), FAR)
 
 
@@ -56,7 +56,7 @@ def _source(m, y, x):
         z = a * fx + b * fy + c
         z = tl.where(z == 0.0, 1e-30, z)
         u, v = u / z, v / z
-    return _held(v), _held(u)
+    return _near(v), _near(u)
 
 
 @triton.jit
@@ -82,10 +82,8 @@ def _along(u, side, begin, length, resized, offset, BORDER: tl.constexpr, PADDIN
 def _cut(words, v, u, height, width, BORDER: tl.constexpr, PADDING: tl.constexpr):
     # Row and column of the source that a position in the frame shows.
     w = words + WINDOW
-    row = _along(v, height, _whole(w, 0), _whole(w, 2), _whole(w, 4), _whole(w, 6), BORDER, PADDING)
-    column = _along(
-        u, width, _whole(w, 1), _whole(w, 3), _whole(w, 5), _whole(w, 7), BORDER, PADDING
-    )
+    row = _along(v, height, _int(w, 0), _int(w, 2), _int(w, 4), _int(w, 6), BORDER, PADDING)
+    column = _along(u, width, _int(w, 1), _int(w, 3), _int(w, 5), _int(w, 7), BORDER, PADDING)
     return row, column
 
 
@@ -93,7 +91,7 @@ def _cut(words, v, u, height, width, BORDER: tl.constexpr, PADDING: tl.constexpr
 def _sampled(words, y, x, height, width, BORDER: tl.constexpr, PADDING: tl.constexpr):
     # Row and column of the source by the maps of a row: the last of them reads what the one before
     # it has made, the first the source.
-    count = _whole(words, COUNT)
+    count = _int(words, COUNT)
     zero = height * 0
     outside = y < 0
     for k in range(count - 1):
@@ -112,7 +110,7 @@ def _displaced(
     words, fields, y, x, height, width, BORDER: tl.constexpr, PADDING: tl.constexpr
 ):  # fmt: skip
     # Row and column of the source by the maps of a row, some of which are displacements.
-    count = _whole(words, COUNT)
+    count = _int(words, COUNT)
     v, u, outside = y.to(tl.float64), x.to(tl.float64), y < 0
     for k in range(count):
         step = words + STEPS + STEP * (count - 1 - k)
@@ -128,8 +126,8 @@ def _displaced(
         outside = outside | (shown == 0)
         v, u = tl.where(outside, 0.0, v), tl.where(outside, 0.0, u)
     w = words + WINDOW
-    row = read_place(v, _whole(w, 0), _whole(w, 2), _whole(w, 4), _whole(w, 6), PADDING)
-    column = read_place(u, _whole(w, 1), _whole(w, 3), _whole(w, 5), _whole(w, 7), PADDING)
+    row = read_place(v, _int(w, 0), _int(w, 2), _int(w, 4), _int(w, 6), PADDING)
+    column = read_place(u, _int(w, 1), _int(w, 3), _int(w, 5), _int(w, 7), PADDING)
     return tl.where(outside, -1, row), column
 
 
@@ -143,9 +141,9 @@ def _place(
     own = lines + row.to(tl.int64) * (height + width)
     down, across = tl.load(own + y), tl.load(own + height + x)
     if SAMPLED:
-        count = _whole(words, COUNT)
+        count = _int(words, COUNT)
         if DISPLACED:
-            if _whole(words, SHIFTED) > 0:
+            if _int(words, SHIFTED) > 0:
                 down, across = _displaced(words, fields, y, x, height, width, BORDER, PADDING)
                 count = count * 0
         if count > 0:
@@ -178,20 +176,20 @@ def show_masks(
     at = tl.minimum(at, pixels - 1)
     y, x = at // width, at % width
     words = table + row.to(tl.int64) * pitch
-    own = _whole(words, ALONE)
+    own = _int(words, ALONE)
     place = _place(
         table, lines, fields, own, pitch, y, x, height, width, SAMPLED, DISPLACED, BORDER, PADDING
     )
     step = tl.load(table + own.to(tl.int64) * pitch + PLANE)
     if MIXED:
-        pasted = _whole(words, PASTED)
+        pasted = _int(words, PASTED)
         if pasted >= 0:
             other = _place(
                 table, lines, fields, pasted, pitch, y, x, height, width, SAMPLED, DISPLACED,
                 BORDER, PADDING,
             )  # fmt: skip
-            inside = (y >= _whole(words, PATCH)) & (y < _whole(words, PATCH + 2))
-            inside = inside & (x >= _whole(words, PATCH + 1)) & (x < _whole(words, PATCH + 3))
+            inside = (y >= _int(words, PATCH)) & (y < _int(words, PATCH + 2))
+            inside = inside & (x >= _int(words, PATCH + 1)) & (x < _int(words, PATCH + 3))
             place = tl.where(inside, other, place)
             beside = tl.load(table + pasted.to(tl.int64) * pitch + PLANE)
             each = tl.where(inside, beside, step)

@@ -137,7 +137,7 @@ def compile_steps(spec: Spec, arch: int) -> dict[str, Report]:
     for slot, code in ((slot, code) for slot, codes in enumerate(spec.slots) for code in codes):
         if not (has_kernel(code) or has_table(code)):
             own = step_constants(spec, slot, code)
-            step = {"NUMBERS": slot_start(spec, slot), "PAD": spec.pad, "WHOLE": False}
+            step = {"NUMBERS": slot_start(spec, slot), "PAD": spec.pad, "QUANTIZED": False}
             found |= _spatial_steps(code, own, step, given)
         elif has_table(code):
             own, read = (each(spec, slot, code) for each in (table_constants, reading_constants))
@@ -194,7 +194,7 @@ def _programs(spec: Spec, arch: int) -> Iterator[tuple[str, Any]]:
     made = {name: (_drawn_kernel(name), *rest) for name, rest in found.items()}
     for slot, codes in enumerate(spec.program):
         for code in filter(is_spatial, codes):
-            step = {"NUMBERS": program_start(spec, slot), "PAD": spec.pad, "WHOLE": True}
+            step = {"NUMBERS": program_start(spec, slot), "PAD": spec.pad, "QUANTIZED": True}
             steps = _spatial_steps(code, spatial_constants(spec, slot, code), step, given)
             made |= {f"{name} drawn": kernel for name, kernel in steps.items()}
     for name, (function, signature, constant) in made.items():
