@@ -30,6 +30,7 @@ from augfeed.targets import AnyTargets, Form, make_targets, softens
 from augfeed.whole_number import whole_number
 
 _is_exporting: Any = getattr(torch.compiler, "is_exporting", bool)  # torch 2.6 has none
+_is_tracing: Any = torch.jit.is_tracing  # type: ignore[attr-defined]
 
 
 class _Position:
@@ -166,7 +167,7 @@ class Augment(torch.nn.Module):
         Raises:
             InputError: a value or a shape is out of bounds.
         """
-        if torch.jit.is_tracing() or _is_exporting():
+        if _is_tracing() or _is_exporting():
             raise InputError(
                 "a program that is exported, or traced, would repeat one batch's draws for ever: "
                 "call Augment outside of what is exported, or in training only"
@@ -247,7 +248,7 @@ class Augment(torch.nn.Module):
         return {**self.__dict__, "_engines": {}, "last": None, "_position": position}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
         self._name_in_graphs()
 
     def _name_in_graphs(self) -> None:

@@ -45,7 +45,9 @@ class Module(Protocol):
 _NUMBERS = itertools.count()
 _MODULES: "weakref.WeakValueDictionary[int, Module]" = weakref.WeakValueDictionary()
 # What is decided on the host must not be replayed by CUDA graphs.
-_TAGS = {"tags": (torch.Tag.cudagraph_unsafe,)} if hasattr(torch.Tag, "cudagraph_unsafe") else {}
+_TAGS: dict[str, Any] = (
+    {"tags": (torch.Tag.cudagraph_unsafe,)} if hasattr(torch.Tag, "cudagraph_unsafe") else {}
+)
 
 
 def numbered(module: Module) -> int:
