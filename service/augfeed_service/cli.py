@@ -4,6 +4,7 @@ import json
 import os
 import re
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -52,7 +53,7 @@ def serve(
     with _said():
         given = _settings(setting or [])
         if dataset:
-            given["datasets"] = dict(_pair("dataset", text) for text in dataset)
+            given["datasets"] = dict(_pairs("dataset", dataset))
         for name, value in (("host", host), ("port", port), ("keys", keys), ("device", device)):
             if value is not None:
                 given[name] = value
@@ -82,7 +83,7 @@ def _said() -> Iterator[None]:
 def _settings(texts: list[str]) -> dict[str, Any]:
     # A name with a dot is one of a dataset, which may have dots, and of its option.
     made, options = dict[str, Any](), dict[str, dict[str, Any]]()
-    for name, value in (_pair("set", text) for text in texts):
+    for name, value in _pairs("set", texts):
         dataset, dot, option = name.rpartition(".")
         if not dot:
             made[name] = value
@@ -92,6 +93,14 @@ def _settings(texts: list[str]) -> dict[str, Any]:
         except ValueError:  # a word
             options[dataset][option] = value
     return {**made, **({"dataset_options": options} if options else {})}
+
+
+def _pairs(option: str, texts: list[str]) -> list[tuple[str, str]]:
+    pairs = [_pair(option, text) for text in texts]
+    for name, count in Counter(name for name, _ in pairs).items():
+        if count > 1:
+            raise InputError(f"--{option} {name!r} is given {count} times: give it once")
+    return pairs
 
 
 def _pair(option: str, text: str) -> tuple[str, str]:

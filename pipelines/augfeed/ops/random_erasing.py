@@ -30,6 +30,7 @@ from augfeed.operation import (
     ordered,
 )
 from augfeed.operation.draws import index
+from augfeed.operation.parameter_types import Normalized
 from augfeed.operation.words import bounds_text
 from augfeed.ops._box import hidden, several_hidden
 from augfeed.ops.normalize import Normalize
@@ -62,7 +63,7 @@ class RandomErasing(Box):
         1 / 0.3,
     )
     fill: Annotated[
-        Literal["mean", "noise"] | float, Field(description="a value, 'mean' or 'noise'")
+        Literal["mean", "noise"] | Normalized, Field(description="a value, 'mean' or 'noise'")
     ] = 0.0
     aspect_law: Annotated[
         Literal["log-uniform", "uniform"], Field(description="law of the aspect ratio")
