@@ -20,7 +20,7 @@ help: ## list the targets
 demo: .venv/.ready ## show on this machine what augfeed does; ARGS="..." is passed on
 	@$(BIN)/augfeed demo $(ARGS)
 
-# In a process a core, 4 at most (tests/conftest.py); ARGS="-n 0" runs in one.
+# In a process more than there are cores, 4 at most (tests/conftest.py); ARGS="-n 0" runs in one.
 SPREAD := $(if $(findstring no:xdist,$(ARGS)),,-n auto --dist worksteal)
 
 test: .venv/.ready ## run the tests; ARGS="-k policy" is passed on to pytest
@@ -98,7 +98,7 @@ clean: ## remove caches and built files; environments stay
 	@touch $@
 
 .venv-ray/.ready: .venv/.ready
-	@echo "==> making .venv-ray, with Ray: 300 MB beside those of .venv"
+	@echo "==> making .venv-ray: what .venv has, and 300 MB of Ray"
 	@$(BIN)/python -m venv --clear .venv-ray
 	@.venv-ray/bin/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[dev,ray]'
 	@touch $@

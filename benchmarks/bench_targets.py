@@ -29,7 +29,7 @@ from benchmarks.gate import GateError
 from benchmarks.result import Ratio, Result, Row, Spread, commit_here, machine_here, now
 from benchmarks.result import versions_here as versions
 from benchmarks.table import render
-from benchmarks.targets_data import Scenes, look_at_boxes, look_at_masks, make_scenes
+from benchmarks.targets_data import Scenes, check_boxes, check_masks, make_scenes
 
 SAMPLES, QUICK = 256, 32
 MASK_POLICY = "random_resized_crop(512) | hflip | color_jitter(0.4, 0.4, 0.4)"
@@ -37,7 +37,7 @@ MOSAIC_POLICY = "letterbox(640) | mosaic(zoom=(0.5, 1.5), shift=0.1) | hflip"
 FILES = "augfeed, files read in threads"
 WORKERS = "augfeed, a dataset of the caller's in DataLoader workers"
 Batches = Callable[[], Iterator[tuple[Any, Any]]]
-Look = Callable[[str, Iterator[Any], int], None]
+Check = Callable[[str, Iterator[Any], int], None]
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Question:
     title: str
     policy: str
     size: int
-    look: Look
+    check: Check
     makers: dict[str, tuple[str, Callable[[Scenes, argparse.Namespace], Batches]]]
 
 
@@ -123,9 +123,9 @@ def questions() -> tuple[Question, ...]:
         boxes["opencv"] = ("a mosaic of NumPy and OpenCV in DataLoader workers", maker)
     return (
         Question("targets-masks", "JPEG photographs of 500 px with masks to 512 x 512",
-                 MASK_POLICY, 512, look_at_masks, masks),
+                 MASK_POLICY, 512, check_masks, masks),
         Question("targets-mosaic", "mosaics of JPEG photographs with boxes, 640 x 640",
-                 MOSAIC_POLICY, 640, look_at_boxes, boxes),
+                 MOSAIC_POLICY, 640, check_boxes, boxes),
     )  # fmt: skip
 
 
@@ -135,7 +135,7 @@ def measure(question: Question, scenes: Scenes, options: argparse.Namespace) -> 
     machine, entries = machine_here(options.threads), []
     for name, (title, make) in question.makers.items():
         batches = make(scenes, options)
-        question.look(name, batches(), question.size)
+        question.check(name, batches(), question.size)
         contestant: Contestant[Any] = Contestant(name, title, lambda job: lambda: iter(()))
         entry = common.Entry(contestant, batches)
         once = common.timed(entry, len(scenes))

@@ -133,13 +133,13 @@ def _call(made: Made, planes: torch.Tensor) -> torch.Tensor:
 def _entries(task: Task, peers: Sequence[Peer], tick: Tick) -> tuple[list[Entry], list[LeftOut]]:
     device = task.pictures.device
     left_out: list[LeftOut] = []
-    whole = task.whole()
+    whole = task.planned_passes()
     entries = [Entry(WHOLE, "augfeed, plan and pixels", whole)]
     if task.tells_apart:
         entries.append(Entry(PASS, "augfeed, the pass alone", task.passes(), "its plan is ready"))
     if task.engine.name != PORTABLE:
         try:
-            portable = replace(task, engine=engine_for(device, PORTABLE)).whole()
+            portable = replace(task, engine=engine_for(device, PORTABLE)).planned_passes()
             entries.append(Entry(PORTABLE, "augfeed's portable engine, plan and pixels", portable))
         except MissingExtraError as error:
             left_out.append(LeftOut(name=PORTABLE, reason=str(error)))

@@ -17,7 +17,7 @@ DTYPES = (torch.float32, torch.bfloat16, torch.float16, torch.uint8)
 
 
 @dataclass(frozen=True)
-class Given:
+class OutputFormat:
     """An element type and a layout."""
 
     dtype: torch.dtype
@@ -34,17 +34,17 @@ class Given:
         return f"{str(self.dtype)[6:]}, {'channels last' if self.channels_last else 'planes'}"
 
 
-GIVEN = tuple(Given(dtype, last) for dtype in DTYPES for last in (False, True))
+FORMATS = tuple(OutputFormat(dtype, last) for dtype in DTYPES for last in (False, True))
 
 
-def augfeed_as(job: Job[D], given: Given, source: Callable[[D], Any]) -> Passes:
+def augfeed_as(job: Job[D], given: OutputFormat, source: Callable[[D], Any]) -> Passes:
     """Return passes of crop, flip and normalization; uint8 is not normalized."""
     chain = job.chain.only("crop", "flip")
     options = {"dtype": given.dtype, "channels_last": given.channels_last}
     return Augfeed(source(job.data), chain, batch=job.batch, threads=job.threads, **options)
 
 
-def copied(job: Job[Arrays], given: Given) -> Passes:
+def copied(job: Job[Arrays], given: OutputFormat) -> Passes:
     """Return passes of torch that take the bytes of batches and convert them, no more."""
     images = torch.from_numpy(job.data.images)
     images = images[..., None] if images.ndim == 3 else images
@@ -64,20 +64,20 @@ def copied(job: Job[Arrays], given: Given) -> Passes:
 def contestants(source: Callable[[D], Any], limit: str) -> tuple[Contestant[D], ...]:
     """Return augfeed as every output; `limit` names the contestant that is the limit of all."""
 
-    def row(given: Given) -> Contestant[D]:
+    def row(given: OutputFormat) -> Contestant[D]:
         make = partial(augfeed_as, given=given, source=source)
         name, title = f"augfeed_{given.name}", f"augfeed, {given.title}"
         output = given.dtype, given.channels_last
         return Contestant(name, title, make, LESS, "basic", *output, limit)
 
-    return tuple(row(given) for given in GIVEN)
+    return tuple(row(given) for given in FORMATS)
 
 
 def array_contestants() -> tuple[Contestant[Arrays], ...]:
     """Return augfeed as every output, each followed by torch's copy as its limit."""
     rows: list[Contestant[Arrays]] = []
     every: tuple[Contestant[Arrays], ...] = contestants(lambda data: (data.images, data.labels), "")
-    for own, given in zip(every, GIVEN, strict=True):
+    for own, given in zip(every, FORMATS, strict=True):
         name = f"copy_{given.name}"
         title = f"index_select and copy_ of torch, {given.title}"
         make, output = partial(copied, given=given), (given.dtype, given.channels_last)

@@ -145,7 +145,7 @@ class Herd:
     def end(self, k: int, sig: int) -> None:
         """Send a replica a signal, and wait until it has gone."""
         pid = self.lives[k][-1].pid
-        self._look(k)
+        self._probe(k)
         with suppress(ProcessLookupError):
             os.kill(pid, sig)
         until = time.monotonic() + 3 * BOUNDS["grace"]
@@ -174,9 +174,9 @@ class Herd:
                     with suppress(ProcessLookupError):
                         os.kill(life.pid, signal.SIGKILL)
                 if turn % 10 == 0:
-                    self._look(k)
+                    self._probe(k)
 
-    def _look(self, k: int) -> None:
+    def _probe(self, k: int) -> None:
         # Counters of a process that is killed are those that were seen last.
         status, text = ask(self.ports[k], "/metrics")
         if status == 200:
@@ -191,7 +191,7 @@ class Herd:
         if self._watcher.is_alive():
             self._watcher.join()
         for k, lives in enumerate(self.lives):
-            self._look(k)
+            self._probe(k)
             with suppress(ProcessLookupError):
                 os.kill(lives[-1].pid, signal.SIGKILL)
         self._template.kill()

@@ -58,7 +58,7 @@ def make_scenes(folder: Path, count: int, objects: int = 6) -> Scenes:
     return Scenes(folder, images, masks, boxed)
 
 
-def look_at_masks(name: str, batches: Iterator[Any], size: int) -> None:
+def check_masks(name: str, batches: Iterator[Any], size: int) -> None:
     """Raise `GateError` unless masks are of the size of images, and fit their pixels."""
     fits, samples, shares = [], 0, []
     for images, masks in batches:
@@ -72,7 +72,7 @@ def look_at_masks(name: str, batches: Iterator[Any], size: int) -> None:
         raise GateError([f"{name}: masks fit {min(fits):.1%} of the pixels, or do not vary"])
 
 
-def look_at_boxes(name: str, batches: Iterator[Any], size: int) -> None:
+def check_boxes(name: str, batches: Iterator[Any], size: int) -> None:
     """Raise `GateError` unless boxes hold what is painted, and all of it."""
     inside, missed, counts = [], [], []
     for images, boxes in batches:

@@ -97,7 +97,8 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """Return the number of processes for `-n auto`, which `make test` gives."""
     from augfeed.bench.machine import cores
 
-    return min(cores(), MOST_PROCESSES)
+    # One more than cores: tests wait for processes that they start.
+    return min(cores() + 1, MOST_PROCESSES)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.gpu import ROOT, SOURCES
-from benchmarks.gpu.steps import Given, Step, steps
+from benchmarks.gpu.steps import RunInputs, Step, steps
 
 TAIL = 24  # lines of logs that are shown
 LEAST = 15.0  # seconds that a step must have to be begun
@@ -45,7 +45,7 @@ class Record:
         self.path.write_text(json.dumps(self.found, indent=1) + "\n")
 
 
-def run(step: Step, given: Given, limit: float) -> str:
+def run(step: Step, given: RunInputs, limit: float) -> str:
     """Run the processes of a step, show the ends of their logs, and return what became of it.
 
     What is not done within `limit` seconds is ended; it leaves what it had written.
@@ -70,11 +70,11 @@ def run(step: Step, given: Given, limit: float) -> str:
     return f"failed: {', '.join(failed)}" if failed else "done"
 
 
-def _launched(arguments: list[str], given: Given) -> list[str]:
+def _launched(arguments: list[str], given: RunInputs) -> list[str]:
     return ["benchmarks.gpu.rehearsal", *arguments] if given.rehearse else arguments
 
 
-def _environment(given: Given, processes: int) -> dict[str, str]:
+def _environment(given: RunInputs, processes: int) -> dict[str, str]:
     paths = [str(ROOT / name) for name in SOURCES]
     made = {
         **os.environ, "PYTHONUNBUFFERED": "1",
@@ -123,14 +123,14 @@ def parser(names: Sequence[str]) -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the steps that are asked for; return the exit status."""
     begun = time.monotonic()
-    known = steps(Given(Path(), fashion=Path()))
+    known = steps(RunInputs(Path(), fashion=Path()))
     options = parser([step.name for step in known]).parse_args(arguments)
     wanted = options.only.split(",") if options.only else [step.name for step in known]
     if unknown := sorted(set(wanted) - {step.name for step in known}):
         raise SystemExit(f"--only names {unknown}: there are {[step.name for step in known]}")
     options.out.mkdir(parents=True, exist_ok=True)
     fashion, photos = (path and path.resolve() for path in (options.fashion, options.photos))
-    given = Given(options.out.resolve(), options.rehearse, options.commit, fashion, photos)
+    given = RunInputs(options.out.resolve(), options.rehearse, options.commit, fashion, photos)
     record = Record(given.out / RECORD, resume=options.resume)
     for step in steps(given):
         if step.name not in wanted or record.done(step):

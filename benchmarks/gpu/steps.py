@@ -30,7 +30,7 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Given:
+class RunInputs:
     """What the caller has for the steps: where results go, data, and the commit of the code."""
 
     out: Path
@@ -49,7 +49,7 @@ class Given:
         return str(self.out / f"{name}.json")
 
 
-def steps(given: Given) -> list[Step]:
+def steps(given: RunInputs) -> list[Step]:
     """Return the steps in their order."""
     return [
         Step("smoke", {"smoke": ["benchmarks.gpu.smoke", *given.device, "--out",
@@ -77,7 +77,7 @@ def steps(given: Given) -> list[Step]:
     ]  # fmt: skip
 
 
-def _kernels(given: Given) -> Iterator[Step]:
+def _kernels(given: RunInputs) -> Iterator[Step]:
     peers = "kornia,torchvision,triton_augment,triton_ready,portable"
     for name, shape, more, limit in (
         ("large", LARGE, ["--only", peers], 150),
@@ -90,7 +90,7 @@ def _kernels(given: Given) -> Iterator[Step]:
                    "the pass, the time of the host, the share of the copy's bandwidth")  # fmt: skip
 
 
-def _kernel(given: Given, shape: str, name: str) -> list[str]:
+def _kernel(given: RunInputs, shape: str, name: str) -> list[str]:
     small = ["--engine", "cuda", "--rounds", "3", "--repeats", "3"] if given.rehearse else []
     shape = "4x3x16x16" if given.rehearse else shape
     rounds = [] if given.rehearse else ["--rounds", "7", "--repeats", "15"]
@@ -100,19 +100,19 @@ def _kernel(given: Given, shape: str, name: str) -> list[str]:
     ]  # fmt: skip
 
 
-def _chains(names: "list[str] | tuple[str, ...]", given: Given) -> list[str]:
+def _chains(names: "list[str] | tuple[str, ...]", given: RunInputs) -> list[str]:
     chosen = names[:1] if given.rehearse else names
     return [word for name in chosen for word in ("--chain", name)]
 
 
-def _compiled(given: Given) -> Iterator[tuple[str, list[str]]]:
+def _compiled(given: RunInputs) -> Iterator[tuple[str, list[str]]]:
     count = _processes(given)
     for k in range(count):
         yield f"compile-{k}", ["benchmarks.gpu.compiled", *given.device, "--shard", f"{k}/{count}",
                                "--out", given.file(f"compile-{k}"), *_quick(given)]  # fmt: skip
 
 
-def _resident(given: Given) -> Iterator[Step]:
+def _resident(given: RunInputs) -> Iterator[Step]:
     quick = ["--engine", "portable", "--samples", "128", "--rounds", "2", "--batch-size", "64"]
     more = quick if given.rehearse else ["--rounds", "7", "--num-workers", "4"]
     for name, data in (("color", []), ("gray", ["--data", str(given.fashion)])):
@@ -124,7 +124,7 @@ def _resident(given: Given) -> Iterator[Step]:
                    "epochs a second of a dataset that stays on the device")  # fmt: skip
 
 
-def _training(given: Given) -> Iterator[Step]:
+def _training(given: RunInputs) -> Iterator[Step]:
     for name in ("arrays", "photos"):
         arguments = ["benchmarks.gpu.training", *given.device, "--task", name, "--out",
                      given.file(f"training-{name}"), *_commit(given),
@@ -134,12 +134,12 @@ def _training(given: Given) -> Iterator[Step]:
         yield Step(f"training-{name}", {f"training-{name}": arguments}, 120, about)
 
 
-def _checks(given: Given, name: str, names: list[str], limit: float) -> Step:
+def _checks(given: RunInputs, name: str, names: list[str], limit: float) -> Step:
     arguments = [CHECKS, "--only", ",".join(names), "--json", given.file(name)]
     return Step(name, {name: arguments}, limit, ", ".join(names))
 
 
-def _tables(given: Given) -> Iterator[tuple[str, list[str]]]:
+def _tables(given: RunInputs) -> Iterator[tuple[str, list[str]]]:
     count = 128 if given.rehearse else _processes(given)  # of a rehearsal a small part is done
     for k in range(min(count, _processes(given))):
         yield f"tables-{k}", [CHECKS, "--only", ",".join(TABLES), "--shard", f"{k}/{count}",
@@ -147,17 +147,17 @@ def _tables(given: Given) -> Iterator[tuple[str, list[str]]]:
                               given.file(f"tables-{k}")]  # fmt: skip
 
 
-def _processes(given: Given) -> int:
+def _processes(given: RunInputs) -> int:
     return 2 if given.rehearse else max(1, min(SHARDS, cores()))
 
 
-def _photos(given: Given) -> list[str]:
+def _photos(given: RunInputs) -> list[str]:
     return ["--photos", str(given.photos)] if given.photos else []
 
 
-def _commit(given: Given) -> list[str]:
+def _commit(given: RunInputs) -> list[str]:
     return ["--commit", given.commit] if given.commit else []
 
 
-def _quick(given: Given) -> list[str]:
+def _quick(given: RunInputs) -> list[str]:
     return ["--quick"] if given.rehearse else []

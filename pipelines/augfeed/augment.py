@@ -1,6 +1,6 @@
 """`Augment`: a module for batches that are already there, on the CPU or on a device."""
 
-from functools import partial
+import threading
 from typing import Any
 
 import numpy as np
@@ -8,25 +8,45 @@ import torch
 from numpy.typing import NDArray
 from torch._compile import _disable_dynamo
 
+from augfeed.augment_op import Form as GraphForm
+from augfeed.augment_op import call_in_graph, fits_graph, numbered
 from augfeed.engines import Engine, Output, engine_for
 from augfeed.errors import InputError, InputTypeError
 from augfeed.executor import staged
-from augfeed.executor.cpu import spread
 from augfeed.fields import maps_of
-from augfeed.fields.follows import check_moves, check_undisplaced
+from augfeed.fields.follows import blends, check_moves
 from augfeed.fields.whole_batches import DeviceMoves, HostMoves
+from augfeed.memory_pool import Memory
 from augfeed.philox import check_key
 from augfeed.plan import GROUP, BatchRows, Plan, draw_plan
 from augfeed.plan.batch_rows import check_ids
-from augfeed.plan.policy_constants import PolicyConstants
 from augfeed.plan.windows import Windows
-from augfeed.policy import Policy, RandomResizedCrop, Resize
+from augfeed.policy import Policy
 from augfeed.policy.check import check_single
 from augfeed.presets import resolve_policy
+from augfeed.read.resident import cut_by_engine
+from augfeed.read.to_uint8 import clamped, slack
 from augfeed.targets import AnyTargets, Form, make_targets, softens
 from augfeed.whole_number import whole_number
 
-SPREAD = 4 << 20  # bytes of images from which on several threads are worth their while
+_is_exporting: Any = getattr(torch.compiler, "is_exporting", bool)  # torch 2.6 has none
+
+
+class _Position:
+    """The epoch, and how many samples it has had; replicas of a module, in threads, share it."""
+
+    def __init__(self, epoch: int = 0, count: int = 0) -> None:
+        self.epoch, self.count, self._lock = epoch, count, threading.Lock()
+
+    def take(self, count: int) -> int:
+        """Return where the next `count` samples begin, which nobody else gets."""
+        with self._lock:
+            first = self.count
+            self.count += count
+        return first
+
+    def __reduce__(self) -> tuple[type["_Position"], tuple[int, int]]:
+        return _Position, (self.epoch, self.count)
 
 
 class Augment(torch.nn.Module):
@@ -35,7 +55,9 @@ class Augment(torch.nn.Module):
     Draws are a pure function of `seed`, `epoch` and the ids of the samples, as in `DataLoader`: the
     same keys give the same bytes. Without ids, samples are counted from 0 on; the count, and
     `epoch`, are the state of the module. Samples mix within groups of 8 consecutive ones of a
-    batch. `eval()` does not turn it off: call it in training only.
+    batch. `eval()` does not turn it off: call it in training only. `torch.compile` makes a node of
+    its graph of a call; what depends on the epoch (a schedule of sizes), `targets="sparse"`, masks
+    under Mixup and labels that are not tensors break the graph once.
 
     Args:
         policy: a `Policy`, or a text as `"random_resized_crop(32) | hflip | normalize(0.5, 0.5)"`.
@@ -76,14 +98,39 @@ class Augment(torch.nn.Module):
             num_classes = whole_number("num_classes", num_classes, 1)
         self.num_classes, self.seed, self.form, self.engine_name = (
             num_classes, seed, targets, engine)  # fmt: skip
-        self.epoch = self.count = 0
+        self._position = _Position()
         self._engines: dict[torch.device, Engine] = {}
+        self._memory = Memory()  # of batches of the CPU
         self.last: Plan | None = None
         self._size: tuple[int, int] = (0, 0)
+        sizes = {policy.size((7, 9)) for _, policy in self.policy.scheduled}
+        plain = targets == "auto" and not softens(self.policy)
+        self.form_in_graphs = GraphForm(
+            len(sizes) == 1, plain, targets != "sparse", not blends(self.policy), num_classes
+        )
+        self._name_in_graphs()
 
     def set_epoch(self, epoch: int) -> None:
         """Make `epoch` that of the draws, and count samples from 0 again."""
         self.epoch, self.count = whole_number("epoch", epoch, 0), 0
+
+    @property
+    def epoch(self) -> int:
+        """The epoch of the draws."""
+        return self._position.epoch
+
+    @epoch.setter
+    def epoch(self, epoch: int) -> None:
+        self._position.epoch = whole_number("epoch", epoch, 0)
+
+    @property
+    def count(self) -> int:
+        """How many samples the epoch has had."""
+        return self._position.count
+
+    @count.setter
+    def count(self, count: int) -> None:
+        self._position.count = whole_number("count", count, 0)
 
     def get_extra_state(self) -> dict[str, int]:
         """Return the epoch and the count of samples, for `state_dict`."""
@@ -91,10 +138,10 @@ class Augment(torch.nn.Module):
 
     def set_extra_state(self, state: dict[str, int]) -> None:
         """Take what `get_extra_state` gave."""
+        if not isinstance(state, dict) or not {"epoch", "count"} <= state.keys():
+            raise InputError(f"{state!r} is not the state of Augment: give that of its state_dict")
         self.epoch, self.count = state["epoch"], state["count"]
 
-    @_disable_dynamo  # as `torch.compiler.disable`, which would import the compiler with this file
-    @torch.no_grad()
     def forward(
         self,
         images: torch.Tensor,
@@ -119,16 +166,38 @@ class Augment(torch.nn.Module):
         Raises:
             InputError: a value or a shape is out of bounds.
         """
-        pixels = _pixels(images)
+        if torch.jit.is_tracing() or _is_exporting():
+            raise InputError(
+                "a program that is exported, or traced, would repeat one batch's draws for ever: "
+                "call Augment outside of what is exported, or in training only"
+            )
+        if not torch.compiler.is_compiling():
+            return self._run(images, labels, masks, boxes, ids=ids, epoch=epoch)
+        if fits_graph(self.form_in_graphs, images, labels, masks, boxes, ids):
+            return call_in_graph(self._number, self._order, images, labels, masks, boxes, ids=ids,
+                                 epoch=epoch)  # fmt: skip
+        return self.call_eagerly(images, labels, masks, boxes, ids=ids, epoch=epoch)
+
+    @_disable_dynamo  # as `torch.compiler.disable`, which would import the compiler with this file
+    def call_eagerly(
+        self, images: torch.Tensor, labels: Any = None, masks: torch.Tensor | None = None,
+        boxes: torch.Tensor | None = None, *, ids: Any = None, epoch: int | None = None,
+    ) -> Any:  # fmt: skip
+        """Do what a call of the module does; compiled code breaks its graph here."""
+        return self._run(images, labels, masks, boxes, ids=ids, epoch=epoch)
+
+    @torch.no_grad()
+    def _run(
+        self, images: Any, labels: Any, masks: Any, boxes: Any, *, ids: Any, epoch: int | None
+    ) -> Any:
+        pixels = _pixels(images, self._memory)
         plan = self.plan(len(images), (images.shape[2], images.shape[3]), ids=ids, epoch=epoch)
         made: list[Any] = [self._images(plan, pixels)]
         if labels is not None:
             made.append(self._targets(labels, plan))
         if masks is not None or boxes is not None:
-            check_moves(self.policy, "masks and boxes")
+            check_moves(self.policy, "masks and boxes", ", or give the images alone")
             on_device = self._engine(pixels.device).name == "cuda"
-            if on_device:
-                check_undisplaced(self.policy, "masks and boxes")
             size = (pixels.shape[1], pixels.shape[2])
             moves = (DeviceMoves if on_device else HostMoves).of(plan, size, pixels.shape[3])
             if masks is not None:
@@ -142,16 +211,9 @@ class Augment(torch.nn.Module):
     ) -> Plan:
         """Return the plan of the next batch of `count` images of (height, width) `size`.
 
-        It is kept as `last`. Samples are counted unless `ids` are given.
+        It is kept as `last`. Samples are counted, and named by their count unless `ids` are given.
         """
-        positions = np.arange(self.count, self.count + count, dtype=np.int64)
-        if ids is None:
-            names = positions
-        else:
-            names = check_ids(ids.cpu().numpy() if isinstance(ids, torch.Tensor) else ids)
-            if len(names) != count:
-                raise InputError(f"ids are {len(names)}, and images {count}: give one for each")
-        rows = BatchRows(names, positions // GROUP, positions % GROUP, count, self.count)
+        rows = _rows(ids, count, self._position)
         self._size = size
         epoch = self.epoch if epoch is None else whole_number("epoch", epoch, 0)
         policy = self.policy.at(epoch)
@@ -159,7 +221,6 @@ class Augment(torch.nn.Module):
             policy, rows, seed=self.seed, epoch=epoch,
             size=policy.size(size),
         )  # fmt: skip
-        self.count += count
         self.last = made
         return made
 
@@ -182,7 +243,17 @@ class Augment(torch.nn.Module):
         return f"{format_policy(self.policy)!r}, seed={self.seed}"
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_engines": {}, "last": None}
+        position = _Position(self.epoch, self.count)
+        return {**self.__dict__, "_engines": {}, "last": None, "_position": position}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self._name_in_graphs()
+
+    def _name_in_graphs(self) -> None:
+        # A tensor of inference mode could not be written to outside of it.
+        with torch.inference_mode(mode=False):
+            self._number, self._order = numbered(self), torch.zeros(1, device="cpu")
 
     def _engine(self, device: torch.device) -> Engine:
         if device not in self._engines:
@@ -193,23 +264,23 @@ class Augment(torch.nn.Module):
         frames, offsets = self._frames(plan, pixels)
         frames = staged(plan, frames)
         engine = self._engine(pixels.device)
+        if engine.name == "cpu":
+            from augfeed.executor.cpu_tensors import images_of
+
+            return images_of(plan, frames, offsets, self.output, self._memory)
         return engine.apply(plan, frames, offsets=offsets, output=self.output)
 
     def _frames(
         self, plan: Plan, pixels: torch.Tensor
     ) -> tuple[torch.Tensor, NDArray[np.int32] | None]:
         height, width = pixels.shape[1:3]
-        windows = plan.window.at(height, width)
-        if not plan.policy.stages and _is_cut_only(plan.policy, (height, width)):
-            return pixels, windows.offset
-        constants = PolicyConstants.of(plan.policy, pixels.shape[3])
+        if cut_by_engine(plan.policy, (height, width)):
+            return pixels, plan.window.offsets(height, width)
         if pixels.device.type != "cpu":
-            return cut_on_device(pixels, windows, plan)
-        out = torch.empty((len(pixels), *plan.size, pixels.shape[3]), dtype=pixels.dtype)
-        cut = partial(_cut, pixels.numpy(), windows, constants, out.numpy())
-        threads = torch.get_num_threads() if out.nbytes >= SPREAD else 1
-        spread(cut, np.array_split(np.arange(len(pixels)), threads))
-        return out, None
+            return cut_on_device(pixels, plan.window.at(height, width), plan)
+        from augfeed.executor.cpu_tensors import cut_stack
+
+        return cut_stack(plan, pixels, self._memory), None
 
     def _targets(self, labels: Any, plan: Plan) -> AnyTargets:
         # Labels keep their form when a schedule mixes nothing any more.
@@ -218,7 +289,24 @@ class Augment(torch.nn.Module):
         return make_targets(labels, plan, num_classes=self.num_classes, form=form)
 
 
-def _pixels(images: torch.Tensor) -> torch.Tensor:
+def _rows(ids: Any, count: int, position: _Position) -> BatchRows:
+    # Who mixes with whom follows from the ids alone, and is as in the loader where they do.
+    if ids is None:
+        first = position.take(count)
+        names = np.arange(first, first + count, dtype=np.int64)
+    else:
+        names = check_ids(ids.cpu().numpy() if isinstance(ids, torch.Tensor) else ids)
+        if len(names) != count:
+            raise InputError(f"ids are {len(names)}, and images {count}: give one for each")
+        position.take(count)
+    first = int(names[0]) if count else 0
+    if ids is None or bool((np.diff(names) == 1).all()):
+        return BatchRows(names, names // GROUP, names % GROUP, count, first)
+    places = np.arange(count, dtype=np.int64)
+    return BatchRows(names, first + places // GROUP, places % GROUP, count, first)
+
+
+def _pixels(images: torch.Tensor, memory: Memory) -> torch.Tensor:
     # [B, H, W, C] of uint8 or float32; of channels-last memory without a copy.
     if not isinstance(images, torch.Tensor):
         raise InputTypeError(
@@ -228,39 +316,35 @@ def _pixels(images: torch.Tensor) -> torch.Tensor:
         raise InputError(
             f"images of shape {list(images.shape)} are not [B, C, H, W] with 1 or 3 channels"
         )
+    if 0 in images.shape[2:]:
+        raise InputError(f"images of shape {list(images.shape)} have no pixels: leave them out")
+    images = images.detach()
     if images.dtype != torch.uint8:
-        if not images.is_floating_point():
-            raise InputTypeError(
-                f"images of {images.dtype} are neither uint8 nor floats: convert them to uint8"
-            )
-        images = images.float()
-        if images.device.type == "cpu" and images.numel():
-            low, high = (float(value) for value in torch.aminmax(images))
-            if not (low >= 0 and high <= 1):
-                raise InputError(
-                    f"images have values from {low:g} to {high:g}, not in [0, 1]: divide by 255, "
-                    "and leave normalize to the policy"
-                )
-    return images.permute(0, 2, 3, 1).contiguous()
+        images = _unit_floats(images)
+    if images.device.type != "cpu":
+        return images.permute(0, 2, 3, 1).contiguous()
+    from augfeed.executor.cpu_tensors import interleaved
+
+    return interleaved(images, memory)
 
 
-def _is_cut_only(policy: Policy, size: tuple[int, int]) -> bool:
-    # What the engine does on the way: cutting and padding by whole pixels.
-    if policy.find(RandomResizedCrop) is not None:
-        return False
-    resize = policy.find(Resize)
-    return resize is None or policy.resized(size) == size
-
-
-def _cut(
-    pixels: NDArray[Any], windows: Any, constants: PolicyConstants, out: NDArray[Any],
-    rows: NDArray[np.int64],
-) -> None:  # fmt: skip
-    from augfeed.kernels.resample import resample
-
-    for k in rows.tolist():
-        window = (part[k] for part in windows.parts)
-        resample(pixels[k], *window, constants.pad_mode, constants.pad_fill, out[k])
+def _unit_floats(images: torch.Tensor) -> torch.Tensor:
+    # Float32; on the CPU within [0, 1], where rounding may have left them a little outside.
+    if not images.is_floating_point():
+        raise InputTypeError(
+            f"images of {images.dtype} are neither uint8 nor floats: convert them to uint8"
+        )
+    allowed, images = slack(images.dtype), images.float()
+    if images.device.type != "cpu" or not images.numel():
+        return images
+    values = images.numpy()
+    inside = clamped(values, allowed)
+    if inside is None:
+        raise InputError(
+            f"images have values from {values.min():g} to {values.max():g}, not in [0, 1]: divide "
+            "by 255, and leave normalize to the policy"
+        )
+    return images if inside is values else torch.from_numpy(inside)
 
 
 def cut_on_device(

@@ -42,15 +42,15 @@ class Commands(TyperGroup):
         return own if found is None else Later(found)
 
     def invoke(self, ctx: Any) -> Any:
-        """Run a command; an error raised on purpose is printed without a traceback."""
+        """Run a command; what is raised on purpose, or by files, is printed without a traceback."""
         try:
             return super().invoke(ctx)
-        except AugfeedError as error:
-            if ctx.params.get("debug"):
+        except (AugfeedError, OSError) as error:
+            if ctx.params.get("debug") or isinstance(error, BrokenPipeError):
                 raise
             message = Text.assemble(("error: ", "bold red"), str(error))
             Console(stderr=True).print(message, soft_wrap=True)
-            raise typer.Exit(REFUSED) from None
+            raise typer.Exit(REFUSED if isinstance(error, AugfeedError) else FAILED) from None
 
 
 app = typer.Typer(

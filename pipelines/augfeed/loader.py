@@ -302,7 +302,7 @@ class DataLoader(torch.utils.data.DataLoader[T_co]):
         iterator = iter(self)
         if not isinstance(iterator, Feed):
             raise InputError("policy=None makes no Batch objects: give a policy, if only ''")
-        return iterator.whole()
+        return iterator.batches()
 
     def set_epoch(self, epoch: int) -> None:
         """Make `epoch` that of the next iterator; a position within it, once loaded, is kept.

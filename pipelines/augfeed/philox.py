@@ -35,8 +35,9 @@ class Stream(IntEnum):
     KORNIA = 26
     SPLIT = 27
     ELASTIC_PIXELS = 48
+    PROGRAMS = 64  # and those above it, one for each program of a policy
     FILTER = 130
-    CHAINS = 192  # and those above it, one for each program of a policy
+    CHAINS = 192  # likewise
 
 
 def check_key(seed: int, epoch: int) -> None:

@@ -118,7 +118,7 @@ class Pipeline:
         self.reader = reader_for(reading, self.source, self.place.known, policy.scenes)
         self._inputs = BatchInputs(
             self.source, self.fixed, output, resident_pictures(self.source, policy), self._frames,
-            self._whole(), self._memory, self.costs,
+            self._device_frames(), self._memory, self.costs,
         )  # fmt: skip
         self._executor: CpuExecutor | DeviceExecutor = (
             CpuExecutor(self._inputs) if self._on_cpu_alone else DeviceExecutor(self._inputs, place)
@@ -138,7 +138,7 @@ class Pipeline:
         check_declared(self.source.labels, num_classes)
         self.num_classes = self.num_classes if num_classes is None else num_classes
 
-    def _whole(self) -> DeviceFrames | None:
+    def _device_frames(self) -> DeviceFrames | None:
         kept = self.reading.kept if self._frames.side else None
         if kept is not None and kept.kind == "gpu" and self._on_cpu_alone:
             raise InputError(
@@ -283,12 +283,10 @@ class Pipeline:
 
     def work(self, epoch: int, step: int) -> OneBatch:
         """Return a batch as tasks that may run side by side; its plan is drawn here."""
-        rows = BatchRows.at(
-            self._positions(step), self._epoch_order(epoch), mixing=self._mixes(epoch)
-        )
-        return OneBatch(self._work(rows, epoch, step))
+        return OneBatch(self._work(self.rows(epoch, step), epoch, step))
 
-    def _rows(self, epoch: int, step: int) -> BatchRows:
+    def rows(self, epoch: int, step: int) -> BatchRows:
+        """Return the rows of the plan of a batch: those that come out, and what is seen in them."""
         order = self._epoch_order(epoch)
         return BatchRows.at(self._positions(step), order, mixing=self._mixes(epoch))
 

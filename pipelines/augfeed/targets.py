@@ -82,7 +82,7 @@ class Targets:
             shares = own * self.a + other * self.b
         else:
             self._check_numbers()
-            shares = torch.zeros(len(self), self._known_classes(), device=self.lam.device)
+            shares = self.lam.new_zeros(len(self), self._known_classes())
             shares.scatter_add_(1, self.a[:, None], own)
             shares.scatter_add_(1, self.b[:, None], other)
         if self.is_smoothed:

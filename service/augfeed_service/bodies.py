@@ -40,7 +40,7 @@ class Bodies:
         self.nbytes = 0
 
     @asynccontextmanager
-    async def whole(self, request: Request) -> AsyncIterator[bytearray]:
+    async def read(self, request: Request) -> AsyncIterator[bytearray]:
         """Yield the body of a request; raise `Problem` if it cannot be read."""
         async with self._counted(request) as coming:
             found = bytearray()

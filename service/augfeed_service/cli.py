@@ -1,8 +1,10 @@
 """The command `augfeed serve`."""
 
+import json
 import os
 import re
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -38,7 +40,9 @@ def serve(
     setting: Annotated[
         list[str] | None,
         typer.Option(
-            "--set", metavar="NAME=VALUE", help="Any setting of augfeed_service.Settings."
+            "--set",
+            metavar="NAME=VALUE",
+            help="Any setting of augfeed_service.Settings, or a dataset's: coco.masks=true.",
         ),
     ] = None,
 ) -> None:
@@ -47,9 +51,9 @@ def serve(
     Every setting is also an environment variable, AUGFEED_ and its name in capitals.
     """
     with _said():
-        given: dict[str, Any] = dict(_pair("set", text) for text in setting or ())
+        given = _settings(setting or [])
         if dataset:
-            given["datasets"] = dict(_pair("dataset", text) for text in dataset)
+            given["datasets"] = dict(_pairs("dataset", dataset))
         for name, value in (("host", host), ("port", port), ("keys", keys), ("device", device)):
             if value is not None:
                 given[name] = value
@@ -74,6 +78,29 @@ def _said() -> Iterator[None]:
                 raise
             LOG.critical("the service has an error, and ends", exc_info=True)
             raise typer.Exit(FAILED) from None
+
+
+def _settings(texts: list[str]) -> dict[str, Any]:
+    # A name with a dot is one of a dataset, which may have dots, and of its option.
+    made, options = dict[str, Any](), dict[str, dict[str, Any]]()
+    for name, value in _pairs("set", texts):
+        dataset, dot, option = name.rpartition(".")
+        if not dot:
+            made[name] = value
+            continue
+        try:
+            options.setdefault(dataset, {})[option] = json.loads(value)
+        except ValueError:  # a word
+            options[dataset][option] = value
+    return {**made, **({"dataset_options": options} if options else {})}
+
+
+def _pairs(option: str, texts: list[str]) -> list[tuple[str, str]]:
+    pairs = [_pair(option, text) for text in texts]
+    for name, count in Counter(name for name, _ in pairs).items():
+        if count > 1:
+            raise InputError(f"--{option} {name!r} is given {count} times: give it once")
+    return pairs
 
 
 def _pair(option: str, text: str) -> tuple[str, str]:

@@ -2,7 +2,7 @@
 
 import hashlib
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -13,11 +13,13 @@ import torch
 from augfeed import __version__, open_source
 from augfeed.engines import resolved_engine
 from augfeed.errors import AugfeedError, InputError
+from augfeed.read.annotated_paths import open_annotated
 from augfeed.read.annotation import is_annotated
 from augfeed.read.arrays import ArraySource
 from augfeed.read.cache_dir import expanded
 from augfeed.read.decode import reader_version
 from augfeed.read.sources import Source
+from augfeed_service.object_masks import Counts, masks_in
 from augfeed_service.problems import Problem
 from augfeed_service.settings import Settings
 
@@ -30,6 +32,7 @@ class Mounted:
     source: Source
     root: Path
     fingerprint: str
+    masks: Counts | None = None  # of objects: see `object_masks`
 
     def as_json(self) -> dict[str, Any]:
         """Return what clients are reported."""
@@ -90,10 +93,24 @@ class Datasets:
 def mount(name: str, path: Path, settings: Settings) -> Mounted:
     """Open a dataset; raise `InputError` that names it if it cannot be."""
     try:
-        source = open_source(str(path))
+        source = _opened(path, settings.dataset_options.get(name, {}))
     except AugfeedError as error:
         raise InputError(f"dataset {name}: {error}") from error
-    return Mounted(name, source, Path(expanded(path)), fingerprint(source, settings))
+    place = Path(expanded(path))
+    return Mounted(name, source, place, fingerprint(source, settings), masks_in(source))
+
+
+def _opened(path: Path, options: Mapping[str, Any]) -> Source:
+    place = Path(expanded(path))
+    if not options or not place.exists():
+        return open_source(str(path))
+    found: Source | None = open_annotated(place, "train", options)
+    if found is None:
+        raise InputError(
+            f"options {dict(options)} are for datasets with masks or boxes, and {str(path)!r} is "
+            "not read as one: leave them out"
+        )
+    return found
 
 
 def fingerprint(source: Source | None, settings: Settings) -> str:

@@ -52,7 +52,7 @@ class Images:
 
 def _size(picture: Picture) -> tuple[int, int]:
     if isinstance(picture, Encoded):
-        return picture.look.upright
+        return picture.header.upright
     return picture.shape[0], picture.shape[1]
 
 
@@ -118,7 +118,7 @@ def from_files(files: Sequence[bytes], labels: Any, ids: Any, settings: Settings
                 f"images[{index}] takes {taken:,} bytes while it is decoded, above decode_bytes="
                 f"{settings.decode_bytes:,}: scale it down",
             )  # fmt: skip
-        pixels += one.look.upright[0] * one.look.upright[1]
+        pixels += one.header.upright[0] * one.header.upright[1]
         found.append(one)
     if wrong:
         raise invalid(f"{len(wrong)} of {len(files)} files cannot be read", wrong)
@@ -137,7 +137,7 @@ def undecoded(images: Images) -> dict[int, str]:
     for index, picture in enumerate(images.pictures):
         try:
             if isinstance(picture, Encoded):
-                picture.whole()
+                picture.decoded()
         except ReadError as error:
             wrong[index] = str(error)
     return wrong

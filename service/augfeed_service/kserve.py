@@ -18,7 +18,7 @@ from augfeed.wire import encode
 from augfeed.wire.tensors import memory_of
 from augfeed_service.images import Images, from_tensors, invalid
 from augfeed_service.kserve_models import VERSION
-from augfeed_service.parameters import json_object, whole
+from augfeed_service.parameters import integer_of, json_object
 from augfeed_service.problems import Problem
 from augfeed_service.settings import Settings
 
@@ -56,7 +56,7 @@ def parse(
     """Return the images of a request, and all of its JSON; raise `Problem`."""
     length: int | None = len(body)
     if header is not None:
-        length = whole(header)
+        length = integer_of(header)
         if length is None or not 0 <= length <= len(body):
             raise _malformed(f"{HEADER}: {header[:40]!r} is not a length in [0, {len(body)}]")
     asked = json_object(bytes(body[:length]), "the request")

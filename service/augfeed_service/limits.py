@@ -2,7 +2,7 @@
 
 from starlette.requests import Request
 
-from augfeed_service.parameters import whole
+from augfeed_service.parameters import integer_of
 from augfeed_service.problems import Problem
 
 LONGEST_POLICY = 64 << 10  # characters
@@ -11,7 +11,7 @@ LONGEST_TEXT = 64 << 10  # bytes of a description, or of what asks for a preview
 
 def check_length(request: Request, most: int = LONGEST_TEXT) -> None:
     """Raise `Problem` for a body that declares to be longer than a description may be."""
-    declared = whole(request.headers.get("content-length", "0"))
+    declared = integer_of(request.headers.get("content-length", "0"))
     if declared is not None:
         check_text(declared, most)
 

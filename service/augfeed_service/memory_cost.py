@@ -10,7 +10,7 @@ from augfeed.batch import Batch
 from augfeed.plan.batch_rows import GROUP
 from augfeed.policy import Policy
 from augfeed.targets import Targets
-from augfeed_service.parameters import whole
+from augfeed_service.parameters import integer_of
 
 STAGED = 8  # bytes for each value of an image that goes through stages of Kornia: floats, twice
 ONE_STAGED = 64  # for each value of the image that a thread has in a stage
@@ -58,7 +58,7 @@ def preview_bytes(pixels: int, samples: int, epochs: int) -> int:
 
 def infer_read_bytes(length: int, header: str | None) -> int:
     """Return what reading a request of KServe takes: its JSON, and copies of its tensors."""
-    text = whole(header) if header is not None else length
+    text = integer_of(header) if header is not None else length
     text = length if text is None else max(0, min(text, length))
     return JSON_READ * text + 4 * (length - text)
 

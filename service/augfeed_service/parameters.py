@@ -34,7 +34,7 @@ async def check_parameters(request: Request) -> None:
     spelt = [(name, text) for name, text in given if query[name]]
     spelt += [(name, text) for name, text in request.path_params.items() if path.get(name)]
     for name, text in spelt:
-        if whole(text) is None:
+        if integer_of(text) is None:
             raise _malformed(
                 f"{name}={shown(text)} is not a whole number as JSON writes it: give ASCII digits "
                 "alone, without a sign '+', leading zeros, spaces, '_' or a point"
@@ -54,7 +54,7 @@ def numbers_of(dependant: Dependant, place: str) -> dict[str, bool]:
     return found
 
 
-def whole(text: str) -> int | None:
+def integer_of(text: str) -> int | None:
     """Return the whole number that a text is, None for any other text or spelling."""
     return int(text) if _NUMBER.fullmatch(text) else None
 

@@ -20,12 +20,13 @@ from augfeed.wire import MAP_BYTES, Description, most_field_bytes, most_values, 
 from augfeed_service import memory_cost
 from augfeed_service.budget import Budget
 from augfeed_service.datasets import Datasets, Mounted
+from augfeed_service.object_masks import object_bytes
 from augfeed_service.problems import Problem
 from augfeed_service.settings import Settings
 
 LONGEST = 16384  # pixels of a side that a policy makes
 SHOWN = 5  # samples whose objects one image shows, at most
-HELD, EACH = 64 << 10, 16  # bytes of a plan, and of each byte of its description
+BASE, EACH = 64 << 10, 16  # bytes of a plan, and of each byte of its description
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +45,12 @@ class Plan:
         """Check that batches can be made; raise `Problem` if not."""
         self.description, self.mounted, self.settings = description, mounted, shared.settings
         settings = shared.settings
-        self.held = HELD + EACH * len(description.canonical())
+        self.own_bytes = BASE + EACH * len(description.canonical())
         self.id, self.fingerprint = description.id, mounted.fingerprint
         for policy in description.policies:
             check_policy(policy, settings)
-        self.whole = self._build(shared)
-        self.tensors = tensors_of(description, self.whole.fixed.channels, self.whole.source.sizes)
+        self.base_pipeline = pipeline = self._build(shared)
+        self.tensors = tensors_of(description, pipeline.fixed.channels, pipeline.source.sizes)
         self.frame_bytes = most_values(self.tensors)
         self.sample_bytes = self.frame_bytes * description.output.dtype.itemsize
         self._check_bytes()
@@ -71,33 +72,52 @@ class Plan:
     def nbytes(self, world: int) -> int:
         """Return the bytes that the making of a batch takes: images, frames, labels."""
         share = self.description.batch_size // world
-        whole, given, source = self.whole, self.description, self.mounted.source
+        pipeline, given, source = self.base_pipeline, self.description, self.mounted.source
         scenes = any(stage.scenes for policy in given.policies for _, stage in policy.scheduled)
         rows = memory_cost.rows_of(share, mixes=given.softens or scenes)
         frames = 0
-        if not whole.in_memory:
+        if not pipeline.in_memory:
             size = source.images.dtype.itemsize if isinstance(source, ArraySource) else 1
             values = self.frame_bytes
             frames = rows * values * size
             for policy in self.description.policies:
                 frames += memory_cost.staged_bytes(policy, values, rows, self.settings.threads)
         labels = memory_cost.label_bytes(
-            source.labels, share, rows, dense=whole.form == "dense", classes=whole.num_classes
+            source.labels, share, rows, dense=pipeline.form == "dense", classes=pipeline.num_classes
         )
-        fields = 2 * rows * most_field_bytes(self.mounted.kinds, self.sides)
+        fields = 2 * rows * most_field_bytes(self.counted, self.sides)
         fields *= SHOWN if scenes else 1
         maps = share * MAP_BYTES * (given.views.count if given.views else 0)
         return share * self.sample_bytes + frames + labels + fields + maps
 
+    @property
+    def counted(self) -> dict[str, str]:
+        """The kinds of fields whose bytes `nbytes` counts: all but masks of objects that
+        `object_bytes` does."""
+        kinds = self.mounted.kinds
+        return {name: kind for name, kind in kinds.items()
+                if self.mounted.masks is None or kind != "mask"}  # fmt: skip
+
+    def object_bytes(self, epoch: int, step: int, rank: int, world: int) -> int:
+        """Return the bytes that masks of objects take while a batch is made, by its samples."""
+        if self.mounted.masks is None:
+            return 0
+        pipeline = self.pipeline(rank, world)
+        assert isinstance(pipeline, Pipeline), "views have no fields"
+        return object_bytes(
+            self.mounted.masks, pipeline.rows(epoch, step), self.description.policies, self.sides
+        )
+
     def npz_bytes(self, world: int) -> int:
         """Return the bytes that a file for `numpy.load` takes beside those of its batch."""
         share = self.description.batch_size // world
-        wide = 4 if self.description.dtype == "bfloat16" else self.whole.output.dtype.itemsize
+        made = self.base_pipeline
+        wide = 4 if self.description.dtype == "bfloat16" else made.output.dtype.itemsize
         labels = self.mounted.source.labels
-        width = self.whole.num_classes or 1
+        width = made.num_classes or 1
         if labels is not None and labels.ndim == 2:
             width = 2 * labels.shape[1]
-        fields = most_field_bytes(self.mounted.kinds, self.sides)
+        fields = most_field_bytes(self.counted, self.sides)
         shapes = [((share, self.frame_bytes), wide), ((share, width), 4), ((share, fields), 1)]
         return memory_cost.npz_bytes(shapes)
 
@@ -114,9 +134,9 @@ class Plan:
                 f"world={world} does not divide batch_size={size}: use a multiple of {world}",
             )  # fmt: skip
         if world == 1:
-            return self.whole
+            return self.base_pipeline
         try:
-            return self.whole.for_rank(self._order(rank, world))
+            return self.base_pipeline.for_rank(self._order(rank, world))
         except AugfeedError as error:
             raise Problem(422, "uneven-ranks", str(error)) from None
 
@@ -153,13 +173,13 @@ class Plan:
 
     def as_json(self) -> dict[str, Any]:
         """Return what clients are reported."""
-        whole, source = self.whole, self.mounted.source
+        pipeline, source = self.base_pipeline, self.mounted.source
         return {
             "id": self.id,
             "description": self.description.model_dump(mode="json"),
             "fingerprint": self.fingerprint,
             "num_samples": len(source),
-            "batches_per_epoch": len(whole),
+            "batches_per_epoch": len(pipeline),
             "num_classes": source.num_classes,
             "classes": None if source.classes is None else list(source.classes),
             "image_shape": [*self.tensors[0].shape],
@@ -194,20 +214,20 @@ class Plans:
             known = self._known.setdefault(id_, made)
             while len(self._known) > 1 and (
                 len(self._known) > self.settings.max_plans
-                or self._held > self.settings.plan_bytes // 4
+                or self._plan_bytes > self.settings.plan_bytes // 4
             ):
                 self._known.popitem(last=False)
         return known, True
 
     @property
-    def _held(self) -> int:
-        return sum(plan.held for plan in self._known.values())
+    def _plan_bytes(self) -> int:
+        return sum(plan.own_bytes for plan in self._known.values())
 
     @property
     def nbytes(self) -> int:
         """Bytes of the plans, as reckoned, and of the orders of their epochs."""
         with self._lock:
-            return self._held + self.shared.budget.orders.nbytes
+            return self._plan_bytes + self.shared.budget.orders.nbytes
 
     def get(self, id_: str) -> Plan:
         """Return a known plan; raise `Problem` for another."""

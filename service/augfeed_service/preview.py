@@ -197,7 +197,7 @@ class FileSource:
 
     def image(self, i: int) -> Any:
         """Return an image, uint8 `[h, w, 3]`."""
-        return self.files[i].whole()
+        return self.files[i].decoded()
 
     def read(self, i: int) -> bytes:
         """Return a file."""

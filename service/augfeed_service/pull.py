@@ -1,5 +1,6 @@
 """A batch of a plan by its address: what makes it, its tag, its bytes."""
 
+import asyncio
 import hashlib
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -59,10 +60,16 @@ def check(plan: Plan, at: Address) -> None:
         )  # fmt: skip
 
 
-def order(plan: Plan, at: Address, format_: Format, pool: ThreadPoolExecutor) -> BatchJob:
+async def order(plan: Plan, at: Address, format_: Format, pool: ThreadPoolExecutor) -> BatchJob:
     """Return what makes a batch."""
     run = partial(make, plan, at, format_, pool)
     nbytes = plan.nbytes(at.world) + (plan.npz_bytes(at.world) if format_ == NPZ else 0)
+    if plan.mounted.masks is not None:
+        # It asks for the order of the epoch, which takes time.
+        objects = await asyncio.to_thread(
+            plan.object_bytes, at.epoch, at.step, at.rank, at.world
+        )  # fmt: skip
+        nbytes += objects * (2 if format_ == NPZ else 1)
     return BatchJob(tag(plan, at, format_), run, nbytes)
 
 

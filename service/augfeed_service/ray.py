@@ -43,14 +43,15 @@ def app(arguments: Mapping[str, Any]) -> Any:
     opened by each replica, on its node.
     """
     given = dict(arguments)
-    if isinstance(text := given.get("datasets"), str):  # from a command line
-        try:
-            given["datasets"] = json.loads(text)
-        except ValueError:
-            raise InputError(
-                f"datasets={text!r} is not a JSON object: write it as "
-                """'datasets={"flowers": "/photos"}'"""
-            ) from None
+    for name in ("datasets", "dataset_options"):
+        if isinstance(text := given.get(name), str):  # from a command line
+            try:
+                given[name] = json.loads(text)
+            except ValueError:
+                raise InputError(
+                    f"{name}={text!r} is not a JSON object: write it as "
+                    """'datasets={"flowers": "/photos"}'"""
+                ) from None
     scaling = {name: int(given.pop(name)) for name in SCALING if name in given}
     return application(settings_of(given), **scaling)
 

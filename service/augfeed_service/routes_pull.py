@@ -13,7 +13,7 @@ from augfeed_service.disconnect import watched
 from augfeed_service.formats import TYPES, wanted
 from augfeed_service.limits import check_length, check_text
 from augfeed_service.openapi_bodies import batch_answer, description_body, plan_answers, problems
-from augfeed_service.parameters import json_object, whole
+from augfeed_service.parameters import integer_of, json_object
 from augfeed_service.plans import Plan
 from augfeed_service.problems import Problem
 from augfeed_service.pull import Address
@@ -107,12 +107,13 @@ async def get_batch(
     headers = _headers(service, plan, tag)
     if _has(request.headers.get("if-none-match"), tag):
         return Response(status_code=304, headers=headers)
-    order = pull.order(plan, at, format_, service.pool)
+    order = await pull.order(plan, at, format_, service.pool)
     async with watched(request) as gone:
         made = await service.batches.get(order, _deadline(request), gone)
     following = [address for address in at.next(service.settings.look_ahead)
                  if address.step < len(plan.pipeline(rank, world))]  # fmt: skip
-    service.batches.ahead([pull.order(plan, it, format_, service.pool) for it in following])
+    jobs = [await pull.order(plan, it, format_, service.pool) for it in following]
+    service.batches.ahead(jobs)
     service.batches.sending(made)
     timings = (f"{name};dur={1000 * seconds:.2f}" for name, seconds in made.timings.items())
     headers["Server-Timing"] = ", ".join(timings)
@@ -153,7 +154,7 @@ def _deadline(request: Request) -> float | None:
     given = request.headers.get("augfeed-deadline-ms")
     if given is None:
         return None
-    milliseconds = whole(given)
+    milliseconds = integer_of(given)
     if milliseconds is None or not 0 <= milliseconds < 10**9:
         raise Problem(
             400, "malformed",

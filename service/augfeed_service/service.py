@@ -113,7 +113,7 @@ class Service:
 
     def body(self, request: Request) -> AbstractAsyncContextManager[bytearray]:
         """Yield the body of a request, counted as in flight for as long as it is used."""
-        return self.bodies.whole(request)
+        return self.bodies.read(request)
 
     def check_pushes(self) -> None:
         """Raise `Problem` if too many requests are augmented."""

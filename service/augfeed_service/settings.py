@@ -4,7 +4,7 @@ import ipaddress
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -36,6 +36,10 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
 
     datasets: Annotated[dict[str, Path], Field(description="datasets by name")] = {}
+    dataset_options: Annotated[
+        dict[str, dict[str, Any]],
+        Field(description="by the name of a dataset with masks or boxes, options of its class"),
+    ] = {}
     host: Annotated[str, Field(description="address to bind to")] = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535, description="0: one that is free")] = 8000
     keys: Annotated[Path | None, Field(description="file of keys; see `augfeed_service.auth`")] = (
@@ -147,6 +151,11 @@ class Settings(BaseSettings):
                 raise ValueError(
                     f"datasets: {name!r} is not a name: use up to 64 letters, digits, '.', '_', '-'"
                 )
+        if unknown := sorted(set(self.dataset_options) - set(self.datasets)):
+            raise ValueError(
+                f"dataset_options: {unknown[0]!r} is not a dataset here: give one of "
+                f"{sorted(self.datasets)}"
+            )
         if self.max_batch_bytes > self.inflight_bytes:
             raise ValueError(
                 f"max_batch_bytes={self.max_batch_bytes} is above inflight_bytes="

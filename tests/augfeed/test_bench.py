@@ -187,7 +187,7 @@ def test_plans_are_fresh(pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPat
     task = task_of(chains(SHAPE)["jitter"], pool)
     task.passes()
     assert len({seed for seed, _, _ in drawn}) == 3
-    whole = task.whole()
+    whole = task.planned_passes()
     drawn.clear()
     for _ in range(7):
         whole()
@@ -213,7 +213,7 @@ def test_engine_that_loads_plans_is_timed_by_its_runs(pool: ThreadPoolExecutor) 
     # Each batch into memory of its own, which is the same every time round.
     assert len({batch.data_ptr() for batch in batches}) == 3
     assert all(a is b for a, b in zip(batches[:3], batches[3:], strict=True))
-    task.whole()()
+    task.planned_passes()()
     assert engine.applied == 1
 
 

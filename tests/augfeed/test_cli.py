@@ -321,3 +321,14 @@ def test_a_command_that_cannot_be_loaded_breaks_no_other() -> None:
 @pytest.mark.usefixtures("added")
 def test_nobody_replaces_our_commands() -> None:
     assert "Greet" not in run("explain", "--help").stdout
+
+
+def test_a_full_disk_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: object) -> str:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("augfeed.notation.format_policy", full)
+    result = run("policies")
+    assert result.exit_code == 1
+    assert result.stderr == "error: [Errno 28] No space left on device\n"
+    assert isinstance(run("--debug", "policies").exception, OSError)

@@ -12,7 +12,6 @@ from PIL import Image
 from tests.sampling import slow
 
 NAMES = ("cat", "été", "собака", "猫")
-COMMAND = "from augfeed.cli import main; main()"
 # What the environment says, and in which encoding the output then is.
 TERMINALS = {
     "ascii": ({"PYTHONIOENCODING": "ascii"}, "ascii"),
@@ -32,57 +31,12 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def run(terminal: str, *arguments: object, command: str = COMMAND) -> tuple[int, str, str]:
-    environment, encoding = TERMINALS[terminal]
-    kept = {key: value for key, value in os.environ.items() if not key.startswith("PYTHONIO")}
-    done = subprocess.run(
-        [sys.executable, "-c", command, *map(str, arguments)],
-        env={**kept, **environment}, capture_output=True, timeout=200,
-    )  # fmt: skip
-    return done.returncode, done.stdout.decode(encoding), done.stderr.decode(encoding)
-
-
-def spelled(text: str, terminal: str) -> str:
-    encoding = TERMINALS[terminal][1]
-    return text.encode(encoding, errors="backslashreplace").decode(encoding)
-
-
-@pytest.mark.parametrize("terminal", ["ascii", "C", slow("utf-8"), slow("latin-1"), slow("cp1252")])
-def test_a_sample_of_a_class_of_any_name_is_explained(
-    terminal: str, photos: Path, tmp_path: Path
-) -> None:
-    index = sorted(NAMES).index("собака")
-    code, out, _ = run(
-        terminal, "explain", "--data", photos, "--policy", "imagenet(32)", "--index", index,
-        "--out", tmp_path / "sample.png",
-    )  # fmt: skip
-    assert code == 0
-    if terminal != "C":  # there the name is not decoded as it is listed
-        assert spelled("собака", terminal) in "".join(out.split())
-    assert (tmp_path / "sample.png").is_file()
-
-
-@pytest.mark.parametrize("terminal", ["cp1252", slow("ascii"), slow("C")])
-def test_an_error_about_any_name_is_an_error(terminal: str, photos: Path) -> None:
-    missing = photos / "не такой"
-    code, _, said = run(
-        terminal, "preview", "--data", missing, "--policy", "hflip", "--out", photos / "p.png"
-    )
-    assert code == 2 and "error: " in said and "Traceback" not in said
-
-
-COMMANDS: list[tuple[object, ...]] = [
-    ("--help",), ("policies",), ("explain", "--help"), ("bench", "loader", "--help"),
-    ("train", "--help"), ("serve", "--help"), ("doctor", "--samples", 4000),
-    ("preview", "--data", "digits", "--policy", "hflip", "--allow", "hflip", "--out",
-     os.devnull + "/猫.png"),
-]  # fmt: skip
 # One process for all commands: each writes to files of its own, in the encoding of the terminal.
 EACH = """
 import io, json, sys
 from augfeed.cli import main
 encoding = sys.stdout.encoding
-for k, arguments in enumerate(json.loads(sys.argv.pop())):
+for arguments in json.loads(sys.argv.pop()):
     written = [io.TextIOWrapper(io.BytesIO(), encoding, write_through=True) for _ in range(2)]
     sys.argv[1:], (sys.stdout, sys.stderr) = arguments, written
     try:
@@ -93,16 +47,56 @@ for k, arguments in enumerate(json.loads(sys.argv.pop())):
     texts = [stream.buffer.getvalue().decode(encoding) for stream in written]
     print(json.dumps([code, *texts]), file=sys.__stdout__)
 """
+Said = tuple[int, str, str]  # status, output, errors
+
+
+def run(terminal: str, *commands: tuple[object, ...]) -> list[Said]:
+    """Return what commands say to a terminal, one after another in one process."""
+    environment, encoding = TERMINALS[terminal]
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("PYTHONIO")}
+    words = [[str(word) for word in arguments] for arguments in commands]
+    given = json.dumps(words, ensure_ascii=False)  # as a shell gives them
+    done = subprocess.run(
+        [sys.executable, "-c", EACH, given], env={**kept, **environment}, capture_output=True,
+        timeout=200,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr.decode(encoding)
+    made = [json.loads(line) for line in done.stdout.decode(encoding).splitlines()]
+    assert len(made) == len(commands)
+    return [(code, out, said) for code, out, said in made]
+
+
+def spelled(text: str, terminal: str) -> str:
+    encoding = TERMINALS[terminal][1]
+    return text.encode(encoding, errors="backslashreplace").decode(encoding)
+
+
+def explanation(photos: Path, index: int, out: Path) -> tuple[object, ...]:
+    return ("explain", "--data", photos, "--policy", "imagenet(32)", "--index", index, "--out", out)
+
+
+def check_explained(terminal: str, said: Said, out: Path) -> None:
+    assert said[0] == 0
+    if terminal != "C":  # there the name is not decoded as it is listed
+        assert spelled("собака", terminal) in "".join(said[1].split())
+    assert out.is_file()
+
+
+COMMANDS: list[tuple[object, ...]] = [
+    ("--help",), ("policies",), ("explain", "--help"), ("bench", "loader", "--help"),
+    ("train", "--help"), ("serve", "--help"), ("doctor", "--samples", 4000),
+    ("preview", "--data", "digits", "--policy", "hflip", "--allow", "hflip", "--out",
+     os.devnull + "/猫.png"),
+]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
-def narrow() -> dict[str, tuple[int, str, str]]:
-    """What each command says to a terminal that has ASCII alone."""
-    given = [[str(word) for word in arguments] for arguments in COMMANDS]
-    code, out, said = run("ascii", json.dumps(given), command=EACH)
-    assert code == 0, said
-    made = [json.loads(line) for line in out.splitlines()]
-    return {named(arguments): tuple(each) for arguments, each in zip(COMMANDS, made, strict=True)}
+def narrow(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Said]:
+    """What each command says to a terminal that has ASCII alone, beside an explained sample."""
+    index, out = sorted(NAMES).index("собака"), tmp_path_factory.mktemp("narrow") / "sample.png"
+    *said, explained = run("ascii", *COMMANDS, explanation(photos, index, out))
+    check_explained("ascii", explained, out)
+    return {named(arguments): each for arguments, each in zip(COMMANDS, said, strict=True)}
 
 
 def named(arguments: tuple[object, ...]) -> str:
@@ -110,26 +104,40 @@ def named(arguments: tuple[object, ...]) -> str:
 
 
 @pytest.mark.parametrize("name", list(map(named, COMMANDS)))
-def test_every_command_writes_to_a_narrow_terminal(
-    name: str, narrow: dict[str, tuple[int, str, str]]
-) -> None:
+def test_every_command_writes_to_a_narrow_terminal(name: str, narrow: dict[str, Said]) -> None:
     code, out, said = narrow[name]
     assert code in (0, 2) and "Traceback" not in out + said
     assert out + said
 
 
-def test_an_image_is_written_to_a_path_of_any_name(photos: Path, tmp_path: Path) -> None:
-    path = tmp_path / "猫.png"
-    code, out, _ = run("cp1252", "preview", "--data", photos, "--policy", "imagenet(32)",
-                       "--count", 1, "--epochs", 1, "--out", path)  # fmt: skip
-    assert code == 0 and path.is_file()
-    assert "\\u732b.png" in out
+@pytest.mark.parametrize("terminal", ["C", *map(slow, ("utf-8", "latin-1", "cp1252"))])
+def test_a_sample_of_a_class_of_any_name_is_explained(
+    terminal: str, photos: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "sample.png"
+    (said,) = run(terminal, explanation(photos, sorted(NAMES).index("собака"), out))
+    check_explained(terminal, said, out)
+
+
+@pytest.mark.parametrize("terminal", ["cp1252", slow("ascii"), slow("C")])
+def test_any_name_may_stand_in_an_error_and_in_a_path_to_write_to(
+    terminal: str, photos: Path, tmp_path: Path
+) -> None:
+    missing, path = photos / "не такой", tmp_path / "猫.png"
+    error, written = run(
+        terminal,
+        ("preview", "--data", missing, "--policy", "hflip", "--out", tmp_path / "p.png"),
+        ("preview", "--data", photos, "--policy", "imagenet(32)", "--count", 1, "--epochs", 1,
+         "--out", path),
+    )  # fmt: skip
+    assert error[0] == 2 and "error: " in error[2] and "Traceback" not in error[2]
+    assert written[0] == 0 and path.is_file()
+    assert terminal == "C" or "\\u732b.png" in written[1]
 
 
 def test_a_name_that_is_not_text_is_spelled_out(tmp_path: Path) -> None:
     folder = os.fsencode(tmp_path) + b"/\xff\xfe"
     os.mkdir(folder)
     Image.new("RGB", (40, 40)).save(os.fsdecode(folder) + "/a.jpg")
-    code, out, _ = run("utf-8", "explain", "--data", tmp_path, "--policy", "imagenet(32)",
-                       "--index", 0, "--out", tmp_path / "sample.png")  # fmt: skip
+    ((code, out, _),) = run("utf-8", explanation(tmp_path, 0, tmp_path / "sample.png"))
     assert code == 0 and "\\udcff" in out

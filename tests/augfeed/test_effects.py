@@ -15,7 +15,7 @@ from augfeed.operation import Column, Drawn, Pointwise, SampleValues, Wording, k
 from augfeed.operation.effects import Setting
 from augfeed.operation.kornia_effects import _BLURS, _BY_PARAMETER, _FIXED, _FREE, _IN_PLACE, _LEFT
 from augfeed.operation.program import parts_of
-from augfeed.operation.reference import Given
+from augfeed.operation.reference import SampleColumns
 from augfeed.pipeline import Pipeline
 from augfeed.policy import OPERATIONS, Policy, Solarize
 from augfeed.policy.check import check_policy, findings
@@ -73,7 +73,7 @@ def test_a_class_that_leaves_out_what_its_kind_declares_is_no_operation(name: st
         def pixel(value: Any, *reads: Any) -> Any:
             return value
 
-        def reference(self, values: torch.Tensor, given: Given) -> torch.Tensor:
+        def reference(self, values: torch.Tensor, given: SampleColumns) -> torch.Tensor:
             return values
 
     assert operation(Blur)

@@ -24,12 +24,9 @@ ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.filterwarnings("ignore")  # of frameworks, about themselves
 
 
-def launched(script: str, *arguments: str, ranks: int = 0) -> str:
-    line = [sys.executable]
-    if ranks:
-        line += ["-m", "torch.distributed.run", "--nproc-per-node", str(ranks), "--standalone"]
+def launched(script: str, *arguments: str) -> str:
     ran = subprocess.run(
-        [*line, script, *arguments], capture_output=True, text=True, timeout=240, cwd=ROOT,
+        [sys.executable, script, *arguments], capture_output=True, text=True, timeout=240, cwd=ROOT,
         env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)},
         check=False,
     )  # fmt: skip
@@ -161,7 +158,7 @@ def test_saved_states_go_on_exactly(lane: str, accelerator: Any, tmp_path: Path)
 
 
 def test_two_ranks_gather_each_sample_once_and_step_at_the_end() -> None:
-    found = json.loads(launched(accelerated.__file__, ranks=2).splitlines()[-1])
+    found = json.loads(launched(accelerated.__file__).splitlines()[-1])
     for lane in LANES:
         run = found[lane]
         assert run["same"]

@@ -25,7 +25,7 @@ from augfeed.operation import (
     operation,
 )
 from augfeed.operation.pixel import PI, fma, maximum, minimum, where
-from augfeed.operation.reference import Given, correlated
+from augfeed.operation.reference import SampleColumns, correlated
 from augfeed.ops import _emit, generate
 from augfeed.ops._bodies import NUMBA, NUMBA_DOUBLE, TRITON, Written
 from augfeed.philox import Stream
@@ -64,14 +64,32 @@ def test_streams_of_operations_are_their_own() -> None:
     assert all(0 < stream < 2**16 for stream in own)
 
 
-@pytest.mark.parametrize("what", ["order", "stream", "columns", "short", "cases"])
+@pytest.mark.parametrize("what", ["order", "columns", "short", "cases"])
 def test_an_operation_that_takes_what_is_anothers_is_refused(what: str) -> None:
-    own = {"order": 599, "stream": 9999, "columns": (), "short": "own", "cases": {}}
+    own = {"order": 599, "stream": 63, "columns": (), "short": "own", "cases": {}}
     taken = {"short": "hflip", **{name: getattr(Solarize, name) for name in own if name != "short"}}
     twin = type("Twin", (Solarize,), {**own, what: taken[what]})
     twin.__dataclass_fields__ = {"op": type("F", (), {"default": "twin"})}  # type: ignore[attr-defined]
     with pytest.raises(TypeError, match=r"is (Solarize|HorizontalFlip)'s already"):
         generate._check([*OPERATIONS.values(), twin])
+
+
+@pytest.mark.parametrize(
+    ("stream", "whose"),
+    [(Solarize.stream, "is Solarize's"), (Stream.ELASTIC_PIXELS, "is Stream.ELASTIC_PIXELS's"),
+     (int(Stream.MIX), "is Stream.MIX's"), (0, "is not in"), (64, "is Stream.PROGRAMS's"),
+     (70, "is not in"), (int(Stream.CHAINS) + 1, "is not in")],
+)  # fmt: skip
+def test_a_stream_that_is_taken_is_refused_and_a_free_one_is_named(stream: int, whose: str) -> None:
+    body = {"order": 599, "stream": stream, "columns": (), "reads": (), "short": "own", "cases": {}}
+    twin = type("Twin", (Solarize,), body)
+    twin.__dataclass_fields__ = {"op": type("F", (), {"default": "twin"})}  # type: ignore[attr-defined]
+    with pytest.raises(TypeError, match=f"{whose}.*give ") as caught:
+        generate._check([*OPERATIONS.values(), twin])
+    body["stream"] = int(str(caught.value).rsplit("give ", 1)[1].partition(",")[0])
+    free = type("Twin", (Solarize,), body)
+    free.__dataclass_fields__ = twin.__dataclass_fields__  # type: ignore[attr-defined]
+    generate._check([*OPERATIONS.values(), free])
 
 
 def test_every_operation_that_engines_carry_out_has_a_case() -> None:
@@ -122,9 +140,9 @@ LINEAR = [cls for cls in OPERATIONS.values() if issubclass(cls, Linear)]
 POINTWISE = [cls for cls in OPERATIONS.values() if issubclass(cls, Pointwise)]
 
 
-def given(plan: Plan, cls: type[Declaration], mean: float) -> Given:
+def given(plan: Plan, cls: type[Declaration], mean: float) -> SampleColumns:
     columns = {column.name: getattr(plan.columns, column.name)[:1] for column in cls.columns}
-    return Given(columns, torch.full((1, 1, 1, 1), mean))
+    return SampleColumns(columns, torch.full((1, 1, 1, 1), mean))
 
 
 def plans(cls: type[Declaration]) -> Iterator[Plan]:
@@ -134,7 +152,7 @@ def plans(cls: type[Declaration]) -> Iterator[Plan]:
             yield draw_plan(policy, BatchRows.of([k]), seed=1, epoch=0, size=(3, 3))
 
 
-@pytest.mark.parametrize("cls", POINTWISE, ids=lambda cls: cls.__name__)
+@pytest.mark.parametrize("cls", POINTWISE, ids=lambda cls: cls.json_name())
 def test_the_body_of_a_pointwise_operation_is_its_definition(cls: type[Pointwise]) -> None:
     values = torch.linspace(0, 1, 1001)
     for plan in plans(cls):
@@ -150,7 +168,7 @@ def test_the_body_of_a_pointwise_operation_is_its_definition(cls: type[Pointwise
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("cls", LINEAR, ids=lambda cls: cls.__name__)
+@pytest.mark.parametrize("cls", LINEAR, ids=lambda cls: cls.json_name())
 def test_the_steps_of_a_linear_operation_are_its_definition(
     cls: type[Linear], channels: int
 ) -> None:
@@ -179,7 +197,7 @@ KERNELS = [cls for cls in OPERATIONS.values() if issubclass(cls, Neighbourhood)]
 LEVEL = np.arange(256)
 
 
-def frames_of(item: Any, seed: int) -> tuple[torch.Tensor, Given]:
+def frames_of(item: Any, seed: int) -> tuple[torch.Tensor, SampleColumns]:
     """Return planes `[4, 1, 40, 50]` of different histograms, and what an operation reads."""
     rng = np.random.default_rng(seed)
     planes = [rng.integers(low, low + width, (40, 50)) for low, width in
@@ -187,7 +205,7 @@ def frames_of(item: Any, seed: int) -> tuple[torch.Tensor, Given]:
     values = torch.from_numpy(np.stack(planes)[:, None] / np.float32(255)).float()
     plan = draw_plan(Policy([item]), BatchRows.of([seed] * 4), seed=1, epoch=0, size=(40, 50))
     columns = {name: column[:1].repeat(4) for name, column in plan.read(type(item))}
-    return values, Given(columns, torch.zeros((4, 1, 1, 1)))
+    return values, SampleColumns(columns, torch.zeros((4, 1, 1, 1)))
 
 
 def always(cls: type[Any]) -> Iterator[Any]:
@@ -199,7 +217,7 @@ def always(cls: type[Any]) -> Iterator[Any]:
 
 
 @pytest.mark.parametrize("seed", range(6))
-@pytest.mark.parametrize("cls", STATISTICS, ids=lambda cls: cls.__name__)
+@pytest.mark.parametrize("cls", STATISTICS, ids=lambda cls: cls.json_name())
 def test_the_table_of_an_operation_is_its_definition(cls: type[Statistics], seed: int) -> None:
     for item in always(cls):
         values, given = frames_of(item, seed)
@@ -214,7 +232,7 @@ def test_the_table_of_an_operation_is_its_definition(cls: type[Statistics], seed
 
 
 @pytest.mark.parametrize("seed", range(6))
-@pytest.mark.parametrize("cls", KERNELS, ids=lambda cls: cls.__name__)
+@pytest.mark.parametrize("cls", KERNELS, ids=lambda cls: cls.json_name())
 def test_the_kernel_of_an_operation_is_its_definition(cls: type[Neighbourhood], seed: int) -> None:
     for item in always(cls):
         values, given = frames_of(item, seed)
@@ -229,7 +247,7 @@ def test_the_kernel_of_an_operation_is_its_definition(cls: type[Neighbourhood], 
         assert (made - cls.reference(values, given)).abs().max() < 1e-6
 
 
-@pytest.mark.parametrize("cls", KERNELS, ids=lambda cls: cls.__name__)
+@pytest.mark.parametrize("cls", KERNELS, ids=lambda cls: cls.json_name())
 @pytest.mark.parametrize("size", [(1, 1), (2, 9), (9, 2), (300, 300)])
 def test_a_kernel_that_is_fitted_fits(cls: type[Neighbourhood], size: tuple[int, int]) -> None:
     for item in always(cls):

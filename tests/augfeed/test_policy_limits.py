@@ -94,3 +94,10 @@ def test_errors_are_short_and_few_are_compared_whatever_is_wrong(
         Policy.from_json(json.dumps({"operations": [operation]}))
     assert 0 < len(str(caught.value)) < 40_000
     assert compared < 100
+
+
+@pytest.mark.parametrize("line", ["cutout(4, fill={})", "erase(fill={})"])
+@pytest.mark.parametrize("fill", [1e308, -1e5])
+def test_a_fill_is_one_that_every_dtype_of_images_holds(line: str, fill: float) -> None:
+    with pytest.raises(PolicyError, match="65504"):
+        parse_policy(line.format(fill))

@@ -31,9 +31,9 @@ def two() -> Any:
         for _ in range(2):
             next(iterator)
         states[lane] = loader.state_dict()
-    line = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone"]
     ran = subprocess.run(
-        [*line, ranks.__file__, json.dumps(states)], capture_output=True, text=True, timeout=240,
+        [sys.executable, ranks.__file__, json.dumps(states)],
+        capture_output=True, text=True, timeout=240,
         env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)},
         cwd=ROOT, check=False,
     )  # fmt: skip

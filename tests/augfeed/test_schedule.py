@@ -94,6 +94,34 @@ def test_what_an_epoch_draws_is_what_its_policy_alone_draws() -> None:
         assert torch.equal(one[0], other[0]) and torch.equal(one[1], other[1])
 
 
+@pytest.mark.parametrize("options", [
+    {}, {"shuffle": True},
+    {"views": 2, "policy": "random_resized_crop(8) | schedule(size=[[1, 4]])"},
+    {"repeats": 2, "policy": "random_crop(8) | hflip | schedule(size=[[1, 4]])"},
+], ids=str)  # fmt: skip
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_pass_goes_on_within_an_epoch_and_across_a_change_of_size(
+    options: dict[str, Any], workers: int
+) -> None:
+    def loader() -> DataLoader:
+        given = {"policy": PLAIN, **options}
+        return DataLoader((IMAGES, LABELS), 6, seed=1, num_workers=workers, **given)
+
+    first, state, left = loader(), dict[str, Any](), list[Any]()
+    for epoch in range(3):
+        for k, made in enumerate(first):
+            left.append(made)
+            if (epoch, k) == (0, 1):
+                state, left = first.state_dict(), []
+    again = loader()
+    again.load_state_dict(state)
+    resumed = [made for _ in range(3) for made in again]
+    assert len(resumed) == len(left) == 7
+    assert len({made[0].shape[2:] for made in left}) == 2
+    for one, other in zip(resumed, left, strict=True):
+        assert all(map(torch.equal, one, other))
+
+
 def test_a_module_follows_its_epoch() -> None:
     augment = Augment(PLAIN, num_classes=4)
     images = torch.from_numpy(IMAGES).permute(0, 3, 1, 2)

@@ -2,8 +2,6 @@
 
 import pickle
 import random
-import subprocess
-import sys
 import threading
 from typing import Any
 
@@ -256,17 +254,6 @@ def test_both_lanes_give_the_same_batches(workers: int) -> None:
         assert torch.equal(a, b)
     small = augfeed.DataLoader((IMAGES, labels), 3, **options)
     assert torch.equal(torch.cat([images for images, _ in small]), ours[0])
-
-
-def test_a_policy_without_stages_needs_no_kornia() -> None:
-    code = (
-        "import sys; sys.modules['kornia'] = None\n"
-        "import augfeed, numpy as np\n"
-        "loader = augfeed.DataLoader(np.zeros((4, 8, 8, 3), np.uint8), 2, policy='hflip')\n"
-        "print(len(list(loader)))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "2"
 
 
 def test_explain_says_what_a_stage_drew() -> None:

@@ -2,6 +2,7 @@
 
 import io
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,13 @@ from torch.utils.data import Dataset
 
 from augfeed import DataLoader, View, Views, resolve_views
 from augfeed.batch import Batch
+from augfeed.engines.portable import PortableEngine
 from augfeed.errors import PolicyError, ReadError
 from augfeed.philox import uniforms, words
-from augfeed.plan import BatchRows, Sharing, draw_plan, rows_of_views, without_views
+from augfeed.plan import BatchRows, Plan, Sharing, draw_plan, rows_of_views, without_views
 from augfeed.policy import Policy
 from augfeed.presets import resolve_policy
+from augfeed.read import image_frame
 from augfeed.view_notation import format_views, parse_views
 from augfeed.view_presets import VIEW_PRESETS
 
@@ -127,6 +130,32 @@ def test_views_are_those_of_every_engine(photos: Path, engine: str) -> None:
     made, other = batches(files), batches(files, engine=engine)
     for name in NUMBERS:
         assert (joined(made, name) - joined(other, name)).abs().max() < 0.02
+
+
+def test_a_device_gets_images_decoded_once_and_one_launch_for_views_of_a_policy(
+    photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a GPU: frames of a whole batch in one buffer a policy, whose engine runs once."""
+    decoded, launched = Counter[bytes](), list[tuple[int, tuple[int, int]]]()
+    apply = PortableEngine.apply
+
+    def launch(self: PortableEngine, plan: Plan, *given: Any, **options: Any) -> torch.Tensor:
+        launched.append((plan.count, plan.size))
+        return apply(self, plan, *given, **options)
+
+    for name in ("decode_window", "decode_jpeg"):
+        decode = getattr(image_frame, name)
+
+        def count(data: bytes, *given: Any, decode: Any = decode) -> Any:
+            made = decode(data, *given)
+            decoded[bytes(data)] += made is not None
+            return made
+
+        monkeypatch.setattr(image_frame, name, count)
+    monkeypatch.setattr(PortableEngine, "apply", launch)
+    made = batches(photos, COUNT, engine="portable", num_workers=2)
+    assert len(made) == 1 and len(decoded) == COUNT and set(decoded.values()) == {1}
+    assert sorted(launched) == sorted([(COUNT, (16, 16))] * 2 + [(3 * COUNT, (8, 8))])
 
 
 def test_the_first_view_draws_what_a_loader_without_views_would() -> None:

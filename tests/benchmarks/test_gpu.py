@@ -11,7 +11,7 @@ import pytest
 from augfeed.bench.chains import chains
 from augfeed.bench.result import Shape
 from benchmarks.gpu import __main__ as gpu
-from benchmarks.gpu.steps import CHAINS, LARGE, SMALL, Given, Step, steps
+from benchmarks.gpu.steps import CHAINS, LARGE, SMALL, RunInputs, Step, steps
 from tests.sampling import slow
 
 
@@ -21,17 +21,17 @@ def program(text: str) -> list[str]:
 
 
 @pytest.fixture
-def given(tmp_path: Path) -> Given:
-    return Given(tmp_path)
+def given(tmp_path: Path) -> RunInputs:
+    return RunInputs(tmp_path)
 
 
 def test_steps_come_in_order_of_worth_and_every_module_is_there() -> None:
-    names = [step.name for step in steps(Given(Path(), fashion=Path()))]
+    names = [step.name for step in steps(RunInputs(Path(), fashion=Path()))]
     assert names[:3] == ["smoke", "compile", "kernel-large"]
     assert names[-1] == "sanitizer"
     assert len(set(names)) == len(names)
     root = Path(gpu.__file__).parents[2]
-    for step in steps(Given(Path())):
+    for step in steps(RunInputs(Path())):
         for module, *_ in step.processes.values():
             assert (root / f"{module.replace('.', '/')}.py").exists(), module
 
@@ -41,14 +41,14 @@ def test_every_chain_that_is_named_exists(shape: str) -> None:
     assert set(CHAINS) <= set(chains(Shape.parse(shape)))
 
 
-def test_a_step_that_fails_says_so_and_keeps_its_log(given: Given) -> None:
+def test_a_step_that_fails_says_so_and_keeps_its_log(given: RunInputs) -> None:
     step = Step("two", {"good": program("print('fine')"), "bad": program("raise SystemExit(3)")},
                 60)  # fmt: skip
     assert gpu.run(step, given, 60) == "failed: bad"
     assert "fine" in (given.out / "good.log").read_text()
 
 
-def test_a_step_is_ended_at_its_limit_with_the_processes_that_it_began(given: Given) -> None:
+def test_a_step_is_ended_at_its_limit_with_the_processes_that_it_began(given: RunInputs) -> None:
     text = (
         "import subprocess, sys; "
         "subprocess.run([sys.executable, '-c', 'import time; time.sleep(600)'])"
@@ -141,7 +141,7 @@ def test_no_step_imports_what_a_machine_with_a_gpu_may_lack() -> None:
     roots = {"augfeed": root / "pipelines", "augfeed_trainer": root / "trainer",
              "benchmarks": root, "tests": root}  # fmt: skip
     left = ["benchmarks.gpu.__main__", *(
-        module for step in steps(Given(Path())) for module, *_ in step.processes.values()
+        module for step in steps(RunInputs(Path())) for module, *_ in step.processes.values()
     )]  # fmt: skip
     seen, lacking = set[str](), list[str]()
     for module in left:

@@ -9,6 +9,7 @@ from augfeed.errors import CheckError
 from benchmarks import bench_service
 from benchmarks.result_service import ServiceResult
 from benchmarks.table import rendered
+from tests.sampling import slow
 
 
 def test_the_ways_to_encode_a_batch_give_its_values(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -29,20 +30,23 @@ def test_ratios_are_to_the_first_way_of_each_question() -> None:
     assert all(len(row.seconds) == 3 for row in rows)
 
 
+# Each of two checkouts has a server and a client in processes of their own.
+@pytest.mark.parametrize("against", [False, slow(True)], ids=["alone", "against another"])
 def test_the_benchmark_runs_and_its_table_can_be_made(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    against: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bench_service, "LARGE", (4, 3, 32, 32))
     monkeypatch.setattr(bench_service, "SAMPLES", 512)
     out = tmp_path / "service.json"
-    given = ["--rounds", "2", "--against", str(bench_service.ROOT), "--out", str(out)]
-    assert bench_service.main(given) == 0
+    other = ["--against", str(bench_service.ROOT)] if against else []
+    assert bench_service.main(["--rounds", "2", *other, "--out", str(out)]) == 0
     result = ServiceResult.model_validate_json(out.read_text())
-    assert result.computed == result.batches == 2 and len(result.rows) == 10 + 8
-    compared = [row for row in result.rows if row.title.endswith(": the other")]
-    assert [row.question for row in compared] == [
-        "one stream, warm", "four streams, warm", "a loader over HTTP", "a loader in process",
-    ]  # fmt: skip
+    assert result.computed == result.batches == 2
+    compared = [row.question for row in result.rows if row.title.endswith(": the other")]
+    questions = ["one stream, warm", "four streams, warm", "a loader over HTTP",
+                 "a loader in process"]  # fmt: skip
+    assert compared == (questions if against else [])
+    assert len(result.rows) == 10 + 2 * len(compared)
     assert "augfeed.DataLoader in process" in rendered(out.read_text())
 
 

@@ -11,7 +11,7 @@ import torch
 from benchmarks import bench_targets, data
 from benchmarks.common import parser
 from benchmarks.gate import GateError
-from benchmarks.targets_data import Scenes, look_at_boxes, look_at_masks, make_scenes
+from benchmarks.targets_data import Scenes, check_boxes, check_masks, make_scenes
 
 COUNT, BATCH = 16, 8
 
@@ -32,25 +32,25 @@ def options() -> Any:
 
 
 def test_masks_and_mosaics_of_ours_pass_the_gate(scenes: Scenes) -> None:
-    look_at_masks("augfeed", bench_targets.mask_files(scenes, options())(), 512)
-    look_at_boxes("augfeed", bench_targets.mosaics(scenes, options())(), 640)
+    check_masks("augfeed", bench_targets.mask_files(scenes, options())(), 512)
+    check_boxes("augfeed", bench_targets.mosaics(scenes, options())(), 640)
 
 
 def test_masks_that_stay_behind_are_not_timed(scenes: Scenes) -> None:
     batches = bench_targets.mask_files(scenes, options())()
     with pytest.raises(GateError, match="masks fit"):
-        look_at_masks("broken", ((images, masks.flip(2)) for images, masks in batches), 512)
+        check_masks("broken", ((images, masks.flip(2)) for images, masks in batches), 512)
 
 
 def test_boxes_that_stay_behind_are_not_timed(scenes: Scenes) -> None:
     batches = bench_targets.mosaics(scenes, options())()
     moved = ((images, [rows + 60 for rows in boxes]) for images, boxes in batches)
     with pytest.raises(GateError, match="boxes hold"):
-        look_at_boxes("broken", moved, 640)
+        check_boxes("broken", moved, 640)
 
 
 def test_a_mosaic_of_one_image_is_not_timed() -> None:
     images = torch.zeros(1, 3, 64, 64)
     images[:, 1, 10:20, 10:20] = 1
     with pytest.raises(GateError, match="1 at most in an image"):
-        look_at_boxes("one", iter([(images, [np.array([[10, 10, 20, 20]])])]), 64)
+        check_boxes("one", iter([(images, [np.array([[10, 10, 20, 20]])])]), 64)

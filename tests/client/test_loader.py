@@ -19,6 +19,7 @@ from augfeed.errors import InputError, StateError
 from augfeed_client import Client, Connection, RemoteError, RemoteLoader
 from augfeed_client.errors import Problem
 from tests.client.faults import Proxy
+from tests.sampling import slow
 from tests.service.servers import MIXED, Running, described, serving
 from tests.waiting import HANG, closed_port, eventually
 
@@ -321,13 +322,7 @@ def test_a_single_batch_is_had_without_a_loader(running: Running) -> None:
             client.augment([b""], policy=parse_policy("hflip"), nonsense=1)
 
 
-def test_the_client_loads_no_engine_and_no_server() -> None:
-    heavy = {"numba", "kornia", "fastapi", "uvicorn", "nvidia.dali", "triton", "httpx"}
-    code = f"import sys, augfeed_client; found = {heavy!r} & set(sys.modules); assert not found"
-    subprocess.run([sys.executable, "-c", code], check=True, env={"PYTHONPATH": ":".join(sys.path)})
-
-
-@pytest.mark.parametrize("ending", ["", "raise SystemExit(0)", "sys.kept = held; del held"])
+@pytest.mark.parametrize("ending", ["", slow("raise SystemExit(0)"), "sys.kept = held; del held"])
 def test_a_script_that_ends_within_a_pass_ends_in_silence(running: Running, ending: str) -> None:
     code = f"""
 import sys

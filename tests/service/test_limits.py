@@ -324,7 +324,9 @@ def test_sigterm_finishes_what_is_under_way_and_exits_with_0(data: Data) -> None
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [(["--dataset", "digits=/nowhere"], "dataset digits"), (["--dataset", "digits"], "NAME=PATH"),
-     (["--host", "0.0.0.0"], "no keys are set"), (["--set", "max_plans=x"], "max_plans")],
+     (["--host", "0.0.0.0"], "no keys are set"), (["--set", "max_plans=x"], "max_plans"),
+     (["--dataset", "a=/b", "--dataset", "a=/c"], "'a' is given 2 times"),
+     (["--set", "max_plans=3", "--set", "max_plans=4"], "'max_plans' is given 2 times")],
 )  # fmt: skip
 def test_what_keeps_a_service_from_starting_is_said(arguments: list[str], said: str) -> None:
     from typer.testing import CliRunner

@@ -14,7 +14,7 @@ from fastapi.routing import APIRoute, iter_route_contexts
 from augfeed.wire import encode
 from augfeed_client import Client
 from augfeed_service import Settings, make_app
-from augfeed_service.parameters import numbers_of, whole
+from augfeed_service.parameters import integer_of, numbers_of
 from tests.service.servers import Reply, Running, described
 
 pytestmark = pytest.mark.timeout(300)
@@ -117,8 +117,8 @@ def test_every_parameter_is_a_text_a_whole_number_or_a_choice(
 
 def test_a_number_is_what_it_is_written_as() -> None:
     for number in (0, 1, -1, 10, 101, 2**64):
-        assert whole(str(number)) == number
-    assert not any(whole(text) is not None for text in SPELLINGS)
+        assert integer_of(str(number)) == number
+    assert not any(integer_of(text) is not None for text in SPELLINGS)
 
 
 def test_a_rank_that_is_spelt_right_gets_its_own_part(running: Running) -> None:

@@ -110,7 +110,7 @@ def test_the_command_trains_and_writes_what_came_of_it(
 ) -> None:
     for name, count in (("TRAINING", 16), ("VALIDATION", 8)):
         monkeypatch.setattr(f"augfeed_trainer.shapes.train.{name}", count)
-    given = ["train", "--task", "segment", "--out", str(tmp_path), "--policy", PLAIN]
+    given = ["train", "--task", "segment", "--folder", str(tmp_path), "--policy", PLAIN]
     done = CliRunner().invoke(app, [*given, "--epochs", "1", "--num-workers", "0"])
     assert done.exit_code == 0, done.output
     told = json.loads((tmp_path / "measured.json").read_text())

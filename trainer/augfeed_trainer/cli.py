@@ -22,16 +22,19 @@ ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps", "tpu")
 RecipeFile = Annotated[Path | None, typer.Option("--recipe", help="JSON file to begin with.")]
 
 
-def _given(kind: Any, name: str, default: Any, text: str, **bounds: Any) -> inspect.Parameter:
-    annotation = Annotated[kind, typer.Option(help=text, **bounds)]
+def _given(
+    kind: Any, name: str, default: Any, text: str, *names: str, **bounds: Any
+) -> inspect.Parameter:
+    annotation = Annotated[kind, typer.Option(*names, help=text, **bounds)]
     return inspect.Parameter(
         name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation
     )
 
 
+OUT = "Folder for checkpoints, logs and the curves; --folder is its older name."
 # Options that become one object: that of how a run is carried out, that of what a study is asked.
 RUN = (
-    _given(Path, "out", Path("augfeed-run"), "Folder for checkpoints, logs and the curves."),
+    _given(Path, "out", Path("augfeed-run"), OUT, "--out", "--folder"),
     _given(int, "every", 200, "Steps between checkpoints.", min=1),
     _given(int, "num_workers", 2, "Threads that make batches.", min=0),
     _given(str, "accelerator", "auto", "'cpu', 'gpu', or 'auto'."),

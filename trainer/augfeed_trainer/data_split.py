@@ -39,13 +39,13 @@ def split(labels: Ids, share: float, seed: int) -> tuple[Ids, Ids]:
     held = []
     for label in np.unique(labels):
         members = ids[labels == label]
-        count = held_of(share, len(members))
+        count = held_out_count(share, len(members))
         held.append(members[np.argsort(drawn[members], kind="stable")[:count]])
     out = np.sort(np.concatenate(held)) if held else ids[:0]
     return np.setdiff1d(ids, out), out
 
 
-def held_of(share: float, count: int) -> int:
+def held_out_count(share: float, count: int) -> int:
     """Return how many of the `count` samples of a class a share of it holds out."""
     return min(round(share * count), count - 1)
 
@@ -64,10 +64,10 @@ class Shares:
             if share is not None and not 0 < share < 1:
                 raise InputError(f"{option}={share!r} is not in (0, 1): give a share of the data")
 
-    def held(self, count: int) -> tuple[int, int]:
+    def held_out(self, count: int) -> tuple[int, int]:
         """Return how many samples of a class of `count` go to the test and the validation part."""
-        test = 0 if self.test is None else held_of(self.test, count)
-        return test, held_of(self.validation, count - test)
+        test = 0 if self.test is None else held_out_count(self.test, count)
+        return test, held_out_count(self.validation, count - test)
 
     def check(self, title: str, labels: Ids) -> None:
         """Raise `InputError`, with a cure, where a part would be empty, or there is one class."""
@@ -75,7 +75,7 @@ class Shares:
         if len(classes) < 2:
             has = f"the class {classes[0]} alone" if len(classes) else "no images"
             raise InputError(f"{title} has {has}: give images of 2 classes or more")
-        held = np.array([self.held(int(count)) for count in np.unique(counts)]).sum(axis=0)
+        held = np.array([self.held_out(int(count)) for count in np.unique(counts)]).sum(axis=0)
         empty = [name for name, count, share in
                  (("test", held[0], self.test), ("validation", held[1], self.validation))
                  if share is not None and not count]  # fmt: skip
@@ -94,9 +94,9 @@ class Shares:
     def _cure(self, most: int, empty: list[str]) -> str:
         counts = range(2, MOST_PICTURES)
         least = 0 if self.test is None else 1
-        fewest = next((n for n in counts if self.held(n)[0] >= least and self.held(n)[1]), None)
+        fewest = next((n for n in counts if (out := self.held_out(n))[0] >= least and out[1]), None)
         cures = [f"give {fewest or 'more'} images or more of a class"]
-        left = most - self.held(most)[0]
+        left = most - self.held_out(most)[0]
         if empty == ["validation"] and left > 1:
             cures.insert(0, f"give validation={math.floor(50 / left) / 100 + 0.01:.2f} or more")
         if "test" in empty:

@@ -32,7 +32,7 @@ class Classifier(LightningModule):
         names = ("train/loss", "train/excess", "train/accuracy")
         self.learned = nn.ModuleDict({_key(name): MeanMetric() for name in names})
         held = ("validation/loss", "validation/accuracy")
-        self.held = nn.ModuleDict({_key(name): MeanMetric() for name in held})
+        self.validated = nn.ModuleDict({_key(name): MeanMetric() for name in held})
         self._names = (names, held)
         self._loss = torch.zeros(())
 
@@ -75,11 +75,11 @@ class Classifier(LightningModule):
         logits = self(images)
         values = (F.cross_entropy(logits.float(), labels), (logits.argmax(1) == labels).float())
         for name, value in zip(self._names[1], values, strict=True):
-            self._meter(self.held, name).update(value, 1 if value.ndim else len(images))
+            self._meter(self.validated, name).update(value, 1 if value.ndim else len(images))
 
     def on_validation_epoch_end(self) -> None:
         """Log the means over the validation part."""
-        self._report(self.held, self._names[1])
+        self._report(self.validated, self._names[1])
 
     def _meter(self, meters: nn.ModuleDict, name: str) -> MeanMetric:
         meter = meters[_key(name)]

@@ -133,7 +133,7 @@ def taking_turns(
 
 def _row(name: str, task: Task, options: Options, bandwidth: float) -> KernelRow:
     clock, repeats, sets = Clock(options.device), range(options.repeats), len(task.pictures)
-    run, whole = task.passes(), task.whole()
+    run, whole = task.passes(), task.planned_passes()
     launches = clock.times(clock.warm_up(run, sets))
     ahead = clock.launching(run, launches) if task.tells_apart else 0.0
     seconds = [clock.worked(run, launches, ahead) for _ in repeats]

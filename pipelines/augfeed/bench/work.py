@@ -83,7 +83,7 @@ class Task:
         plans = enumerate(self.plan(k, 0) for k in range(len(self.pictures)))
         return _turns([self._ready(k, plan) for k, plan in plans])
 
-    def whole(self) -> Callable[[], torch.Tensor]:
+    def planned_passes(self) -> Callable[[], torch.Tensor]:
         """Return what draws the plan of the next batch, each time of a new epoch, and makes it."""
         counter: Iterator[int] = itertools.count(1)
 

@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 from augfeed.errors import InputError, InputIndexError, ReadError
 from augfeed.fields.kinds import Boxes, Field, Keypoints, field_of
 from augfeed.read.annotation import Annotation, check_fit
-from augfeed.read.decode import Channels, decode, look
+from augfeed.read.decode import Channels, decode, read_image_header
 from augfeed.read.exif import Picture
 from augfeed.read.folder import FolderSource
 from augfeed.read.labels import check_classes
@@ -35,6 +35,7 @@ class AnnotatedImages(Dataset[Any]):
     sizes: tuple[int, int] | None = None
     classes: tuple[str, ...] | None
     num_classes: int | None
+    told_apart: tuple[Any, ...] = ()  # by what is not usual in how annotations are read
 
     def __init__(
         self,
@@ -77,7 +78,7 @@ class AnnotatedImages(Dataset[Any]):
         if not 0 <= i < len(self):
             raise InputIndexError(f"index={index!r} is not in [0, {len(self)}): give one of these")
         data, path = self.read(i), self.path(i)
-        header, note = look(data, path), self.annotation(i)
+        header, note = read_image_header(data, path), self.annotation(i)
         check_fit(note, header, path)
         pixels = torch.from_numpy(decode(data, path, self.channels)).permute(2, 0, 1).contiguous()
         return pixels, self._target(note, header.upright)
@@ -155,7 +156,7 @@ class AnnotatedImages(Dataset[Any]):
         """Return the SHA-256 of what is listed, 64 hexadecimal digits; computed once.
 
         It covers images as `FolderSource` does, names and sizes of the files of annotations,
-        classes, and how fields follow.
+        classes, how annotations are read, and how fields follow.
         """
         return self.told()
 
@@ -163,7 +164,8 @@ class AnnotatedImages(Dataset[Any]):
         """Return `fingerprint`, which covers `more` too."""
         if not self._fingerprint:
             digest = hashlib.sha256(self.files.fingerprint().encode())
-            digest.update(repr((type(self).__name__, self.classes, self.fields, *more)).encode())
+            read = (type(self).__name__, self.classes, self.fields, *self.told_apart, *more)
+            digest.update(repr(read).encode())
             for path in self.described_by():
                 try:
                     size = os.stat(path).st_size

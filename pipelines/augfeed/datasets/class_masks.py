@@ -51,6 +51,12 @@ class MaskFormat:
                 "dict as {255: 1}"
             )
 
+    @property
+    def told_apart(self) -> tuple[Any, ...]:
+        """What other numbers and colors stand for, for a fingerprint."""
+        given = (("values", self.values), ("colors", self.colors))
+        return tuple((name, sorted(told.items())) for name, told in given if told)
+
     def read(self, path: str, image: str) -> NDArray[Any]:
         """Return the mask in a file, uint8 or int32 `[h, w]`; raise `ReadError` that names it."""
         return self.decoded(read_file(path, "mask", image), path)

@@ -1,6 +1,7 @@
 """COCO: boxes, instance masks and keypoints of objects, in one JSON file."""
 
 import json
+import math
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -80,6 +81,7 @@ class CocoDetection(AnnotatedImages):
                          None, max(numbers.values()) + 1)  # fmt: skip
         self.classes = names
         self.skipped = skipped
+        self.told_apart = (*(["contiguous"] * (labels != "ids")), *(["crowds"] * crowd))
         tell(path, skipped)
 
     def annotation(self, i: int) -> Annotation:
@@ -101,6 +103,15 @@ class CocoDetection(AnnotatedImages):
             parts["keypoints"] = _points(found, len(self._points[1]), where)
         parts["image_id"] = number
         return Annotation(parts, size, where)
+
+    def object_masks(self) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:
+        """Return how many masks each image has, and how many values these are, int64 `[N]`; None
+        without masks."""
+        if "masks" not in self.fields:
+            return None
+        counts = np.array([len(self._objects.get(number, ())) for number, _ in self._images])
+        pixels = np.array([math.prod(size) for _, size in self._images], np.int64)
+        return counts.astype(np.int64), counts * pixels
 
     def _label(self, item: Mapping[str, Any], where: str) -> int:
         category = item.get("category_id")
@@ -265,11 +276,14 @@ def _points(found: list[dict[str, Any]], count: int, where: str) -> NDArray[np.f
     return made
 
 
-def coco_files(folder: Path, split: str) -> tuple[Path, Path] | None:
-    """Return the folder of images and the file of instances of a split, None without them."""
-    found = sorted((folder / "annotations").glob(f"instances_{split}*.json"))
+def coco_files(
+    folder: Path, split: str, kind: str = "instances"
+) -> tuple[Path, Path] | None:  # fmt: skip
+    """Return the folder of images and the file of instances, or of another kind, of a split, None
+    without them."""
+    found = sorted((folder / "annotations").glob(f"{kind}_{split}*.json"))
     for file in found:
-        images = folder / file.stem.removeprefix("instances_")
+        images = folder / file.stem.removeprefix(f"{kind}_")
         for place in (images, folder / "images" / images.name):
             if place.is_dir():
                 return place, file

@@ -65,12 +65,13 @@ class MaskFolder(AnnotatedImages):
             [image for image, _ in pairs], {"mask": Mask(self.format.ignore_index)}, classes, known
         )
         self._masks = [mask for _, mask in pairs]
+        self.told_apart = self.format.told_apart
         self.skipped = skipped
         tell(str(folders[1]), skipped)
         if known is None and self.format.values is None and self.format.colors is None:
-            self._look()
+            self._sample_values()
 
-    def _look(self) -> None:
+    def _sample_values(self) -> None:
         some = np.unique(np.linspace(0, len(self) - 1, LOOKED_AT).astype(np.int64))
         for i in some.tolist():
             mask = self.format.read(self._masks[i], self.path(i))

@@ -42,6 +42,7 @@ class ShardSegmentation(AnnotatedImages):
         super().__init__(
             pictures, {"mask": Mask(self.format.ignore_index)}, None, self.format.num_classes
         )
+        self.told_apart = self.format.told_apart
 
     def annotation(self, i: int) -> Annotation:
         """Return the mask of image `i`; raise `ReadError` that names shard and member."""
@@ -74,6 +75,8 @@ class ShardDetection(AnnotatedImages):
         pictures, self._told, self._places = _both(shards, image, "json")
         super().__init__(pictures, {"boxes": Boxes()}, None, num_classes)
         self.names, self.format, self.normalized = (boxes, labels), format, normalized
+        read = (boxes, labels, format, normalized)
+        self.told_apart = () if read == ("boxes", "labels", "xyxy", False) else read
 
     def annotation(self, i: int) -> Annotation:
         """Return the boxes of image `i`; raise `ReadError` that names shard and member."""

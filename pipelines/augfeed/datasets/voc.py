@@ -60,6 +60,7 @@ class VOCDetection(AnnotatedImages):
         files = [_image(folder, name) for name in names]
         self.objects, self.difficult = check_names(classes), difficult
         super().__init__(files, {"boxes": Boxes()}, (BACKGROUND, *self.objects))
+        self.told_apart = () if difficult else ("not difficult",)
         self._files = [str(folder / "Annotations" / f"{name}.xml") for name in names]
 
     def annotation(self, i: int) -> Annotation:

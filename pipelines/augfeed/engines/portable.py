@@ -22,7 +22,7 @@ from augfeed.engines.portable_program import programmed
 from augfeed.engines.portable_warp import Places, bicubic, nearest, ringed
 from augfeed.errors import MissingExtraError
 from augfeed.operation import Linear, Pointwise
-from augfeed.operation.reference import Given, weighted
+from augfeed.operation.reference import SampleColumns, weighted
 from augfeed.philox import Stream, normal_quantiles
 from augfeed.plan import Plan
 from augfeed.plan.policy_constants import PolicyConstants
@@ -67,7 +67,7 @@ class PortableEngine:
         if offsets is None:
             offsets = np.zeros((rows, 2), np.int32)
         frames = _frames(plan.size, images.to(self.device), places, offsets, fixed)
-        frames = changed_frames(plan, frames, whole=images.dtype == torch.uint8)
+        frames = changed_frames(plan, frames, quantized=images.dtype == torch.uint8)
         frames = programmed(
             plan, frames,
             lambda some, inverse, rows: _warped(some, inverse, plan.filters[rows], fixed),
@@ -217,7 +217,7 @@ def _by(
 ) -> Callable[[Tensor, NDArray[np.int64]], Tensor]:
     def change(some: Tensor, rows: NDArray[np.int64]) -> Tensor:
         own = {name: column[rows] for name, column in columns.items()}
-        return item.reference(some, Given(own, means[_tensor(rows, some.device)]))
+        return item.reference(some, SampleColumns(own, means[_tensor(rows, some.device)]))
 
     return change
 

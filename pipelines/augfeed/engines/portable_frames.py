@@ -5,22 +5,22 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from augfeed.operation.reference import Given
+from augfeed.operation.reference import SampleColumns
 from augfeed.plan import Plan
 from augfeed.plan.frames import FRAMES
 
 
-def changed_frames(plan: Plan, frames: Tensor, *, whole: bool) -> Tensor:
+def changed_frames(plan: Plan, frames: Tensor, *, quantized: bool) -> Tensor:
     """Return frames float32 `[M, C, H, W]` in [0, 1] after the steps of a plan.
 
-    `whole`: the images are uint8, so that each step ends with a rounding to 256 levels.
+    `quantized`: the images are uint8, so that each step ends with a rounding to 256 levels.
     """
     steps = plan.frames
     made = np.flatnonzero(steps.made)
     if not len(made):
         return frames
     # The fill of a padding need not be a whole level, so that frames are rounded before, too.
-    rounded = _rounded if whole else _kept
+    rounded = _rounded if quantized else _kept
     frames, rows = frames.clone(), _indices(made, frames.device)
     frames[rows] = rounded(frames[rows])
     for slot in range(steps.codes.shape[1]):
@@ -31,7 +31,7 @@ def changed_frames(plan: Plan, frames: Tensor, *, whole: bool) -> Tensor:
                 names = (column.name for column in cls.read_columns())
                 columns = dict(zip(names, steps.numbers[wanted, slot].T, strict=False))
                 mean = torch.zeros((len(wanted), 1, 1, 1), device=frames.device)
-                given = Given(columns, mean, whole)
+                given = SampleColumns(columns, mean, quantized)
                 frames[rows] = rounded(cls.reference(frames[rows], given))
     return frames
 

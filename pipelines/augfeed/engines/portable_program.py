@@ -14,7 +14,7 @@ from torch import Tensor
 from augfeed.constants import LUMA
 from augfeed.operation import Frame
 from augfeed.operation.program import Candidate
-from augfeed.operation.reference import Given, weighted
+from augfeed.operation.reference import SampleColumns, weighted
 from augfeed.ops import _chains
 from augfeed.ops._steps import MATRIX
 from augfeed.plan import Plan, Program
@@ -109,7 +109,7 @@ def _changed(
         assert drawn is not None
         step = leaf
         columns = {name: column[rows] for name, column in drawn.columns.items()}
-    made: Tensor = step.reference(values, Given(columns, _means(values), whole=True))
+    made: Tensor = step.reference(values, SampleColumns(columns, _means(values), quantized=True))
     return made
 
 

@@ -25,13 +25,13 @@ def ringed(frames: Tensor, fixed: PolicyConstants) -> Tensor:
 
 def nearest(frames: Tensor, places: Places, fixed: PolicyConstants) -> Tensor:
     """Return the pixels nearest to places, by the border rule."""
-    x, y = _held(places)
+    x, y = _divided(places)
     return _at(frames, (x + 0.5).floor(), (y + 0.5).floor(), fixed)
 
 
 def bicubic(frames: Tensor, places: Places, fixed: PolicyConstants) -> Tensor:
     """Return pixels made of the 16 about each place, by the border rule."""
-    x, y = _held(places)
+    x, y = _divided(places)
     left, top = x.floor(), y.floor()
     across, down = _cubic((x - left).unsqueeze(1)), _cubic((y - top).unsqueeze(1))
     total = torch.zeros_like(frames)
@@ -56,7 +56,7 @@ def _cubic(t: Tensor) -> list[Tensor]:
     return [far(1 + t), near(t), near(1 - t), far(2 - t)]
 
 
-def _held(places: Places) -> tuple[Tensor, Tensor]:
+def _divided(places: Places) -> tuple[Tensor, Tensor]:
     at_x, at_y, at_z = places
     at_z = torch.where(at_z == 0, 1e-30, at_z)  # the horizon of a perspective: far outside
     return (at_x / at_z).clamp(-FAR, FAR), (at_y / at_z).clamp(-FAR, FAR)

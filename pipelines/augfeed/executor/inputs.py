@@ -24,8 +24,8 @@ from augfeed.stage_costs import Costs
 class BatchInputs:
     """What batches are made of: a source, and how its images are cut and given out.
 
-    `pictures` are those of an array source that an engine can cut by itself, else None. `whole` is
-    None where the host makes all frames.
+    `pictures` are those of an array source that an engine can cut by itself, else None.
+    `device_frames` is None where the host makes all frames.
     """
 
     source: Source
@@ -33,7 +33,7 @@ class BatchInputs:
     output: Output
     pictures: NDArray[Any] | None
     frames: Frames
-    whole: DeviceFrames | None
+    device_frames: DeviceFrames | None
     memory: Memory
     costs: Costs
 
@@ -51,8 +51,8 @@ class BatchInputs:
     def read(self, plan: Plan, rows: Indices, taken: RowSources) -> NDArray[Any]:
         """Return the frames of some rows of a plan."""
         with self.costs.of("read", len(rows)):
-            if self.whole is not None:
-                return self.whole.read(plan, rows, taken, self.memory)
+            if self.device_frames is not None:
+                return self.device_frames.read(plan, rows, taken, self.memory)
             return self.frames.read(plan, rows, taken)
 
     def buffer(self, plan: Plan, *, pinned: bool) -> torch.Tensor:
@@ -79,17 +79,17 @@ class BatchInputs:
             np.take(self.pictures, places, axis=0, out=out, mode="clip")
             return []
         with self.costs.of("read", len(part)):
-            if self.whole is not None:
-                return self.whole.prepare(plan, part, taken, out, int(part[0]))
+            if self.device_frames is not None:
+                return self.device_frames.prepare(plan, part, taken, out, int(part[0]))
             self.frames.read(plan, part, taken, out)
             return []
 
     def load(self, waiting: list[DeferredFrame], buffer: torch.Tensor, device: torch.device
              ) -> torch.Tensor:  # fmt: skip
         """Return what `fill` wrote to `buffer`, and what it left, on a device."""
-        if waiting and self.whole is not None:
+        if waiting and self.device_frames is not None:
             with self.costs.of("read", 0):
-                buffer = self.whole.join(waiting, buffer)
+                buffer = self.device_frames.join(waiting, buffer)
         return buffer.to(device, non_blocking=True)
 
     def images(self) -> torch.Tensor:

@@ -58,7 +58,7 @@ class Feed:
         """Return the next batch with its ids and its plan."""
         return self._next().batch
 
-    def whole(self) -> Iterator[Batch]:
+    def batches(self) -> Iterator[Batch]:
         """Iterate over whole batches."""
         while True:
             try:

@@ -21,7 +21,7 @@ AREAS = ("area", "areas")
 
 def check_fields(policy: Policy, fields: Mapping[str, Field]) -> None:
     """Raise `InputError` if annotations cannot follow an operation of a policy."""
-    check_followed(policy, {(name,): field for name, field in fields.items()})
+    check_followed(policy, {(name,): field for name, field in fields.items()}, may_stay=False)
     if policy.find(LabelSmoothing):
         raise InputError(
             f"label_smoothing is for classes of images, and here are {' and '.join(fields)}: give "

@@ -10,7 +10,7 @@ from augfeed.constants import CONSTANT, EDGE
 from augfeed.fields.spatial_map import SpatialMap, maps_of
 from augfeed.plan import Plan
 from augfeed.plan.policy_constants import PolicyConstants
-from augfeed.plan.shifts import Shift
+from augfeed.plan.shifts import DISPLACEMENTS, READS, Shift
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -23,8 +23,10 @@ class MapArrays:
     `window` int64 `[M, 8]` are box (top, left, height, width), resized (height, width) and offset
     (y, x). `lines` int32 `[M, height + width]` are the rows, then the columns of the source that
     those of the output show, -1 outside, of rows that are not `counts`; the others are sampled by
-    `counts` int64 `[M]` maps of `steps` float64 `[M, K, 9]`, in that order. `totals` float64
-    `[M, 3, 3]` take output pixels to pixels of the frame as it is cut out.
+    `counts` int64 `[M]` maps of `steps` float64 `[M, K, 9]`, in that order. `fields` int64
+    `[M, K]` are -1, or the number in `shifts` float32 `[J, 5]` of the displacement in a map's
+    place, of which the first of its `steps` is then the factor. `totals` float64 `[M, 3, 3]` take
+    output pixels to pixels of the frame as it is cut out, without displacements.
     """
 
     size: tuple[int, int]
@@ -33,32 +35,38 @@ class MapArrays:
     lines: NDArray[np.int32]
     counts: Ints
     steps: Floats
+    fields: Ints
+    shifts: NDArray[np.float32]
     totals: Floats
     border: int
     padding: int
 
     @classmethod
     def of(cls, plan: Plan, sizes: Ints, channels: int) -> "MapArrays":
-        """Return the maps of all rows of a plan that displaces nothing; `sizes` `[M, 2]` are the
-        images' own."""
+        """Return the maps of all rows of a plan; `sizes` `[M, 2]` are the images' own."""
         constants = PolicyConstants.of(plan.policy, channels)
         windows = plan.window.at(sizes[:, 0], sizes[:, 1])
         parts = [windows.box, windows.resized, windows.offset]
         window = np.concatenate(parts, axis=1).astype(np.int64)
         totals = plan.inverse.astype(np.float64)
         counts = plan.warped.astype(np.int64)
-        longer = _longer(plan, sizes, channels)
+        longer, shifts = _longer(plan, sizes, channels), list[tuple[float, ...]]()
         most = max([1, *(len(where.earlier) + 1 for where in longer.values())])
-        steps = np.zeros((len(totals), most, 9))
+        steps, fields = np.zeros((len(totals), most, 9)), np.full((len(totals), most), -1)
         steps[:, 0] = totals.reshape(-1, 9)
         for row, where in longer.items():
-            maps = [one for one in where.earlier if not isinstance(one, Shift)]
-            maps += [where.inverse] * where.warped
+            maps = where.steps if where.shifted else [
+                *where.earlier, *[where.inverse] * where.warped]  # fmt: skip
             counts[row], totals[row] = len(maps), where.total
             for k, one in enumerate(maps or [where.inverse]):
-                steps[row, k] = one.ravel()
+                if isinstance(one, Shift):
+                    fields[row, k], steps[row, k, 0] = len(shifts), _factor(one)
+                    shifts.append(one.numbers)
+                else:
+                    steps[row, k] = one.ravel()
         lines = _lines(window, steps[:, 0], plan.size, constants.pad_mode)
-        return cls(plan.size, sizes, window, lines, counts, steps, totals, constants.border_mode,
+        return cls(plan.size, sizes, window, lines, counts, steps, fields,
+                   np.array(shifts, np.float32).reshape(-1, READS), totals, constants.border_mode,
                    constants.pad_mode)  # fmt: skip
 
     @property
@@ -97,11 +105,19 @@ class MapArrays:
         return np.stack([sides[0][0], sides[1][0], sides[0][1], sides[1][1]], axis=1)
 
 
+def _factor(shift: Shift) -> float:
+    # Half the strength, in float32: see `augfeed.operation.elastic`.
+    return float(np.float32(shift.numbers[0]) * np.float32(0.5))
+
+
 def _longer(plan: Plan, sizes: Ints, channels: int) -> dict[int, SpatialMap]:
-    # The maps of rows whose program mirrors or samples its frame.
-    if plan.program is None:
+    # The maps of rows whose frame is displaced, or whose program mirrors or samples it.
+    moved = np.isin(plan.frames.codes, [*DISPLACEMENTS]).any(axis=1)
+    if plan.program is not None:
+        moved |= plan.program.applied | plan.program.framed
+    rows = np.flatnonzero(moved)
+    if not len(rows):
         return {}
-    rows = np.flatnonzero(plan.program.applied | plan.program.framed)
     return dict(zip(rows.tolist(), maps_of(plan, sizes[rows], channels, rows=rows), strict=True))
 
 

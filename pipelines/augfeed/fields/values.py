@@ -99,7 +99,7 @@ def gathered(
             if not belongs:
                 raise InputError(
                     f"{name(path)} has keypoints that belong to no boxes, and several images are "
-                    "shown in one: give points [N, K, 3] beside N boxes"
+                    "shown in one: give points [N, K, 3] beside N boxes, or leave mosaic out"
                 )
             made[path] = np.concatenate([own[:0], *parts])
         else:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from augfeed.async_copy import copied
 from augfeed.errors import InputError
 from augfeed.fields.boxes import ROUNDED, move_boxes
-from augfeed.fields.follows import blends, check_unmixed
+from augfeed.fields.follows import blends, check_undisplaced, check_unmixed
 from augfeed.fields.kinds import Boxes, Mask
 from augfeed.fields.map_arrays import MapArrays
 from augfeed.fields.masks import MixedMask, checked_mask, fill_of, mixed_mask, moved_by
@@ -87,8 +87,12 @@ class DeviceMoves:
         return MixedMask(moved.own.view(shape), moved.partner.view(shape), moved.share)
 
     def boxes(self, boxes: Any) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return what `HostMoves.boxes` does, by operations of torch."""
+        """Return what `HostMoves.boxes` does, by operations of torch.
+
+        Raises `InputError` for a policy that displaces pixels.
+        """
         check_unmixed(self.plan.policy, "boxes")
+        check_undisplaced(self.plan.policy, "boxes")
         given = checked_boxes(boxes, self.plan.count).double()
         limits = copied(self.maps.visible, boxes.device)[:, None]
         given = torch.cat([torch.minimum(torch.maximum(given[..., k : k + 2], limits[..., :2]),

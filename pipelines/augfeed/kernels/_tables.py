@@ -11,7 +11,7 @@ import numba
 import numpy as np
 
 from augfeed.kernels.inner import njit
-from augfeed.kernels.levels import LEVELS, nearest, where, whole_of, cumulative, divide, floor_divide, held, highest, lowest, real, total, truncate
+from augfeed.kernels.levels import LEVELS, nearest, where, to_unit, cumulative, divide, floor_divide, saturated, highest, lowest, real, total, truncate
 from augfeed.kernels.types import Floats, Ints
 
 
@@ -56,12 +56,12 @@ def _autocontrast_table(counts: Any, level: Any) -> Any:
 
 @njit(nogil=True)
 def _brightness_table(counts: Any, level: Any, factor: Any) -> Any:
-    return held(factor * real(level))
+    return saturated(factor * real(level))
 
 
 @njit(nogil=True)
 def _contrast_table(counts: Any, level: Any, gray: Any, factor: Any) -> Any:
-    return held(gray + factor * (real(level) - gray))
+    return saturated(gray + factor * (real(level) - gray))
 
 
 @numba.njit(nogil=True)
@@ -98,16 +98,16 @@ def make_table(
         made[:] = _autocontrast_table(counts, level)
     if code == 64:
         for k in range(LEVELS):
-            made[k] = nearest(_posterize_pixel(whole_of(k), numbers[0], numbers[1]))
+            made[k] = nearest(_posterize_pixel(to_unit(k), numbers[0], numbers[1]))
     if code == 65:
         for k in range(LEVELS):
-            made[k] = nearest(_solarize_pixel(whole_of(k), numbers[0]))
+            made[k] = nearest(_solarize_pixel(to_unit(k), numbers[0]))
     if code == 66:
         for k in range(LEVELS):
-            made[k] = nearest(_gamma_pixel(whole_of(k), numbers[0], numbers[1]))
+            made[k] = nearest(_gamma_pixel(to_unit(k), numbers[0], numbers[1]))
     if code == 67:
         for k in range(LEVELS):
-            made[k] = nearest(_solarize_add_pixel(whole_of(k), numbers[0], numbers[1]))
+            made[k] = nearest(_solarize_add_pixel(to_unit(k), numbers[0], numbers[1]))
     if code == 128:
         made[:] = _brightness_table(counts, level, numbers[0])
     if code == 129:

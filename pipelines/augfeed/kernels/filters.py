@@ -69,6 +69,6 @@ def blends(
 
 
 @njit(nogil=True)
-def whole(weight: float, bits: int) -> int:
+def fixed_point(weight: float, bits: int) -> int:
     """Return a weight in units of `2 ** -bits`, rounded as Pillow does."""
     return int(weight * (1 << bits) + (0.5 if weight >= 0.0 else -0.5))

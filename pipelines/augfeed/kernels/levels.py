@@ -63,7 +63,7 @@ def real(level: Any) -> Any:
 
 
 @njit(nogil=True)
-def held(values: Any) -> Any:
+def saturated(values: Any) -> Any:
     """Return values as levels: cut off at 0, 255 and the level below."""
     made = np.empty(values.size, np.int64)
     for k in range(values.size):
@@ -72,7 +72,7 @@ def held(values: Any) -> Any:
 
 
 @njit(nogil=True)
-def whole_of(level: int) -> Any:
+def to_unit(level: int) -> Any:
     """Return a level as a value from 0 to 1, float32."""
     return np.float32(level) / np.float32(255.0)
 

@@ -199,11 +199,11 @@ def addresses() -> Addresses:
     functions: list[Callable[..., None]]
     functions = [_decode, _error_exit, _emit_message, _output_message]
     for kind, function in zip(kinds, functions, strict=True):
-        _HELD.append(_c_function(kind, function))
-    return Addresses(*(made.address for made in _HELD[-len(functions) :]))
+        _COMPILED.append(_c_function(kind, function))
+    return Addresses(*(made.address for made in _COMPILED[-len(functions) :]))
 
 
-_HELD: list[Any] = []  # their code lives as long as they
+_COMPILED: list[Any] = []  # their code lives as long as they
 
 
 def _c_function(kind: Signature, function: Callable[..., None]) -> Any:

@@ -14,7 +14,7 @@ from numba.extending import overload
 
 from augfeed.constants import CONSTANT, EDGE
 from augfeed.kernels import SOURCES, compiled
-from augfeed.kernels.filters import blends, whole
+from augfeed.kernels.filters import blends, fixed_point
 from augfeed.kernels.inner import njit
 from augfeed.kernels.transpose import transpose
 from augfeed.kernels.types import Array, Floats, Ints
@@ -246,7 +246,7 @@ def _wholes(weights: Array) -> Array:
     made = np.empty(weights.shape, np.int32)
     for j in range(weights.shape[0]):
         for k in range(weights.shape[1]):
-            made[j, k] = whole(weights[j, k], BITS)
+            made[j, k] = fixed_point(weights[j, k], BITS)
     return made
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from augfeed.constants import BICUBIC
 from augfeed.kernels import SOURCES, compiled
-from augfeed.kernels.filters import blends, whole
+from augfeed.kernels.filters import blends, fixed_point
 from augfeed.kernels.resample import BITS
 from augfeed.kernels.types import Ints
 
@@ -35,7 +35,7 @@ def _compile(sources: int) -> Any:
                 starts[n, j] = first[j]
                 for k in range(weights.shape[2]):
                     share = shares[j, k] if k < taps else 0.0
-                    weights[n, j, k] = whole(share, BITS)
+                    weights[n, j, k] = fixed_point(share, BITS)
         return sources
 
     return fill_blends

@@ -42,7 +42,7 @@ def _cell(u: float, side: int) -> tuple[int, int, float]:
 
 
 @njit(nogil=True)
-def _look(field: Floats, c: int, u: float, v: float) -> float:
+def _field_at(field: Floats, c: int, u: float, v: float) -> float:
     # How far along x (c = 0) or y a place is displaced, linear between pixels, as their blend is.
     x0, x1, a = _cell(u, field.shape[2])
     y0, y1, b = _cell(v, field.shape[1])
@@ -86,8 +86,8 @@ def _compile(sources: int) -> Any:
                 if np.isnan(u):
                     continue
                 # Sums of float32, as those by which images are moved.
-                across = float(np.float32(u + _look(field, 0, u, v)))
-                down = float(np.float32(v + _look(field, 1, u, v)))
+                across = float(np.float32(u + _field_at(field, 0, u, v)))
+                down = float(np.float32(v + _field_at(field, 1, u, v)))
                 u, v = _bordered(across, width, CONSTANT), _bordered(down, height, CONSTANT)
                 lost = np.isnan(u) or np.isnan(v)
                 places[0, y, x], places[1, y, x] = (NOWHERE, NOWHERE) if lost else (u, v)
@@ -150,8 +150,8 @@ def _compile(sources: int) -> Any:
             u, v = points[k]
             rests = False
             for _ in range(ROUNDS):
-                off_x = u + _look(field, 0, u, v) - points[k, 0]
-                off_y = v + _look(field, 1, u, v) - points[k, 1]
+                off_x = u + _field_at(field, 0, u, v) - points[k, 0]
+                off_y = v + _field_at(field, 1, u, v) - points[k, 1]
                 rests = max(abs(off_x), abs(off_y)) < CLOSE
                 if rests:
                     break

@@ -143,6 +143,8 @@ def _bound(item: ErrorDetails) -> str:
             return f"a list of at most {context['max_length']}"
         case "string_too_long":
             return f"of at most {context['max_length']} characters"
+        case "string_pattern_mismatch":
+            return f"text that matches {context['pattern']}"
     said = str(item["msg"]).removeprefix("Input should be ").removeprefix("Value should be ")
     return said.partition(", ")[0]
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from augfeed.operation.reference import Given, correlated
+from augfeed.operation.reference import SampleColumns, correlated
 from augfeed.philox import Stream, words
 
 if TYPE_CHECKING:
@@ -24,7 +24,9 @@ def reach_of(sigma: float) -> int:
     return (int(np.floor(8 * np.float32(sigma))) + 1) // 2
 
 
-def displaced(values: "Tensor", given: Given, reads: tuple[NDArray[np.float32], ...]) -> "Tensor":
+def displaced(
+    values: "Tensor", given: SampleColumns, reads: tuple[NDArray[np.float32], ...]
+) -> "Tensor":
     """Return float32 `[n, C, H, W]`, of which each pixel is looked for at another place."""
     import torch
 

@@ -15,9 +15,9 @@ from augfeed.operation.declare import Column, Declaration
 from augfeed.operation.effects import Effect, Setting
 from augfeed.operation.linear import Step
 from augfeed.operation.parameter_types import Interpolation, Sides, StepInterpolation
-from augfeed.operation.program import Node, mixes_chains, parts_of
-from augfeed.operation.program_effects import effects_of, moves_pixels
-from augfeed.operation.reference import Given
+from augfeed.operation.program import Node, parts_of
+from augfeed.operation.program_effects import effects_of, moves_in_chains, moves_pixels
+from augfeed.operation.reference import SampleColumns
 from augfeed.operation.words import SampleValues, Wording
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class Frame(Declaration):
     reads: ClassVar[tuple[Column, ...] | None]
 
     @staticmethod
-    def reference(values: "Tensor", given: Given) -> "Tensor":
+    def reference(values: "Tensor", given: SampleColumns) -> "Tensor":
         """Return float32 `[n, C, H, W]`, from 0 to 1, after the operation: its definition.
 
         Of `given` there are the columns of `reads`, and no mean.
@@ -250,7 +250,7 @@ class Linear(Declaration):
         """Whether a sample may need the mean gray of its frame."""
         return any(step.mean_unless for step in self.steps)
 
-    def reference(self, values: "Tensor", given: Given) -> "Tensor":
+    def reference(self, values: "Tensor", given: SampleColumns) -> "Tensor":
         """Return float32 `[n, C, H, W]`, from 0 to 1, after the operation: its definition."""
         raise NotImplementedError
 
@@ -275,7 +275,7 @@ class Pointwise(Declaration):
         """Return what becomes of a value from 0 to 1, by what is read of its sample."""
         raise NotImplementedError
 
-    def reference(self, values: "Tensor", given: Given) -> "Tensor":
+    def reference(self, values: "Tensor", given: SampleColumns) -> "Tensor":
         """Return float32 `[n, C, H, W]`, from 0 to 1, after the operation: its definition."""
         raise NotImplementedError
 
@@ -343,11 +343,12 @@ def moves_by_plan(operation: Declaration) -> bool:
     """Return whether a plan says where an operation takes pixels from: by a matrix, a window, or a
     displacement.
 
-    Of a program, whether that holds for every step that moves any; not where chains are mixed.
+    Of a program, whether that holds for every step that moves any; not for one of chains, which
+    are blended.
     """
     if operation.program is None:
         return isinstance(operation, Window | Scene | Displacement | Geometry | Mixing)
-    return not mixes_chains(operation.program) and all(
+    return not moves_in_chains(operation.program) and all(
         issubclass(cls, Geometry | Displacement) for cls in _moving_classes(operation.program)
     )
 
@@ -360,8 +361,10 @@ def displaces(operation: Declaration) -> bool:
 
 
 def _moving_classes(program: Node) -> Iterator[type[Any]]:
-    # Of the steps of a program that move pixels.
-    for part, _ in parts_of(program):
+    # Of the steps of a program that move pixels of some sample.
+    for part, p in parts_of(program):
+        if not p:
+            continue
         if isinstance(part, tuple):
             if part[0].candidate.moves:
                 yield part[0].candidate.step

@@ -167,6 +167,24 @@ _BLURS: dict[str, tuple[str, Any]] = {
 }
 
 
+# Operations of ours that do what a class does, and that say where they take pixels from.
+_FOLLOWED = {
+    "RandomAffine": "rotate, translate, scale or shear",
+    "RandomElasticTransform": "elastic",
+    "RandomHorizontalFlip": "horizontal_flip",
+    "RandomPerspective": "perspective",
+    "RandomRotation": "rotate",
+    "RandomShear": "shear",
+    "RandomTranslate": "translate",
+    "RandomVerticalFlip": "vertical_flip",
+}
+
+
+def followed(name: str) -> str:
+    """Return the operations that masks, boxes and points follow in place of a class, "" if none."""
+    return _FOLLOWED.get(name, "")
+
+
 def moves(name: str) -> bool:
     """Return whether a class may move pixels; one that is not known may."""
     return name not in _FREE | _IN_PLACE

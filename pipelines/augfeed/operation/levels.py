@@ -56,6 +56,6 @@ def real(level: Any) -> Any:
     return level.astype(np.float32)
 
 
-def held(values: Any) -> Any:
+def saturated(values: Any) -> Any:
     """Return float32 values as levels: cut off at 0, 255 and the level below."""
     return np.floor(np.clip(values, 0.0, 255.0)).astype(np.int64)

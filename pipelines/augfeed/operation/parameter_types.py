@@ -17,6 +17,7 @@ Fill = Annotated[
     Literal["mean"] | Unit | Annotated[tuple[Unit, ...], Field(min_length=1, max_length=4)],
     Field(description="from 0 (black) to 1: one number, one per channel, or 'mean'"),
 ]
+Normalized = Annotated[float, Field(ge=-65504, le=65504)]  # what float16 holds
 Interpolation = Annotated[
     Literal["nearest", "bilinear", "bicubic", "random"],
     Field(description="how pixels are resampled; random: bilinear or bicubic, by a coin for each"),

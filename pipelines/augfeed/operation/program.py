@@ -268,13 +268,3 @@ def parts_of(node: Node, p: float = 1.0) -> Iterator[tuple[Any, float]]:
                 yield from parts_of(child, p * node.p)
         case Chains():
             yield from parts_of(node.child, p * node.p)
-
-
-def mixes_chains(node: Node) -> bool:
-    """Return whether there are chains in a tree, whose pixels come from many places at once."""
-    match node:
-        case Chains():
-            return True
-        case Choice() | Some() | Series():
-            return any(map(mixes_chains, node.children))
-    return False

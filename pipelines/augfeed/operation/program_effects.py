@@ -30,6 +30,20 @@ def moves_pixels(node: Node) -> bool:
     return any(_moves(part) for part, p in parts_of(node) if p)
 
 
+def moves_in_chains(node: Node) -> bool:
+    """Return whether pixels move in a chain that some sample gets, in one of its layers alone."""
+    match node:
+        case Chains():
+            return moves_pixels(node)
+        case Choice() | Some():
+            done = node.p and getattr(node, "most", 1)
+            chosen = zip(node.children, weights_of(node), strict=True)
+            return bool(done) and any(moves_in_chains(child) for child, weight in chosen if weight)
+        case Series():
+            return bool(node.p) and any(map(moves_in_chains, node.children))
+    return False
+
+
 def _moves(part: Any) -> bool:
     if isinstance(part, tuple):
         entry, _ = part

@@ -12,16 +12,16 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
+class SampleColumns:
     """The samples that an operation changes: their columns `[n]`, and their mean grays.
 
-    `mean` float32 `[n, 1, 1, 1]` is that of the frame, before geometry. `whole` says whether the
-    values of a frame are levels, multiples of 1 / 255, and have to stay such.
+    `mean` float32 `[n, 1, 1, 1]` is that of the frame, before geometry. `quantized` says whether
+    the values of a frame are levels, multiples of 1 / 255, and have to stay such.
     """
 
     columns: Mapping[str, NDArray[Any]]
     mean: "Tensor"
-    whole: bool = False
+    quantized: bool = False
 
     def column(self, name: str) -> "Tensor":
         """Return a column as float32 `[n, 1, 1, 1]`, on the device of the images."""

@@ -214,7 +214,8 @@ RAND_NAMES = (
     "contrast", "sharpness", "posterize", "solarize", "autocontrast", "equalize",
 )  # fmt: skip
 ENHANCED = ("brightness", "color", "contrast", "sharpness")
-AUGMIX_NAMES = tuple(name for name in RAND_NAMES[1:] if name not in ENHANCED)
+# Of all of them, those that move pixels.
+MOVING = ("shear_x", "shear_y", "translate_x", "translate_y", "rotate")
 
 
 def kept(names: Iterable[str], without: tuple[str, ...]) -> tuple[str, ...]:

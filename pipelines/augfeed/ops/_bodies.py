@@ -39,7 +39,7 @@ TRITON = Compiler(
 )
 # What takes or makes all levels at once stands in `kernels.levels` and `engines.cuda.levels`.
 OF_LEVELS = (
-    "cumulative", "divide", "floor_divide", "held", "highest", "lowest", "real", "total",
+    "cumulative", "divide", "floor_divide", "saturated", "highest", "lowest", "real", "total",
     "truncate",
 )  # fmt: skip
 _VECTORS = {name: name for name in OF_LEVELS}

@@ -61,7 +61,7 @@ def numba(classes: Iterable[Class]) -> str:
         numbers = [f"numbers[{i}]" for i in range(table.reads)]
         lines.append(f"    if code == {table.code}:")
         if table.pointwise:
-            given = ", ".join(["whole_of(k)", *numbers])
+            given = ", ".join(["to_unit(k)", *numbers])
             lines += ["        for k in range(LEVELS):",
                       f"            made[k] = nearest({table.name}({given}))"]  # fmt: skip
         else:
@@ -80,7 +80,7 @@ import numba
 import numpy as np
 
 from augfeed.kernels.inner import njit
-from augfeed.kernels.levels import LEVELS, nearest, where, whole_of, {", ".join(OF_LEVELS)}
+from augfeed.kernels.levels import LEVELS, nearest, where, to_unit, {", ".join(OF_LEVELS)}
 from augfeed.kernels.types import Floats, Ints
 
 
@@ -125,7 +125,7 @@ def triton(classes: Iterable[Class]) -> str:
     for table in tables:
         numbers = [f"load_float(numbers + {i})" for i in range(table.reads)]
         if table.pointwise:
-            given = ", ".join(["whole_of(level)", *numbers])
+            given = ", ".join(["to_unit(level)", *numbers])
             made = f"nearest({table.name}({given}))"
         else:
             given = ", ".join(["counts", "level", *["gray"][: table.needs_gray], *numbers])
@@ -144,7 +144,7 @@ import triton
 import triton.language as tl
 
 from augfeed.engines.cuda.table_layout import load_float
-from augfeed.engines.cuda.levels import LEVELS, nearest, whole_of, {", ".join(OF_LEVELS)}
+from augfeed.engines.cuda.levels import LEVELS, nearest, to_unit, {", ".join(OF_LEVELS)}
 
 
 {chr(10).join(f"{text}{chr(10)}" for text in functions.values())}

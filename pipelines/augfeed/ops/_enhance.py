@@ -12,8 +12,8 @@ import numpy as np
 from augfeed.constants import HUES_BELOW
 from augfeed.operation import Column, Statistics
 from augfeed.operation.kinds import Frame
-from augfeed.operation.levels import held, real
-from augfeed.operation.reference import Given
+from augfeed.operation.levels import real, saturated
+from augfeed.operation.reference import SampleColumns
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -30,10 +30,10 @@ class Brightness(Statistics):
     @staticmethod
     def table(counts: Any, level: Any, factor: Any) -> Any:
         """Return levels times the factor."""
-        return held(factor * real(level))
+        return saturated(factor * real(level))
 
     @staticmethod
-    def reference(values: "Tensor", given: Given) -> "Tensor":
+    def reference(values: "Tensor", given: SampleColumns) -> "Tensor":
         """Return levels times the factor."""
         return _cut(given.column("factor") * _levels(values))
 
@@ -50,10 +50,10 @@ class Contrast(Statistics):
     @staticmethod
     def table(counts: Any, level: Any, gray: Any, factor: Any) -> Any:
         """Return levels at a factor of their distance from the mean gray."""
-        return held(gray + factor * (real(level) - gray))
+        return saturated(gray + factor * (real(level) - gray))
 
     @staticmethod
-    def reference(values: "Tensor", given: Given) -> "Tensor":
+    def reference(values: "Tensor", given: SampleColumns) -> "Tensor":
         """Return values at a factor of their distance from the mean gray."""
         levels = _levels(values)
         whole = 2 * values.shape[2] * values.shape[3] * sum(GRAY)
@@ -68,7 +68,7 @@ class Color(Frame):
     reads = FACTOR
 
     @staticmethod
-    def reference(values: "Tensor", given: Given) -> "Tensor":
+    def reference(values: "Tensor", given: SampleColumns) -> "Tensor":
         """Return values at a factor of their distance from their gray."""
         if values.shape[1] != 3:
             return values
@@ -83,7 +83,7 @@ class Hue(Frame):
     reads = (Column("turn", np.float32),)
 
     @staticmethod
-    def reference(values: "Tensor", given: Given) -> "Tensor":
+    def reference(values: "Tensor", given: SampleColumns) -> "Tensor":
         """Return values after Pillow's way to HSV and back, in whole numbers."""
         import torch
 

@@ -12,7 +12,9 @@ Edge = Literal["constant", "edge", "reflect"]
 
 def identities(count: int) -> Matrices:
     """Return float64 `[count, 3, 3]` that move nothing, to be written to."""
-    return np.tile(np.eye(3), (count, 1, 1))
+    made = np.empty((count, 3, 3))
+    made[:] = np.eye(3)
+    return made
 
 
 def keep_centre(matrices: Matrices, size: Sides) -> None:

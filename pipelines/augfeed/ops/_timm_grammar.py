@@ -37,7 +37,7 @@ class Auto:
 
 @dataclass(frozen=True, slots=True)
 class Mix:
-    """AugMix: `width` chains of `depth` steps, 1 to 3 where it is not above 0."""
+    """AugMix: `width` chains of `depth` steps, 1 to 3 where it is not above 0; see `AugMix`."""
 
     magnitude: int = 3
     width: int = 3
@@ -45,7 +45,7 @@ class Mix:
     alpha: float = 1.0
     noise: float = UNIFORM
     blended: bool = False  # chain by chain
-    all_ops: bool = True
+    without: tuple[str, ...] = ()  # names of steps
 
 
 Recipe = Rand | Auto | Mix

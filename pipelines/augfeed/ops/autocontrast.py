@@ -21,7 +21,7 @@ from augfeed.operation import (
     operation,
 )
 from augfeed.operation.levels import divide, highest, lowest, maximum, minimum, truncate, where
-from augfeed.operation.reference import Given, levels_of
+from augfeed.operation.reference import SampleColumns, levels_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -71,7 +71,7 @@ class AutoContrast(Statistics):
         return where(high > low, minimum(maximum(made, 0), 255), -1)
 
     @staticmethod
-    def reference(values: "Tensor", given: Given) -> "Tensor":
+    def reference(values: "Tensor", given: SampleColumns) -> "Tensor":
         """Return each plane by a table of its own, as Pillow writes it."""
         import torch
 

@@ -24,7 +24,7 @@ from augfeed.operation import (
 from augfeed.operation.draws import index
 from augfeed.operation.linear import Matrix, Step
 from augfeed.operation.pixel import floor
-from augfeed.operation.reference import Given
+from augfeed.operation.reference import SampleColumns
 from augfeed.ops.channel_shuffle import NAMES
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class ChannelDrop(Linear):
         dropped = one if self.channels == 1 else 7 - one
         return Drawn({"dropped": dropped}, {"dropped": np.where(applied, dropped, 0)})
 
-    def reference(self, values: "Tensor", given: Given) -> "Tensor":
+    def reference(self, values: "Tensor", given: SampleColumns) -> "Tensor":
         """Return the channels, those that are dropped times 0."""
         import torch
 

@@ -23,7 +23,7 @@ from augfeed.operation import (
 from augfeed.operation.draws import index
 from augfeed.operation.linear import Matrix, Step
 from augfeed.operation.pixel import floor, where
-from augfeed.operation.reference import Given
+from augfeed.operation.reference import SampleColumns
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -83,7 +83,7 @@ class ChannelShuffle(Linear):
         order = index(u[1], len(ORDERS))
         return Drawn({"order": order}, {"permutation": np.where(applied, order, 0)})
 
-    def reference(self, values: "Tensor", given: Given) -> "Tensor":
+    def reference(self, values: "Tensor", given: SampleColumns) -> "Tensor":
         """Return the channels in another order."""
         import torch
 

@@ -31,7 +31,7 @@ from augfeed.operation.effects import clamped, content, factor_left, rounded_dow
 from augfeed.operation.linear import Matrix, Scaled, Step
 from augfeed.operation.pixel import PI, cos, sin, where
 from augfeed.operation.program import Node
-from augfeed.operation.reference import Given, weighted
+from augfeed.operation.reference import SampleColumns, weighted
 from augfeed.operation.words import bounds_text
 from augfeed.ops._jitter_steps import jitter_tree
 
@@ -233,7 +233,7 @@ class ColorJitter(Linear):
         """Whether contrast may be about the mean."""
         return self.contrast != 0 and self.about == "mean"
 
-    def reference(self, values: "Tensor", given: Given) -> "Tensor":
+    def reference(self, values: "Tensor", given: SampleColumns) -> "Tensor":
         """Return colors after brightness, contrast, saturation and hue."""
         import torch
 

@@ -26,6 +26,7 @@ from augfeed.operation import (
     operation,
     pair,
 )
+from augfeed.operation.parameter_types import Normalized
 from augfeed.ops._box import hidden
 
 
@@ -39,7 +40,7 @@ class Cutout(Box):
 
     size: Size = 16
     p: Probability = 1.0
-    fill: Annotated[float, Field(description="value after normalization; 0: mean color")] = 0.0
+    fill: Annotated[Normalized, Field(description="value after normalization; 0: mean color")] = 0.0
     inside: Annotated[bool, Field(description="keep the whole square in the image")] = False
     op: Literal["cutout"] = kind("cutout")
     order = 700

@@ -29,7 +29,7 @@ from augfeed.operation import (
 )
 from augfeed.operation.effects import clamped, rounded_down
 from augfeed.operation.elastic import KEY, displaced
-from augfeed.operation.reference import Given
+from augfeed.operation.reference import SampleColumns
 from augfeed.operation.words import bounds_text
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ class Elastic(Displacement):
         return Drawn({"alpha": alpha, "sigma": sigma}, columns)
 
     @staticmethod
-    def reference(values: "Tensor", given: Given) -> "Tensor":
+    def reference(values: "Tensor", given: SampleColumns) -> "Tensor":
         """Return images whose pixels are looked for at other places."""
         return displaced(values, given, tuple(given.columns[name.name] for name in Elastic.reads))
 

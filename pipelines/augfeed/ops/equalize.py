@@ -27,7 +27,7 @@ from augfeed.operation.levels import (
     total,
     where,
 )
-from augfeed.operation.reference import Given, levels_of
+from augfeed.operation.reference import SampleColumns, levels_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -77,7 +77,7 @@ class Equalize(Statistics):
         return where(step > 0, minimum(made, 255), -1)
 
     @staticmethod
-    def reference(values: "Tensor", given: Given) -> "Tensor":
+    def reference(values: "Tensor", given: SampleColumns) -> "Tensor":
         """Return each plane by a table of its own, as torchvision writes it."""
         import torch
 

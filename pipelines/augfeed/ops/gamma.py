@@ -28,7 +28,7 @@ from augfeed.operation import (
 )
 from augfeed.operation.effects import clamped, content, factor_left, rounded_down
 from augfeed.operation.pixel import exp2, log2, minimum, where
-from augfeed.operation.reference import Given
+from augfeed.operation.reference import SampleColumns
 from augfeed.operation.words import bounds_text
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ class Gamma(Pointwise):
         power = exp2(gamma * log2(where(value > 0.0, value, 1.0)))
         return where(gamma > 0.0, where(value > 0.0, minimum(gain * power, 1.0), 0.0), value)
 
-    def reference(self, values: "Tensor", given: Given) -> "Tensor":
+    def reference(self, values: "Tensor", given: SampleColumns) -> "Tensor":
         """Return powers of values, multiplied and clamped, as torchvision writes it."""
         return (given.column("gain") * values ** given.column("gamma")).clamp(0.0, 1.0)
 

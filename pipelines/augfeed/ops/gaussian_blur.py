@@ -30,7 +30,7 @@ from augfeed.operation import (
     ordered,
 )
 from augfeed.operation.effects import clamped, rounded_down
-from augfeed.operation.reference import Given, correlated
+from augfeed.operation.reference import SampleColumns, correlated
 from augfeed.operation.words import bounds_text
 
 if TYPE_CHECKING:
@@ -153,7 +153,7 @@ class GaussianBlur(Neighbourhood):
         return weights
 
     @staticmethod
-    def reference(values: "Tensor", given: Given) -> "Tensor":
+    def reference(values: "Tensor", given: SampleColumns) -> "Tensor":
         """Return images weighed along their lines, then along their columns."""
         sigma = given.columns["blur_sigma"].astype(np.float64)
         for dim, name in ((3, "blur_width"), (2, "blur_height")):

@@ -23,6 +23,7 @@ from augfeed.operation import (
 )
 from augfeed.ops import _emit, _emit_stencils, _emit_tables
 from augfeed.ops._emit import NOTE, dtype_text
+from augfeed.philox import Stream
 
 PACKAGE = Path(ops.__file__).resolve().parents[1]
 ROOT = PACKAGE.parents[1]
@@ -55,18 +56,31 @@ def _of_module(module: Any) -> list[Class]:
 
 def _check(classes: Iterable[Class]) -> None:
     owners: dict[tuple[str, object], Class] = {}
+    classes = tuple(classes)
+    _check_streams(classes)
     for cls in classes:
         own: list[tuple[str, object]] = [("order", cls.order), ("name", cls.json_name())]
         own += [("short name", cls.short)] if cls.short else []
         own += [("case", case) for case in cls.cases]
         if not cls.exclusive:
-            own += [("stream", int(cls.stream))] if cls.stream is not None else []
             own += [("column", column.name) for column in {*cls.columns, *cls.read_columns()}]
         for what in own:
             other = owners.setdefault(what, cls)
             if other is not cls:
                 raise TypeError(f"{what[0]} {what[1]!r} of {cls.__name__} is {other.__name__}'s "
                                 "already: give another one")  # fmt: skip
+
+
+def _check_streams(classes: Iterable[Class]) -> None:
+    # Of operations that draw at once; those of a kind that is exclusive share the stream of it.
+    own = {cls: int(cls.stream) for cls in classes if cls.stream is not None and not cls.exclusive}
+    taken = {int(stream): f"Stream.{stream.name}" for stream in Stream}
+    free = max(number for number in (*taken, *own.values()) if number < Stream.PROGRAMS) + 1
+    for cls, number in own.items():
+        if number in taken or not 0 < number < Stream.PROGRAMS:
+            whose = f"is {taken[number]}'s" if number in taken else "is not in (0, 64)"
+            raise TypeError(f"stream {number} of {cls.__name__} {whose}: give {free}, the next one")
+        taken[number] = cls.__name__
 
 
 def registry(classes: Iterable[Class]) -> str:

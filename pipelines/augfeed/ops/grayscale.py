@@ -20,7 +20,7 @@ from augfeed.operation import (
     operation,
 )
 from augfeed.operation.linear import Matrix, Step
-from augfeed.operation.reference import Given, weighted
+from augfeed.operation.reference import SampleColumns, weighted
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -56,7 +56,7 @@ class Grayscale(Linear):
         """Return which samples turn gray."""
         return Drawn({}, {"gray": applied})
 
-    def reference(self, values: "Tensor", given: Given) -> "Tensor":
+    def reference(self, values: "Tensor", given: SampleColumns) -> "Tensor":
         """Return the gray of each pixel in all channels."""
         return values if values.shape[1] == 1 else weighted(values, LUMA).expand_as(values)
 

@@ -19,7 +19,7 @@ from augfeed.operation import (
     operation,
 )
 from augfeed.operation.linear import Scaled, Step
-from augfeed.operation.reference import Given
+from augfeed.operation.reference import SampleColumns
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -54,7 +54,7 @@ class Invert(Linear):
         """Return which samples are inverted."""
         return Drawn({}, {"inverted": applied})
 
-    def reference(self, values: "Tensor", given: Given) -> "Tensor":
+    def reference(self, values: "Tensor", given: SampleColumns) -> "Tensor":
         """Return what values lack of 1."""
         return 1.0 - values
 

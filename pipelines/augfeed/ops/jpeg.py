@@ -23,7 +23,7 @@ from augfeed.operation import (
 )
 from augfeed.operation.draws import index
 from augfeed.operation.jpeg import compressed
-from augfeed.operation.reference import Given
+from augfeed.operation.reference import SampleColumns
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -84,7 +84,7 @@ class Jpeg(Blocks):
         return Drawn({"quality": quality}, {"jpeg_quality": np.where(applied, quality, 0)})
 
     @staticmethod
-    def reference(values: "Tensor", given: Given) -> "Tensor":
+    def reference(values: "Tensor", given: SampleColumns) -> "Tensor":
         """Return what comes out of a file, in whole numbers."""
         return compressed(values, given.columns["jpeg_quality"].astype(np.int64))
 

@@ -23,7 +23,7 @@ from augfeed.operation import (
     operation,
 )
 from augfeed.operation.pixel import floor, fma, where
-from augfeed.operation.reference import Given
+from augfeed.operation.reference import SampleColumns
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -76,7 +76,7 @@ class Posterize(Pointwise):
         level = floor(fma(value, 255.0, 0.5))
         return where(levels != 1.0, floor(level * part) * levels * (1.0 / 255.0), value)
 
-    def reference(self, values: "Tensor", given: Given) -> "Tensor":
+    def reference(self, values: "Tensor", given: SampleColumns) -> "Tensor":
         """Return values with their lowest bits off."""
         import torch
 

@@ -30,6 +30,7 @@ from augfeed.operation import (
     ordered,
 )
 from augfeed.operation.draws import index
+from augfeed.operation.parameter_types import Normalized
 from augfeed.operation.words import bounds_text
 from augfeed.ops._box import hidden, several_hidden
 from augfeed.ops.normalize import Normalize
@@ -62,7 +63,7 @@ class RandomErasing(Box):
         1 / 0.3,
     )
     fill: Annotated[
-        Literal["mean", "noise"] | float, Field(description="a value, 'mean' or 'noise'")
+        Literal["mean", "noise"] | Normalized, Field(description="a value, 'mean' or 'noise'")
     ] = 0.0
     aspect_law: Annotated[
         Literal["log-uniform", "uniform"], Field(description="law of the aspect ratio")
@@ -189,5 +190,6 @@ def boxes_of(erased: NDArray[np.int32], more: NDArray[np.int32]) -> NDArray[np.i
     """Return all boxes of some samples, int32 `[N, 4, 4]`, from the columns of the plan."""
     corners = more.reshape(len(more), MOST_COUNT - 1, 2)
     parts = np.stack([corners >> 16 & 0xFFFF, corners & 0xFFFF], axis=3)
-    made: NDArray[np.int32] = np.concatenate([erased[:, None], parts.reshape(len(more), -1, 4)], 1)
+    parts = parts.reshape(len(more), MOST_COUNT - 1, 4)
+    made: NDArray[np.int32] = np.concatenate([erased[:, None], parts], axis=1)
     return made

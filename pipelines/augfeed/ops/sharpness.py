@@ -26,7 +26,7 @@ from augfeed.operation import (
     ordered,
 )
 from augfeed.operation.pixel import floor, maximum, minimum, where
-from augfeed.operation.reference import Given
+from augfeed.operation.reference import SampleColumns
 from augfeed.operation.words import bounds_text
 
 if TYPE_CHECKING:
@@ -93,23 +93,23 @@ class Sharpness(Stencil):
         return where(top > 1.0, floor(made), made)
 
     @staticmethod
-    def reference(values: "Tensor", given: Given) -> "Tensor":
+    def reference(values: "Tensor", given: SampleColumns) -> "Tensor":
         """Return images blended with what a convolution makes of them, as torchvision writes it."""
         import torch
 
         if min(values.shape[2:]) <= 2:
             return values
-        unit = 255.0 if given.whole else 1.0
-        own = (values * unit).round() if given.whole else values
+        unit = 255.0 if given.quantized else 1.0
+        own = (values * unit).round() if given.quantized else values
         sums = torch.zeros_like(own[:, :, 1:-1, 1:-1])
         for y in range(3):
             for x in range(3):
                 part = own[:, :, y : own.shape[2] - 2 + y, x : own.shape[3] - 2 + x]
                 sums = sums + part * (5.0 if y == x == 1 else 1.0)
         smooth = own.clone()
-        smooth[:, :, 1:-1, 1:-1] = (sums / 13.0).round() if given.whole else sums / 13.0
+        smooth[:, :, 1:-1, 1:-1] = (sums / 13.0).round() if given.quantized else sums / 13.0
         made = (smooth + given.column("sharpness") * (own - smooth)).clamp(0.0, unit)
-        return made.floor() / unit if given.whole else made
+        return made.floor() / unit if given.quantized else made
 
     def explain(self, seen: SampleValues) -> Wording:
         """Return the factor."""

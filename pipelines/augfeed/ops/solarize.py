@@ -23,7 +23,7 @@ from augfeed.operation import (
     operation,
 )
 from augfeed.operation.pixel import where
-from augfeed.operation.reference import Given
+from augfeed.operation.reference import SampleColumns
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -62,7 +62,7 @@ class Solarize(Pointwise):
         """Return the value, or what it lacks of 1 from the threshold on."""
         return where(value >= threshold, 1.0 - value, value)
 
-    def reference(self, values: "Tensor", given: Given) -> "Tensor":
+    def reference(self, values: "Tensor", given: SampleColumns) -> "Tensor":
         """Return values below the threshold, and what others lack of 1."""
         import torch
 

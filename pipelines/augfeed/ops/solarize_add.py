@@ -29,7 +29,7 @@ from augfeed.operation import (
 )
 from augfeed.operation.effects import clamped
 from augfeed.operation.pixel import maximum, minimum, where
-from augfeed.operation.reference import Given
+from augfeed.operation.reference import SampleColumns
 from augfeed.operation.words import bounds_text
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ class SolarizeAdd(Pointwise):
         """Return the value, and more of it below the threshold."""
         return where(value < threshold, minimum(maximum(value + addition, 0.0), 1.0), value)
 
-    def reference(self, values: "Tensor", given: Given) -> "Tensor":
+    def reference(self, values: "Tensor", given: SampleColumns) -> "Tensor":
         """Return values from the threshold on, and others with the addition, clamped."""
         import torch
 

@@ -25,7 +25,6 @@ from augfeed.operation.program import (
 )
 from augfeed.ops._auto_steps import BLUR
 from augfeed.ops._auto_tables import (
-    ENHANCED,
     TIMM_AUGMIX,
     TIMM_INCREASING,
     TIMM_RAND,
@@ -150,7 +149,7 @@ def _mix(recipe: Mix, known: dict[str, Scaled], p: float) -> Node:
     entries = tuple(
         (Entry(known[name].candidate, values_of(known[name], 10.0)),)
         for name in TIMM_AUGMIX
-        if recipe.all_ops or name.removesuffix("+") not in ENHANCED
+        if name.removesuffix("+") not in recipe.without
     )
     child = chain(Graded(entries, law_of(recipe.magnitude, recipe.noise)), recipe.depth)
     steps, weigh = (IN_TURN, weigh_in_turn) if recipe.blended else (SUMMED, weigh_twice)

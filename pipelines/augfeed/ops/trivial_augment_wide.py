@@ -62,7 +62,8 @@ class TrivialAugmentWide(Program):
         """Yield what any of the steps may do, with the parameters that leave it out or less."""
         for effect in super().effects(setting):
             # A step's parameter has its name.
-            made = replace(effect, omission=f"without=({effect.parameter!r},)")
+            left_out = (*self.without, effect.parameter)
+            made = replace(effect, omission=f"without={left_out!r}")
             if effect.rule == "max_rotation":
                 made = replace(made, parameter="max_rotation", value=self.max_rotation,
                                passing=self._less)  # fmt: skip

@@ -93,7 +93,7 @@ class OrderedRows(BatchRows):
             raise AttributeError(f"rows have no {name!r}")
         order, start, end = self._order, self.first, self._end
         positions = np.arange(start, end, dtype=np.int64)
-        if self.whole:
+        if self.complete:
             ids = order[start:end].copy()
         else:
             lead, tail = self._cut_off
@@ -106,7 +106,7 @@ class OrderedRows(BatchRows):
         return found
 
     @property
-    def whole(self) -> bool:
+    def complete(self) -> bool:
         """Whether all rows come out: no group is cut off whose members have to be partners."""
         return len(self) == self.count
 
@@ -121,7 +121,7 @@ class OrderedRows(BatchRows):
         """Return both as one if the other's positions come next, None if they do not."""
         if not isinstance(other, OrderedRows) or other.first != self._end:
             return None
-        if other._order is not self._order or not (self.whole and other.whole):
+        if other._order is not self._order or not (self.complete and other.complete):
             return None
         return self.between(self.first, other._end, self._order, mixing=self._mixing)
 

@@ -18,7 +18,8 @@ def compose(policy: Policy, decisions: Decisions, size: tuple[int, int]) -> Matr
         if isinstance(operation, Geometry):
             values = decisions[operation.op]
             step = operation.inverse(values, size)
-            step[~values["applied"]] = np.eye(3)
+            if not values["applied"].all():
+                step[~values["applied"]] = np.eye(3)
             total = step if total is None else total @ step
     assert total is not None, "only called for policies with a geometric operation"
     return total

@@ -25,7 +25,7 @@ from augfeed.operation.program import (
 from augfeed.philox import Stream, dirichlet, draw
 from augfeed.plan.batch_rows import Ids
 
-FIRST_STREAM = 64  # of the first program of a policy; that of the next is one above
+FIRST_STREAM = int(Stream.PROGRAMS)  # of the first program of a policy
 BLOCKS = 64  # of four numbers each, that a node may draw
 GAMMAS = 32  # that the weights of a node's chains are made of, at most
 

@@ -161,7 +161,7 @@ class Policy(BaseModel):
     def resampling(self) -> tuple[Any, ...]:
         """What says by which `interpolation` pixels move, by more than flips: one in a policy."""
         geometry = (item for item in self.parts if isinstance(item, Geometry) and item.warps)
-        laws = (item for item in _nested(self.operations) if isinstance(item, Program))
+        laws = (item for item in nested(self.operations) if isinstance(item, Program))
         return (*geometry, *(law for law in laws if law.interpolation != "policy"))
 
     @cached_property
@@ -305,10 +305,11 @@ def _given(item: Any) -> Any:
     return Kornia(item) if module else item
 
 
-def _nested(operations: Iterable[Any]) -> Iterator[Any]:
+def nested(operations: Iterable[Any]) -> Iterator[Any]:
+    """Yield operations, each before those that stand in it."""
     for item in operations:
         yield item
-        yield from _nested(getattr(item, "operations", ()))
+        yield from nested(getattr(item, "operations", ()))
 
 
 def _one_interpolation(resampling: tuple[Any, ...]) -> None:
@@ -384,6 +385,7 @@ __all__ = [
     "Policy",
     "PolicyError",
     "Window",
+    "nested",
     "place_of",
     "resized",
 ]

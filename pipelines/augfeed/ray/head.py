@@ -28,7 +28,7 @@ class Head:
         """Raise `ClusterError` if no batch came for a while, and the head is gone as long."""
         now = time.monotonic()
         if now - self._answered > QUIET and self._lock.acquire(blocking=False):
-            threading.Thread(target=self._look, name="augfeed-head", daemon=True).start()
+            threading.Thread(target=self._probe, name="augfeed-head", daemon=True).start()
         if now - self._seen > GONE + QUIET:
             raise ClusterError(
                 f"{what}: the head of the Ray cluster has not answered for {GONE:g} seconds: "
@@ -36,7 +36,7 @@ class Head:
                 "again, and load_state_dict() goes on after the last batch"
             )
 
-    def _look(self) -> None:
+    def _probe(self) -> None:
         try:
             if reachable():
                 self._seen = time.monotonic()

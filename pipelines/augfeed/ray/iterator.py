@@ -183,7 +183,7 @@ class RayIterator:
         run.position = course.step * course.together
         return batch
 
-    def whole(self) -> Iterator[Batch]:
+    def batches(self) -> Iterator[Batch]:
         """Iterate over whole batches."""
         while True:
             try:

@@ -239,7 +239,7 @@ class RayLoader:
 
     def batches(self) -> Iterator[Batch]:
         """Iterate over whole batches, with the ids of their samples."""
-        return RayIterator(self).whole()
+        return RayIterator(self).batches()
 
     def begin(self) -> tuple[EpochPass, Course]:
         """Begin the pass that comes next, as `RayIterator` does with its first batch."""

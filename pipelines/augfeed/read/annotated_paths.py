@@ -1,18 +1,31 @@
 """Folders that hold images with annotations, known by their layout."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from augfeed.errors import InputError
+from augfeed.read.dataset_options import checked_options
 
 _OTHER = {"test": "val"}  # what takes the place of a split without annotations
 
 
-def open_annotated(path: Path, split: str) -> Any:
+def open_annotated(path: Path, split: str, options: Mapping[str, Any] | None = None) -> Any:
     """Return the dataset in a folder that has masks or boxes beside its images, else None.
 
-    Raises `InputError` where both are there, and it is not clear which are meant.
+    `options` are those of its class in `augfeed.datasets` that are given by name, as
+    `{"masks": True}` for COCO. Raises `InputError` for one that it does not have, and where masks
+    and boxes are both there, and it is not clear which are meant.
     """
+    found = _known(path, split, {**(options or {})})
+    if found is None:
+        return None
+    cls, *given = found
+    return cls(*given[:-1], **{**given[-1], **checked_options(cls, options or {}, path)})
+
+
+def _known(path: Path, split: str, options: Mapping[str, Any]) -> tuple[Any, ...] | None:
+    # The class of a dataset, and what it is built with.
     from augfeed import datasets
     from augfeed.datasets.cityscapes import is_cityscapes
     from augfeed.datasets.coco import coco_files
@@ -22,13 +35,15 @@ def open_annotated(path: Path, split: str) -> Any:
 
     other = _OTHER.get(split, split)
     if path.suffix in (".yaml", ".yml") or is_yolo(path):
-        return datasets.YOLODetection(path, split)
+        return datasets.YOLODetection, path, split, {}
     if is_mask_folder(path):
-        return datasets.MaskFolder(path, split=_split_in(path / "images", split))
+        return datasets.MaskFolder, path, {"split": _split_in(path / "images", split)}
     if is_cityscapes(path):
-        return datasets.Cityscapes(path, other)
-    if (found := coco_files(path, split) or coco_files(path, other)) is not None:
-        return datasets.CocoDetection(*found)
+        return datasets.Cityscapes, path, other, {}
+    kinds = ("person_keypoints", "instances") if options.get("keypoints") else ("instances",)
+    for kind in kinds:
+        if (files := coco_files(path, split, kind) or coco_files(path, other, kind)) is not None:
+            return datasets.CocoDetection, *files, {}
     if is_voc(path):
         boxes, masks = ((path / name).is_dir() for name in ("Annotations", "SegmentationClass"))
         if boxes and masks:
@@ -36,8 +51,7 @@ def open_annotated(path: Path, split: str) -> Any:
                 f"{str(path)!r} has boxes and masks of VOC: say which, with "
                 "augfeed.datasets.VOCDetection(path) or augfeed.datasets.VOCSegmentation(path)"
             )
-        kind = datasets.VOCDetection if boxes else datasets.VOCSegmentation
-        return kind(path, split)
+        return datasets.VOCDetection if boxes else datasets.VOCSegmentation, path, split, {}
     return None
 
 

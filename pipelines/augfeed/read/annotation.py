@@ -52,6 +52,15 @@ class Annotated(Protocol):
         """Return a name for image `i`, for messages."""
 
 
+@runtime_checkable
+class MasksOfObjects(Protocol):
+    """A source whose images have a mask of each object, as many as there are."""
+
+    def object_masks(self) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:
+        """Return of each image how many masks it has, and how many values these are, int64 `[N]`;
+        None for a source that gives none."""
+
+
 def is_annotated(source: object) -> TypeIs[Annotated]:
     """Return whether the images of a source have annotations."""
     return isinstance(source, Annotated) and isinstance(source.fields, Mapping)
@@ -120,15 +129,15 @@ def _nearest(mask: NDArray[Any], size: Size) -> NDArray[Any]:
     return made
 
 
-def check_fit(note: Annotation, look: ImageHeader, image: str) -> None:
+def check_fit(note: Annotation, header: ImageHeader, image: str) -> None:
     """Raise `ReadError` if an annotation is not of an image as it is shown, upright."""
-    size, upright, turned = note.size, look.upright, look.orientation != UPRIGHT
-    if size is None or (size == upright and (not turned or upright != look.size)):
+    size, upright, turned = note.size, header.upright, header.orientation != UPRIGHT
+    if size is None or (size == upright and (not turned or upright != header.size)):
         return
-    if turned and size == look.size:
+    if turned and size == header.size:
         raise ReadError(
             f"{note.where}: is of {_told(size)}, as {image} is stored, but that image is shown "
-            f"turned by its EXIF orientation {look.orientation}, as {_told(upright)}: save the "
+            f"turned by its EXIF orientation {header.orientation}, as {_told(upright)}: save the "
             "image without that orientation (PIL.ImageOps.exif_transpose turns it), or turn the "
             "annotation along"
         )

@@ -39,7 +39,7 @@ class ArraySource:
     channels: Channels
     name: str | None
     sizes: tuple[int, int]
-    _whole: "ArraySource | None"  # what was picked from; hashed once for all of its parts
+    _parent: "ArraySource | None"  # what was picked from; hashed once for all of its parts
 
     def __init__(
         self,
@@ -64,7 +64,7 @@ class ArraySource:
         self.channels = cast(Channels, array.shape[3])
         self.name = name
         self.sizes = array.shape[1], array.shape[2]
-        self.picks = self._whole = None
+        self.picks = self._parent = None
         self._fingerprint = ""
 
     def pick(self, indices: Any) -> "ArraySource":
@@ -77,7 +77,7 @@ class ArraySource:
         part = copy.copy(self)
         part.picks = self.rows(chosen)
         part.labels = None if self.labels is None else self.labels[chosen]
-        part._whole, part._fingerprint = self if self._whole is None else self._whole, ""
+        part._parent, part._fingerprint = self if self._parent is None else self._parent, ""
         return part
 
     def rows(self, ids: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -102,7 +102,7 @@ class ArraySource:
         For picked samples it is that of the whole's fingerprint and of the rows.
         """
         if not self._fingerprint:
-            whole = self._whole
+            whole = self._parent
             self._fingerprint = self._digest() if whole is None else self._digest_of_part(whole)
         return self._fingerprint
 

@@ -33,6 +33,7 @@ from augfeed.memory_pool import Memory
 from augfeed.read import jpeg, png, tiff, to_uint8
 from augfeed.read.decode_memory import decoded_bytes, decoding
 from augfeed.read.exif import UPRIGHT, Picture, stated, stated_by_xmp, upright, upright_size
+from augfeed.read.jpeg import Header as JpegHeader
 
 Channels = Literal[1, 3]
 MAX_PIXELS = 178_956_970  # declared by one file; Pillow's own limit
@@ -60,13 +61,13 @@ _REMOVE = "fetch the file again, or remove it"
 class ImageHeader:
     """What the header of an encoded image says.
 
-    `size` is (height, width) as stored, `orientation` that of EXIF, 1 to 8, `header` that of a
+    `size` is (height, width) as stored, `orientation` that of EXIF, 1 to 8, `jpeg` that of a
     JPEG, else None.
     """
 
     size: tuple[int, int]
     orientation: int
-    header: jpeg.Header | None
+    jpeg: JpegHeader | None
 
     @property
     def upright(self) -> tuple[int, int]:
@@ -74,7 +75,7 @@ class ImageHeader:
         return upright_size(self.size, self.orientation)
 
 
-def look(data: bytes, name: str, max_pixels: int = MAX_PIXELS) -> ImageHeader:
+def read_image_header(data: bytes, name: str, max_pixels: int = MAX_PIXELS) -> ImageHeader:
     """Return what the header of an encoded image says; nothing else is read.
 
     Raises `ReadError` that names the file, also for one that declares more than `max_pixels`.
@@ -100,7 +101,7 @@ def picture_size(data: bytes, name: str) -> tuple[int, int]:
 
     Only the header is read. Raises `ReadError` that names the file.
     """
-    return look(data, name).upright
+    return read_image_header(data, name).upright
 
 
 def decode(
@@ -139,7 +140,7 @@ def decode(
 
 
 def decode_jpeg(
-    data: bytes, header: jpeg.Header, channels: Channels, memory: Memory, scale: int = 1
+    data: bytes, header: JpegHeader, channels: Channels, memory: Memory, scale: int = 1
 ) -> Picture | None:
     """Return a JPEG as stored, uint8 `[ceil(h / scale), ceil(w / scale), channels]`.
 
@@ -158,7 +159,7 @@ def decode_jpeg(
     return pixels if made.shape == pixels.shape else None
 
 
-def _jpeg_header(data: bytes, name: str, max_pixels: int = MAX_PIXELS) -> jpeg.Header:
+def _jpeg_header(data: bytes, name: str, max_pixels: int = MAX_PIXELS) -> JpegHeader:
     header = jpeg.read_header(data)
     if header is None:
         raise ReadError(f"{name}: its JPEG header is cut short or malformed: {_REMOVE}")

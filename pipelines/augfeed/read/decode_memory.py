@@ -31,7 +31,7 @@ class DecodeMemory:
             )
 
     @contextmanager
-    def held(self, nbytes: int) -> Iterator[None]:
+    def reserved(self, nbytes: int) -> Iterator[None]:
         """Hold some bytes, once they are free and nobody waits who came before."""
         me = object()
         with self._change:
@@ -50,7 +50,7 @@ class DecodeMemory:
 
 class _Own(threading.local):
     room: DecodeMemory | None = None
-    held = False
+    reserved = False
 
 
 _own = _Own()
@@ -74,15 +74,15 @@ def decoding(nbytes: int, name: str, upto: int = 0) -> Iterator[None]:
         yield
         return
     room.check(nbytes, name)
-    if _own.held:
+    if _own.reserved:
         yield
         return
-    with room.held(max(nbytes, min(upto, room.limit))):
-        _own.held = True
+    with room.reserved(max(nbytes, min(upto, room.limit))):
+        _own.reserved = True
         try:
             yield
         finally:
-            _own.held = False
+            _own.reserved = False
 
 
 def decoded_bytes(size: tuple[int, int], header: Header | None, scale: int = 1) -> int:

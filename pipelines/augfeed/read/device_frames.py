@@ -70,9 +70,9 @@ class DeviceFrames:
         found = ready.found[k]
         if isinstance(found, CachedImage):
             return True
-        if self.decoder is None or not isinstance(found, Encoded) or found.look.header is None:
+        if self.decoder is None or not isinstance(found, Encoded) or found.header.jpeg is None:
             return False
-        return self.decoder.takes(found.look.header, found.data, ready.view(k))
+        return self.decoder.takes(found.header.jpeg, found.data, ready.view(k))
 
     def join(self, waiting: list[DeferredFrame], host: torch.Tensor) -> torch.Tensor:
         """Return all frames on the device, those that waited and those that `host` holds.
@@ -105,8 +105,8 @@ class DeviceFrames:
         # A file that DALI refuses is for the host to judge, which knows what happens then.
         assert self.decoder is not None
         found: list[Any] = [item.found for item in items]
-        orientation = np.array([each.look.orientation for each in found], np.int64)
-        sizes = np.array([each.look.upright for each in found], np.int64)
+        orientation = np.array([each.header.orientation for each in found], np.int64)
+        sizes = np.array([each.header.upright for each in found], np.int64)
         made = self.decoder.frames(
             [each.data for each in found], _windows(items), orientation, sizes
         )

@@ -63,7 +63,7 @@ def pictures_in(folder: Path, endings: tuple[str, ...]) -> Tree:
 
 def _scan(folder: Path, endings: tuple[str, ...]) -> dict[str, Any]:
     skipped: Counter[str] = Counter()
-    classes, above, first = _look(folder, _Place("", ROOT, frozenset()), endings, skipped)
+    classes, above, first = _list_folder(folder, _Place("", ROOT, frozenset()), endings, skipped)
     if classes and first[3]:
         skipped[BESIDE], first[3] = first[3].count(BETWEEN) + 1, ""
     places = [first]
@@ -82,13 +82,13 @@ def _walk(
     found, ahead = [], [begin]
     while ahead:
         place = ahead.pop()
-        folders, above, held = _look(folder, place, endings, skipped)
+        folders, above, held = _list_folder(folder, place, endings, skipped)
         found.append(held)
         ahead += [_Place(f"{place.below}/{name}", place.owner, above) for name in folders]
     return sorted(found, key=lambda held: held[0])
 
 
-def _look(
+def _list_folder(
     folder: Path, place: _Place, endings: tuple[str, ...], skipped: Counter[str]
 ) -> tuple[list[str], frozenset[tuple[int, int]], list[Any]]:
     """Return the folders in a folder, where these lie, and what is kept of it: its images."""

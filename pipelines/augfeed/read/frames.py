@@ -152,7 +152,7 @@ class Frames:
         found = []
         for k, (row, sample) in enumerate(zip(rows.tolist(), samples, strict=True)):
             try:
-                found.append(self.look(source, sample))
+                found.append(self.find(source, sample))
                 self._note(found[-1], Place(plan, row, sample, taken), sample)
             except ReadError as error:
                 del found[k:]
@@ -185,7 +185,7 @@ class Frames:
             found[k], view = self.replace(place, ReadError(reason))
             return view
 
-    def look(self, source: EncodedSource, sample: int) -> Found:
+    def find(self, source: EncodedSource, sample: int) -> Found:
         """Return a sample's image as the cache has it, or its file, of which the header is read."""
         if self._pictures is None:
             return self._encoded(source, sample)
@@ -197,7 +197,7 @@ class Frames:
         elif (there := pictures.get(identity)) is not None:
             return there
         encoded = self._encoded(source, sample)
-        picture = encoded.shrunk(kept_size(encoded.look.upright, self.side))
+        picture = encoded.shrunk(kept_size(encoded.header.upright, self.side))
         pictures.put(identity, picture)
         return picture
 
@@ -208,7 +208,7 @@ class Frames:
         image, note = self._annotated.path(sample), self._annotated.annotation(sample)
         size = size_of(found)
         if isinstance(found, Encoded):
-            check_fit(note, found.look, image)
+            check_fit(note, found.header, image)
         elif note.size is not None:
             check_kept_fit(note, size, kept_size(note.size, self.side), image)
         fields = self._annotated.fields
@@ -246,7 +246,7 @@ class Frames:
         path = source.path(sample)
         for other in others:
             try:
-                found = self.look(source, other)
+                found = self.find(source, other)
                 self._note(found, place, other)
                 view = place.view(found)
                 if use is not None:
@@ -323,14 +323,14 @@ class _Later:
 
     def __init__(self, open_: Callable[[], ImageCache]) -> None:
         self._open = open_
-        self._held: ImageCache | None = None
+        self._cache: ImageCache | None = None
         self._lock = threading.Lock()
 
     def get(self) -> ImageCache:
         with self._lock:
-            if self._held is None:
-                self._held = self._open()
-            return self._held
+            if self._cache is None:
+                self._cache = self._open()
+            return self._cache
 
     def __reduce__(self) -> tuple[type["_Later"], tuple[Any]]:
         return _Later, (self._open,)
@@ -345,7 +345,7 @@ def kept_size(size: tuple[int, int], side: int) -> tuple[int, int]:
 def size_of(found: Found) -> tuple[int, int]:
     """Return (height, width) of an image."""
     if isinstance(found, Encoded):
-        return found.look.upright
+        return found.header.upright
     if isinstance(found, CachedImage):
         return found.size
     return found.shape[0], found.shape[1]

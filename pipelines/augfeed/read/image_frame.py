@@ -11,7 +11,7 @@ from augfeed.kernels.resample import resample
 from augfeed.kernels.resample_box import resample_part
 from augfeed.memory_pool import Memory
 from augfeed.read.crop import Four, Pair, View, hull, needed, scale_for, scaled_box
-from augfeed.read.decode import MAX_PIXELS, Channels, decode, decode_jpeg, look
+from augfeed.read.decode import MAX_PIXELS, Channels, decode, decode_jpeg, read_image_header
 from augfeed.read.decode_memory import decoded_bytes, decoding
 from augfeed.read.exif import UPRIGHT, Picture, shortened, stored_box, upright
 from augfeed.read.jpeg import Header
@@ -21,7 +21,7 @@ from augfeed.read.jpeg_crop import decode_window
 class Encoded:
     """An encoded image whose header has been read."""
 
-    __slots__ = ("channels", "data", "look", "max_pixels", "memory", "name")
+    __slots__ = ("channels", "data", "header", "max_pixels", "memory", "name")
 
     def __init__(
         self,
@@ -33,17 +33,17 @@ class Encoded:
     ) -> None:
         """Read the header; raise `ReadError` that names the file."""
         self.data, self.name, self.channels, self.memory = data, name, channels, memory
-        self.max_pixels, self.look = max_pixels, look(data, name, max_pixels)
+        self.max_pixels, self.header = max_pixels, read_image_header(data, name, max_pixels)
 
     @property
     def in_lines(self) -> Header | None:
         """The header, if `decode_frames` may make frames of windows that need no padding."""
-        header = self.look.header
-        if header is None or self.look.orientation != UPRIGHT or not header.runs_on(self.data):
+        header = self.header.jpeg
+        if header is None or self.header.orientation != UPRIGHT or not header.runs_on(self.data):
             return None
         return header
 
-    def whole(self) -> Picture:
+    def decoded(self) -> Picture:
         """Return the image, uint8 `[h, w, C]`, upright; raise `ReadError` naming the file."""
         return decode(self.data, self.name, self.channels, self.memory, self.max_pixels)
 
@@ -54,16 +54,16 @@ class Encoded:
         decoded where that can be, at 1/2, 1/4 or 1/8 of its size where that has the pixels that are
         shown. Raises `ReadError` naming the file.
         """
-        if view.inside((out.shape[0], out.shape[1])) and self.look.header is not None:
+        if view.inside((out.shape[0], out.shape[1])) and self.header.jpeg is not None:
             scale = scale_for(view)
             with decoding(self.decoded_bytes(scale), self.name):
                 if self._show_part(view, scale, out):
                     return
         # A damaged JPEG is found as such on the way, and then takes what other formats do.
-        upto = decoded_bytes(self.look.size, None)
+        upto = decoded_bytes(self.header.size, None)
         with decoding(self.decoded_bytes(), self.name, upto):
             mode, fill = pad or (CONSTANT, np.zeros(self.channels))
-            resample(self.whole(), *view, mode, fill, out)
+            resample(self.decoded(), *view, mode, fill, out)
 
     def show_all(
         self,
@@ -79,26 +79,26 @@ class Encoded:
         """
         fit = all(view.inside((out.shape[0], out.shape[1]))
                   for view, out in zip(views, outs, strict=True))  # fmt: skip
-        if fit and self.look.header is not None:
+        if fit and self.header.jpeg is not None:
             scale = scale or min(map(scale_for, views))
             with decoding(self.decoded_bytes(scale), self.name):
                 if self._show_parts(views, scale, outs):
                     return
-        upto = decoded_bytes(self.look.size, None)
+        upto = decoded_bytes(self.header.size, None)
         with decoding(self.decoded_bytes(), self.name, upto):
-            whole = self.whole()
+            whole = self.decoded()
             for view, out in zip(views, outs, strict=True):
                 resample(whole, *view, *pad, out)
 
     def decoded_bytes(self, scale: int = 1) -> int:
         """Return how many bytes its decoding takes at most, at 1 / `scale` of its size."""
-        return decoded_bytes(self.look.size, self.look.header, scale)
+        return decoded_bytes(self.header.size, self.header.jpeg, scale)
 
     def shrunk(self, size: Pair) -> Picture:
         """Return the whole image resized with antialiasing to `size`, uint8 `[h, w, C]`."""
-        height, width = self.look.upright
+        height, width = self.header.upright
         if (height, width) == size:
-            return self.whole()
+            return self.decoded()
         out: Picture = self.memory.take((*size, self.channels), np.uint8)
         self.show(View((0, 0, height, width), size, (0, 0)), out)
         return out
@@ -108,7 +108,7 @@ class Encoded:
 
     def _show_parts(self, views: Sequence[View], scale: int, outs: Sequence[NDArray[Any]]) -> bool:
         # Whether it worked: if not, the decoders of whole images judge the file.
-        header, frame = self.look.header, self._frame(scale)
+        header, frame = self.header.jpeg, self._frame(scale)
         if header is None:
             return False
         boxes = [scaled_box(view.box, frame, scale) for view in views]
@@ -126,13 +126,13 @@ class Encoded:
     def _frame(self, scale: int) -> Four:
         # A stored side that is not a whole number of blocks is short at its end, which may come
         # first in the upright image.
-        height, width = self.look.upright
-        short_y, short_x = shortened(self.look.orientation)
+        height, width = self.header.upright
+        short_y, short_x = shortened(self.header.orientation)
         return height, width, -height % scale * short_y, -width % scale * short_x
 
     def _part(self, header: Header, scale: int, window: Four) -> tuple[Picture, int, int] | None:
         # A part of the upright image with the window in it, and where its corner lies.
-        orientation, (height, width) = self.look.orientation, self.look.upright
+        orientation, (height, width) = self.header.orientation, self.header.upright
         size = -(-height // scale), -(-width // scale)
         if window[2:] != size:
             stored = stored_box(window, size, orientation)

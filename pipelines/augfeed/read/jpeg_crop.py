@@ -98,7 +98,7 @@ def decode_frames(
          for data, header, number in files], np.int64,
     )  # fmt: skip
     done = np.zeros(len(files), np.bool_)
-    memory, held = _call_memory(functions), _held()
+    memory, held = _call_memory(functions), _scratch()
     functions.loops.decode_frames(
         memory, functions.ours.decode, table, windows.box, windows.resized, windows.offset,
         windows.filters, held, frames, done,
@@ -132,10 +132,10 @@ _local = threading.local()
 
 def _pixels(shape: tuple[int, int, int]) -> Picture:
     size = math.prod(shape)
-    return np.empty(shape, np.uint8) if size > _MOST else _held(size)[:size].reshape(shape)
+    return np.empty(shape, np.uint8) if size > _MOST else _scratch(size)[:size].reshape(shape)
 
 
-def _held(size: int = 0) -> Picture:
+def _scratch(size: int = 0) -> Picture:
     # Always the same memory of a thread, which stays in its core's cache.
     held: Picture | None = getattr(_local, "pixels", None)
     if held is None or held.size < size:
@@ -168,19 +168,19 @@ class _Library:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._looked = False
+        self._searched = False
         self._functions: Functions | None = None
         self.reason = ""
 
     def get(self) -> Functions | None:
-        if not self._looked:
+        if not self._searched:
             with self._lock:
-                if not self._looked:
-                    self._functions = self._look()
-                    self._looked = True
+                if not self._searched:
+                    self._functions = self._search()
+                    self._searched = True
         return self._functions
 
-    def _look(self) -> Functions | None:
+    def _search(self) -> Functions | None:
         self.reason = _switched_off() or _unknown_platform() or ""
         if self.reason:
             return None

@@ -29,14 +29,17 @@ def is_shard(path: Any) -> bool:
 
 
 def shards_in(folder: Path) -> list[str]:
-    """Return the shards of a folder that has no folders and no images in it, sorted."""
+    """Return the shards of a folder that has no folders and no images in it, sorted.
+
+    Raises `InputError` for a compressed one in such a folder, `ReadError` for a folder that may not
+    be listed.
+    """
     try:
         with os.scandir(folder) as entries:
             found = [entry for entry in entries if not is_hidden(entry.name)]
-        shards = sorted(entry.path for entry in found if entry.name.lower().endswith(".tar"))
-        if not shards or any(entry.name.lower().endswith(EXTENSIONS) for entry in found):
+        if any(entry.name.lower().endswith(EXTENSIONS) or entry.is_dir() for entry in found):
             return []
-        return [] if any(entry.is_dir() for entry in found) else shards
+        return sorted(entry.path for entry in found if is_shard(entry.path))
     except OSError as error:
         raise ReadError.of(str(folder), error) from error
 

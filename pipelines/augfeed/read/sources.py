@@ -1,6 +1,7 @@
 """Sources of samples, and how one is made of whatever holds images."""
 
 import os
+import re
 import zipfile
 import zlib
 from collections.abc import Iterable
@@ -23,6 +24,7 @@ from augfeed.read.shards import is_shard, shards_in, shards_of
 from augfeed.read.tar import TarSource
 
 MOST_CLASSES = 10_000_000  # of a list of files: each has a name
+_ELSEWHERE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/|pipe:")  # a Path makes http:/ of http://
 _IMAGES = {
     "train": ("images", "x", "x_train", "train_images", "data"),
     "test": ("x_test", "test_images"),
@@ -92,7 +94,7 @@ def _open(
     if isinstance(data, ArraySource | EncodedSource):
         return data
     if isinstance(data, str | os.PathLike):
-        return _open_path(_as_path(expanded(data)), channels, layout, split, keys)
+        return _open_path(_as_path(_here(data)), channels, layout, split, keys)
     if is_file_list(data):
         return _open_list(data, channels, keys)
     if isinstance(data, tuple) and len(data) == 2:
@@ -103,6 +105,17 @@ def _open(
             f"data of type {type(data).__name__!r} is not a source of images: give {_KINDS}"
         )
     return source
+
+
+def _here(data: str | os.PathLike[str]) -> str:
+    text = expanded(data)
+    if not text:
+        raise InputError(f"the path {text!r} is empty: give '.' for the working folder")
+    if _ELSEWHERE.match(text) and not os.path.exists(text):
+        raise InputError(
+            f"{text!r} is not a path on this machine: fetch the files first, and give their path"
+        )
+    return text
 
 
 def _as_path(text: str) -> Path:
@@ -137,10 +150,35 @@ def _open_path(
 
 
 def is_file_list(data: Any) -> bool:
-    """Whether something is a list of files, or of pairs of a file and a class number."""
+    """Whether something is a list of files, or of pairs of a file and a class number.
+
+    Raises `InputTypeError` for a list of pairs whose second part is something else.
+    """
     if not isinstance(data, list) or not data:
         return False
-    return all(isinstance(_file_of(item), str | os.PathLike) for item in (data[0], data[-1]))
+    for k in (0, len(data) - 1):
+        if isinstance(data[k], tuple | list) and len(data[k]) == 2 and _is_file(data[k][0]):
+            _check_pair(k, data[k])
+    return all(_is_file(_file_of(item)) for item in (data[0], data[-1]))
+
+
+def _is_file(item: Any) -> bool:
+    return isinstance(item, str | os.PathLike)
+
+
+def _check_pair(k: int, item: Any) -> None:
+    label = item[1]
+    number = isinstance(label, int | np.integer)
+    alone = isinstance(label, torch.Tensor) and label.ndim == 0
+    if (isinstance(item, tuple) and number) or not (
+        number or alone or label is None or isinstance(label, str | float | np.generic)
+    ):
+        return  # as it should be, or a sample that has a text before its image
+    cure = "number the names of classes" if isinstance(label, str) else "int(label) may be meant"
+    raise InputTypeError(
+        f"item {k} of the list is {item!r}, not a file or a pair (file, class number), which is a "
+        f"tuple of a path and an int: {cure}"
+    )
 
 
 def _file_of(item: Any) -> Any:

@@ -55,21 +55,21 @@ class SubsetSource:
 
     def image(self, i: int) -> Picture:
         """Return image `i`, uint8 `[h, w, C]`; raise `ReadError` if it cannot be decoded."""
-        return self.source.image(self._whole(i))
+        return self.source.image(self._parent_index(i))
 
     def read(self, i: int) -> bytes:
         """Return the encoded image `i`; raise `ReadError` if it cannot be read."""
-        return self.source.read(self._whole(i))
+        return self.source.read(self._parent_index(i))
 
     def identity(self, i: int) -> str:
         """Return the whole's identity of image `i`."""
-        return self.source.identity(self._whole(i))
+        return self.source.identity(self._parent_index(i))
 
     def path(self, i: int) -> str:
         """Return the whole's name for image `i`."""
-        return self.source.path(self._whole(i))
+        return self.source.path(self._parent_index(i))
 
-    def _whole(self, i: int) -> int:
+    def _parent_index(self, i: int) -> int:
         if not 0 <= i < len(self):
             raise InputError(f"i={i!r} is not in [0, {len(self)}): there is no such image")
         return int(self.indices[i])

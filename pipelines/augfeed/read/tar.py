@@ -218,7 +218,7 @@ def _text(name: str, value: Any) -> str | None:
 
 
 def _index(shard: str, stat: tuple[int, int], keys: Keys) -> Found:
-    key = f"tar\0{os.path.abspath(shard)}\0{stat[0]}\0{stat[1]}\0{keys.image}\0{keys.label}"
+    key = f"tar 2\0{os.path.abspath(shard)}\0{stat[0]}\0{stat[1]}\0{keys.image}\0{keys.label}"
     key += "" if keys.labelled else "\0unlabelled"
 
     def same(found: Any) -> bool:

@@ -14,6 +14,7 @@ from augfeed.read.folder import EXTENSIONS
 from augfeed.read.skipped_files import HIDDEN, lies_hidden
 
 BLOCK = 512  # bytes of a tar header
+CHUNK = 1 << 20
 LONGEST = {"cls": 1 << 16, "json": 1 << 26}  # bytes of a member that holds a label
 HIGHEST = (1 << 31) - 1  # class number
 DIGITS = 20  # of a class number as text, zeros in front included
@@ -151,11 +152,18 @@ def _groups(shard: str, file: Any, keys: Keys, skipped: Counter[str]) -> dict[st
 
 
 def _check_end(shard: str, file: Any, offset: int) -> None:
-    # tarfile takes a broken header for the end; two blocks of zeros are it.
+    # tarfile takes a broken header for the end; two blocks of zeros are it, and zeros follow.
     file.seek(offset)
     block = file.read(BLOCK)
     if len(block) < BLOCK or block.strip(b"\0"):
         raise ReadError(f"{shard}: is damaged or cut short at byte {offset}: fetch the shard again")
+    while rest := file.read(CHUNK):
+        if rest.strip(b"\0"):
+            raise ReadError(
+                f"{shard}: goes on behind its end at byte {offset}, as shards joined by cat do, "
+                "and what lies there would not be read: give the shards as a list, or join them "
+                "with tar --concatenate"
+            )
 
 
 def _plain(name: str) -> str:

@@ -85,7 +85,7 @@ class ViewFrames:
         outs: list[NDArray[Any]],
     ) -> None:  # fmt: skip
         sample, number = place
-        found = self.frames.look(source, number)
+        found = self.frames.find(source, number)
         size = size_of(found)
         views: list[View] = []
         try:

@@ -27,6 +27,7 @@ from augfeed.errors import InputError
 from augfeed.operation.describe import describe
 from augfeed.plan.repeats import Repeats
 from augfeed.policy import Policy
+from augfeed.presets import resolve_policy
 from augfeed.targets import softens
 from augfeed.views import Views, resolve_views
 
@@ -53,6 +54,11 @@ Seed = Annotated[
         "default": 0, "description": f"seed of every decision; above {SAFE} as a text of digits",
     }),
 ]  # fmt: skip
+
+
+def _policy(given: Any) -> Any:
+    # No file is read: a text may be somebody else's.
+    return resolve_policy(given, files=False) if isinstance(given, str) else given
 
 
 def _written(repeats: Repeats) -> Any:
@@ -100,16 +106,23 @@ class Description(BaseModel):
 
     dataset: Annotated[Name, Field(description="name of a dataset that the service has mounted")]
     policy: Annotated[
-        Policy | None, Field(description="what is done to images and labels; None beside views")
+        Policy | None,
+        Field(
+            description="what is done to images and labels: operations; or, as a text, a preset "
+            "or a line; None beside views"
+        ),
+        BeforeValidator(_policy, json_schema_input_type=Policy | str | None),
     ] = None
     seed: Seed = 0
     batch_size: Annotated[
         int,
         Field(ge=1, le=65536, strict=True, description="samples of a batch, of all ranks together"),
     ] = 1
-    shuffle: Annotated[bool, Field(description="whether each epoch has an order of its own")] = True
+    shuffle: Annotated[
+        bool, Field(strict=True, description="whether each epoch has an order of its own")
+    ] = True
     drop_last: Annotated[
-        bool, Field(description="whether a last batch that is short is left out")
+        bool, Field(strict=True, description="whether a last batch that is short is left out")
     ] = False
     dtype: Annotated[
         Literal["uint8", "float16", "bfloat16", "float32"],

@@ -140,13 +140,13 @@ def test_every_image_is_decoded_once(
     coco: Any, places: MaskFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     decoded: list[str] = []
-    plain = Encoded.whole
+    plain = Encoded.decoded
 
     def whole(self: Encoded) -> Any:
         decoded.append(self.name)
         return plain(self)
 
-    monkeypatch.setattr(Encoded, "whole", whole)
+    monkeypatch.setattr(Encoded, "decoded", whole)
     for data, policy in ((coco, "mosaic | copy_paste(1.0)"), (places, "mosaic(0.5)")):
         decoded.clear()
         list(loaded(data, f"letterbox(32) | {policy}", 24))

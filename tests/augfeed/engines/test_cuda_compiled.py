@@ -64,7 +64,7 @@ def test_nothing_spills_and_no_array_lies_in_local_memory(compiled: Rows) -> Non
              "weigh_drawn_down", "make_stencils", "put_frames", "fill_planes",
              "transform_planes", "put_planes", "fill_fields", "smooth_fields", "displace",
              "make_stencils drawn", "put_frames drawn",
-             *(f"show_masks {k}" for k in range(4)))  # fmt: skip
+             *(f"show_masks {k}" for k in range(6)))  # fmt: skip
     kernels = [(named(row), row[name]) for row in compiled for name in names if name in row]
     assert {name for row in compiled for name in row} > {*names}
     assert not [name for name, kernel in kernels if kernel["stack"] or kernel["local"]]

@@ -103,14 +103,14 @@ def test_without_an_order_the_four_stand_as_listed() -> None:
 
 
 def test_every_color_turns_as_pillow_turns_it_by_the_definition() -> None:
-    from augfeed.operation.reference import Given
+    from augfeed.operation.reference import SampleColumns
 
     axis = np.arange(0, 256, 5)
     colors = np.stack(np.meshgrid(axis, axis, axis), axis=-1).reshape(1, -1, 3).astype(np.uint8)
     values = torch.from_numpy(colors).permute(0, 2, 1).unsqueeze(2).float() / 255
     for turn in (0.0, 0.1, -0.3, 0.5):
         shift = np.trunc(np.array([turn * 255.0])) % 256
-        given = Given({"turn": shift.astype(np.float32)}, torch.zeros(1, 1, 1, 1))
+        given = SampleColumns({"turn": shift.astype(np.float32)}, torch.zeros(1, 1, 1, 1))
         made = (_enhance.Hue.reference(values, given) * 255).round()[0, :, 0].T.numpy()
         asked = np.asarray(hued(Image.fromarray(colors), turn), np.float64)[0]
         assert np.abs(made - asked).max() <= 1

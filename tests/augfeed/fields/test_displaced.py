@@ -210,12 +210,7 @@ def test_lengths_between_pixels_are_refused_by_the_name_of_what_bends_them(
         next(iter(DataLoader(Coordinates(), 2, policy=policy, fields=fields)))
 
 
-def test_mixed_chains_stay_refused_by_name() -> None:
-    with pytest.raises(InputError, match="'aug_mix' moves pixels in a way"):
-        next(iter(DataLoader(Coordinates(), 2, policy="aug_mix", fields={"mask": "mask"})))
-
-
-def test_masks_and_boxes_of_batches_follow_on_the_cpu_and_are_refused_on_a_gpu(
+def test_masks_and_boxes_of_batches_follow_on_the_cpu_and_boxes_are_refused_on_a_gpu(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     images = torch.zeros(2, 3, HIGH, WIDE, dtype=torch.uint8)
@@ -230,7 +225,5 @@ def test_masks_and_boxes_of_batches_follow_on_the_cpu_and_are_refused_on_a_gpu(
         found = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
         assert (hull - torch.tensor(found)).abs().max() <= 0.8
     monkeypatch.setattr(type(augment._engine(images.device)), "name", "cuda")
-    with pytest.raises(
-        InputError, match="'elastic' displaces pixels, and masks and boxes on a GPU"
-    ):
-        augment(images, None, masks)
+    with pytest.raises(InputError, match="'elastic' displaces pixels, and boxes on a GPU"):
+        augment(images, None, masks, boxes)

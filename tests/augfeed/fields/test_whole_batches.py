@@ -33,6 +33,16 @@ MIXED = (
     "cutmix(1.0, p=1.0) | random_crop(9) | hflip", "cutmix(1.0, p=1.0) | rotate(40, p=0.5)",
     "mixup(0.4, p=0.7) | random_resized_crop(9)", "one_of([mixup(0.4), cutmix(1.0)])",
 )  # fmt: skip
+# Fields on a device differ from a CPU's by roundings, which decide between two pixels in a million.
+DISPLACED = (
+    "elastic(40, 3, p=1.0)", "hflip | elastic(60, 3, 0.4, p=0.5) | cutmix(1.0, p=1.0)",
+    "random_crop(9) | vflip | elastic(40, 2, p=1.0) | rotate(25, p=0.5) | mixup(0.4, p=0.5)",
+    f'random_crop(({HIGH}, {WIDE}), padding=5, mode="reflect") | elastic(40, 3, p=0.7)',
+    'elastic(40, 3, p=1.0) | perspective(0.4, p=1.0) | border("reflect")',
+    'random_resized_crop(15) | elastic(40, 3, p=1.0) | translate(0.4, p=1.0) | border("edge")',
+    "hflip | one_of([elastic(40, 3, p=1.0), rotate(20, p=1.0), gaussian_blur(1)])",
+    "elastic(30, 3) | sequence([rotate(20), elastic(40, 3, p=0.6), vflip, elastic(20, 2, p=1.0)])",
+)  # fmt: skip
 device_alone = pytest.mark.skipif("cuda" not in ENGINES, reason="there is no Triton here")
 
 
@@ -61,7 +71,7 @@ def assert_alike(policy: str, masks: torch.Tensor, seed: int = 3) -> Any:
 
 
 @device_alone
-@pytest.mark.parametrize("policy", [*POLICIES, *MIXED])
+@pytest.mark.parametrize("policy", [*POLICIES, *MIXED, *DISPLACED])
 def test_a_device_shows_the_pixel_that_the_host_shows(policy: str) -> None:
     assert_alike(policy, numbered())
 
@@ -94,6 +104,14 @@ def test_boxes_that_a_device_moves_are_those_of_the_host(policy: str) -> None:
     there, valid = DeviceMoves.of(plan, (HIGH, WIDE), 3).boxes(given.to(DEVICE))
     assert torch.equal(left, valid.cpu())
     assert torch.allclose(here, there.cpu(), atol=1e-4)
+
+
+@device_alone
+def test_boxes_on_a_device_do_not_follow_a_displacement_in_silence() -> None:
+    for policy in DISPLACED[3:]:
+        moves = DeviceMoves.of(plan_for(policy), (HIGH, WIDE), 3)
+        with pytest.raises(InputError, match="displaces pixels, and boxes on a GPU do not follow"):
+            moves.boxes(torch.zeros(COUNT, 1, 4, device=DEVICE))
 
 
 @device_alone

@@ -110,10 +110,10 @@ def test_large_images_are_not_overtaken_for_ever() -> None:
     room, order = DecodeMemory(10, ""), []
 
     def take(name: str, nbytes: int) -> None:
-        with room.held(nbytes):
+        with room.reserved(nbytes):
             order.append(name)
 
-    with room.held(5):
+    with room.reserved(5):
         large = threading.Thread(target=take, args=("large", 10))
         large.start()
         assert eventually(lambda: len(room._line) == 1)

@@ -64,7 +64,7 @@ def views(draw: Any, height: int, width: int, smallest: int = 1) -> tuple[View, 
 @given(data=st.data())
 def test_a_cut_has_the_pixels_of_the_whole_image(held: int, data: Any) -> None:
     encoded = Encoded(jpeg(PHOTO[:61, :83], held), "a.jpg", 3, Memory())
-    whole = encoded.whole()
+    whole = encoded.decoded()
     view, size = data.draw(views(*whole.shape[:2]))
     if scale_for(view) == 1:
         np.testing.assert_array_equal(shown(encoded, view, size), expected(whole, view, size))
@@ -75,7 +75,7 @@ def test_a_cut_has_the_pixels_of_the_whole_image(held: int, data: Any) -> None:
 def test_a_smaller_scale_shows_the_same_place(scale: int, held: int) -> None:
     # Sides that are not multiples of a block: the short one comes first in a turned image.
     encoded = Encoded(jpeg(PHOTO[:397, :603], held), "a.jpg", 3, Memory())
-    whole = encoded.whole()
+    whole = encoded.decoded()
     height, width = whole.shape[:2]
     for top, left, shrink in ((0, 0, 0), (7, 11, 20), (3, 2, 9)):
         box = (top, left, height - top - shrink, width - left - shrink)
@@ -95,7 +95,7 @@ def test_an_output_exactly_as_large_as_the_smaller_image_is_near(scale: int) -> 
     size = (400 // scale, 640 // scale)
     view = View((0, 0, 400, 640), size, (0, 0))
     assert scale_for(view) == scale
-    ours, full = shown(encoded, view, size).astype(int), expected(encoded.whole(), view, size)
+    ours, full = shown(encoded, view, size).astype(int), expected(encoded.decoded(), view, size)
     assert np.abs(ours - full).mean() < 5
 
 
@@ -113,7 +113,7 @@ def test_a_scaled_image_is_near_pillows_antialiased_resize() -> None:
     view = View(box, (224, 224), (0, 0))
     assert scale_for(view) == 2
     top, left, height, width = box
-    cut = Image.fromarray(encoded.whole()[top : top + height, left : left + width])
+    cut = Image.fromarray(encoded.decoded()[top : top + height, left : left + width])
     witness = np.asarray(cut.resize((224, 224), Image.Resampling.BILINEAR)).astype(int)
     assert np.abs(shown(encoded, view, (224, 224)).astype(int) - witness).mean() < 1.5
 
@@ -165,7 +165,7 @@ def test_a_window_that_reaches_outside_is_padded() -> None:
     view = View((0, 0, 20, 30), (20, 30), (-3, -2))
     out, full = (np.empty((24, 33, 3), np.uint8) for _ in range(2))
     encoded.show(view, out, (EDGE, np.zeros(3)))
-    resample(encoded.whole(), *view, EDGE, np.zeros(3), full)
+    resample(encoded.decoded(), *view, EDGE, np.zeros(3), full)
     np.testing.assert_array_equal(out, full)
 
 
@@ -181,7 +181,7 @@ def test_images_of_other_kinds_are_decoded_whole(kind: str, channels: Any) -> No
         image.save(file, "JPEG", progressive=kind == "progressive")
     encoded = Encoded(file.getvalue(), "a", channels, Memory())
     view = View((5, 6, 40, 50), (30, 45), (2, 3))
-    full = expected(encoded.whole(), view, (20, 30))
+    full = expected(encoded.decoded(), view, (20, 30))
     np.testing.assert_array_equal(shown(encoded, view, (20, 30)), full)
 
 
@@ -203,7 +203,7 @@ def test_too_many_declared_pixels_are_refused_at_the_bound() -> None:
 def test_an_image_is_shrunk_as_pillow_does_it() -> None:
     encoded = Encoded(jpeg(PHOTO), "a.jpg", 3, Memory())
     height, width = 427 * 5 // 9, 640 * 5 // 9
-    witness = Image.fromarray(encoded.whole()).resize((width, height), Image.Resampling.BILINEAR)
+    witness = Image.fromarray(encoded.decoded()).resize((width, height), Image.Resampling.BILINEAR)
     np.testing.assert_array_equal(encoded.shrunk((height, width)), np.asarray(witness))
     assert encoded.shrunk((427, 640)).shape == (427, 640, 3)
 

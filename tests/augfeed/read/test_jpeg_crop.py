@@ -239,7 +239,7 @@ def test_a_frame_is_the_same_without_the_library(
     exif[0x0112] = held
     data = by_pillow(181, 243, exif=exif.tobytes())
     image = Encoded(data, "a.jpg", 3, Memory())
-    height, width = image.look.upright
+    height, width = image.header.upright
     for box in ((0, 0, height - 9, width), (11, 7, height - 20, width - 30), (40, 3, 90, 80)):
         resized = box[2] // scale, box[3] // scale
         size = resized[0] - 3, resized[1] - 6
@@ -273,14 +273,14 @@ def test_frames_made_at_once_equal_those_made_one_by_one(size: tuple[int, int]) 
     rng = np.random.default_rng(3)
     files, views, asked = make_images(14), [], []
     for k, image in enumerate(files):
-        height, width = image.look.upright
+        height, width = image.header.upright
         rows, columns = rng.integers(1, height + 1), rng.integers(1, width + 1)
         top, left = rng.integers(0, height - rows + 1), rng.integers(0, width - columns + 1)
         box = (int(top), int(left), int(rows), int(columns))
         view = View(box, (size[0] + k % 3, size[1] + k % 2), (k % 3, k % 2))
         if image.in_lines and view.inside(size):
-            assert image.look.header is not None
-            asked.append((image.data, image.look.header, k))
+            assert image.header.jpeg is not None
+            asked.append((image.data, image.header.jpeg, k))
             views.append(view)
     assert [number for _, _, number in asked] == [*range(11), 13]
     frames = np.full((len(files), *size, 3), 77, np.uint8)
@@ -312,13 +312,13 @@ def test_a_window_larger_than_the_memory_kept_for_it_is_made_alone() -> None:
     data = bytes(simplejpeg.encode_jpeg(np.ascontiguousarray(big), 80))
     image = Encoded(data, "a.jpg", 3, Memory())
     view = View((4, 8, 800, 1200), (800, 1200), (0, 0))
-    assert image.look.header is not None
+    assert image.header.jpeg is not None
     frames = np.empty((1, 800, 1200, 3), np.uint8)
     jpeg_crop._local.__dict__.pop("pixels", None)
-    files = [(data, image.look.header, 0)]
+    files = [(data, image.header.jpeg, 0)]
     assert jpeg_crop.decode_frames(files, windows_of([view]), frames) == [False]
     image.show(view, frames[0])
-    np.testing.assert_array_equal(frames[0], image.whole()[4:804, 8:1208])
+    np.testing.assert_array_equal(frames[0], image.decoded()[4:804, 8:1208])
 
 
 def test_only_the_window_is_decoded(monkeypatch: pytest.MonkeyPatch) -> None:

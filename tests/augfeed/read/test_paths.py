@@ -4,11 +4,13 @@ import os
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import augfeed
-from augfeed.errors import InputError
+from augfeed.errors import InputError, InputTypeError
 from augfeed.read.cache import Cache
 from augfeed.read.cache_dir import asked_folder
 from augfeed.read.cached_listing import kept
@@ -94,3 +96,34 @@ def test_class_numbers_in_a_list_of_files_have_a_bound() -> None:
     assert source.num_classes == 81_313
     with pytest.raises(InputError, match=r"item 1 of the list, \('b.jpg', 1099511627776\), has a"):
         augfeed.open_source([("a.jpg", 0), ("b.jpg", 1 << 40)])
+
+
+@pytest.mark.parametrize(
+    "path", ["http://x/{0..3}.tar", "s3://bucket/photos", "pipe:cat a.tar", "file:///a.tar"]
+)
+def test_an_address_is_not_a_path(path: str) -> None:
+    with pytest.raises(InputError, match=r"is not a path on this machine: fetch the files first"):
+        open_source(path)
+
+
+def test_an_empty_path_is_not_the_working_folder() -> None:
+    with pytest.raises(InputError, match="the path '' is empty"):
+        augfeed.DataLoader("", policy=POLICY)
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        ("a.jpg", "cat"), ("a.jpg", 1.0), ("a.jpg", None), ("a.jpg", torch.tensor(1)),
+        ["a.jpg", 1], (Path("a.jpg"), np.float32(1)),
+    ],
+)  # fmt: skip
+def test_a_pair_without_a_class_number_is_named(item: Any) -> None:
+    with pytest.raises(InputTypeError, match=r"item 0 of the list is .*, not a file or a pair"):
+        augfeed.DataLoader([item], policy=POLICY)
+
+
+def test_a_list_of_names_and_images_is_a_dataset() -> None:
+    samples = [("a", torch.zeros(3, 8, 8, dtype=torch.uint8))]
+    ((names, images),) = augfeed.DataLoader(samples, policy=POLICY)
+    assert list(names) == ["a"] and images.shape == (1, 3, 4, 4)

@@ -14,7 +14,7 @@ from PIL import Image, ImageOps
 
 from augfeed.errors import ReadError
 from augfeed.read import png
-from augfeed.read.decode import decode, look, picture_size
+from augfeed.read.decode import decode, picture_size, read_image_header
 
 GRAY, COLOR, PALETTE, GRAY_ALPHA, COLOR_ALPHA = 0, 2, 3, 4, 6
 SAMPLES = {GRAY: 1, COLOR: 3, PALETTE: 1, GRAY_ALPHA: 2, COLOR_ALPHA: 4}
@@ -179,7 +179,7 @@ def assert_held_as_pillow_has_it(data: bytes) -> None:
 @pytest.mark.parametrize("form", list(stating(1)))
 def test_an_orientation_in_any_chunk_turns_the_image(form: str, held: int, last: bool) -> None:
     data = with_chunk(stating(held)[form], last=last)
-    assert look(data, "a.png").orientation == held
+    assert read_image_header(data, "a.png").orientation == held
     assert_held_as_pillow_has_it(data)
 
 

@@ -161,6 +161,23 @@ def test_a_damaged_header_is_not_the_end(tmp_path: Path) -> None:
         TarSource([path])
 
 
+def test_what_lies_behind_the_end_of_a_shard_is_not_left_out(tmp_path: Path) -> None:
+    first, second = (shard(tmp_path / f"{k}.tar", pairs(k, 2)).read_bytes() for k in range(2))
+    joined = tmp_path / "joined.tar"
+    joined.write_bytes(first + second)
+    with pytest.raises(ReadError, match=r"joined\.tar: goes on behind its end at byte 5120"):
+        TarSource([joined])
+    joined.write_bytes(first + bytes(1 << 21))
+    assert len(TarSource([joined])) == 2
+
+
+def test_a_folder_of_shards_with_a_compressed_one_is_an_error(tmp_path: Path) -> None:
+    shard(tmp_path / "a.tar", pairs(0, 2))
+    (tmp_path / "b.tar.gz").touch()
+    with pytest.raises(InputError, match=r"b\.tar\.gz' is compressed: unpack it"):
+        augfeed.open_source(tmp_path)
+
+
 def test_a_compressed_shard_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="is compressed: unpack it"):
         augfeed.open_source(str(tmp_path / "a.tar.gz"))

@@ -2,8 +2,36 @@
 
 import os
 import sys
+from collections.abc import Callable
 
 from torch import distributed
+from torch.distributed import TCPStore  # type: ignore[attr-defined]
+
+RANKS = 2
+
+
+def on_ranks(main: Callable[[], None]) -> None:
+    """Run `main` on two ranks, forked from this process, which has imported all that they need.
+
+    They find each other as those that `torchrun` starts do: by variables and a store.
+    """
+    store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(store.port),
+                   "WORLD_SIZE": str(RANKS), "LOCAL_WORLD_SIZE": str(RANKS),
+                   "TORCHELASTIC_USE_AGENT_STORE": "True", "TORCHELASTIC_RESTART_COUNT": "0",
+                   "TORCHELASTIC_RUN_ID": "none"}  # fmt: skip
+    pids = []
+    for rank in range(RANKS):
+        pids.append(os.fork())
+        if pids[-1] == 0:
+            os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank)}
+            try:
+                main()
+            except BaseException:
+                sys.excepthook(*sys.exc_info())
+            os._exit(1)  # `main` ends by `leave`
+    codes = [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids]
+    assert not any(codes), codes
 
 
 def leave() -> None:

@@ -1,4 +1,4 @@
-"""An Accelerate run under torchrun; every rank prints what it got, as one line of JSON."""
+"""An Accelerate run on two ranks; the first prints what all got, as one line of JSON."""
 
 import json
 from typing import Any
@@ -7,7 +7,7 @@ import torch
 from accelerate import Accelerator
 
 from augfeed import DataLoader
-from tests.augfeed.scripts import leave
+from tests.augfeed.scripts import leave, on_ranks
 from tests.augfeed.scripts.ranks import data_of
 
 
@@ -35,4 +35,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    on_ranks(main)

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
+from functools import cache
 from itertools import product
 from multiprocessing import get_context
 from typing import Any
@@ -35,6 +36,7 @@ MASKS = "rotate"  # the case beside which the kernel for masks is compiled
 NAMED = ("nothing", "horizontal flip", "contrast about mean", "whole chain", "mixup", "rotate")
 CHAINS = ("frames, moved and mixed", "frames, recoloured",
           "whole chain", "geometry, reflect", "cutmix, some", "all noise")  # fmt: skip
+PROGRAMS = ("sequence of all kinds", "some of, nested")
 PRESETS = [(presets.seed_chain(), 3, 224), (presets.imagenet(), 3, 224),
            (presets.evaluation(224, 256), 3, 224), (presets.cifar(), 3, 32),
            (presets.fashion(), 1, 28), (presets.digits(), 1, 28)]  # fmt: skip
@@ -74,7 +76,7 @@ def jobs(*, whole: bool) -> Iterator[Job]:
     for (preset, channels, side), output in combined(PRESETS, OUTPUTS[:3] + OUTPUTS[4:7]):
         spec = spec_of(preset, output, channels=channels, side=side)
         yield f"{preset.name}, {side}", spec, output.dtype, side % 16 == 0
-    for case, images in combined(("sequence of all kinds", "some of, nested"),
+    for case, images in combined(PROGRAMS,
                                  ((1, 37, torch.uint8), (3, 224, torch.float32))):  # fmt: skip
         yield variant_of(case, "images", images)
     outputs = OUTPUTS if whole else OUTPUTS[3:]  # the presets have the others
@@ -83,21 +85,25 @@ def jobs(*, whole: bool) -> Iterator[Job]:
 
 
 def compiled_alone() -> list[str]:
-    """Return the cases that tests name, and as few others as have all `kinds`."""
+    """Return the cases that tests name, and a few others, so that all `kinds` are compiled.
+
+    Those that variants have are compiled with these; of the rest the longest cases come first.
+    """
     found = [name for name in CASES if name in NAMED]
-    seen = {kind for name in found for kind in kinds(name)}
-    for name in sorted(CASES, key=lambda name: -len(CASES[name])):  # the longest first
+    seen = {kind for name in (*found, *CHAINS, *PROGRAMS) for kind in kinds(name)}
+    for name in sorted(CASES, key=lambda name: -len(CASES[name])):
         if not kinds(name) <= seen:
             found.append(name)
             seen |= kinds(name)
     return found
 
 
-def kinds(case: str) -> set[Any]:
+@cache
+def kinds(case: str) -> frozenset[Any]:
     """Return what a case has: operations, steps of programs, and what borders repeat."""
     policy = Policy(CASES[case])
     alone = {(type(one), getattr(one, "mode", "")) for one in policy.operations if not one.program}
-    return alone | {code for codes in codes_of(policy) for code in codes}
+    return frozenset(alone | {code for codes in codes_of(policy) for code in codes})
 
 
 def variant_of(case: str, kind: str, given: Any) -> Job:
@@ -145,9 +151,16 @@ def compiled(task: tuple[Job, int]) -> dict[str, Any]:
     if name == MASKS:
         found |= {
             f"show_masks {k}": asdict(
-                compile_masks(arch, sampled=k < 3, mixed=k < 3, border=k % 3, wide=k % 2 == 0)
+                compile_masks(
+                    arch,
+                    sampled=k != 3,
+                    displaced=k > 3,
+                    mixed=k != 3,
+                    border=k % 3,
+                    wide=k % 2 == 0,
+                )
             )
-            for k in range(4)
+            for k in range(6)
         }
     return found
 
@@ -157,7 +170,7 @@ def main() -> None:
     for job in jobs(whole=whole):
         unique.setdefault(job[1:], job)
     every = [*unique.values()]
-    others = every if whole else every[:: len(every) // FEW]
+    others = every if whole else every[:: len(every) // FEW][:FEW]
     tasks = [(job, OFTEN) for job in every] + [(job, arch) for job in others for arch in SELDOM]
     if not whole:  # the other cores run other tests, and each process imports all again
         print(*(json.dumps(compiled(task)) for task in tasks), sep="\n")

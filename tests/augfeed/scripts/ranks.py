@@ -1,4 +1,4 @@
-"""Started on every rank by torchrun; rank 0 prints what all ranks got, as one line of JSON."""
+"""Two ranks; rank 0 prints what all ranks got, as one line of JSON."""
 
 import hashlib
 import json
@@ -11,7 +11,7 @@ import torch.distributed as dist
 from torch.utils.data import Dataset, DistributedSampler, TensorDataset
 
 from augfeed import DataLoader
-from tests.augfeed.scripts import leave
+from tests.augfeed.scripts import leave, on_ranks
 
 COUNT = 101
 PIXELS = torch.from_numpy(
@@ -72,4 +72,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    on_ranks(main)

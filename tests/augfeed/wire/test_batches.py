@@ -201,11 +201,20 @@ def test_every_field_is_part_of_the_name() -> None:
      b'{"dataset": "a\\n", "policy": {}}', b'{"dataset": "a", "policy": {}, "more": 1}',
      b'{"dataset": "a", "policy": {}, "batch_size": 0}', b"[" * 100_000,
      b'{"dataset": "a", "policy": {}, "seed": -1}',
+     b'{"dataset": "a", "policy": {}, "shuffle": "yes"}',
+     b'{"dataset": "a", "policy": "/etc/policy.json"}', b'{"dataset": "a", "policy": "nope"}',
      b'{"dataset": "a", "policy": {"operations": [{"op": "exec"}]}}'],
 )  # fmt: skip
 def test_what_is_no_description_is_refused(text: bytes) -> None:
     with pytest.raises(InputError):
         Description.parse(text)
+
+
+def test_a_policy_in_one_line_or_a_preset_is_the_same_plan_as_its_operations() -> None:
+    for text in ("random_crop(8) | hflip", "imagenet(32)"):
+        plan = Description.parse(json.dumps({"dataset": "a", "policy": text}))
+        assert plan.id == Description(dataset="a", policy=resolve_policy(text)).id
+        assert Description.parse(plan.to_json()) == plan
 
 
 def test_dtypes_have_names() -> None:

@@ -9,7 +9,7 @@ import triton
 import triton.language as tl
 
 from augfeed.engines.cuda.table_layout import load_float
-from augfeed.engines.cuda.levels import LEVELS, nearest, whole_of, cumulative, divide, floor_divide, held, highest, lowest, real, total, truncate
+from augfeed.engines.cuda.levels import LEVELS, nearest, to_unit, cumulative, divide, floor_divide, saturated, highest, lowest, real, total, truncate
 
 
 @triton.jit
@@ -53,12 +53,12 @@ def _autocontrast_table(counts, level):
 
 @triton.jit
 def _brightness_table(counts, level, factor):
-    return held(factor * real(level))
+    return saturated(factor * real(level))
 
 
 @triton.jit
 def _contrast_table(counts, level, gray, factor):
-    return held(gray + factor * (real(level) - gray))
+    return saturated(gray + factor * (real(level) - gray))
 
 
 @triton.jit
@@ -91,13 +91,13 @@ def make_drawn_table(code, counts, gray, numbers):
     if code == 3:
         made = _autocontrast_table(counts, level)
     if code == 64:
-        made = nearest(_posterize_pixel(whole_of(level), load_float(numbers + 0), load_float(numbers + 1)))
+        made = nearest(_posterize_pixel(to_unit(level), load_float(numbers + 0), load_float(numbers + 1)))
     if code == 65:
-        made = nearest(_solarize_pixel(whole_of(level), load_float(numbers + 0)))
+        made = nearest(_solarize_pixel(to_unit(level), load_float(numbers + 0)))
     if code == 66:
-        made = nearest(_gamma_pixel(whole_of(level), load_float(numbers + 0), load_float(numbers + 1)))
+        made = nearest(_gamma_pixel(to_unit(level), load_float(numbers + 0), load_float(numbers + 1)))
     if code == 67:
-        made = nearest(_solarize_add_pixel(whole_of(level), load_float(numbers + 0), load_float(numbers + 1)))
+        made = nearest(_solarize_add_pixel(to_unit(level), load_float(numbers + 0), load_float(numbers + 1)))
     if code == 128:
         made = _brightness_table(counts, level, load_float(numbers + 0))
     if code == 129:

@@ -46,7 +46,7 @@ def finish_colors(
 
 
 @triton.jit
-def load_look(row, offset, C: tl.constexpr, COLOR: tl.constexpr):
+def load_color_matrix(row, offset, C: tl.constexpr, COLOR: tl.constexpr):
     """Return the color map of a row: a matrix by rows, then what is added to each channel.
 
     `offset` points at what is added, where that is not what the table says.
@@ -83,28 +83,43 @@ def load_scale(table, C: tl.constexpr, COLOR: tl.constexpr):
 
 
 @triton.jit
-def _held(v):
+def _saturated(v):
     # An addition that saturates, where `v` is one: no instruction more.
     return tl.minimum(tl.maximum(v, 0.0), 1.0)
 
 
 @triton.jit
 def colored(
-    v0, v1, v2, row, look, C: tl.constexpr, COLOR: tl.constexpr, POINTS: tl.constexpr,
+    v0, v1, v2, row, m, C: tl.constexpr, COLOR: tl.constexpr, POINTS: tl.constexpr,
     USED: tl.constexpr,
 ):  # fmt: skip
-    """Return the colors of a pixel of a row, of its values in the images' units; see `scaled`."""
+    """Return the colors of a pixel of a row, of its values in the images' units; see `scaled`.
+
+    `m` is what `load_color_matrix` returns.
+    """
     if COLOR < 0:
         return v0, v1, v2
     else:
         if C == 1:
-            w0 = _held(tl.fma(v0, look[0], look[9]))
+            w0 = _saturated(tl.fma(v0, m[0], m[9]))
             w1, w2 = w0, w0
         else:
-            w0 = tl.fma(v2, look[2], tl.fma(v1, look[1], tl.fma(v0, look[0], look[9])))
-            w1 = tl.fma(v2, look[5], tl.fma(v1, look[4], tl.fma(v0, look[3], look[10])))
-            w2 = tl.fma(v2, look[8], tl.fma(v1, look[7], tl.fma(v0, look[6], look[11])))
-            w0, w1, w2 = _held(w0), _held(w1), _held(w2)
+            w0 = tl.fma(
+                v2,
+                m[2],
+                tl.fma(v1, m[1], tl.fma(v0, m[0], m[9])),
+            )
+            w1 = tl.fma(
+                v2,
+                m[5],
+                tl.fma(v1, m[4], tl.fma(v0, m[3], m[10])),
+            )
+            w2 = tl.fma(
+                v2,
+                m[8],
+                tl.fma(v1, m[7], tl.fma(v0, m[6], m[11])),
+            )
+            w0, w1, w2 = _saturated(w0), _saturated(w1), _saturated(w2)
         if POINTS >= 0:
             reads = load_reads(row, POINTS, USED)
             w0 = change_point(w0, reads, USED)

@@ -7,7 +7,7 @@ smoothed along lines, and the next ones what the frame becomes. See `cuda.frames
 import triton
 import triton.language as tl
 
-from augfeed.engines.cuda.frames import REFLECT, read_pixels, size_of, source_of, to_whole
+from augfeed.engines.cuda.frames import REFLECT, read_pixels, rounded, size_of, source_of
 from augfeed.engines.cuda.noise import blocks_of, number
 from augfeed.engines.cuda.sample import fold
 from augfeed.engines.cuda.table_layout import HEAD, load_float
@@ -87,7 +87,7 @@ def _between(a, b, d, e, right, low, images):
     upper, lower = a + right * (b - a), d + right * (e - d)
     made = upper + low * (lower - upper)
     if images.dtype.element_ty == tl.uint8:
-        made = to_whole(made)
+        made = rounded(made)
     return made
 
 

@@ -20,7 +20,7 @@ REFLECT: tl.constexpr = tl.constexpr(2)
 
 
 @triton.jit
-def to_whole(v):
+def rounded(v):
     """Return values rounded to whole numbers, halves to even."""
     return (v + 12582912.0) - 12582912.0
 
@@ -57,7 +57,7 @@ def source_of(images, frames, table, row, r, code, size, C: tl.constexpr, PAD: t
         f0 = load_float(table + PAD_FILL)
         f1, f2 = load_float(table + PAD_FILL + 1), load_float(table + PAD_FILL + 2)
         if images.dtype.element_ty == tl.uint8:
-            f0, f1, f2 = to_whole(f0), to_whole(f1), to_whole(f2)
+            f0, f1, f2 = rounded(f0), rounded(f1), rounded(f2)
     return tl.where(first, image, frame), top, left, f0, f1, f2
 
 
@@ -264,7 +264,7 @@ def weigh_down(
             v1 = weigh_column(plane + pixels, y, x, height, width, weights, reach, mask)
             v2 = weigh_column(plane + 2 * pixels, y, x, height, width, weights, reach, mask)
         if frames.dtype.element_ty == tl.uint8:
-            v0, v1, v2 = to_whole(v0), to_whole(v1), to_whole(v2)
+            v0, v1, v2 = rounded(v0), rounded(v1), rounded(v2)
         write_pixels(
             frames + r.to(tl.int64) * frame_pitch(height, width, C), p, v0, v1, v2, mask, C
         )

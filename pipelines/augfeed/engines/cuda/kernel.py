@@ -7,7 +7,7 @@ launch), so that values do not depend on how the compiler sees the rest of a spe
 import triton
 import triton.language as tl
 
-from augfeed.engines.cuda.color import colored, load_look, load_scale, mixed, scaled
+from augfeed.engines.cuda.color import colored, load_color_matrix, load_scale, mixed, scaled
 from augfeed.engines.cuda.noise import (
     NOISE_PIXELS,
     SALT_PIXELS,
@@ -106,7 +106,7 @@ def augment(
     FILTERS: tl.constexpr, MEAN: tl.constexpr,
     MIX: tl.constexpr, ERASE: tl.constexpr, LAST: tl.constexpr, VEC: tl.constexpr,
     ALIGNED: tl.constexpr, WIDE: tl.constexpr, LANES: tl.constexpr, TILE: tl.constexpr,
-    HELD: tl.constexpr, BLOCK: tl.constexpr, STEPS: tl.constexpr, MORE: tl.constexpr,
+    KEEP_COLOR: tl.constexpr, BLOCK: tl.constexpr, STEPS: tl.constexpr, MORE: tl.constexpr,
 ):  # fmt: skip
     """Write rows of a plan to `out`, `[count, C, height, width]`, or channels last if `LAST`.
 
@@ -159,7 +159,7 @@ def augment(
     fills, scale = load_fills(table, EACH), load_scale(table, C, COLOR)
     # A tile that no border is near takes a way of its own.
     CLEAR: tl.constexpr = WIDE and (TILE > 0 and not PERSPECTIVE)
-    matrix, other_matrix, look, other_look = 0, 0, 0, 0
+    matrix, other_matrix, color_matrix, other_color_matrix = 0, 0, 0, 0
     if WARP >= 0:
         matrix = load_matrix(row, WARP, PERSPECTIVE)
         if MIX:
@@ -170,9 +170,9 @@ def augment(
                 others_between = clearance(other_matrix, other_frame[2], other_frame[3],
                                            other_size, TILE, BLOCK // TILE, PAD)  # fmt: skip
     if COLOR >= 0:
-        look = load_look(row, own_offset, C, COLOR)
+        color_matrix = load_color_matrix(row, own_offset, C, COLOR)
         if MIX:
-            other_look = load_look(other, other_offset, C, COLOR)
+            other_color_matrix = load_color_matrix(other, other_offset, C, COLOR)
     if ID >= 0:
         key = load_key(table, row, ID)
     if SIGMA >= 0:
@@ -199,8 +199,8 @@ def augment(
         if WARP >= 0 and LANES:
             # Numbers of eight lanes leave no registers to hold maps in.
             matrix = load_matrix(row, WARP, PERSPECTIVE)
-        if COLOR >= 0 and not HELD:
-            look = load_look(row, own_offset, C, COLOR)
+        if COLOR >= 0 and not KEEP_COLOR:
+            color_matrix = load_color_matrix(row, own_offset, C, COLOR)
         begin, clear, other_clear = first + step * stride, False, False
         if TILE > 0:
             p, y, x, gy, gx = tiled(top, left, width, TILE, BLOCK, VEC)
@@ -229,18 +229,18 @@ def augment(
         v0, v1, v2 = moved(frame, matrix, y, x, gy, gx, own, own_group, clear, size, fills, C, PAD,
                            FLIP, VEC, ALIGNED, WARP, BORDER, PERSPECTIVE, FILTERS,
                            WIDE)  # fmt: skip
-        v0, v1, v2 = colored(v0, v1, v2, row, look, C, COLOR, POINTS, USED)
+        v0, v1, v2 = colored(v0, v1, v2, row, color_matrix, C, COLOR, POINTS, USED)
         if MIX:
             if mixes:
-                their_matrix, their_look = other_matrix, other_look
+                their_matrix, their_color_matrix = other_matrix, other_color_matrix
                 if WARP >= 0 and LANES:
                     their_matrix = load_matrix(other, WARP, PERSPECTIVE)
-                if COLOR >= 0 and not HELD:
-                    their_look = load_look(other, other_offset, C, COLOR)
+                if COLOR >= 0 and not KEEP_COLOR:
+                    their_color_matrix = load_color_matrix(other, other_offset, C, COLOR)
                 u0, u1, u2 = moved(other_frame, their_matrix, y, x, gy, gx, seen, seen_group,
                                    other_clear, other_size, fills, C, PAD, FLIP, VEC, ALIGNED, WARP,
                                    BORDER, PERSPECTIVE, FILTERS, WIDE)  # fmt: skip
-                u0, u1, u2 = colored(u0, u1, u2, other, their_look, C, COLOR, POINTS, USED)
+                u0, u1, u2 = colored(u0, u1, u2, other, their_color_matrix, C, COLOR, POINTS, USED)
                 if MIX == MIXUP:
                     v0, v1, v2 = mixed(v0, v1, v2, u0, u1, u2, lam, scale, C)
                 else:

@@ -44,8 +44,8 @@ def constants(spec: Spec) -> dict[str, Any]:
         "MEAN": spec.mean, "MIX": spec.mix,
         "ERASE": int(spec.erase), "LAST": spec.last,
         "VEC": spec.vec, "ALIGNED": spec.aligned, "WIDE": spec.wide, "TILE": spec.tile,
-        "LANES": spec.lanes, "HELD": spec.held, "BLOCK": spec.block, "STEPS": spec.steps,
-        "MORE": spec.more,
+        "LANES": spec.lanes, "KEEP_COLOR": spec.keep_color, "BLOCK": spec.block,
+        "STEPS": spec.steps, "MORE": spec.more,
     }  # fmt: skip
 
 

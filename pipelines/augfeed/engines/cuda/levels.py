@@ -43,13 +43,13 @@ def real(level):
 
 
 @triton.jit
-def held(values):
+def saturated(values):
     """Return values as levels: cut off at 0, 255 and the level below."""
     return tl.minimum(tl.maximum(values, 0.0), 255.0).to(tl.int32)
 
 
 @triton.jit
-def whole_of(level):
+def to_unit(level):
     """Return levels as values from 0 to 1."""
     return tl.div_rn(level.to(tl.float32), 255.0)
 

@@ -11,11 +11,13 @@ from numpy.typing import NDArray
 from augfeed.async_copy import copied
 from augfeed.constants import CUTMIX, MIXUP
 from augfeed.engines.cuda import masks as kernels
+from augfeed.engines.cuda.field_launch import draw_fields
 from augfeed.engines.cuda.launch import LOCK
 from augfeed.fields.follows import blends
 from augfeed.fields.map_arrays import MapArrays
 from augfeed.fields.masks import MixedMask
 from augfeed.operation import Geometry
+from augfeed.operation.kinds import displaces
 from augfeed.plan import Plan
 from augfeed.policy import Policy
 
@@ -56,8 +58,8 @@ def move_masks(masks: MaskSet, plan: Plan, maps: MapArrays) -> torch.Tensor | Mi
     They are queued on the current stream, and nothing waits. A policy with Mixup gives a
     `MixedMask`.
     """
-    table = _table(masks, plan, maps)
-    own = _shown(masks, plan, maps, table)
+    table, fields = _table(masks, plan, maps), _fields(masks, maps)
+    own = _shown(masks, plan, maps, table, fields)
     if not blends(plan.policy):
         return own
     mixes = plan.mixes
@@ -67,30 +69,43 @@ def move_masks(masks: MaskSet, plan: Plan, maps: MapArrays) -> torch.Tensor | Mi
     if blended.any():
         rows = np.where(blended, mixes.partner[: plan.count], np.arange(plan.count))
         table[: plan.count, kernels.ALONE.value] = rows
-        partner = _shown(masks, plan, maps, table)
+        partner = _shown(masks, plan, maps, table, fields)
     return MixedMask(own, partner, copied(share, masks.values.device))
 
 
 def _table(masks: MaskSet, plan: Plan, maps: MapArrays) -> NDArray[np.int64]:
     rows, most = maps.steps.shape[:2]
-    table = np.zeros((rows, kernels.STEPS.value + 9 * most), np.int64)
+    words = kernels.STEP.value  # of a map
+    table = np.zeros((rows, kernels.STEPS.value + words * most), np.int64)
     floats, mixes = table.view(np.float64), plan.mixes
     pasted = np.where(mixes.mode == CUTMIX, mixes.partner, -1)
     for first, values in (
         (kernels.FILL, masks.fill), (kernels.START, masks.starts),
         (kernels.PLANE, maps.sizes.prod(axis=1)), (kernels.WIDTH, maps.sizes[:, 1]),
         (kernels.COUNT, maps.counts), (kernels.ALONE, np.arange(rows)), (kernels.PASTED, pasted),
+        (kernels.SHIFTED, (maps.fields >= 0).any(axis=1)),
     ):  # fmt: skip
         table[:, first.value] = values
     for first, part in ((kernels.WINDOW, maps.window), (kernels.PATCH, mixes.patch)):
         table[:, first.value : first.value + part.shape[1]] = part
     floats[:, kernels.TOTAL.value : kernels.STEPS.value] = maps.totals.reshape(rows, 9)
-    floats[:, kernels.STEPS.value :] = maps.steps.reshape(rows, 9 * most)
+    steps = np.zeros((rows, most, words), np.int64)
+    steps.view(np.float64)[..., : kernels.FIELD.value] = maps.steps
+    steps[..., kernels.FIELD.value] = maps.fields
+    table[:, kernels.STEPS.value :] = steps.reshape(rows, words * most)
     return table
 
 
+def _fields(masks: MaskSet, maps: MapArrays) -> torch.Tensor:
+    device = masks.values.device
+    if not len(maps.shifts):
+        return torch.empty(0, device=device)
+    with LOCK, torch.cuda.device(device) if device.type == "cuda" else nullcontext():
+        return draw_fields(maps.shifts, maps.size, device)
+
+
 def _shown(
-    masks: MaskSet, plan: Plan, maps: MapArrays, table: NDArray[np.int64]
+    masks: MaskSet, plan: Plan, maps: MapArrays, table: NDArray[np.int64], fields: torch.Tensor
 ) -> torch.Tensor:  # fmt: skip
     height, width = maps.size
     values, kind = masks.values, masks.values.dtype
@@ -98,28 +113,35 @@ def _shown(
     out = torch.empty((plan.count, masks.planes, height, width), dtype=kind, device=device)
     if not out.numel():
         return out
-    given = (values.view(moved), copied(table, device), copied(maps.lines, device), out.view(moved))
+    given = (values.view(moved), copied(table, device), copied(maps.lines, device), fields,
+             out.view(moved))  # fmt: skip
     grid = (plan.count, -(-height * width // BLOCK))
     with LOCK, torch.cuda.device(device) if values.is_cuda else nullcontext():
         kernels.show_masks[grid](
             *given, masks.planes, table.shape[1], height, width, **OPTIONS,
             **mask_constants(
-                sampled=samples(plan.policy), mixed=plan.policy.mixer is not None,
-                border=maps.border, padding=maps.padding,
+                sampled=samples(plan.policy), displaced=_displaces(plan.policy),
+                mixed=plan.policy.mixer is not None, border=maps.border, padding=maps.padding,
             ),
         )  # fmt: skip
     return out
 
 
-def mask_constants(*, sampled: bool, mixed: bool, border: int, padding: int) -> dict[str, Any]:
+def mask_constants(
+    *, sampled: bool, displaced: bool, mixed: bool, border: int, padding: int
+) -> dict[str, Any]:
     """Return the compile-time arguments of `masks.show_masks`."""
-    return {"SAMPLED": sampled, "MIXED": mixed, "BORDER": border, "PADDING": padding,
-            "BLOCK": BLOCK}  # fmt: skip
+    return {"SAMPLED": sampled, "DISPLACED": displaced, "MIXED": mixed, "BORDER": border,
+            "PADDING": padding, "BLOCK": BLOCK}  # fmt: skip
 
 
 def samples(policy: Policy) -> bool:
     """Return whether anything but windows and flips may move the pixels of a policy."""
     return any(
-        item.program is not None or (isinstance(item, Geometry) and item.warps)
+        item.program is not None or displaces(item) or (isinstance(item, Geometry) and item.warps)
         for item in policy.operations
     )
+
+
+def _displaces(policy: Policy) -> bool:
+    return any(map(displaces, policy.operations))

@@ -9,6 +9,7 @@ import triton.language as tl
 
 from augfeed import constants
 from augfeed.engines.cuda.sample import fold
+from augfeed.engines.cuda.shifted_masks import PLANES, border_place, read_place, shift_place
 
 CONSTANT: tl.constexpr = tl.constexpr(constants.CONSTANT)
 # Words of a row of the table, int64; matrices are float64, by rows.
@@ -21,13 +22,16 @@ COUNT: tl.constexpr = tl.constexpr(12)  # maps; 0 where lines stay such
 ALONE: tl.constexpr = tl.constexpr(13)  # the row that is shown beside what is pasted
 PASTED: tl.constexpr = tl.constexpr(14)  # the row that is pasted, or -1
 PATCH: tl.constexpr = tl.constexpr(15)  # top, left, bottom, right
-TOTAL: tl.constexpr = tl.constexpr(19)
-STEPS: tl.constexpr = tl.constexpr(28)
+SHIFTED: tl.constexpr = tl.constexpr(19)  # whether a displacement is among the maps
+TOTAL: tl.constexpr = tl.constexpr(20)
+STEPS: tl.constexpr = tl.constexpr(29)  # of maps, each a matrix, or the factor of a field, and
+FIELD: tl.constexpr = tl.constexpr(9)  # the number of the field, or -1
+STEP: tl.constexpr = tl.constexpr(10)
 FAR: tl.constexpr = tl.constexpr(float(1 << 20))
 
 
 @triton.jit
-def _whole(words, k):
+def _int(words, k):
     return tl.load(words + k).to(tl.int32)
 
 
@@ -37,7 +41,7 @@ def _float(words, k):
 
 
 @triton.jit
-def _held(u):
+def _near(u):
     return tl.minimum(tl.maximum(u, -FAR), FAR)
 
 
@@ -52,7 +56,7 @@ def _source(m, y, x):
         z = a * fx + b * fy + c
         z = tl.where(z == 0.0, 1e-30, z)
         u, v = u / z, v / z
-    return _held(v), _held(u)
+    return _near(v), _near(u)
 
 
 @triton.jit
@@ -78,10 +82,8 @@ def _along(u, side, begin, length, resized, offset, BORDER: tl.constexpr, PADDIN
 def _cut(words, v, u, height, width, BORDER: tl.constexpr, PADDING: tl.constexpr):
     # Row and column of the source that a position in the frame shows.
     w = words + WINDOW
-    row = _along(v, height, _whole(w, 0), _whole(w, 2), _whole(w, 4), _whole(w, 6), BORDER, PADDING)
-    column = _along(
-        u, width, _whole(w, 1), _whole(w, 3), _whole(w, 5), _whole(w, 7), BORDER, PADDING
-    )
+    row = _along(v, height, _int(w, 0), _int(w, 2), _int(w, 4), _int(w, 6), BORDER, PADDING)
+    column = _along(u, width, _int(w, 1), _int(w, 3), _int(w, 5), _int(w, 7), BORDER, PADDING)
     return row, column
 
 
@@ -89,11 +91,11 @@ def _cut(words, v, u, height, width, BORDER: tl.constexpr, PADDING: tl.constexpr
 def _sampled(words, y, x, height, width, BORDER: tl.constexpr, PADDING: tl.constexpr):
     # Row and column of the source by the maps of a row: the last of them reads what the one before
     # it has made, the first the source.
-    count = _whole(words, COUNT)
+    count = _int(words, COUNT)
     zero = height * 0
     outside = y < 0
     for k in range(count - 1):
-        v, u = _source(words + STEPS + 9 * (count - 1 - k), y, x)
+        v, u = _source(words + STEPS + STEP * (count - 1 - k), y, x)
         row = _along(v, height, zero, height, height, zero, BORDER, PADDING)
         column = _along(u, width, zero, width, width, zero, BORDER, PADDING)
         outside = outside | (row < 0) | (column < 0)
@@ -104,16 +106,46 @@ def _sampled(words, y, x, height, width, BORDER: tl.constexpr, PADDING: tl.const
 
 
 @triton.jit
+def _displaced(
+    words, fields, y, x, height, width, BORDER: tl.constexpr, PADDING: tl.constexpr
+):  # fmt: skip
+    # Row and column of the source by the maps of a row, some of which are displacements.
+    count = _int(words, COUNT)
+    v, u, outside = y.to(tl.float64), x.to(tl.float64), y < 0
+    for k in range(count):
+        step = words + STEPS + STEP * (count - 1 - k)
+        number = tl.load(step + FIELD)
+        if number >= 0:
+            field = fields + number * (PLANES * height * width)
+            v, u, shown = shift_place(field, _float(step, 0).to(tl.float32), v, u, height, width)
+        else:
+            v, u = _source(step, v, u)
+            u, beside = border_place(u, width, BORDER)
+            v, within = border_place(v, height, BORDER)
+            shown = within & beside
+        outside = outside | (shown == 0)
+        v, u = tl.where(outside, 0.0, v), tl.where(outside, 0.0, u)
+    w = words + WINDOW
+    row = read_place(v, _int(w, 0), _int(w, 2), _int(w, 4), _int(w, 6), PADDING)
+    column = read_place(u, _int(w, 1), _int(w, 3), _int(w, 5), _int(w, 7), PADDING)
+    return tl.where(outside, -1, row), column
+
+
+@triton.jit
 def _place(
-    table, lines, row, pitch, y, x, height, width, SAMPLED: tl.constexpr, BORDER: tl.constexpr,
-    PADDING: tl.constexpr,
+    table, lines, fields, row, pitch, y, x, height, width, SAMPLED: tl.constexpr,
+    DISPLACED: tl.constexpr, BORDER: tl.constexpr, PADDING: tl.constexpr,
 ):  # fmt: skip
     # The number of the value that each pixel of a row shows, -1 outside.
     words = table + row.to(tl.int64) * pitch
     own = lines + row.to(tl.int64) * (height + width)
     down, across = tl.load(own + y), tl.load(own + height + x)
     if SAMPLED:
-        count = _whole(words, COUNT)
+        count = _int(words, COUNT)
+        if DISPLACED:
+            if _int(words, SHIFTED) > 0:
+                down, across = _displaced(words, fields, y, x, height, width, BORDER, PADDING)
+                count = count * 0
         if count > 0:
             down, across = _sampled(words, y, x, height, width, BORDER, PADDING)
             if BORDER == CONSTANT:
@@ -128,13 +160,14 @@ def _place(
 
 @triton.jit(do_not_specialize=["planes", "pitch", "height", "width"])
 def show_masks(
-    values, table, lines, out, planes, pitch, height, width, SAMPLED: tl.constexpr,
-    MIXED: tl.constexpr, BORDER: tl.constexpr, PADDING: tl.constexpr, BLOCK: tl.constexpr,
+    values, table, lines, fields, out, planes, pitch, height, width, SAMPLED: tl.constexpr,
+    DISPLACED: tl.constexpr, MIXED: tl.constexpr, BORDER: tl.constexpr, PADDING: tl.constexpr,
+    BLOCK: tl.constexpr,
 ):  # fmt: skip
     """Write the masks of a row, `[planes, height, width]`, a block of pixels of each.
 
-    `values` hold the masks of all rows, one after the other. What is pasted is looked at where
-    `MIXED`, maps where `SAMPLED`.
+    `values` hold the masks of all rows, one after the other, `fields` those of displacements. What
+    is pasted is looked at where `MIXED`, maps where `SAMPLED`, fields where `DISPLACED`.
     """
     row = tl.program_id(0)
     pixels = height * width
@@ -143,17 +176,20 @@ def show_masks(
     at = tl.minimum(at, pixels - 1)
     y, x = at // width, at % width
     words = table + row.to(tl.int64) * pitch
-    own = _whole(words, ALONE)
-    place = _place(table, lines, own, pitch, y, x, height, width, SAMPLED, BORDER, PADDING)
+    own = _int(words, ALONE)
+    place = _place(
+        table, lines, fields, own, pitch, y, x, height, width, SAMPLED, DISPLACED, BORDER, PADDING
+    )
     step = tl.load(table + own.to(tl.int64) * pitch + PLANE)
     if MIXED:
-        pasted = _whole(words, PASTED)
+        pasted = _int(words, PASTED)
         if pasted >= 0:
             other = _place(
-                table, lines, pasted, pitch, y, x, height, width, SAMPLED, BORDER, PADDING
-            )
-            inside = (y >= _whole(words, PATCH)) & (y < _whole(words, PATCH + 2))
-            inside = inside & (x >= _whole(words, PATCH + 1)) & (x < _whole(words, PATCH + 3))
+                table, lines, fields, pasted, pitch, y, x, height, width, SAMPLED, DISPLACED,
+                BORDER, PADDING,
+            )  # fmt: skip
+            inside = (y >= _int(words, PATCH)) & (y < _int(words, PATCH + 2))
+            inside = inside & (x >= _int(words, PATCH + 1)) & (x < _int(words, PATCH + 3))
             place = tl.where(inside, other, place)
             beside = tl.load(table + pasted.to(tl.int64) * pitch + PLANE)
             each = tl.where(inside, beside, step)

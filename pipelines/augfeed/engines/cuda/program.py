@@ -14,7 +14,7 @@ from augfeed.engines.cuda._tables import make_drawn_table
 from augfeed.engines.cuda.frames import (
     PARTS,
     frame_pitch,
-    to_whole,
+    rounded,
     write_pixels,
 )
 from augfeed.engines.cuda.hue import turned
@@ -56,7 +56,7 @@ def _level(v, images):
     if images.dtype.element_ty == tl.uint8:
         return v.to(tl.int32)
     else:
-        return to_whole(v * 255.0).to(tl.int32)
+        return rounded(v * 255.0).to(tl.int32)
 
 
 @triton.jit
@@ -124,7 +124,7 @@ def cut_frames(
             f0 = load_float(table + PAD_FILL)
             f1, f2 = load_float(table + PAD_FILL + 1), load_float(table + PAD_FILL + 2)
             if images.dtype.element_ty == tl.uint8:
-                f0, f1, f2 = to_whole(f0), to_whole(f1), to_whole(f2)
+                f0, f1, f2 = rounded(f0), rounded(f1), rounded(f2)
         p = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
         mask = p < height * width
         v0, v1, v2 = direct(image, p // width, p % width, mask, top, left, (word & 1) != 0,
@@ -279,7 +279,7 @@ def look_up_drawn(
 
 
 @triton.jit
-def _held(v):
+def _saturated(v):
     return tl.minimum(tl.maximum(v, 0.0), 255.0)
 
 
@@ -301,9 +301,9 @@ def _linear(v0, v1, v2, numbers, mean, C: tl.constexpr):
         r = _row(numbers, 0, v0, v1, v2) + _summand(numbers, 9, 12, mean)
         g = _row(numbers, 3, v0, v1, v2) + _summand(numbers, 10, 13, mean)
         b = _row(numbers, 6, v0, v1, v2) + _summand(numbers, 11, 14, mean)
-        return to_whole(_held(r)), to_whole(_held(g)), to_whole(_held(b))
+        return rounded(_saturated(r)), rounded(_saturated(g)), rounded(_saturated(b))
     else:
-        v = to_whole(_held(load_float(numbers + 15) * v0 + _summand(numbers, 16, 17, mean)))
+        v = rounded(_saturated(load_float(numbers + 15) * v0 + _summand(numbers, 16, 17, mean)))
         return v, v, v
 
 
@@ -311,10 +311,9 @@ def _linear(v0, v1, v2, numbers, mean, C: tl.constexpr):
 def _colored(v0, v1, v2, factor):
     whole = (19595 * v0.to(tl.int32) + 38470 * v1.to(tl.int32)) + 7471 * v2.to(tl.int32)
     gray = ((whole + 32768) >> 16).to(tl.float32)
-    return (
-        tl.floor(_held(gray + factor * (v0 - gray))), tl.floor(_held(gray + factor * (v1 - gray))),
-        tl.floor(_held(gray + factor * (v2 - gray))),
-    )  # fmt: skip
+    d0, d1, d2 = factor * (v0 - gray), factor * (v1 - gray), factor * (v2 - gray)
+    v0, v1, v2 = _saturated(gray + d0), _saturated(gray + d1), _saturated(gray + d2)
+    return tl.floor(v0), tl.floor(v1), tl.floor(v2)
 
 
 @triton.jit(do_not_specialize=["rows", "height", "width"])
@@ -351,9 +350,9 @@ def combine_drawn(
 def sampled_level(v, images):
     """Return the nearest level of a value that a frame may hold between two levels."""
     if images.dtype.element_ty == tl.uint8:
-        return to_whole(v).to(tl.int32)
+        return rounded(v).to(tl.int32)
     else:
-        return to_whole(v * 255.0).to(tl.int32)
+        return rounded(v * 255.0).to(tl.int32)
 
 
 @triton.jit(do_not_specialize=["rows", "height", "width"])

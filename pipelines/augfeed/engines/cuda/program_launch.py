@@ -163,7 +163,7 @@ def _remake(loaded: "BoundPlan", slot: int, code: int) -> None:
     own, most = spatial_constants(spec, slot, code), len(scratch.sums)
     for begin in range(0, loaded.rows, most):
         rows = min(most, loaded.rows - begin)
-        Launch(loaded, own, program_start(spec, slot), begin, rows, whole=True).run(code)
+        Launch(loaded, own, program_start(spec, slot), begin, rows, quantized=True).run(code)
     if spec.float_in:
         own = {**slot_constants(spec, slot), "CODE": code, "MOVED": False, "BLOCK": COPIED}
         _launch(loaded, "bring_back", own)

@@ -116,12 +116,15 @@ def compile_finish(spec: Spec, arch: int) -> Report:
                              divisible=False))  # fmt: skip
 
 
-def compile_masks(arch: int, *, sampled: bool, mixed: bool, border: int, wide: bool) -> Report:
+def compile_masks(
+    arch: int, *, sampled: bool, displaced: bool, mixed: bool, border: int, wide: bool
+) -> Report:
     """Return what `masks.show_masks` becomes: for masks of int64 if `wide`, else of uint8."""
     kind = "*i64" if wide else "*u8"
-    signature = {"values": kind, "table": "*i64", "lines": "*i32", "out": kind, "planes": "i32",
-                 "pitch": "i32", "height": "i32", "width": "i32"}  # fmt: skip
-    constant = mask_constants(sampled=sampled, mixed=mixed, border=border, padding=border)
+    signature = {"values": kind, "table": "*i64", "lines": "*i32", "fields": "*fp32", "out": kind,
+                 "planes": "i32", "pitch": "i32", "height": "i32", "width": "i32"}  # fmt: skip
+    constant = mask_constants(sampled=sampled, displaced=displaced, mixed=mixed, border=border,
+                              padding=border)  # fmt: skip
     return _report(_compiled_as(masks.show_masks, signature, constant, arch, mask_launch.OPTIONS))
 
 
@@ -134,7 +137,7 @@ def compile_steps(spec: Spec, arch: int) -> dict[str, Report]:
     for slot, code in ((slot, code) for slot, codes in enumerate(spec.slots) for code in codes):
         if not (has_kernel(code) or has_table(code)):
             own = step_constants(spec, slot, code)
-            step = {"NUMBERS": slot_start(spec, slot), "PAD": spec.pad, "WHOLE": False}
+            step = {"NUMBERS": slot_start(spec, slot), "PAD": spec.pad, "QUANTIZED": False}
             found |= _spatial_steps(code, own, step, given)
         elif has_table(code):
             own, read = (each(spec, slot, code) for each in (table_constants, reading_constants))
@@ -191,7 +194,7 @@ def _programs(spec: Spec, arch: int) -> Iterator[tuple[str, Any]]:
     made = {name: (_drawn_kernel(name), *rest) for name, rest in found.items()}
     for slot, codes in enumerate(spec.program):
         for code in filter(is_spatial, codes):
-            step = {"NUMBERS": program_start(spec, slot), "PAD": spec.pad, "WHOLE": True}
+            step = {"NUMBERS": program_start(spec, slot), "PAD": spec.pad, "QUANTIZED": True}
             steps = _spatial_steps(code, spatial_constants(spec, slot, code), step, given)
             made |= {f"{name} drawn": kernel for name, kernel in steps.items()}
     for name, (function, signature, constant) in made.items():

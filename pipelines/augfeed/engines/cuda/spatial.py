@@ -75,7 +75,7 @@ class Launch:
     numbers: int
     begin: int
     rows: int
-    whole: bool = False  # whether floats are whole levels, as they are in programs
+    quantized: bool = False  # whether floats are whole levels, as they are in programs
 
     def run(self, code: int) -> None:
         """Launch the kernels of the step on the current stream; nothing waits."""
@@ -85,8 +85,9 @@ class Launch:
         elif issubclass(cls, Displacement):
             self._displacement()
         else:
-            stencils.make_stencils[self._grid](*self._read, WHOLE=self.whole, **self._reading,
-                                               **self._numbers)  # fmt: skip
+            stencils.make_stencils[self._grid](
+                *self._read, QUANTIZED=self.quantized, **self._reading, **self._numbers
+            )
             self._put(0)
 
     @property

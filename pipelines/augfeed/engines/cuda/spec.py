@@ -65,11 +65,11 @@ class Spec:
     not allow it; `wide` says whether the neighbors of a source position are read as words. `block`
     is the number of pixels of a step, `steps` that of a program. With `lanes` the steps are the
     eight lanes of the numbers for pixels; else they are tiles of `tile` pixels a line, or runs of
-    pixels where that is 0. `held` says whether color maps are held over the steps, which takes
-    registers; `registers` is the most that a thread may have. `sum_block` and `sum_warps` are those
-    of the sums for gray means. `slots` are the codes that may stand in each slot of a row's steps
-    on its frame, `reach` is how far their kernels reach. `program` are the codes that may stand in
-    each slot of a program, of which each reads `numbers` at most.
+    pixels where that is 0. `keep_color` says whether color matrices stay over the steps, which
+    takes registers; `registers` is the most that a thread may have. `sum_block` and `sum_warps`
+    are those of the sums for gray means. `slots` are the codes that may stand in each slot of a
+    row's steps on its frame, `reach` is how far their kernels reach. `program` are the codes that
+    may stand in each slot of a program, of which each reads `numbers` at most.
     """
 
     channels: int
@@ -99,7 +99,7 @@ class Spec:
     warps: int
     sum_block: int
     sum_warps: int
-    held: bool
+    keep_color: bool
     registers: int | None
     slots: tuple[tuple[int, ...], ...]
     reach: int
@@ -183,7 +183,7 @@ def _spec(policy: Policy, size: tuple[int, int], form: Form, output: Output) -> 
         erase=erase,
         more=erasing.counts[1] - 1 if erasing else 0,
         last=output.channels_last and channels > 1,
-        held=noises < 2,
+        keep_color=noises < 2,
         registers=_registers(
             mix=bool(mix), color=bool(color), warp=warp, lanes=lanes, noises=noises,
             gray=channels == 1, made=made and not form.framed, drawn=bool(program),

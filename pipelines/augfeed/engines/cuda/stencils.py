@@ -7,9 +7,9 @@ from augfeed.engines.cuda._stencils import make_pixel
 from augfeed.engines.cuda.frames import (
     frame_pitch,
     read_pixels,
+    rounded,
     size_of,
     source_of,
-    to_whole,
     write_pixels,
 )
 from augfeed.engines.cuda.table_layout import HEAD
@@ -17,17 +17,17 @@ from augfeed.engines.cuda.table_layout import HEAD
 
 @triton.jit
 def _levels(
-    source, y, x, mask, size, images, WHOLE: tl.constexpr, C: tl.constexpr, PAD: tl.constexpr
+    source, y, x, mask, size, images, QUANTIZED: tl.constexpr, C: tl.constexpr, PAD: tl.constexpr
 ):
     v0, v1, v2 = read_pixels(source, y, x, mask, size, C, PAD)
-    if WHOLE and images.dtype.element_ty != tl.uint8:
-        v0, v1, v2 = to_whole(v0 * 255.0), to_whole(v1 * 255.0), to_whole(v2 * 255.0)
+    if QUANTIZED and images.dtype.element_ty != tl.uint8:
+        v0, v1, v2 = rounded(v0 * 255.0), rounded(v1 * 255.0), rounded(v2 * 255.0)
     return v0, v1, v2
 
 
 @triton.jit
-def _value(v, images, WHOLE: tl.constexpr):
-    if WHOLE and images.dtype.element_ty != tl.uint8:
+def _value(v, images, QUANTIZED: tl.constexpr):
+    if QUANTIZED and images.dtype.element_ty != tl.uint8:
         v = tl.div_rn(v, 255.0)
     return v
 
@@ -38,14 +38,14 @@ def _value(v, images, WHOLE: tl.constexpr):
 def make_stencils(
     images, frames, table, sums, begin, pitch, height, width, source_height, source_width,
     ROW: tl.constexpr, MADE: tl.constexpr, SLOT: tl.constexpr, CODE: tl.constexpr,
-    NUMBERS: tl.constexpr, WHOLE: tl.constexpr, C: tl.constexpr, PAD: tl.constexpr,
+    NUMBERS: tl.constexpr, QUANTIZED: tl.constexpr, C: tl.constexpr, PAD: tl.constexpr,
     BLOCK: tl.constexpr,
 ):  # fmt: skip
     """Write frames, each pixel made of those about it, to `sums`, float32 `[rows, C, H * W]`.
 
     The grid is (rows, blocks), of the rows from `begin` on; rows lie `pitch` apart. `NUMBERS` is
-    where in the part of the steps those that the operation reads begin. `WHOLE`: floats are whole
-    levels, and have to be.
+    where in the part of the steps those that the operation reads begin. `QUANTIZED`: floats are
+    whole levels, and have to be.
     """
     r = begin + tl.program_id(0)
     row = table + HEAD + r * ROW
@@ -57,28 +57,28 @@ def make_stencils(
         p = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
         mask = p < pixels
         y, x = p // width, p % width
-        top = 255.0 if WHOLE or images.dtype.element_ty == tl.uint8 else 1.0
-        v0, v1, v2 = _levels(source, y, x, mask, size, images, WHOLE, C, PAD)
+        top = 255.0 if QUANTIZED or images.dtype.element_ty == tl.uint8 else 1.0
+        v0, v1, v2 = _levels(source, y, x, mask, size, images, QUANTIZED, C, PAD)
         inner = mask & (y > 0) & (x > 0) & (y < height - 1) & (x < width - 1)
-        a0, a1, a2 = _levels(source, y - 1, x - 1, inner, size, images, WHOLE, C, PAD)
-        b0, b1, b2 = _levels(source, y - 1, x, inner, size, images, WHOLE, C, PAD)
-        c0, c1, c2 = _levels(source, y - 1, x + 1, inner, size, images, WHOLE, C, PAD)
-        d0, d1, d2 = _levels(source, y, x - 1, inner, size, images, WHOLE, C, PAD)
-        e0, e1, e2 = _levels(source, y, x + 1, inner, size, images, WHOLE, C, PAD)
-        f0, f1, f2 = _levels(source, y + 1, x - 1, inner, size, images, WHOLE, C, PAD)
-        g0, g1, g2 = _levels(source, y + 1, x, inner, size, images, WHOLE, C, PAD)
-        h0, h1, h2 = _levels(source, y + 1, x + 1, inner, size, images, WHOLE, C, PAD)
+        a0, a1, a2 = _levels(source, y - 1, x - 1, inner, size, images, QUANTIZED, C, PAD)
+        b0, b1, b2 = _levels(source, y - 1, x, inner, size, images, QUANTIZED, C, PAD)
+        c0, c1, c2 = _levels(source, y - 1, x + 1, inner, size, images, QUANTIZED, C, PAD)
+        d0, d1, d2 = _levels(source, y, x - 1, inner, size, images, QUANTIZED, C, PAD)
+        e0, e1, e2 = _levels(source, y, x + 1, inner, size, images, QUANTIZED, C, PAD)
+        f0, f1, f2 = _levels(source, y + 1, x - 1, inner, size, images, QUANTIZED, C, PAD)
+        g0, g1, g2 = _levels(source, y + 1, x, inner, size, images, QUANTIZED, C, PAD)
+        h0, h1, h2 = _levels(source, y + 1, x + 1, inner, size, images, QUANTIZED, C, PAD)
         numbers = row + MADE + NUMBERS
         m0 = make_pixel((a0, b0, c0), (d0, v0, e0), (f0, g0, h0), top, numbers, CODE)
         here = sums + tl.program_id(0).to(tl.int64) * pitch + p
-        m0 = _value(tl.where(inner, m0, v0), images, WHOLE)
+        m0 = _value(tl.where(inner, m0, v0), images, QUANTIZED)
         tl.store(here, m0, mask)
         if C == 3:
             m1 = make_pixel((a1, b1, c1), (d1, v1, e1), (f1, g1, h1), top, numbers, CODE)
             m2 = make_pixel((a2, b2, c2), (d2, v2, e2), (f2, g2, h2), top, numbers, CODE)
-            m1 = _value(tl.where(inner, m1, v1), images, WHOLE)
+            m1 = _value(tl.where(inner, m1, v1), images, QUANTIZED)
             tl.store(here + pixels, m1, mask)
-            m2 = _value(tl.where(inner, m2, v2), images, WHOLE)
+            m2 = _value(tl.where(inner, m2, v2), images, QUANTIZED)
             tl.store(here + 2 * pixels, m2, mask)
 
 

@@ -90,7 +90,7 @@ class DiskCache:
             and self._lock.acquire(blocking=False)
         ):
             try:
-                self._look()
+                self._scan()
             finally:
                 self._lock.release()
             picture = self._find(digest)
@@ -173,9 +173,9 @@ class DiskCache:
         with self._lock:
             if not self._closed:
                 self._full = self._stopped = False
-                self._look()
+                self._scan()
 
-    def _look(self) -> None:
+    def _scan(self) -> None:
         self._next = time.monotonic() + PAUSE
         if self._writer is not None and self._writer.lost:
             self._end_pack()
