@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from augfeed import DataLoader
-from augfeed.datasets import Cityscapes, MaskFolder, VOCSegmentation
+from augfeed.datasets import Cityscapes, MaskFolder, VOCDetection, VOCSegmentation
 from augfeed.errors import InputError, ReadError, StateError
 from augfeed.fields import Boxes, Mask, MixedMask
 from tests.augfeed.datasets import small
@@ -259,6 +259,17 @@ def test_what_cannot_follow_or_has_no_meaning_is_refused(data: Any) -> None:
             DataLoader(data, 2, policy=policy)
     with pytest.raises(InputError, match="targets='dense' is for classes of images"):
         DataLoader(data, 2, policy="random_crop(24)", targets="dense")
+
+
+def test_the_fingerprint_covers_how_annotations_are_read(tmp_path: Path) -> None:
+    small.masks(tmp_path / "masks")
+    small.voc(tmp_path / "voc")
+    given: list[dict[str, Any]] = [{}, {"values": {1: 2}}, {"values": {2: 1}},
+                                   {"colors": {(0, 0, 0): 0}}]  # fmt: skip
+    prints = {MaskFolder(tmp_path / "masks", **options).fingerprint() for options in given}
+    voc = [VOCDetection(tmp_path / "voc", difficult=keep) for keep in (True, False)]
+    prints |= {data.fingerprint() for data in voc}
+    assert len(prints) == len(given) + 2
 
 
 def test_the_fingerprint_covers_masks_and_how_they_follow(tmp_path: Path) -> None:
