@@ -133,7 +133,7 @@ def test_batches_before_an_error_of_a_sampler_come_first() -> None:
 
 def test_how_many_are_made_as_one_is_bounded() -> None:
     assert cpu_together(64, 100) == CPU_ROWS // 64
-    assert cpu_together(64, 100_000) == CPU_BYTES // 100_000 // 64 or 1
+    assert cpu_together(64, 100_000) == max(1, CPU_BYTES // 100_000 // 64)
     assert cpu_together(10**6, 100) == cpu_together(1, 10**9) == 1
     small = loader(2)
     assert small.pipeline.together(SIZE) == COUNT // CPU_GROUPS // SIZE
@@ -192,14 +192,15 @@ def test_batches_before_an_error_of_the_order_are_made_once() -> None:
 
 def test_what_a_plan_raises_comes_in_its_place_and_those_behind_it_follow() -> None:
     given = loader(2, policy="hflip | mixup")
-    make = given.pipeline._executor.start
+    executor: Any = given.pipeline._executor
+    make = executor.start
 
     def start(asked: Any) -> Any:
         if asked.rows.first == 8 * SIZE:
             raise ValueError("no plan")
         return make(asked)
 
-    given.pipeline._executor.start = start  # type: ignore[method-assign]
+    executor.start = start
     iterator, found = iter(given), list[int]()
     while True:
         try:
