@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 Form = Literal["auto", "sparse", "dense"]
 Reduction = Literal["mean", "sum", "none"]
 SLACK = 1e-3  # how far the sum of a soft label may be from 1
+MOST_CLASSES = 10_000_000  # of dense rows: 40 MB a sample
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -109,6 +110,11 @@ class Targets:
     def _known_classes(self) -> int:
         if self.num_classes is None:
             raise InputError("num_classes=None leaves open how wide the rows are: give num_classes")
+        if self.num_classes > MOST_CLASSES:
+            raise InputError(
+                f"num_classes={self.num_classes} is above {MOST_CLASSES:,}, the widest rows that "
+                "are made: number the classes from 0, without gaps, or use targets='sparse'"
+            )
         return self.num_classes
 
 

@@ -233,6 +233,13 @@ def test_dense_rows_of_classes_need_their_number() -> None:
     assert isinstance(make_targets([0, 1, 2], plan, form="sparse"), Targets)
 
 
+def test_rows_that_no_memory_holds_are_refused() -> None:
+    plan = plan_of(policy("mixup"), 2)
+    with pytest.raises(InputError, match=r"num_classes=1000000000000 is above 10,000,000"):
+        make_targets([0, 2**30], plan, num_classes=10**12)
+    assert isinstance(make_targets([0, 2**30], plan, form="sparse", num_classes=2**31), Targets)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

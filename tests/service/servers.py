@@ -23,6 +23,7 @@ from augfeed.wire import Description
 from augfeed_service import Settings, make_app
 from augfeed_service.server import config_of
 from augfeed_service.service import Service
+from tests.service.template import SERVE, template
 from tests.waiting import HANG, eventually
 
 MIXED = "hflip | one_of([mixup(1.0), cutmix]) | label_smoothing(0.1)"
@@ -140,18 +141,20 @@ def serving(**given: Any) -> Iterator[Running]:
 
 
 class Process:
-    """`augfeed serve` in a process of its own."""
+    """`augfeed serve` in a process of its own: forked from one that has imported all, or `new`."""
 
-    def __init__(
-        self, *arguments: str, command: list[str] | None = None, **environment: str
-    ) -> None:
-        command = command or [sys.executable, "-m", "augfeed.cli", "serve", *arguments]
+    def __init__(self, *arguments: str, code: str = "", new: bool = False, **environment: str
+                 ) -> None:  # fmt: skip
+        """Run the command with these arguments, or `code`, until it says where it serves."""
         paths = os.pathsep.join(path for path in sys.path if path)
-        self.process = subprocess.Popen(
-            command, stderr=subprocess.PIPE, text=True,
-            env={**os.environ, "PYTHONPATH": paths, "COLUMNS": "300", "AUGFEED_DRAIN": "0",
-                 **environment},
-        )  # fmt: skip
+        given = {"PYTHONPATH": paths, "COLUMNS": "300", "AUGFEED_DRAIN": "0", **environment}
+        if new:
+            command = [sys.executable, "-m", "augfeed.cli", "serve", *arguments]
+            self.process: Any = subprocess.Popen(
+                command, stderr=subprocess.PIPE, text=True, env={**os.environ, **given}
+            )
+        else:
+            self.process = template().fork(code or SERVE, [*arguments], {**os.environ, **given})
         self.lines: list[str] = []
         self.port = 0
         assert self.process.stderr is not None
@@ -175,7 +178,7 @@ class Process:
 
     def ended(self) -> int:
         """Wait for the end; return the exit status."""
-        code = self.process.wait(HANG)
+        code: int = self.process.wait(HANG)
         self._reader.join(HANG)
         assert self.process.stderr is not None
         self.process.stderr.close()

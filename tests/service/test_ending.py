@@ -5,7 +5,6 @@ import http.client
 import logging
 import shutil
 import signal
-import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -100,7 +99,7 @@ with logging_to(sys.stderr):
 def test_the_process_ends_though_a_thread_does_not_come_back(data: Data, library: str) -> None:
     # A call by PyDLL keeps the interpreter's lock, so that no other thread of Python runs.
     code = STUCK.format(library=library)
-    server = Process(command=[sys.executable, "-c", code, str(data["digits"])])
+    server = Process(str(data["digits"]), code=code)
     plan = described()
     assert ask(server.port, "PUT", f"/v1/plans/{plan.id}", plan.canonical()).status == 201
     with line(server.port) as one:

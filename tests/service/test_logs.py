@@ -39,7 +39,8 @@ def read(lines: list[str]) -> list[dict[str, Any]]:
 
 
 def test_every_line_of_a_service_is_json_from_its_start_to_its_end(data: dict[str, Path]) -> None:
-    server = Process("--dataset", f"digits={data['digits']}", "--port", "0", AUGFEED_PROT="1")
+    given = ("--dataset", f"digits={data['digits']}", "--port", "0")
+    server = Process(*given, new=True, AUGFEED_PROT="1")  # what imports say is of interest, too
     assert ask(server.port, "GET", "/v1/info", X_Request_Id="mine").status == 200
     assert ask(server.port, "GET", "/nowhere%C3%A9%0A").status == 404
     with socket.create_connection(("127.0.0.1", server.port), HANG) as line:

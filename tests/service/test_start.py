@@ -36,7 +36,7 @@ with logging_to(sys.stderr):
 
 def started(folder: Path, first: str) -> Process:
     code = STARTED.format(first=first)
-    return Process(command=[sys.executable, "-c", code, str(photos(folder, 12))])
+    return Process(str(photos(folder, 12)), code=code)
 
 
 def test_a_signal_to_read_again_that_comes_during_the_start_is_obeyed(tmp_path: Path) -> None:

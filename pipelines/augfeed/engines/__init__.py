@@ -147,10 +147,14 @@ def usable_device(device: Any) -> torch.device:
 def indexed(device: torch.device) -> torch.device:
     """Return a device with its number: "cuda" is the current one of the thread that asks.
 
-    Threads of a pool have a current device of their own, the first.
+    Threads of a pool have a current device of their own, the first. Raises `InputError` where
+    there is none.
     """
     if device.type == "cuda" and device.index is None:
-        return torch.device("cuda", torch.cuda.current_device())
+        try:
+            return torch.device("cuda", torch.cuda.current_device())
+        except (RuntimeError, AssertionError) as error:
+            raise _unusable(str(device), error) from None
     return device
 
 

@@ -81,6 +81,7 @@ class Job:
         self.plan, self.fixed, self.output = plan, fixed, output
         self.made = plan.made
         self._rows: NDArray[Any] | None = None
+        self._known: dict[tuple[float, bool, bool], NDArray[Any]] = {}  # records of `FIXED`
 
     @cached_property
     def _of_programs(self) -> tuple[NDArray[np.bool_], Literal[True] | None]:
@@ -174,47 +175,53 @@ class Job:
     ) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.int64]]:
         # The frames of those rows, and of their partners, that have steps; a copy of these rows,
         # which say where their frames are, and the places of the first of them in it.
-        steps, wanted = self.plan.frames, self.plan.mixes.needed(which)
+        steps, mixes = self.plan.frames, self.plan.mixes
+        mixed = mixes.mode.any()
+        wanted = mixes.needed(which) if mixed else which
         made = self.made[wanted]
         needed = wanted[made]
         if not len(needed):
             return images[:0], rows, which
         shape = (len(needed), *self.plan.size, images.shape[3])
         frames = self.memory.take(shape, images.dtype)
-        scale = 255.0 if images.dtype == np.uint8 else 1.0
-        shared, _ = self._shared(scale)
+        shared, _ = self._shared(255.0 if images.dtype == np.uint8 else 1.0)
+        uncut = images[:0]
         if steps.codes.shape[1]:
             materialise(images, rows, needed, steps.codes, steps.numbers, steps.taps(needed),
                         shared, rarer(slots_of(self.plan.policy)), frames)  # fmt: skip
+        elif images.dtype == np.uint8:
+            uncut = images
         else:
             cut_frames(images, rows, needed, shared, frames)
         if self.plan.program is not None:
-            self._run_programs(self.plan.program, frames, rows, needed, shared)
+            self._run_programs(self.plan.program, (uncut, frames), rows, needed, shared)
         # A plan may have many more rows than are written at once.
         own = taken(rows, wanted)
         own["made"][made] = np.arange(len(needed))
+        if not mixed:
+            return frames, own, np.arange(len(wanted))
         own["partner"] = np.searchsorted(wanted, own["partner"])
         return frames, own, np.searchsorted(wanted, which)
 
     def _run_programs(
         self,
         program: Program,
-        frames: NDArray[Any],
+        images: tuple[NDArray[Any], NDArray[Any]],
         rows: NDArray[Any],
         which: NDArray[np.int64],
         shared: NDArray[Any],
     ) -> None:
-        flips, rare = self._of_programs
+        (uncut, frames), (flips, rare) = images, self._of_programs
         # What is common weighs no neighbors.
         shape = len(which), program.code.shape[1], 2, 1
         taps = program.taps(which) if rare else np.zeros(shape, np.float32)
         given = rows, which, program.code, program.value, taps, flips, shared, rare
         if frames.dtype == np.uint8:
-            run_programs(frames, *given)
+            run_programs(uncut, frames, *given)
             return
         levels = self.memory.take(frames.shape, np.uint8)
         read_levels(frames, which, program.code, levels)
-        run_programs(levels, *given)
+        run_programs(levels[:0], levels, *given)
         write_levels(levels, which, program.code, frames)
 
     def _pass(
@@ -238,15 +245,17 @@ class Job:
     def _shared(
         self, scale: float, *, last: bool = False, stream: bool = False
     ) -> tuple[NDArray[Any], tuple[NDArray[Any], ...]]:
-        fixed, plan = self.fixed, self.plan
-        shared = np.zeros(1, FIXED)
-        shared[0] = (
-            plan.seed, plan.epoch, scale, fixed.pad_mode, *_three(fixed.pad_fill * scale),
-            fixed.border_mode, *_three(fixed.border_fill * scale), fixed.normalized,
-            fixed.erase_noise, fixed.cutout_fill, fixed.erase_fill, *plan.size,
-            KINDS[self.output.dtype][0], last, stream,
-        )  # fmt: skip
-        return shared, (fixed.statistics, normal_quantiles())
+        fixed, plan, known = self.fixed, self.plan, (scale, last, stream)
+        if known not in self._known:
+            shared = np.zeros(1, FIXED)
+            shared[0] = (
+                plan.seed, plan.epoch, scale, fixed.pad_mode, *_three(fixed.pad_fill * scale),
+                fixed.border_mode, *_three(fixed.border_fill * scale), fixed.normalized,
+                fixed.erase_noise, fixed.cutout_fill, fixed.erase_fill, *plan.size,
+                KINDS[self.output.dtype][0], last, stream,
+            )  # fmt: skip
+            self._known[known] = shared
+        return self._known[known], (fixed.statistics, normal_quantiles())
 
 
 def _three(fill: NDArray[np.float64]) -> list[float]:

@@ -9,7 +9,7 @@ import torch
 from augfeed.errors import InputError, PolicyError
 from augfeed.feed.sample_fields import LABELS, parts_of, pixels
 from augfeed.fields.box_sets import beside_boxes
-from augfeed.fields.kinds import Boxes
+from augfeed.fields.kinds import Boxes, Dense, Mask
 from augfeed.fields.mover import Fields
 from augfeed.fields.sample_parts import Path, describe, is_sequence, put, take
 
@@ -120,10 +120,13 @@ def _tensor(part: Any) -> Any:
 def _ragged(sample: Any, fields: Fields) -> list[Path]:
     # The parts of a moved sample that have another length in every sample.
     found: list[Path] = []
+    maps = {path: take(sample, path) for path, field in fields.items()
+            if isinstance(field, Mask | Dense)}  # fmt: skip
+    whole = {path: part for path, part in maps.items() if getattr(part, "ndim", 0) == 2}
     for path, field in fields.items():
         if isinstance(field, Boxes) and field.pad is None:
             holder = take(sample, path[:-1]) if path else None
-            names = beside_boxes(holder, path, field, len(take(sample, path)), {})
+            names = beside_boxes(holder, path, field, len(take(sample, path)), whole)
             found += [path, *((*path[:-1], key) for key in names if key != path[-1])]
     return found
 

@@ -154,7 +154,8 @@ def beside_boxes(
     """Return the entries beside boxes at `path` that follow them, and are not fields themselves."""
     if not isinstance(holder, Mapping):
         return {}
-    for key in EACH & {*field.follow} & holder.keys():
+    own = {where[-1] for where in fields if where and where[:-1] == path[:-1]}
+    for key in (EACH & {*field.follow} & holder.keys()) - own:
         if length_of(holder[key]) not in (-1, count):
             raise InputError(
                 f"{path[-1]!r} has {count} boxes, and {key!r} beside it {length_of(holder[key])} "

@@ -26,14 +26,13 @@ from augfeed.kernels.noise import (
 from augfeed.kernels.nontemporal_copy import first_of_line, stream_fence
 from augfeed.kernels.place import FAST, Edges, Frame, U, edges_of
 from augfeed.kernels.pointers import keep, moved, pointer_to
-from augfeed.kernels.prefetch_lines import prefetch_values
+from augfeed.kernels.prefetch_lines import prefetch_image
 from augfeed.kernels.sample import Totals, mean_color, sample_strip
 from augfeed.kernels.types import Array, Bytes, Floats, Index, Ints, Record
 from augfeed.kernels.whole_frame import whole_size
 from augfeed.philox import Stream
 
 RED, GREEN, BLUE = LUMA
-AHEAD = 1  # images
 STRIP = 1024  # pixels of a strip: three channels of it, twice, fit the nearest cache
 ERASE_PIXELS, NOISE_PIXELS, SALT_PIXELS = (
     int(stream) for stream in (Stream.ERASE_PIXELS, Stream.NOISE_PIXELS, Stream.SALT_PIXELS)
@@ -259,7 +258,6 @@ def _compile(sources: int) -> Any:
                                    statistics.stds)  # fmt: skip
         channels, height, width = values.shape[1], fixed.height, fixed.width
         whole_image, each = channels * height * width, channels * (channels + 1)
-        image = images.shape[1] * images.shape[2] * channels
         lines, size, stride = max(1, STRIP // width), (height, width), U(height * width)
         direct = fixed.kind == FLOAT32 and not (fixed.last or fixed.stream)
         edges = edges_of(fixed)
@@ -286,10 +284,8 @@ def _compile(sources: int) -> Any:
             p = row.partner if row.mode else b
             other = _frame(images.shape, frames.shape, rows[p], size)
             mine, theirs = flat if row.made < 0 else made, flat if rows[p].made < 0 else made
-            if k + AHEAD < which.shape[1]:
-                after = rows[which[0, k + AHEAD]]
-                if after.made < 0:
-                    prefetch_values(flat, U(after.place * image), image)
+            if k + 1 < which.shape[1] and rows[which[0, k + 1]].made < 0:
+                prefetch_image(flat, images.shape, rows[which[0, k + 1]].place)
             for y0 in range(0, height, lines):
                 y1 = min(y0 + lines, height)
                 here = at + U(y0 * width)

@@ -40,9 +40,11 @@ def fold_places(places: Ints, offset: int, length: int, mode: int) -> None:
 def source_of(inverse: Floats, x: float, y: float) -> tuple[float, float]:
     """Return where a matrix float64 `[9]` takes a place."""
     z = inverse[6] * x + inverse[7] * y + inverse[8]
-    z = 1e-30 if z == 0 else z
-    u = (inverse[0] * x + inverse[1] * y + inverse[2]) / z
-    v = (inverse[3] * x + inverse[4] * y + inverse[5]) / z
+    u = inverse[0] * x + inverse[1] * y + inverse[2]
+    v = inverse[3] * x + inverse[4] * y + inverse[5]
+    if z != 1:  # as but a perspective has it
+        z = 1e-30 if z == 0 else z
+        u, v = u / z, v / z
     return min(max(u, -_FAR), _FAR), min(max(v, -_FAR), _FAR)
 
 

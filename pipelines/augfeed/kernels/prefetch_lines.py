@@ -13,7 +13,7 @@ from augfeed.kernels.inner import njit
 from augfeed.kernels.nontemporal_copy import LINE, bytes_of
 from augfeed.kernels.place import U
 from augfeed.kernels.pointers import Emitted, Memory, Number, Values, data_of
-from augfeed.kernels.types import Array, Index
+from augfeed.kernels.types import Array
 
 MOST = 4096  # bytes that are asked for: the processor foresees the rest of a larger image
 _READ, _KEEP, _DATA = (ir.Constant(ir.IntType(32), value) for value in (0, 3, 1))
@@ -38,8 +38,8 @@ _prefetch: Any = intrinsic(_emit_prefetch)
 
 
 @njit(nogil=True)
-def prefetch_values(array: Array, at: Index, count: int) -> None:
-    """Ask for the lines of `count` values from `array[at]` on, of `MOST` bytes at most."""
-    width = bytes_of(array)
+def prefetch_image(flat: Array, shape: tuple[int, int, int, int], place: int) -> None:
+    """Ask for the lines of an image of some `shape` `[N, h, w, C]`, `MOST` bytes at most."""
+    width, count = bytes_of(flat), shape[1] * shape[2] * shape[3]
     for i in range(0, min(count, MOST // width), LINE // width):
-        _prefetch(array, at + U(i))
+        _prefetch(flat, U(place * count + i))

@@ -13,6 +13,7 @@ from augfeed.kernels.chains import mixture_of
 from augfeed.kernels.frames import cut_frame, frame_of, kernels_of, tables_of, to_levels
 from augfeed.kernels.inner import njit
 from augfeed.kernels.place import Edges, U, edges_of
+from augfeed.kernels.prefetch_lines import prefetch_image
 from augfeed.kernels.program import lines_of, pending_of, run_program
 from augfeed.kernels.spatial_steps import Rarer
 from augfeed.kernels.types import Array, Bytes, Floats, Index, Ints
@@ -68,11 +69,12 @@ def _compile(sources: int) -> Any:
 
     @compiled()
     def run_programs(
-        frames: Bytes, rows: Array, which: Ints, codes: Bytes, numbers: Floats, taps: Floats,
-        flips: Array, shared: Array, rarer: Rarer,
+        images: Bytes, frames: Bytes, rows: Array, which: Ints, codes: Bytes, numbers: Floats,
+        taps: Floats, flips: Array, shared: Array, rarer: Rarer,
     ) -> int:  # fmt: skip
         """Carry out the programs of rows `which` on their frames, uint8 `[n, h, w, C]`, in place.
 
+        Frames are cut out of `images`, uint8 `[N, h, w, C]`, before; not where there are none.
         `codes` `[M, S]` are the steps of the programs of all rows, `numbers` `[M, S, P]` what they
         read, `taps` `[n, S, 2, T]` the kernels of those of `which`; `flips` bool `[M, 2]` whether a
         frame is mirrored left and right, and top and bottom, before its program. `rarer` is of
@@ -81,6 +83,7 @@ def _compile(sources: int) -> Any:
         _, height, width, channels = frames.shape
         size, count = (height, width, channels), height * width * channels
         flat, edges = frames.reshape(frames.size), _of_bytes(shared[0])
+        source, padded = images.reshape(images.size), edges_of(shared[0])
         spare, kernels = tables_of(0, channels), kernels_of(size, taps.shape[3] - 1)
         pending, lines, mixture = (
             pending_of(width, channels),
@@ -90,6 +93,12 @@ def _compile(sources: int) -> Any:
         other = np.empty(count, np.uint8)
         for k in range(which.size):
             r, at = which[k], U(k * count)
+            if source.size:
+                # Here, as the nearest cache holds the frame.
+                cut_frame(source, frame_of(images.shape, rows[r], (height, width)), padded,
+                          shared[0].scale, flat, at)  # fmt: skip
+                if k + 1 < which.size:
+                    prefetch_image(source, images.shape, rows[which[k + 1]].place)
             if not codes[r].any():
                 continue
             if flips[r, 0] or flips[r, 1]:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from augfeed.engines import Output, engine_for
+from augfeed.engines import Output, engine_for, indexed
 from augfeed.errors import InputError, InputTypeError
 from augfeed.plan import BatchRows, Plan, draw_plan
 from augfeed.policy import (
@@ -356,6 +356,18 @@ def test_normalized_bytes_are_refused(engine: str) -> None:
 def test_unknown_engine_is_refused() -> None:
     with pytest.raises(InputError, match="engine='gpu' is unknown: use 'auto', 'cpu', 'cuda' or"):
         engine_for("cpu", "gpu")
+
+
+@pytest.mark.parametrize("error", [AssertionError, RuntimeError])
+def test_a_gpu_that_is_not_there_is_said(
+    error: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing() -> int:
+        raise error("Torch not compiled with CUDA enabled")
+
+    monkeypatch.setattr("torch.cuda.current_device", missing)
+    with pytest.raises(InputError, match=r"device='cuda' cannot be used here \(Torch not compiled"):
+        indexed(torch.device("cuda"))
 
 
 def test_engine_is_chosen_by_device() -> None:
