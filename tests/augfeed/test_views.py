@@ -369,7 +369,7 @@ def test_a_view_is_explained_as_the_loader_draws_it(photos: Path, tmp_path: Path
             "--out", str(tmp_path / "view.png")]  # fmt: skip
     done = CliRunner().invoke(app, args)
     assert done.exit_code == 0, done.output
-    steps = json.loads(done.stdout)["steps"]  # a first run says on stderr what it compiles
+    steps = json.loads(done.stdout)["steps"]
     plan = batch.views["local"].plans[0]
     jitter = next(step for step in steps if step["operation"] == "color_jitter")
     assert jitter["values"]["brightness"] == pytest.approx(float(plan.columns.brightness[4]), 1e-4)
