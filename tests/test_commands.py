@@ -156,13 +156,15 @@ SAID_OTHERWISE = {
     "--workers": "--num-workers", "--threads": "--num-workers", "--batch": "--batch-size",
     "--folder": "--data", "--dir": "--data", "--output": "--out",
 }  # fmt: skip
+FORMER = {(("train",), "--folder")}  # still taken beside today's option, as scripts have it
 
 
 def test_no_command_has_an_option_of_its_own_for_what_others_have() -> None:
     found: dict[str, tuple[str, ...]] = {}
     for name in COMMANDS:
         for parameter in getattr(COMMANDS[name], "params", ()):
-            found |= {option: name for option in parameter.opts if option in SAID_OTHERWISE}
+            own = [option for option in parameter.opts if (name, option) not in FORMER]
+            found |= {option: name for option in own if option in SAID_OTHERWISE}
     for path in sorted((ROOT / "benchmarks").rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("add_argument"):
@@ -182,7 +184,7 @@ OTHERS: dict[str, tuple[str, ...]] = {
     "pipelines/augfeed/bench/machine.py": (
         "--query-gpu", "--format", "--error-unmatch", "--short", "--porcelain",
     ),
-    "pipelines/augfeed/read/tar_members.py": ("--dereference", "--sparse"),  # tar
+    "pipelines/augfeed/read/tar_members.py": ("--dereference", "--sparse", "--concatenate"),  # tar
     "docs/benchmarks.md": (
         "--write", "--color", "--large", "--workers", "--processes", "--arrays", "--photos",
         "--only", "--threads", "--batch", "--images", "--test-images",
