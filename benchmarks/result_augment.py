@@ -27,6 +27,7 @@ class AugmentResult(Stamped):
     chain: str
     batch: int
     rounds: int
+    calls: int = 1  # of a round
     rows: tuple[Row, ...]
 
 
@@ -47,7 +48,8 @@ def render(result: AugmentResult) -> str:
     return (
         f"### Batches that are there, on a CPU\n\n{table}\n\n`{result.chain}` on batches of "
         f"{result.batch} x 3 channels of uint8, to float32; median of {result.rounds} interleaved "
-        f"rounds, quartiles in brackets; {machine.threads} threads on {machine.cores} cores of "
-        f"{machine.cpu} ({machine.load:.1f} processes busy before). {versions}. {result.date}, "
-        f"commit {result.commit or 'unknown'}. Command: `{result.command}`.\n"
+        f"rounds of {result.calls} calls, quartiles in brackets; {machine.threads} threads on "
+        f"{machine.cores} cores of {machine.cpu} ({machine.load:.1f} processes busy before). "
+        f"{versions}. {result.date}, commit {result.commit or 'unknown'}. "
+        f"Command: `{result.command}`.\n"
     )
