@@ -28,7 +28,13 @@ from augfeed.ray import MapBatches
 
 SIZE = 224
 CROP = f"random_resized_crop({SIZE}) | hflip"
-POLICIES = {"crop, flip": CROP, "crop, flip, color": f"{CROP} | color_jitter(0.4, 0.4, 0.4)"}
+JITTER = 'color_jitter(0.8, 0.8, 0.8, 0.2, p=0.8, hue_space="hsv", ordering="random", clamp="each")'
+POLICIES = {
+    "crop, flip": CROP,
+    "crop, flip, color": f"{CROP} | color_jitter(0.4, 0.4, 0.4)",
+    "a view of SimCLR": f"{CROP} | sequence([{JITTER}, grayscale(p=0.2), "
+    "gaussian_blur(23, p=0.5)])",
+}
 WARM = 2  # batches of an actor that are not measured: code is compiled, memory is taken
 Columns = dict[str, Any]
 
@@ -51,7 +57,14 @@ class Torchvision:
         from torchvision.transforms import v2
 
         torch.set_num_threads(1)
-        color = [v2.ColorJitter(0.4, 0.4, 0.4)] if policy == POLICIES["crop, flip, color"] else []
+        color: list[Any] = {
+            POLICIES["crop, flip"]: [],
+            POLICIES["crop, flip, color"]: [v2.ColorJitter(0.4, 0.4, 0.4)],
+            POLICIES["a view of SimCLR"]: [
+                v2.RandomApply([v2.ColorJitter(0.8, 0.8, 0.8, 0.2)], 0.8),
+                v2.RandomGrayscale(0.2), v2.RandomApply([v2.GaussianBlur(23, (0.1, 2.0))], 0.5),
+            ],
+        }[policy]  # fmt: skip
         last = [v2.PILToTensor()] if decoder == "PIL" else []
         crop = v2.RandomResizedCrop(SIZE, antialias=True)
         self.transform = v2.Compose([crop, v2.RandomHorizontalFlip(), *color, *last])

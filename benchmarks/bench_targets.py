@@ -22,7 +22,7 @@ from torch.utils.data import DataLoader as TorchLoader
 from torch.utils.data import Dataset
 
 from augfeed import DataLoader
-from augfeed.datasets import MaskFolder
+from augfeed.datasets import MaskFolder, YOLODetection
 from benchmarks import common, peer_targets
 from benchmarks.contest import Contestant, Job
 from benchmarks.gate import GateError
@@ -74,6 +74,18 @@ def mask_files(scenes: Scenes, options: argparse.Namespace) -> Batches:
     return lambda: iter(loader)
 
 
+def mosaic_files(scenes: Scenes, options: argparse.Namespace) -> Batches:
+    data = YOLODetection(scenes.folder, classes=["rectangle"])
+    loader = DataLoader(data, options.batch, shuffle=True, num_workers=options.threads,
+                        policy=MOSAIC_POLICY, seed=1)  # fmt: skip
+
+    def one_pass() -> Iterator[tuple[Any, Any]]:
+        for images, targets in loader:
+            yield images, targets["boxes"]
+
+    return one_pass
+
+
 def mosaics(scenes: Scenes, options: argparse.Namespace) -> Batches:
     loader = DataLoader(
         Decoded(scenes), options.batch, shuffle=True, policy=MOSAIC_POLICY, seed=1,
@@ -111,7 +123,7 @@ def _workers(options: argparse.Namespace) -> dict[str, Any]:
 def questions() -> tuple[Question, ...]:
     """Return what is asked, with the peers that are installed."""
     masks: Any = {"augfeed": (FILES, mask_files)}
-    boxes: Any = {"augfeed": (WORKERS, mosaics)}
+    boxes: Any = {"augfeed": (FILES, mosaic_files), "augfeed, general": (WORKERS, mosaics)}
     if peer_targets.has("torchvision"):
         maker = partial(_peer, peer_targets.TorchvisionMasks, 512)
         masks["torchvision"] = ("torchvision v2 with tv_tensors in DataLoader workers", maker)

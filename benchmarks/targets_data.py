@@ -20,8 +20,8 @@ GREEN = np.array([50, 220, 60], np.uint8)
 
 @dataclass(frozen=True)
 class Scenes:
-    """Photographs without green, on which green rectangles are painted: `images/` and `masks/` in a
-    folder, and boxes xyxy `[N, 4]` of each."""
+    """Photographs without green, on which green rectangles are painted: `images/`, `masks/` and
+    `labels/` (YOLO's) in a folder, and boxes xyxy `[N, 4]` of each."""
 
     folder: Path
     images: tuple[Path, ...]
@@ -34,7 +34,8 @@ class Scenes:
 
 def make_scenes(folder: Path, count: int, objects: int = 6) -> Scenes:
     """Write photographs with objects, always the same ones."""
-    photos, given = folder / "photos", {"images": folder / "images", "masks": folder / "masks"}
+    photos = folder / "photos"
+    given = {name: folder / name for name in ("images", "masks", "labels")}
     for one in (photos, *given.values()):
         one.mkdir()
     random, made = np.random.default_rng(20), []
@@ -53,6 +54,9 @@ def make_scenes(folder: Path, count: int, objects: int = 6) -> Scenes:
         image, target = given["images"] / f"{i:05}.jpg", given["masks"] / f"{i:05}.png"
         image.write_bytes(jpeg(pixels))
         Image.fromarray(mask).save(target)
+        lines = [f"0 {(x0 + x1) / 2 / wide} {(y0 + y1) / 2 / high} {(x1 - x0) / wide} "
+                 f"{(y1 - y0) / high}\n" for x0, y0, x1, y1 in boxes]  # fmt: skip
+        (given["labels"] / f"{i:05}.txt").write_text("".join(lines))
         made.append((image, target, np.array(boxes, np.float32)))
     images, masks, boxed = zip(*made, strict=True)
     return Scenes(folder, images, masks, boxed)
