@@ -169,9 +169,10 @@ def _parts(count: int) -> list[NDArray[np.int64]]:
 
 def threads() -> int:
     """Return how many cores Ray has reserved for the actor or task that asks; 1 outside of one."""
-    if not ray.is_initialized():
+    context = ray.get_runtime_context() if ray.is_initialized() else None
+    if context is None or context.worker.mode != ray.WORKER_MODE:  # a driver has none reserved
         return 1
-    reserved: dict[str, float] = ray.get_runtime_context().get_assigned_resources()
+    reserved: dict[str, float] = context.get_assigned_resources()
     return max(1, math.floor(reserved.get("CPU", 1)))
 
 

@@ -67,6 +67,11 @@ def test_partners_are_those_of_the_block() -> None:
     assert np.array_equal(made["image"], images) and np.array_equal(made["label"], labels)
 
 
+def test_a_driver_of_a_cluster_may_call_it_too(nodes: Any) -> None:
+    images, _ = expected(POLICY)
+    assert np.array_equal(MapBatches(POLICY, seed=3, epoch=2)(columns())["image"], images)
+
+
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of Ray Data about itself
 def test_a_dataset_of_ray_comes_out_augmented(nodes: Any) -> None:
     images, labels = expected(POLICY)
