@@ -68,7 +68,7 @@ def carried_out(path: Path, model: str, given: tuple[Technique, ...], folder: Pa
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-def test_of_a_class_that_is_a_shape_its_place_angle_and_color_are_chosen(tmp_path: Path) -> None:
+def test_of_a_class_that_is_a_shape_its_place_angle_and_color_help(tmp_path: Path) -> None:
     path = dataset(tmp_path / "shapes.npz", 800, position=False)
     found = carried_out(path, "cnn", (SHIFT, ROTATION, JITTER, FLIP), tmp_path / "study")
     assert found.regime.end == "fits"
