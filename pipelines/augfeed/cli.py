@@ -1,5 +1,6 @@
 """The command `augfeed`."""
 
+import gc
 import io
 import json
 import sys
@@ -351,7 +352,10 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             # Names that its encoding lacks, or that are not text, are written as \\u732b.
             stream.reconfigure(errors="backslashreplace")
-    app()
+    try:
+        app()
+    finally:
+        gc.freeze()  # else the interpreter looks through all modules several times on its way out
 
 
 def _pipeline(
