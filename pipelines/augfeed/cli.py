@@ -16,6 +16,7 @@ from typer.core import TyperGroup
 from augfeed import __version__
 from augfeed.commands import Later, added
 from augfeed.errors import AugfeedError, InputError
+from augfeed.replaced_file import save_image
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -387,9 +388,9 @@ def _check_out(path: Path) -> Path:
 
 def _save(picture: "Image", path: Path, *, quiet: bool = False) -> None:
     try:
-        picture.save(path)
+        save_image(path, picture)
     except OSError as error:
-        raise InputError(f"out={str(path)!r} cannot be written: {error}") from None
+        raise InputError(f"out={str(path)!r} cannot be written: {error.strerror}") from None
     if not quiet:
         typer.echo(path)
 
