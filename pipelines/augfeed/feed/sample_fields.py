@@ -39,8 +39,8 @@ def locate(
     image = _guess(sample, fields) if image_key is None else keyed(sample, image_key, "image_key")
     if not (is_picture(take(sample, image)) or _is_plane(take(sample, image))):
         raise InputTypeError(
-            f"image_key={image_key!r} leads to {describe(take(sample, image))}, which is no "
-            f"image: give the key of a uint8 or float tensor, an array or a PIL image; "
+            f"image_key={image_key!r} leads to {describe(take(sample, image))}, which is not "
+            f"an image: {_undecoded(sample)}give the key of a uint8 or float tensor, an array or a PIL image; "
             f"the sample is {describe(sample)}"
         )
     if label_key is not None:
@@ -95,7 +95,8 @@ def _guess(sample: Any, fields: Collection[Path]) -> Path:
                 "one by one, and let batch_size=... make the batches"
             )
         raise InputTypeError(
-            f"a sample of this dataset has no image: it is {describe(sample)}; give a uint8 or "
+            f"a sample of this dataset has no image: it is {describe(sample)}; {_undecoded(sample)}"
+            "give a uint8 or "
             f"float tensor or array [C, H, W] or [H, W, C] of 1 or 3 channels, or a PIL image, "
             f"alone or in {_CONTAINERS}; or leave policy out"
         )
@@ -141,6 +142,18 @@ def moved(part: Any, device: torch.device) -> Any:
     if isinstance(part, list | tuple):
         return type(part)(moved(value, device) for value in part)
     return part
+
+
+def _undecoded(sample: Any) -> str:
+    # What to do about images that are still files; nothing, if there are none.
+    for path, part in parts_of(sample):
+        if isinstance(part, bytes) or path[-1:] == ("bytes",):
+            place = path[:-1] if path[-1:] == ("bytes",) else path
+            return (
+                f"{_shown(place)} is an encoded image: let the dataset decode it, as data."
+                f"cast_column({_shown(place)}, datasets.Image()) does for one of Hugging Face; or "
+            )
+    return ""
 
 
 def is_picture(part: Any) -> bool:
