@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from augfeed.engines import Engine, Output, engine_for
-from augfeed.engines.cpu import Job, allocate
+from augfeed.engines.cpu import allocate, job_of
 from augfeed.executor import Execution, FrameReader, FrameSet, Indices, Planned, Task
 from augfeed.executor.inputs import BatchInputs
 from augfeed.executor.scenes import SceneReader
@@ -113,7 +113,7 @@ class CpuRun:
         """Take memory for the batches; `threads` share the rows of each frame set."""
         plan = planned.plan
         self.planned, self.threads = planned, threads
-        self._job = Job(plan, fixed, output, memory)
+        self._job = job_of(plan, fixed, output, memory)
         self._empty = partial(allocate, channels=fixed.channels, size=plan.size, output=output,
                               memory=memory)  # fmt: skip
         lazily = planned.driver.lazily
