@@ -229,6 +229,10 @@ def _all_colors(
     colors = Colors(linear, spare, pointer_to(plain), pointer_to(maps), totals)
     for k in range(which.shape[1]):
         r = which[0, k]
+        if k + 1 < which.shape[1]:
+            after = rows[which[0, k + 1]]
+            if after.made < 0 and needs_mean(after):
+                prefetch_image(flat, images.shape, after.place)
         for _ in range(2):
             if uses[r] < 0:
                 frame = _frame(images.shape, frames.shape, rows[r], size)
