@@ -90,6 +90,14 @@ def _fixed(policy: Policy, channels: int) -> PolicyConstants:
     )
 
 
+def channels_of(policy: Policy) -> int:
+    """Return for how many channels a policy has numbers; 3 if it has none for each."""
+    found = [policy.find(cls) for cls in (RandomCrop, Letterbox, Border, Normalize)]
+    given = [getattr(item, name, None) for item in found for name in ("fill", "mean", "std")]
+    return max((len(value) for value in given if isinstance(value, tuple) and len(value) > 1),
+               default=3)  # fmt: skip
+
+
 def _fill(
     item: RandomCrop | Letterbox | Border | None, mean: NDArray[np.float64], channels: int
 ) -> NDArray[np.float64]:

@@ -28,7 +28,7 @@ def check_rgb(policy: Policy, channels: int) -> None:
 
 def check_levels(policy: Policy) -> None:
     """Raise `InputError` for images of 16 bits under operations that know 256 levels."""
-    for item in policy.operations:
+    for item in (item for _, one in policy.scheduled for item in one.operations):
         if item.chance and _rounds(item):
             raise InputError(
                 f"{item!r} rounds images to 256 levels, and these are uint16: leave {item.op} out, "

@@ -10,8 +10,8 @@ WHITE = 65535
 
 
 def is_uint16(images: Any) -> bool:
-    """Return whether a tensor or an array holds whole numbers of 16 bits, from 0 on."""
-    return images.dtype in (torch.uint16, np.uint16)
+    """Return whether it is a tensor or an array of whole numbers of 16 bits, from 0 on."""
+    return getattr(images, "dtype", None) in (torch.uint16, np.uint16)
 
 
 def unit_floats(array: NDArray[np.uint16]) -> NDArray[np.float32]:
