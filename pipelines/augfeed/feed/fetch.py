@@ -17,6 +17,7 @@ from torch.utils.data import (
 
 from augfeed.errors import InputError, InputTypeError
 from augfeed.feed.batch_fields import (
+    channels_first,
     check_cut,
     check_labels,
     collated_with,
@@ -178,6 +179,7 @@ def _arrays(
     # The images of samples, as they are and as arrays of one kind.
     given = [_part(sample, where.image, k, request) for k, sample in enumerate(samples)]
     labelled = recipe.labels_of(fields)
+    recipe.check_levels(given)
     arrays = [pixels(picture, partial(_name, request, k))
               for k, picture in enumerate(given)]  # fmt: skip
     for k, (sample, array) in enumerate(zip(samples, arrays, strict=True)):
@@ -226,7 +228,8 @@ def _collated_by(
               for sample, frame, picture in zip(samples, frames, given, strict=True)]  # fmt: skip
     count = request.rows.count
     parts = [collate(part) for part in (framed[:count], framed[count:]) if part]
-    return _from_parts(parts, where, request, replace(recipe, labelled=labelled), frames)
+    own = replace(recipe, labelled=labelled)
+    return _from_parts(parts, where, request, own, before=frames, given=given[0])
 
 
 def _located(sample: Any, recipe: Recipe, fields: Fields) -> FieldPaths:
@@ -266,6 +269,7 @@ def whole_batch(batch: Any, request: BatchRequest, recipe: Recipe) -> Fetched:
             f"image_key={key!r} leads to {describe(take(batch, path))}, which is not a stack of "
             f"{count} images: give the key of one; the batch is {describe(batch)}"
         )
+    recipe.check_levels([tensor])
     pictures = list(pixels_of_batch(tensor).numpy())
     first = first_of(batch, count)
     recipe.still.check(first, image, pictures[0].shape[:2], partial(_name, request, 0))
@@ -355,13 +359,16 @@ def _converted(sample: Any, path: Path) -> Any:
 
 
 def _from_parts(
-    parts: list[Any], where: FieldPaths, request: BatchRequest, recipe: Recipe, before: torch.Tensor
-) -> Fetched:
+    parts: list[Any], where: FieldPaths, request: BatchRequest, recipe: Recipe, *,
+    before: torch.Tensor, given: Any,
+) -> Fetched:  # fmt: skip
     rows, frames, labels, places = request.rows, [], [], []
     counts = (rows.count, len(rows) - rows.count)
     for part, count in zip(parts, counts, strict=False):
         found, tensor = _found(part, where, count, recipe, planes=before.shape[3] == 1)
-        frames.append(pixels_of_batch(tensor, " that collate_fn made"))
+        frames.append(
+            pixels_of_batch(channels_first(tensor, before, given), " that collate_fn made")
+        )
         check_cut(frames[-1], before)
         if recipe.labelled and found.label is not None:
             labels.append(torch.as_tensor(take(part, found.label)))

@@ -31,6 +31,7 @@ from augfeed.labels import Flags, check_declared
 from augfeed.memory_pool import Memory
 from augfeed.pipeline import Form
 from augfeed.plan import BatchRows, Plan
+from augfeed.plan.policy_constants import channels_of
 from augfeed.policy import LabelSmoothing, Policy
 from augfeed.read.read_errors import RowSources
 from augfeed.read.sources import Source
@@ -91,7 +92,7 @@ class GeneralLane:
             size = self.config.policy.size((32, 32))
             rows = BatchRows.of(np.zeros(1, np.int64))
             request = BatchRequest(0, 0, 0, None, rows, 1)
-            image = np.zeros((*size, 3), np.uint8)
+            image = np.zeros((*size, channels_of(self.config.policy)), np.uint8)
             cut([image], request, self.config.policy)
             cut_stack(image[None], request, self.config.policy)
             self._warmed = True

@@ -19,6 +19,8 @@ from augfeed.fields.follows import check_followed
 from augfeed.fields.mover import Fields
 from augfeed.fields.sample_parts import Path
 from augfeed.policy import CopyPaste, LabelSmoothing, Policy
+from augfeed.policy.images import check_levels
+from augfeed.read.sixteen_bits import is_uint16
 from augfeed.views import Views
 
 
@@ -92,6 +94,13 @@ class Recipe:
             )
         if self.labels_of(fields) and any(not self.still.may_stay(sample, path) for path in rest):
             check_labels(sample, where.label)
+
+    def check_levels(self, images: Sequence[Any]) -> None:
+        """Raise `InputError` for images of 16 bits that the policy would round to 256 levels."""
+        if any(map(is_uint16, images)):
+            parts = () if self.views is None else self.views.parts
+            for policy in [part.policy for part in parts] or [self.policy]:
+                check_levels(policy)
 
     def labels_of(self, fields: Fields) -> bool:
         """Return whether targets are made of labels: not of those that belong to boxes."""

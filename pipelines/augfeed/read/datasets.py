@@ -15,6 +15,7 @@ from augfeed.read.decode import Channels
 from augfeed.read.folder import FolderSource
 from augfeed.read.huggingface import HuggingFaceSource, check_single
 from augfeed.read.protocols import EncodedSource, Source
+from augfeed.read.sixteen_bits import is_uint16, unit_floats
 from augfeed.read.subset import subset
 
 _NAMES = {
@@ -289,6 +290,8 @@ def _same_label(given: Any, own: Any) -> bool:
 
 def _array(value: Any) -> NDArray[Any]:
     """Return an image or label in the precision in which sources hold it."""
+    if is_uint16(value):
+        return unit_floats(np.asarray(value))
     if isinstance(value, torch.Tensor):
         value = value.detach().cpu()
         value = (value.float() if value.is_floating_point() else value).numpy()
