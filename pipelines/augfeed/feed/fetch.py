@@ -95,6 +95,7 @@ def make_batch(samples: Sequence[Any], request: BatchRequest, recipe: Recipe) ->
     if frames is None:
         _, frames, mover = _cut_of(samples, where, fields, request, recipe)
     recipe.check_labels(samples[0], where, fields)
+    recipe.named.check(samples)
     labels = _labels(samples, columns, where, request) if recipe.labels_of(fields) else None
     count = request.rows.count
     if columns is not None and not (fields or request.single) and len(where.image) == 1:
@@ -216,6 +217,7 @@ def _collated_by(
     fields = recipe.find(samples)
     where = _located(samples[0], recipe, fields)
     given, frames, mover = _cut_of(samples, where, fields, request, recipe)
+    recipe.named.check(samples)
     labelled = recipe.labels_of(fields)
     if fields and where.label is None and recipe.label_key is None:
         recipe.check_labels(samples[0], where, fields)
@@ -271,6 +273,7 @@ def whole_batch(batch: Any, request: BatchRequest, recipe: Recipe) -> Fetched:
     pictures = list(pixels_of_batch(tensor).numpy())
     first = first_of(batch, count)
     recipe.still.check(first, image, pictures[0].shape[:2], partial(_name, request, 0))
+    recipe.named.check([first])
     label = None if label_key is None else keyed(batch, label_key, "label_key")
     label = find_labels(batch, label, count, image)
     if recipe.labelled and not is_alone(batch, image):

@@ -21,6 +21,7 @@ from augfeed.feed.crop import CutViews, cut, cut_stack
 from augfeed.feed.fetch import Fetching, as_is
 from augfeed.feed.fields import FieldOptions
 from augfeed.feed.lanes import AugmentConfig, LoadedBatch, PassRequest
+from augfeed.feed.named_parts import NamedParts
 from augfeed.feed.recipe import Fetched, Recipe
 from augfeed.feed.sample_fields import moved
 from augfeed.feed.spatial import SpatialCheck, passive_of
@@ -237,4 +238,5 @@ def recipe_for(
         )
     labelled = softens(policy) or form != "auto"
     still = SpatialCheck.under(policy, (*passive_of(passive), *fields.passive))
-    return Recipe(policy, collate, *keys, labelled, still, fields, views=views)
+    named = NamedParts.of(passive_of(passive), (key for key, _ in fields.given))
+    return Recipe(policy, collate, *keys, labelled, still, fields, views=views, named=named)

@@ -11,6 +11,7 @@ from augfeed.feed.batch_fields import check_labels
 from augfeed.feed.batch_requests import BatchRequest
 from augfeed.feed.crop import CutViews
 from augfeed.feed.fields import FieldOptions, check_boxes
+from augfeed.feed.named_parts import NamedParts
 from augfeed.feed.sample_fields import FieldPaths, keyed, leads, parts_of
 from augfeed.feed.spatial import SpatialCheck
 from augfeed.fields import Boxes
@@ -37,6 +38,7 @@ class Recipe:
     uncut: bool = False  # whether images may be given out that the engine is yet to cut
     more: tuple[Path, ...] = ()  # where further images are, which share the plan of the first
     views: Views | None = None
+    named: NamedParts = field(default_factory=NamedParts, compare=False)
 
     def at(self, epoch: int) -> "Recipe":
         """Return the recipe of an epoch, whose policy may be another one."""
