@@ -23,8 +23,10 @@ from augfeed.plan.batch_rows import check_ids
 from augfeed.plan.windows import Windows
 from augfeed.policy import Policy
 from augfeed.policy.check import check_single
+from augfeed.policy.images import check_levels
 from augfeed.presets import resolve_policy
 from augfeed.read.resident import cut_by_engine
+from augfeed.read.sixteen_bits import WHITE
 from augfeed.read.to_uint8 import clamped, slack
 from augfeed.targets import AnyTargets, Form, make_targets, softens
 from augfeed.whole_number import whole_number
@@ -156,7 +158,9 @@ class Augment(torch.nn.Module):
         """Return augmented images, or a tuple of what was given: images, targets, masks, boxes.
 
         Args:
-            images: `[B, C, H, W]`, C of 1 or 3, uint8, or floats in [0, 1] (checked on the CPU).
+            images: `[B, C, H, W]` of any number of channels, uint8, uint16 (65535 is 1), or floats
+                in [0, 1] (checked on the CPU). Where C is not 3, each channel is changed as a gray
+                image is; what needs red, green and blue is refused unless C is 1 or 3.
             labels: class numbers `[B]`, or shares or flags `[B, K]`.
             masks: integers or bool `[B, H, W]` or `[B, N, H, W]`; under Mixup a `MixedMask`.
             boxes: xyxy `[B, N, 4]` in pixels. They come as a pair (boxes, valid): bool `[B, N]`
@@ -191,7 +195,7 @@ class Augment(torch.nn.Module):
     def _run(
         self, images: Any, labels: Any, masks: Any, boxes: Any, *, ids: Any, epoch: int | None
     ) -> Any:
-        pixels = _pixels(images, self._memory)
+        pixels = _pixels(images, self._memory, self.policy)
         plan = self.plan(len(images), (images.shape[2], images.shape[3]), ids=ids, epoch=epoch)
         made: list[Any] = [self._images(plan, pixels)]
         if labels is not None:
@@ -307,20 +311,23 @@ def _rows(ids: Any, count: int, position: _Position) -> BatchRows:
     return BatchRows(names, first + places // GROUP, places % GROUP, count, first)
 
 
-def _pixels(images: torch.Tensor, memory: Memory) -> torch.Tensor:
+def _pixels(images: torch.Tensor, memory: Memory, policy: Policy) -> torch.Tensor:
     # [B, H, W, C] of uint8 or float32; of channels-last memory without a copy.
     if not isinstance(images, torch.Tensor):
         raise InputTypeError(
             f"images of type {type(images).__name__} are not a tensor: give [B, C, H, W]"
         )
-    if images.ndim != 4 or images.shape[1] not in (1, 3):
+    if images.ndim != 4 or not images.shape[1]:
         raise InputError(
-            f"images of shape {list(images.shape)} are not [B, C, H, W] with 1 or 3 channels"
+            f"images of shape {list(images.shape)} are not [B, C, H, W] of a channel or more"
         )
     if 0 in images.shape[2:]:
         raise InputError(f"images of shape {list(images.shape)} have no pixels: leave them out")
     images = images.detach()
-    if images.dtype != torch.uint8:
+    if images.dtype == torch.uint16:
+        check_levels(policy)
+        images = images.float() / WHITE
+    elif images.dtype != torch.uint8:
         images = _unit_floats(images)
     if images.device.type != "cpu":
         return images.permute(0, 2, 3, 1).contiguous()
@@ -333,7 +340,7 @@ def _unit_floats(images: torch.Tensor) -> torch.Tensor:
     # Float32; on the CPU within [0, 1], where rounding may have left them a little outside.
     if not images.is_floating_point():
         raise InputTypeError(
-            f"images of {images.dtype} are neither uint8 nor floats: convert them to uint8"
+            f"images of {images.dtype} are not uint8, uint16 or floats: convert them to uint8"
         )
     allowed, images = slack(images.dtype), images.float()
     if images.device.type != "cpu" or not images.numel():

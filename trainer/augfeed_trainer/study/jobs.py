@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from augfeed.replaced_file import replaced, write_text
 from augfeed_trainer.recipe import Recipe
 from augfeed_trainer.study.images import StudyData, opened, prepare
 from augfeed_trainer.train import Run, train
@@ -154,13 +155,10 @@ def _run(where: StudyData, recipe: Recipe, images: Path) -> Outcome:
         [row for row in trained.history if "validation/loss" in row],
     )  # fmt: skip
     folder, name = images.parent, key_of(where, recipe, images)
-    part = folder / f"{name}.pt.part"
-    torch.save(trained.network.state_dict(), part)
-    part.replace(folder / f"{name}.pt")
+    with replaced(folder / f"{name}.pt") as part:
+        torch.save(trained.network.state_dict(), part)
     text: dict[str, Any] = {
         "where": asdict(where), "recipe": recipe.model_dump(mode="json"), "outcome": asdict(outcome)
     }  # fmt: skip
-    part = folder / f"{name}.json.part"
-    part.write_text(json.dumps(text))
-    part.replace(folder / f"{name}.json")
+    write_text(folder / f"{name}.json", json.dumps(text))
     return outcome
