@@ -74,7 +74,8 @@ def test_views_do_not_depend_on_how_many_files_are_held_at_once(
 
 
 def test_an_image_that_a_view_does_not_fit_is_named_and_the_others_are_made(folder: Path) -> None:
-    views = {"whole": ("random_crop(32)", "random_crop(32) | hflip")}  # of 30 x 60, 35 x 55, ..., 55 x 35
+    # Images of 30 x 60, 35 x 55, ..., 55 x 35.
+    views = {"whole": ("random_crop(32)", "random_crop(32) | hflip")}
     with pytest.raises(InputError, match=r"0\.jpg"):
         list(DataLoader(folder, 6, views=views, seed=3))
     (left,) = DataLoader(folder, 6, views=views, seed=3, on_error="skip").batches()
