@@ -51,13 +51,14 @@ class PolicyConstants:
         """Return the constants; raise `InputError` if the policy is for other channels."""
         return _fixed(policy, channels)
 
-    def of_channel(self, c: int) -> "PolicyConstants":
-        """Return the constants of channel `c` alone, which is a gray image then."""
-        one = slice(c, c + 1)
+    def of_channels(self, first: int, end: int) -> "PolicyConstants":
+        """Return the constants of some channels, as an image of their own."""
+        one = slice(first, end)
         parts = ("pad_fill", "border_fill", "mean", "std", "sigma_scale")
         own: dict[str, Any] = {name: getattr(self, name)[one].copy() for name in parts}
         statistics = np.ascontiguousarray(self.statistics[:, one])
-        return replace(self, channels=1, plane=self.plane + c, statistics=statistics, **own)
+        return replace(self, channels=end - first, plane=self.plane + first,
+                       statistics=statistics, **own)  # fmt: skip
 
 
 @lru_cache(maxsize=64)  # asked for every batch

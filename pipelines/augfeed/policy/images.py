@@ -37,6 +37,17 @@ def check_levels(policy: Policy) -> None:
             )
 
 
+def looks_at_colors(policy: Policy) -> bool:
+    """Return whether an image of three channels is made otherwise than three gray ones: by a mean
+    gray, a color matrix, a JPEG, or in a program."""
+    return any(
+        item.program is not None
+        or isinstance(item, Linear | Blocks)
+        or (isinstance(item, Statistics) and item.needs_gray)
+        for item in policy.operations
+    )
+
+
 def _rounds(item: Declaration) -> bool:
     # Frames are rounded where a program has any step but moves, which are made with the last pass.
     if item.program is None:

@@ -166,9 +166,9 @@ def _as_pixels(array: NDArray[Any], allowed: float) -> NDArray[Any]:
     if array.dtype == np.uint8:
         return array
     if is_uint16(array):
-        if 1 < (highest := int(array.max())) <= 255:
+        if 1 < (white := int(array.max())) <= 255:
             raise InputError(
-                f"images of dtype uint16 have no value above {highest}, and their white is 65535: "
+                f"images of dtype uint16 have no value above {white}, and their white is 65535: "
                 "give images.astype(np.uint8), whose white is 255"
             )
         return unit_floats(array)
