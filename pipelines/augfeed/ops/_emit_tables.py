@@ -66,7 +66,7 @@ def numba(classes: Iterable[Class]) -> str:
                       f"            made[k] = nearest({table.name}({given}))"]  # fmt: skip
         else:
             given = ", ".join(["counts", "level", *["gray"][: table.needs_gray], *numbers])
-            lines.append(f"        made[:] = {table.name}({given})")
+            lines.append(f"        fill_table({table.name}({given}), made)")
     functions = points.functions | written.functions
     return f'''"""Tables of levels, by the number of the step that makes them.
 
@@ -80,7 +80,7 @@ import numba
 import numpy as np
 
 from augfeed.kernels.inner import njit
-from augfeed.kernels.levels import LEVELS, nearest, where, to_unit, {", ".join(OF_LEVELS)}
+from augfeed.kernels.levels import LEVELS, fill_table, nearest, where, to_unit, {", ".join(OF_LEVELS)}
 from augfeed.kernels.types import Floats, Ints
 
 
