@@ -7,7 +7,7 @@ from augfeed.errors import InputError
 from augfeed.operation import Declaration
 from augfeed.operation.kinds import Blocks, Frame, Geometry, Linear, Statistics
 from augfeed.operation.program import parts_of
-from augfeed.policy import Policy
+from augfeed.policy import GaussianNoise, Policy, RandomErasing
 
 LIKE_OTHERS = (1, 3)  # gray images keep their colors under what is for RGB
 
@@ -44,6 +44,15 @@ def looks_at_colors(policy: Policy) -> bool:
         item.program is not None
         or isinstance(item, Linear | Blocks)
         or (isinstance(item, Statistics) and item.needs_gray)
+        for item in policy.operations
+    )
+
+
+def draws_for_values(policy: Policy) -> bool:
+    """Return whether numbers are drawn for each value of an image, other ones for each channel."""
+    return any(
+        isinstance(item, GaussianNoise)
+        or (isinstance(item, RandomErasing) and item.fill == "noise")
         for item in policy.operations
     )
 

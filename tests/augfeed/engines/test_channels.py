@@ -151,6 +151,23 @@ def test_the_first_channels_of_many_are_those_of_rgb(text: str, channels: int, n
         assert torch.equal(made[:, :fewer], known[:, :fewer])
 
 
+@pytest.mark.skipif("cuda" not in ENGINES, reason="Triton is not installed")
+@pytest.mark.parametrize(
+    "case",
+    ["normalize", "geometry, fill", "cutmix", "equalize and blur", "jitter of turned images"],
+)
+def test_the_kernel_makes_a_few_channels_at_a_time(case: str) -> None:
+    shape = MANY._replace(channels=4, batch=2)
+    policy = for_channels(CASES[case], 4)
+    assert policy is not None
+    plan, images = plan_of(policy, shape), make_images(shape)
+    output, places = Output(channels_last=True), np.array([1, 0])
+    first, second = (run(name, plan, images, places=places, output=output)
+                     for name in ("cpu", "cuda"))  # fmt: skip
+    assert_agree(first, second, plan)
+    assert second.is_contiguous(memory_format=torch.channels_last)
+
+
 def test_noise_differs_between_all_channels() -> None:
     plan = plan_of(parse_policy("gaussian_noise(0.2)"), MANY)
     made = run("cpu", plan, torch.zeros((MANY.batch, 13, 19, 5)))
