@@ -116,8 +116,9 @@ class CpuRun:
         self._job = job_of(plan, fixed, output, memory)
         self._empty = partial(allocate, channels=fixed.channels, size=plan.size, output=output,
                               memory=memory)  # fmt: skip
-        lazily = planned.driver.lazily
-        self._made = [] if lazily else [self._empty(count) for count in planned.counts]
+        driver, joined = planned.driver, planned.driver.joined
+        take = self._empty if joined is None else partial(joined.take, empty=self._empty)
+        self._made = [] if driver.lazily else [take(count) for count in planned.counts]
         self._left: tuple[NDArray[Any], NDArray[Any]] | None = None  # images and rows, if lazily
         self._targets: list[AnyTargets] = []
 

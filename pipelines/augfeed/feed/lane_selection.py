@@ -35,6 +35,7 @@ from augfeed.presets import resolve_policy
 from augfeed.read.annotation import is_annotated
 from augfeed.read.cache_dir import expanded
 from augfeed.read.datasets import Recognised, known_name, native_source
+from augfeed.read.huggingface import check_single
 from augfeed.read.read_config import Reading
 from augfeed.read.sources import ArraySource, EncodedSource, is_file_list, open_source
 from augfeed.targets import softens
@@ -150,6 +151,7 @@ def lane_for(
             f"dataset of type {type(dataset).__name__!r} is a data pipe, which a policy cannot be "
             "applied to: give the dataset inside it, or leave policy out"
         )
+    check_single(dataset)
     passive_of(options.passive)
     FieldOptions.of(options.fields)
     if config.num_classes is not None:
@@ -189,8 +191,8 @@ def _native(
             )
         if passive_of(options.passive):
             raise InputError(
-                f"passive={options.passive!r} names parts of samples, and those of {_kind(dataset)} "
-                "have none beside image and label: leave it out"
+                f"passive={options.passive!r} names parts of samples, and those of "
+                f"{_kind(dataset)} have none beside image and label: leave it out"
             )
         return Recognised(source, None, tuple)
     if collate is not None:

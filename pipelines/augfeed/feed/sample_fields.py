@@ -41,9 +41,9 @@ def locate(
     image = _guess(sample, fields) if image_key is None else keyed(sample, image_key, "image_key")
     if not _may_be_picture(take(sample, image)):
         raise InputTypeError(
-            f"image_key={image_key!r} leads to {describe(take(sample, image))}, which is no "
-            f"image: give the key of a uint8 or float tensor, an array or a PIL image; "
-            f"the sample is {describe(sample)}"
+            f"image_key={image_key!r} leads to {describe(take(sample, image))}, which is not "
+            f"an image: {_undecoded(sample)}give the key of a uint8 or float tensor, an array or a "
+            f"PIL image; the sample is {describe(sample)}"
         )
     if label_key is not None:
         return FieldPaths(image, keyed(sample, label_key, "label_key"))
@@ -100,9 +100,9 @@ def _guess(sample: Any, fields: Collection[Path]) -> Path:
                 "one by one, and let batch_size=... make the batches"
             )
         raise InputTypeError(
-            f"a sample of this dataset has no image: it is {describe(sample)}; give a uint8, "
-            f"uint16 or float tensor [C, H, W] or array [H, W, C], or a PIL image, alone or in "
-            f"{_CONTAINERS}; or leave policy out"
+            f"a sample of this dataset has no image: it is {describe(sample)}; {_undecoded(sample)}"
+            f"give a uint8, uint16 or float tensor [C, H, W] or array [H, W, C], or a PIL image, "
+            f"alone or in {_CONTAINERS}; or leave policy out"
         )
     shown = " and ".join(f"{_shown(path)} ({describe(take(sample, path))})" for path in found)
     raise InputError(
@@ -146,6 +146,18 @@ def moved(part: Any, device: torch.device) -> Any:
     if isinstance(part, list | tuple):
         return type(part)(moved(value, device) for value in part)
     return part
+
+
+def _undecoded(sample: Any) -> str:
+    # What to do about images that are still files; nothing, if there are none.
+    for path, part in parts_of(sample):
+        if isinstance(part, bytes) or path[-1:] == ("bytes",):
+            place = path[:-1] if path[-1:] == ("bytes",) else path
+            return (
+                f"{_shown(place)} is an encoded image: let the dataset decode it, as data."
+                f"cast_column({_shown(place)}, datasets.Image()) does for one of Hugging Face; or "
+            )
+    return ""
 
 
 def is_picture(part: Any) -> bool:

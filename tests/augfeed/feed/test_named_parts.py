@@ -77,7 +77,8 @@ def test_what_follows_must_be_a_part_of_samples(name: str, kind: str, policy: st
 
 
 @pytest.mark.parametrize(
-    "key", ["target", "label", "objects", ("target",), ("target", "objects"), ("target", "objects", 0)]
+    "key",
+    ["target", "label", "objects", ("target",), ("target", "objects"), ("target", "objects", 0)],
 )  # fmt: skip
 def test_parts_at_any_depth_may_be_named(key: Any) -> None:
     for policy in (MOVES, STAYS):

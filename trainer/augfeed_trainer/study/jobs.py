@@ -43,7 +43,7 @@ def key_of(where: StudyData, recipe: Recipe, images: Path) -> str:
 
 @dataclass(slots=True)
 class Workers:
-    """Processes that carry runs out; each imports Lightning and opens the images once."""
+    """Processes that carry runs out; Lightning is imported once, each opens the images once."""
 
     count: int
     threads: int
@@ -52,9 +52,8 @@ class Workers:
     def submit(self, *given: Any) -> "Future[Outcome]":
         """Begin a run in a process that is free."""
         if self._pool is None:
-            context = multiprocessing.get_context("spawn")
             self._pool = ProcessPoolExecutor(
-                self.count, context, initializer=_begin, initargs=(self.threads, os.getpid())
+                self.count, _context(), initializer=_begin, initargs=(self.threads,)
             )
         return self._pool.submit(_run, *given)
 
@@ -121,14 +120,24 @@ class Runs:
                 yield begun.pop(future), future.result()
 
 
-def _begin(threads: int, parent: int) -> None:
+def _context() -> multiprocessing.context.BaseContext:
+    # Workers are forked from a process that has imported what they need, where a system can.
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])
+    return context
+
+
+def _begin(threads: int) -> None:
     torch.set_num_threads(threads)
     import threading
 
     def watch() -> None:
         # A worker whose parent was killed would go on for ever.
-        while os.getppid() == parent:
-            threading.Event().wait(2.0)
+        parent = multiprocessing.parent_process()
+        assert parent is not None
+        parent.join()
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
