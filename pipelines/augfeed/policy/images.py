@@ -7,9 +7,11 @@ from augfeed.errors import InputError
 from augfeed.operation import Declaration
 from augfeed.operation.kinds import Blocks, Frame, Geometry, Linear, Statistics
 from augfeed.operation.program import parts_of
-from augfeed.policy import GaussianNoise, Policy, RandomErasing
+from augfeed.policy import GaussianNoise, Kornia, Policy, RandomErasing
 
 LIKE_OTHERS = (1, 3)  # gray images keep their colors under what is for RGB
+# Kornia's other classes for RGB refuse other channels themselves; this one makes all of them equal.
+_KORNIA_FOR_RGB = ("RandomGrayscale",)
 
 
 def check_rgb(policy: Policy, channels: int) -> None:
@@ -91,6 +93,8 @@ def _needing(item: Declaration) -> Iterator[str]:
 def _for_rgb(operation: Declaration) -> tuple[str, ...]:
     if isinstance(operation, Linear):
         return operation.for_rgb
+    if isinstance(operation, Kornia) and operation.name in _KORNIA_FOR_RGB:
+        return (operation.op,)
     return (operation.op,) if _step_for_rgb(type(operation)) else ()
 
 

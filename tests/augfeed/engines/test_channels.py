@@ -35,7 +35,8 @@ from tests.sampling import each
 MANY = Shape(5, 13, 19, 4)
 RGB = ("gray(0.3)", "channel_shuffle(p=0.5)", "channel_drop(p=1.0)", "jitter(saturation=0.2)",
        "jitter(hue=0.1)", 'jitter(saturation=0.2, clamp="each")', "rand_augment", "auto_augment",
-       "trivial_augment_wide", "three_augment", "one_of([hflip, gray(1.0)])")  # fmt: skip
+       "trivial_augment_wide", "three_augment", "one_of([hflip, gray(1.0)])",
+       "kornia('RandomGrayscale', p=1.0)")  # fmt: skip
 
 EACH_ALONE = ("gray(0.0)", "jitter(0.4, 0.4)", "jitter(0.4, 0.4, 0.4, p=0)", "posterize(4)",
               'trivial_augment_wide(without=["color"])', 'aug_mix(without=["color"])',
