@@ -21,9 +21,8 @@ from augfeed.memory_pool import Memory, writable
 from augfeed.philox import normal_quantiles
 from augfeed.plan import Plan, Program
 from augfeed.plan.frames import slots_of
-from augfeed.plan.policy_constants import PolicyConstants
+from augfeed.plan.policy_constants import PolicyConstants, channels_together
 from augfeed.plan.program import codes_of, rarer
-from augfeed.policy.images import looks_at_colors
 
 install_notice()
 KINDS = {
@@ -273,13 +272,9 @@ class ChannelsJob(Job):
     ) -> None:
         """Prepare a job for each channel, or for three where none looks at another."""
         super().__init__(plan, fixed, output, memory)
-        step = 1 if looks_at_colors(plan.policy) else 3
-        starts = [*range(0, fixed.channels - step + 1, step)]
-        starts += range(fixed.channels - fixed.channels % step, fixed.channels)
-        ends = [*starts[1:], fixed.channels]
         self._parts = [
             (slice(*part), Job(plan, fixed.of_channels(*part), Output(output.dtype), self.memory))
-            for part in zip(starts, ends, strict=True)
+            for part in channels_together(plan.policy, fixed.channels)
         ]
 
     def _write(
