@@ -80,6 +80,7 @@ class Job:
         self.memory = memory or Memory()
         self.plan, self.fixed, self.output = plan, fixed, output
         self.made = plan.made
+        self._makes = bool(self.made.any())
         self._rows: NDArray[Any] | None = None
         self._known: dict[tuple[float, bool, bool], NDArray[Any]] = {}  # records of `FIXED`
 
@@ -134,8 +135,14 @@ class Job:
         self, images: NDArray[Any], rows: NDArray[Any], first: int, out: NDArray[Any]
     ) -> None:
         """Write as many rows as `out` holds, from row `first` on."""
-        slots = np.arange(len(out))
-        self._write(writable(images), rows, slots + first, slots, out)
+        self.run_some(images, rows, first, np.arange(len(out)), out)
+
+    def run_some(
+        self, images: NDArray[Any], rows: NDArray[Any], first: int, which: NDArray[np.int64],
+        out: NDArray[Any],
+    ) -> None:  # fmt: skip
+        """Write images `which` of a batch that begins with row `first` to `out`, which holds it."""
+        self._write(writable(images), rows, which + first, which, out)
 
     def _placed(
         self, count: int, places: NDArray[np.int64] | None, offsets: NDArray[np.int32] | None, *,
@@ -160,7 +167,7 @@ class Job:
         slots: NDArray[np.int64],
         out: NDArray[Any],
     ) -> None:
-        if not self.made.any():
+        if not self._makes:
             self._pass((images, images[:0]), rows, which, slots, out)
             return
         height, width = self.plan.size
