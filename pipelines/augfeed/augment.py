@@ -193,17 +193,17 @@ class Augment(torch.nn.Module):
         self, images: Any, labels: Any, masks: Any, boxes: Any, *, ids: Any, epoch: int | None
     ) -> Any:
         pixels = pixels_of(images, self._memory)
-        size = (pixels.shape[1], pixels.shape[2])
         if ids is None and masks is None and boxes is None:
-            return self._counted(pixels, labels, size, epoch)
-        plan = self.plan(len(images), size, ids=ids, epoch=epoch)
+            return self._counted(pixels, labels, epoch)
+        count, *size, channels = pixels.shape
+        plan = self.plan(count, (size[0], size[1]), ids=ids, epoch=epoch)
         made: list[Any] = [self._images(plan, pixels)]
         if labels is not None:
             made.append(self._targets(labels, plan))
         if masks is not None or boxes is not None:
             check_moves(self.policy, "masks and boxes", ", or give the images alone")
             on_device = self._engine(pixels.device).name == "cuda"
-            moves = (DeviceMoves if on_device else HostMoves).of(plan, size, pixels.shape[3])
+            moves = (DeviceMoves if on_device else HostMoves).of(plan, (size[0], size[1]), channels)
             if masks is not None:
                 made.append(moves.masks(masks))
             if boxes is not None:
@@ -231,11 +231,10 @@ class Augment(torch.nn.Module):
         policy = self.policy.at(epoch)
         return draw_plan(policy, rows, seed=self.seed, epoch=epoch, size=policy.size(size))
 
-    def _counted(
-        self, pixels: torch.Tensor, labels: Any, size: tuple[int, int], epoch: int | None
-    ) -> Any:
+    def _counted(self, pixels: torch.Tensor, labels: Any, epoch: int | None) -> Any:
         # Images, and targets, of samples without ids, which may have been planned before.
-        count, channels, number = len(pixels), pixels.shape[3], self._epoch(epoch)
+        count, height, width, channels = pixels.shape
+        size, number = (height, width), self._epoch(epoch)
         first, policy = self._position.take(count), self.policy.at(number)
         self._last = last = _LastBatch(
             size, lambda: self._draw(counted_rows(first, count), number, size)

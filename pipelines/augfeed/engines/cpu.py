@@ -14,7 +14,7 @@ from augfeed.kernels.cast_output import BFLOAT16, FLOAT16, FLOAT32, UINT8
 from augfeed.kernels.compile_notice import install as install_notice
 from augfeed.kernels.frames import materialise
 from augfeed.kernels.program_frames import cut_frames, read_levels, run_programs, write_levels
-from augfeed.kernels.types import FIXED, ROW, copied, neutral, taken
+from augfeed.kernels.types import FIXED, ROW, copied, matrices_of, neutral, taken
 from augfeed.memory_pool import Memory, writable
 from augfeed.philox import normal_quantiles
 from augfeed.plan import Plan, Program
@@ -246,8 +246,9 @@ class Job:
         scale = 255.0 if images[0].dtype == np.uint8 else 1.0
         shared, constants = self._shared(scale, last=memory is not out,
                                          stream=out.nbytes >= STREAMED)  # fmt: skip
-        augment(*images, np.stack([which, slots]), rows, shared, *constants,
-                memory.reshape(-1).view(np.uint8))  # fmt: skip
+        order = np.empty((2, len(which)), np.int64)
+        order[0], order[1] = which, slots
+        augment(*images, order, rows, shared, *constants, memory.reshape(-1).view(np.uint8))
 
     def _shared(
         self, scale: float, *, last: bool = False, stream: bool = False
@@ -274,8 +275,7 @@ def _rows(plan: Plan) -> NDArray[Any]:
     rows["id"], rows["place"], rows["filter"] = plan.ids, np.arange(len(rows)), plan.filters
     if plan.warped.any():
         rows["warped"] = plan.warped
-        for k in range(9):
-            rows[f"m{k}"] = plan.inverse[:, k // 3, k % 3]
+        matrices_of(rows)[:] = plan.inverse.reshape(-1, 9)
     if mixes.mode.any():
         rows["mode"], rows["lam"], rows["partner"] = mixes.mode, mixes.lam, mixes.partner
         for k in range(4):

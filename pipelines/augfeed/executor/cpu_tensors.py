@@ -24,11 +24,11 @@ def interleaved(images: torch.Tensor, memory: Memory) -> torch.Tensor:
 
     torch takes seventy times as long to turn bytes, and waits for all of its threads.
     """
-    turned = images.permute(0, 2, 3, 1)
-    if turned.is_contiguous() or not images.is_contiguous():
-        return turned.contiguous()
+    count, channels, height, width = images.shape
+    if channels == 1 or height * width == 1 or not images.is_contiguous():
+        return images.permute(0, 2, 3, 1).contiguous()
     planes = images.numpy()
-    pixels = memory.take(tuple(turned.shape), planes.dtype)
+    pixels = memory.take((count, height, width, channels), planes.dtype)
     interleave(planes, pixels)
     return torch.from_numpy(pixels)
 

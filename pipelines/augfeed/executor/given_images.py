@@ -35,13 +35,13 @@ def pixels_of(images: Any, memory: Memory) -> torch.Tensor:
         raise InputTypeError(
             f"images of type {type(images).__name__} are not a tensor: give [B, C, H, W]"
         )
-    if images.ndim != 4 or images.shape[1] not in (1, 3):
-        raise InputError(
-            f"images of shape {list(images.shape)} are not [B, C, H, W] with 1 or 3 channels"
-        )
-    if 0 in images.shape[2:]:
-        raise InputError(f"images of shape {list(images.shape)} have no pixels: leave them out")
-    images = images.detach()
+    shape = images.shape
+    if len(shape) != 4 or shape[1] not in (1, 3):
+        raise InputError(f"images of shape {list(shape)} are not [B, C, H, W] with 1 or 3 channels")
+    if not (shape[2] and shape[3]):
+        raise InputError(f"images of shape {list(shape)} have no pixels: leave them out")
+    if images.requires_grad:
+        images = images.detach()
     if images.dtype != torch.uint8:
         images = _unit_floats(images)
     if images.device.type != "cpu":
