@@ -21,6 +21,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import torch
 
+from tests.huge_pages import use_huge_pages
 from tests.interpreted import interpret_kernels, watch_overflow
 from tests.sampling import ALL
 
@@ -75,11 +76,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Compile what all tests need; let no collection of garbage look at what there is again."""
-    worker = os.environ.get("PYTEST_XDIST_WORKER", "")
-    if len(session.items) >= MANY and worker in ("gw0", "gw1"):
+    """Compile what all tests need; make forks of this process cheap.
+
+    No collection of garbage looks at what there is again, which would copy it, too.
+    """
+    worker, many = os.environ.get("PYTEST_XDIST_WORKER", ""), len(session.items) >= MANY
+    if many and worker in ("gw0", "gw1"):
         _compile_first(worker)
     gc.freeze()
+    if many:
+        use_huge_pages()
 
 
 def _compile_first(worker: str) -> None:

@@ -5,7 +5,7 @@ every usual run or in none.
 """
 
 import zlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from itertools import combinations, product
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -99,6 +99,16 @@ def each_value(*axes: Iterable[Any]) -> list[Combination]:
     values = [[*one] for one in axes]
     count = max(len(one) for one in values)
     return [tuple(one[place % len(one)] for one in values) for place in range(count)]
+
+
+def covering_names(parts: Mapping[str, Set[Any]], wanted: Set[Any] | None = None) -> list[str]:
+    """Return few names that have, together, all parts that any has, or all of those `wanted`."""
+    left = {*wanted} if wanted is not None else {part for each in parts.values() for part in each}
+    names = []
+    while left:  # greedy, too
+        names.append(max(parts, key=lambda name: len(parts[name] & left)))
+        left -= parts[names[-1]]
+    return names
 
 
 def covering(axes: Mapping[str, Iterable[Any]]) -> list[Combination]:

@@ -157,7 +157,9 @@ class Augment(torch.nn.Module):
         """Return augmented images, or a tuple of what was given: images, targets, masks, boxes.
 
         Args:
-            images: `[B, C, H, W]`, C of 1 or 3, uint8, or floats in [0, 1] (checked on the CPU).
+            images: `[B, C, H, W]` of any number of channels, uint8, uint16 (65535 is 1), or floats
+                in [0, 1] (checked on the CPU). Where C is not 3, each channel is changed as a gray
+                image is; what needs red, green and blue is refused unless C is 1 or 3.
             labels: class numbers `[B]`, or shares or flags `[B, K]`.
             masks: integers or bool `[B, H, W]` or `[B, N, H, W]`; under Mixup a `MixedMask`.
             boxes: xyxy `[B, N, 4]` in pixels. They come as a pair (boxes, valid): bool `[B, N]`
@@ -192,7 +194,7 @@ class Augment(torch.nn.Module):
     def _run(
         self, images: Any, labels: Any, masks: Any, boxes: Any, *, ids: Any, epoch: int | None
     ) -> Any:
-        pixels = pixels_of(images, self._memory)
+        pixels = pixels_of(images, self._memory, self.policy)
         if ids is None and masks is None and boxes is None:
             return self._counted(pixels, labels, epoch)
         count, *size, channels = pixels.shape

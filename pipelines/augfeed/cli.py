@@ -1,5 +1,6 @@
 """The command `augfeed`."""
 
+import gc
 import io
 import json
 import sys
@@ -15,6 +16,7 @@ from typer.core import TyperGroup
 from augfeed import __version__
 from augfeed.commands import Later, added
 from augfeed.errors import AugfeedError, InputError
+from augfeed.replaced_file import save_image
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -351,7 +353,10 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             # Names that its encoding lacks, or that are not text, are written as \\u732b.
             stream.reconfigure(errors="backslashreplace")
-    app()
+    try:
+        app()
+    finally:
+        gc.freeze()  # else the interpreter looks through all modules several times on its way out
 
 
 def _pipeline(
@@ -383,9 +388,9 @@ def _check_out(path: Path) -> Path:
 
 def _save(picture: "Image", path: Path, *, quiet: bool = False) -> None:
     try:
-        picture.save(path)
+        save_image(path, picture)
     except OSError as error:
-        raise InputError(f"out={str(path)!r} cannot be written: {error}") from None
+        raise InputError(f"out={str(path)!r} cannot be written: {error.strerror}") from None
     if not quiet:
         typer.echo(path)
 

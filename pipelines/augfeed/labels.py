@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from augfeed.errors import InputError
 
@@ -55,6 +56,40 @@ def check_width(given: torch.Tensor, num_classes: int | None) -> None:
             f"labels of shape {tuple(given.shape)} have {given.shape[1]} classes and "
             f"num_classes={num_classes!r}: give the same number"
         )
+
+
+def check_classes(
+    labels: torch.Tensor, ids: NDArray[np.int64], num_classes: int | None, *, low: int
+) -> torch.Tensor:
+    """Return class numbers int64 `[M]` of samples; raise `InputError` for one that is below `low`,
+    or has no room in `num_classes`. On a device it is the device that says so, later."""
+    top = 2**63 if num_classes is None else num_classes
+    if labels.device.type != "cpu":
+        torch._assert_async(
+            ((labels >= low) & (labels <= top - 1)).all(),
+            f"a label is not in [{low}, {top}), as num_classes={num_classes!r} says",
+        )
+        return labels
+    numbers = labels.numpy()
+    if not len(numbers) or (numbers.min() >= low and numbers.max() < top):
+        return labels
+    row = int(np.flatnonzero((numbers < low) | (numbers > top - 1))[0])
+    bound = "at least 0" if num_classes is None else f"in [0, {num_classes})"
+    raise InputError(
+        f"label {numbers[row]} of row {row} (sample {ids[row]}) is not {bound}: "
+        "number the classes from 0 and give num_classes=..., one above the largest"
+    )
+
+
+def check_rows(wrong: torch.Tensor, values: torch.Tensor, ids: NDArray[np.int64], why: str) -> None:
+    """Raise `InputError` with `why` for the first row of labels `[M, K]` that is wrong."""
+    if wrong.device.type != "cpu":
+        torch._assert_async(~wrong.any(), f"a row of labels {why}")
+        return
+    if bool(wrong.any()):
+        row = int(wrong.nonzero()[0])
+        shown = [round(value, 4) for value in values[row][:6].tolist()]
+        raise InputError(f"label {shown!r} of row {row} (sample {ids[row]}) {why}")
 
 
 class Flags:

@@ -4,11 +4,12 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import fields, is_dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
 import torch
+
+from augfeed.task_threads import PendingTask, TaskThreads
 
 T_co = TypeVar("T_co", covariant=True)
 T = TypeVar("T")
@@ -40,8 +41,8 @@ class Prefetcher(Generic[T]):
     def __init__(self, works: Iterator[Work[T]], *, threads: int, ahead: int) -> None:
         """Use `threads` threads; 0 means that each piece is made when it is asked for."""
         self._works, self._ahead = works, max(1, ahead)
-        self._pool = ThreadPoolExecutor(threads, "augfeed") if threads else None
-        self._begun: deque[tuple[Work[T], list[Future[None]]]] = deque()
+        self._pool = TaskThreads(threads) if threads else None
+        self._begun: deque[tuple[Work[T], list[PendingTask]]] = deque()
         self._error: BaseException | None = None  # of making a piece of work, raised in its place
 
     def __iter__(self) -> Iterator[T]:
@@ -68,21 +69,21 @@ class Prefetcher(Generic[T]):
         self._begin(self._pool)
         if not self._begun:
             raise self._error or StopIteration
-        work, futures = self._begun.popleft()
-        while futures:  # none is kept: an error refers to this frame, and the frame to it
-            futures.pop(0).result()
+        work, tasks = self._begun.popleft()
+        for task in tasks:
+            task.wait()
         result = work.finish()
         self._begin(self._pool)
         return result
 
-    def _begin(self, pool: ThreadPoolExecutor) -> None:
+    def _begin(self, pool: TaskThreads) -> None:
         while len(self._begun) < self._ahead and self._error is None:
             try:
                 work = next(self._works)
             except BaseException as error:  # the pieces before it come first
                 self._error = error
                 return
-            self._begun.append((work, [_submitted(pool, task) for task in work.tasks]))
+            self._begun.append((work, [pool.submit(task) for task in work.tasks]))
 
     def close(self) -> None:
         """Cancel what has not begun and let the threads end."""
@@ -90,27 +91,11 @@ class Prefetcher(Generic[T]):
         self._begun.clear()
         # Where the interpreter ends, threads have ended, and modules lie in pieces.
         if self._pool is not None and not self._ending():
-            self._pool.shutdown(wait=False, cancel_futures=True)
+            self._pool.close()
 
     def __del__(self) -> None:
         if "_begun" in self.__dict__:  # else no thread could be had
             self.close()
-
-
-def _submitted(pool: ThreadPoolExecutor, task: Callable[[], None]) -> Future[None]:
-    try:
-        return pool.submit(task)
-    except RuntimeError as error:
-        if "shutdown" not in str(error):
-            raise
-    # The interpreter ends and begins no thread: what is asked for even then is made here.
-    done: Future[None] = Future()
-    try:
-        task()
-        done.set_result(None)
-    except Exception as error:
-        done.set_exception(error)
-    return done
 
 
 class SideStream:

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from augfeed.async_copy import copied
 from augfeed.errors import InputError, InputTypeError
 from augfeed.fields.mask_loss import mask_cross_entropy, mask_pair
-from augfeed.labels import as_column, check_width, one_each
+from augfeed.labels import as_column, check_classes, check_rows, check_width, one_each
 from augfeed.plan import NONE, Plan
 from augfeed.policy import CutMix, LabelSmoothing, Mixup, OneOf, Policy
 
@@ -78,11 +78,14 @@ class Targets:
         `(1 - epsilon) * q + epsilon / K`, soft labels likewise; multi-hot labels have no other
         classes to share with and move towards 0.5, as in Keras.
         """
+        if self.a.ndim == 1:
+            self._check_numbers()
+            if self.lam.device.type == "cpu" and self.lam.dtype == torch.float32:
+                return self._dense_on_cpu(self._known_classes()).to(dtype)
         own, other = self.lam[:, None], 1 - self.lam[:, None]
         if self.a.ndim == 2:
             shares = own * self.a + other * self.b
         else:
-            self._check_numbers()
             shares = self.lam.new_zeros(len(self), self._known_classes())
             shares.scatter_add_(1, self.a[:, None], own)
             shares.scatter_add_(1, self.b[:, None], other)
@@ -90,6 +93,24 @@ class Targets:
             level = 0.5 if self.multi_hot else 1 / shares.shape[1]
             shares.mul_(1 - self.epsilon).add_(self.epsilon * level)
         return shares.to(dtype)
+
+    def _dense_on_cpu(self, classes: int) -> torch.Tensor:
+        # The same bits by NumPy: torch would share so little work out to threads, which take longer
+        # to wake than the work takes, and many times as long where all cores are busy.
+        own, rows = self.lam.numpy(), np.arange(len(self))
+        for part in (self.a, self.b):
+            if len(self) and (most := int(part.numpy().max())) >= classes:
+                raise InputError(
+                    f"label {most} is not in [0, {classes}), as num_classes={classes} says: give "
+                    "one above the largest"
+                )
+        shares = np.zeros((len(self), classes), np.float32)
+        shares[rows, self.a.numpy()] = own
+        shares[rows, self.b.numpy()] += 1 - own
+        if self.is_smoothed:
+            shares *= 1 - self.epsilon
+            shares += self.epsilon * (0.5 if self.multi_hot else 1 / classes)
+        return torch.from_numpy(shares)
 
     def labels(self) -> torch.Tensor:
         """Return int64 `[B]`: the class with the largest share of each row."""
@@ -254,7 +275,9 @@ def _checked(
 ) -> torch.Tensor:
     # Labels as int64 [M] or float32 [M, K]; what stays `hard` may be below 0.
     if given.ndim == 1 and not given.is_floating_point():
-        return _check_classes(given.to(torch.int64), plan, num_classes, low=-(2**63) if hard else 0)
+        return check_classes(
+            given.to(torch.int64), plan.ids, num_classes, low=-(2**63) if hard else 0
+        )
     if given.ndim != 2:
         raise InputTypeError(
             f"labels of dtype {given.dtype} and shape {tuple(given.shape)} cannot be mixed or "
@@ -264,14 +287,14 @@ def _checked(
     values = given.to(torch.float32)
     smoothing = plan.policy.find(LabelSmoothing)
     if not given.is_floating_point():
-        _check_rows(~((values == 0) | (values == 1)).all(dim=1), values, plan, "is not 0 or 1: "
+        check_rows(~((values == 0) | (values == 1)).all(dim=1), values, plan.ids, "is not 0 or 1: "
                     "give shares as floats")  # fmt: skip
     elif smoothing and smoothing.epsilon:
-        _check_rows(~((values.sum(dim=1) - 1).abs() <= SLACK), values, plan, "does not sum to 1, "
-                    "as label_smoothing needs: give shares of one whole, or booleans for several "
-                    "classes at once")  # fmt: skip
+        check_rows(~((values.sum(dim=1) - 1).abs() <= SLACK), values, plan.ids, "does not sum to "
+                    "1, as label_smoothing needs: give shares of one whole, or booleans for "
+                    "several classes at once")  # fmt: skip
     else:
-        _check_rows(~values.isfinite().all(dim=1), values, plan, "is not finite: fix it")
+        check_rows(~values.isfinite().all(dim=1), values, plan.ids, "is not finite: fix it")
     return values
 
 
@@ -279,45 +302,10 @@ def _are_several(flags: torch.Tensor, plan: Plan, *, known: bool | None) -> bool
     if known is None:
         return not one_each(flags)
     if not known:
-        _check_rows(flags.sum(dim=1) != 1, flags, plan, "has not one class set, and the labels "
+        check_rows(flags.sum(dim=1) != 1, flags, plan.ids, "has not one class set, and the labels "
                     "before it have one each, of which shares were made: give shares as floats, "
                     "or leave label_smoothing and targets='sparse' out")  # fmt: skip
     return known
-
-
-def _check_classes(
-    labels: torch.Tensor, plan: Plan, num_classes: int | None, *, low: int
-) -> torch.Tensor:
-    top = 2**63 if num_classes is None else num_classes
-    if labels.device.type != "cpu":
-        torch._assert_async(
-            ((labels >= low) & (labels <= top - 1)).all(),
-            f"a label is not in [{low}, {top}), as num_classes={num_classes!r} says",
-        )
-        return labels
-    if len(labels):
-        least, most = torch.aminmax(labels)
-        if int(least) >= low and int(most) < top:
-            return labels
-    wrong = (labels < low) | (labels > top - 1)
-    if bool(wrong.any()):
-        row = int(wrong.nonzero()[0])
-        bound = "at least 0" if num_classes is None else f"in [0, {num_classes})"
-        raise InputError(
-            f"label {int(labels[row])} of row {row} (sample {plan.ids[row]}) is not {bound}: "
-            "number the classes from 0 and give num_classes=..., one above the largest"
-        )
-    return labels
-
-
-def _check_rows(wrong: torch.Tensor, values: torch.Tensor, plan: Plan, why: str) -> None:
-    if wrong.device.type != "cpu":
-        torch._assert_async(~wrong.any(), f"a row of labels {why}")
-        return
-    if bool(wrong.any()):
-        row = int(wrong.nonzero()[0])
-        shown = [round(value, 4) for value in values[row][:6].tolist()]
-        raise InputError(f"label {shown!r} of row {row} (sample {plan.ids[row]}) {why}")
 
 
 def _mix(labels: torch.Tensor, plan: Plan, num_classes: int | None, *, several: bool) -> Targets:
@@ -325,7 +313,10 @@ def _mix(labels: torch.Tensor, plan: Plan, num_classes: int | None, *, several: 
     own, mode = labels[: plan.count], plan.mixes.mode[: plan.count]
     if mode.any():
         partner = np.where(mode != NONE, plan.mixes.partner[: plan.count], np.arange(plan.count))
-        other = labels[copied(partner, labels.device)]
+        if labels.device.type == "cpu":  # as `_dense_on_cpu`, without threads of torch
+            other = torch.from_numpy(labels.numpy()[partner])
+        else:
+            other = labels[copied(partner, labels.device)]
     else:
         other = own.clone()
     smoothing = plan.policy.find(LabelSmoothing)

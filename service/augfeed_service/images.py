@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 
 from augfeed.errors import ReadError, WireError
 from augfeed.memory_pool import Memory
+from augfeed.operation.parameter_types import MOST_CHANNELS
 from augfeed.plan.batch_rows import MAX_ID
+from augfeed.read.channel_axis import ALONE, channel_axis
 from augfeed.read.image_frame import Encoded
 from augfeed.wire import decode
 from augfeed_service.problems import Problem
@@ -83,10 +85,16 @@ def from_tensors(body: Any, settings: Settings) -> Images:
             f"images of {images.dtype} and shape {tuple(images.shape)}: send uint8 [N, H, W, C] or "
             "[N, C, H, W]"
         )
-    if images.shape[3] not in (1, 3):
+    axis = 2 if images.shape[3] in ALONE else channel_axis(images.shape[1:], tensor=True)
+    if axis is None:
+        raise invalid(
+            f"images of shape {tuple(images.shape)} would have {images.shape[1]} channels: send "
+            "[N, C, H, W] where there are not 1 or 3"
+        )
+    if axis == 0:
         images = images.permute(0, 2, 3, 1)
-    if images.shape[3] not in (1, 3):
-        raise invalid(f"images of shape {tuple(tensors['images'].shape)}: 1 or 3 channels are read")
+    if images.shape[3] > MOST_CHANNELS:
+        raise invalid(f"images of {images.shape[3]} channels: send {MOST_CHANNELS} at most")
     _check_count(len(images), int(images.shape[1] * images.shape[2]), settings)
     array = np.ascontiguousarray(images.numpy())
     return _with_labels(

@@ -162,7 +162,7 @@ def drawn_of(images: Images, policy: Policy, ask: Ask, drawing: Drawing) -> Any:
     first: list[Any] = list(images.pictures[:shown])
     source: Any = (
         FileSource(first, labels) if isinstance(first[0], Encoded)
-        else ArraySource(np.stack(first), labels)
+        else ArraySource(np.stack(first), labels, layout="NHWC")
     )  # fmt: skip
     last = min(ask.epoch + 3, 1 << 32)
     asked = PreviewAsk(

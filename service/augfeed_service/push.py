@@ -192,7 +192,10 @@ def _frames(push: Push) -> Any:
         windows = plan.window.at(images.sizes[:, 0], images.sizes[:, 1])
     except InputError as error:
         raise invalid(str(error), too_small(push)) from None
-    fixed = PolicyConstants.of(policy, images.channels)
+    try:
+        fixed = PolicyConstants.of(policy, images.channels)
+    except InputError as error:
+        raise Problem(422, "invalid-policy", str(error)) from None
     out = np.empty((len(images.pictures), *push.size, images.channels), np.uint8)
     wrong: dict[int, str] = {}
     pad = fixed.pad_mode, fixed.pad_fill

@@ -1,6 +1,8 @@
 """A server in this process, until a signal ends it."""
 
 import asyncio
+import logging
+import os
 import resource
 import signal
 import time
@@ -64,7 +66,7 @@ def allow_files(count: int) -> None:
 
 class _Server(uvicorn.Server):
     # Says when it is ready. A signal has /readyz say at once that it goes, and the socket close
-    # when a balancer has seen that.
+    # when a balancer has seen that. Who types Ctrl-C twice, or before it serves, waits for nothing.
 
     def __init__(self, config: uvicorn.Config, early: list[int]) -> None:
         super().__init__(config)
@@ -100,6 +102,8 @@ class _Server(uvicorn.Server):
         # uvicorn's own would also raise the signal again when all is done: who asks a service to
         # end, and waits until it has, is reported that it went well.
         settings: Settings = self.service.settings
+        if not self.started:
+            os._exit(128 + sig)  # compiling is under way, which cannot be interrupted
         if self.should_exit:
             self._until = 0.0
             self.force_exit = self.force_exit or sig == signal.SIGINT
@@ -113,3 +117,13 @@ class _Server(uvicorn.Server):
     async def on_tick(self, counter: int) -> bool:
         done = await super().on_tick(counter)
         return done and time.monotonic() >= self._until
+
+    async def shutdown(self, sockets: Any = None) -> None:
+        if (running := len(self.server_state.tasks)) and not self.force_exit:
+            LOG.info("requests under way: %d; they have up to %d s, Ctrl-C again cuts them off",
+                     running, self.config.timeout_graceful_shutdown)  # fmt: skip
+        await super().shutdown(sockets)
+        if self.force_exit:
+            LOG.warning("ended at once; requests cut off: %d", len(self.server_state.tasks))
+            logging.shutdown()
+            os._exit(128 + signal.SIGINT)  # the interpreter would wait for their threads

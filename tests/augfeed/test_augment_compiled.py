@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 import torch
-from torch._dynamo.testing import CompileCounter
 
 from augfeed import Augment
 from augfeed.errors import InputError
@@ -24,6 +23,13 @@ def _fresh() -> Any:
     torch._dynamo.reset()
     yield
     torch._dynamo.reset()
+
+
+def counted() -> Any:
+    """Return a backend that counts what it is given to compile."""
+    from torch._dynamo.testing import CompileCounter  # a second of every process that collects
+
+    return CompileCounter()  # type: ignore[no-untyped-call]
 
 
 def modules(policy: str, **options: Any) -> tuple[Augment, Augment]:
@@ -49,7 +55,7 @@ def same(one: Any, other: Any) -> bool:
 ], ids=str)  # fmt: skip
 def test_a_graph_holds_it_whole_and_makes_the_same(policy: str, options: Any, given: Any) -> None:
     augment, plain = modules(policy, **options)
-    counter = CompileCounter()
+    counter = counted()
     run = torch.compile(lambda: augment(IMAGES, **given), backend=counter, fullgraph=True)
     for _ in range(3):
         assert same(run(), plain(IMAGES, **given))
@@ -74,7 +80,7 @@ def test_calls_are_neither_merged_nor_left_out_nor_moved() -> None:
 
 def test_neither_epochs_nor_batches_of_other_sizes_compile_each_time() -> None:
     augment, plain = modules("random_crop(8) | hflip")
-    counter = CompileCounter()
+    counter = counted()
     run = torch.compile(augment, backend=counter, fullgraph=True)
     for epoch in range(12):
         augment.set_epoch(epoch)
@@ -112,7 +118,7 @@ def test_what_no_graph_holds_breaks_it_once(
         made, other = augment(images + 0, **given)
         return made + 1, other
 
-    counter = CompileCounter()
+    counter = counted()
     run = torch.compile(step, backend=counter)
     for epoch in range(3):
         for one in (augment, plain):

@@ -1,5 +1,6 @@
 """Terminals of every encoding: names that one lacks are spelled out, and no command ends."""
 
+import io
 import json
 import os
 import subprocess
@@ -9,17 +10,14 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from augfeed.cli import main
 from tests.sampling import slow
 
 NAMES = ("cat", "été", "собака", "猫")
-# What the environment says, and in which encoding the output then is.
-TERMINALS = {
-    "ascii": ({"PYTHONIOENCODING": "ascii"}, "ascii"),
-    "latin-1": ({"PYTHONIOENCODING": "latin-1"}, "latin-1"),
-    "cp1252": ({"PYTHONIOENCODING": "cp1252"}, "cp1252"),
-    "utf-8": ({"PYTHONIOENCODING": "utf-8"}, "utf-8"),
-    "C": ({"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}, "ascii"),
-}
+# The encoding of what is written to each.
+TERMINALS = {name: name for name in ("ascii", "latin-1", "cp1252", "utf-8")} | {"C": "ascii"}
+# Names of files are read as this says when a process begins.
+C = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
 
 
 @pytest.fixture(scope="module")
@@ -31,43 +29,57 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-# One process for all commands: each writes to files of its own, in the encoding of the terminal.
+# What a process of its own does: it prints what commands say to a terminal of its encoding.
 EACH = """
-import io, json, sys
-from augfeed.cli import main
-encoding = sys.stdout.encoding
-for arguments in json.loads(sys.argv.pop()):
-    written = [io.TextIOWrapper(io.BytesIO(), encoding, write_through=True) for _ in range(2)]
-    sys.argv[1:], (sys.stdout, sys.stderr) = arguments, written
-    try:
-        main()
-        code = 0
-    except SystemExit as ended:
-        code = ended.code
-    texts = [stream.buffer.getvalue().decode(encoding) for stream in written]
-    print(json.dumps([code, *texts]), file=sys.__stdout__)
+import json, sys
+from tests.augfeed.test_cli_encodings import to_files
+words, encoding = json.loads(sys.argv.pop()), sys.stdout.encoding
+for arguments in words:
+    print(json.dumps(to_files(arguments, encoding)), file=sys.__stdout__)
 """
 Said = tuple[int, str, str]  # status, output, errors
 
 
+def to_files(arguments: list[str], encoding: str) -> Said:
+    """Return what a command says to files of an encoding, in this process."""
+    written = [io.TextIOWrapper(io.BytesIO(), encoding, write_through=True) for _ in range(2)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["augfeed", *arguments])
+        for name, stream in zip(("stdout", "stderr"), written, strict=True):
+            patch.setattr(sys, name, stream)
+        try:
+            main()
+            code = 0
+        except SystemExit as ended:
+            code = int(ended.code or 0)
+    out, errors = (stream.buffer.getvalue().decode(encoding) for stream in written)  # type: ignore[attr-defined]
+    return code, out, errors
+
+
 def run(terminal: str, *commands: tuple[object, ...]) -> list[Said]:
-    """Return what commands say to a terminal, one after another in one process."""
-    environment, encoding = TERMINALS[terminal]
-    kept = {key: value for key, value in os.environ.items() if not key.startswith("PYTHONIO")}
+    """Return what commands say to a terminal, one after another.
+
+    Those to "C" have a process of their own, as it settles how names of files are read.
+    """
+    encoding = TERMINALS[terminal]
     words = [[str(word) for word in arguments] for arguments in commands]
+    if terminal != "C":
+        return [to_files(arguments, encoding) for arguments in words]
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("PYTHONIO")}
     given = json.dumps(words, ensure_ascii=False)  # as a shell gives them
     done = subprocess.run(
-        [sys.executable, "-c", EACH, given], env={**kept, **environment}, capture_output=True,
+        [sys.executable, "-c", EACH, given], capture_output=True,
+        env={**kept, **C, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
         timeout=200,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr.decode(encoding)
     made = [json.loads(line) for line in done.stdout.decode(encoding).splitlines()]
     assert len(made) == len(commands)
-    return [(code, out, said) for code, out, said in made]
+    return [(code, out, errors) for code, out, errors in made]
 
 
 def spelled(text: str, terminal: str) -> str:
-    encoding = TERMINALS[terminal][1]
+    encoding = TERMINALS[terminal]
     return text.encode(encoding, errors="backslashreplace").decode(encoding)
 
 

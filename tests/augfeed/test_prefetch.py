@@ -78,7 +78,7 @@ def test_where_no_thread_is_begun_any_more_pieces_are_made_in_place(
     def refuse(*_: object) -> None:
         raise RuntimeError("cannot schedule new futures after interpreter shutdown")
 
-    monkeypatch.setattr("augfeed.prefetch.ThreadPoolExecutor.submit", refuse)
+    monkeypatch.setattr("augfeed.task_threads.ThreadPoolExecutor.submit", refuse)
     prefetcher = Prefetcher(pieces(7, [], broken=broken), threads=2, ahead=3)
     found = [next(prefetcher) for _ in range(4)]
     if broken == 4:

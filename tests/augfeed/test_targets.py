@@ -226,6 +226,32 @@ def test_not_finite_shares_are_refused() -> None:
         rows([[0.0, float("inf")]], plan_of(Policy(), 1))
 
 
+@pytest.mark.parametrize("epsilon", [0.0, 0.1])
+@pytest.mark.parametrize("count", [0, 1, 7001])
+def test_rows_of_shares_have_the_bits_that_operations_of_torch_give(
+    count: int, epsilon: float
+) -> None:
+    rng = np.random.default_rng(0)
+    a, b = (torch.from_numpy(rng.integers(0, 9, count)) for _ in range(2))
+    lam = torch.from_numpy(rng.random(count, np.float32))
+    shares = torch.zeros(count, 9)
+    shares.scatter_add_(1, a[:, None], lam[:, None])
+    shares.scatter_add_(1, b[:, None], 1 - lam[:, None])
+    if epsilon:
+        shares.mul_(1 - epsilon).add_(epsilon / 9)
+    made = Targets(a, b, lam, epsilon, 9).dense()
+    assert made.dtype == torch.float32
+    assert torch.equal(made, shares)
+
+
+@pytest.mark.parametrize("which", ["a", "b"])
+def test_a_label_without_a_column_is_refused_by_name(which: str) -> None:
+    labels = {"a": torch.tensor([0, 1]), "b": torch.tensor([1, 0])}
+    labels[which] = torch.tensor([1, 5])
+    with pytest.raises(InputError, match=r"label 5 is not in \[0, 3\).*num_classes=3"):
+        Targets(**labels, lam=torch.tensor([0.5, 1.0]), num_classes=3).dense()
+
+
 def test_dense_rows_of_classes_need_their_number() -> None:
     plan = plan_of(policy("mixup"), 3)
     with pytest.raises(InputError, match=r"num_classes=None .* give num_classes"):

@@ -111,6 +111,53 @@ def test_the_process_ends_though_a_thread_does_not_come_back(data: Data, library
     assert said or library == "PyDLL", server.lines
 
 
+def test_a_second_ctrl_c_cuts_off_what_is_under_way(data: Data) -> None:
+    code = STUCK.format(library="CDLL").replace('"grace": 1', '"grace": 3600')
+    server = Process(str(data["digits"]), code=code)
+    plan = described()
+    assert ask(server.port, "PUT", f"/v1/plans/{plan.id}", plan.canonical()).status == 201
+    with line(server.port) as one:
+        one.sendall(head("GET", f"/v1/plans/{plan.id}/epochs/0/batches/0"))
+        assert eventually(lambda: "begun\n" in server.lines)
+        server.process.send_signal(signal.SIGINT)
+        assert eventually(lambda: any("requests under way: 1" in text for text in server.lines))
+        server.process.send_signal(signal.SIGINT)
+        assert server.ended() == 130
+    assert any("requests cut off: 1" in text for text in server.lines), server.lines
+
+
+@pytest.mark.parametrize("idle", [b"", b"GET /livez HTT", head("GET", "/livez")])
+def test_ctrl_c_does_not_wait_for_connections_without_a_request(data: Data, idle: bytes) -> None:
+    server = Process("--dataset", f"digits={data['digits']}", "--port", "0", AUGFEED_GRACE="3600")
+    with line(server.port) as one:
+        one.sendall(idle)
+        assert status(server.port, "/readyz") == 200
+        assert server.end(signal.SIGINT) == 0
+    assert not any("requests under way" in text for text in server.lines)
+
+
+COMPILING = """
+import sys, threading
+from augfeed_service.cli import run, settings_of
+from augfeed_service.logs import logging_to
+from augfeed_service.service import Service
+
+def warm(self):
+    print("serving on http://nowhere:1", file=sys.stderr)
+    threading.Event().wait()
+
+Service.warm = warm
+with logging_to(sys.stderr):
+    run(settings_of({"datasets": {"digits": sys.argv[1]}, "port": 0, "grace": 3600}))
+"""
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_before_it_serves_ends_it_at_once(data: Data, sent: signal.Signals) -> None:
+    server = Process(str(data["digits"]), code=COMPILING)
+    assert server.end(sent) == 128 + sent
+
+
 # Read again
 
 

@@ -3,6 +3,7 @@
 import io
 import json
 import re
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,7 @@ def infer(*, binary: bool) -> tuple[str, bytes, dict[str, str]]:
     return path, text + PIXELS.tobytes(), length
 
 
+@cache
 def requests() -> dict[str, tuple[str, bytes, dict[str, str]]]:
     """Path, body and headers of each way to have something made of images."""
     body, kind = files()

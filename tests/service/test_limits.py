@@ -337,6 +337,7 @@ def test_what_keeps_a_service_from_starting_is_said(arguments: list[str], said: 
     assert done.exit_code == 2 and said in done.stderr
 
 
+@pytest.mark.slow  # with fewer requests `test_openapi` holds it, too
 def test_what_the_interface_says_of_itself_holds_for_any_request(running: Running) -> None:
     schemathesis = pytest.importorskip("schemathesis")
     schema = schemathesis.openapi.from_url(f"{running.url}/openapi.json")

@@ -5,7 +5,7 @@ import json
 import re
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from tests.service.test_limits import form
 from tests.waiting import HANG
 
 Data = dict[str, Path]
+Request = tuple[str, str, bytes, str]  # method, path, body, its type
 MIB = 1 << 20
 BOUNDS: dict[str, Any] = {
     "inflight_bytes": 96 * MIB, "max_batch_bytes": 48 * MIB, "cache_bytes": 16 * MIB,
@@ -42,7 +43,7 @@ def png(side: int) -> bytes:
     return file.getvalue()
 
 
-def infer(policy: str, body: dict[str, Any]) -> tuple[str, str, bytes, str]:
+def infer(policy: str, body: dict[str, Any]) -> Request:
     return "POST", f"/v2/models/{policy}/infer", json.dumps(body).encode(), "application/json"
 
 
@@ -51,41 +52,39 @@ def of_json(count: int) -> dict[str, Any]:
             "data": [0] * (count * 192)}  # fmt: skip
 
 
-def preview(policy: str, samples: int = 16, epochs: int = 8) -> tuple[str, str, bytes, str]:
+def preview(policy: str, samples: int = 16, epochs: int = 8) -> Request:
     asked = {"dataset": "digits", "policy": policy, "indices": [*range(samples)],
              "epochs": [*range(epochs)]}  # fmt: skip
     return "POST", "/v1/preview", json.dumps(asked).encode(), "application/json"
 
 
-def push(query: str, body: bytes) -> tuple[str, str, bytes, str]:
+def push(query: str, body: bytes) -> Request:
     return "POST", f"{PUSH}?{query}", body, MEDIA_TYPE
 
 
-def never() -> dict[str, tuple[str, str, bytes, str]]:
-    """Requests that can never be carried out within the bounds, by what they would make."""
-    labels = torch.zeros(512, dtype=torch.int64)
-    wide = torch.full((300, 40_000), 1 / 40_000)
-    files, kind = form([png(2500)])
-    stages = '{"op":"kornia","name":"RandomGamma"}'
-    long = json.dumps({"dataset": "digits", "policy": {"name": "n" * 12_000_000}})
-    return {
-        "dense labels": push("policy=hflip&labels=dense&num_classes=1048576",
-                             tensors(512, labels=labels)),
-        "wide labels": push("policy=hflip", tensors(300, labels=wide)),
-        "large images": push("policy=random_resized_crop(16000)", tensors()),
-        "many images": push("policy=resize([1000,1000])", tensors(64)),
-        "a large file": ("POST", f"{PUSH}?policy=resize([8,8])", files, kind),
-        "a long name": ("PUT", f"/v1/plans/{'0' * 32}", long.encode(), "application/json"),
-        "a long policy": ("PUT", f"/v1/plans/{'0' * 32}", json.dumps({"dataset": "digits",
-                          "policy": {"operations": [stages] * 100_000}}).encode(),
-                          "application/json"),
-        "JSON to read": infer("hflip", {"inputs": [of_json(30_000)]}),
-        "JSON to write": infer("resize([700,700])", {"inputs": [of_json(5)]}),
-        "a long asked-for preview": preview("hflip |" * 20_000, 1, 1),
-    }  # fmt: skip
+def put(plan: dict[str, Any]) -> Request:
+    return "PUT", f"/v1/plans/{'0' * 32}", json.dumps(plan).encode(), "application/json"
 
 
-def send(port: int, request: tuple[str, str, bytes, str]) -> Reply:
+STAGES = ['{"op":"kornia","name":"RandomGamma"}'] * 100_000
+# Requests that can never be carried out within the bounds, by what they would make.
+NEVER: dict[str, Callable[[], Request]] = {
+    "dense labels": lambda: push("policy=hflip&labels=dense&num_classes=1048576",
+                                 tensors(512, labels=torch.zeros(512, dtype=torch.int64))),
+    "wide labels": lambda: push("policy=hflip",
+                                tensors(300, labels=torch.full((300, 40_000), 1 / 40_000))),
+    "large images": lambda: push("policy=random_resized_crop(16000)", tensors()),
+    "many images": lambda: push("policy=resize([1000,1000])", tensors(64)),
+    "a large file": lambda: ("POST", f"{PUSH}?policy=resize([8,8])", *form([png(2500)])),
+    "a long name": lambda: put({"dataset": "digits", "policy": {"name": "n" * 12_000_000}}),
+    "a long policy": lambda: put({"dataset": "digits", "policy": {"operations": STAGES}}),
+    "JSON to read": lambda: infer("hflip", {"inputs": [of_json(30_000)]}),
+    "JSON to write": lambda: infer("resize([700,700])", {"inputs": [of_json(5)]}),
+    "a long asked-for preview": lambda: preview("hflip |" * 20_000, 1, 1),
+}  # fmt: skip
+
+
+def send(port: int, request: Request) -> Reply:
     method, path, body, kind = request
     path = path.replace("|", "%7C").replace(" ", "%20")
     headers = {"Content_Type": kind} if kind else {}
@@ -98,7 +97,7 @@ def bounded(data: Data) -> Iterator[Running]:
         yield made
 
 
-@pytest.mark.parametrize("name", [*never()])
+@pytest.mark.parametrize("name", NEVER)
 def test_what_can_never_be_made_is_refused_with_its_size_and_a_cure(
     bounded: Running, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -111,9 +110,10 @@ def test_what_can_never_be_made_is_refused_with_its_size_and_a_cure(
 
     monkeypatch.setattr(bounded.service.together, "augment", counted)
     peak = bounded.metric("augfeed_memory_bytes", part="inflight")
-    answer = send(bounded.port, never()[name])
+    request = NEVER[name]()
+    answer = send(bounded.port, request)
     assert answer.status == 413, answer.detail
-    assert never()[name][1].startswith("/v2") or answer.problem == "too-large"
+    assert request[1].startswith("/v2") or answer.problem == "too-large"
     assert re.search(r"[\d,]{3,}.* above .*[\d,]{3,}", answer.detail), answer.detail
     assert ": " in answer.detail and "retry-after" not in answer.headers
     assert bounded.metric("augfeed_memory_bytes", part="inflight") == peak == 0
@@ -217,7 +217,7 @@ def test_the_resident_set_stays_within_the_budget_whatever_is_asked(data: Data) 
     slow: list[socket.socket] = []
     try:
         base = _warmed(server.port, server.process.pid)
-        requests = [*never().values()] + [*_heavy()] * 3
+        requests = [make() for make in NEVER.values()] + [*_heavy()] * 3
         statuses: list[int] = []
         with ThreadPoolExecutor(12) as threads:
             slow = _slow_readers(server.port)
@@ -237,7 +237,7 @@ def test_the_resident_set_stays_within_the_budget_whatever_is_asked(data: Data) 
         server.ended()
 
 
-def _heavy() -> Iterator[tuple[str, str, bytes, str]]:
+def _heavy() -> Iterator[Request]:
     # What can be done, one or few at a time.
     files, kind = form([png(1900), png(1900)])
     yield "POST", f"{PUSH}?policy=resize([64,64])", files, kind

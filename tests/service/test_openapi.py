@@ -44,7 +44,10 @@ def filled(path: str) -> str:
         "{plan_id}", "0" * 32).replace("{name}", "a")  # fmt: skip
 
 
-def test_every_answer_is_one_that_the_document_has(running: Running) -> None:
+def test_every_answer_is_one_that_the_document_has(
+    running: Running, pytestconfig: pytest.Config
+) -> None:
+    """For requests that are right and for wrong ones; in a usual run for either by turns."""
     schemathesis = pytest.importorskip("schemathesis")
     from schemathesis import checks as known
 
@@ -53,12 +56,14 @@ def test_every_answer_is_one_that_the_document_has(running: Running) -> None:
               for name in names]  # fmt: skip
     schema = schemathesis.openapi.from_url(f"{running.url}/openapi.json")
     statuses, answered = set(), set()
+    modes = [schemathesis.GenerationMode.POSITIVE, schemathesis.GenerationMode.NEGATIVE]
     for found in schema.get_all_operations():
-        for mode in (schemathesis.GenerationMode.POSITIVE, schemathesis.GenerationMode.NEGATIVE):
+        modes.reverse()
+        for mode in modes:
             strategy = found.ok().as_strategy(generation_mode=mode)
 
             @settings(
-                max_examples=6, deadline=None, database=None, suppress_health_check=[*HealthCheck]
+                max_examples=4, deadline=None, database=None, suppress_health_check=[*HealthCheck]
             )
             @given(case=strategy)
             def check(case: Any) -> None:
@@ -66,12 +71,15 @@ def test_every_answer_is_one_that_the_document_has(running: Running) -> None:
                 if len(repr(case.query)) + len(repr(case.path_parameters)) > 5000:
                     return
                 response = case.call()
+                assert response.status_code < 500 or response.status_code == 503
                 statuses.add(response.status_code)
                 answered.add((case.method, case.path))
                 case.validate_response(response, checks=checks)
 
             with suppress(Unsatisfiable):  # nothing of it can be wrong
                 check()
+                if not pytestconfig.option.whole:
+                    break
     assert {200, 400, 404} <= statuses
     assert answered == {(method, path) for method, path, _ in operations(running)}
 

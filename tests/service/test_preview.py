@@ -5,6 +5,7 @@ import socket
 import threading
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 import torch
@@ -54,6 +55,20 @@ def test_of_many_images_the_first_are_shown(running: Running) -> None:
         return answer.body
 
     assert shown(previews.MOST_SAMPLES + 5) == shown(previews.MOST_SAMPLES)
+
+
+@pytest.mark.parametrize(("channels", "policy", "status"), [
+    (5, "hflip | rotate(20)", 200), (2, "hflip", 200), (5, "hflip | gray(0.5)", 422),
+    (3, "normalize([0.5, 0.5], 0.5)", 422),
+])  # fmt: skip
+def test_images_of_many_channels_are_shown_or_refused_with_the_reason(
+    running: Running, channels: int, policy: str, status: int
+) -> None:
+    images = torch.zeros(3, channels, 9, 20, dtype=torch.uint8)
+    body, path = bytes(encode({"images": images}, {})), f"/v1/preview?policy={quote(policy)}"
+    answer = running.ask("POST", path, body, Content_Type=MEDIA_TYPE)
+    assert answer.status == status, answer.body
+    assert status == 200 or f"have {channels}" in answer.detail
 
 
 def test_previews_one_after_the_other_are_all_drawn(running: Running) -> None:

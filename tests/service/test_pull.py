@@ -47,6 +47,22 @@ def test_a_batch_is_that_of_the_pipeline(
         assert (batch.epoch, batch.step) == (2, 1)
 
 
+def test_batches_of_many_channels_and_of_16_bits_are_those_of_the_pipeline(tmp_path: Path) -> None:
+    draw, data = np.random.default_rng(0), {}
+    for name, most, kind in (("bands", 256, np.uint8), ("wide", 65536, np.uint16)):
+        images = draw.integers(0, most, (32, 20, 24, 5)).astype(kind)
+        data[name] = tmp_path / f"{name}.npz"
+        np.savez(data[name], images=images, labels=np.arange(32) % 4)
+    with serving(datasets=data) as running:
+        for name in data:
+            plan = described(name, f"random_resized_crop(12) | rotate(20) | {MIXED}", batch_size=8)
+            batch, made = fetched(running, plan), local(plan, data[name], form="sparse").batch(2, 1)
+            assert batch.images.shape == (8, 5, 12, 12) and torch.equal(batch.images, made.images)
+        plan = described("wide", "equalize")
+        answer = running.ask("PUT", f"/v1/plans/{plan.id}", plan.canonical())
+        assert answer.status == 422 and "these are uint16" in answer.detail
+
+
 def test_labels_come_dense_if_that_is_asked(running: Running, data: Data) -> None:
     plan = described(labels="dense")
     batch = fetched(running, plan)

@@ -13,7 +13,7 @@ import torch
 import tritonclient.http as triton
 from PIL import Image
 
-from augfeed import parse_policy
+from augfeed import Augment, parse_policy
 from augfeed.batch import Batch
 from augfeed.engines import engine_for
 from augfeed.plan import BatchRows, draw_plan
@@ -131,11 +131,27 @@ def test_planes_first_is_understood(running: Running) -> None:
     assert torch.equal(one.images, other.images)
 
 
+@pytest.mark.parametrize("channels", [2, 5])
+def test_images_of_any_number_of_channels_are_augmented(running: Running, channels: int) -> None:
+    images = make_images(6, height=20, width=channels * 8)[..., 0].view(6, 20, 8, channels)
+    images, policy = images.permute(0, 3, 1, 2).contiguous(), POLICIES[1]
+    made = Client(running.url).augment(images, policy=policy, seed=4, ids=range(6))
+    known = Augment(policy, seed=4, dtype=torch.uint8)(images, ids=range(6))
+    assert torch.equal(made.images, known)
+
+
 TENSORS = {"Content_Type": MEDIA_TYPE}
 WRONG: dict[str, tuple[dict[str, torch.Tensor], str, int, str]] = {
     "floats": ({"images": torch.zeros(1, 8, 8, 3)}, "hflip", 422, "invalid-images"),
-    "two channels": ({"images": torch.zeros(1, 8, 8, 2, dtype=torch.uint8)}, "hflip", 422,
-                     "invalid-images"),
+    "channels at the end": ({"images": torch.zeros(1, 8, 8, 2, dtype=torch.uint8)}, "hflip", 422,
+                            "invalid-images"),
+    "too many channels": ({"images": torch.zeros(1, 1025, 8, 8, dtype=torch.uint8)}, "hflip", 422,
+                          "invalid-images"),
+    "saturation of four channels": (
+        {"images": torch.zeros(1, 4, 8, 8, dtype=torch.uint8)}, "jitter(0.1, 0.1, 0.1)", 422,
+        "invalid-policy"),
+    "normalization of other channels": (
+        {"images": make_images(1)}, "normalize([0.5, 0.5], 0.5)", 422, "invalid-policy"),
     "no images": ({"labels": torch.zeros(1)}, "hflip", 422, "invalid-images"),
     "none of them": ({"images": torch.zeros(0, 8, 8, 3, dtype=torch.uint8)}, "hflip", 422,
                      "invalid-images"),

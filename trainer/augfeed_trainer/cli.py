@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 
 from augfeed.errors import InputError
+from augfeed.replaced_file import replaced, write_text
 from augfeed_trainer.names import check_there
 from augfeed_trainer.recipe import Recipe
 
@@ -156,7 +157,7 @@ def train(
     run = Run(served=served, **options)
     out = options["out"]
     out.mkdir(parents=True, exist_ok=True)
-    (out / "recipe.json").write_text(json.dumps(recipe.model_dump(mode="json"), indent=1) + "\n")
+    write_text(out / "recipe.json", json.dumps(recipe.model_dump(mode="json"), indent=1) + "\n")
     console.print(
         f"{data.title}: {len(data.train):,} to train on, {len(data.validation):,} for "
         f"validation, {len(data.test):,} for the test, {data.classes} classes"
@@ -200,7 +201,8 @@ def _pretrain(objective: Any, recipe: Recipe, options: dict[str, Any], *, resume
     )  # fmt: skip
     out = options["out"]
     out.mkdir(parents=True, exist_ok=True)
-    torch.save(made.encoder.state_dict(), out / "encoder.pt")
+    with replaced(out / "encoder.pt") as part:
+        torch.save(made.encoder.state_dict(), part)
     console = Console()
     console.print(f"{data.title}: {objective}, loss {made.losses[0]:.4f} to {made.losses[-1]:.4f}")
     for name, probed in (("untrained", made.before), ("trained", made.after)):

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from augfeed.errors import MissingExtraError
+from augfeed.replaced_file import replaced
 
 TRAIN, HELD, STOP = "#7f7f7f", "#1f77b4", "#d62728"
 
@@ -49,5 +50,6 @@ def draw_curves(
         axis.grid(alpha=0.25)
         axis.legend(frameon=False, fontsize=8)
     made.suptitle(title, fontsize=10)
-    made.savefig(path, dpi=120)
+    with replaced(path) as part:
+        made.savefig(part, dpi=120)
     return path

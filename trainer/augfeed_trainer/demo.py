@@ -12,6 +12,7 @@ from rich.table import Table
 from augfeed.demo import digits_policy
 from augfeed.notation import format_policy
 from augfeed.policy import Normalize, Policy, Rotate, Translate
+from augfeed.replaced_file import replaced
 from augfeed_trainer.curves import figure
 from augfeed_trainer.data import Data
 from augfeed_trainer.recipe import Recipe
@@ -88,5 +89,6 @@ def _draw(made: dict[str, list[Trained]], path: Path) -> Path:
     axis.set_ylabel("accuracy on held-out digits")
     axis.grid(alpha=0.25)
     axis.legend(frameon=False, loc="lower right")
-    drawn.savefig(path, dpi=120)
+    with replaced(path) as part:
+        drawn.savefig(part, dpi=120)
     return path

@@ -8,6 +8,7 @@ from augfeed.bench.kernel import Options, measure
 from augfeed.bench.predict import Prediction, Wanted, prediction_of
 from augfeed.bench.report import progress, report, report_prediction, writable
 from augfeed.bench.result import KernelResult
+from augfeed.replaced_file import write_text
 
 
 def run_kernel(
@@ -19,7 +20,7 @@ def run_kernel(
         result = measure(options, command, tick)
     console.print(report(result))
     if json is not None:
-        json.write_text(result.model_dump_json(indent=1) + "\n", encoding="utf-8")
+        write_text(json, result.model_dump_json(indent=1) + "\n")
     return result
 
 
@@ -32,7 +33,7 @@ def run_prediction(
         found = prediction_of(wanted, command, tick)
     console.print(report_prediction(found))
     if json is not None:
-        json.write_text(found.model_dump_json(indent=1) + "\n")
+        write_text(json, found.model_dump_json(indent=1) + "\n")
     return found
 
 

@@ -31,6 +31,7 @@ from augfeed.read.arrays import ArraySource
 from augfeed.read.folder import FolderSource
 from augfeed.read.order import epoch_order
 from augfeed.read.sources import Source
+from augfeed.replaced_file import write_text
 from augfeed.stage_costs import LoaderStats
 
 PACKAGES = ("torch", "numpy", "numba", "simplejpeg", "pillow")
@@ -165,7 +166,7 @@ def run_loader(
     )  # fmt: skip
     console.print(report(result))
     if json is not None:
-        json.write_text(result.model_dump_json(indent=1) + "\n", encoding="utf-8")
+        write_text(json, result.model_dump_json(indent=1) + "\n")
     return result
 
 

@@ -117,11 +117,11 @@ class Task:
 
     def _on_cpu(self, which: int, plan: Plan) -> Callable[[], torch.Tensor]:
         # In as many threads as there are, as the loader does.
-        from augfeed.engines.cpu import Job, allocate
+        from augfeed.engines.cpu import allocate, job_of
 
         channels = self.pictures.shape.channels
         out, batch = allocate(plan.count, channels, plan.size, self.output, self.memory)
-        job = Job(plan, PolicyConstants.of(self.policy, channels), self.output, self.memory)
+        job = job_of(plan, PolicyConstants.of(self.policy, channels), self.output, self.memory)
         images, offsets = self.pictures.batches[which].numpy(), offsets_of(plan)
         parts = [part for part in np.array_split(np.arange(plan.count), self.threads) if len(part)]
 

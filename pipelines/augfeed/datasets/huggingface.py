@@ -10,7 +10,7 @@ from augfeed.errors import InputError
 from augfeed.fields.kinds import FORMATS, Boxes, BoxFormat, Mask
 from augfeed.read.annotation import Annotation
 from augfeed.read.decode import picture_size
-from augfeed.read.huggingface import HuggingFaceSource
+from augfeed.read.huggingface import HuggingFaceSource, check_single
 
 
 class HuggingFaceSegmentation(AnnotatedImages):
@@ -93,6 +93,7 @@ class HuggingFaceDetection(AnnotatedImages):
 
 
 def _column(data: Any, name: str) -> Any:
+    check_single(data)
     names = list(getattr(data, "column_names", ()))
     if name not in names:
         raise InputError(f"{name!r} is not a column of the dataset, which has {names}: give one")

@@ -23,6 +23,7 @@ from augfeed.policy import HorizontalFlip, Policy
 from augfeed.policy.check import check_policy, findings
 from augfeed.read.folder import FolderSource
 from augfeed.read.sources import Source
+from augfeed.replaced_file import save_image
 from augfeed.show import draw_sample, explain_sample, preview
 from augfeed.show.terminal import explanation_table, findings_table, patience
 
@@ -94,7 +95,7 @@ def _show_sample(
     pipeline = _pipeline(source, policy)
     with patience(console, "recomputing a sample"):
         explanation = explain_sample(pipeline, index, 1)
-        draw_sample(pipeline, explanation).save(path)
+        save_image(path, draw_sample(pipeline, explanation))
     console.print(explanation_table(explanation), "")
     return [path]
 
@@ -103,7 +104,7 @@ def _draw(
     console: Console, source: Source, policy: Policy, indices: Sequence[int], path: Path
 ) -> list[Path]:
     with patience(console, "drawing"):
-        preview(_pipeline(source, policy), indices=indices, epochs=range(4)).save(path)
+        save_image(path, preview(_pipeline(source, policy), indices=indices, epochs=range(4)))
     return [path]
 
 

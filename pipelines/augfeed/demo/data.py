@@ -12,6 +12,7 @@ from PIL import Image
 from augfeed.errors import MissingExtraError
 from augfeed.read.folder import FolderSource
 from augfeed.read.sources import Source, open_source
+from augfeed.replaced_file import save_image
 
 DIGITS, PHOTOS = "digits", "photos"
 CUT = (375, 500)  # height, width of a crop of a photograph
@@ -36,7 +37,7 @@ def photos(folder: Path) -> FolderSource:
             ))  # fmt: skip
             path = folder / name / f"{k:02}.jpg"
             crop = Image.fromarray(picture[top : top + CUT[0], left : left + CUT[1]])
-            crop.save(path, quality=90)
+            save_image(path, crop, quality=90)
             samples.append((path, label))
     return FolderSource.of(samples, classes)
 

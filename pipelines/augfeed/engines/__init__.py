@@ -91,23 +91,24 @@ class Engine(Protocol):
     ) -> torch.Tensor:
         """Return the batch `[count, C, H, W]` of a plan.
 
-        `images` is `[N, h, w, C]`, uint8 or float32 in [0, 1], C 1 or 3. `places[row]` says which
-        of them a row of the plan is (without it: the same number); `offsets[row]` is the (top,
-        left) of the policy's output frame in it, which may reach outside (padding).
+        `images` is `[N, h, w, C]`, uint8 or float32 in [0, 1]. Where C is not 3, each channel is a
+        gray image of its own under the same plan. `places[row]` says which of them a row of the
+        plan is (without it: the same number); `offsets[row]` is the (top, left) of the policy's
+        output frame in it, which may reach outside (padding).
         """
         ...
 
 
 def check_images(images: torch.Tensor, rows: int) -> None:
-    """Raise unless images are `[N, h, w, C]`, uint8 or float32, of 1 or 3 channels."""
+    """Raise unless images are `[N, h, w, C]`, uint8 or float32, of a channel or more."""
     if images.dtype not in (torch.uint8, torch.float32):
         raise InputTypeError(
             f"images of dtype {images.dtype} are not understood: give uint8, or float32 in [0, 1]"
         )
-    if images.ndim != 4 or images.shape[-1] not in (1, 3):
+    if images.ndim != 4 or not images.shape[-1]:
         raise InputTypeError(
-            f"images of shape {tuple(images.shape)} are not [N, height, width, 1 or 3]: "
-            "move the channels last, one or three of them"
+            f"images of shape {tuple(images.shape)} are not [N, height, width, channels]: "
+            "move the channels last, at least one of them"
         )
     if not len(images) and rows:
         raise InputError("there are no images for the plan: give one for each of its rows")

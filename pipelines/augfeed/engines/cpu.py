@@ -1,5 +1,6 @@
 """The engine for CPUs: compiled loops, one pass a sample, without the GIL."""
 
+import math
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Any, Literal
@@ -54,7 +55,7 @@ class CpuEngine:
         output.check(plan.policy)
         pixels = np.ascontiguousarray(images.numpy())
         out, batch = allocate(plan.count, pixels.shape[3], plan.size, output)
-        job = Job(plan, PolicyConstants.of(plan.policy, pixels.shape[3]), output)
+        job = job_of(plan, PolicyConstants.of(plan.policy, pixels.shape[3]), output)
         job.run(pixels, np.arange(plan.count), out, places=places, offsets=offsets)
         return batch
 
@@ -257,13 +258,54 @@ class Job:
         if known not in self._known:
             shared = np.zeros(1, FIXED)
             shared[0] = (
-                plan.seed, plan.epoch, scale, fixed.pad_mode, *_three(fixed.pad_fill * scale),
-                fixed.border_mode, *_three(fixed.border_fill * scale), fixed.normalized,
+                plan.seed, plan.epoch, fixed.plane, scale, fixed.pad_mode,
+                *_three(fixed.pad_fill * scale), fixed.border_mode,
+                *_three(fixed.border_fill * scale), fixed.normalized,
                 fixed.erase_noise, fixed.cutout_fill, fixed.erase_fill, *plan.size,
                 KINDS[self.output.dtype][0], last, stream,
             )  # fmt: skip
             self._known[known] = shared
         return self._known[known], (fixed.statistics, normal_quantiles())
+
+
+class ChannelsJob(Job):
+    """A plan for images of other than 1 or 3 channels: each channel is made as a gray image.
+
+    What a part of the batch reads is taken out of the images channel by channel.
+    """
+
+    def __init__(
+        self, plan: Plan, fixed: PolicyConstants, output: Output, memory: Memory | None = None
+    ) -> None:
+        """Prepare a job for each channel."""
+        super().__init__(plan, fixed, output, memory)
+        self._gray = [Job(plan, fixed.of_channel(c), Output(output.dtype), self.memory)
+                      for c in range(fixed.channels)]  # fmt: skip
+
+    def _write(
+        self, images: NDArray[Any], rows: NDArray[Any], which: NDArray[np.int64],
+        slots: NDArray[np.int64], out: NDArray[Any],
+    ) -> None:  # fmt: skip
+        mixes, own = self.plan.mixes, copied(rows)
+        mixed, each = mixes.mode.any(), max(1, math.prod(images.shape[1:]) * images.itemsize)
+        most = max(1, FRAME_BYTES // each)
+        for first in range(0, len(which), most):
+            part = which[first : first + most]
+            needed = mixes.needed(part) if mixed else part
+            taken_out = images[rows["place"][needed]].transpose(3, 0, 1, 2)
+            own["place"] = 0
+            own["place"][needed] = np.arange(len(needed))
+            made = self.memory.take((len(part), 1, *self.plan.size), out.dtype)
+            for c, job in enumerate(self._gray):
+                plane = np.ascontiguousarray(taken_out[c])[..., None]
+                job._write(plane, own, part, np.arange(len(part)), made)
+                out[slots[first : first + most], c] = made[:, 0]
+
+
+def job_of(plan: Plan, fixed: PolicyConstants, output: Output, memory: Memory | None = None) -> Job:
+    """Return the job of a plan for images of any number of channels."""
+    kind = Job if fixed.channels in (1, 3) else ChannelsJob
+    return kind(plan, fixed, output, memory)
 
 
 def _three(fill: NDArray[np.float64]) -> list[float]:

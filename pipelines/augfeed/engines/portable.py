@@ -125,16 +125,15 @@ def _folded(index: NDArray[np.int64], length: int, mode: int) -> NDArray[np.int6
 
 
 def _grey_means(frames: Tensor) -> Tensor:
-    # [M, 1, 1, 1]. Summed in whole multiples of 2**-24: exact, so in any order and grouping.
+    # [M, 1, 1, 1], of images that are not RGB [M, C, 1, 1]. Summed in whole multiples of 2**-24:
+    # exact, so in any order and grouping.
     pixels = max(1, frames.shape[2] * frames.shape[3])
     sums = (frames * 2.0**24).round().to(torch.int64).sum(dim=(2, 3), keepdim=True)
     return _grey(sums.to(torch.float32) * (2.0**-24 / pixels))
 
 
 def _grey(values: Tensor) -> Tensor:
-    if values.shape[1] == 1:
-        return values
-    return weighted(values, LUMA)
+    return weighted(values, LUMA) if values.shape[1] == 3 else values
 
 
 def _moved(plan: Plan, fixed: PolicyConstants, frames: Tensor) -> Tensor:

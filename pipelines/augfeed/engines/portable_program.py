@@ -114,10 +114,10 @@ def _changed(
 
 
 def _means(values: Tensor) -> Tensor:
-    # Mean grays [n, 1, 1, 1] of frames of whole levels: exact sums.
+    # Mean grays [n, 1, 1, 1], or [n, C, 1, 1], of frames of whole levels: exact sums.
     sums = (values * 255.0).round().to(torch.int64).sum(dim=(2, 3), keepdim=True)
     means = sums.to(torch.float32) / (255.0 * values.shape[2] * values.shape[3])
-    return means if values.shape[1] == 1 else weighted(means, LUMA)
+    return weighted(means, LUMA) if values.shape[1] == 3 else means
 
 
 def _mirrored(values: Tensor, flips: NDArray[np.bool_]) -> Tensor:

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from augfeed.batch import Batch
 from augfeed.executor.annotations import FollowAnnotations
+from augfeed.executor.joined_images import JoinedImages
 from augfeed.fields.annotated import FieldTargets
 from augfeed.plan import BatchRows, Plan, Sharing, draw_plan
 from augfeed.plan.batch_rows import joined
@@ -192,7 +193,8 @@ class Driver:
 
     `skip` leaves samples out that could not be read. `lazily` makes the images of each batch only
     when it is taken, where a CPU takes them from memory; all else is made for all batches at once.
-    `sharing` is what views draw together.
+    `sharing` is what views draw together, and `joined` the memory that their images lie in, where
+    several plans make those of one tensor.
     """
 
     executor: Executor
@@ -204,6 +206,7 @@ class Driver:
     lazily: bool = False
     sharing: Sharing | None = None
     follow: FollowAnnotations | None = None
+    joined: JoinedImages | None = None
 
 
 class BatchWork(Generic[R]):

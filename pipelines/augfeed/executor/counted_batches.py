@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from augfeed.engines.cpu import Job, allocate
+from augfeed.engines.cpu import Job, allocate, job_of
 from augfeed.executor.cpu_tensors import cut_to, share
 from augfeed.executor.given_images import Asked
 from augfeed.memory_pool import Memory
@@ -104,12 +104,13 @@ class CountedBatches:
                    and before.asked == asked)  # fmt: skip
         most = min(2 * (before.end - before.first), MOST) // count if follows and before else 0
         policy = asked.policy
-        if most < 2 or policy.mixer or policy.scenes or policy.stages:
+        mixes = policy.mixer or policy.scenes or policy.stages
+        if most < 2 or mixes or asked.channels not in (1, 3):
             return _Ahead(asked, first, first + count, count)
         rows = counted_rows(first, most * count)
         plan = draw_plan(policy, rows, seed=asked.seed, epoch=asked.epoch,
                          size=policy.size(asked.size))  # fmt: skip
-        job = Job(plan, PolicyConstants.of(policy, asked.channels), asked.output, self._memory)
+        job = job_of(plan, PolicyConstants.of(policy, asked.channels), asked.output, self._memory)
         offsets = windows = None
         if cut_by_engine(policy, asked.size):
             offsets = plan.window.offsets(*asked.size)

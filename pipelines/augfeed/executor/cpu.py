@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from augfeed.engines import Engine, Output, engine_for
-from augfeed.engines.cpu import Job, allocate
+from augfeed.engines.cpu import allocate, job_of
 from augfeed.executor import Execution, FrameReader, FrameSet, Indices, Planned, Task
 from augfeed.executor.inputs import BatchInputs
 from augfeed.executor.scenes import SceneReader
@@ -23,7 +23,7 @@ from augfeed.plan.policy_constants import PolicyConstants
 from augfeed.targets import AnyTargets, Targets
 
 READ_ROWS = 32  # images that one task decodes
-CPU_ROWS, CPU_BYTES = 2048, 4 << 20  # of small batches that a thread plans, and makes, as one
+CPU_ROWS, CPU_BYTES = 2048, 8 << 20  # of small batches that a thread plans, and makes, as one
 PLAN_ROWS = 8192  # of small batches that are planned as one, each made when it is asked for
 CPU_GROUPS = 8  # of an epoch, at least: threads share them, and the first should come soon
 
@@ -49,7 +49,7 @@ class CpuExecutor:
 
     def together(self, count: int, each: int) -> int:
         """Return how many batches of `count` images are best planned as one by threads."""
-        return max(1, min(CPU_ROWS, len(self.inputs.source) // CPU_GROUPS) // max(1, count))
+        return max(1, min(PLAN_ROWS, len(self.inputs.source) // CPU_GROUPS) // max(1, count))
 
     def planned_together(self, count: int) -> int:
         """Return how many batches of `count` images are best planned as one, and made alone."""
@@ -113,11 +113,12 @@ class CpuRun:
         """Take memory for the batches; `threads` share the rows of each frame set."""
         plan = planned.plan
         self.planned, self.threads = planned, threads
-        self._job = Job(plan, fixed, output, memory)
+        self._job = job_of(plan, fixed, output, memory)
         self._empty = partial(allocate, channels=fixed.channels, size=plan.size, output=output,
                               memory=memory)  # fmt: skip
-        lazily = planned.driver.lazily
-        self._made = [] if lazily else [self._empty(count) for count in planned.counts]
+        driver, joined = planned.driver, planned.driver.joined
+        take = self._empty if joined is None else partial(joined.take, empty=self._empty)
+        self._made = [] if driver.lazily else [take(count) for count in planned.counts]
         self._left: tuple[NDArray[Any], NDArray[Any]] | None = None  # images and rows, if lazily
         self._targets: list[AnyTargets] = []
 

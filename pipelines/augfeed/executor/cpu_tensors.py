@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from augfeed.engines import Output, check_images
-from augfeed.engines.cpu import Job, allocate
+from augfeed.engines.cpu import allocate, job_of
 from augfeed.executor import Indices
 from augfeed.executor.cpu import spread
 from augfeed.kernels.resample_stack import interleave, resample_stack
@@ -65,7 +65,7 @@ def images_of(
     output.check(plan.policy)
     fixed = PolicyConstants.of(plan.policy, frames.shape[3])
     out, batch = allocate(plan.count, fixed.channels, plan.size, output, memory)
-    job, pixels = Job(plan, fixed, output, memory), frames.numpy()
+    job, pixels = job_of(plan, fixed, output, memory), frames.numpy()
     share(lambda rows: job.run(pixels, rows, out, offsets=offsets), plan.count, out.size)
     return batch
 

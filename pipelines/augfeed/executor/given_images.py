@@ -12,6 +12,8 @@ from augfeed.memory_pool import Memory
 from augfeed.plan import Plan
 from augfeed.plan.windows import Windows
 from augfeed.policy import Policy
+from augfeed.policy.images import check_levels
+from augfeed.read.sixteen_bits import WHITE
 from augfeed.read.to_uint8 import clamped, slack
 
 
@@ -26,7 +28,7 @@ class Asked(NamedTuple):
     output: Output
 
 
-def pixels_of(images: Any, memory: Memory) -> torch.Tensor:
+def pixels_of(images: Any, memory: Memory, policy: Policy) -> torch.Tensor:
     """Return images `[B, C, H, W]` as `[B, H, W, C]` of uint8, or of float32 in [0, 1].
 
     Those of channels-last memory are not copied. Raises `InputError` for what are no such images.
@@ -36,13 +38,16 @@ def pixels_of(images: Any, memory: Memory) -> torch.Tensor:
             f"images of type {type(images).__name__} are not a tensor: give [B, C, H, W]"
         )
     shape = images.shape
-    if len(shape) != 4 or shape[1] not in (1, 3):
-        raise InputError(f"images of shape {list(shape)} are not [B, C, H, W] with 1 or 3 channels")
+    if len(shape) != 4 or not shape[1]:
+        raise InputError(f"images of shape {list(shape)} are not [B, C, H, W] of a channel or more")
     if not (shape[2] and shape[3]):
         raise InputError(f"images of shape {list(shape)} have no pixels: leave them out")
     if images.requires_grad:
         images = images.detach()
-    if images.dtype != torch.uint8:
+    if images.dtype == torch.uint16:
+        check_levels(policy)
+        images = images.float() / WHITE
+    elif images.dtype != torch.uint8:
         images = _unit_floats(images)
     if images.device.type != "cpu":
         return images.permute(0, 2, 3, 1).contiguous()
@@ -55,7 +60,7 @@ def _unit_floats(images: torch.Tensor) -> torch.Tensor:
     # Float32; on the CPU within [0, 1], where rounding may have left them a little outside.
     if not images.is_floating_point():
         raise InputTypeError(
-            f"images of {images.dtype} are neither uint8 nor floats: convert them to uint8"
+            f"images of {images.dtype} are not uint8, uint16 or floats: convert them to uint8"
         )
     allowed, images = slack(images.dtype), images.float()
     if images.device.type != "cpu" or not images.numel():

@@ -1,8 +1,9 @@
 """Batches of several views: a plan for each part, over images that are read and decoded once."""
 
 import threading
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Generic, Protocol
 
@@ -23,6 +24,7 @@ from augfeed.executor import (
     onto,
 )
 from augfeed.executor.device import BufferedFrames
+from augfeed.executor.joined_images import JoinedImages
 from augfeed.executor.view_batch import ViewBatch, of_samples
 from augfeed.plan import BatchRows, draw_plan, rows_of_views
 from augfeed.policy import Policy
@@ -83,8 +85,15 @@ class ViewWork(Generic[R]):
         """Draw the plans; `sizes` are height and width of images in memory."""
         self._label, self._skip = label, parts[0][1].skip
         self.request, self.parts = request, [part for part, _ in parts]
-        self.works = [BatchWork(driver, [RowsOfPart.of(request, part)]) for part, driver in parts]
-        count = request.rows.count
+        count, views = request.rows.count, Counter[str]()
+        for part, _ in parts:
+            views[part.name] += part.count
+        self._joined = {name: JoinedImages(views[name] * count) for name in views}
+        self.works = [
+            BatchWork(replace(driver, joined=self._joined[part.name]),
+                      [RowsOfPart.of(request, part)])
+            for part, driver in parts
+        ]  # fmt: skip
         self._taken = RowSources.of(request.rows.ids[:count])
         self._sizes = np.zeros((count, 2), np.int64)
         self._sizes[:] = 0 if sizes is None else sizes
@@ -125,10 +134,10 @@ class ViewWork(Generic[R]):
         skipped = taken.unread if self._skip else np.zeros(count, np.bool_)
         kept = np.flatnonzero(~skipped)
         views: dict[str, ViewBatch] = {}
-        for name in dict.fromkeys(part.name for part in self.parts):
+        for name, images in self._joined.items():
             own = [batch for batch, part in zip(made, self.parts, strict=True) if part.name == name]
-            images = [batch.images for batch in own]
-            joined = images[0] if len(images) == 1 else torch.cat(images)
+            joined = own[0].images if len(own) == 1 else images.tensor
+            joined = torch.cat([batch.images for batch in own]) if joined is None else joined
             views[name] = ViewBatch(
                 of_samples(joined, kept, count), [batch.plan for batch in own], self._sizes, kept
             )

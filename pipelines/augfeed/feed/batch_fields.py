@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from augfeed.errors import InputError, PolicyError
-from augfeed.feed.sample_fields import LABELS, parts_of, pixels
+from augfeed.feed.sample_fields import LABELS, channels_at, is_many_channels, parts_of, pixels
 from augfeed.fields.box_sets import beside_boxes
 from augfeed.fields.kinds import Boxes, Dense, Mask
 from augfeed.fields.mover import Fields
@@ -29,9 +29,15 @@ def find_frames(batch: Any, path: Path, count: int, *, maker: str, planes: bool
     images without channels, of 3 dimensions. Raises `InputError`, which names the `maker`.
     """
     found = _stacked(_at(batch, path), count)
-    if _is_frames(found, count) or (planes and _is_planes(found, count)):
+    if (
+        _is_frames(found, count)
+        or _is_wide_frames(found, count)
+        or (planes and _is_planes(found, count))
+    ):
         return path, found
     likely = [place for place, part in parts_of(batch) if _is_frames(part, count)]
+    if not likely:
+        likely = [place for place, part in parts_of(batch) if _is_wide_frames(part, count)]
     if planes and not likely:
         likely = [place for place, part in parts_of(batch) if _is_planes(part, count)]
     if len(likely) != 1:
@@ -77,6 +83,19 @@ def pixels_of_batch(tensor: Any, maker: str = "") -> torch.Tensor:
         for k, picture in enumerate(tensor)
     ]
     return torch.from_numpy(np.stack(arrays))
+
+
+def channels_first(tensor: Any, before: torch.Tensor, given: Any) -> Any:
+    """Return a batch `[N, C, H, W]` where it is `[N, H, W, C]` as the images that it was made of.
+
+    `before` are these, and `given` is one of them as the dataset gave it. Those of 1 or 3 channels
+    come back as they are: they say it themselves.
+    """
+    sides, known = tuple(tensor.shape[1:]), tuple(before.shape[1:])
+    if known[-1:] in ((1,), (3,)) or sides != known or not hasattr(given, "shape"):
+        return tensor
+    last = channels_at(given.shape, tensor=isinstance(given, torch.Tensor)) == 2
+    return torch.as_tensor(tensor).permute(0, 3, 1, 2) if last else tensor
 
 
 def check_labels(sample: Any, label: Path | None, maker: str = "") -> None:
@@ -151,6 +170,13 @@ def _is_frames(part: Any, count: int) -> bool:
     if not isinstance(part, torch.Tensor | np.ndarray) or part.ndim != 4 or len(part) != count:
         return False
     return part.shape[1] in (1, 3) or part.shape[3] in (1, 3)
+
+
+def _is_wide_frames(part: Any, count: int) -> bool:
+    # Of other than 1 or 3 channels, or of 16 bits.
+    if not isinstance(part, torch.Tensor | np.ndarray) or part.ndim != 4 or len(part) != count:
+        return False
+    return is_many_channels(part[0]) if count else True
 
 
 def _is_labels(part: Any, count: int) -> bool:

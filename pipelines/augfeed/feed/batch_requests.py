@@ -127,9 +127,18 @@ def batches_of(sampler: Iterable[Any], batch_size: int, *, drop_last: bool) -> I
 
 
 def given_batches(batches: Iterable[Any], *, batched: bool) -> Iterator[Chunk]:
-    """Yield each batch of a batch sampler, or each index of a sampler."""
-    for batch in batches:
-        yield (*listed(batch, batched=batched), True)
+    """Yield each batch of a batch sampler, or each index of a sampler.
+
+    Raises `InputIndexError` for a batch without indices, as torch's collate function does.
+    """
+    for step, batch in enumerate(batches):
+        indices, single = listed(batch, batched=batched)
+        if not indices:
+            raise InputIndexError(
+                f"batch {step} of the {'batch sampler' if batched else 'sampler'} is {batch!r}, "
+                "which names no sample: leave out such batches"
+            )
+        yield indices, single, True
 
 
 def stream_tickets(chunks: Iterator[Chunk], made: Pass) -> Iterator[BatchRequest]:

@@ -17,6 +17,7 @@ from torch.utils.data import (
 
 from augfeed.errors import InputError, InputTypeError
 from augfeed.feed.batch_fields import (
+    channels_first,
     check_cut,
     check_labels,
     collated_with,
@@ -94,6 +95,7 @@ def make_batch(samples: Sequence[Any], request: BatchRequest, recipe: Recipe) ->
     if frames is None:
         _, frames, mover = _cut_of(samples, where, fields, request, recipe)
     recipe.check_labels(samples[0], where, fields)
+    recipe.named.check(samples)
     labels = _labels(samples, columns, where, request) if recipe.labels_of(fields) else None
     count = request.rows.count
     if columns is not None and not (fields or request.single) and len(where.image) == 1:
@@ -177,6 +179,7 @@ def _arrays(
     # The images of samples, as they are and as arrays of one kind.
     given = [_part(sample, where.image, k, request) for k, sample in enumerate(samples)]
     labelled = recipe.labels_of(fields)
+    recipe.check_levels(given)
     arrays = [pixels(picture, partial(_name, request, k))
               for k, picture in enumerate(given)]  # fmt: skip
     for k, (sample, array) in enumerate(zip(samples, arrays, strict=True)):
@@ -214,6 +217,7 @@ def _collated_by(
     fields = recipe.find(samples)
     where = _located(samples[0], recipe, fields)
     given, frames, mover = _cut_of(samples, where, fields, request, recipe)
+    recipe.named.check(samples)
     labelled = recipe.labels_of(fields)
     if fields and where.label is None and recipe.label_key is None:
         recipe.check_labels(samples[0], where, fields)
@@ -224,7 +228,8 @@ def _collated_by(
               for sample, frame, picture in zip(samples, frames, given, strict=True)]  # fmt: skip
     count = request.rows.count
     parts = [collate(part) for part in (framed[:count], framed[count:]) if part]
-    return _from_parts(parts, where, request, replace(recipe, labelled=labelled), frames)
+    own = replace(recipe, labelled=labelled)
+    return _from_parts(parts, where, request, own, before=frames, given=given[0])
 
 
 def _located(sample: Any, recipe: Recipe, fields: Fields) -> FieldPaths:
@@ -264,9 +269,11 @@ def whole_batch(batch: Any, request: BatchRequest, recipe: Recipe) -> Fetched:
             f"image_key={key!r} leads to {describe(take(batch, path))}, which is not a stack of "
             f"{count} images: give the key of one; the batch is {describe(batch)}"
         )
+    recipe.check_levels([tensor])
     pictures = list(pixels_of_batch(tensor).numpy())
     first = first_of(batch, count)
     recipe.still.check(first, image, pictures[0].shape[:2], partial(_name, request, 0))
+    recipe.named.check([first])
     label = None if label_key is None else keyed(batch, label_key, "label_key")
     label = find_labels(batch, label, count, image)
     if recipe.labelled and not is_alone(batch, image):
@@ -352,13 +359,16 @@ def _converted(sample: Any, path: Path) -> Any:
 
 
 def _from_parts(
-    parts: list[Any], where: FieldPaths, request: BatchRequest, recipe: Recipe, before: torch.Tensor
-) -> Fetched:
+    parts: list[Any], where: FieldPaths, request: BatchRequest, recipe: Recipe, *,
+    before: torch.Tensor, given: Any,
+) -> Fetched:  # fmt: skip
     rows, frames, labels, places = request.rows, [], [], []
     counts = (rows.count, len(rows) - rows.count)
     for part, count in zip(parts, counts, strict=False):
         found, tensor = _found(part, where, count, recipe, planes=before.shape[3] == 1)
-        frames.append(pixels_of_batch(tensor, " that collate_fn made"))
+        frames.append(
+            pixels_of_batch(channels_first(tensor, before, given), " that collate_fn made")
+        )
         check_cut(frames[-1], before)
         if recipe.labelled and found.label is not None:
             labels.append(torch.as_tensor(take(part, found.label)))

@@ -9,7 +9,14 @@ import torch
 from PIL import Image
 
 from augfeed.errors import InputError, InputTypeError
-from augfeed.feed.sample_fields import is_picture, keyed, leads, parts_of
+from augfeed.feed.sample_fields import (
+    channels_at,
+    is_many_channels,
+    is_picture,
+    keyed,
+    leads,
+    parts_of,
+)
 from augfeed.feed.spatial import SpatialCheck, is_of_places
 from augfeed.fields import Boxes, Field, FurtherImage, Keypoints, Mask, Passive, field_of
 from augfeed.fields.part_types import as_array, box_format
@@ -108,14 +115,11 @@ def check_boxes(samples: Sequence[Any], found: dict[Path, Field], given: set[Pat
 def _image(sample: Any, key: Any, fields: dict[Path, Field]) -> tuple[Path | None, Size | None]:
     # Where the image of a sample is, and its (height, width), as far as that is clear.
     if key is None:
-        paths = [
-            path
-            for path, part in parts_of(sample)
-            if path not in fields
-            and not (path and path[-1] in _NAMED)
-            and not is_of_places(path)
-            and _is_image(part)
-        ]
+        done = {path for path, _ in parts_of(sample) if path and path[-1] in _NAMED} | {*fields}
+        parts = [(path, part) for path, part in parts_of(sample)
+                 if path not in done and not is_of_places(path)]  # fmt: skip
+        paths = [path for path, part in parts if _is_image(part)]
+        paths = paths or [path for path, part in parts if is_many_channels(part)]
     else:
         paths = [keyed(sample, key, "image_key")]
     if len(paths) != 1:
@@ -128,8 +132,8 @@ def _image(sample: Any, key: Any, fields: dict[Path, Field]) -> tuple[Path | Non
     shape = tuple(part.shape)
     if len(shape) < 3:
         return paths[0], shape if len(shape) == 2 else None
-    first = shape[0] in (1, 3) if isinstance(part, torch.Tensor) else shape[2] not in (1, 3)
-    return paths[0], shape[1:3] if first else shape[:2]
+    axis = channels_at(shape, tensor=isinstance(part, torch.Tensor))
+    return paths[0], shape[1:3] if axis == 0 else shape[:2]
 
 
 def _is_image(part: Any) -> bool:

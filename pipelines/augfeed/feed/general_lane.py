@@ -21,6 +21,7 @@ from augfeed.feed.crop import CutViews, cut, cut_stack
 from augfeed.feed.fetch import Fetching, as_is
 from augfeed.feed.fields import FieldOptions
 from augfeed.feed.lanes import AugmentConfig, LoadedBatch, PassRequest
+from augfeed.feed.named_parts import NamedParts
 from augfeed.feed.recipe import Fetched, Recipe
 from augfeed.feed.sample_fields import moved
 from augfeed.feed.spatial import SpatialCheck, passive_of
@@ -30,6 +31,7 @@ from augfeed.labels import Flags, check_declared
 from augfeed.memory_pool import Memory
 from augfeed.pipeline import Form
 from augfeed.plan import BatchRows, Plan
+from augfeed.plan.policy_constants import channels_of
 from augfeed.policy import LabelSmoothing, Policy
 from augfeed.read.read_errors import RowSources
 from augfeed.read.sources import Source
@@ -90,7 +92,7 @@ class GeneralLane:
             size = self.config.policy.size((32, 32))
             rows = BatchRows.of(np.zeros(1, np.int64))
             request = BatchRequest(0, 0, 0, None, rows, 1)
-            image = np.zeros((*size, 3), np.uint8)
+            image = np.zeros((*size, channels_of(self.config.policy)), np.uint8)
             cut([image], request, self.config.policy)
             cut_stack(image[None], request, self.config.policy)
             self._warmed = True
@@ -236,4 +238,5 @@ def recipe_for(
         )
     labelled = softens(policy) or form != "auto"
     still = SpatialCheck.under(policy, (*passive_of(passive), *fields.passive))
-    return Recipe(policy, collate, *keys, labelled, still, fields, views=views)
+    named = NamedParts.of(passive_of(passive), (key for key, _ in fields.given))
+    return Recipe(policy, collate, *keys, labelled, still, fields, views=views, named=named)

@@ -24,6 +24,7 @@ from augfeed.errors import InputError, InputTypeError
 from augfeed.feed.fields import FieldOptions
 from augfeed.feed.general_lane import GeneralLane, recipe_for
 from augfeed.feed.lanes import AugmentConfig, Lane
+from augfeed.feed.named_parts import NamedParts
 from augfeed.feed.native_lane import NativeLane
 from augfeed.feed.spatial import passive_of
 from augfeed.fields.annotated import check_fields
@@ -34,6 +35,7 @@ from augfeed.presets import resolve_policy
 from augfeed.read.annotation import is_annotated
 from augfeed.read.cache_dir import expanded
 from augfeed.read.datasets import Recognised, known_name, native_source
+from augfeed.read.huggingface import check_single
 from augfeed.read.read_config import Reading
 from augfeed.read.sources import ArraySource, EncodedSource, is_file_list, open_source
 from augfeed.targets import softens
@@ -149,6 +151,7 @@ def lane_for(
             f"dataset of type {type(dataset).__name__!r} is a data pipe, which a policy cannot be "
             "applied to: give the dataset inside it, or leave policy out"
         )
+    check_single(dataset)
     passive_of(options.passive)
     FieldOptions.of(options.fields)
     if config.num_classes is not None:
@@ -186,6 +189,11 @@ def _native(
                 f"fields={options.fields!r} are for datasets whose samples have parts, and "
                 f"{_kind(dataset)} is not one: give a torch.utils.data.Dataset"
             )
+        if passive_of(options.passive):
+            raise InputError(
+                f"passive={options.passive!r} names parts of samples, and those of "
+                f"{_kind(dataset)} have none beside image and label: leave it out"
+            )
         return Recognised(source, None, tuple)
     if collate is not None:
         return "collate_fn is to see the samples"
@@ -198,6 +206,10 @@ def _native(
     if options.keys != (None, None):
         return "image_key or label_key say where to look in a sample"
     found = native_source(dataset)
+    if isinstance(found, Recognised) and found.keys is not None:
+        keys = [key for key in found.keys if key is not None]
+        sample: Any = dict.fromkeys(keys, 0) if issubclass(found.form, dict) else (0,) * len(keys)
+        NamedParts.of(passive_of(options.passive), ()).check([sample])
     if isinstance(found, Recognised) and found.keys is not None and not softens(config.policy):
         labels = found.source.labels
         if config.form == "auto" and labels is not None and labels.ndim == 2:
@@ -223,6 +235,11 @@ def _annotated(
             return "image_key or label_key say where to look in a sample"
         if options.passive:
             return "passive= says what stays as it is"
+    elif passive_of(options.passive):
+        raise InputError(
+            f"passive={options.passive!r} does not go with {_kind(dataset)}, whose masks and boxes "
+            f"follow: give augfeed.datasets.{type(source).__name__}(...) itself"
+        )
     check_fields(config.policy, source.fields)
     return Recognised(source, (0, 1), tuple)
 

@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader as TorchLoader
 
 from augfeed.batch import Batch
 from augfeed.errors import ReadError
-from augfeed.executor import Group
+from augfeed.executor import Group, Work
 from augfeed.feed.batch_requests import BatchRequest
 from augfeed.feed.lanes import AugmentConfig, LoadedBatch, PassRequest
 from augfeed.feed.shuffle import foreseen
@@ -75,20 +75,19 @@ class NativeLane:
         ahead = (loader.prefetch_factor or 2) * each
         # On a CPU as torch does: without threads no batch is begun before it is asked for, and of a
         # sampler of the user's no more is read ahead than `prefetch_factor` says.
-        known = foreseen(loader.batch_sampler)
-        together: Callable[[int], int] = _alone
-        lazily = pipeline.engine_name == "cpu" and threads == 0
-        if lazily and known:
-            together = pipeline.planned_together
-        elif pipeline.together(1) > 1 and (known or pipeline.engine_name != "cpu"):
-            together = pipeline.together
+        known, on_cpu = foreseen(loader.batch_sampler), pipeline.engine_name == "cpu"
+        requests, alone = asked.requests(), threads == 0 and on_cpu
+        works: Iterator[Work[BatchRequest]]
+        if alone:
+            together = pipeline.planned_together if known else _alone
+            lazily = partial(pipeline.works_of, lazily=pipeline.whole_batches)
+            works = map(lazily, _grouped(requests, together))
+        elif pipeline.together(1) > 1 and (known or not on_cpu):
+            groups = _grouped(requests, pipeline.together)
+            works = pipeline.planned_ahead(groups) if on_cpu else map(pipeline.works_of, groups)
             ahead = min(ahead, max(GROUPS_AHEAD, threads + 1))
-        groups = _grouped(asked.requests(), together)
-        works = (
-            map(partial(pipeline.works_of, lazily=lazily and pipeline.whole_batches), groups)
-            if together != pipeline.together or pipeline.engine_name != "cpu"
-            else pipeline.planned_ahead(groups)
-        )
+        else:
+            works = map(pipeline.works_of, _grouped(requests, _alone))
         prefetcher = Prefetcher(works, threads=threads, ahead=ahead)
         return Threads(prefetcher, self._output, alone=asked.world == 1)
 

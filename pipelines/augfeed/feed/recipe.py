@@ -11,6 +11,7 @@ from augfeed.feed.batch_fields import check_labels
 from augfeed.feed.batch_requests import BatchRequest
 from augfeed.feed.crop import CutViews
 from augfeed.feed.fields import FieldOptions, check_boxes
+from augfeed.feed.named_parts import NamedParts
 from augfeed.feed.sample_fields import FieldPaths, keyed, leads, parts_of
 from augfeed.feed.spatial import SpatialCheck
 from augfeed.fields import Boxes
@@ -18,6 +19,8 @@ from augfeed.fields.follows import check_followed
 from augfeed.fields.mover import Fields
 from augfeed.fields.sample_parts import Path
 from augfeed.policy import CopyPaste, LabelSmoothing, Policy
+from augfeed.policy.images import check_levels
+from augfeed.read.sixteen_bits import is_uint16
 from augfeed.views import Views
 
 
@@ -35,6 +38,7 @@ class Recipe:
     uncut: bool = False  # whether images may be given out that the engine is yet to cut
     more: tuple[Path, ...] = ()  # where further images are, which share the plan of the first
     views: Views | None = None
+    named: NamedParts = field(default_factory=NamedParts, compare=False)
 
     def at(self, epoch: int) -> "Recipe":
         """Return the recipe of an epoch, whose policy may be another one."""
@@ -90,6 +94,13 @@ class Recipe:
             )
         if self.labels_of(fields) and any(not self.still.may_stay(sample, path) for path in rest):
             check_labels(sample, where.label)
+
+    def check_levels(self, images: Sequence[Any]) -> None:
+        """Raise `InputError` for images of 16 bits that the policy would round to 256 levels."""
+        if any(map(is_uint16, images)):
+            parts = () if self.views is None else self.views.parts
+            for policy in [part.policy for part in parts] or [self.policy]:
+                check_levels(policy)
 
     def labels_of(self, fields: Fields) -> bool:
         """Return whether targets are made of labels: not of those that belong to boxes."""

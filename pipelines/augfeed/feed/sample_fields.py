@@ -14,6 +14,8 @@ from augfeed.feed.spatial import is_of_places
 from augfeed.fields.sample_parts import LONG, Path, describe, is_sequence, take, with_parts
 from augfeed.kernels.resample_stack import interleave
 from augfeed.memory_pool import Memory
+from augfeed.read.channel_axis import channel_axis
+from augfeed.read.sixteen_bits import is_uint16, unit_floats
 from augfeed.read.to_uint8 import SLACK, clamped, slack
 
 LABELS = ("label", "labels", "target", "targets", "y", "class", "fine_label", "cls")
@@ -37,11 +39,11 @@ def locate(
     or if a key leads nowhere.
     """
     image = _guess(sample, fields) if image_key is None else keyed(sample, image_key, "image_key")
-    if not (is_picture(take(sample, image)) or _is_plane(take(sample, image))):
+    if not _may_be_picture(take(sample, image)):
         raise InputTypeError(
-            f"image_key={image_key!r} leads to {describe(take(sample, image))}, which is no "
-            f"image: give the key of a uint8 or float tensor, an array or a PIL image; "
-            f"the sample is {describe(sample)}"
+            f"image_key={image_key!r} leads to {describe(take(sample, image))}, which is not "
+            f"an image: {_undecoded(sample)}give the key of a uint8 or float tensor, an array or a "
+            f"PIL image; the sample is {describe(sample)}"
         )
     if label_key is not None:
         return FieldPaths(image, keyed(sample, label_key, "label_key"))
@@ -86,6 +88,9 @@ def _guess(sample: Any, fields: Collection[Path]) -> Path:
              if path not in fields and not is_of_places(path)]  # fmt: skip
     found = [path for path, part in parts if is_picture(part) and _rank(part) > 2]
     found = found or [path for path, part in parts if is_picture(part)]
+    wide = [path for path, part in parts if is_many_channels(part)]
+    if not found or _are_masks(sample, found, wide):
+        found += wide
     if len(found) == 1:
         return found[0]
     if not found:
@@ -95,8 +100,8 @@ def _guess(sample: Any, fields: Collection[Path]) -> Path:
                 "one by one, and let batch_size=... make the batches"
             )
         raise InputTypeError(
-            f"a sample of this dataset has no image: it is {describe(sample)}; give a uint8 or "
-            f"float tensor or array [C, H, W] or [H, W, C] of 1 or 3 channels, or a PIL image, "
+            f"a sample of this dataset has no image: it is {describe(sample)}; {_undecoded(sample)}"
+            f"give a uint8, uint16 or float tensor [C, H, W] or array [H, W, C], or a PIL image, "
             f"alone or in {_CONTAINERS}; or leave policy out"
         )
     shown = " and ".join(f"{_shown(path)} ({describe(take(sample, path))})" for path in found)
@@ -143,6 +148,18 @@ def moved(part: Any, device: torch.device) -> Any:
     return part
 
 
+def _undecoded(sample: Any) -> str:
+    # What to do about images that are still files; nothing, if there are none.
+    for path, part in parts_of(sample):
+        if isinstance(part, bytes) or path[-1:] == ("bytes",):
+            place = path[:-1] if path[-1:] == ("bytes",) else path
+            return (
+                f"{_shown(place)} is an encoded image: let the dataset decode it, as data."
+                f"cast_column({_shown(place)}, datasets.Image()) does for one of Hugging Face; or "
+            )
+    return ""
+
+
 def is_picture(part: Any) -> bool:
     """Return whether something could be an image: PIL, or 2 or 3 dimensions of uint8 or floats."""
     if isinstance(part, Image.Image):
@@ -152,6 +169,32 @@ def is_picture(part: Any) -> bool:
     if part.ndim == 3:
         return _kind(part) in "uf" and (part.shape[0] in (1, 3) or part.shape[2] in (1, 3))
     return part.ndim == 2 and str(part.dtype).endswith("uint8")
+
+
+def is_many_channels(part: Any) -> bool:
+    """Return whether something could be an image that `is_picture` does not take for one: of other
+    than 1 or 3 channels, or of 16 bits."""
+    if not isinstance(part, torch.Tensor | np.ndarray) or part.ndim != 3 or is_picture(part):
+        return False
+    return _kind(part) in "uf" or is_uint16(part)
+
+
+def _are_masks(sample: Any, found: list[Path], wide: list[Path]) -> bool:
+    # One plane beside an image of many channels and of its size may be its mask.
+    if len(found) != 1 or not isinstance(
+        plane := take(sample, found[0]), torch.Tensor | np.ndarray
+    ):
+        return False
+    sides = {side for side in plane.shape if side != 1}
+    return 3 not in (plane.shape[0], plane.shape[-1]) and any(
+        sides <= set(take(sample, path).shape) for path in wide
+    )
+
+
+def _may_be_picture(part: Any) -> bool:
+    # Where a key says that it is one.
+    flat = isinstance(part, torch.Tensor | np.ndarray) and part.ndim == 2 and is_uint16(part)
+    return is_picture(part) or is_many_channels(part) or _is_plane(part) or flat
 
 
 def _is_plane(part: Any) -> bool:
@@ -182,11 +225,12 @@ def _is_class(part: Any) -> bool:
 
 
 def pixels(picture: Any, name: Callable[[], str]) -> NDArray[Any]:
-    """Return an image as uint8 or float32 `[H, W, C]`, 1 or 3 channels; `name` is for messages.
+    """Return an image as uint8 or float32 `[H, W, C]`; `name` is for messages.
 
-    A tensor with both ends of 1 or 3 is `[C, H, W]`, an array `[H, W, C]`. A PIL image of mode L,
-    LA, 1, I or F has one channel, any other three; of 16 bits the upper 8 are kept, as elsewhere.
-    Floats that rounding left outside of [0, 1] are put there. Raises `InputError` for others.
+    Where neither end alone is 1 or 3, a tensor is `[C, H, W]`, an array `[H, W, C]`. uint16 comes
+    as floats. A PIL image of mode L, LA, 1, I or F has one channel, any other three; of 16 bits the
+    upper 8 are kept, as elsewhere. Floats that rounding left outside of [0, 1] are put there.
+    Raises `InputError` for others.
     """
     if isinstance(picture, Image.Image):
         return _from_pil(picture, name)
@@ -195,10 +239,7 @@ def pixels(picture: Any, name: Callable[[], str]) -> NDArray[Any]:
     if array.ndim == 2:
         array = array[..., None]
     if channels is None or 0 in array.shape:
-        raise InputError(
-            f"{name()} of shape {array.shape} is not an image of 1 or 3 channels: give [C, H, W] "
-            "or [H, W, C]"
-        )
+        raise InputError(f"{name()} of shape {array.shape} {_wrong_sides(picture, array.shape)}")
     array = _checked(array, name, slack(picture.dtype))
     whole = channels_last(array[None])[0] if channels == 0 else np.ascontiguousarray(array)
     # The loops are compiled once more for read-only arrays, which takes seconds.
@@ -206,14 +247,25 @@ def pixels(picture: Any, name: Callable[[], str]) -> NDArray[Any]:
 
 
 def channels_at(shape: Sequence[int], *, tensor: bool) -> int | None:
-    """Return the axis that the channels of an image are at, 2 for one without; None for no image.
-
-    Of a tensor the first axis is looked at before the last, of an array the last before the first.
-    """
+    """Return the axis that the channels of an image are at, 2 for one without; None for no image,
+    and where `channel_axis` finds it unclear."""
     if len(shape) == 2:
         return 2
-    ends = (0, 2) if tensor else (2, 0)
-    return next((end for end in ends if len(shape) == 3 and shape[end] in (1, 3)), None)
+    return channel_axis(shape, tensor=tensor) if len(shape) == 3 else None
+
+
+def _wrong_sides(picture: Any, shape: tuple[int, ...]) -> str:
+    if len(shape) != 3 or 0 in shape:
+        return "is not an image with pixels: give a tensor [C, H, W] or an array [H, W, C]"
+    if isinstance(picture, torch.Tensor):
+        return (
+            f"would have {shape[0]} channels, as a tensor is [C, H, W]: give "
+            "image.permute(2, 0, 1), or image.permute(1, 2, 0).numpy() if that is meant"
+        )
+    return (
+        f"would have {shape[2]} channels, as an array is [H, W, C]: give "
+        "np.moveaxis(image, 0, -1), or torch.from_numpy(np.moveaxis(image, -1, 0)) if that is meant"
+    )
 
 
 def channels_last(planes: NDArray[Any], memory: Memory | None = None) -> NDArray[Any]:
@@ -262,9 +314,11 @@ def _from_wide(values: NDArray[Any], mode: str, name: Callable[[], str]) -> NDAr
 def _checked(array: NDArray[Any], name: Callable[[], str], allowed: float = SLACK) -> NDArray[Any]:
     if array.dtype == np.uint8:
         return array
+    if is_uint16(array):
+        return unit_floats(array)
     if array.dtype.kind != "f":
         raise InputTypeError(
-            f"{name()} of dtype {array.dtype} is neither uint8 nor float: convert it to uint8"
+            f"{name()} of dtype {array.dtype} is not uint8, uint16 or float: convert it to uint8"
         )
     inside = clamped(array, allowed)
     if inside is None:
@@ -283,11 +337,7 @@ def like(frame: NDArray[Any], picture: Any) -> Any:
     if isinstance(picture, Image.Image):
         return Image.fromarray(frame[..., 0] if frame.shape[2] == 1 else frame)
     flat = picture.ndim == 2
-    first = picture.ndim == 3 and (
-        picture.shape[0] in (1, 3)
-        if isinstance(picture, torch.Tensor)
-        else picture.shape[2] not in (1, 3)
-    )
+    first = channels_at(picture.shape, tensor=isinstance(picture, torch.Tensor)) == 0
     array = frame[..., 0] if flat else frame.transpose(2, 0, 1) if first else frame
     array = np.ascontiguousarray(array)
     return torch.from_numpy(array) if isinstance(picture, torch.Tensor) else array

@@ -199,6 +199,20 @@ def _parts(part: Any) -> Iterable[tuple[Any, Any]]:
     return getattr(part, "__dict__", {}).items()
 
 
+def parts_within(sample: Any) -> tuple[list[Path], int]:
+    """Return the paths of all parts of a sample, and how many may hold others in other samples."""
+    found, open_ends = list[Path](), 0
+    left: list[tuple[Any, Path]] = [(sample, ())]
+    while left:
+        part, path = left.pop()
+        held = list(_parts(part)) if len(path) < _DEEPEST else []
+        found += [(*path, key) for key, _ in held]
+        left += [(inner, (*path, key)) for key, inner in held]
+        cut = len(path) == _DEEPEST or len(held) == _FEW
+        open_ends += cut or part is None or (not held and isinstance(part, Mapping | list | tuple))
+    return found, open_ends
+
+
 def _found(
     part: Any,
     path: Path,
@@ -330,4 +344,4 @@ def _singular(word: str) -> str:
     return word
 
 
-__all__ = ["Passive", "SpatialCheck", "are_alike", "is_of_places", "passive_of"]
+__all__ = ["Passive", "SpatialCheck", "are_alike", "is_of_places", "parts_within", "passive_of"]

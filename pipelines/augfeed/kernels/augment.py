@@ -141,7 +141,7 @@ def _erase(
 ) -> None:  # fmt: skip
     if fixed.erase_noise:
         key = (fixed.seed, fixed.epoch, row.id, ERASE_PIXELS)
-        numbers = pixel_numbers(size[0] * size[1], c, key)
+        numbers = pixel_numbers(size[0] * size[1], fixed.plane + c, key)
         erase_with_noise(planes, at, size[1], box, numbers, quantiles, fixed.normalized)
         return
     for y in range(box[0], box[2]):
@@ -191,7 +191,8 @@ def _over(
             _erase_all(planes, start, c, plane, row, fixed, noise.quantiles)
     if row.sigma > 0.0:
         key = (fixed.seed, fixed.epoch, row.id, NOISE_PIXELS)
-        add_normal(planes, at, (channels, count), key, row.sigma, statistics.factors, noise)
+        add_normal(planes, at, (fixed.plane, channels, count), key, row.sigma, statistics.factors,
+                   noise)  # fmt: skip
     if row.salt > 0:
         numbers = pixel_numbers(count, 0, (fixed.seed, fixed.epoch, row.id, SALT_PIXELS))
         for c in range(channels):
@@ -228,6 +229,10 @@ def _all_colors(
     colors = Colors(linear, spare, pointer_to(plain), pointer_to(maps), totals)
     for k in range(which.shape[1]):
         r = which[0, k]
+        if k + 1 < which.shape[1]:
+            after = rows[which[0, k + 1]]
+            if after.made < 0 and needs_mean(after):
+                prefetch_image(flat, images.shape, after.place)
         for _ in range(2):
             if uses[r] < 0:
                 frame = _frame(images.shape, frames.shape, rows[r], size)

@@ -76,20 +76,20 @@ def noise_memory(quantiles: Floats, memory: Words) -> Noise:
 
 @njit(nogil=True)
 def add_normal(
-    planes: Floats, at: Index, size: tuple[int, int], key: tuple[Any, Any, Any, int], sigma: Any,
-    factors: Any, noise: Noise,
+    planes: Floats, at: Index, size: tuple[int, int, int], key: tuple[Any, Any, Any, int],
+    sigma: Any, factors: Any, noise: Noise,
 ) -> None:  # fmt: skip
     """Add normals to planes, `sigma * factors[c]` times a standard one to plane c.
 
-    `size` is (number of planes, values of each); they begin at `planes[at]`. `key` is (seed, epoch,
-    sample id, stream).
+    `size` is (number of the first plane, how many, values of each); they begin at `planes[at]`.
+    `key` is (seed, epoch, sample id, stream).
     """
-    channels, count = size
+    before, channels, count = size
     blocks = (count + 7) // 8
-    total = channels * blocks
+    total, skipped = channels * blocks, before * blocks
     for begin in range(0, total, CHUNK):
         end = min(begin + CHUNK, total)
-        _fill_normals(key, begin, end - begin, noise.table, noise.words, noise.bits)
+        _fill_normals(key, skipped + begin, end - begin, noise.table, noise.words, noise.bits)
         for c in range(begin // blocks, (end + blocks - 1) // blocks):
             own = c * blocks
             first, last = max(own, begin), min(own + blocks, end)

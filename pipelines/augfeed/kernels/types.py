@@ -78,6 +78,7 @@ FIXED = np.dtype(
     [
         ("seed", np.uint64),
         ("epoch", np.uint64),
+        ("plane", np.int64),  # of the first channel, among those that numbers are drawn for
         ("scale", np.float64),  # the images' value for white
         ("pad_mode", np.int64),
         *((f"pad_fill{c}", np.float32) for c in range(3)),

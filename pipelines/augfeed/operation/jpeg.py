@@ -36,8 +36,9 @@ def compressed(values: "Tensor", quality: NDArray[np.int64]) -> "Tensor":
     import torch
 
     levels, (height, width) = levels_of(values), values.shape[2:]
-    if values.shape[1] == 1:
-        made = _transformed(levels[:, 0], quality, GRAY)[:, None]
+    if values.shape[1] != 3:
+        each = np.repeat(quality, values.shape[1])
+        made = _transformed(levels.flatten(0, 1), each, GRAY).view(levels.shape)
     else:
         gray = (_mixed(levels, TO_GRAY) + 32768) >> 16
         planes = [_transformed(gray, quality, GRAY)]

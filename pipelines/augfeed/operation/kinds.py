@@ -75,6 +75,7 @@ class Frame(Declaration):
     family = "frame"
     heading = "Whole frames"
     reads: ClassVar[tuple[Column, ...] | None]
+    rgb: ClassVar[bool] = False  # whether it is for red, green and blue
 
     @staticmethod
     def reference(values: "Tensor", given: SampleColumns) -> "Tensor":
@@ -249,6 +250,11 @@ class Linear(Declaration):
     def needs_mean(self) -> bool:
         """Whether a sample may need the mean gray of its frame."""
         return any(step.mean_unless for step in self.steps)
+
+    @property
+    def for_rgb(self) -> tuple[str, ...]:
+        """What of it is for red, green and blue alone: parameters, or its name; () if nothing."""
+        return (self.op,) if any(step.rgb for step in self.steps) else ()
 
     def reference(self, values: "Tensor", given: SampleColumns) -> "Tensor":
         """Return float32 `[n, C, H, W]`, from 0 to 1, after the operation: its definition."""

@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+MOST_CHANNELS = 1024  # that a policy may have a number for each of
 Probability = Annotated[
     float, Field(ge=0, le=1, description="probability, from 0 to 1, that a sample gets it")
 ]
@@ -12,9 +13,10 @@ Size = Annotated[
     Side | tuple[Side, Side],
     Field(description="pixels: a number for a square, or (height, width)"),
 ]
+EachChannel = Field(min_length=1, max_length=MOST_CHANNELS)
 Unit = Annotated[float, Field(ge=0, le=1)]
 Fill = Annotated[
-    Literal["mean"] | Unit | Annotated[tuple[Unit, ...], Field(min_length=1, max_length=4)],
+    Literal["mean"] | Unit | Annotated[tuple[Unit, ...], EachChannel],
     Field(description="from 0 (black) to 1: one number, one per channel, or 'mean'"),
 ]
 Normalized = Annotated[float, Field(ge=-65504, le=65504)]  # what float16 holds

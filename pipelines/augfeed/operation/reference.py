@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 class SampleColumns:
     """The samples that an operation changes: their columns `[n]`, and their mean grays.
 
-    `mean` float32 `[n, 1, 1, 1]` is that of the frame, before geometry. `quantized` says whether
+    `mean` float32 `[n, 1, 1, 1]`, of images that are not RGB `[n, C, 1, 1]`, is that of the frame,
+    before geometry. `quantized` says whether
     the values of a frame are levels, multiples of 1 / 255, and have to stay such.
     """
 

@@ -66,6 +66,7 @@ class Color(Frame):
     """Blend with the gray of each pixel; images of one channel stay as they are."""
 
     reads = FACTOR
+    rgb = True
 
     @staticmethod
     def reference(values: "Tensor", given: SampleColumns) -> "Tensor":
@@ -81,6 +82,7 @@ class Hue(Frame):
     """Add to the hue of HSV, of which Pillow has 256; images of one channel stay as they are."""
 
     reads = (Column("turn", np.float32),)
+    rgb = True
 
     @staticmethod
     def reference(values: "Tensor", given: SampleColumns) -> "Tensor":

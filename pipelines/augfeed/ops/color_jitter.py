@@ -233,6 +233,12 @@ class ColorJitter(Linear):
         """Whether contrast may be about the mean."""
         return self.contrast != 0 and self.about == "mean"
 
+    @property
+    def for_rgb(self) -> tuple[str, ...]:
+        """Saturation and hue, those that may change something."""
+        names = {name for name, _ in self._drawn}
+        return tuple(name for name in ("saturation", "hue") if name in names)
+
     def reference(self, values: "Tensor", given: SampleColumns) -> "Tensor":
         """Return colors after brightness, contrast, saturation and hue."""
         import torch
@@ -240,7 +246,7 @@ class ColorJitter(Linear):
         values = values * given.column("brightness")
         about = 0.5 if self.about == "half" else given.column("brightness") * given.mean
         values = given.blend(values, about, "contrast")
-        if values.shape[1] == 1:
+        if values.shape[1] != 3:
             return values
         values = given.blend(values, weighted(values, LUMA), "saturation")
         # Cosines on the host: a device's own may differ between the ends of a vector.

@@ -24,6 +24,7 @@ from augfeed.operation import (
 from augfeed.ops import _emit, _emit_stencils, _emit_tables
 from augfeed.ops._emit import NOTE, dtype_text
 from augfeed.philox import Stream
+from augfeed.replaced_file import write_text
 
 PACKAGE = Path(ops.__file__).resolve().parents[1]
 ROOT = PACKAGE.parents[1]
@@ -198,7 +199,7 @@ def write(made: Mapping[Path, str]) -> list[Path]:
     """Write files whose text is another; return those."""
     changed = [path for path, text in made.items() if not path.is_file() or text != _read(path)]
     for path in changed:
-        path.write_text(made[path], encoding="utf-8")
+        write_text(path, made[path])
     return changed
 
 

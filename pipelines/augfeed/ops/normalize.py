@@ -14,11 +14,12 @@ from augfeed.operation import (
     kind,
     operation,
 )
+from augfeed.operation.parameter_types import EachChannel
 
 Mean = Annotated[float, Field(ge=0, le=1)]
-Channels = Annotated[tuple[Mean, ...], Field(min_length=1, max_length=4)] | Mean
+Channels = Annotated[tuple[Mean, ...], EachChannel] | Mean
 Positive = Annotated[float, Field(ge=1e-6)]
-Deviations = Annotated[tuple[Positive, ...], Field(min_length=1, max_length=4)] | Positive
+Deviations = Annotated[tuple[Positive, ...], EachChannel] | Positive
 
 
 @operation

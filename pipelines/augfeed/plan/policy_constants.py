@@ -1,6 +1,6 @@
 """What a policy fixes for all samples alike: fills, border rules, statistics."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -19,6 +19,7 @@ from augfeed.policy import (
     RandomCrop,
     RandomErasing,
 )
+from augfeed.policy.images import check_rgb
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,7 @@ class PolicyConstants:
     erase_fill: float
     erase_noise: bool
     sigma_scale: NDArray[np.float32]
+    plane: int  # of the image that channel 0 here is, for what is drawn for every value
     statistics: NDArray[np.float32]  # [5, C] mean, std, zeros, ones, `sigma_scale`
 
     @classmethod
@@ -49,9 +51,18 @@ class PolicyConstants:
         """Return the constants; raise `InputError` if the policy is for other channels."""
         return _fixed(policy, channels)
 
+    def of_channel(self, c: int) -> "PolicyConstants":
+        """Return the constants of channel `c` alone, which is a gray image then."""
+        one = slice(c, c + 1)
+        parts = ("pad_fill", "border_fill", "mean", "std", "sigma_scale")
+        own: dict[str, Any] = {name: getattr(self, name)[one].copy() for name in parts}
+        statistics = np.ascontiguousarray(self.statistics[:, one])
+        return replace(self, channels=1, plane=self.plane + c, statistics=statistics, **own)
+
 
 @lru_cache(maxsize=64)  # asked for every batch
 def _fixed(policy: Policy, channels: int) -> PolicyConstants:
+    check_rgb(policy, channels)
     crop, border = policy.find(RandomCrop) or policy.find(Letterbox), policy.find(Border)
     normalize = policy.find(Normalize)
     cutout, erasing = policy.find(Cutout), policy.find(RandomErasing)
@@ -74,8 +85,17 @@ def _fixed(policy: Policy, channels: int) -> PolicyConstants:
         0.0 if isinstance(fill, str) else float(fill),
         fill == "noise",
         scale,
+        0,
         np.stack([mean, std, np.zeros_like(mean), np.ones_like(std), scale]),
     )
+
+
+def channels_of(policy: Policy) -> int:
+    """Return for how many channels a policy has numbers; 3 if it has none for each."""
+    found = [policy.find(cls) for cls in (RandomCrop, Letterbox, Border, Normalize)]
+    given = [getattr(item, name, None) for item in found for name in ("fill", "mean", "std")]
+    return max((len(value) for value in given if isinstance(value, tuple) and len(value) > 1),
+               default=3)  # fmt: skip
 
 
 def _fill(

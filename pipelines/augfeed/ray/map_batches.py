@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from augfeed.engines import Output, Place, engine_for
-from augfeed.engines.cpu import Job, allocate
+from augfeed.engines.cpu import Job, allocate, job_of
 from augfeed.errors import InputError, InputTypeError
 from augfeed.executor import staged
 from augfeed.executor.cpu import spread
@@ -154,7 +154,7 @@ class MapBatches:
             return engine_for(device).apply(plan, images, output=self.output).cpu()
         pixels = np.ascontiguousarray(images.numpy())
         out, batch = allocate(plan.count, self.channels, plan.size, self.output)
-        job = Job(plan, PolicyConstants.of(self.policy, self.channels), self.output)
+        job = job_of(plan, PolicyConstants.of(self.policy, self.channels), self.output)
         spread(partial(_run, job, pixels, out), _parts(plan.count))
         return batch
 

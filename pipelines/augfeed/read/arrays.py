@@ -10,9 +10,10 @@ import torch
 from numpy.typing import NDArray
 
 from augfeed.errors import InputError, InputTypeError
-from augfeed.read.decode import Channels
+from augfeed.read.channel_axis import ALONE, channel_axis
 from augfeed.read.indices import check_indices
 from augfeed.read.labels import Labels, check_classes, check_labels
+from augfeed.read.sixteen_bits import is_uint16, unit_floats
 from augfeed.read.to_uint8 import clamped, slack
 
 Layout = Literal["NHWC", "NCHW"]
@@ -21,11 +22,12 @@ Layout = Literal["NHWC", "NCHW"]
 class ArraySource:
     """Images of one size in memory, with their labels.
 
-    `images` is a NumPy array or a CPU tensor, uint8 or float in [0, 1], but for rounding,
-    `[N, H, W]`, `[N, H, W, C]` or `[N, C, H, W]` with 1 or 3 channels. The side that is 1 or 3 is
-    the channels; only if both could be, `layout` must say. The attribute `images` is C-contiguous
-    `[N, H, W, C]`, uint8 or float32, and shares memory with the argument where it can; do not write
-    to it.
+    `images` is a NumPy array or a CPU tensor, uint8, uint16 (65535 is 1) or float in [0, 1], but
+    for rounding, `[N, H, W]`, `[N, H, W, C]` or `[N, C, H, W]`. The side that is 1 or 3 is the
+    channels. Where none is, an array is `[N, H, W, C]` and a tensor `[N, C, H, W]`. `layout` must
+    say if both sides are 1 or 3, or if the other one is the shortest. The attribute `images` is
+    C-contiguous `[N, H, W, C]`, uint8 or float32, and shares memory with the argument where it can;
+    do not write to it. `sixteen_bits` says whether they were uint16.
     `labels` are class numbers `[N]`, shares or flags `[N, K]`; `name` is a key of
     `augfeed.invariances.KNOWN`. Sample `i` is in row `rows(i)` of `images`: row `i`, unless `pick`
     chose others. Raises `InputError` or `InputTypeError`.
@@ -36,7 +38,8 @@ class ArraySource:
     labels: Labels | None
     num_classes: int | None
     classes: tuple[str, ...] | None
-    channels: Channels
+    channels: int
+    sixteen_bits: bool
     name: str | None
     sizes: tuple[int, int]
     _parent: "ArraySource | None"  # what was picked from; hashed once for all of its parts
@@ -52,16 +55,18 @@ class ArraySource:
     ) -> None:
         """Check images and labels."""
         array = _as_array(images)
-        if array.ndim == 4 and _layout(array.shape, layout) == "NCHW":
+        tensor = isinstance(images, torch.Tensor)
+        if array.ndim == 4 and _layout(array.shape, layout, tensor=tensor) == "NCHW":
             array = array.transpose(0, 2, 3, 1)
         elif array.ndim == 3:
             array = array[..., None]
         if 0 in array.shape:
             raise InputError(f"images of shape {tuple(images.shape)} are empty: give at least one")
+        self.sixteen_bits = is_uint16(array)
         self.images = np.ascontiguousarray(_as_pixels(array, slack(images.dtype)))
         self.classes = check_classes(classes)
         self.labels, self.num_classes = check_labels(labels, len(array), self.classes)
-        self.channels = cast(Channels, array.shape[3])
+        self.channels = array.shape[3]
         self.name = name
         self.sizes = array.shape[1], array.shape[2]
         self.picks = self._parent = None
@@ -142,37 +147,34 @@ def _as_array(images: Any) -> NDArray[Any]:
     return images
 
 
-def _layout(shape: tuple[int, ...], layout: Layout | None) -> Layout:
-    last, first = shape[3] in (1, 3), shape[1] in (1, 3)
+def _layout(shape: tuple[int, ...], layout: Layout | None, *, tensor: bool) -> Layout:
     if layout is not None:
         if layout not in ("NHWC", "NCHW"):
             raise InputError(f"layout={layout!r} is unknown: use 'NHWC' or 'NCHW'")
-        if not (last if layout == "NHWC" else first):
-            count = shape[3 if layout == "NHWC" else 1]
-            raise InputError(
-                f"images of shape {shape} have {count} channels in layout={layout!r}, not 1 or 3: "
-                "give gray or RGB images, or the other layout"
-            )
         return layout
-    if last and first and shape[1:] != (1, 1, 1):
+    axis, both = channel_axis(shape[1:], tensor=tensor), shape[1] in ALONE and shape[3] in ALONE
+    if axis is None or (both and shape[1:] != (1, 1, 1)):
         raise InputError(
             f"images of shape {shape} could be [N, H, W, C] or [N, C, H, W]: "
-            "pass layout='NHWC' or layout='NCHW'"
+            "pass layout='NHWC' or layout='NCHW' to ArraySource(images, labels, layout=...)"
         )
-    if not last and not first:
-        raise InputError(
-            f"images of shape {shape} have neither 1 nor 3 channels: give gray or RGB images"
-        )
-    return "NHWC" if last else "NCHW"
+    return "NHWC" if axis == 2 else "NCHW"
 
 
 def _as_pixels(array: NDArray[Any], allowed: float) -> NDArray[Any]:
     """Return images as uint8 or float32; raise if they are of another type or out of range."""
     if array.dtype == np.uint8:
         return array
+    if is_uint16(array):
+        if 1 < (white := int(array.max())) <= 255:
+            raise InputError(
+                f"images of dtype uint16 have no value above {white}, and their white is 65535: "
+                "give images.astype(np.uint8), whose white is 255"
+            )
+        return unit_floats(array)
     if array.dtype.kind != "f":
         raise InputTypeError(
-            f"images of dtype {array.dtype} are neither uint8 nor float: values from 0 to 255 "
+            f"images of dtype {array.dtype} are not uint8, uint16 or float: values from 0 to 255 "
             "convert with .astype(np.uint8)"
         )
     inside = clamped(array, allowed)

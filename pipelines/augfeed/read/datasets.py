@@ -13,8 +13,9 @@ from augfeed.errors import AugfeedError, InputError
 from augfeed.read.arrays import ArraySource
 from augfeed.read.decode import Channels
 from augfeed.read.folder import FolderSource
-from augfeed.read.huggingface import HuggingFaceSource
+from augfeed.read.huggingface import HuggingFaceSource, check_single
 from augfeed.read.protocols import EncodedSource, Source
+from augfeed.read.sixteen_bits import is_uint16, unit_floats
 from augfeed.read.subset import subset
 
 _NAMES = {
@@ -81,14 +82,18 @@ def native_source(data: Any) -> Recognised | str:
         return f"looking at its samples failed ({type(error).__name__}: {error})"
 
 
-def recognise(data: Any, channels: Channels) -> ArraySource | FolderSource | None:
+def recognise(data: Any, channels: Channels) -> Source | None:
     """Return the source that a dataset of another library stands for, or None if it is unknown.
 
     Known are torchvision's `ImageFolder` (`.samples`, `.classes`) and its classes that hold all
     images in memory, as MNIST and CIFAR10 (`.data`, `.targets`), torch's `TensorDataset`
-    (`.tensors`) and scikit-learn's bunches (`.images`, `.target`). Raises `InputError` if the data
+    (`.tensors`) and scikit-learn's bunches (`.images`, `.target`), and Hugging Face's
+    `datasets.Dataset`. Raises `InputError` if the data
     set does more than hand its images out, since that would be skipped.
     """
+    check_single(data)
+    if _is_hugging_face(data):
+        return HuggingFaceSource(data)
     if (_in_files(data) or _in_memory(data)) and (held := _transform(data)):
         raise InputError(
             f"{held} of this {_type(data)} would be skipped: put its operations into the policy "
@@ -285,6 +290,8 @@ def _same_label(given: Any, own: Any) -> bool:
 
 def _array(value: Any) -> NDArray[Any]:
     """Return an image or label in the precision in which sources hold it."""
+    if is_uint16(value):
+        return unit_floats(np.asarray(value))
     if isinstance(value, torch.Tensor):
         value = value.detach().cpu()
         value = (value.float() if value.is_floating_point() else value).numpy()

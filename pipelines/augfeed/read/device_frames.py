@@ -47,7 +47,7 @@ class DeviceFrames:
         size = frames.size
         self.frames, self.device, self.size = frames, device, size
         self.decoder: DaliDecoder | None = None
-        if reader == "dali":
+        if reader == "dali" and not isinstance(frames.source, ArraySource):
             self.decoder = DaliDecoder(device, _threads(), frames.source.channels, size)
 
     def prepare(

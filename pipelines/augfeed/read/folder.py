@@ -22,6 +22,9 @@ EXTENSIONS = (
     ".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".j2k", ".avif", ".tga",
 )  # fmt: skip
 
+# Folders that hold folders of classes.
+PARTS = frozenset(("train", "training", "val", "valid", "validation", "test", "testing", "eval"))
+
 
 class FolderSource:
     """Images in files, as `root/class/.../name.jpg`; the same order as torchvision's ImageFolder.
@@ -57,6 +60,12 @@ class FolderSource:
                 f"{os.fspath(root)!r} {what}: give the folder that holds a folder for every class"
             )
         tree = pictures_in(folder, endings)
+        if tree.classes and {name.lower() for name in tree.classes} <= PARTS:
+            part = os.path.join(os.fspath(root), tree.classes[0])
+            raise InputError(
+                f"{os.fspath(root)!r} has {tree.classes}, which are parts of a dataset and not "
+                f"classes: give one of them, as {part!r}, or pairs (file, class number)"
+            )
         left = f" ({summary(tree.skipped)})" if tree.skipped else ""
         for name, count in zip(tree.classes, tree.counts, strict=True):
             if not count and tree.paths:

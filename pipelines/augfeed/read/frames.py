@@ -19,6 +19,7 @@ from augfeed.plan import Plan, Windows
 from augfeed.plan.batch_rows import samples_of
 from augfeed.plan.policy_constants import PolicyConstants
 from augfeed.policy import Policy, Resize, resized
+from augfeed.policy.images import check_levels
 from augfeed.read.annotation import Note, check_fit, check_kept_fit, is_annotated, pixel_parts
 from augfeed.read.arrays import ArraySource
 from augfeed.read.cache import ImageCache, default_side, open_cache
@@ -57,6 +58,8 @@ class Frames:
         """Read nothing yet, and open no cache."""
         self.device, self.size = device, policy.size(source.sizes)
         self.source, self.fixed = source, PolicyConstants.of(policy, source.channels)
+        if isinstance(source, ArraySource) and source.sixteen_bits:
+            check_levels(policy)
         self.memory, self.reading, self.log = memory, reading, log
         self._annotated = source if is_annotated(source) else None
         cache = None if isinstance(source, ArraySource) else reading.kept

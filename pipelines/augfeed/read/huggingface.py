@@ -3,12 +3,14 @@
 import copy
 import hashlib
 import os
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from torch.utils.data import Dataset
 
-from augfeed.errors import InputError, PolicyError, ReadError
+from augfeed.errors import InputError, InputTypeError, PolicyError, ReadError
 from augfeed.policy import Policy
 from augfeed.read.channel_count import mode_channels, picture_mode
 from augfeed.read.decode import Channels, decode, picture_size
@@ -157,6 +159,21 @@ class HuggingFaceSource:
         return _read_file(held.get("path"), self.path(i)) if data is None else data
 
 
+def check_single(data: Any) -> None:
+    """Raise `InputTypeError` for a dict of datasets, as a `datasets.DatasetDict` of its splits."""
+    parts = dict(data) if isinstance(data, Mapping) else {}
+    if parts and all(_is_dataset(part) for part in parts.values()):
+        first = next(iter(parts))
+        raise InputTypeError(
+            f"dataset of type {type(data).__name__!r} has {len(parts)} datasets, {[*parts]}: give "
+            f"one of them, as dataset[{first!r}]"
+        )
+
+
+def _is_dataset(part: Any) -> bool:
+    return isinstance(part, Dataset) or hasattr(part, "column_names")
+
+
 def with_size(source: Any, policy: Policy) -> Any:
     """Return a source; if it is of Hugging Face and the policy needs to know, with its size."""
     if isinstance(source, HuggingFaceSource) and source.sizes is None:
@@ -187,7 +204,10 @@ def _columns(data: Any) -> tuple[str, str | None]:
         )
     feature = data.features[images[0]]
     if not getattr(feature, "decode", True) or getattr(feature, "mode", None) not in (None, "RGB"):
-        raise InputError(f"its images are handed out as {feature}, not as they are or as RGB")
+        raise InputError(
+            f"its images are handed out as {feature}, not as they are or as RGB; "
+            f"data.cast_column({images[0]!r}, datasets.Image()) does"
+        )
     for name in others:
         kind, dtype = kinds[name], str(getattr(data.features[name], "dtype", ""))
         if kind not in ("ClassLabel", "Value") or not dtype.startswith(("int", "uint")):
@@ -217,4 +237,4 @@ def _read_file(path: str | None, name: str) -> bytes:
         ) from error
 
 
-__all__ = ["HuggingFaceSource", "with_size"]
+__all__ = ["HuggingFaceSource", "check_single", "with_size"]

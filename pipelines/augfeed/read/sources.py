@@ -132,13 +132,16 @@ def _open_path(
             source: EncodedSource = annotated
             return source
         images = idx_images(path, split)
-        if not images and (shards := shards_in(path)):
-            return TarSource(shards, channels, **keys)
-        return open_idx(images) if images else FolderSource(path, channels)
+        if images:
+            return open_idx(images)
+        _check_whole(path, split)
+        shards = shards_in(path)
+        return TarSource(shards, channels, **keys) if shards else FolderSource(path, channels)
     if path.suffix in (".yaml", ".yml") and path.is_file():
         described: EncodedSource = open_annotated(path, split)
         return described
     if is_shard(path):
+        _check_whole(path, split)
         return TarSource(shards_of(str(path)), channels, **keys)
     if not path.exists():
         raise InputError(f"{str(path)!r} does not exist: give {_KINDS}")
@@ -147,6 +150,14 @@ def _open_path(
     if "images" in path.name and "idx" in path.name:
         return open_idx(path)
     raise InputError(f"{str(path)!r} is not a file of many images: give {_KINDS}")
+
+
+def _check_whole(path: Path, split: str) -> None:
+    if split != "train":
+        raise InputError(
+            f"split={split!r} chooses a part of idx folders, .npz files and folders with masks or "
+            f"boxes, and {str(path)!r} is not one: give the path of that part, without split"
+        )
 
 
 def is_file_list(data: Any) -> bool:

@@ -44,12 +44,14 @@ def original(source: Source, index: int) -> Pixels:
 
 
 def display(pixels: Pixels, side: int | None = None) -> Image.Image:
-    """Return an image `[h, w, C]` at a size that one sees well, in RGB.
+    """Return an image `[h, w, C]` at a size that one sees well, in RGB: its first three channels,
+    or the first of one or two, as gray.
 
     Small ones are enlarged by a whole factor, so that each pixel stays a square of one color.
     `side` is the largest one of images that are to keep their sizes beside each other.
     """
-    image = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels).convert("RGB")
+    seen = pixels[:, :, :3] if pixels.shape[2] >= 3 else pixels[:, :, 0]
+    image = Image.fromarray(np.ascontiguousarray(seen)).convert("RGB")
     side = side or max(image.size)
     if side > LARGE:
         width, height = (max(1, round(length * LARGE / side)) for length in image.size)

@@ -195,7 +195,7 @@ def test_a_recorded_pass_replays_other_plans(case: str) -> None:
     shape, policy = Shape(3, 8, 8, 6), policy_of(CASES[case], 3)
     images = make_images(shape).to(DEVICE)
     recorded = CudaEngine(DEVICE).record(plan_of(policy, shape, seed=1), images)
-    for seed in (1, 2, 3):
+    for seed in (1, 2):
         plan = plan_of(policy, shape, seed=seed)
         assert torch.equal(recorded.replay(plan).cpu(), run("cuda", plan, images))
     places = np.array([5, 4, 3, 2, 1, 0])

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ from augfeed.operation.program import (
 )
 from augfeed.ops import _enhance
 from augfeed.plan import BatchRows, Plan, Program, draw_plan
+from augfeed.plan.program import codes_of
 from augfeed.policy import (
     Equalize,
     Invert,
@@ -36,6 +38,8 @@ from augfeed.policy import (
 )
 from tests.cases import (
     CASES,
+    ENGINES,
+    INTERPRETED,
     Shape,
     assert_agree,
     fitted,
@@ -45,12 +49,21 @@ from tests.cases import (
     run,
     usual,
 )
+from tests.sampling import covering_names, sampled
 
 BYTES = Output(torch.uint8)
 PROGRAMS = sorted(
     name for name, case in CASES.items() if policy_of(case, 3).programs and name != "nothing"
 )
+# Every step that a program may have, in few programs.
+CODES = {name: {*chain(*codes_of(policy_of(CASES[name], 3)))} for name in PROGRAMS}
+FEW = covering_names(CODES)
 Step = Callable[[Image.Image, float], Image.Image]
+
+
+def tried_program(name: str, engine: str) -> bool:
+    """Every program, and every step where kernels are interpreted."""
+    return engine not in INTERPRETED or name in FEW
 
 
 def enhanced(name: str) -> Step:
@@ -197,7 +210,7 @@ def test_a_turn_is_pillows_but_for_rounding_and_the_border(
         assert gap.max() <= 1
 
 
-@pytest.mark.parametrize("name", PROGRAMS)
+@sampled(tried_program, {"name": PROGRAMS, "engine": ENGINES})
 def test_bits_of_a_program_are_the_same_in_any_batch(name: str, engine: str) -> None:
     shape = fitted(Shape(3, 12, 16, 4), engine)
     policy, images = policy_of(CASES[name], 3), make_images(shape)
@@ -242,7 +255,7 @@ def test_partners_have_programs_of_their_own(engine: str) -> None:
     assert (mixed - (lam * alone + (1 - lam) * alone[partners])).abs().max() < 1e-5
 
 
-@pytest.mark.parametrize("name", PROGRAMS)
+@sampled(tried_program, {"name": PROGRAMS, "engine": ENGINES})
 def test_floats_are_rounded_to_levels_before_a_program(name: str, engine: str) -> None:
     shape = fitted(Shape(3, 12, 16, 4), engine)
     plan, images = plan_of(policy_of(CASES[name], 3), shape), make_images(shape)

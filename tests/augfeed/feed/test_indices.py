@@ -82,3 +82,23 @@ def test_the_batches_before_a_wrong_number_come() -> None:
     assert [next(loader)[1].tolist() for _ in range(2)] == [[0, 1], LABELS[[-2, 3]].tolist()]
     with pytest.raises(InputError, match="index 99"):
         next(loader)
+
+
+def stacked(samples: list[Any]) -> Any:
+    return torch.utils.data.default_collate(samples)
+
+
+@pytest.mark.parametrize("options", [{}, {"views": 2}, {"num_workers": 1}, {"collate_fn": stacked}])
+@pytest.mark.parametrize("at", [0, 1, 2])
+@pytest.mark.parametrize("name", DATA)
+def test_a_batch_without_an_index_is_an_error_as_for_torch(
+    name: str, at: int, options: dict[str, Any]
+) -> None:
+    order = [[0, 1], [2, 3]]
+    order.insert(at, [])
+    if name != "arrays":
+        with pytest.raises(IndexError):
+            list(torch.utils.data.DataLoader(DATA[name], batch_sampler=order))
+    loader = DataLoader(DATA[name], batch_sampler=order, policy="hflip", seed=0, **options)
+    with pytest.raises(InputIndexError, match=rf"batch {at} of the batch sampler is \[\]"):
+        list(loader)

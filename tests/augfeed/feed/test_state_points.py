@@ -197,7 +197,7 @@ def check(lane: str, order: str, before: int, stop: int, **options: Any) -> None
 @pytest.mark.parametrize("lane", LANES)
 @pytest.mark.parametrize("order", [*EXACT, *OF_TORCH])
 @given(before=st.integers(0, 2), stop=st.sampled_from([*range(-1, 8), 12, 26]))
-@settings(max_examples=8, deadline=None, derandomize=True)
+@settings(max_examples=5, deadline=None, derandomize=True)
 def test_a_state_of_any_point_goes_on_exactly(
     lane: str, order: str, before: int, stop: int
 ) -> None:

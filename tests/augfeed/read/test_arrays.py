@@ -75,9 +75,11 @@ def test_tensors_of_any_float_type_are_taken() -> None:
         (np.full((4, 5, 6), -0.5), InputError, r"lie in \[-0\.5, -0\.5\]"),
         (np.full((4, 5, 6), np.nan), InputError, "contain NaN"),
         (np.full((4, 5, 6), np.inf, np.float32), InputError, r"lie in \[inf, inf\]"),
+        (np.full((4, 5, 6), 255, np.uint16), InputError, r"white is 65535.*astype\(np.uint8\)"),
         (ZEROS[:0], InputError, r"shape \(0, 5, 6, 3\) are empty"),
         (ZEROS[:, :0], InputError, "are empty"),
-        (np.zeros((4, 5, 6, 4), np.uint8), InputError, "neither 1 nor 3 channels"),
+        (np.zeros((4, 4, 5, 6), np.uint8), InputError, "pass layout='NHWC' or layout='NCHW'"),
+        (torch.zeros(4, 5, 6, 4), InputError, "pass layout='NHWC' or layout='NCHW'"),
         (np.zeros((4, 3, 6, 3), np.uint8), InputError, "pass layout='NHWC' or layout='NCHW'"),
     ],
 )
@@ -86,10 +88,37 @@ def test_bad_images_are_named_with_a_cure(images: Any, kind: Any, message: str) 
         ArraySource(images)
 
 
-@pytest.mark.parametrize(("layout", "message"), [("NCHW", "5 channels"), ("CHWN", "is unknown")])
-def test_a_layout_that_does_not_fit_is_refused(layout: Any, message: str) -> None:
-    with pytest.raises(InputError, match=message):
-        ArraySource(ZEROS, layout=layout)
+def test_a_layout_that_is_unknown_is_refused() -> None:
+    with pytest.raises(InputError, match="layout='CHWN' is unknown"):
+        ArraySource(ZEROS, layout="CHWN")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("shape", "tensor", "layout", "expected"), [
+    ((4, 9, 8, 5), False, None, (9, 8, 5)),
+    ((4, 5, 9, 8), True, None, (9, 8, 5)),
+    ((4, 7, 7, 7), False, None, (7, 7, 7)),
+    ((4, 200, 9, 9), True, None, (9, 9, 200)),
+    ((4, 9, 9, 200), False, None, (9, 9, 200)),
+    ((4, 5, 9, 8), False, "NCHW", (9, 8, 5)),
+    ((4, 9, 8, 5), True, "NHWC", (9, 8, 5)),
+    ((4, 5, 6, 3), False, "NCHW", (6, 3, 5)),
+])  # fmt: skip
+def test_any_number_of_channels_lies_where_the_type_or_the_layout_says(
+    shape: tuple[int, ...], tensor: bool, layout: Any, expected: tuple[int, ...]
+) -> None:
+    array = np.arange(np.prod(shape), dtype=np.int64).astype(np.uint8).reshape(shape)
+    source = ArraySource(torch.from_numpy(array) if tensor else array, layout=layout)
+    assert (*source.sizes, source.channels) == expected == source.image(0).shape
+    first = array[0] if shape[1:] == expected else np.moveaxis(array[0], 0, -1)
+    assert np.array_equal(source.image(0), first)
+
+
+def test_uint16_becomes_floats_of_all_its_levels() -> None:
+    levels = np.arange(65536, dtype=np.uint16).reshape(1, 256, 256)
+    for images in (levels, torch.from_numpy(levels)):
+        source = ArraySource(images)
+        assert source.sixteen_bits and source.images.dtype == np.float32
+        assert np.array_equal(np.rint(source.images[..., 0] * 65535.0), levels)
 
 
 @pytest.mark.parametrize(

@@ -315,7 +315,7 @@ def test_a_length_other_than_that_of_the_store_is_a_reason() -> None:
     ("data", "message"),
     [
         (TensorDataset(GRAY, LABELS, LABELS), "its samples have 3 parts"),
-        (TensorDataset(GRAY.long(), LABELS), "dtype int64 are neither uint8 nor float"),
+        (TensorDataset(GRAY.long(), LABELS), "dtype int64 are not uint8, uint16 or float"),
         (TensorDataset(GRAY / 100, LABELS), "not in [0, 1]"),
         (TensorDataset(torch.zeros(7, 10), LABELS), "are not [N, H, W]"),
         (TensorDataset(torch.zeros(7, 3, 5, 3), LABELS), "pass layout="),

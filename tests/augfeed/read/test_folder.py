@@ -11,6 +11,7 @@ from PIL import Image
 
 from augfeed.errors import InputError, ReadError
 from augfeed.read.folder import FolderSource
+from augfeed.read.sources import open_source
 
 
 def png(color: int, size: tuple[int, int] = (4, 3)) -> bytes:
@@ -49,6 +50,35 @@ def test_a_folder_without_classes_has_no_labels(tmp_path: Path) -> None:
     source = FolderSource(tree(tmp_path, "2.png", "1.png", "notes.txt"))
     assert listed(source) == ["1.png", "2.png"]
     assert (source.labels, source.num_classes, source.classes) == (None, None, None)
+
+
+@pytest.mark.parametrize(
+    "parts", [("train", "val"), ("Train", "test", "valid"), ("train",), ("training", "validation")]
+)
+@pytest.mark.parametrize("below", ["cat/1.png", "1.png"])
+def test_parts_of_a_dataset_are_not_its_classes(
+    tmp_path: Path, parts: tuple[str, ...], below: str
+) -> None:
+    root = tree(tmp_path, *(f"{part}/{below}" for part in parts))
+    with pytest.raises(
+        InputError, match=f"parts of a dataset .* give one of them, as .*{parts[0]}"
+    ):
+        FolderSource(root)
+    assert len(FolderSource(root / parts[0])) == 1
+
+
+def test_a_class_may_have_the_name_of_a_part(tmp_path: Path) -> None:
+    root = tree(tmp_path, "train/1.png", "tram/1.png")
+    assert FolderSource(root).classes == ("train", "tram")
+
+
+@pytest.mark.parametrize("split", ["test", "val", "typo"])
+@pytest.mark.parametrize("name", ["cat/1.png", "1.png", "1.tar"])
+def test_a_split_of_what_is_whole_is_an_error(tmp_path: Path, name: str, split: str) -> None:
+    root = tree(tmp_path, name)
+    for path in (root, root / name) if name.endswith(".tar") else (root,):
+        with pytest.raises(InputError, match=f"split='{split}' "):
+            open_source(path, split=split)
 
 
 def test_images_are_read_and_decoded(tmp_path: Path) -> None:

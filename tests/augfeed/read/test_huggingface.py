@@ -3,6 +3,7 @@
 import io
 import pickle
 import threading
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,7 +14,8 @@ import torch
 from PIL import Image as Pillow
 from torch.utils.data import Subset
 
-from augfeed import DataLoader, Pipeline, parse_policy
+from augfeed import DataLoader, Pipeline, open_source, parse_policy
+from augfeed.datasets import HuggingFaceDetection
 from augfeed.errors import InputError, PolicyError, ReadError
 from augfeed.read.channel_count import mode_channels, picture_mode
 from augfeed.read.datasets import Recognised, native_source
@@ -226,6 +228,35 @@ def test_a_broken_image_is_named() -> None:
 def test_what_is_unsuitable_is_a_reason(changes: dict[str, Any], message: str) -> None:
     got = native_source(animals(**changes))
     assert isinstance(got, str) and message in got
+
+
+@pytest.mark.parametrize("held", [FILES[0], {"bytes": FILES[0], "path": None},
+                                  {"bytes": None, "path": "a.png"}])  # fmt: skip
+@pytest.mark.parametrize("options", [{}, {"image_key": "photo"}])
+def test_images_that_are_not_decoded_say_how_they_are(held: Any, options: dict[str, Any]) -> None:
+    samples: Any = [{"photo": held, "label": 1}] * 4
+    with pytest.raises(InputError, match=r"data\.cast_column\('photo', datasets\.Image\(\)\)"):
+        next(iter(DataLoader(samples, 2, policy="hflip", **options)))
+
+
+class Several(dict[str, Any]):
+    pass
+
+
+@pytest.mark.parametrize("kind", [dict, Several])
+@pytest.mark.parametrize(
+    "data", [animals(), torch.utils.data.TensorDataset(torch.zeros(2, 3, 4, 4))]
+)
+def test_a_dict_of_datasets_names_its_parts(data: Any, kind: Any) -> None:
+    several = kind(train=data, test=data)
+    for opened in (partial(DataLoader, policy="hflip"), open_source, HuggingFaceDetection):
+        with pytest.raises(InputError, match=r"\['train', 'test'\]: .* dataset\['train'\]"):
+            opened(several)
+    assert DataLoader(several).dataset is several  # what it means to torch is torch's affair
+
+
+def test_a_dataset_is_a_source() -> None:
+    assert isinstance(open_source(animals()), HuggingFaceSource)
 
 
 @pytest.mark.parametrize(

@@ -113,7 +113,7 @@ def test_wide_integers_keep_their_upper_8_bits(bits: int) -> None:
 
 
 def test_integers_are_no_floats() -> None:
-    with pytest.raises(InputError, match="neither uint8 nor float"):
+    with pytest.raises(InputError, match="not uint8, uint16 or float"):
         loader((np.zeros((2, SIDE, SIDE), np.int32), [0, 0]))
 
 

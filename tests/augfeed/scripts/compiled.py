@@ -23,19 +23,22 @@ from augfeed.engines.cuda.spec import Spec
 from augfeed.plan.program import codes_of
 from augfeed.policy import Normalize, RandomCrop
 from tests.cases import CASES, policy_of
-from tests.sampling import ALL, each_value
+from tests.sampling import ALL, covering_names, each_value
 
 OFTEN, SELDOM = 90, (80, 100)  # H100, H200; A100, B200
-FEW = 2  # that a usual run compiles for the others, too
+FEW = ("contrast about mean", "translate, bicubic")  # compiled for the others by a usual run, too
 OUTPUTS = [Output(dtype, last) for last in (False, True)
            for dtype in (torch.float32, torch.float16, torch.bfloat16, torch.uint8)]  # fmt: skip
 USUAL = OUTPUTS[2]
 ONES = "1 x 1"
 ALONE = ("whole chain", "jitter, some")  # that a usual run compiles for images of one pixel
 MASKS = "rotate"  # the case beside which the kernel for masks is compiled
+MASK_KERNELS = range(6) if ALL in sys.argv else range(3, 6)
 NAMED = ("nothing", "horizontal flip", "contrast about mean", "whole chain", "mixup", "rotate")
 CHAINS = ("frames, moved and mixed", "frames, recoloured",
-          "whole chain", "geometry, reflect", "cutmix, some", "all noise")  # fmt: skip
+          "whole chain", "geometry, reflect", "cutmix, some", "all noise",
+         "geometry, reflect")  # fmt: skip  # fmt: skip
+SHORT = ("all noise", "frames, recoloured", "geometry, reflect", "cutmix, some", "all noise")
 PROGRAMS = ("sequence of all kinds", "some of, nested")
 PRESETS = [(presets.seed_chain(), 3, 224), (presets.imagenet(), 3, 224),
            (presets.evaluation(224, 256), 3, 224), (presets.cifar(), 3, 32),
@@ -80,22 +83,20 @@ def jobs(*, whole: bool) -> Iterator[Job]:
                                  ((1, 37, torch.uint8), (3, 224, torch.float32))):  # fmt: skip
         yield variant_of(case, "images", images)
     outputs = OUTPUTS if whole else OUTPUTS[3:]  # the presets have the others
-    for case, variant in combined(CHAINS, [*(("output", each) for each in outputs), *VARIANTS]):
+    chains = CHAINS if whole else (*CHAINS, *SHORT)
+    for case, variant in combined(chains, [*(("output", each) for each in outputs), *VARIANTS]):
         yield variant_of(case, *variant)
 
 
 def compiled_alone() -> list[str]:
     """Return the cases that tests name, and a few others, so that all `kinds` are compiled.
 
-    Those that variants have are compiled with these; of the rest the longest cases come first.
+    Those that variants have are compiled with these.
     """
-    found = [name for name in CASES if name in NAMED]
+    found = [*NAMED, *(name for name in FEW if name not in NAMED)]
     seen = {kind for name in (*found, *CHAINS, *PROGRAMS) for kind in kinds(name)}
-    for name in sorted(CASES, key=lambda name: -len(CASES[name])):
-        if not kinds(name) <= seen:
-            found.append(name)
-            seen |= kinds(name)
-    return found
+    every = {name: kinds(name) for name in CASES}
+    return found + covering_names(every, {kind for each in every.values() for kind in each - seen})
 
 
 @cache
@@ -160,7 +161,7 @@ def compiled(task: tuple[Job, int]) -> dict[str, Any]:
                     wide=k % 2 == 0,
                 )
             )
-            for k in range(6)
+            for k in MASK_KERNELS
         }
     return found
 
@@ -170,7 +171,7 @@ def main() -> None:
     for job in jobs(whole=whole):
         unique.setdefault(job[1:], job)
     every = [*unique.values()]
-    others = every if whole else every[:: len(every) // FEW][:FEW]
+    others = every if whole else [job for job in every if job[0] in FEW]
     tasks = [(job, OFTEN) for job in every] + [(job, arch) for job in others for arch in SELDOM]
     if not whole:  # the other cores run other tests, and each process imports all again
         print(*(json.dumps(compiled(task)) for task in tasks), sep="\n")

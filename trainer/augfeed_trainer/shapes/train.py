@@ -17,6 +17,7 @@ from augfeed import DataLoader, soft_cross_entropy
 from augfeed.errors import InputError
 from augfeed.fields.annotated import FieldTargets
 from augfeed.policy import Normalize, Policy
+from augfeed.replaced_file import replaced, write_text
 from augfeed_trainer.randomness import keyed
 from augfeed_trainer.recipe import Recipe
 from augfeed_trainer.shapes.detection import (
@@ -170,14 +171,15 @@ def measure(
 def save(measured: Measured, recipe: Recipe, out: Path) -> Path:
     """Write the weights, and what they came to, into a folder; return the file of the second."""
     out.mkdir(parents=True, exist_ok=True)
-    torch.save(measured.network.state_dict(), out / "weights.pt")
+    with replaced(out / "weights.pt") as part:
+        torch.save(measured.network.state_dict(), part)
     told = {
         "task": measured.task, TITLES[measured.task]: measured.score, "chance": measured.chance,
         "losses": measured.losses, "seconds": measured.seconds,
         "recipe": settled(recipe, measured.task).model_dump(mode="json"),
     }  # fmt: skip
     path = out / "measured.json"
-    path.write_text(json.dumps(told, indent=1) + "\n")
+    write_text(path, json.dumps(told, indent=1) + "\n")
     return path
 
 

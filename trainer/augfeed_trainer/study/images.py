@@ -16,6 +16,7 @@ from augfeed.philox import Stream, words
 from augfeed.read.arrays import ArraySource
 from augfeed.read.sources import Source
 from augfeed.read.subset import subset
+from augfeed.replaced_file import replaced, write_text
 from augfeed_trainer.data import Data, Parts, open_data, open_parts
 from augfeed_trainer.data_split import Ids, Shares, class_numbers
 
@@ -78,15 +79,14 @@ def prepare(where: StudyData, folder: Path) -> Path:
     made.mkdir(parents=True, exist_ok=True)
     for name in PARTS:
         images, labels = _pixels(getattr(parts, name), where.size)
-        np.save(made / f"{name}-images.npy", images)
-        np.save(made / f"{name}-labels.npy", labels)
+        for what, array in (("images", images), ("labels", labels)):
+            with replaced(made / f"{name}-{what}.npy") as part:
+                np.save(part, array)
     about = {
         "title": parts.title, "name": parts.name, "classes": _classes(parts),
         "side": None if _as_it_is(parts.rest, where.size) else where.size or SIDE,
     }  # fmt: skip
-    part = made / "about.json.part"
-    part.write_text(json.dumps(about))
-    part.replace(made / "about.json")
+    write_text(made / "about.json", json.dumps(about))
     return made
 
 

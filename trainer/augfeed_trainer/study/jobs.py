@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from augfeed.replaced_file import replaced, write_text
 from augfeed_trainer.recipe import Recipe
 from augfeed_trainer.study.images import StudyData, opened, prepare
 from augfeed_trainer.train import Run, train
@@ -42,7 +43,7 @@ def key_of(where: StudyData, recipe: Recipe, images: Path) -> str:
 
 @dataclass(slots=True)
 class Workers:
-    """Processes that carry runs out; each imports Lightning and opens the images once."""
+    """Processes that carry runs out; Lightning is imported once, each opens the images once."""
 
     count: int
     threads: int
@@ -51,9 +52,8 @@ class Workers:
     def submit(self, *given: Any) -> "Future[Outcome]":
         """Begin a run in a process that is free."""
         if self._pool is None:
-            context = multiprocessing.get_context("spawn")
             self._pool = ProcessPoolExecutor(
-                self.count, context, initializer=_begin, initargs=(self.threads, os.getpid())
+                self.count, _context(), initializer=_begin, initargs=(self.threads,)
             )
         return self._pool.submit(_run, *given)
 
@@ -120,14 +120,24 @@ class Runs:
                 yield begun.pop(future), future.result()
 
 
-def _begin(threads: int, parent: int) -> None:
+def _context() -> multiprocessing.context.BaseContext:
+    # Workers are forked from a process that has imported what they need, where a system can.
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])
+    return context
+
+
+def _begin(threads: int) -> None:
     torch.set_num_threads(threads)
     import threading
 
     def watch() -> None:
         # A worker whose parent was killed would go on for ever.
-        while os.getppid() == parent:
-            threading.Event().wait(2.0)
+        parent = multiprocessing.parent_process()
+        assert parent is not None
+        parent.join()
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
@@ -145,13 +155,10 @@ def _run(where: StudyData, recipe: Recipe, images: Path) -> Outcome:
         [row for row in trained.history if "validation/loss" in row],
     )  # fmt: skip
     folder, name = images.parent, key_of(where, recipe, images)
-    part = folder / f"{name}.pt.part"
-    torch.save(trained.network.state_dict(), part)
-    part.replace(folder / f"{name}.pt")
+    with replaced(folder / f"{name}.pt") as part:
+        torch.save(trained.network.state_dict(), part)
     text: dict[str, Any] = {
         "where": asdict(where), "recipe": recipe.model_dump(mode="json"), "outcome": asdict(outcome)
     }  # fmt: skip
-    part = folder / f"{name}.json.part"
-    part.write_text(json.dumps(text))
-    part.replace(folder / f"{name}.json")
+    write_text(folder / f"{name}.json", json.dumps(text))
     return outcome

@@ -12,6 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from augfeed import __version__, resolve_policy
 from augfeed.notation import format_policy
 from augfeed.policy import CenterCrop, Policy, RandomCrop, RandomResizedCrop, Resize
+from augfeed.replaced_file import write_text
 from augfeed_trainer.data import Data
 from augfeed_trainer.recipe import Recipe
 from augfeed_trainer.study import figures
@@ -37,10 +38,10 @@ def write_report(
     kept = folder / "recipe.json"
     kept.unlink(missing_ok=True)
     if recipe is not None:
-        kept.write_text(json.dumps(recipe.model_dump(mode="json"), indent=1) + "\n")
-    (folder / "report.json").write_text(json.dumps(_json(found, points, side)) + "\n")
+        write_text(kept, json.dumps(recipe.model_dump(mode="json"), indent=1) + "\n")
+    write_text(folder / "report.json", json.dumps(_json(found, points, side)) + "\n")
     path = folder / "report.html"
-    path.write_text(_page(found, data, recipe, points or []), encoding="utf-8")
+    write_text(path, _page(found, data, recipe, points or []))
     return path
 
 

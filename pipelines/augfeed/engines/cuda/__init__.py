@@ -14,8 +14,11 @@ from augfeed.engines.cuda.program_launch import ProgramScratch
 from augfeed.engines.cuda.scratch import Scratch
 from augfeed.engines.cuda.spec import Spec
 from augfeed.engines.cuda.table import Layout, fill_table
+from augfeed.errors import InputError
 from augfeed.plan import Plan
 from augfeed.plan.policy_constants import PolicyConstants
+
+COMPILED = (1, 3)  # channels
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +78,14 @@ class CudaEngine:
     ) -> torch.Tensor:
         """Return the batch `[count, C, H, W]` of a plan; see `augfeed.engines.Engine`.
 
-        Everything is queued on the current stream, and nothing waits for the device.
+        Everything is queued on the current stream, and nothing waits for the device. Images of
+        other than 1 or 3 channels are made by the engine `portable`, on the same device.
         """
+        if images.ndim == 4 and images.shape[3] not in COMPILED:
+            from augfeed.engines.portable import PortableEngine
+
+            other = PortableEngine(self.device)
+            return other.apply(plan, images, places=places, offsets=offsets, output=output)
         return self.load(plan, images, places=places, offsets=offsets, output=output).run()
 
     def load(
@@ -91,6 +100,11 @@ class CudaEngine:
         """Return a plan and its images on the device: one copy of each, on the current stream."""
         check_images(images, plan.count if places is None else 0)
         output.check(plan.policy)
+        if images.shape[3] not in COMPILED:
+            raise InputError(
+                f"images of {images.shape[3]} channels have no compiled kernel: use 1 or 3 "
+                "channels, or CudaEngine.apply, which takes the engine 'portable' for them"
+            )
         fixed = PolicyConstants.of(plan.policy, images.shape[3])
         images = images.to(self.device, non_blocking=True).contiguous()
         framed = offsets is None and tuple(images.shape[1:3]) == plan.size

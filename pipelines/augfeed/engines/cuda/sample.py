@@ -179,17 +179,12 @@ def nearest(
 
 
 @triton.jit
-def _cubic(t, K: tl.constexpr):
-    # The weight of neighbor K of four, the second of which is `t` before what is wanted.
-    r = 1.0 - t
-    if K == 0:
-        return WARP_CUBIC * t * r * r
-    elif K == 1:
-        return ((WARP_CUBIC + 2.0) * t - (WARP_CUBIC + 3.0)) * t * t + 1.0
-    elif K == 2:
-        return ((WARP_CUBIC + 2.0) * r - (WARP_CUBIC + 3.0)) * r * r + 1.0
-    else:
-        return WARP_CUBIC * r * t * t
+def _cubic(t, k):
+    # The weight of neighbor k of four, the second of which is `t` before what is wanted.
+    near, far = tl.where(k < 2, t, 1.0 - t), tl.where(k < 2, 1.0 - t, t)
+    outer = WARP_CUBIC * near * far * far
+    inner = ((WARP_CUBIC + 2.0) * near - (WARP_CUBIC + 3.0)) * near * near + 1.0
+    return tl.where((k == 0) | (k == 3), outer, inner)
 
 
 @triton.jit
@@ -207,7 +202,7 @@ def bicubic(
     sx, sy, a, b = positions(matrix, y, x, PERSPECTIVE)
     v0 = tl.zeros_like(a)
     v1, v2 = v0, v0
-    for j in tl.static_range(0, 4):
+    for j in range(4):  # not unrolled: 48 values that are loaded at once take all registers
         u0 = tl.zeros_like(a)
         u1, u2 = u0, u0
         for i in tl.static_range(0, 4):

@@ -165,6 +165,12 @@ def _spec(policy: Policy, size: tuple[int, int], form: Form, output: Output) -> 
     points = sum(1 << k for k, cls in enumerate(POINTS) if has(cls))
     if points:
         color = Color.STEPS
+    registers = _registers(
+        mix=bool(mix), color=bool(color), warp=warp, lanes=lanes, noises=noises,
+        gray=channels == 1, made=made and not form.framed, drawn=bool(program),
+    )  # fmt: skip
+    if warp and not lanes and filters >> BICUBIC & 1:  # 16 neighbors of a source position
+        registers = None if mix else 168
     return Spec(
         channels=channels,
         float_in=form.dtype == torch.float32,
@@ -184,10 +190,7 @@ def _spec(policy: Policy, size: tuple[int, int], form: Form, output: Output) -> 
         more=erasing.counts[1] - 1 if erasing else 0,
         last=output.channels_last and channels > 1,
         keep_color=noises < 2,
-        registers=_registers(
-            mix=bool(mix), color=bool(color), warp=warp, lanes=lanes, noises=noises,
-            gray=channels == 1, made=made and not form.framed, drawn=bool(program),
-        ),
+        registers=registers,
         slots=slots_of(policy),
         reach=longest_reach(policy),
         program=program,

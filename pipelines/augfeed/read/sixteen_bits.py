@@ -1,0 +1,19 @@
+"""Images of 16 bits, whose white is 65535, as floats from 0 to 1."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+WHITE = 65535
+
+
+def is_uint16(images: Any) -> bool:
+    """Return whether it is a tensor or an array of whole numbers of 16 bits, from 0 on."""
+    return getattr(images, "dtype", None) in (torch.uint16, np.uint16)
+
+
+def unit_floats(array: NDArray[np.uint16]) -> NDArray[np.float32]:
+    """Return uint16 as float32, 65535 as 1."""
+    return array.astype(np.float32) / np.float32(WHITE)

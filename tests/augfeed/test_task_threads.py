@@ -1,0 +1,123 @@
+"""Tasks run once, in their order, in no more threads than were asked for; nothing of them stays."""
+
+import gc
+import threading
+import weakref
+from collections.abc import Callable
+
+import pytest
+
+from augfeed.task_threads import TaskThreads
+
+LIMIT = 60.0  # seconds until a wait fails: never reached where all is well
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_no_more_tasks_run_at_once_than_there_are_threads(threads: int) -> None:
+    lock, begun, most = threading.Lock(), 0, 0
+    gate, full = threading.Semaphore(0), threading.Event()
+
+    def task() -> None:
+        nonlocal begun, most
+        with lock:
+            begun += 1
+            most = max(most, begun)
+            if begun == threads:
+                full.set()
+        assert gate.acquire(timeout=LIMIT)
+        with lock:
+            begun -= 1
+
+    pool = TaskThreads(threads)
+    tasks = [pool.submit(task) for _ in range(4 * threads)]
+    assert full.wait(LIMIT)
+    gate.release(len(tasks))
+    for pending in tasks:
+        pending.wait()
+    assert most == threads
+    pool.close()
+
+
+def test_one_thread_runs_tasks_in_the_order_that_they_came() -> None:
+    pool, ran = TaskThreads(1), list[int]()
+    tasks = [pool.submit(lambda k=k: ran.append(k)) for k in range(300)]  # type: ignore[misc]
+    for task in tasks:
+        task.wait()
+    assert ran == list(range(300))
+    pool.close()
+
+
+def test_a_thread_that_had_nothing_to_do_takes_what_comes_later() -> None:
+    pool, names = TaskThreads(1), set[str]()
+    for _ in range(50):
+        pool.submit(lambda: names.add(threading.current_thread().name)).wait()
+    assert len(names) == 1
+    pool.close()
+
+
+def test_close_drops_what_has_not_begun_and_lets_the_threads_end() -> None:
+    pool, ran = TaskThreads(1), list[int]()
+    begun, gate, threads = threading.Event(), threading.Event(), list[threading.Thread]()
+
+    def first() -> None:
+        threads.append(threading.current_thread())
+        begun.set()
+        assert gate.wait(LIMIT)
+
+    task = pool.submit(first)
+    for k in range(3):
+        pool.submit(lambda k=k: ran.append(k))  # type: ignore[misc]
+    assert begun.wait(LIMIT)
+    pool.close()
+    gate.set()
+    task.wait()
+    threads[0].join(LIMIT)
+    assert not threads[0].is_alive()
+    assert ran == []
+
+
+@pytest.mark.parametrize("error", [ValueError, SystemExit, KeyboardInterrupt])
+def test_an_error_is_for_the_one_who_waits_and_the_next_task_runs(
+    error: type[BaseException],
+) -> None:
+    def broken() -> None:
+        raise error("broken")
+
+    pool, ran = TaskThreads(1), list[int]()
+    failed, next_one = pool.submit(broken), pool.submit(lambda: ran.append(1))
+    with pytest.raises(error, match="broken"):
+        failed.wait()
+    next_one.wait()
+    assert ran == [1]
+    pool.close()
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_nothing_that_a_task_held_on_to_stays(*, fails: bool) -> None:
+    class Large:
+        pass
+
+    def made() -> tuple[Callable[[], None], "weakref.ref[Large]"]:
+        large = Large()
+
+        def task() -> None:
+            if fails:
+                raise ValueError(f"{large} is broken")
+
+        return task, weakref.ref(large)
+
+    pool = TaskThreads(1)
+    task, seen = made()
+    gc.disable()
+    try:
+        pending = pool.submit(task)
+        del task
+        try:
+            pending.wait()
+        except ValueError:
+            assert fails
+        pool.submit(lambda: None).wait()  # by then the thread has let go of the first
+        assert seen() is None
+    finally:
+        gc.enable()
+    pool.close()
