@@ -257,7 +257,7 @@ def test_a_label_without_a_column_is_refused_by_name(which: str) -> None:
     labels = {"a": torch.tensor([0, 1]), "b": torch.tensor([1, 0])}
     labels[which] = torch.tensor([1, 5])
     with pytest.raises(InputError, match=r"label 5 is not in \[0, 3\).*num_classes=3"):
-        Targets(**labels, lam=torch.tensor([0.5, 1.0]), num_classes=3).dense()
+        Targets(labels["a"], labels["b"], torch.tensor([0.5, 1.0]), num_classes=3).dense()
 
 
 def test_dense_rows_of_classes_need_their_number() -> None:

@@ -19,7 +19,7 @@ from augfeed.policy import (
     RandomCrop,
     RandomErasing,
 )
-from augfeed.policy.images import check_rgb
+from augfeed.policy.images import check_rgb, looks_at_colors
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +89,32 @@ def _fixed(policy: Policy, channels: int) -> PolicyConstants:
         0,
         np.stack([mean, std, np.zeros_like(mean), np.ones_like(std), scale]),
     )
+
+
+def channels_together(policy: Policy, channels: int) -> list[tuple[int, int]]:
+    """Return (first, end) of channels that are made as an image of 1 or of 3: three where none
+    looks at another."""
+    step = 1 if looks_at_colors(policy) else 3
+    threes = channels - channels % step
+    return [*((first, first + step) for first in range(0, threes, step)),
+            *((first, first + 1) for first in range(threes, channels))]  # fmt: skip
+
+
+@lru_cache(maxsize=256)
+def policy_of_channels(policy: Policy, first: int, end: int) -> Policy:
+    """Return a policy with the numbers of some channels alone where it has one for each."""
+
+    def own(value: Any) -> Any:
+        return value[first:end] if isinstance(value, tuple) and len(value) > 1 else value
+
+    made: list[Any] = []
+    for item in policy.operations:
+        if isinstance(item, RandomCrop | Letterbox | Border):
+            item = replace(item, fill=own(item.fill))
+        elif isinstance(item, Normalize):
+            item = replace(item, mean=own(item.mean), std=own(item.std))
+        made.append(item)
+    return Policy(made)
 
 
 def channels_of(policy: Policy) -> int:

@@ -7,9 +7,11 @@ from augfeed.errors import InputError
 from augfeed.operation import Declaration
 from augfeed.operation.kinds import Blocks, Frame, Geometry, Linear, Statistics
 from augfeed.operation.program import parts_of
-from augfeed.policy import Policy
+from augfeed.policy import GaussianNoise, Kornia, Policy, RandomErasing
 
 LIKE_OTHERS = (1, 3)  # gray images keep their colors under what is for RGB
+# Kornia's other classes for RGB refuse other channels themselves; this one makes all of them equal.
+_KORNIA_FOR_RGB = ("RandomGrayscale",)
 
 
 def check_rgb(policy: Policy, channels: int) -> None:
@@ -48,6 +50,15 @@ def looks_at_colors(policy: Policy) -> bool:
     )
 
 
+def draws_for_values(policy: Policy) -> bool:
+    """Return whether numbers are drawn for each value of an image, other ones for each channel."""
+    return any(
+        isinstance(item, GaussianNoise)
+        or (isinstance(item, RandomErasing) and item.fill == "noise")
+        for item in policy.operations
+    )
+
+
 def _rounds(item: Declaration) -> bool:
     # Frames are rounded where a program has any step but moves, which are made with the last pass.
     if item.program is None:
@@ -82,6 +93,8 @@ def _needing(item: Declaration) -> Iterator[str]:
 def _for_rgb(operation: Declaration) -> tuple[str, ...]:
     if isinstance(operation, Linear):
         return operation.for_rgb
+    if isinstance(operation, Kornia) and operation.name in _KORNIA_FOR_RGB:
+        return (operation.op,)
     return (operation.op,) if _step_for_rgb(type(operation)) else ()
 
 
