@@ -377,9 +377,9 @@ def _check_policy(policy: str) -> None:
 
 
 def _check_explained(policy: str, view: int | None) -> None:
-    from augfeed.view_presets import VIEW_PRESETS
+    from augfeed.presets import SETS_OF_VIEWS
 
-    views = policy.partition("(")[0].strip() in VIEW_PRESETS
+    views = policy.partition("(")[0].strip() in SETS_OF_VIEWS
     if views and view is None:
         raise InputError(f"policy={policy!r} is a set of views: say which of it, as --view 0")
     if not views and view is None:
