@@ -1,7 +1,9 @@
 """`Augment`: a module for batches that are already there, on the CPU or on a device."""
 
-import threading
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -11,45 +13,39 @@ from torch._compile import _disable_dynamo
 from augfeed.augment_op import Form as GraphForm
 from augfeed.augment_op import call_in_graph, fits_graph, numbered
 from augfeed.engines import Engine, Output, engine_for
-from augfeed.errors import InputError, InputTypeError
+from augfeed.errors import InputError
 from augfeed.executor import staged
+from augfeed.executor.given_images import Asked, cut_on_device, pixels_of
 from augfeed.fields import maps_of
 from augfeed.fields.follows import blends, check_moves
 from augfeed.fields.whole_batches import DeviceMoves, HostMoves
 from augfeed.memory_pool import Memory
 from augfeed.philox import check_key
-from augfeed.plan import GROUP, BatchRows, Plan, draw_plan
-from augfeed.plan.batch_rows import check_ids
-from augfeed.plan.windows import Windows
+from augfeed.plan import BatchRows, Plan, draw_plan
+from augfeed.plan.counted_rows import SampleCount, counted_rows, named_rows
 from augfeed.policy import Policy
 from augfeed.policy.check import check_single
-from augfeed.policy.images import check_levels
 from augfeed.presets import resolve_policy
 from augfeed.read.resident import cut_by_engine
-from augfeed.read.sixteen_bits import WHITE
-from augfeed.read.to_uint8 import clamped, slack
 from augfeed.targets import AnyTargets, Form, make_targets, softens
 from augfeed.whole_number import whole_number
+
+if TYPE_CHECKING:
+    from augfeed.executor.counted_batches import CountedBatches
 
 _is_exporting: Any = getattr(torch.compiler, "is_exporting", bool)  # torch 2.6 has none
 _is_tracing: Any = torch.jit.is_tracing  # type: ignore[attr-defined]
 
 
-class _Position:
-    """The epoch, and how many samples it has had; replicas of a module, in threads, share it."""
+@dataclass
+class _LastBatch:
+    # The size of its images, and its plan, which is drawn when it is asked for.
+    size: tuple[int, int]
+    draw: Callable[[], Plan]
 
-    def __init__(self, epoch: int = 0, count: int = 0) -> None:
-        self.epoch, self.count, self._lock = epoch, count, threading.Lock()
-
-    def take(self, count: int) -> int:
-        """Return where the next `count` samples begin, which nobody else gets."""
-        with self._lock:
-            first = self.count
-            self.count += count
-        return first
-
-    def __reduce__(self) -> tuple[type["_Position"], tuple[int, int]]:
-        return _Position, (self.epoch, self.count)
+    @cached_property
+    def plan(self) -> Plan:
+        return self.draw()
 
 
 class Augment(torch.nn.Module):
@@ -101,17 +97,20 @@ class Augment(torch.nn.Module):
             num_classes = whole_number("num_classes", num_classes, 1)
         self.num_classes, self.seed, self.form, self.engine_name = (
             num_classes, seed, targets, engine)  # fmt: skip
-        self._position = _Position()
+        self._position = SampleCount()
         self._engines: dict[torch.device, Engine] = {}
         self._memory = Memory()  # of batches of the CPU
-        self.last: Plan | None = None
-        self._size: tuple[int, int] = (0, 0)
+        self._ahead: CountedBatches | None = None
+        self._last: _LastBatch | None = None
         sizes = {policy.size((7, 9)) for _, policy in self.policy.scheduled}
         plain = targets == "auto" and not softens(self.policy)
         self.form_in_graphs = GraphForm(
             len(sizes) == 1, plain, targets != "sparse", not blends(self.policy), num_classes
         )
         self._name_in_graphs()
+
+    def _epoch(self, epoch: int | None) -> int:
+        return self.epoch if epoch is None else whole_number("epoch", epoch, 0)
 
     def set_epoch(self, epoch: int) -> None:
         """Make `epoch` that of the draws, and count samples from 0 again."""
@@ -195,16 +194,18 @@ class Augment(torch.nn.Module):
     def _run(
         self, images: Any, labels: Any, masks: Any, boxes: Any, *, ids: Any, epoch: int | None
     ) -> Any:
-        pixels = _pixels(images, self._memory, self.policy)
-        plan = self.plan(len(images), (images.shape[2], images.shape[3]), ids=ids, epoch=epoch)
+        pixels = pixels_of(images, self._memory, self.policy)
+        if ids is None and masks is None and boxes is None:
+            return self._counted(pixels, labels, epoch)
+        count, *size, channels = pixels.shape
+        plan = self.plan(count, (size[0], size[1]), ids=ids, epoch=epoch)
         made: list[Any] = [self._images(plan, pixels)]
         if labels is not None:
             made.append(self._targets(labels, plan))
         if masks is not None or boxes is not None:
             check_moves(self.policy, "masks and boxes", ", or give the images alone")
             on_device = self._engine(pixels.device).name == "cuda"
-            size = (pixels.shape[1], pixels.shape[2])
-            moves = (DeviceMoves if on_device else HostMoves).of(plan, size, pixels.shape[3])
+            moves = (DeviceMoves if on_device else HostMoves).of(plan, (size[0], size[1]), channels)
             if masks is not None:
                 made.append(moves.masks(masks))
             if boxes is not None:
@@ -218,16 +219,45 @@ class Augment(torch.nn.Module):
 
         It is kept as `last`. Samples are counted, and named by their count unless `ids` are given.
         """
-        rows = _rows(ids, count, self._position)
-        self._size = size
-        epoch = self.epoch if epoch is None else whole_number("epoch", epoch, 0)
-        policy = self.policy.at(epoch)
-        made = draw_plan(
-            policy, rows, seed=self.seed, epoch=epoch,
-            size=policy.size(size),
-        )  # fmt: skip
-        self.last = made
+        if ids is not None:
+            ids = ids.cpu().numpy() if isinstance(ids, torch.Tensor) else ids
+            rows = named_rows(ids, count)
+        first = self._position.take(count)
+        if ids is None:
+            rows = counted_rows(first, count)
+        made = self._draw(rows, self._epoch(epoch), size)
+        self._last = _LastBatch(size, lambda: made)
         return made
+
+    def _draw(self, rows: BatchRows, epoch: int, size: tuple[int, int]) -> Plan:
+        policy = self.policy.at(epoch)
+        return draw_plan(policy, rows, seed=self.seed, epoch=epoch, size=policy.size(size))
+
+    def _counted(self, pixels: torch.Tensor, labels: Any, epoch: int | None) -> Any:
+        # Images, and targets, of samples without ids, which may have been planned before.
+        count, height, width, channels = pixels.shape
+        size, number = (height, width), self._epoch(epoch)
+        first, policy = self._position.take(count), self.policy.at(number)
+        self._last = last = _LastBatch(
+            size, lambda: self._draw(counted_rows(first, count), number, size)
+        )
+        batch = None
+        if self._engine(pixels.device).name == "cpu":
+            if self._ahead is None:
+                from augfeed.executor.counted_batches import CountedBatches
+
+                self._ahead = CountedBatches(self._memory)
+            asked = Asked(policy, self.seed, number, size, channels, self.output)
+            batch = self._ahead.next(asked, first, count)
+        images = self._images(last.plan, pixels) if batch is None else batch.images(pixels)
+        if labels is None:
+            return images
+        return images, self._targets(labels, last.plan if batch is None else batch.label_plan)
+
+    @property
+    def last(self) -> Plan | None:
+        """The plan of the last batch, None before the first."""
+        return None if self._last is None else self._last.plan
 
     @property
     def matrices(self) -> torch.Tensor:
@@ -235,10 +265,11 @@ class Augment(torch.nn.Module):
 
         They leave out what `elastic` displaces.
         """
-        if self.last is None:
+        if self._last is None:
             raise InputError("there are no matrices before the first batch: call the module first")
-        sizes = np.array([self._size] * len(self.last), np.int64)
-        found = [where.to_source for where in maps_of(self.last, sizes)]
+        plan = self._last.plan
+        sizes = np.array([self._last.size] * len(plan), np.int64).reshape(-1, 2)
+        found = [where.to_source for where in maps_of(plan, sizes)]
         return torch.from_numpy(np.array(found, np.float32).reshape(-1, 3, 3))
 
     def extra_repr(self) -> str:
@@ -248,8 +279,9 @@ class Augment(torch.nn.Module):
         return f"{format_policy(self.policy)!r}, seed={self.seed}"
 
     def __getstate__(self) -> dict[str, Any]:
-        position = _Position(self.epoch, self.count)
-        return {**self.__dict__, "_engines": {}, "last": None, "_position": position}
+        position = SampleCount(self.epoch, self.count)
+        return {**self.__dict__, "_engines": {}, "_last": None, "_ahead": None,
+                "_position": position}  # fmt: skip
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)  # type: ignore[no-untyped-call]
@@ -292,89 +324,3 @@ class Augment(torch.nn.Module):
         over = self.form == "auto" and softens(self.policy) and not softens(plan.policy)
         form: Form = "dense" if over else self.form
         return make_targets(labels, plan, num_classes=self.num_classes, form=form)
-
-
-def _rows(ids: Any, count: int, position: _Position) -> BatchRows:
-    # Who mixes with whom follows from the ids alone, and is as in the loader where they do.
-    if ids is None:
-        first = position.take(count)
-        names = np.arange(first, first + count, dtype=np.int64)
-    else:
-        names = check_ids(ids.cpu().numpy() if isinstance(ids, torch.Tensor) else ids)
-        if len(names) != count:
-            raise InputError(f"ids are {len(names)}, and images {count}: give one for each")
-        position.take(count)
-    first = int(names[0]) if count else 0
-    if ids is None or bool((np.diff(names) == 1).all()):
-        return BatchRows(names, names // GROUP, names % GROUP, count, first)
-    places = np.arange(count, dtype=np.int64)
-    return BatchRows(names, first + places // GROUP, places % GROUP, count, first)
-
-
-def _pixels(images: torch.Tensor, memory: Memory, policy: Policy) -> torch.Tensor:
-    # [B, H, W, C] of uint8 or float32; of channels-last memory without a copy.
-    if not isinstance(images, torch.Tensor):
-        raise InputTypeError(
-            f"images of type {type(images).__name__} are not a tensor: give [B, C, H, W]"
-        )
-    if images.ndim != 4 or not images.shape[1]:
-        raise InputError(
-            f"images of shape {list(images.shape)} are not [B, C, H, W] of a channel or more"
-        )
-    if 0 in images.shape[2:]:
-        raise InputError(f"images of shape {list(images.shape)} have no pixels: leave them out")
-    images = images.detach()
-    if images.dtype == torch.uint16:
-        check_levels(policy)
-        images = images.float() / WHITE
-    elif images.dtype != torch.uint8:
-        images = _unit_floats(images)
-    if images.device.type != "cpu":
-        return images.permute(0, 2, 3, 1).contiguous()
-    from augfeed.executor.cpu_tensors import interleaved
-
-    return interleaved(images, memory)
-
-
-def _unit_floats(images: torch.Tensor) -> torch.Tensor:
-    # Float32; on the CPU within [0, 1], where rounding may have left them a little outside.
-    if not images.is_floating_point():
-        raise InputTypeError(
-            f"images of {images.dtype} are not uint8, uint16 or floats: convert them to uint8"
-        )
-    allowed, images = slack(images.dtype), images.float()
-    if images.device.type != "cpu" or not images.numel():
-        return images
-    values = images.numpy()
-    inside = clamped(values, allowed)
-    if inside is None:
-        raise InputError(
-            f"images have values from {values.min():g} to {values.max():g}, not in [0, 1]: divide "
-            "by 255, and leave normalize to the policy"
-        )
-    return images if inside is values else torch.from_numpy(inside)
-
-
-def cut_on_device(
-    pixels: torch.Tensor, windows: Windows, plan: Plan
-) -> tuple[torch.Tensor, NDArray[np.int32] | None]:
-    """Return frames of images `[B, H, W, C]` cut where they lie, and where the engine is yet to cut
-    them; the host waits for nothing."""
-    from augfeed.read.cache.resizing import Batch, Source, resize
-
-    count, height, width, channels = pixels.shape
-    starts = np.arange(count, dtype=np.int64) * (height * width * channels)
-    source = Source(pixels.reshape(-1), np.arange(count, dtype=np.int64))
-    offset, size, left = windows.offset, plan.size, None
-    if not windows.inside(size).all():
-        # Whole images are resized, and the engine cuts and pads them.
-        if plan.policy.stages:
-            raise InputError(
-                "images that are padded after a resize do not go through stages of Kornia on "
-                f"{pixels.device}: leave padding, or the stages, out"
-            )
-        left, size = offset, (int(windows.resized[0, 0]), int(windows.resized[0, 1]))
-        offset = np.zeros_like(offset)
-    batch = Batch(starts, np.full(count, width, np.int64), windows.box.astype(np.int64),
-                  windows.resized, offset, windows.filters, size)  # fmt: skip
-    return resize(batch, [source], channels, pixels.device), left

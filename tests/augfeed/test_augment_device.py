@@ -8,8 +8,8 @@ import torch
 from numpy.typing import NDArray
 
 from augfeed import Augment
-from augfeed.augment import cut_on_device
 from augfeed.engines import Output
+from augfeed.executor.given_images import cut_on_device
 from augfeed.plan import Plan
 
 META = torch.device("meta")

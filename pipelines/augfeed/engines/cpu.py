@@ -13,14 +13,15 @@ from augfeed.engines import Output, check_images, check_places
 from augfeed.kernels.augment import augment
 from augfeed.kernels.cast_output import BFLOAT16, FLOAT16, FLOAT32, UINT8
 from augfeed.kernels.compile_notice import install as install_notice
+from augfeed.kernels.few_channels import take_channels
 from augfeed.kernels.frames import materialise
 from augfeed.kernels.program_frames import cut_frames, read_levels, run_programs, write_levels
-from augfeed.kernels.types import FIXED, ROW, copied, neutral, taken
+from augfeed.kernels.types import FIXED, ROW, copied, matrices_of, neutral, taken
 from augfeed.memory_pool import Memory, writable
 from augfeed.philox import normal_quantiles
 from augfeed.plan import Plan, Program
 from augfeed.plan.frames import slots_of
-from augfeed.plan.policy_constants import PolicyConstants
+from augfeed.plan.policy_constants import PolicyConstants, channels_together
 from augfeed.plan.program import codes_of, rarer
 
 install_notice()
@@ -81,6 +82,7 @@ class Job:
         self.memory = memory or Memory()
         self.plan, self.fixed, self.output = plan, fixed, output
         self.made = plan.made
+        self._makes = bool(self.made.any())
         self._rows: NDArray[Any] | None = None
         self._known: dict[tuple[float, bool, bool], NDArray[Any]] = {}  # records of `FIXED`
 
@@ -135,8 +137,14 @@ class Job:
         self, images: NDArray[Any], rows: NDArray[Any], first: int, out: NDArray[Any]
     ) -> None:
         """Write as many rows as `out` holds, from row `first` on."""
-        slots = np.arange(len(out))
-        self._write(writable(images), rows, slots + first, slots, out)
+        self.run_some(images, rows, first, np.arange(len(out)), out)
+
+    def run_some(
+        self, images: NDArray[Any], rows: NDArray[Any], first: int, which: NDArray[np.int64],
+        out: NDArray[Any],
+    ) -> None:  # fmt: skip
+        """Write images `which` of a batch that begins with row `first` to `out`, which holds it."""
+        self._write(writable(images), rows, which + first, which, out)
 
     def _placed(
         self, count: int, places: NDArray[np.int64] | None, offsets: NDArray[np.int32] | None, *,
@@ -161,7 +169,7 @@ class Job:
         slots: NDArray[np.int64],
         out: NDArray[Any],
     ) -> None:
-        if not self.made.any():
+        if not self._makes:
             self._pass((images, images[:0]), rows, which, slots, out)
             return
         height, width = self.plan.size
@@ -240,8 +248,9 @@ class Job:
         scale = 255.0 if images[0].dtype == np.uint8 else 1.0
         shared, constants = self._shared(scale, last=memory is not out,
                                          stream=out.nbytes >= STREAMED)  # fmt: skip
-        augment(*images, np.stack([which, slots]), rows, shared, *constants,
-                memory.reshape(-1).view(np.uint8))  # fmt: skip
+        order = np.empty((2, len(which)), np.int64)
+        order[0], order[1] = which, slots
+        augment(*images, order, rows, shared, *constants, memory.reshape(-1).view(np.uint8))
 
     def _shared(
         self, scale: float, *, last: bool = False, stream: bool = False
@@ -261,18 +270,20 @@ class Job:
 
 
 class ChannelsJob(Job):
-    """A plan for images of other than 1 or 3 channels: each channel is made as a gray image.
+    """A plan for images of other than 1 or 3 channels, made as gray images or three at a time.
 
-    What a part of the batch reads is taken out of the images channel by channel.
+    What a part of the batch reads is taken out of the images, a few channels at a time.
     """
 
     def __init__(
         self, plan: Plan, fixed: PolicyConstants, output: Output, memory: Memory | None = None
     ) -> None:
-        """Prepare a job for each channel."""
+        """Prepare a job for each channel, or for three where none looks at another."""
         super().__init__(plan, fixed, output, memory)
-        self._gray = [Job(plan, fixed.of_channel(c), Output(output.dtype), self.memory)
-                      for c in range(fixed.channels)]  # fmt: skip
+        self._parts = [
+            (slice(*part), Job(plan, fixed.of_channels(*part), Output(output.dtype), self.memory))
+            for part in channels_together(plan.policy, fixed.channels)
+        ]
 
     def _write(
         self, images: NDArray[Any], rows: NDArray[Any], which: NDArray[np.int64],
@@ -284,14 +295,17 @@ class ChannelsJob(Job):
         for first in range(0, len(which), most):
             part = which[first : first + most]
             needed = mixes.needed(part) if mixed else part
-            taken_out = images[rows["place"][needed]].transpose(3, 0, 1, 2)
+            places, (height, width) = rows["place"][needed], images.shape[1:3]
             own["place"] = 0
             own["place"][needed] = np.arange(len(needed))
-            made = self.memory.take((len(part), 1, *self.plan.size), out.dtype)
-            for c, job in enumerate(self._gray):
-                plane = np.ascontiguousarray(taken_out[c])[..., None]
-                job._write(plane, own, part, np.arange(len(part)), made)
-                out[slots[first : first + most], c] = made[:, 0]
+            for channels, job in self._parts:
+                count = channels.stop - channels.start
+                planes = self.memory.take((len(needed), height, width, count), images.dtype)
+                take_channels(images, places, channels.start, planes)
+                size = (len(part), count, *self.plan.size)
+                made = self.memory.take(size, out.dtype)
+                job._write(planes, own, part, np.arange(len(part)), made)
+                out[slots[first : first + most], channels] = made
 
 
 def job_of(plan: Plan, fixed: PolicyConstants, output: Output, memory: Memory | None = None) -> Job:
@@ -309,8 +323,7 @@ def _rows(plan: Plan) -> NDArray[Any]:
     rows["id"], rows["place"], rows["filter"] = plan.ids, np.arange(len(rows)), plan.filters
     if plan.warped.any():
         rows["warped"] = plan.warped
-        for k in range(9):
-            rows[f"m{k}"] = plan.inverse[:, k // 3, k % 3]
+        matrices_of(rows)[:] = plan.inverse.reshape(-1, 9)
     if mixes.mode.any():
         rows["mode"], rows["lam"], rows["partner"] = mixes.mode, mixes.lam, mixes.partner
         for k in range(4):

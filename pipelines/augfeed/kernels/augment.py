@@ -29,7 +29,7 @@ from augfeed.kernels.pointers import keep, moved, pointer_to
 from augfeed.kernels.prefetch_lines import prefetch_image
 from augfeed.kernels.sample import Totals, mean_color, sample_strip
 from augfeed.kernels.types import Array, Bytes, Floats, Index, Ints, Record
-from augfeed.kernels.whole_frame import whole_size
+from augfeed.kernels.whole_frame import line_scratch, whole_size
 from augfeed.philox import Stream
 
 RED, GREEN, BLUE = LUMA
@@ -265,13 +265,13 @@ def _compile(sources: int) -> Any:
         whole_image, each = channels * height * width, channels * (channels + 1)
         lines, size, stride = max(1, STRIP // width), (height, width), U(height * width)
         direct = fixed.kind == FLOAT32 and not (fixed.last or fixed.stream)
-        edges = edges_of(fixed)
+        edges, scratch = edges_of(fixed), line_scratch(height, width, channels)
         held = (
             np.empty(0 if direct else whole_image + BLOCK, np.float32),
             np.empty(channels * lines * width, np.float32),
             np.empty(rows.size * each, np.float32),
-            np.empty(2 * width + whole_size(height, width, channels), np.float32),
-            np.empty(2 * width, np.int32),
+            np.empty(scratch + whole_size(height, width, channels), np.float32),
+            np.empty(scratch, np.int32),
             np.empty(NOISE_WORDS, np.uint32),
             np.empty((2, 0 if direct else channels * SPARE_BYTES), np.uint8),
         )

@@ -36,22 +36,35 @@ def _plain(planes: Floats, at: Index, count: int, a: Any, b: Any) -> None:
 
 
 @njit(nogil=True, fastmath=FAST)
-def _matrix(planes: Floats, at: Index, stride: Index, count: int, m: Any) -> None:
+def _matrix(
+    planes: Floats, at: Index, stride: Index, count: int, m: Any, lows: Any, highs: Any
+) -> None:
     m00, m01, m02, m03, m10, m11 = m[0], m[1], m[2], m[3], m[4], m[5]
     m12, m13, m20, m21, m22, m23 = m[6], m[7], m[8], m[9], m[10], m[11]
     green, blue = at + stride, at + stride + stride
     for k in range(count):
         i = U(k)
         p, q, s = planes[at + i], planes[green + i], planes[blue + i]
-        planes[at + i] = m00 * p + m01 * q + m02 * s + m03
-        planes[green + i] = m10 * p + m11 * q + m12 * s + m13
-        planes[blue + i] = m20 * p + m21 * q + m22 * s + m23
+        red = m00 * p + m01 * q + m02 * s + m03
+        planes[at + i] = min(max(red, lows[0]), highs[0])
+        value = m10 * p + m11 * q + m12 * s + m13
+        planes[green + i] = min(max(value, lows[1]), highs[1])
+        value = m20 * p + m21 * q + m22 * s + m23
+        planes[blue + i] = min(max(value, lows[2]), highs[2])
 
 
 @njit(nogil=True)
 def _clamp(planes: Floats, at: Index, count: int, low: Any, high: Any) -> None:
     for i in range(count):
         planes[at + U(i)] = min(max(planes[at + U(i)], low), high)
+
+
+@njit(nogil=True)
+def _bounds(value: Any, means: Any, stds: Any, use: int) -> Any:
+    # A value of [0, 1] in each of three channels, as a map leaves it.
+    if use == STEPS:
+        return value, value, value
+    return (value - means[0]) / stds[0], (value - means[1]) / stds[1], (value - means[2]) / stds[2]
 
 
 @njit(nogil=True)
@@ -66,20 +79,20 @@ def color_strip(
     pointwise operations of `row`, then normalize.
     """
     stride, count, channels = steps
-    if use == PLAIN or channels == 1:
+    one, zero = np.float32(1.0), np.float32(0.0)
+    if use != PLAIN and channels == 3:
+        lows, highs = _bounds(zero, means, stds, use), _bounds(one, means, stds, use)
+        _matrix(planes, at, stride, count, m, lows, highs)
+    else:
         for c in range(channels):
             k = c * (channels + 1)
             _plain(planes, at + U(c) * stride, count, m[k + c], m[k + channels])
-    else:
-        _matrix(planes, at, stride, count, m)
-    if use == PLAIN:
-        return
-    one, zero = np.float32(1.0), np.float32(0.0)
-    for c in range(channels):
-        start, mean, std = at + U(c) * stride, means[c], stds[c]
-        if use == MATRIX:
-            _clamp(planes, start, count, (zero - mean) / std, (one - mean) / std)
-        else:
-            _clamp(planes, start, count, zero, one)
+            if use != PLAIN:
+                low, high = (zero, one) if use == STEPS else (
+                    (zero - means[c]) / stds[c], (one - means[c]) / stds[c])  # fmt: skip
+                _clamp(planes, at + U(c) * stride, count, low, high)
+    if use == STEPS:
+        for c in range(channels):
+            start, mean, std = at + U(c) * stride, means[c], stds[c]
             change_points(planes, start, count, row)
             _plain(planes, start, count, one / std, -mean / std)

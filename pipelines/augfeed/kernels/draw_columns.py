@@ -131,6 +131,18 @@ def fill_flips(x: Array, y: Array, width: int, height: int, matrices: Floats) ->
         matrices[i, 2, 2] = 1.0
 
 
+@compiled_by_size
+def multiply_each(applied: Array, steps: Floats, totals: Floats) -> None:
+    """Multiply matrices float64 `[N, 3, 3]` in place, from the right, by those of the rows that a
+    step is applied to."""
+    for r in range(applied.size):
+        if applied[r]:
+            for i in range(3):
+                a, b, c = totals[r, i, 0], totals[r, i, 1], totals[r, i, 2]
+                for j in range(3):
+                    totals[r, i, j] = a * steps[r, 0, j] + b * steps[r, 1, j] + c * steps[r, 2, j]
+
+
 def _compile(sources: int) -> Any:
     # See `augfeed.kernels` for what `sources` is good for.
     @compiled_by_size

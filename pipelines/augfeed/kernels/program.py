@@ -28,7 +28,14 @@ from augfeed.kernels.sample import add_lines
 from augfeed.kernels.spatial_steps import Rarer, is_spatial, run_spatial
 from augfeed.kernels.types import Array, Floats, Index, Ints, Words
 from augfeed.kernels.warp import Map, warp_line
-from augfeed.kernels.whole_frame import is_whole, warp_whole_line, whole_size, write_whole
+from augfeed.kernels.whole_frame import (
+    LINES,
+    is_whole,
+    line_scratch,
+    warp_whole_lines,
+    whole_size,
+    write_whole,
+)
 
 MATRIX, LINEAR, COLOR, HUE = 200, 201, 130, 131  # see `augfeed.ops._steps`
 RED, GREEN, BLUE = LUMA
@@ -50,9 +57,9 @@ class Lines(NamedTuple):
     """Memory for lines of frames."""
 
     frame: Array  # uint8 [H * W * C]
-    places: Ints  # int32 [2 W]
-    floats: Floats  # two for each pixel of a line, and `whole_size` more
-    planes: Floats  # [C * W]
+    places: Ints  # int32, `line_scratch`
+    floats: Floats  # as many, and `whole_size` more
+    planes: Floats  # of all these lines
 
 
 @njit(nogil=True)
@@ -154,6 +161,21 @@ def _tabulate(
 
 
 @njit(nogil=True)
+def _put_levels(
+    planes: Floats, stride: Index, count: int, channels: int, frame: Array, at: Index
+) -> None:
+    if channels == 3:
+        for x in range(count):
+            p, to = U(x), at + U(3 * x)
+            frame[to] = (planes[p] + ROUNDER) - ROUNDER
+            frame[to + U(1)] = (planes[stride + p] + ROUNDER) - ROUNDER
+            frame[to + U(2)] = (planes[stride + stride + p] + ROUNDER) - ROUNDER
+    else:
+        for k in range(count):
+            frame[at + U(k)] = (planes[U(k)] + ROUNDER) - ROUNDER
+
+
+@njit(nogil=True)
 def _warp(
     frame: Array, at: Index, size: tuple[int, int, int], numbers: Floats, kind: int, edges: Edges,
     lines: Lines,
@@ -166,25 +188,20 @@ def _warp(
     planes, stride = lines.planes, U(width)
     for k in range(height * values):
         lines.frame[U(k)] = frame[at + U(k)]
-    whole = is_whole(source, edges, kind)
-    if whole:
+    if is_whole(source, edges, kind):
         write_whole(lines.frame, source, edges, lines.floats)
+        stride = U(width * LINES)
+        for y in range(0, height, LINES):
+            part = y, min(y + LINES, height), 0, width
+            warp_whole_lines(source, row, part, lines.places, lines.floats, planes, U(0), stride)
+            count = (part[1] - y) * width
+            _put_levels(planes, stride, count, 3, frame, at)
+            at = at + U(3 * count)
+        return
     for y in range(height):
-        if whole:
-            warp_whole_line(source, row, (y, 0, width), lines.places, lines.floats, planes, U(0),
-                            stride)  # fmt: skip
-        else:
-            warp_line(lines.frame, source, edges, row, (y, 0, width), lines.places, lines.floats,
-                      planes, U(0), stride)  # fmt: skip
-        if channels == 3:
-            for x in range(width):
-                p, to = U(x), at + U(3 * x)
-                frame[to] = (planes[p] + ROUNDER) - ROUNDER
-                frame[to + U(1)] = (planes[stride + p] + ROUNDER) - ROUNDER
-                frame[to + U(2)] = (planes[stride + stride + p] + ROUNDER) - ROUNDER
-        else:
-            for k in range(values):
-                frame[at + U(k)] = (planes[U(k)] + ROUNDER) - ROUNDER
+        warp_line(lines.frame, source, edges, row, (y, 0, width), lines.places, lines.floats,
+                  planes, U(0), stride)  # fmt: skip
+        _put_levels(planes, stride, width, channels, frame, at)
         at = at + U(values)
 
 
@@ -301,9 +318,10 @@ def pending_of(width: int, channels: int) -> Pending:
 def lines_of(size: tuple[int, int, int]) -> Lines:
     """Return memory for the lines of frames."""
     height, width, channels = size
+    scratch = line_scratch(height, width, channels)
     return Lines(
         np.empty(height * width * channels, np.uint8),
-        np.empty(2 * width, np.int32),
-        np.empty(2 * width + whole_size(height, width, channels), np.float32),
-        np.empty(channels * width, np.float32),
+        np.empty(scratch, np.int32),
+        np.empty(scratch + whole_size(height, width, channels), np.float32),
+        np.empty(channels * scratch, np.float32),
     )

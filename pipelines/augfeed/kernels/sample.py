@@ -12,7 +12,7 @@ from augfeed.kernels.interleave import split_pixels
 from augfeed.kernels.place import Edges, Frame, U, fold, value_at
 from augfeed.kernels.types import Array, Floats, Index, Ints, Record, Words
 from augfeed.kernels.warp import warp_line
-from augfeed.kernels.whole_frame import is_whole, warp_whole_line, write_whole
+from augfeed.kernels.whole_frame import is_whole, warp_whole_lines, write_whole
 
 
 @njit(nogil=True)
@@ -86,22 +86,19 @@ def sample_strip(
     """Write a part of the output, in the images' units, line after line from `planes[at]` on.
 
     `flat` holds images, `row` is a record of `ROW`, `part` (first line, end, first pixel, count).
-    Channel c goes to `planes[at + c * stride]`. `places` and `floats` are scratch for one line, of
-    two values a pixel, and `floats` for `whole_frame.whole_size` more.
+    Channel c goes to `planes[at + c * stride]`. `places` and `floats` are scratch, as many values
+    as `whole_frame.line_scratch` says, and `floats` of `whole_frame.whole_size` more.
     """
     if not row.warped:
         _copy_strip(flat, frame, row, part, edges, planes, at, stride)
         return
-    whole = is_whole(frame, edges, row.filter)
-    if whole:
+    if is_whole(frame, edges, row.filter):
         write_whole(flat, frame, edges, floats)
+        warp_whole_lines(frame, row, part, places, floats, planes, at, stride)
+        return
     y0, y1, x0, count = part
     for y in range(y0, y1):
-        line = y, x0, count
-        if whole:
-            warp_whole_line(frame, row, line, places, floats, planes, at, stride)
-        else:
-            warp_line(flat, frame, edges, row, line, places, floats, planes, at, stride)
+        warp_line(flat, frame, edges, row, (y, x0, count), places, floats, planes, at, stride)
         at += U(count)
 
 
@@ -112,7 +109,16 @@ def add_lines(
     """Write the sums of columns, whose values lie side by side, of lines `pitch` apart."""
     for i in range(columns):
         totals[U(i)] = 0
-    for _ in range(lines):
+    fours = lines // 4
+    for _ in range(fours):
+        second, third = first + pitch, first + pitch + pitch
+        fourth = third + pitch
+        for k in range(columns):
+            i = U(k)
+            total = totals[i] + flat[first + i] + flat[second + i] + flat[third + i]
+            totals[i] = total + flat[fourth + i]
+        first = fourth + pitch
+    for _ in range(lines - 4 * fours):
         for i in range(columns):
             totals[U(i)] += flat[first + U(i)]
         first += pitch
@@ -146,9 +152,11 @@ def mean_color(
         first = frame.start + U(y0) * pitch + U(x0 * channels)
         if scale == 255.0:
             add_lines(flat, first, pitch, lines, columns, totals.levels)
-            for i in range(0, columns, channels):
-                for c in range(channels):
-                    total[c] += totals.levels[i + c]
+            for c in range(channels):
+                whole = U(0)
+                for i in range(c, columns, channels):
+                    whole += U(totals.levels[i])
+                total[c] = whole
         else:
             add_lines(flat, first, pitch, lines, columns, totals.floats)
             for i in range(0, columns, channels):

@@ -34,6 +34,8 @@ ROW = np.dtype(
     ],
     align=True,
 )
+_MATRIX = np.dtype({"names": ["m"], "formats": [(np.float32, 9)], "itemsize": ROW.itemsize,
+                    "offsets": [int(ROW.fields["m0"][1])]})  # type: ignore[index]  # fmt: skip
 COLORS = np.dtype(LINEAR, align=True)  # what linear colors are made of
 
 
@@ -52,6 +54,13 @@ def _neutral_one(dtype: Any) -> Array:
         if name in one.dtype.names:
             one[name] = value
     return one
+
+
+def matrices_of(rows: Array) -> Array:
+    """Return a view of the inverse maps of rows, float32 `[N, 9]`: NumPy copies nine fields one by
+    one."""
+    view: Array = rows.view(_MATRIX)["m"]
+    return view
 
 
 def copied(rows: Array) -> Array:

@@ -9,14 +9,19 @@ from typing import Any
 import numpy as np
 
 from augfeed.constants import BICUBIC, BILINEAR, CONSTANT
-from augfeed.kernels.blend_pixels import LANES, blend_wide, widen_pixel
+from augfeed.kernels.blend_lines import blend_four, fill_four, widen_four, widen_last_four
+from augfeed.kernels.blend_pixels import LANES, blend_wide
 from augfeed.kernels.inner import njit
+from augfeed.kernels.nontemporal_copy import first_of_line
 from augfeed.kernels.place import Edges, Frame, U, fold, value_at
+from augfeed.kernels.pointers import moved, pointer_to
 from augfeed.kernels.types import Array, Floats, Index, Ints, Record
 from augfeed.kernels.warp import Map, find_positions
 
 BORDER = 2
 MOST = 1024  # pixels of a frame: the nearest cache holds it
+_LINE = 16  # values of a cache line
+LINES = 8  # that are found at once
 
 
 @njit(nogil=True)
@@ -24,7 +29,25 @@ def whole_size(height: int, width: int, channels: int) -> int:
     """Return how many values a frame takes, 0 for one that is not taken as a whole."""
     if channels != 3 or height * width > MOST:
         return 0
-    return LANES * (height + 2 * BORDER) * (width + 2 * BORDER)
+    return _LINE + LANES * (height + 2 * BORDER) * (width + 2 * BORDER)
+
+
+@njit(nogil=True)
+def _lines_values(width: int) -> int:
+    return 2 * width * LINES
+
+
+@njit(nogil=True)
+def _begin(floats: Floats, width: int) -> Any:
+    # Where a frame begins behind the shares: its pixels, not its border, with a cache line.
+    inside = first_of_line(floats) + _LINE - BORDER * LANES
+    return U(_lines_values(width) + inside % _LINE)
+
+
+@njit(nogil=True)
+def line_scratch(height: int, width: int, channels: int) -> int:
+    """Return how many places, and shares, are held at once for lines: two for each pixel."""
+    return _lines_values(width) if whole_size(height, width, channels) else 2 * width
 
 
 @njit(nogil=True)
@@ -36,10 +59,9 @@ def is_whole(frame: Frame, edges: Edges, kind: int) -> bool:
 
 @njit(nogil=True)
 def _fill(whole: Floats, at: Index, pixels: int, fill: Any) -> None:
-    for k in range(pixels):
-        to = at + U(LANES * k)
-        whole[to], whole[to + U(1)], whole[to + U(2)] = fill[0], fill[1], fill[2]
-        whole[to + U(3)] = np.float32(0.0)
+    # At least four; the last four overlap those before, where four do not divide them.
+    for k in range(0, pixels, 4):
+        fill_four(whole, at + U(LANES * min(k, pixels - 4)), fill)
 
 
 @njit(nogil=True)
@@ -53,17 +75,33 @@ def _outside(
 
 
 @njit(nogil=True)
+def _widen(flat: Array, source: Index, count: int, whole: Floats, to: Index) -> None:
+    # Pixels side by side; nothing is read behind the last one.
+    if count < 6:  # of what four are read with
+        for k in range(count):
+            for c in range(3):
+                whole[to + U(LANES * k + c)] = np.float32(flat[source + U(3 * k + c)])
+        return
+    for k in range(0, count - 5, 4):
+        widen_four(flat, source + U(3 * k), whole, to + U(LANES * k))
+    # These overlap those before, where four do not divide `count`.
+    for k in range((count - 2) // 4 * 4, count, 4):
+        i = U(min(k, count - 4))
+        widen_last_four(flat, source + U(3) * i, whole, to + U(LANES) * i)
+
+
+@njit(nogil=True)
 def write_whole(flat: Array, frame: Frame, edges: Edges, whole: Floats) -> None:
-    """Write a frame that `is_whole`, behind two values for each pixel of a line."""
+    """Write a frame that `is_whole`, behind the shares that `line_scratch` counts."""
     height, width = frame.out_height, frame.out_width
-    at = U(2 * width)
+    at = _begin(whole, width)
     low = min(max(-frame.left, 0), width)
     high = max(min(frame.width - frame.left, width), low)
     line = LANES * (width + 2 * BORDER)
-    _fill(whole, at, BORDER * (width + 2 * BORDER), edges.border_fill)
+    # The borders of two lines lie side by side.
+    _fill(whole, at, BORDER * (width + 2 * BORDER) + BORDER, edges.border_fill)
     at += U(BORDER * line)
     for k in range(height):
-        _fill(whole, at, BORDER, edges.border_fill)
         begin = at + U(BORDER * LANES)
         y = fold(k + frame.top, frame.height, edges.pad_mode)
         first, last = (low, high) if y >= 0 else (width, width)
@@ -71,17 +109,14 @@ def write_whole(flat: Array, frame: Frame, edges: Edges, whole: Floats) -> None:
             _outside(flat, frame, y, x, edges, whole, begin + U(LANES * x))
         source = frame.start + U((max(y, 0) * frame.width + frame.left + first) * 3)
         to = begin + U(LANES * first)
-        for _ in range(last - first - 1):
-            widen_pixel(flat, source, whole, to)
-            source, to = source + U(3), to + U(LANES)
-        if first < last:  # nothing is read behind the last one
-            for c in range(3):
-                whole[to + U(c)] = np.float32(flat[source + U(c)])
+        _widen(flat, source, last - first, whole, to)
         for x in range(last, width):
             _outside(flat, frame, y, x, edges, whole, begin + U(LANES * x))
-        _fill(whole, at + U(line - BORDER * LANES), BORDER, edges.border_fill)
         at += U(line)
-    _fill(whole, at, BORDER * (width + 2 * BORDER), edges.border_fill)
+        if k + 1 < height:
+            _fill(whole, at - U(BORDER * LANES), 2 * BORDER, edges.border_fill)
+    count = BORDER * (width + 2 * BORDER) + BORDER
+    _fill(whole, at - U(BORDER * LANES), count, edges.border_fill)
 
 
 @njit(nogil=True)
@@ -96,29 +131,50 @@ def _find(count: int, frame: Frame, places: Ints) -> None:
 
 
 @njit(nogil=True)
-def warp_whole_line(
-    frame: Frame, row: Record | Map, part: tuple[int, int, int], places: Ints, floats: Floats,
+def _warp_line(
+    begin: Index, pitch: Index, count: int, kind: int, places: Ints, shares: Floats, floats: Floats,
     planes: Floats, at: Index, stride: Index,
 ) -> None:  # fmt: skip
-    """Write pixels of a line as `warp.warp_line` does, of a frame that `write_whole` has written.
-
-    `floats` is what it was given.
-    """
-    y, x0, count = part
-    half, begin = U(count), U(2 * frame.out_width)
-    pitch, middle = U(LANES * (frame.out_width + 2 * BORDER)), np.float32(0.5)
-    find_positions(y, x0, count, row, places, floats)
-    _find(count, frame, places)
-    if row.filter == BILINEAR:
-        for k in range(count):
+    half, middle = U(count), np.float32(0.5)
+    if kind == BILINEAR:
+        fours = count // 4 * 4
+        for k in range(0, fours, 4):
+            blend_four(floats, begin, pitch, places, shares, half, U(k), planes, at + U(k), stride)
+        for k in range(fours, count):
             i = U(k)
-            place, shares = begin + U(places[i]), (floats[i], floats[half + i])
-            blend_wide(floats, place, pitch, shares, planes, at + i, stride)
+            place, share = begin + U(places[i]), (shares[i], shares[half + i])
+            blend_wide(floats, place, pitch, share, planes, at + i, stride)
         return
     for k in range(count):
         i = U(k)
         place, to = begin + U(places[i]), at + i
-        place += U(LANES) if floats[i] >= middle else U(0)
-        place += pitch if floats[half + i] >= middle else U(0)
+        place += U(LANES) if shares[i] >= middle else U(0)
+        place += pitch if shares[half + i] >= middle else U(0)
         for c in range(3):
             planes[to + U(c) * stride] = floats[place + U(c)]
+
+
+@njit(nogil=True)
+def warp_whole_lines(
+    frame: Frame, row: Record | Map, part: tuple[int, int, int, int], places: Ints, floats: Floats,
+    planes: Floats, at: Index, stride: Index,
+) -> None:  # fmt: skip
+    """Write lines as `warp.warp_line` does, of a frame that `write_whole` has written.
+
+    `part` (first line, end, first pixel, count); `places` and `floats` hold what `line_scratch`
+    says, `floats` the frame behind it. The places of several lines are found before any is read,
+    so that the processor does not wait for them line by line.
+    """
+    y0, y1, x0, count = part
+    begin, pitch = _begin(floats, frame.out_width), U(LANES * (frame.out_width + 2 * BORDER))
+    found, shares = pointer_to(places), pointer_to(floats)
+    for first in range(y0, y1, LINES):
+        lines = min(LINES, y1 - first)
+        for k in range(lines):
+            own = moved(found, 2 * count * k)
+            find_positions(first + k, x0, count, row, own, moved(shares, 2 * count * k))
+            _find(count, frame, own)
+        for k in range(lines):
+            _warp_line(begin, pitch, count, row.filter, moved(found, 2 * count * k),
+                       moved(shares, 2 * count * k), floats, planes, at, stride)  # fmt: skip
+            at += U(count)

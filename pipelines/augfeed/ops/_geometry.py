@@ -12,16 +12,17 @@ Edge = Literal["constant", "edge", "reflect"]
 
 def identities(count: int) -> Matrices:
     """Return float64 `[count, 3, 3]` that move nothing, to be written to."""
-    made = np.empty((count, 3, 3))
-    made[:] = np.eye(3)
-    return made
+    made = np.zeros((count, 9))
+    made[:, ::4] = 1.0
+    return made.reshape(count, 3, 3)
 
 
 def keep_centre(matrices: Matrices, size: Sides) -> None:
     """Set the shift of matrices so that the center of the image stays."""
     cx, cy = (size[1] - 1) / 2, (size[0] - 1) / 2
-    linear = matrices[:, :2, :2]
-    matrices[:, :2, 2] = np.array([cx, cy]) - linear @ np.array([cx, cy])
+    # By columns: NumPy takes six times as long for as many small products of matrices.
+    for i, center in enumerate((cx, cy)):
+        matrices[:, i, 2] = center - (matrices[:, i, 0] * cx + matrices[:, i, 1] * cy)
 
 
 def check_mean(operation: Any, policy: Any) -> None:

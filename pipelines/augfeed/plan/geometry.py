@@ -13,14 +13,19 @@ Decisions = dict[str, dict[str, NDArray[Any]]]
 
 def compose(policy: Policy, decisions: Decisions, size: tuple[int, int]) -> Matrices:
     """Return float64 `[N, 3, 3]`: all geometric operations of a policy, in its order, as one."""
+    from augfeed.kernels.draw_columns import multiply_each
+
     total: Matrices | None = None
     for operation in policy.operations:
         if isinstance(operation, Geometry):
             values = decisions[operation.op]
-            step = operation.inverse(values, size)
-            if not values["applied"].all():
-                step[~values["applied"]] = np.eye(3)
-            total = step if total is None else total @ step
+            step, applied = operation.inverse(values, size), values["applied"]
+            if total is not None:
+                multiply_each(applied, step, total)
+                continue
+            total = step
+            if not applied.all():
+                total[~applied] = np.eye(3)
     assert total is not None, "only called for policies with a geometric operation"
     return total
 
