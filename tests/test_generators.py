@@ -5,6 +5,8 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[1]
 # Modules that need an engine that `dev` does not bring.
 APART = () if find_spec("ray") else ("augfeed.ray", "augfeed_service.ray")
@@ -25,9 +27,7 @@ def moved(before):
     return [name for name, a, b in zip(names, before, states()) if a != b]
 """
 
-IMPORTS = (
-    STATES
-    + """
+IMPORTS = """
 import importlib, warnings
 
 warnings.simplefilter("ignore")
@@ -39,13 +39,11 @@ for name in sys.argv[1:]:
         print(name, *found)
 before = states()
 random.random()
-print("this script", *moved(before))
+print("this script", *moved(before), flush=True)
 """
-)
 
-USES = (
-    STATES
-    + """
+USES = """
+warnings.simplefilter("default")
 import tempfile
 from pathlib import Path
 from PIL import Image
@@ -90,15 +88,18 @@ from augfeed.demo import digits
 digits()
 reported("showing", before)
 """
-)
 
 
-def run(code: str, *arguments: str) -> str:
+@pytest.fixture(scope="module")
+def moving() -> list[str]:
+    """Return what moved which generators, in a process that imports all and then uses it."""
+    every = [name for room in ROOMS for name in modules(room)]
     done = subprocess.run(
-        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, timeout=250
-    )
+        [sys.executable, "-c", STATES + IMPORTS + USES, *every], capture_output=True, text=True,
+        timeout=250,
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
-    return done.stdout
+    return done.stdout.splitlines()
 
 
 def modules(room: str) -> list[str]:
@@ -111,10 +112,11 @@ def modules(room: str) -> list[str]:
     return sorted(name for name in found if not (name.endswith(left) or name.startswith(APART)))
 
 
-def test_importing_the_modules_moves_no_generator_and_one_that_moves_is_found() -> None:
-    every = [name for room in ROOMS for name in modules(room)]
-    assert run(IMPORTS, *every).splitlines() == ["this script random"]
+def test_importing_the_modules_moves_no_generator_and_one_that_moves_is_found(
+    moving: list[str],
+) -> None:
+    assert moving[0] == "this script random"
 
 
-def test_using_it_moves_no_generator_but_what_torch_itself_draws() -> None:
-    assert run(USES) == ""
+def test_using_it_moves_no_generator_but_what_torch_itself_draws(moving: list[str]) -> None:
+    assert moving[moving.index("this script random") + 1 :] == []

@@ -16,11 +16,9 @@ from typer.core import TyperGroup
 from augfeed import __version__
 from augfeed.commands import Later, added
 from augfeed.errors import AugfeedError, InputError
-from augfeed.replaced_file import save_image
+from augfeed.image_file import check_image_path, write_image
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
-
     from augfeed.pipeline import Pipeline
     from augfeed.read.sources import Source
     from augfeed.view_pipeline import ViewPipeline
@@ -148,7 +146,7 @@ def preview(
     allow: Allow = None,
 ) -> None:
     """Draw samples beside what becomes of them, with their labels."""
-    _check_out(out)
+    check_image_path(out)
     if views is not None:
         if epochs is not None:
             raise InputError(
@@ -176,7 +174,7 @@ def preview(
             pipeline = _pipeline(source, policy or "", **order)
             shown = range(epoch, epoch + (epochs or 4))
             picture = draw(pipeline, indices=index or spread, epochs=shown)
-    _save(picture, out)
+    typer.echo(write_image(picture, out))
 
 
 def _views(text: str, policy: str | None) -> "Views":
@@ -215,9 +213,8 @@ def explain(
     ] = None,
 ) -> None:
     """Tell every decision about one sample; nothing needs to have been logged."""
-    path = _check_out(out or Path(f"explain-{index}.png"))
-    if view is None:
-        _check_policy(policy)
+    path = check_image_path(out or Path(f"explain-{index}.png"))
+    _check_explained(policy, view)
     from augfeed.demo import opened
     from augfeed.show import draw_sample, explain_sample
     from augfeed.show.terminal import explanation_table, patience
@@ -233,7 +230,9 @@ def explain(
         typer.echo(json.dumps({**explanation.as_dict(), "picture": str(path)}, indent=2))
     else:
         Console().print(explanation_table(explanation))
-    _save(picture, path, quiet=as_json)
+    write_image(picture, path)
+    if not as_json:
+        typer.echo(path)
 
 
 def _pipeline_of_view(
@@ -305,7 +304,7 @@ def loader(
     policy: Annotated[
         str | None, typer.Option(help="As elsewhere.", show_default="imagenet, or fashion")
     ] = None,
-    batch_size: Annotated[int, typer.Option(help="Samples of a batch.")] = 64,
+    batch_size: Annotated[int, typer.Option(min=1, help="Samples of a batch.")] = 64,
     num_workers: Annotated[
         int | None,
         typer.Option(help="Threads of the loader, and of the limit.", show_default="all cores"),
@@ -377,22 +376,14 @@ def _check_policy(policy: str) -> None:
     resolve_policy(policy)
 
 
-def _check_out(path: Path) -> Path:
-    # Before the work, so that it is not in vain.
-    if not path.parent.is_dir():
-        raise InputError(f"out={str(path)!r}: {str(path.parent)!r} is not a folder: make it first")
-    if path.suffix.lower() not in (".png", ".jpg", ".jpeg", ".webp"):
-        raise InputError(f"out={str(path)!r} is not an image: end it in .png, .jpg or .webp")
-    return path
+def _check_explained(policy: str, view: int | None) -> None:
+    from augfeed.view_presets import VIEW_PRESETS
 
-
-def _save(picture: "Image", path: Path, *, quiet: bool = False) -> None:
-    try:
-        save_image(path, picture)
-    except OSError as error:
-        raise InputError(f"out={str(path)!r} cannot be written: {error.strerror}") from None
-    if not quiet:
-        typer.echo(path)
+    views = policy.partition("(")[0].strip() in VIEW_PRESETS
+    if views and view is None:
+        raise InputError(f"policy={policy!r} is a set of views: say which of it, as --view 0")
+    if not views and view is None:
+        _check_policy(policy)
 
 
 if __name__ == "__main__":

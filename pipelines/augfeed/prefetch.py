@@ -69,9 +69,9 @@ class Prefetcher(Generic[T]):
         self._begin(self._pool)
         if not self._begun:
             raise self._error or StopIteration
-        work, tasks = self._begun.popleft()
-        for task in tasks:
-            task.wait()
+        work, pending = self._begun.popleft()
+        for one in pending:
+            one.wait()
         result = work.finish()
         self._begin(self._pool)
         return result

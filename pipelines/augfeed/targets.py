@@ -295,6 +295,10 @@ def _checked(
                     "several classes at once")  # fmt: skip
     else:
         check_rows(~values.isfinite().all(dim=1), values, plan.ids, "is not finite: fix it")
+        if not hard:
+            outside = ((values - 0.5).abs() > 0.5 + SLACK).any(dim=1)
+            check_rows(outside, values, plan.ids, "is not in [0, 1]: give shares of classes, or "
+                        "booleans, or leave out what mixes")  # fmt: skip
     return values
 
 

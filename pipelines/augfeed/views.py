@@ -8,9 +8,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from pydantic_core import from_json
-
 from augfeed.errors import PolicyError
+from augfeed.json_text import parsed_json
 from augfeed.notation import format_policy
 from augfeed.operation.describe import shown, suggest
 from augfeed.plan.sharing import MOST_VIEWS, Sharing
@@ -218,7 +217,7 @@ class Views:
         Beside what `to_json` gives, "tensors" may be a dict, as in Python.
         """
         try:
-            data = from_json(text)
+            data = parsed_json(text)
         except ValueError as error:
             raise PolicyError(f"this text is not JSON: {error}") from None
         return cls.of_dict(data, files=files)

@@ -29,7 +29,7 @@ def counted() -> Any:
     """Return a backend that counts what it is given to compile."""
     from torch._dynamo.testing import CompileCounter  # a second of every process that collects
 
-    return CompileCounter()  # type: ignore[no-untyped-call]
+    return CompileCounter()
 
 
 def modules(policy: str, **options: Any) -> tuple[Augment, Augment]:

@@ -225,6 +225,9 @@ def test_who_is_mixed_with_whom_follows_the_order_of_the_loader(data: Path, tmp_
         (("--policy", "hflip", "--allow", "flips"), "flips"),
         (("--policy", "hflip", "--split", "valid"), "valid"),
         (("--policy", "hflip", "--data", "nowhere"), "nowhere"),
+        (("--policy", "dino"), "as --view 0"),
+        (("--policy", "simclr(32)"), "as --view 0"),
+        (("--policy", "hflip", "--out", "."), "it is a folder"),
     ],
 )
 def test_what_cannot_be_done_is_one_message(

@@ -52,7 +52,7 @@ def to_files(arguments: list[str], encoding: str) -> Said:
             code = 0
         except SystemExit as ended:
             code = int(ended.code or 0)
-    out, errors = (stream.buffer.getvalue().decode(encoding) for stream in written)  # type: ignore[attr-defined]
+    out, errors = (stream.buffer.getvalue().decode(encoding) for stream in written)
     return code, out, errors
 
 

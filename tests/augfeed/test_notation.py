@@ -249,6 +249,7 @@ def test_a_short_name_stands_for_an_operation(short: str, name: str) -> None:
     [
         ("hflip | rotat(10)", "rotat(10)", "did you mean 'rotate'?"),
         ("RandomCrop(3)", "RandomCrop(3)", "did you mean 'random_crop'?"),
+        ("gaussian(3)", "gaussian(3)", "did you mean 'gaussian_blur' or 'gaussian_noise'?"),
         ("qqq", "qqq", "use one of resize, random_resized_crop"),
         ("é | qqq", "é", "is not an operation"),
         ("hflip | rotate(degree=10)", "degree=10", "did you mean 'degrees'?"),

@@ -13,8 +13,8 @@ import pytest
 import torch
 from PIL import Image
 
-from augfeed.cli import _save
 from augfeed.errors import InputError
+from augfeed.image_file import write_image
 from augfeed.replaced_file import replaced, save_image, write_text
 
 NOISE = np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)
@@ -57,9 +57,9 @@ def test_a_full_disk_leaves_the_folder_as_it_was(
 def test_an_image_of_the_command_line_is_whole_or_not_there(ending: str, tmp_path: Path) -> None:
     path = tmp_path / f"preview.{ending}"
     with full_disk(), pytest.raises(InputError, match=f"{path}.* cannot be written"):
-        _save(Image.fromarray(NOISE), path)
+        write_image(Image.fromarray(NOISE), path)
     assert os.listdir(tmp_path) == []
-    _save(Image.fromarray(NOISE), path, quiet=True)
+    write_image(Image.fromarray(NOISE), path)
     with Image.open(path) as image:
         assert image.size == (64, 64)
 

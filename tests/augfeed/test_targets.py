@@ -226,6 +226,14 @@ def test_not_finite_shares_are_refused() -> None:
         rows([[0.0, float("inf")]], plan_of(Policy(), 1))
 
 
+@pytest.mark.parametrize("wrong", [[2.0, 0.0], [-1.0, 0.0], [0.0, 1.01], [255.0, 255.0]])
+def test_what_is_not_shares_is_not_mixed(wrong: list[float]) -> None:
+    plan = plan_of(policy("mixup", 0.0), 2)
+    with pytest.raises(InputError, match=r"of row 1 \(sample 1\) is not in \[0, 1\]"):
+        rows([[1.0, 0.0], wrong], plan)
+    assert rows([[1.0, 0.0], [1.0004, 0.0]], plan).shape == (2, 2)  # rounding of a float16
+
+
 @pytest.mark.parametrize("epsilon", [0.0, 0.1])
 @pytest.mark.parametrize("count", [0, 1, 7001])
 def test_rows_of_shares_have_the_bits_that_operations_of_torch_give(
@@ -249,7 +257,7 @@ def test_a_label_without_a_column_is_refused_by_name(which: str) -> None:
     labels = {"a": torch.tensor([0, 1]), "b": torch.tensor([1, 0])}
     labels[which] = torch.tensor([1, 5])
     with pytest.raises(InputError, match=r"label 5 is not in \[0, 3\).*num_classes=3"):
-        Targets(**labels, lam=torch.tensor([0.5, 1.0]), num_classes=3).dense()
+        Targets(labels["a"], labels["b"], torch.tensor([0.5, 1.0]), num_classes=3).dense()
 
 
 def test_dense_rows_of_classes_need_their_number() -> None:

@@ -1,13 +1,17 @@
 """Images of views of several policies are made where they come out, not joined afterwards."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from augfeed import DataLoader
 from augfeed.batch import Batch
+from augfeed.errors import InputError
+from augfeed.read import view_frames
 
 CROP = "random_resized_crop(16, scale=[0.3, 1.0])"
 VIEWS = {"global": (f"{CROP} | hflip", f"{CROP} | solarize(0.5) | gaussian_noise(0.1)")}
@@ -47,3 +51,33 @@ def test_a_batch_that_is_kept_stays_as_it_is() -> None:
         copies.append(kept[-1].clone())
         del batch
     assert all(map(torch.equal, kept, copies))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "a").mkdir()
+    for k in range(6):
+        image = np.random.default_rng(k).integers(0, 256, (30 + 5 * k, 60 - 5 * k, 3), np.uint8)
+        Image.fromarray(image).save(tmp_path / "a" / f"{k}.jpg")
+    return tmp_path
+
+
+def test_views_do_not_depend_on_how_many_files_are_held_at_once(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = list(DataLoader(folder, 6, views=VIEWS, seed=3).batches())
+    monkeypatch.setattr(view_frames, "MOST_BYTES", 1)
+    others = list(DataLoader(folder, 6, views=VIEWS, seed=3).batches())
+    for one, other in zip(made, others, strict=True):
+        assert torch.equal(one.views["global"].images, other.views["global"].images)
+        assert torch.equal(one.views["global"].windows, other.views["global"].windows)
+
+
+def test_an_image_that_a_view_does_not_fit_is_named_and_the_others_are_made(folder: Path) -> None:
+    # Images of 30 x 60, 35 x 55, ..., 55 x 35.
+    views = {"whole": ("random_crop(32)", "random_crop(32) | hflip")}
+    with pytest.raises(InputError, match=r"0\.jpg"):
+        list(DataLoader(folder, 6, views=views, seed=3))
+    (left,) = DataLoader(folder, 6, views=views, seed=3, on_error="skip").batches()
+    assert left.ids.tolist() == [1, 2, 3, 4, 5]
+    assert left.views["whole"].images.shape == (10, 3, 32, 32)

@@ -167,7 +167,7 @@ from lightning.pytorch import Callback
 from augfeed_trainer.data import open_data
 from augfeed_trainer.recipe import Recipe
 from augfeed_trainer.train import Run, train
-from tests.augfeed.scripts import leave
+from tests.augfeed.scripts import leave, on_ranks
 
 devices, folder = int(sys.argv[1]), sys.argv[2]
 
@@ -177,13 +177,17 @@ class Gradients(Callback):
             torch.save([p.grad.clone() for p in pl_module.network.parameters()],
                        f"{folder}/gradients-{devices}.pt")
 
-recipe = Recipe(model="mlp", norm="layer", mixup=0.4, epochs=1, batch_size=64 // devices,
-                policy="random_crop(8, padding=1) | gaussian_noise(0.1)", label_smoothing=0.1)
-data = open_data("digits").few(0.4)
-train(recipe, data, Run(progress=False, num_workers=1, accelerator="cpu", devices=devices),
-      callbacks=(Gradients(),))
+def main():
+    recipe = Recipe(model="mlp", norm="layer", mixup=0.4, epochs=1, batch_size=64 // devices,
+                    policy="random_crop(8, padding=1) | gaussian_noise(0.1)", label_smoothing=0.1)
+    data = open_data("digits").few(0.4)
+    train(recipe, data, Run(progress=False, num_workers=1, accelerator="cpu", devices=devices),
+          callbacks=(Gradients(),))
+
 if devices > 1:
-    leave()
+    on_ranks(lambda: (main(), leave()))
+else:
+    main()
 """
 
 

@@ -4,10 +4,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
-from pydantic_core import from_json
 
 from augfeed import resolve_policy
 from augfeed.errors import InputError
+from augfeed.json_text import parsed_json
 from augfeed.operation.describe import describe
 from augfeed.policy import CutMix, Cutout, GaussianNoise, LabelSmoothing, Mixup, OneOf, Policy
 
@@ -113,7 +113,7 @@ class Recipe(BaseModel):
     def load(cls, path: Path) -> Self:
         """Return the recipe of a JSON file; raise `InputError` naming what is wrong in it."""
         try:
-            return cls.model_validate(from_json(path.read_bytes()))
+            return cls.model_validate(parsed_json(path.read_bytes()))
         except OSError as error:
             raise InputError(f"{str(path)!r} cannot be read as a recipe: {error}") from None
         except ValidationError as error:

@@ -26,6 +26,8 @@ def writable(json: Path | None) -> None:
     """Raise `InputError`, before anything is measured, if a result cannot be written there."""
     if json is not None and not json.parent.is_dir():
         raise InputError(f"json={str(json)!r}: {str(json.parent)!r} is not a folder: make it first")
+    if json is not None and json.is_dir():
+        raise InputError(f"json={str(json)!r} is a folder: give a file")
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from augfeed.engines import Output, check_images, check_places
 from augfeed.kernels.augment import augment
 from augfeed.kernels.cast_output import BFLOAT16, FLOAT16, FLOAT32, UINT8
 from augfeed.kernels.compile_notice import install as install_notice
+from augfeed.kernels.few_channels import take_channels
 from augfeed.kernels.frames import materialise
 from augfeed.kernels.program_frames import cut_frames, read_levels, run_programs, write_levels
 from augfeed.kernels.types import FIXED, ROW, copied, matrices_of, neutral, taken
@@ -20,7 +21,7 @@ from augfeed.memory_pool import Memory, writable
 from augfeed.philox import normal_quantiles
 from augfeed.plan import Plan, Program
 from augfeed.plan.frames import slots_of
-from augfeed.plan.policy_constants import PolicyConstants
+from augfeed.plan.policy_constants import PolicyConstants, channels_together
 from augfeed.plan.program import codes_of, rarer
 
 install_notice()
@@ -269,18 +270,20 @@ class Job:
 
 
 class ChannelsJob(Job):
-    """A plan for images of other than 1 or 3 channels: each channel is made as a gray image.
+    """A plan for images of other than 1 or 3 channels, made as gray images or three at a time.
 
-    What a part of the batch reads is taken out of the images channel by channel.
+    What a part of the batch reads is taken out of the images, a few channels at a time.
     """
 
     def __init__(
         self, plan: Plan, fixed: PolicyConstants, output: Output, memory: Memory | None = None
     ) -> None:
-        """Prepare a job for each channel."""
+        """Prepare a job for each channel, or for three where none looks at another."""
         super().__init__(plan, fixed, output, memory)
-        self._gray = [Job(plan, fixed.of_channel(c), Output(output.dtype), self.memory)
-                      for c in range(fixed.channels)]  # fmt: skip
+        self._parts = [
+            (slice(*part), Job(plan, fixed.of_channels(*part), Output(output.dtype), self.memory))
+            for part in channels_together(plan.policy, fixed.channels)
+        ]
 
     def _write(
         self, images: NDArray[Any], rows: NDArray[Any], which: NDArray[np.int64],
@@ -292,14 +295,17 @@ class ChannelsJob(Job):
         for first in range(0, len(which), most):
             part = which[first : first + most]
             needed = mixes.needed(part) if mixed else part
-            taken_out = images[rows["place"][needed]].transpose(3, 0, 1, 2)
+            places, (height, width) = rows["place"][needed], images.shape[1:3]
             own["place"] = 0
             own["place"][needed] = np.arange(len(needed))
-            made = self.memory.take((len(part), 1, *self.plan.size), out.dtype)
-            for c, job in enumerate(self._gray):
-                plane = np.ascontiguousarray(taken_out[c])[..., None]
-                job._write(plane, own, part, np.arange(len(part)), made)
-                out[slots[first : first + most], c] = made[:, 0]
+            for channels, job in self._parts:
+                count = channels.stop - channels.start
+                planes = self.memory.take((len(needed), height, width, count), images.dtype)
+                take_channels(images, places, channels.start, planes)
+                size = (len(part), count, *self.plan.size)
+                made = self.memory.take(size, out.dtype)
+                job._write(planes, own, part, np.arange(len(part)), made)
+                out[slots[first : first + most], channels] = made
 
 
 def job_of(plan: Plan, fixed: PolicyConstants, output: Output, memory: Memory | None = None) -> Job:

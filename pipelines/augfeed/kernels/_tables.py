@@ -11,7 +11,7 @@ import numba
 import numpy as np
 
 from augfeed.kernels.inner import njit
-from augfeed.kernels.levels import LEVELS, nearest, where, to_unit, cumulative, divide, floor_divide, saturated, highest, lowest, real, total, truncate
+from augfeed.kernels.levels import LEVELS, fill_table, nearest, where, to_unit, cumulative, divide, floor_divide, saturated, highest, lowest, real, total, truncate
 from augfeed.kernels.types import Floats, Ints
 
 
@@ -93,9 +93,9 @@ def make_table(
     """
     made[:] = -1
     if code == 1:
-        made[:] = _equalize_table(counts, level)
+        fill_table(_equalize_table(counts, level), made)
     if code == 3:
-        made[:] = _autocontrast_table(counts, level)
+        fill_table(_autocontrast_table(counts, level), made)
     if code == 64:
         for k in range(LEVELS):
             made[k] = nearest(_posterize_pixel(to_unit(k), numbers[0], numbers[1]))
@@ -109,6 +109,6 @@ def make_table(
         for k in range(LEVELS):
             made[k] = nearest(_solarize_add_pixel(to_unit(k), numbers[0], numbers[1]))
     if code == 128:
-        made[:] = _brightness_table(counts, level, numbers[0])
+        fill_table(_brightness_table(counts, level, numbers[0]), made)
     if code == 129:
-        made[:] = _contrast_table(counts, level, gray, numbers[0])
+        fill_table(_contrast_table(counts, level, gray, numbers[0]), made)

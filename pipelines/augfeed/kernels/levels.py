@@ -11,6 +11,13 @@ from augfeed.kernels.inner import INNER, njit
 LEVELS = 256
 
 
+@njit(nogil=True)
+def fill_table(table: Any, made: Any) -> None:
+    """Write a table to memory; Numba compiles an assignment to a slice for seconds."""
+    for k in range(LEVELS):
+        made[k] = table[k]
+
+
 def floor_divide(value: Any, by: Any) -> Any:
     """Return a quotient rounded down, of numbers below 2**52 that are not negative."""
     raise NotImplementedError

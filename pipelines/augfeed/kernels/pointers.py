@@ -70,6 +70,18 @@ def _emit_moved(typing: TypingContext, pointer: types.CPointer, count: Number) -
 moved: Any = intrinsic(_emit_moved)  # a pointer to the element so many further
 
 
+def _emit_pointer(typing: TypingContext, address: Number) -> Emitted:
+    def generate(
+        context: BaseContext, builder: ir.IRBuilder, signature: Signature, args: Values
+    ) -> ir.Value:
+        return builder.inttoptr(args[0], ir.IntType(8).as_pointer())
+
+    return types.voidptr(types.int64), generate
+
+
+pointer_at: Any = intrinsic(_emit_pointer)  # what `numba.carray` takes, of an address
+
+
 @njit(nogil=True)
 def keep(arrays: Any) -> bool:
     """Return True: arrays that are made in a function live up to their last use, this one."""

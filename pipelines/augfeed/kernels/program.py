@@ -22,7 +22,7 @@ from augfeed.kernels.frames import (
 )
 from augfeed.kernels.hue import turn_hue
 from augfeed.kernels.inner import njit
-from augfeed.kernels.levels import LEVELS
+from augfeed.kernels.levels import LEVELS, fill_table
 from augfeed.kernels.place import Edges, Frame, U
 from augfeed.kernels.sample import add_lines
 from augfeed.kernels.spatial_steps import Rarer, is_spatial, run_spatial
@@ -97,7 +97,7 @@ def _count(
             for k in range(LEVELS):
                 counts[c, table[c * LEVELS + k]] += raw[c, k]
         else:
-            counts[c, :] = raw[c]
+            fill_table(raw[c], counts[c])
 
 
 @njit(nogil=True)

@@ -3,29 +3,12 @@
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
-from numba import carray, types  # type: ignore[attr-defined]
-from numba.core.base import BaseContext
-from numba.core.typing.context import Context as TypingContext
-from numba.core.typing.templates import Signature
-from numba.extending import intrinsic
+from numba import carray  # type: ignore[attr-defined]
 
 from augfeed.kernels import SOURCES, compiled
-from augfeed.kernels.pointers import Emitted, Number, Values
+from augfeed.kernels.pointers import pointer_at
 from augfeed.kernels.resample import _resample
 from augfeed.kernels.types import Bytes, Floats, Ints
-
-
-def _type_pointer(context: TypingContext, address: Number) -> Emitted:
-    def emit(
-        context: BaseContext, builder: ir.IRBuilder, signature: Signature, args: Values
-    ) -> ir.Value:
-        return builder.inttoptr(args[0], ir.IntType(8).as_pointer())
-
-    return types.voidptr(types.int64), emit
-
-
-_pointer: Any = intrinsic(_type_pointer)
 
 
 def _compile(sources: int) -> Any:
@@ -43,7 +26,7 @@ def _compile(sources: int) -> Any:
         """
         for k in range(pictures.shape[0]):
             address, height, width, number = pictures[k]
-            image = carray(_pointer(address), (height, width, frames.shape[3]), np.uint8)
+            image = carray(pointer_at(address), (height, width, frames.shape[3]), np.uint8)
             _resample(image, box[k], resized[k], offset[k], filters[k], pad_mode, pad_fill,
                       frames[number])  # fmt: skip
         return sources

@@ -50,10 +50,16 @@ def _cut(line: str) -> str:
 
 
 def suggest(name: str, known: Iterable[str]) -> str:
-    """Return the cure for a misspelt name: the nearest known one, or all of them."""
+    """Return the cure for a misspelt name: the nearest known one, those that it is a word of
+    ("crop" of "random_crop"), or all of them."""
     names = list(known)
     near = difflib.get_close_matches(name, names, n=1)
-    return f"did you mean {near[0]!r}?" if near else f"use one of {', '.join(names)}"
+    alike = [known for known in names if name in known.split("_")]
+    if near and not alike:
+        return f"did you mean {near[0]!r}?"
+    if alike:
+        return f"did you mean {' or '.join(map(repr, alike))}?"
+    return f"use one of {', '.join(names)}"
 
 
 def shown(value: Any) -> str:

@@ -66,8 +66,9 @@ def numba(classes: Iterable[Class]) -> str:
                       f"            made[k] = nearest({table.name}({given}))"]  # fmt: skip
         else:
             given = ", ".join(["counts", "level", *["gray"][: table.needs_gray], *numbers])
-            lines.append(f"        made[:] = {table.name}({given})")
+            lines.append(f"        fill_table({table.name}({given}), made)")
     functions = points.functions | written.functions
+    names = ", ".join(("LEVELS", "fill_table", "nearest", "where", "to_unit", *OF_LEVELS))
     return f'''"""Tables of levels, by the number of the step that makes them.
 
 {NOTE}
@@ -80,7 +81,7 @@ import numba
 import numpy as np
 
 from augfeed.kernels.inner import njit
-from augfeed.kernels.levels import LEVELS, nearest, where, to_unit, {", ".join(OF_LEVELS)}
+from augfeed.kernels.levels import {names}
 from augfeed.kernels.types import Floats, Ints
 
 

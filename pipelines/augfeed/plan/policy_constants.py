@@ -19,7 +19,7 @@ from augfeed.policy import (
     RandomCrop,
     RandomErasing,
 )
-from augfeed.policy.images import check_rgb
+from augfeed.policy.images import check_rgb, looks_at_colors
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +51,14 @@ class PolicyConstants:
         """Return the constants; raise `InputError` if the policy is for other channels."""
         return _fixed(policy, channels)
 
-    def of_channel(self, c: int) -> "PolicyConstants":
-        """Return the constants of channel `c` alone, which is a gray image then."""
-        one = slice(c, c + 1)
+    def of_channels(self, first: int, end: int) -> "PolicyConstants":
+        """Return the constants of some channels, as an image of their own."""
+        one = slice(first, end)
         parts = ("pad_fill", "border_fill", "mean", "std", "sigma_scale")
         own: dict[str, Any] = {name: getattr(self, name)[one].copy() for name in parts}
         statistics = np.ascontiguousarray(self.statistics[:, one])
-        return replace(self, channels=1, plane=self.plane + c, statistics=statistics, **own)
+        return replace(self, channels=end - first, plane=self.plane + first,
+                       statistics=statistics, **own)  # fmt: skip
 
 
 @lru_cache(maxsize=64)  # asked for every batch
@@ -88,6 +89,32 @@ def _fixed(policy: Policy, channels: int) -> PolicyConstants:
         0,
         np.stack([mean, std, np.zeros_like(mean), np.ones_like(std), scale]),
     )
+
+
+def channels_together(policy: Policy, channels: int) -> list[tuple[int, int]]:
+    """Return (first, end) of channels that are made as an image of 1 or of 3: three where none
+    looks at another."""
+    step = 1 if looks_at_colors(policy) else 3
+    threes = channels - channels % step
+    return [*((first, first + step) for first in range(0, threes, step)),
+            *((first, first + 1) for first in range(threes, channels))]  # fmt: skip
+
+
+@lru_cache(maxsize=256)
+def policy_of_channels(policy: Policy, first: int, end: int) -> Policy:
+    """Return a policy with the numbers of some channels alone where it has one for each."""
+
+    def own(value: Any) -> Any:
+        return value[first:end] if isinstance(value, tuple) and len(value) > 1 else value
+
+    made: list[Any] = []
+    for item in policy.operations:
+        if isinstance(item, RandomCrop | Letterbox | Border):
+            item = replace(item, fill=own(item.fill))
+        elif isinstance(item, Normalize):
+            item = replace(item, mean=own(item.mean), std=own(item.std))
+        made.append(item)
+    return Policy(made)
 
 
 def channels_of(policy: Policy) -> int:

@@ -8,10 +8,10 @@ from itertools import groupby, islice, pairwise
 from typing import Annotated, Any, Never, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from pydantic_core import from_json
 
 from augfeed.errors import PolicyError
 from augfeed.invariances import Invariances, invariances_of
+from augfeed.json_text import parsed_json
 from augfeed.operation import Declaration, Geometry, Linear, Pointwise, Program, Scene, Stage, pair
 from augfeed.operation.describe import describe as in_words
 from augfeed.operation.describe import shown
@@ -285,7 +285,7 @@ class Policy(BaseModel):
     def from_json(cls, text: str | bytes) -> "Policy":
         """Return the policy of a JSON text; raise `PolicyError` naming what is wrong in it."""
         try:
-            data = from_json(text)
+            data = parsed_json(text)
         except ValueError as error:
             raise PolicyError(f"this text is not JSON: {error}") from None
         if not isinstance(data, dict):

@@ -7,9 +7,11 @@ from augfeed.errors import InputError
 from augfeed.operation import Declaration
 from augfeed.operation.kinds import Blocks, Frame, Geometry, Linear, Statistics
 from augfeed.operation.program import parts_of
-from augfeed.policy import Policy
+from augfeed.policy import GaussianNoise, Kornia, Policy, RandomErasing
 
 LIKE_OTHERS = (1, 3)  # gray images keep their colors under what is for RGB
+# Kornia's other classes for RGB refuse other channels themselves; this one makes all of them equal.
+_KORNIA_FOR_RGB = ("RandomGrayscale",)
 
 
 def check_rgb(policy: Policy, channels: int) -> None:
@@ -35,6 +37,26 @@ def check_levels(policy: Policy) -> None:
                 "or, if 256 levels will do, give uint8, as (images // 257).astype(np.uint8), or "
                 "floats in [0, 1], as images / 65535"
             )
+
+
+def looks_at_colors(policy: Policy) -> bool:
+    """Return whether an image of three channels is made otherwise than three gray ones: by a mean
+    gray, a color matrix, a JPEG, or in a program."""
+    return any(
+        item.program is not None
+        or isinstance(item, Linear | Blocks)
+        or (isinstance(item, Statistics) and item.needs_gray)
+        for item in policy.operations
+    )
+
+
+def draws_for_values(policy: Policy) -> bool:
+    """Return whether numbers are drawn for each value of an image, other ones for each channel."""
+    return any(
+        isinstance(item, GaussianNoise)
+        or (isinstance(item, RandomErasing) and item.fill == "noise")
+        for item in policy.operations
+    )
 
 
 def _rounds(item: Declaration) -> bool:
@@ -71,6 +93,8 @@ def _needing(item: Declaration) -> Iterator[str]:
 def _for_rgb(operation: Declaration) -> tuple[str, ...]:
     if isinstance(operation, Linear):
         return operation.for_rgb
+    if isinstance(operation, Kornia) and operation.name in _KORNIA_FOR_RGB:
+        return (operation.op,)
     return (operation.op,) if _step_for_rgb(type(operation)) else ()
 
 

@@ -2,7 +2,7 @@
 
 import math
 from functools import partial
-from typing import Any, get_args
+from typing import Any, cast
 
 import numpy as np
 import ray
@@ -41,12 +41,13 @@ class MapBatches:
     )
     ```
 
-    `image` holds encoded files (bytes, of which only what is shown is decoded) or uint8 `[H, W]`
-    or `[H, W, C]`; `label`, which may be missing, class numbers or rows of shares; `id` whole
-    numbers in [0, 2**48). What comes out: `image` `[B, C, H, W]` (with `channels_last`
-    `[B, H, W, C]`), `label` int64 `[B]` or float32 `[B, num_classes]`, and all other columns as
-    they were. `dtype` is uint8 by default, and float32 for a policy that normalizes; NumPy has no
-    bfloat16. `policy="evaluation"` is what models are tested with: nothing in it is random.
+    `image` holds encoded files (bytes, of which only what is shown is decoded; `channels` 1 or 3)
+    or uint8 `[H, W]` or `[H, W, C]`, C as `channels` says; `label`, which may be missing, class
+    numbers or rows of shares; `id` whole numbers in [0, 2**48). What comes out: `image`
+    `[B, C, H, W]` (with `channels_last` `[B, H, W, C]`), `label` int64 `[B]` or float32
+    `[B, num_classes]`, and all other columns as they were. `dtype` is uint8 by default, and float32
+    for a policy that normalizes; NumPy has no bfloat16. `policy="evaluation"` is what models are
+    tested with: nothing in it is random.
 
     The draws of a sample are a pure function of `seed`, `epoch` and `id`: those that
     `augfeed.DataLoader` has for the sample of that number, in whichever block, on whichever node,
@@ -63,7 +64,7 @@ class MapBatches:
     def __init__(
         self, policy: Policy | str, *, seed: int = 0, epoch: int = 0,
         num_classes: int | None = None, dtype: torch.dtype | None = None,
-        channels_last: bool = False, channels: Channels = 3, device: str = "cpu",
+        channels_last: bool = False, channels: int = 3, device: str = "cpu",
     ) -> None:  # fmt: skip
         """Check the arguments; nothing is compiled yet."""
         self.policy = resolve_policy(policy)
@@ -74,8 +75,8 @@ class MapBatches:
         if num_classes is not None:
             whole_number("num_classes", num_classes, 1)
         self.num_classes = num_classes
-        if channels not in get_args(Channels):
-            raise InputError(f"channels={channels!r} is unknown: use one of {get_args(Channels)}")
+        self.channels = whole_number("channels", channels, 1)
+        PolicyConstants.of(self.policy, channels)
         if dtype is None:
             dtype = torch.float32 if self.policy.find(Normalize) else torch.uint8
         if dtype == torch.bfloat16:
@@ -84,7 +85,6 @@ class MapBatches:
             )
         self.output = Output(dtype, channels_last)
         self.output.check(self.policy)
-        self.channels: Channels = channels
         self.place = Place(device)
         self.place.check()
         self._memory = Memory()
@@ -126,7 +126,12 @@ class MapBatches:
 
     def _picture(self, image: Any, name: str) -> Any:
         if isinstance(image, bytes | bytearray | memoryview):
-            return Encoded(bytes(image), name, self.channels, self._memory)
+            if self.channels not in (1, 3):
+                raise InputTypeError(
+                    f"image of {name} is an encoded file, which has 1 or 3 channels, and channels="
+                    f"{self.channels!r}: give uint8 [H, W, {self.channels}], or channels=3"
+                )
+            return Encoded(bytes(image), name, cast(Channels, self.channels), self._memory)
         array = np.asarray(image)
         array = array[..., None] if array.ndim == 2 else array
         if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != self.channels:

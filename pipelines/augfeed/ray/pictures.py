@@ -11,7 +11,6 @@ from augfeed.errors import InputError
 from augfeed.memory_pool import Memory
 from augfeed.plan import Plan
 from augfeed.policy import Policy
-from augfeed.read.decode import Channels
 from augfeed.read.frames import Found, Frames, Ready, size_of
 from augfeed.read.read_config import Reading
 from augfeed.read.read_errors import ReadFailureLog, RowSources
@@ -27,11 +26,11 @@ class Pictures:
     """
 
     found: Sequence[Found]
-    channels: Channels
+    channels: int
     sizes: tuple[int, int] | None
 
     @classmethod
-    def of(cls, found: Sequence[Found], channels: Channels) -> "Pictures":
+    def of(cls, found: Sequence[Found], channels: int) -> "Pictures":
         """Return the images of a batch."""
         sizes = set(map(size_of, found))
         return cls(found, channels, sizes.pop() if len(sizes) == 1 else None)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from augfeed.constants import CONSTANT
 from augfeed.kernels.resample import resample
-from augfeed.kernels.resample_box import resample_part
+from augfeed.kernels.resample_box import resample_parts
 from augfeed.memory_pool import Memory
 from augfeed.read.crop import Four, Pair, View, hull, needed, scale_for, scaled_box
 from augfeed.read.decode import MAX_PIXELS, Channels, decode, decode_jpeg, read_image_header
@@ -118,9 +118,13 @@ class Encoded:
         if part is None:
             return False
         picture, top, left = part
-        for view, (box, inner), out in zip(views, boxes, outs, strict=True):
-            box = box[0] - top, box[1] - left, box[2], box[3]
-            resample_part(picture, box, inner, view.resized, view.offset, view.kind, out)
+        whole = [
+            (box[0] - top, box[1] - left, *box[2:], *view.resized, *view.offset, view.kind,
+             *_written(out, picture))
+            for view, (box, _), out in zip(views, boxes, outs, strict=True)
+        ]  # fmt: skip
+        inner = np.array([inner for _, inner in boxes])
+        resample_parts(np.ascontiguousarray(picture), inner, np.array(whole, np.int64))
         return True
 
     def _frame(self, scale: int) -> Four:
@@ -151,3 +155,11 @@ class Encoded:
             return None
         picture = decode_jpeg(self.data, header, self.channels, self.memory, scale)
         return None if picture is None else (upright(picture, orientation), 0, 0)
+
+
+def _written(out: NDArray[Any], picture: Picture) -> tuple[int, int, int]:
+    # The address of a frame, its height and width.
+    height, width, channels = out.shape
+    if not out.flags.c_contiguous or out.dtype != np.uint8 or channels != picture.shape[2]:
+        raise ValueError(f"{out.dtype} {out.shape} is not a frame without gaps of {picture.shape}")
+    return out.__array_interface__["data"][0], height, width

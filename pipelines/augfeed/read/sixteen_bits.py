@@ -11,7 +11,9 @@ WHITE = 65535
 
 def is_uint16(images: Any) -> bool:
     """Return whether it is a tensor or an array of whole numbers of 16 bits, from 0 on."""
-    return getattr(images, "dtype", None) in (torch.uint16, np.uint16)
+    dtype = getattr(images, "dtype", None)
+    # NumPy has two orders of bytes: files of other machines come in the other one.
+    return dtype in (torch.uint16, np.uint16, np.dtype(">u2"), np.dtype("<u2"))
 
 
 def unit_floats(array: NDArray[np.uint16]) -> NDArray[np.float32]:

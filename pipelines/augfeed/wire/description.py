@@ -20,10 +20,10 @@ from pydantic import (
     model_serializer,
     model_validator,
 )
-from pydantic_core import from_json
 
 from augfeed.engines import DTYPES, Output
 from augfeed.errors import InputError
+from augfeed.json_text import parsed_json
 from augfeed.operation.describe import describe
 from augfeed.plan.repeats import Repeats
 from augfeed.policy import Policy
@@ -142,7 +142,7 @@ class Description(BaseModel):
     def parse(cls, text: str | bytes) -> Self:
         """Return the description of a JSON text; raise `InputError` naming what is wrong."""
         try:
-            return cls.model_validate(from_json(text))
+            return cls.model_validate(parsed_json(text))
         except ValidationError as error:
             raise InputError(describe(error, cls)) from None
         except ValueError as error:

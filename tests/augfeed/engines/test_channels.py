@@ -35,7 +35,8 @@ from tests.sampling import each
 MANY = Shape(5, 13, 19, 4)
 RGB = ("gray(0.3)", "channel_shuffle(p=0.5)", "channel_drop(p=1.0)", "jitter(saturation=0.2)",
        "jitter(hue=0.1)", 'jitter(saturation=0.2, clamp="each")', "rand_augment", "auto_augment",
-       "trivial_augment_wide", "three_augment", "one_of([hflip, gray(1.0)])")  # fmt: skip
+       "trivial_augment_wide", "three_augment", "one_of([hflip, gray(1.0)])",
+       "kornia('RandomGrayscale', p=1.0)")  # fmt: skip
 
 EACH_ALONE = ("gray(0.0)", "jitter(0.4, 0.4)", "jitter(0.4, 0.4, 0.4, p=0)", "posterize(4)",
               'trivial_augment_wide(without=["color"])', 'aug_mix(without=["color"])',
@@ -149,6 +150,23 @@ def test_the_first_channels_of_many_are_those_of_rgb(text: str, channels: int, n
     assert_agree(made[:, :fewer], known[:, :fewer], plan)
     if name == "cpu":
         assert torch.equal(made[:, :fewer], known[:, :fewer])
+
+
+@pytest.mark.skipif("cuda" not in ENGINES, reason="Triton is not installed")
+@pytest.mark.parametrize(
+    "case",
+    ["normalize", "geometry, fill", "cutmix", "equalize and blur", "jitter of turned images"],
+)
+def test_the_kernel_makes_a_few_channels_at_a_time(case: str) -> None:
+    shape = MANY._replace(channels=4, batch=2)
+    policy = for_channels(CASES[case], 4)
+    assert policy is not None
+    plan, images = plan_of(policy, shape), make_images(shape)
+    output, places = Output(channels_last=True), np.array([1, 0])
+    first, second = (run(name, plan, images, places=places, output=output)
+                     for name in ("cpu", "cuda"))  # fmt: skip
+    assert_agree(first, second, plan)
+    assert second.is_contiguous(memory_format=torch.channels_last)
 
 
 def test_noise_differs_between_all_channels() -> None:

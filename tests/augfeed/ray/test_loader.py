@@ -64,6 +64,13 @@ def test_batches_are_those_of_the_in_process_loader_bit_for_bit(given: dict[str,
     assert batches_of(made(**given), 2) == in_process(epochs=2, **given)
 
 
+def test_images_of_many_channels_are_those_of_the_in_process_loader() -> None:
+    data = np.concatenate([PIXELS, PIXELS[..., :2]], axis=3), DATA[1]
+    policy = "random_crop(8, padding=1) | hflip | rotate(20) | cutmix(1.0)"
+    given: dict[str, Any] = {"policy": policy, "dtype": torch.bfloat16}
+    assert batches_of(made(data, **given)) == in_process(data, **given)
+
+
 @pytest.mark.parametrize("labels", [None, np.eye(COUNT, 3, dtype=np.float32)],
                          ids=["no labels", "shares"])  # fmt: skip
 def test_data_without_classes_pass_as_they_are(labels: Any) -> None:

@@ -60,6 +60,19 @@ def test_a_sample_gets_what_the_loader_gives_it_in_any_block(image: Any, given: 
         assert np.array_equal(made["path"], made["id"])
 
 
+def test_images_of_many_channels_are_those_of_the_loader() -> None:
+    bands = np.concatenate([PIXELS, PIXELS[..., :2] ^ 255], axis=3)
+    policy = "random_resized_crop(8) | hflip | rotate(20) | color_jitter(0.3, 0.3)"
+    loader: DataLoader[Any] = DataLoader((bands, DATA[1]), COUNT, policy=policy, seed=3)
+    images, _ = next(iter(loader))
+    made = MapBatches(policy, seed=3, channels=5, dtype=torch.float32)(columns(image=bands))
+    assert np.array_equal(made["image"], images.numpy())
+    with pytest.raises(InputTypeError, match="is an encoded file, which has 1 or 3 channels"):
+        MapBatches(policy, channels=5)(columns(image=np.array([png(p) for p in PIXELS], object)))
+    with pytest.raises(InputError, match="needs red, green and blue"):
+        MapBatches("gray(0.5)", channels=5)
+
+
 def test_partners_are_those_of_the_block() -> None:
     policy = "hflip | cutmix(1.0)"
     images, labels = expected(policy, dtype=torch.uint8, num_classes=6)
@@ -124,7 +137,7 @@ def test_columns_that_cannot_be_used_are_named(change: Any, error: Any, text: st
 def test_arguments_that_cannot_be_meant_are_named() -> None:
     wrong: tuple[tuple[dict[str, Any], str], ...] = (
         ({"seed": -1}, "seed=-1"), ({"dtype": torch.bfloat16}, "no bfloat16"),
-        ({"channels": 2}, "channels=2"), ({"num_classes": 0}, "num_classes=0"),
+        ({"channels": 0}, "channels=0"), ({"num_classes": 0}, "num_classes=0"),
         ({"dtype": torch.uint8}, "normalize"),
     )  # fmt: skip
     for given, text in wrong:

@@ -283,3 +283,10 @@ def test_bad_indices_are_named(indices: Any, kind: Any, message: str) -> None:
 )
 def test_indices_may_be_of_any_kind(indices: Any) -> None:
     assert ArraySource(ZEROS).pick(indices).rows(np.arange(2)).tolist() == [2, 0]
+
+
+@pytest.mark.parametrize("order", ["<", ">", "="])
+def test_sixteen_bits_may_have_either_order_of_bytes(order: str) -> None:
+    whole = np.arange(2 * 4 * 4 * 3).astype(np.uint16).reshape(2, 4, 4, 3) * 600
+    held = whole.astype(f"{order}u2")
+    np.testing.assert_array_equal(ArraySource(held).image(1), ArraySource(whole).image(1))

@@ -36,9 +36,9 @@ MASKS = "rotate"  # the case beside which the kernel for masks is compiled
 MASK_KERNELS = range(6) if ALL in sys.argv else range(3, 6)
 NAMED = ("nothing", "horizontal flip", "contrast about mean", "whole chain", "mixup", "rotate")
 CHAINS = ("frames, moved and mixed", "frames, recoloured",
-          "whole chain", "geometry, reflect", "cutmix, some", "all noise",
-         "geometry, reflect")  # fmt: skip  # fmt: skip
-SHORT = ("all noise", "frames, recoloured", "geometry, reflect", "cutmix, some", "all noise")
+          "whole chain", "geometry, reflect", "cutmix, some", "all noise")  # fmt: skip
+SHORT = ("all noise", "frames, recoloured", "geometry, reflect", "cutmix, some", "all noise",
+         "geometry, reflect")  # fmt: skip
 PROGRAMS = ("sequence of all kinds", "some of, nested")
 PRESETS = [(presets.seed_chain(), 3, 224), (presets.imagenet(), 3, 224),
            (presets.evaluation(224, 256), 3, 224), (presets.cifar(), 3, 32),

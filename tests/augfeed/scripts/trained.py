@@ -9,7 +9,7 @@ import lightning
 import torch
 
 from augfeed import DataLoader
-from tests.augfeed.scripts import leave
+from tests.augfeed.scripts import leave, on_ranks
 from tests.augfeed.scripts.ranks import data_of
 
 POLICY = "hflip | gaussian_noise(0.1) | normalize(0.5, 0.25)"
@@ -85,4 +85,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    on_ranks(main)

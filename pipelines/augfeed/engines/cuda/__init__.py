@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from augfeed.engines import Output, check_images
+from augfeed.engines.cuda.by_channels import apply_by_channels
 from augfeed.engines.cuda.graph import CudaGraphPass, pinned
 from augfeed.engines.cuda.launch import launch, means_for
 from augfeed.engines.cuda.program_launch import ProgramScratch
@@ -79,13 +80,12 @@ class CudaEngine:
         """Return the batch `[count, C, H, W]` of a plan; see `augfeed.engines.Engine`.
 
         Everything is queued on the current stream, and nothing waits for the device. Images of
-        other than 1 or 3 channels are made by the engine `portable`, on the same device.
+        other than 1 or 3 channels are made a few channels at a time.
         """
         if images.ndim == 4 and images.shape[3] not in COMPILED:
-            from augfeed.engines.portable import PortableEngine
-
-            other = PortableEngine(self.device)
-            return other.apply(plan, images, places=places, offsets=offsets, output=output)
+            return apply_by_channels(
+                self, plan, images, places=places, offsets=offsets, output=output
+            )
         return self.load(plan, images, places=places, offsets=offsets, output=output).run()
 
     def load(
@@ -102,8 +102,8 @@ class CudaEngine:
         output.check(plan.policy)
         if images.shape[3] not in COMPILED:
             raise InputError(
-                f"images of {images.shape[3]} channels have no compiled kernel: use 1 or 3 "
-                "channels, or CudaEngine.apply, which takes the engine 'portable' for them"
+                f"images of {images.shape[3]} channels are not of one kernel: use 1 or 3 channels, "
+                "or CudaEngine.apply, which makes others a few channels at a time"
             )
         fixed = PolicyConstants.of(plan.policy, images.shape[3])
         images = images.to(self.device, non_blocking=True).contiguous()
