@@ -7,6 +7,7 @@ import numpy as np
 from augfeed.constants import CONSTANT
 from augfeed.kernels import SOURCES, compiled
 from augfeed.kernels._tables import make_table, makes_table
+from augfeed.kernels.byte_tables import look_up
 from augfeed.kernels.inner import njit
 from augfeed.kernels.levels import LEVELS
 from augfeed.kernels.place import FAST, Edges, Frame, U, edges_of, fold
@@ -135,20 +136,6 @@ def sum_up(counts: Array, channels: int, c: int, own: Ints) -> None:
         i = first + U(k)
         two = counts[i] + counts[i + part]
         own[U(k)] = two + (counts[i + part + part] + counts[i + part + part + part])
-
-
-@njit(nogil=True)
-def look_up(out: Array, at: Index, pixels: int, channels: int, table: Array) -> None:
-    """Make each level of a frame another one, by a table `[C, LEVELS]` as one line."""
-    if channels == 3:
-        for p in range(pixels):
-            i = at + U(3 * p)
-            out[i] = table[U(out[i])]
-            out[i + U(1)] = table[U(LEVELS) + U(out[i + U(1)])]
-            out[i + U(2)] = table[U(2 * LEVELS) + U(out[i + U(2)])]
-    else:
-        for k in range(pixels * channels):
-            out[at + U(k)] = table[U(k % channels * LEVELS) + U(out[at + U(k)])]
 
 
 class Tables(NamedTuple):

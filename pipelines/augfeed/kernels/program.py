@@ -10,6 +10,7 @@ import numpy as np
 
 from augfeed.constants import LUMA
 from augfeed.kernels._tables import make_table, makes_table, needs_counts, needs_gray
+from augfeed.kernels.byte_tables import look_up
 from augfeed.kernels.chains import Mixture, is_chain, run_chain
 from augfeed.kernels.frames import (
     ROUNDER,
@@ -17,7 +18,6 @@ from augfeed.kernels.frames import (
     Tables,
     correlate,
     count_levels,
-    look_up,
     sum_up,
 )
 from augfeed.kernels.hue import turn_hue

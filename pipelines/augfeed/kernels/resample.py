@@ -16,10 +16,12 @@ from augfeed.constants import CONSTANT, EDGE
 from augfeed.kernels import SOURCES, compiled
 from augfeed.kernels.filters import blends, fixed_point
 from augfeed.kernels.inner import njit
+from augfeed.kernels.place import U
+from augfeed.kernels.pointers import pointer_to
 from augfeed.kernels.transpose import transpose
 from augfeed.kernels.types import Array, Floats, Ints
+from augfeed.kernels.weigh_rows import BITS, BLOCK, weigh_rows
 
-BITS = 22  # of a weight; Pillow's number
 HALF = 1 << (BITS - 1)
 STRIP = 32  # rows turned at a time: their loops are long enough, and they fit the L1 cache
 OUTSIDE = -(1 << 62)
@@ -190,7 +192,22 @@ def _resize(
 
 
 @njit(nogil=True)
-def _blend(source: Array, starts: Ints, weights: Array, target: Array) -> None:
+def _blend_wholes(source: Array, starts: Ints, weights: Array, target: Array) -> None:
+    count, taps = target.shape[1], weights.shape[1]
+    if count < BLOCK:
+        _blend_any(source, starts, weights, target)
+        return
+    pixels, shares, made = pointer_to(source), pointer_to(weights), pointer_to(target)
+    pitch = U(source.shape[1])
+    for j in range(target.shape[0]):
+        # Weights of rows behind the last are 0.
+        there = U(min(taps, source.shape[0] - starts[j]))
+        weigh_rows(pixels, U(starts[j]) * pitch, pitch, shares, U(j * taps), there, made,
+                   U(j * count), count)  # fmt: skip
+
+
+@njit(nogil=True)
+def _blend_any(source: Array, starts: Ints, weights: Array, target: Array) -> None:
     # target[j] = sum over k of weights[j, k] * source[starts[j] + k], k < 2, 4, 8, 12, ...
     last, taps = source.shape[0] - 1, weights.shape[1]
     sums = np.empty(target.shape[1] if taps > 4 else 0, weights.dtype)
@@ -217,6 +234,19 @@ def _blend(source: Array, starts: Ints, weights: Array, target: Array) -> None:
             else:
                 for i in range(row.size):
                     row[i] = _pixel(sums[i] + w0 * s0[i] + w1 * s1[i] + w2 * s2[i] + w3 * s3[i])
+
+
+def _blend(source: Array, starts: Ints, weights: Array, target: Array) -> None:
+    """Write `target[j]`, the sum over k of `weights[j, k] * source[starts[j] + k]`."""
+
+
+@overload(_blend, inline="always", strict=False)  # the lambdas have no annotations
+def _(source: Any, starts: Any, weights: Any, target: Any) -> Any:
+    if isinstance(source.dtype, types.Integer):
+        return lambda source, starts, weights, target: _blend_wholes(
+            source, starts, weights, target
+        )
+    return lambda source, starts, weights, target: _blend_any(source, starts, weights, target)
 
 
 def _pixel(total: Any) -> Any:

@@ -7,8 +7,8 @@ import numpy as np
 from augfeed.constants import BICUBIC
 from augfeed.kernels import SOURCES, compiled
 from augfeed.kernels.filters import blends, fixed_point
-from augfeed.kernels.resample import BITS
 from augfeed.kernels.types import Ints
+from augfeed.kernels.weigh_rows import BITS
 
 
 def _compile(sources: int) -> Any:

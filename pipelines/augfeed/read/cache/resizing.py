@@ -11,8 +11,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from augfeed.kernels.resample import BITS, HALF
+from augfeed.kernels.resample import HALF
 from augfeed.kernels.resample_weights import fill_blends, taps_of
+from augfeed.kernels.weigh_rows import BITS
 
 ROOM = 4 << 20  # pixels between the passes at a time, of about 40 bytes of intermediate values
 
