@@ -226,7 +226,6 @@ def test_who_is_mixed_with_whom_follows_the_order_of_the_loader(data: Path, tmp_
         (("--policy", "hflip", "--split", "valid"), "valid"),
         (("--policy", "hflip", "--data", "nowhere"), "nowhere"),
         (("--policy", "dino"), "as --view 0"),
-        (("--policy", "simclr(32)"), "as --view 0"),
         (("--policy", "hflip", "--out", "."), "it is a folder"),
     ],
 )
