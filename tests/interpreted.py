@@ -1,6 +1,8 @@
 """Triton's interpreter as the tests use it: rounds as GPUs do, in a third of its time."""
 
+import inspect
 import os
+from collections.abc import Callable
 from dataclasses import replace
 from math import prod
 from typing import Any
@@ -21,7 +23,7 @@ def interpret_kernels() -> None:
     from triton.runtime import interpreter
 
     _round_as_gpus(tl, interpreter)
-    _patch_once(interpreter)
+    _patch_once(interpreter, tl.core.is_builtin)
     _reuse_types(tl, interpreter)
 
 
@@ -48,7 +50,7 @@ def _round_as_gpus(tl: Any, interpreter: Any) -> None:
     interpreter._convert_float = convert
 
 
-def _patch_once(interpreter: Any) -> None:
+def _patch_once(interpreter: Any, is_builtin: Callable[[Any], bool]) -> None:
     patching = interpreter.InterpretedFunction.__call__
 
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
@@ -62,6 +64,17 @@ def _patch_once(interpreter: Any) -> None:
         return patching(self, *args, **kwargs)
 
     interpreter.InterpretedFunction.__call__ = call
+    found: dict[Any, list[tuple[str, Any]]] = {}
+
+    def patch_builtin(where: Any, *given: Any) -> None:
+        """Patch what a launch replaces in a module or a class, looked for once."""
+        if where not in found:
+            every = inspect.getmembers(where)
+            found[where] = [(name, one) for name, one in every if is_builtin(one)]
+        for name, one in found[where]:
+            interpreter._patch_attr(where, name, one, *given)
+
+    interpreter._patch_builtin = patch_builtin
 
 
 def _reuse_types(tl: Any, interpreter: Any) -> None:

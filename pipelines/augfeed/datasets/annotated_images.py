@@ -18,6 +18,7 @@ from augfeed.read.exif import Picture
 from augfeed.read.folder import FolderSource
 from augfeed.read.labels import check_classes
 from augfeed.read.protocols import EncodedSource
+from augfeed.read.regular_file import file_bytes
 
 Options = Mapping[str, Any]
 
@@ -189,8 +190,7 @@ def _tensor(part: Any) -> torch.Tensor:
 def read_file(path: str, what: str, image: str) -> bytes:
     """Return the bytes of a file of annotations; raise `ReadError` that names it and its image."""
     try:
-        with open(path, "rb", buffering=0) as file:
-            return file.readall()
+        return file_bytes(path)
     except FileNotFoundError as error:
         raise ReadError(
             f"{path}: does not exist, and is the {what} of {image}: add it, or remove the image"

@@ -15,6 +15,7 @@ from augfeed.read.decode import Channels, decode
 from augfeed.read.exif import Picture
 from augfeed.read.folder_walk import pictures_in
 from augfeed.read.labels import check_classes, check_labels
+from augfeed.read.regular_file import file_bytes
 from augfeed.read.skipped_files import summary, tell
 
 EXTENSIONS = (
@@ -146,8 +147,7 @@ class FolderSource:
         """Return the bytes of file `i`; raise `ReadError` if it cannot be read."""
         path = self.path(i)
         try:
-            with open(path, "rb", buffering=0) as file:
-                return file.readall()
+            return file_bytes(path)
         except OSError as error:
             raise ReadError.of(path, error) from error
 

@@ -17,6 +17,7 @@ from augfeed.read.decode import Channels, decode, picture_size
 from augfeed.read.exif import Picture
 from augfeed.read.indices import check_indices
 from augfeed.read.labels import Labels, check_classes, check_labels
+from augfeed.read.regular_file import file_bytes
 
 LOOKED_AT = 64  # images, to see whether all are of one size
 
@@ -228,8 +229,7 @@ def _read_file(path: str | None, name: str) -> bytes:
     if "://" in path:
         raise ReadError(f"{name}: is not on this machine ({path!r}): fetch it with data.map")
     try:
-        with open(os.fspath(path), "rb", buffering=0) as file:
-            return file.readall()
+        return file_bytes(os.fspath(path))
     except OSError as error:
         reason = error.strerror or error
         raise ReadError(

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from augfeed.errors import InputError, ReadError
 from augfeed.read.folder import EXTENSIONS
+from augfeed.read.regular_file import open_regular
 from augfeed.read.skipped_files import HIDDEN, lies_hidden
 
 BLOCK = 512  # bytes of a tar header
@@ -93,7 +94,7 @@ def members_of(shard: str, keys: Keys) -> Found:
     """
     skipped: Counter[str] = Counter()
     try:
-        with open(shard, "rb") as file:
+        with open(shard, "rb", opener=open_regular) as file:
             groups = _groups(shard, file, keys, skipped)
             samples = [
                 _Sample(shard, key, parts, keys, file.fileno())
