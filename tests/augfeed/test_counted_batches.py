@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from augfeed import Augment
 from augfeed.executor import counted_batches
+from augfeed.plan import draw_plan
 
 POLICIES = (
     "hflip | rotate(40) | jitter(0.4, 0.4, 0.4) | normalize(0.5, 0.25)",
@@ -71,7 +72,6 @@ def test_batches_that_follow_one_another_are_planned_as_one(policy: str, monkeyp
         drawn.append(len(given[1]))
         return draw_plan(*given, **more)
 
-    draw_plan = counted_batches.draw_plan
     monkeypatch.setattr(counted_batches, "draw_plan", counting)
     augment = Augment(policy, num_classes=5)
     for k in range(31):

@@ -1,6 +1,6 @@
 """Images that callers give as a tensor, on the CPU or on a device: checked, and cut."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -28,7 +28,7 @@ class Asked(NamedTuple):
     output: Output
 
 
-def pixels_of(images: Any, memory: Memory, policy: Policy) -> torch.Tensor:
+def pixels_of(images: torch.Tensor, memory: Memory, policy: Policy) -> torch.Tensor:
     """Return images `[B, C, H, W]` as `[B, H, W, C]` of uint8, or of float32 in [0, 1].
 
     Those of channels-last memory are not copied. Raises `InputError` for what are no such images.

@@ -114,9 +114,9 @@ def add_lines(
         second, third = first + pitch, first + pitch + pitch
         fourth = third + pitch
         for k in range(columns):
-            i = U(k)
-            total = totals[i] + flat[first + i] + flat[second + i] + flat[third + i]
-            totals[i] = total + flat[fourth + i]
+            at = U(k)
+            total = totals[at] + flat[first + at] + flat[second + at] + flat[third + at]
+            totals[at] = total + flat[fourth + at]
         first = fourth + pitch
     for _ in range(lines - 4 * fours):
         for i in range(columns):
@@ -153,7 +153,7 @@ def mean_color(
         if scale == 255.0:
             add_lines(flat, first, pitch, lines, columns, totals.levels)
             for c in range(channels):
-                whole = U(0)
+                whole: Any = U(0)
                 for i in range(c, columns, channels):
                     whole += U(totals.levels[i])
                 total[c] = whole

@@ -34,8 +34,10 @@ ROW = np.dtype(
     ],
     align=True,
 )
-_MATRIX = np.dtype({"names": ["m"], "formats": [(np.float32, 9)], "itemsize": ROW.itemsize,
-                    "offsets": [int(ROW.fields["m0"][1])]})  # type: ignore[index]  # fmt: skip
+_PLACES: Any = ROW.fields  # of which the nine of the map lie side by side
+_MATRIX: Any = {"names": ["m"], "formats": [(np.float32, 9)], "offsets": [_PLACES["m0"][1]],
+                "itemsize": ROW.itemsize}  # fmt: skip
+_MATRIX = np.dtype(_MATRIX)
 COLORS = np.dtype(LINEAR, align=True)  # what linear colors are made of
 
 
