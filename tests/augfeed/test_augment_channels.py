@@ -90,3 +90,12 @@ def test_what_keeps_more_than_256_levels_takes_uint16(text: str) -> None:
 def test_what_needs_rgb_is_refused_by_name() -> None:
     with pytest.raises(InputError, match=r"for 'hue', and the images have 4 channels: give hue=0"):
         Augment("jitter(0.4, hue=0.1)")(levels(2, 4, 12, 12))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_batch_whose_channels_come_last_is_refused_with_the_way_to_turn_it(channels: int) -> None:
+    images = levels(2, 12, 16, channels)
+    with pytest.raises(InputError, match=r"look like \[B, H, W, C\].*movedim\(-1, 1\)"):
+        Augment("hflip")(images)
+    assert Augment("hflip")(images.movedim(-1, 1)).shape == (2, channels, 12, 16)
+    assert Augment("hflip")(levels(2, 12, 3, 5)).shape == (2, 12, 3, 5)  # any other order is meant

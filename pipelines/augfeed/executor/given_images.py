@@ -13,6 +13,7 @@ from augfeed.plan import Plan
 from augfeed.plan.windows import Windows
 from augfeed.policy import Policy
 from augfeed.policy.images import check_levels
+from augfeed.read.channel_axis import channel_axis
 from augfeed.read.sixteen_bits import WHITE
 from augfeed.read.to_uint8 import clamped, slack
 
@@ -42,6 +43,11 @@ def pixels_of(images: torch.Tensor, memory: Memory, policy: Policy) -> torch.Ten
         raise InputError(f"images of shape {list(shape)} are not [B, C, H, W] of a channel or more")
     if not (shape[2] and shape[3]):
         raise InputError(f"images of shape {list(shape)} have no pixels: leave them out")
+    if channel_axis(shape[1:], tensor=True) == 2:
+        raise InputError(
+            f"images of shape {list(shape)} look like [B, H, W, C], and [B, C, H, W] is wanted: give "
+            "images.movedim(-1, 1), whose memory may stay as it is"
+        )
     if images.requires_grad:
         images = images.detach()
     if images.dtype == torch.uint16:
