@@ -45,8 +45,8 @@ def pixels_of(images: torch.Tensor, memory: Memory, policy: Policy) -> torch.Ten
         raise InputError(f"images of shape {list(shape)} have no pixels: leave them out")
     if channel_axis(shape[1:], tensor=True) == 2:
         raise InputError(
-            f"images of shape {list(shape)} look like [B, H, W, C], and [B, C, H, W] is wanted: give "
-            "images.movedim(-1, 1), whose memory may stay as it is"
+            f"images of shape {list(shape)} look like [B, H, W, C], and [B, C, H, W] is wanted: "
+            "give images.movedim(-1, 1), whose memory may stay as it is"
         )
     if images.requires_grad:
         images = images.detach()
