@@ -7,7 +7,6 @@ a time of a loop that looks bytes up.
 from typing import Any
 
 from llvmlite import ir
-from llvmlite.binding import get_host_cpu_features
 from numba import types
 from numba.core import cgutils
 from numba.core.base import BaseContext
@@ -19,11 +18,11 @@ from augfeed.kernels.inner import njit
 from augfeed.kernels.levels import LEVELS
 from augfeed.kernels.place import U
 from augfeed.kernels.pointers import Emitted, Memory, Number, Values, data_of
+from augfeed.kernels.processor import has
 from augfeed.kernels.types import Array, Index
 
 WIDE = 64  # bytes of a register
-_FEATURES = get_host_cpu_features()
-HOLDS_TABLES = bool(_FEATURES.get("avx512vbmi") and _FEATURES.get("avx512bw"))
+HOLDS_TABLES = has("avx512vbmi", "avx512bw")
 _VECTOR = ir.VectorType(ir.IntType(8), WIDE)
 
 

@@ -9,7 +9,6 @@ from typing import Any
 import numba
 import numpy as np
 from llvmlite import ir
-from llvmlite.binding import get_host_cpu_features
 from numba import types
 from numba.core.base import BaseContext
 from numba.core.typing.context import Context as TypingContext
@@ -18,6 +17,7 @@ from numba.extending import intrinsic
 
 from augfeed.kernels.inner import njit
 from augfeed.kernels.pointers import Emitted, Memory, Number, Values, data_of, width_of
+from augfeed.kernels.processor import has
 from augfeed.kernels.types import Array, Floats, Index
 
 U = np.uint64
@@ -150,7 +150,7 @@ _split_color, _split_color_mirrored = _splitter(3, mirrored=False), _splitter(3,
 _join: Any = intrinsic(_emit_join)
 halve_block: Any = intrinsic(_emit_halves)
 # Elsewhere LLVM calls a function for each value, which is not always there.
-CONVERTS_HALVES = bool(get_host_cpu_features().get("f16c"))
+CONVERTS_HALVES = has("f16c")
 
 
 @numba.njit(nogil=True)
