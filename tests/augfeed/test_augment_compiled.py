@@ -131,7 +131,6 @@ def test_what_no_graph_holds_breaks_it_once(
 
 @pytest.mark.parametrize(("images", "given", "message"), [
     (IMAGES.float(), {}, r"not in \[0, 1\]"),
-    (IMAGES[:, :2], {}, "1 or 3 channels"),
     (IMAGES[0], {}, r"not \[B, C, H, W\]"),
     (IMAGES[..., :4], {}, "larger than an image"),
     (IMAGES, {"labels": LABELS + 3}, "number the classes from 0"),
