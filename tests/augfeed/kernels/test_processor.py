@@ -16,7 +16,7 @@ SCRIPT = """
 import numpy as np, torch, augfeed
 images = (np.arange(4 * 33 * 37 * 3) % 256).astype(np.uint8).reshape(4, 33, 37, 3)
 policy = "sequence([posterize(3), equalize]) | normalize(0.5, 0.25)"
-for (batch,) in augfeed.DataLoader(images, policy=policy, batch_size=4, seed=1, dtype=torch.float16):
+for batch, _ in augfeed.DataLoader(images, policy=policy, batch_size=4, seed=1, dtype=torch.float16):
     print(batch.float().sum().item())
 """
 TARGETS = {
