@@ -14,9 +14,10 @@ from tests.waiting import HANG
 
 SCRIPT = """
 import numpy as np, torch, augfeed
-images = (np.arange(4 * 33 * 37 * 3) % 256).astype(np.uint8).reshape(4, 33, 37, 3)
+images = (np.arange(14652) % 256).astype(np.uint8).reshape(4, 33, 37, 3)
+options = {"batch_size": 4, "seed": 1, "dtype": torch.float16}
 policy = "sequence([posterize(3), equalize]) | normalize(0.5, 0.25)"
-for batch, _ in augfeed.DataLoader(images, policy=policy, batch_size=4, seed=1, dtype=torch.float16):
+for batch, _ in augfeed.DataLoader(images, policy=policy, **options):
     print(batch.float().sum().item())
 """
 TARGETS = {
