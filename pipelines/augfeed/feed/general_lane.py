@@ -26,6 +26,7 @@ from augfeed.feed.recipe import Fetched, Recipe
 from augfeed.feed.sample_fields import moved
 from augfeed.feed.spatial import SpatialCheck, passive_of
 from augfeed.feed.streaming import Gather, Streaming, WorkerStart
+from augfeed.feed.torch_iterator import keep_queues
 from augfeed.fields.sample_parts import put, take
 from augfeed.labels import Flags, check_declared
 from augfeed.memory_pool import Memory
@@ -84,7 +85,7 @@ class GeneralLane:
         self._inner = inner if loader.persistent_workers else None
         # Samples without a number are fetched again, to be left out.
         skipped = asked.position if iterable else 0
-        return Workers(iter(inner), self._finish, skipped)
+        return Workers(keep_queues(iter(inner)), self._finish, skipped)
 
     def _warm(self) -> None:
         # What is compiled, or loaded, here is there in every worker that is forked.

@@ -1,5 +1,6 @@
 """Torch's own iterators, counted, so that a loader without a policy has a state too."""
 
+import weakref
 from collections.abc import Iterator
 from functools import cache
 from typing import Any
@@ -47,12 +48,32 @@ class ResumableSampler:
             position = end
 
 
+def keep_queues(iterator: Any) -> Any:
+    """Return torch's iterator, whose workers end at once, also as garbage that refers to itself.
+
+    An error of a worker leaves it as such: torch raises it from a variable. The collector of
+    garbage ends the queues of what is found first, and then the workers, which hear of it by a
+    queue: torch waits 5 seconds for each. Queues that others refer to are no garbage yet.
+    """
+    queues = getattr(iterator, "_index_queues", None)
+    if queues is not None and "_augfeed_queues" not in vars(iterator):
+        iterator._augfeed_queues = True
+        weakref.finalize(iterator, _let_go, tuple(queues)).atexit = False
+    return iterator
+
+
+def _let_go(queues: tuple[Any, ...]) -> None:
+    # The iterator, which is not garbage collected yet, refers to them still.
+    del queues
+
+
 def counted(iterator: Any, run: EpochPass, course: ResumableSampler | None, *, loose: bool) -> Any:
     """Make torch's iterator tell a run how far it is, and skip what a run without course skips.
 
     `loose` says that batches come as workers make them.
     """
     if not hasattr(iterator, "_augfeed_run"):
+        keep_queues(iterator)
         iterator.__class__ = _counting(type(iterator))  # type: ignore[arg-type]
     iterator._augfeed_run, iterator._augfeed_course = run, course
     iterator._augfeed_skip = run.position if course is None else 0
