@@ -53,7 +53,7 @@ def keep_queues(iterator: Any) -> Any:
 
     An error of a worker leaves it as such: torch raises it from a variable. The collector of
     garbage ends the queues of what is found first, and then the workers, which hear of it by a
-    queue: torch waits 5 seconds for each. Queues that others refer to are no garbage yet.
+    queue: torch waits 5 seconds for each. Queues that others refer to are not garbage yet.
     """
     queues = getattr(iterator, "_index_queues", None)
     if queues is not None and "_augfeed_queues" not in vars(iterator):
