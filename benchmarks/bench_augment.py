@@ -20,8 +20,8 @@ from benchmarks.result import Ratio, slug
 from benchmarks.result_augment import PACKAGES, AugmentResult, Row, render
 
 CHAIN = "hflip | rotate(15, p=1.0) | color_jitter(0.4, 0.4, 0.4) | normalize(0.5, 0.25)"
-SIDES, BATCH, ROUNDS = (224, 32), 64, 15
-CALLS = 10  # of a turn: one alone finds the caches full of what others left
+SIDES, BATCH, ROUNDS = (224, 32), 64, 9
+CALLS = 32  # of a turn: as many as augfeed plans as one, so that each turn holds a plan
 GATED, NEAR = 512, 0.12  # images that means and deviations are of, and how near these must be
 Call = Callable[[torch.Tensor], torch.Tensor]
 

@@ -203,13 +203,24 @@ def _over(
 
 
 @njit(nogil=True)
+def _span(which: Ints, rows: Array) -> tuple[int, int]:
+    # From which row, and to before which, those that come out and their partners lie: some of many.
+    low, end = rows.size, 0
+    for k in range(which.shape[1]):
+        r = which[0, k]
+        p = rows[r].partner if rows[r].mode else r
+        low, end = min(low, r, p), max(end, r + 1, p + 1)
+    return low, max(end, low)
+
+
+@njit(nogil=True)
 def _all_colors(
     images: Array, frames: Array, size: tuple[int, int], which: Ints, rows: Array, fixed: Record,
     statistics: Statistics, maps: Floats,
 ) -> Ints:  # fmt: skip
     # The color maps of the rows that come out and of their partners, each once; returns their uses.
-    edges = edges_of(fixed)
-    flat, made, uses = pointer_to(images), pointer_to(frames), np.full(rows.size, -1, np.int64)
+    edges, (low, end) = edges_of(fixed), _span(which, rows)
+    flat, made, uses = pointer_to(images), pointer_to(frames), np.full(end - low, -1, np.int64)
     channels, width = images.shape[3], size[1]
     each = channels * (channels + 1)
     linear, spare, plain = (
@@ -234,11 +245,11 @@ def _all_colors(
             if after.made < 0 and needs_mean(after):
                 prefetch_image(flat, images.shape, after.place)
         for _ in range(2):
-            if uses[r] < 0:
+            if uses[r - low] < 0:
                 frame = _frame(images.shape, frames.shape, rows[r], size)
                 source = flat if rows[r].made < 0 else made
-                uses[r] = _color(source, frame, edges, rows[r], U(r * each), fixed, statistics,
-                                 colors)  # fmt: skip
+                uses[r - low] = _color(source, frame, edges, rows[r], U((r - low) * each), fixed,
+                                       statistics, colors)  # fmt: skip
             r = rows[r].partner if rows[r].mode else r
     return uses if keep(held) else uses[:0]
 
@@ -264,12 +275,13 @@ def _compile(sources: int) -> Any:
         channels, height, width = values.shape[1], fixed.height, fixed.width
         whole_image, each = channels * height * width, channels * (channels + 1)
         lines, size, stride = max(1, STRIP // width), (height, width), U(height * width)
+        low, end = _span(which, rows)
         direct = fixed.kind == FLOAT32 and not (fixed.last or fixed.stream)
         edges, scratch = edges_of(fixed), line_scratch(height, width, channels)
         held = (
             np.empty(0 if direct else whole_image + BLOCK, np.float32),
             np.empty(channels * lines * width, np.float32),
-            np.empty(rows.size * each, np.float32),
+            np.empty((end - low) * each, np.float32),
             np.empty(scratch + whole_size(height, width, channels), np.float32),
             np.empty(scratch, np.int32),
             np.empty(NOISE_WORDS, np.uint32),
@@ -296,16 +308,16 @@ def _compile(sources: int) -> Any:
                 here = at + U(y0 * width)
                 sample_strip(mine, own, row, (y0, y1, 0, width), edges, places, floats, planes,
                              here, stride)  # fmt: skip
-                color_strip(planes, here, (stride, (y1 - y0) * width, channels), uses[b],
-                            moved(maps, b * each), row, means, stds)  # fmt: skip
+                color_strip(planes, here, (stride, (y1 - y0) * width, channels), uses[b - low],
+                            moved(maps, (b - low) * each), row, means, stds)  # fmt: skip
                 first, end, x0, count = part = _patch(row, y0, y1, width)
                 whole = max(end - first, 0) * count
                 if whole <= 0:
                     continue
                 sample_strip(theirs, other, rows[p], part, edges, places, floats, second, U(0),
                              U(whole))  # fmt: skip
-                color_strip(second, U(0), (U(whole), whole, channels), uses[p],
-                            moved(maps, p * each), rows[p], means, stds)  # fmt: skip
+                color_strip(second, U(0), (U(whole), whole, channels), uses[p - low],
+                            moved(maps, (p - low) * each), rows[p], means, stds)  # fmt: skip
                 for c in range(channels):
                     spot, start = at + U(c) * stride + U(first * width + x0), U(c * whole)
                     if row.mode == MIXUP:
