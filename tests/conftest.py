@@ -88,6 +88,12 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         use_huge_pages()
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure() -> None:
+    """Let the process end at once: the last collection would look at all that tests have made."""
+    gc.freeze()
+
+
 def _compile_first(worker: str) -> None:
     # Not in a fixture, as the time of the first test is limited. What fails here fails in a test,
     # too, which says more about it.
