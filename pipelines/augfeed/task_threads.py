@@ -64,8 +64,13 @@ class TaskThreads:
         try:
             self._pool.submit(self._run)
         except RuntimeError as error:
-            if "shutdown" not in str(error):
-                raise
+            if "shutdown" not in str(error):  # no thread could be had
+                with self._lock:
+                    self._running -= 1
+                    if pending in self._tasks:  # and no other one has taken it
+                        self._tasks.remove(pending)
+                        raise
+                return pending
             # The interpreter ends and begins no thread: what is asked for even then is run here.
             self._run()
         return pending

@@ -121,3 +121,20 @@ def test_nothing_that_a_task_held_on_to_stays(*, fails: bool) -> None:
     finally:
         gc.enable()
     pool.close()
+
+
+def test_a_task_that_no_thread_could_be_had_for_is_an_error_and_the_next_one_runs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(*_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    pool, ran = TaskThreads(1), list[int]()
+    with monkeypatch.context() as patch:
+        patch.setattr("augfeed.task_threads.ThreadPoolExecutor.submit", refuse)
+        with pytest.raises(RuntimeError, match="can't start new thread"):
+            pool.submit(lambda: ran.append(1))
+    assert len(pool._tasks) == pool._running == 0
+    pool.submit(lambda: ran.append(2)).wait()
+    assert ran == [2]
+    pool.close()
