@@ -5,10 +5,12 @@ import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from augfeed import DataLoader
 from augfeed.bench.clock import Clock
@@ -25,7 +27,7 @@ from benchmarks.kernel_result import LOADER, PASS, WHOLE, LeftOut, Standing
 from benchmarks.result import Ratio
 
 PORTABLE = "portable"
-THREADS, LOADED, CLASSES = 4, 16, 10  # of the loader: threads, batches of an epoch, classes
+THREADS, LOADED, CLASSES = 4, 64, 10  # of the loader: threads, batches of an epoch, classes
 PEERS = (
     Peer("kornia", "Kornia's classes on the batch", kernel_kornia.make),
     Peer(
@@ -172,18 +174,22 @@ def loaded(task: Task, threads: int = THREADS, batches: int = LOADED) -> Callabl
     As users meet the engine: plans of several batches are drawn as one, by threads, ahead.
     """
     shape, device = task.pictures.shape, task.pictures.device
-    count, side = batches * shape.batch, (shape.height, shape.width, shape.channels)
-    generator = torch.Generator(device).manual_seed(SEED)
-    images = torch.empty((count, *side), dtype=torch.uint8, device=device)
-    images.random_(0, 256, generator=generator)
+    images = _many(shape, batches)
     loader: Any = DataLoader(
-        (images.cpu().numpy(), np.arange(count) % CLASSES), shape.batch, shuffle=True,
+        (images, np.arange(len(images)) % CLASSES), shape.batch, shuffle=True,
         drop_last=True, policy=task.policy, device=device, engine=task.engine.name, resident=True,
         seed=SEED, num_workers=threads, num_classes=CLASSES, dtype=task.output.dtype,
         channels_last=task.output.channels_last,
     )  # fmt: skip
     epochs = itertools.chain.from_iterable(loader for _ in itertools.count())
     return lambda: next(epochs)[0]
+
+
+@lru_cache(1)
+def _many(shape: Shape, batches: int) -> NDArray[np.uint8]:
+    # The images of an epoch of a loader, which all chains of a shape have in common.
+    size = (batches * shape.batch, shape.height, shape.width, shape.channels)
+    return np.random.default_rng(SEED).integers(0, 256, size, np.uint8)
 
 
 def _turns(made: Made, given: Sequence[torch.Tensor]) -> Callable[[], torch.Tensor]:
@@ -193,7 +199,10 @@ def _turns(made: Made, given: Sequence[torch.Tensor]) -> Callable[[], torch.Tens
 
 def _batches(clock: Clock, entry: Entry, sets: int) -> int:
     # Plans that are ready have memory of their own to write to, which is touched here.
-    each = clock.warm_up(entry.run, sets if entry.name == PASS else FIRST)
+    whole = {PASS: sets, LOADER: LOADED}.get(entry.name, FIRST)
+    each = clock.warm_up(entry.run, whole)
+    if entry.name == LOADER:  # what it makes ahead is of the time of its epoch
+        return LOADED
     return max(1, min(MOST_BATCHES, math.ceil(SHORTEST / each)))
 
 

@@ -32,7 +32,8 @@ from benchmarks.data import make_arrays, make_photos, read_photos
 from benchmarks.result import Ratio
 from benchmarks.result_training import PACKAGES, Row, TrainingResult
 
-ROUNDS = 5
+ROUNDS = 3
+FIRST = 2  # epochs in which kernels are compiled, and chosen
 THREADS = 16
 BLOCKS, WIDTH = (2, 2, 2, 2), 64  # of ResNet-18
 READY = "nothing: one batch, ready before"
@@ -168,7 +169,7 @@ def task_of(name: str, options: Options, folder: Path) -> Task:
         title = f"ResNet-18, {len(arrays):,} of 32 x 32 x 3 on the device"
         more: dict[str, Any] = {}
     else:
-        count, batch = (32, 16) if options.quick else (16_384, 256)
+        count, batch = (32, 16) if options.quick else (8_192, 256)
         photos = (
             read_photos(options.photos, count, batch) if options.photos
             else make_photos(folder, count, batch)
@@ -202,8 +203,9 @@ def run(task: Task, options: Options, rounds: int, keep: Callable[[list[Row]], N
     for name, (title, make) in task.feeds.items():
         try:
             runs[name] = Training(task.job, task.stem, make(), options)
-            first = runs[name].epoch()
-            print(f"{title}: first epoch {first:.2f} s", flush=True)
+            first = [runs[name].epoch() for _ in range(FIRST)]
+            print(f"{title}: first epochs {', '.join(f'{each:.2f}' for each in first)} s",
+                  flush=True)  # fmt: skip
         except Exception as error:  # whatever a library raises: the others are measured
             runs.pop(name, None)
             print(f"left out: {title}: {type(error).__name__}: {error}", flush=True)

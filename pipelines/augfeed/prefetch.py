@@ -137,6 +137,14 @@ class SideStream:
         return SideStream, (self._device,)  # streams belong to a process
 
 
+def stream_number(device: torch.device) -> int:
+    """Return the number of the current stream of a GPU, without an object for it."""
+    number: Any = getattr(torch._C, "_cuda_getCurrentRawStream", None)
+    if number is None or device.index is None:
+        return torch.cuda.current_stream(device).cuda_stream
+    return int(number(device.index))
+
+
 def tensors_of(part: Any) -> Iterator[torch.Tensor]:
     """Yield the tensors in a tensor, tuple, list, mapping or dataclass."""
     if isinstance(part, torch.Tensor):

@@ -22,7 +22,7 @@ from augfeed.read.sources import Source
 from augfeed.stage_costs import Costs
 from augfeed.view_pipeline import ViewPipeline
 
-GROUPS_AHEAD = 4  # of batches made together, which take a device's memory meanwhile
+GROUPS_AHEAD, GROUPS_AHEAD_ON_DEVICE = 4, 2  # of batches made together, which take memory meanwhile
 
 
 class NativeLane:
@@ -68,9 +68,14 @@ class NativeLane:
         """Return the batches of the requests of a pass."""
         if self.pipeline.device != self.config.place.known:
             self.pipeline = self._build(self.config, self.recognised)
-        pipeline, threads = self.pipeline, loader.num_workers
+        pipeline = self.pipeline
         pipeline.begin()
         pipeline.log.begin(asked.key[1])
+        threads, most = loader.num_workers, GROUPS_AHEAD
+        if pipeline.whole_batches and pipeline.engine_name != "cpu":
+            # The device makes the pixels. What is left is Python, and several threads only take it
+            # from one another.
+            threads, most = min(threads, 1), GROUPS_AHEAD_ON_DEVICE
         each = max(1, threads) if pipeline.whole_batches else 1
         ahead = (loader.prefetch_factor or 2) * each
         # On a CPU as torch does: without threads no batch is begun before it is asked for, and of a
@@ -85,7 +90,7 @@ class NativeLane:
         elif pipeline.together(1) > 1 and (known or not on_cpu):
             groups = _grouped(requests, pipeline.together)
             works = pipeline.planned_ahead(groups) if on_cpu else map(pipeline.works_of, groups)
-            ahead = min(ahead, max(GROUPS_AHEAD, threads + 1))
+            ahead = min(ahead, max(most, threads + 1))
         else:
             works = map(pipeline.works_of, _grouped(requests, _alone))
         prefetcher = Prefetcher(works, threads=threads, ahead=ahead)

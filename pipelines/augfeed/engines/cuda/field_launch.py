@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from augfeed.async_copy import copied
 from augfeed.engines.cuda import elastic
+from augfeed.engines.cuda.kernel_launch import launch_kernel
 from augfeed.engines.cuda.shifted_masks import PLANES
 from augfeed.engines.cuda.spatial import BLOCK, FIELDS, OPTIONS
 from augfeed.engines.cuda.table import HEAD
@@ -37,9 +38,9 @@ def draw_fields(
         here = min(most, count - begin)
         grid = (here, -(-height * width // BLOCK), PLANES.value)
         given = (words, sums, begin, pitch, height, width)
-        elastic.fill_fields[grid](*given, **field_constants())
+        launch_kernel(elastic.fill_fields, grid, given, field_constants())
         for down in (0, 1):
-            elastic.smooth_fields[grid](*given, DOWN=down, **field_constants())
+            launch_kernel(elastic.smooth_fields, grid, given, {"DOWN": down, **field_constants()})
         out[begin : begin + here] = sums[:here, : PLANES.value]
     return out
 

@@ -1,6 +1,5 @@
 """How the kernels are launched: arguments, grids, and the constants that they are compiled for."""
 
-import threading
 from contextlib import nullcontext
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -8,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from augfeed.engines.cuda import color, kernel, table_layout
+from augfeed.engines.cuda.kernel_launch import Words, launch_kernel
 from augfeed.engines.cuda.program_launch import run_programs
 from augfeed.engines.cuda.scratch import make_frames
 from augfeed.engines.cuda.spec import Spec
@@ -16,7 +16,6 @@ from augfeed.engines.cuda.table import Layout
 if TYPE_CHECKING:
     from augfeed.engines.cuda import BoundPlan
 
-LOCK = threading.Lock()  # Triton compiles and interprets one kernel at a time
 SUMS: int = table_layout.SUMS.value
 FINISHED = 32  # rows that one program of `finish_colors` takes
 
@@ -111,7 +110,7 @@ def launch(loaded: "BoundPlan", out: torch.Tensor) -> None:
     """Launch the pass of a loaded plan into `out`, on the current stream; from any thread."""
     images = loaded.images
     device = torch.cuda.device(images.device) if images.is_cuda else nullcontext()
-    with LOCK, device:
+    with device:
         _launch(loaded, out)
 
 
@@ -119,24 +118,23 @@ def _launch(loaded: "BoundPlan", out: torch.Tensor) -> None:
     spec, images, (height, width) = loaded.spec, loaded.images, loaded.size
     frames = images if loaded.scratch is None else loaded.scratch.frames
     wide = spec.vec > 1 or spec.wide
-    words, frame_words = (
-        each.view(-1).view(torch.int32) if wide else loaded.table for each in (images, frames)
-    )
+    words, frame_words = (Words(each) if wide else loaded.table for each in (images, frames))
     given = (words, images, frame_words, frames, loaded.table)
     sides = (height, width, images.shape[1], images.shape[2], *reciprocal(width))
-    options, offsets = options_of(spec), loaded.table
+    offsets = loaded.table
     make_frames(loaded)
     run_programs(loaded)
     if loaded.means is not None:
         sums, offsets = loaded.means
-        kernel.sum_frames[(loaded.rows, SUMS)](
-            *given, sums, *sides, **sum_constants(spec), **sum_options(spec)
-        )
+        launch_kernel(kernel.sum_frames, (loaded.rows, SUMS), (*given, sums, *sides),
+                      {**sum_constants(spec), **sum_options(spec)})  # fmt: skip
         unit = 2.0**-24 if spec.float_in else 1.0 / 255.0
-        color.finish_colors[(-(-loaded.rows // FINISHED),)](
-            loaded.table, sums, offsets, loaded.rows, height * width, unit,
-            **finish_constants(spec), num_warps=1, enable_fp_fusion=False,
+        launch_kernel(
+            color.finish_colors, (-(-loaded.rows // FINISHED),),
+            (loaded.table, sums, offsets, loaded.rows, height * width, unit),
+            {**finish_constants(spec), "num_warps": 1, "enable_fp_fusion": False},
         )  # fmt: skip
-    kernel.augment[(loaded.count, programs(spec, loaded.size))](
-        *given, offsets, out, *sides, **constants(spec), **options
-    )
+    launch_kernel(
+        kernel.augment, (loaded.count, programs(spec, loaded.size)),
+        (*given, offsets, out, *sides), {**constants(spec), **options_of(spec)},
+    )  # fmt: skip

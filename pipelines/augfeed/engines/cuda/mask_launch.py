@@ -12,7 +12,7 @@ from augfeed.async_copy import copied
 from augfeed.constants import CUTMIX, MIXUP
 from augfeed.engines.cuda import masks as kernels
 from augfeed.engines.cuda.field_launch import draw_fields
-from augfeed.engines.cuda.launch import LOCK
+from augfeed.engines.cuda.kernel_launch import launch_kernel
 from augfeed.fields.follows import blends
 from augfeed.fields.map_arrays import MapArrays
 from augfeed.fields.masks import MixedMask
@@ -100,7 +100,7 @@ def _fields(masks: MaskSet, maps: MapArrays) -> torch.Tensor:
     device = masks.values.device
     if not len(maps.shifts):
         return torch.empty(0, device=device)
-    with LOCK, torch.cuda.device(device) if device.type == "cuda" else nullcontext():
+    with torch.cuda.device(device) if device.type == "cuda" else nullcontext():
         return draw_fields(maps.shifts, maps.size, device)
 
 
@@ -116,14 +116,14 @@ def _shown(
     given = (values.view(moved), copied(table, device), copied(maps.lines, device), fields,
              out.view(moved))  # fmt: skip
     grid = (plan.count, -(-height * width // BLOCK))
-    with LOCK, torch.cuda.device(device) if values.is_cuda else nullcontext():
-        kernels.show_masks[grid](
-            *given, masks.planes, table.shape[1], height, width, **OPTIONS,
-            **mask_constants(
-                sampled=samples(plan.policy), displaced=_displaces(plan.policy),
-                mixed=plan.policy.mixer is not None, border=maps.border, padding=maps.padding,
-            ),
-        )  # fmt: skip
+    constants = mask_constants(
+        sampled=samples(plan.policy), displaced=_displaces(plan.policy),
+        mixed=plan.policy.mixer is not None, border=maps.border, padding=maps.padding,
+    )  # fmt: skip
+    with torch.cuda.device(device) if values.is_cuda else nullcontext():
+        launch_kernel(kernels.show_masks, grid,
+                      (*given, masks.planes, table.shape[1], height, width),
+                      {**OPTIONS, **constants})  # fmt: skip
     return out
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from augfeed.engines.cuda import frames, levels, program, program_blur, program_chains
+from augfeed.engines.cuda.kernel_launch import launch_kernel
 from augfeed.engines.cuda.program_layout import (
     COLOR,
     COUNTS,
@@ -145,9 +146,11 @@ def run_programs(loaded: "BoundPlan") -> None:
         return
     given = (images, loaded.scratch.frames, loaded.table)
     blocks = -(-height * width // BLOCK)
-    program.cut_frames[(loaded.rows, blocks)](
-        *given, loaded.rows, height, width, *images.shape[1:3], **cut_constants(spec), **OPTIONS
-    )
+    launch_kernel(
+        program.cut_frames, (loaded.rows, blocks),
+        (*given, loaded.rows, height, width, *images.shape[1:3]),
+        {**cut_constants(spec), **OPTIONS},
+    )  # fmt: skip
     if spec.slots:
         _launch(loaded, "bring_back", brought_constants(spec))
     for slot, codes in enumerate(spec.program):
@@ -175,28 +178,27 @@ def _launch(loaded: "BoundPlan", name: str, own: dict[str, Any]) -> None:
     given = (loaded.images, loaded.scratch.frames, loaded.table)
     sides, pixels = (loaded.rows, height, width), height * width
     whole = (loaded.rows, -(-pixels // own.get("BLOCK", 1)))
+    constants = {**own, **OPTIONS}
     match name:
         case "count_drawn":
-            program.count_drawn[(loaded.rows, PARTS)](
-                *given, scratch.counts, *sides, **own, **OPTIONS
-            )
+            launch_kernel(program.count_drawn, (loaded.rows, PARTS),
+                          (*given, scratch.counts, *sides), constants)  # fmt: skip
         case "fill_drawn":
-            program.fill_drawn[(loaded.rows,)](
-                loaded.table, scratch.counts, scratch.tables, scratch.means, pixels, **own,
-                **OPTIONS,
+            launch_kernel(
+                program.fill_drawn, (loaded.rows,),
+                (loaded.table, scratch.counts, scratch.tables, scratch.means, pixels), constants,
             )  # fmt: skip
         case "look_up_drawn":
-            program.look_up_drawn[whole](*given, scratch.tables, *sides, **own, **OPTIONS)
+            launch_kernel(program.look_up_drawn, whole, (*given, scratch.tables, *sides), constants)
         case "combine_drawn":
-            program.combine_drawn[whole](*given, scratch.means, *sides, **own, **OPTIONS)
+            launch_kernel(program.combine_drawn, whole, (*given, scratch.means, *sides), constants)
         case "warp_drawn":
-            program.warp_drawn[whole](*given, *sides, **own, **OPTIONS)
+            launch_kernel(program.warp_drawn, whole, (*given, *sides), constants)
         case "bring_back":
-            program.bring_back[whole](*given, *sides, **own, **OPTIONS)
+            launch_kernel(program.bring_back, whole, (*given, *sides), constants)
         case "mix_drawn":
-            program_chains.mix_drawn[whole](
-                *given, scratch.kept, scratch.totals, *sides, **own, **OPTIONS
-            )
+            launch_kernel(program_chains.mix_drawn, whole,
+                          (*given, scratch.kept, scratch.totals, *sides), constants)  # fmt: skip
         case "weigh_drawn_across":
             _weigh(loaded, own)
 
@@ -209,5 +211,5 @@ def _weigh(loaded: "BoundPlan", own: dict[str, Any]) -> None:
     for begin in range(0, loaded.rows, most):
         grid = (min(most, loaded.rows - begin), -(-height * width // KERNEL_BLOCK))
         sides = (begin, loaded.rows, height, width)
-        program_blur.weigh_drawn_across[grid](*given, *sides, **own, **OPTIONS)
-        program_blur.weigh_drawn_down[grid](*given, *sides, **down, **OPTIONS)
+        launch_kernel(program_blur.weigh_drawn_across, grid, (*given, *sides), {**own, **OPTIONS})
+        launch_kernel(program_blur.weigh_drawn_down, grid, (*given, *sides), {**down, **OPTIONS})

@@ -8,6 +8,7 @@ import torch
 
 from augfeed.engines.cuda import frames, levels
 from augfeed.engines.cuda.frame_steps import slot_start
+from augfeed.engines.cuda.kernel_launch import launch_kernel
 from augfeed.engines.cuda.spatial import Launch, floats_of, numbers_of
 from augfeed.engines.cuda.spec import Spec
 from augfeed.engines.cuda.table import Layout
@@ -115,12 +116,12 @@ def _tabulate(loaded: "BoundPlan", slot: int, code: int) -> None:
     given = (loaded.images, scratch.frames, loaded.table)
     sides = (height, width, *loaded.images.shape[1:3])
     own, read = table_constants(spec, slot, code), reading_constants(spec, slot, code)
-    frames.count_levels[(loaded.rows, PARTS)](*given, scratch.counts, *sides, **read, **OPTIONS)
-    frames.fill_tables[(loaded.rows, spec.channels)](
-        loaded.table, scratch.counts, scratch.tables, **own, **OPTIONS
-    )
+    launch_kernel(frames.count_levels, (loaded.rows, PARTS), (*given, scratch.counts, *sides),
+                  {**read, **OPTIONS})  # fmt: skip
+    launch_kernel(frames.fill_tables, (loaded.rows, spec.channels),
+                  (loaded.table, scratch.counts, scratch.tables), {**own, **OPTIONS})  # fmt: skip
     grid = (loaded.rows, -(-height * width // BLOCK))
-    frames.look_up[grid](*given, scratch.tables, *sides, **read, **OPTIONS)
+    launch_kernel(frames.look_up, grid, (*given, scratch.tables, *sides), {**read, **OPTIONS})
 
 
 def _weigh(loaded: "BoundPlan", slot: int, code: int) -> None:
@@ -131,9 +132,10 @@ def _weigh(loaded: "BoundPlan", slot: int, code: int) -> None:
     own, most = kernel_constants(spec, slot, code), len(scratch.sums)
     for begin in range(0, loaded.rows, most):
         grid = (min(most, loaded.rows - begin), -(-height * width // KERNEL_BLOCK))
-        frames.weigh_across[grid](loaded.images, *given, begin, *sides, **own, REACH=spec.reach,
-                                 PAD=spec.pad, **OPTIONS)  # fmt: skip
-        frames.weigh_down[grid](*given, begin, height, width, **own, **OPTIONS)
+        launch_kernel(frames.weigh_across, grid, (loaded.images, *given, begin, *sides),
+                      {**own, "REACH": spec.reach, "PAD": spec.pad, **OPTIONS})  # fmt: skip
+        launch_kernel(frames.weigh_down, grid, (*given, begin, height, width),
+                      {**own, **OPTIONS})  # fmt: skip
 
 
 def _remake(loaded: "BoundPlan", slot: int, code: int) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from augfeed.engines.cuda import elastic, jpeg, stencils
+from augfeed.engines.cuda.kernel_launch import launch_kernel
 from augfeed.engines.cuda.spec import Spec
 from augfeed.jpeg_tables import COLORS, COSINES, GRAY
 from augfeed.operation import Blocks, Displacement
@@ -85,9 +86,8 @@ class Launch:
         elif issubclass(cls, Displacement):
             self._displacement()
         else:
-            stencils.make_stencils[self._grid](
-                *self._read, QUANTIZED=self.quantized, **self._reading, **self._numbers
-            )
+            constants = {"QUANTIZED": self.quantized, **self._reading, **self._numbers}
+            launch_kernel(stencils.make_stencils, self._grid, self._read, constants)
             self._put(0)
 
     @property
@@ -126,27 +126,32 @@ class Launch:
         # Frames from planes that begin so many floats behind the start of a row.
         scratch = self._scratch
         planes = scratch.sums.view(-1)[first:]
-        stencils.put_frames[self._grid](scratch.frames, self.loaded.table, planes, *self._place,
-                                        **self._writing)  # fmt: skip
+        launch_kernel(stencils.put_frames, self._grid,
+                      (scratch.frames, self.loaded.table, planes, *self._place),
+                      self._writing)  # fmt: skip
 
     def _blocks(self) -> None:
         loaded, scratch = self.loaded, self._scratch
         sizes = _planes(loaded.spec.channels, loaded.size)
         parts = sum(-(-count // BLOCK) for count in sizes[:2])
-        jpeg.fill_planes[(self.rows, parts)](*self._read, **self._reading)
+        launch_kernel(jpeg.fill_planes, (self.rows, parts), self._read, self._reading)
         parts = sum(-(-count // (64 * MANY)) for count in sizes)
-        jpeg.transform_planes[(self.rows, parts)](
-            loaded.table, scratch.sums, scratch.numbers, *self._place, **self.constants,
-            **self._numbers, MANY=MANY, **NARROW,
+        launch_kernel(
+            jpeg.transform_planes, (self.rows, parts),
+            (loaded.table, scratch.sums, scratch.numbers, *self._place),
+            {**self.constants, **self._numbers, "MANY": MANY, **NARROW},
         )  # fmt: skip
-        jpeg.put_planes[self._grid](scratch.frames, loaded.table, scratch.sums, *self._place,
-                                    **self._writing)  # fmt: skip
+        launch_kernel(jpeg.put_planes, self._grid,
+                      (scratch.frames, loaded.table, scratch.sums, *self._place),
+                      self._writing)  # fmt: skip
 
     def _displacement(self) -> None:
         grid, given = (*self._grid, 2), (self.loaded.table, self._scratch.sums, *self._place)
-        elastic.fill_fields[grid](*given, **self._writing, **self._numbers)
+        constants = {**self._writing, **self._numbers}
+        launch_kernel(elastic.fill_fields, grid, given, constants)
         for down in (0, 1):
-            elastic.smooth_fields[grid](*given, DOWN=down, **self._writing, **self._numbers)
-        elastic.displace[self._grid](*self._read, **self._reading, **self._numbers)
+            launch_kernel(elastic.smooth_fields, grid, given, {"DOWN": down, **constants})
+        launch_kernel(elastic.displace, self._grid, self._read,
+                      {**self._reading, **self._numbers})  # fmt: skip
         height, width = self.loaded.size
         self._put(FIELDS * height * width)
