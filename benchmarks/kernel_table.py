@@ -1,7 +1,7 @@
 """Renders the contest of the kernel as Markdown: a table for each shape."""
 
 from augfeed.bench.report import duration, unit
-from augfeed.bench.result import KernelRow, Shape
+from augfeed.bench.result import KernelResult, KernelRow, Shape
 from benchmarks.kernel_result import LOADER, PASS, WHOLE, KernelContest, Standing
 from benchmarks.result import Ratio
 
@@ -14,6 +14,22 @@ def render(contest: KernelContest) -> str:
     titles = {row.name: row.title for row in contest.rows if row.name not in OWN}
     tables = "\n\n".join(_table(contest, shape, titles) for shape in shapes)
     return f"### {contest.title}\n\n{tables}\n\n{_differences(contest)}\n\n{_notes(contest)}\n"
+
+
+def render_engine(result: KernelResult) -> str:
+    """Return the table of a result of `augfeed bench kernel`, with what it was measured on."""
+    name, scale = unit([row.time for row in result.rows])
+    lines = [["chain", "shape", f"{name} a batch", "of the copy"], ["---", "---", "---:", "---:"]]
+    lines += [
+        [row.chain, row.shape.name, duration(row.time, scale), f"{row.share:.0%}"]
+        for row in result.rows
+    ]
+    table = "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+    versions = ", ".join(f"{name} {version}" for name, version in result.versions.items())
+    return (
+        f"### The pass alone\n\n{table}\n\n{_conditions(result)} {versions}. {result.date}, commit "
+        f"{result.commit or 'unknown'}. Command: `{result.command}`.\n"
+    )
 
 
 def _table(contest: KernelContest, shape: Shape, titles: dict[str, str]) -> str:
@@ -80,10 +96,23 @@ def _differences(contest: KernelContest) -> str:
 
 
 def _notes(contest: KernelContest) -> str:
-    result, copy = contest.engine, contest.engine.copied.bandwidth
-    device, machine = result.device, result.machine
-    driver = f", driver {device.driver}" if device.driver else f", {machine.threads} threads"
+    result = contest.engine
+    machine = result.machine
     versions = ", ".join(f"{name} {version}" for name, version in contest.versions.items())
+    return (
+        f"{_conditions(result)} Others: how many times as fast augfeed is, both from drawing "
+        f"the parameters to the pixels and as waited for, {contest.rounds} interleaved rounds; "
+        f"then the same beside augfeed's pass alone, its plan being ready"
+        f"{', and beside its loader with the data set on the device' * _has_loader(contest)}. "
+        f"{machine.cpu}, {machine.cores} cores "
+        f"({machine.load:.1f} processes busy before). {versions}. {result.date}, commit "
+        f"{result.commit or 'unknown'}. Command: `{result.command}`."
+    )
+
+
+def _conditions(result: KernelResult) -> str:
+    device, machine, copy = result.device, result.machine, result.copied.bandwidth
+    driver = f", driver {device.driver}" if device.driver else f", {machine.threads} threads"
     layout = " with channels last" if result.channels_last else ""
     timed = {
         "pass": "the pass over the pixels, its plan being ready, as the device works on it",
@@ -94,11 +123,5 @@ def _notes(contest: KernelContest) -> str:
         f"{result.engine}. Time: {timed}; median of {result.repeats}, quartiles in brackets. Of "
         f"the copy: bytes that must move over that time, as a share of the bandwidth of a copy on "
         f"this device, {copy.median / 1e9:,.0f} GB/s ({copy.low / 1e9:,.0f} to "
-        f"{copy.high / 1e9:,.0f}). Others: how many times as fast augfeed is, both from drawing "
-        f"the parameters to the pixels and as waited for, {contest.rounds} interleaved rounds; "
-        f"then the same beside augfeed's pass alone, its plan being ready"
-        f"{', and beside its loader with the data set on the device' * _has_loader(contest)}. "
-        f"{device.name}{driver}; {machine.cpu}, {machine.cores} cores "
-        f"({machine.load:.1f} processes busy before). {versions}. {result.date}, commit "
-        f"{result.commit or 'unknown'}. Command: `{result.command}`."
+        f"{copy.high / 1e9:,.0f}). {device.name}{driver}."
     )

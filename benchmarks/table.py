@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from augfeed.bench.result import KernelResult
 from benchmarks import (
     kernel_table,
     result_augment,
@@ -98,6 +99,8 @@ def rendered(text: str) -> str:
             return _checks(json.loads(text))
         case "augment":
             return result_augment.render(AugmentResult.model_validate_json(text))
+        case "engine":
+            return kernel_table.render_engine(KernelResult.model_validate_json(text))
         case "kernel":
             return kernel_table.render(KernelContest.model_validate_json(text))
         case "probe":

@@ -9,7 +9,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 import torch
 
-from augfeed.task_threads import PendingTask, TaskThreads
+from augfeed.task_threads import KeptThreads, PendingTask, TaskThreads
 
 T_co = TypeVar("T_co", covariant=True)
 T = TypeVar("T")
@@ -33,15 +33,20 @@ class Prefetcher(Generic[T]):
 
     An error of a piece is raised in its place in the order, and the next piece follows; an error of
     `works` itself ends the iteration, as what is not a `Exception` does. Dropping the iterator, or
-    `close`, cancels what has not begun; a task that runs then is finished, and its thread ends.
+    `close`, cancels what has not begun; a task that runs then is finished, and its thread ends, or
+    is kept for the next pass.
     """
 
     _ending = staticmethod(sys.is_finalizing)  # found even where globals are gone
 
-    def __init__(self, works: Iterator[Work[T]], *, threads: int, ahead: int) -> None:
-        """Use `threads` threads; 0 means that each piece is made when it is asked for."""
+    def __init__(
+        self, works: Iterator[Work[T]], *, threads: int, ahead: int,
+        kept: KeptThreads | None = None,
+    ) -> None:  # fmt: skip
+        """Use `threads` threads, of those that are `kept`; 0 means that each piece is made when it
+        is asked for."""
         self._works, self._ahead = works, max(1, ahead)
-        self._pool = TaskThreads(threads) if threads else None
+        self._pool = TaskThreads(threads, kept) if threads else None
         self._begun: deque[tuple[Work[T], list[PendingTask]]] = deque()
         self._error: BaseException | None = None  # of making a piece of work, raised in its place
 

@@ -1,5 +1,6 @@
 """Threads that run tasks in their order, and cost little for each."""
 
+import os
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -40,6 +41,39 @@ class PendingTask:
                 del error  # it refers to this frame, and the frame to it
 
 
+class KeptThreads:
+    """Threads that one `TaskThreads` after another uses; they end when this is gone.
+
+    New ones for each pass over a small dataset would take 2 ms of it: to begin, and to touch memory
+    of their own. A copy, in another process too, has none.
+    """
+
+    def __init__(self) -> None:
+        """Keep none yet."""
+        self._lock = threading.Lock()
+        self._idle: tuple[int, int, ThreadPoolExecutor] | None = None
+
+    def __reduce__(self) -> tuple[type["KeptThreads"], tuple[()]]:
+        return KeptThreads, ()
+
+    def take(self, threads: int) -> ThreadPoolExecutor:
+        """Return threads that nobody uses, new ones if those that are kept are of another number.
+
+        Raises `ValueError` for fewer than one.
+        """
+        with self._lock:
+            idle, self._idle = self._idle, None
+        # In a process that was forked they are not there.
+        if idle is not None and idle[:2] == (os.getpid(), threads):
+            return idle[2]
+        return ThreadPoolExecutor(threads, "augfeed")
+
+    def give_back(self, threads: int, pool: ThreadPoolExecutor) -> None:
+        """Keep threads that have nothing to do, in place of those that are kept."""
+        with self._lock:
+            self._idle = (os.getpid(), threads, pool)
+
+
 class TaskThreads:
     """At most `threads` threads, which take tasks one after another while there are any.
 
@@ -47,9 +81,10 @@ class TaskThreads:
     that finds the next task waiting takes it from a queue.
     """
 
-    def __init__(self, threads: int) -> None:
-        """Start no thread yet; raise `ValueError` for fewer than one."""
-        self._pool = ThreadPoolExecutor(threads, "augfeed")
+    def __init__(self, threads: int, kept: KeptThreads | None = None) -> None:
+        """Start no thread yet; raise `ValueError` for fewer than one. `kept` gets them back."""
+        self._kept, self._closed = kept, False
+        self._pool = kept.take(threads) if kept else ThreadPoolExecutor(threads, "augfeed")
         self._threads, self._running = threads, 0
         self._tasks, self._lock = deque[PendingTask](), threading.Lock()
 
@@ -80,13 +115,28 @@ class TaskThreads:
             with self._lock:
                 if not self._tasks:
                     self._running -= 1
-                    return
+                    ended = self._closed and not self._running
+                    break
                 pending = self._tasks.popleft()
             pending.run()
             del pending
+        if ended:
+            self._let_go()
 
     def close(self) -> None:
-        """Drop what has not begun, and let the threads end; nothing may be submitted any more."""
+        """Drop what has not begun; nothing may be submitted any more.
+
+        Threads end, or are kept, once they have run what they are at.
+        """
         with self._lock:
             self._tasks.clear()
-        self._pool.shutdown(wait=False, cancel_futures=True)
+            ended = not self._running and not self._closed
+            self._closed = True
+        if ended or self._kept is None:
+            self._let_go()
+
+    def _let_go(self) -> None:
+        if self._kept is None:
+            self._pool.shutdown(wait=False, cancel_futures=True)
+        else:
+            self._kept.give_back(self._threads, self._pool)

@@ -1,13 +1,14 @@
 """Tasks run once, in their order, in no more threads than were asked for; nothing of them stays."""
 
 import gc
+import pickle
 import threading
 import weakref
 from collections.abc import Callable
 
 import pytest
 
-from augfeed.task_threads import TaskThreads
+from augfeed.task_threads import KeptThreads, TaskThreads
 
 LIMIT = 60.0  # seconds until a wait fails: never reached where all is well
 
@@ -138,3 +139,79 @@ def test_a_task_that_no_thread_could_be_had_for_is_an_error_and_the_next_one_run
     pool.submit(lambda: ran.append(2)).wait()
     assert ran == [2]
     pool.close()
+
+
+def idents_of(pool: TaskThreads, count: int) -> set[int]:
+    """Return the threads that run some tasks which wait for one another."""
+    barrier, found = threading.Barrier(count), set[int]()
+
+    def task() -> None:
+        barrier.wait(LIMIT)
+        found.add(threading.get_ident())
+
+    for pending in [pool.submit(task) for _ in range(count)]:
+        pending.wait()
+    return found
+
+
+def closed(pool: TaskThreads) -> None:
+    """Close it, and wait until its threads have nothing to do."""
+    pool.close()
+    while pool._running:
+        threading.Event().wait(0.001)
+
+
+def test_threads_that_are_kept_run_the_tasks_of_one_pass_after_another() -> None:
+    kept = KeptThreads()
+    first = TaskThreads(2, kept)
+    own = idents_of(first, 2)
+    beside = TaskThreads(2, kept)
+    assert idents_of(beside, 2).isdisjoint(own)  # which are in use
+    closed(beside)
+    closed(first)
+    again = TaskThreads(2, kept)
+    assert idents_of(again, 2) == own
+    closed(again)
+    more = TaskThreads(3, kept)
+    assert len(idents_of(more, 3)) == 3
+    closed(more)
+
+
+def test_threads_that_are_kept_end_with_what_keeps_them() -> None:
+    kept, threads = KeptThreads(), list[threading.Thread]()
+    pool = TaskThreads(1, kept)
+    pool.submit(lambda: threads.append(threading.current_thread())).wait()
+    closed(pool)
+    assert threads[0].is_alive()
+    del pool, kept
+    gc.collect()
+    threads[0].join(LIMIT)
+    assert not threads[0].is_alive()
+
+
+def test_threads_are_kept_only_once_they_have_run_what_they_were_at() -> None:
+    kept, gate, begun = KeptThreads(), threading.Event(), threading.Event()
+    busy = TaskThreads(1, kept)
+
+    def task() -> None:
+        begun.set()
+        assert gate.wait(LIMIT)
+
+    pending = busy.submit(task)
+    assert begun.wait(LIMIT)
+    busy.close()
+    other = TaskThreads(1, kept)  # waits for nothing
+    assert len(idents_of(other, 1)) == 1
+    gate.set()
+    pending.wait()
+    closed(other)
+
+
+def test_a_process_that_was_forked_has_threads_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = KeptThreads()
+    first = TaskThreads(1, kept)
+    own = idents_of(first, 1)
+    closed(first)
+    monkeypatch.setattr("augfeed.task_threads.os.getpid", lambda: -1)
+    assert idents_of(TaskThreads(1, kept), 1).isdisjoint(own)
+    assert pickle.loads(pickle.dumps(kept))._idle is None

@@ -23,7 +23,7 @@ SHARE = 0.25  # of a GPU's free memory that a dataset may take without being tol
 
 # Of batches that a device makes as one: rows, bytes, and the part of a GPU's memory if that is
 # more. The host takes as long for a plan of 256 rows as it takes for 1,000 more.
-DEVICE_ROWS, DEVICE_BYTES, DEVICE_SHARE = 8192, 64 << 20, 128
+DEVICE_ROWS, DEVICE_BYTES, DEVICE_SHARE = 16_384, 64 << 20, 128
 
 
 class DeviceHandle:

@@ -20,6 +20,7 @@ from augfeed.read.datasets import Recognised
 from augfeed.read.read_errors import LOG
 from augfeed.read.sources import Source
 from augfeed.stage_costs import Costs
+from augfeed.task_threads import KeptThreads
 from augfeed.view_pipeline import ViewPipeline
 
 GROUPS_AHEAD, GROUPS_AHEAD_ON_DEVICE = 4, 2  # of batches made together, which take memory meanwhile
@@ -34,6 +35,7 @@ class NativeLane:
         """Build the pipeline, which checks that policy, data and output fit each other."""
         self.recognised, self.reason = recognised, reason
         self.config, self.pipeline = config, self._build(config, recognised)
+        self._threads = KeptThreads()
 
     @property
     def costs(self) -> Costs:
@@ -93,7 +95,7 @@ class NativeLane:
             ahead = min(ahead, max(most, threads + 1))
         else:
             works = map(pipeline.works_of, _grouped(requests, _alone))
-        prefetcher = Prefetcher(works, threads=threads, ahead=ahead)
+        prefetcher = Prefetcher(works, threads=threads, ahead=ahead, kept=self._threads)
         return Threads(prefetcher, self._output, alone=asked.world == 1)
 
     def _report(self, epoch: int) -> None:
