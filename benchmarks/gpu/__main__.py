@@ -111,7 +111,7 @@ def parser(names: Sequence[str]) -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(prog="python -m benchmarks.gpu")
     made.add_argument("out", type=Path, help="folder for results and logs")
     made.add_argument("--seconds", type=float, default=540, help="for all steps, default 540")
-    made.add_argument("--only", help=f"names of steps, with commas: {', '.join(names)}")
+    made.add_argument("--only", help=f"steps to run, with commas: {', '.join(names)}")
     made.add_argument("--resume", action="store_true", help="leave out steps that are done in OUT")
     made.add_argument("--rehearse", action="store_true", help="every step without a GPU, tiny")
     made.add_argument("--fashion", type=Path, help="folder of idx files")
@@ -132,8 +132,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     fashion, photos = (path and path.resolve() for path in (options.fashion, options.photos))
     given = RunInputs(options.out.resolve(), options.rehearse, options.commit, fashion, photos)
     record = Record(given.out / RECORD, resume=options.resume)
-    for step in steps(given):
-        if step.name not in wanted or record.done(step):
+    by_name = {step.name: step for step in steps(given)}
+    for step in (by_name[name] for name in wanted if name in by_name):  # in the order given
+        if record.done(step):
             continue
         left = options.seconds - MARGIN - (time.monotonic() - begun)
         if left < LEAST:

@@ -33,7 +33,7 @@ from benchmarks.result import Ratio
 from benchmarks.result_training import PACKAGES, Row, TrainingResult
 
 ROUNDS = 3
-FIRST = 2  # epochs in which kernels are compiled, and chosen
+FIRST = 2  # epochs before any is timed: kernels are compiled, and chosen
 THREADS = 16
 BLOCKS, WIDTH = (2, 2, 2, 2), 64  # of ResNet-18
 READY = "nothing: one batch, ready before"
@@ -198,12 +198,15 @@ def task_of(name: str, options: Options, folder: Path) -> Task:
 
 
 def run(task: Task, options: Options, rounds: int, keep: Callable[[list[Row]], None]) -> None:
-    """Measure interleaved rounds; `keep` is given the rows after each of them."""
+    """Measure interleaved rounds; `keep` is given the rows after each epoch.
+
+    Who feeds slowest comes last, so that a run which is ended early has the others.
+    """
     runs = {}
     for name, (title, make) in task.feeds.items():
         try:
             runs[name] = Training(task.job, task.stem, make(), options)
-            first = [runs[name].epoch() for _ in range(FIRST)]
+            first = [runs[name].epoch() for _ in range(1 if name == "torchvision" else FIRST)]
             print(f"{title}: first epochs {', '.join(f'{each:.2f}' for each in first)} s",
                   flush=True)  # fmt: skip
         except Exception as error:  # whatever a library raises: the others are measured
@@ -213,17 +216,25 @@ def run(task: Task, options: Options, rounds: int, keep: Callable[[list[Row]], N
     for _ in range(rounds):
         for name, training in runs.items():
             seconds[name].append(training.epoch())
-        rows = [_row(task, name, taken, seconds) for name, taken in seconds.items()]
-        keep(rows)
+            if seconds["augfeed"]:
+                keep([_row(task, name, seconds) for name, taken in seconds.items() if taken])
 
 
-def _row(task: Task, name: str, taken: list[float], seconds: dict[str, list[float]]) -> Row:
+def _row(task: Task, name: str, seconds: dict[str, list[float]]) -> Row:
+    taken = seconds[name]
+    own, bare = (_rounds(taken, seconds[other]) for other in ("augfeed", "ready"))
     return Row(
         task=task.title, name=name, title=task.feeds[name][0], seconds=tuple(taken),
         rate=Spread.of([len(task.job.data) / took for took in taken]),
-        slower=Ratio.of(taken, seconds["augfeed"]), over=Ratio.of(taken, seconds["ready"]),
+        slower=Ratio.of(*own), over=Ratio.of(*bare),
         exposed=statistics.median(taken) - statistics.median(seconds["ready"]),
     )  # fmt: skip
+
+
+def _rounds(one: list[float], other: list[float]) -> tuple[list[float], list[float]]:
+    # Of a round that has only begun one may be missing.
+    both = min(len(one), len(other))
+    return one[:both], other[:both]
 
 
 def main() -> int:
