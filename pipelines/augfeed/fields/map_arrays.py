@@ -1,12 +1,10 @@
 """The maps of a batch as arrays, for what moves all of its fields at once on a device."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from augfeed.constants import CONSTANT, EDGE
 from augfeed.fields.spatial_map import SpatialMap, maps_of
 from augfeed.plan import Plan
 from augfeed.plan.policy_constants import PolicyConstants
@@ -122,36 +120,8 @@ def _longer(plan: Plan, sizes: Ints, channels: int) -> dict[int, SpatialMap]:
 
 
 def _lines(window: Ints, steps: Floats, size: tuple[int, int], padding: int) -> NDArray[np.int32]:
-    sides = []
-    for axis, place in ((0, 4), (1, 0)):
-        begin, length, resized, offset = (window[:, k + axis, None] for k in (0, 2, 4, 6))
-        places = np.arange(size[axis])[None]
-        places = np.where(steps[:, place, None] < 0, places[:, ::-1], places) + offset
-        places = _folded(places, resized, padding)
-        found = _sampled(places, length, resized) + begin
-        sides.append(np.where(places < 0, -1, found))
-    return np.concatenate(sides, axis=1).astype(np.int32)
+    from augfeed.kernels.source_lines import fill_source_lines
 
-
-def _sampled(places: Ints, length: Ints, resized: Ints) -> Ints:
-    # As `spatial_map._nearest`: added up as Pillow does.
-    if (length == resized).all() or not places.size:
-        return places
-    steps = np.repeat(length / resized, int(resized.max()), axis=1)
-    steps[:, 0] *= 0.5
-    found = np.minimum(np.cumsum(steps, axis=1).astype(np.int64), length - 1)
-    made: Ints = np.take_along_axis(found, np.maximum(places, 0), axis=1)
-    return made
-
-
-def _folded(places: Any, length: Ints, mode: int) -> Ints:
-    # As `kernels.nearest` does one by one.
-    if mode == CONSTANT:
-        folded = np.where((places >= 0) & (places < length), places, -1)
-    elif mode == EDGE:
-        folded = np.clip(places, 0, length - 1)
-    else:
-        period = 2 * (length - 1)
-        around = places % np.maximum(period, 1)
-        folded = np.where(around < length, around, period - around)
-    return np.asarray(folded, np.int64)
+    lines = np.empty((len(window), sum(size)), np.int32)
+    fill_source_lines(window, steps[:, [4, 0]] < 0, size[0], padding, lines)
+    return lines
