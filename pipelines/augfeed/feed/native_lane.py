@@ -73,11 +73,12 @@ class NativeLane:
         pipeline = self.pipeline
         pipeline.begin()
         pipeline.log.begin(asked.key[1])
-        threads, most = loader.num_workers, GROUPS_AHEAD
+        threads, most, kept = loader.num_workers, GROUPS_AHEAD, None
         if pipeline.whole_batches and pipeline.engine_name != "cpu":
             # The device makes the pixels. What is left is Python, and several threads only take it
-            # from one another.
-            threads, most = min(threads, 1), GROUPS_AHEAD_ON_DEVICE
+            # from one another. One stays; several, which are woken at once, would share a core for
+            # a while, where new ones are spread over all.
+            threads, most, kept = min(threads, 1), GROUPS_AHEAD_ON_DEVICE, self._threads
         each = max(1, threads) if pipeline.whole_batches else 1
         ahead = (loader.prefetch_factor or 2) * each
         # On a CPU as torch does: without threads no batch is begun before it is asked for, and of a
@@ -95,7 +96,7 @@ class NativeLane:
             ahead = min(ahead, max(most, threads + 1))
         else:
             works = map(pipeline.works_of, _grouped(requests, _alone))
-        prefetcher = Prefetcher(works, threads=threads, ahead=ahead, kept=self._threads)
+        prefetcher = Prefetcher(works, threads=threads, ahead=ahead, kept=kept)
         return Threads(prefetcher, self._output, alone=asked.world == 1)
 
     def _report(self, epoch: int) -> None:
