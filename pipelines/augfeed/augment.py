@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -39,13 +39,25 @@ _is_tracing: Any = torch.jit.is_tracing  # type: ignore[attr-defined]
 
 @dataclass
 class _LastBatch:
-    # The size of its images, and its plan, which is drawn when it is asked for.
+    # The size of its images, and its plan, which is drawn when it is asked for: by a function that
+    # does not refer to the module, which would then stay until Python collects garbage.
     size: tuple[int, int]
     draw: Callable[[], Plan]
 
     @cached_property
     def plan(self) -> Plan:
         return self.draw()
+
+
+def _draw(policy: Policy, seed: int, epoch: int, size: tuple[int, int], rows: BatchRows) -> Plan:
+    policy = policy.at(epoch)
+    return draw_plan(policy, rows, seed=seed, epoch=epoch, size=policy.size(size))
+
+
+def _draw_counted(
+    policy: Policy, seed: int, epoch: int, size: tuple[int, int], first: int, count: int
+) -> Plan:
+    return _draw(policy, seed, epoch, size, counted_rows(first, count))
 
 
 class Augment(torch.nn.Module):
@@ -225,22 +237,17 @@ class Augment(torch.nn.Module):
         first = self._position.take(count)
         if ids is None:
             rows = counted_rows(first, count)
-        made = self._draw(rows, self._epoch(epoch), size)
+        made = _draw(self.policy, self.seed, self._epoch(epoch), size, rows)
         self._last = _LastBatch(size, lambda: made)
         return made
-
-    def _draw(self, rows: BatchRows, epoch: int, size: tuple[int, int]) -> Plan:
-        policy = self.policy.at(epoch)
-        return draw_plan(policy, rows, seed=self.seed, epoch=epoch, size=policy.size(size))
 
     def _counted(self, pixels: torch.Tensor, labels: Any, epoch: int | None) -> Any:
         # Images, and targets, of samples without ids, which may have been planned before.
         count, height, width, channels = pixels.shape
         size, number = (height, width), self._epoch(epoch)
         first, policy = self._position.take(count), self.policy.at(number)
-        self._last = last = _LastBatch(
-            size, lambda: self._draw(counted_rows(first, count), number, size)
-        )
+        draw = partial(_draw_counted, self.policy, self.seed, number, size, first, count)
+        self._last = last = _LastBatch(size, draw)
         batch = None
         if self._engine(pixels.device).name == "cpu":
             if self._ahead is None:

@@ -1,7 +1,10 @@
 """`Augment`: the bytes of the loader, for batches that are there already."""
 
 import copy
+import gc
 import pickle
+import weakref
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -276,3 +279,38 @@ def test_no_draw_comes_from_a_global_generator() -> None:
     before = torch.get_rng_state()
     Augment("rotate(40) | noise(0.1) | mixup(0.4)", num_classes=3)(images)
     assert torch.equal(torch.get_rng_state(), before)
+
+
+USES: dict[str, Callable[[Augment], object]] = {
+    "images": lambda augment: augment(batch(0)[0]),
+    "labels": lambda augment: augment(*batch(0)),
+    "batches planned as one": lambda augment: [augment(batch(k)[0]) for k in range(4)],
+    "ids": lambda augment: augment(*batch(0), ids=torch.arange(8)),
+    "masks": lambda augment: augment(batch(0)[0], masks=torch.zeros(8, SIDE, SIDE).long()),
+    "last": lambda augment: (augment(batch(0)[0]), augment.last, augment.matrices),
+    "plan": lambda augment: augment.plan(8, (SIDE, SIDE)),
+    "copy": lambda augment: copy.deepcopy(augment)(batch(0)[0]),
+}
+
+
+@pytest.mark.parametrize("use", USES)
+@pytest.mark.parametrize("engine", ["cpu", "portable"])
+def test_a_module_that_nobody_holds_goes_at_once(use: str, engine: str) -> None:
+    # Its memory, and that on a device, is not left to the garbage collector.
+    augment = Augment("hflip | rotate(20)", engine=engine)
+    gc.disable()
+    try:
+        USES[use](augment)
+        gone = weakref.ref(augment)
+        del augment
+        assert gone() is None
+    finally:
+        gc.enable()
+
+
+def test_the_last_plan_is_that_of_its_batch_whatever_the_module_is_set_to_since() -> None:
+    augment, same = Augment("rotate(30)", seed=3), Augment("rotate(30)", seed=3)
+    augment(batch(0)[0])
+    same(batch(0)[0])
+    augment.seed = 4
+    assert torch.equal(augment.matrices, same.matrices)
