@@ -78,6 +78,9 @@ class Augment(torch.nn.Module):
         channels_last: whether they have `torch.channels_last` memory.
         targets: `"auto"`, `"dense"` or `"sparse"`, as for `DataLoader`.
         engine: `"auto"`, `"cpu"`, `"cuda"` or `"portable"`.
+        channels: how many channels every batch has. Without it any number is taken, but a batch
+            that looks like `[B, H, W, C]` is refused: one whose last side is 1 to 4 and neither of
+            the two before it, unless `normalize` or a fill of the policy has C numbers.
 
     Example:
         >>> augment = Augment("hflip | cutmix(1.0)", num_classes=10)
@@ -97,6 +100,7 @@ class Augment(torch.nn.Module):
         channels_last: bool = False,
         targets: Form = "auto",
         engine: str = "auto",
+        channels: int | None = None,
     ) -> None:
         """Check the arguments; nothing is compiled yet."""
         super().__init__()
@@ -107,6 +111,7 @@ class Augment(torch.nn.Module):
         check_key(seed, 0)
         if num_classes is not None:
             num_classes = whole_number("num_classes", num_classes, 1)
+        self.channels = None if channels is None else whole_number("channels", channels, 1)
         self.num_classes, self.seed, self.form, self.engine_name = (
             num_classes, seed, targets, engine)  # fmt: skip
         self._position = SampleCount()
@@ -206,7 +211,7 @@ class Augment(torch.nn.Module):
     def _run(
         self, images: Any, labels: Any, masks: Any, boxes: Any, *, ids: Any, epoch: int | None
     ) -> Any:
-        pixels = pixels_of(images, self._memory, self.policy)
+        pixels = pixels_of(images, self._memory, self.policy, self.channels)
         if ids is None and masks is None and boxes is None:
             return self._counted(pixels, labels, epoch)
         count, *size, channels = pixels.shape

@@ -92,10 +92,42 @@ def test_what_needs_rgb_is_refused_by_name() -> None:
         Augment("jitter(0.4, hue=0.1)")(levels(2, 4, 12, 12))
 
 
-@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
 def test_a_batch_whose_channels_come_last_is_refused_with_the_way_to_turn_it(channels: int) -> None:
     images = levels(2, 12, 16, channels)
-    with pytest.raises(InputError, match=r"look like \[B, H, W, C\].*movedim\(-1, 1\)"):
-        Augment("hflip")(images)
+    for given in (images, images / 255, images[:1]):
+        with pytest.raises(InputError, match=r"look like \[B, H, W, C\].*give images\.movedim\(-1, "
+                           r"1\).*Augment\(\.\.\., channels=12\)"):  # fmt: skip
+            Augment("hflip")(given)
     assert Augment("hflip")(images.movedim(-1, 1)).shape == (2, channels, 12, 16)
-    assert Augment("hflip")(levels(2, 12, 3, 5)).shape == (2, 12, 3, 5)  # any other order is meant
+
+
+# No image has these sides, or its channels are a usual number.
+@pytest.mark.parametrize("shape", [
+    (12, 3, 5), (12, 16, 5), (64, 3, 3), (64, 4, 4), (512, 1, 1), (12, 1, 16), (4, 64, 3),
+    (4, 16, 1), (2, 16, 3), (1, 16, 3), (3, 16, 1), (3, 16, 3),
+])  # fmt: skip
+def test_any_other_order_of_sides_is_meant(shape: tuple[int, int, int]) -> None:
+    images = levels(2, *shape)
+    made = Augment("vflip(p=1.0)", dtype=torch.uint8)(images)
+    assert torch.equal(made, images.flip(2))
+
+
+@pytest.mark.parametrize("policy", ["vflip(p=1.0)", f"vflip(p=1.0) | normalize({[0.0] * 12}, 1.0)"])
+@pytest.mark.parametrize("width", [1, 3, 4])
+def test_narrow_images_are_taken_once_their_channels_are_known(policy: str, width: int) -> None:
+    images = levels(2, 12, 16, width)
+    made = Augment(policy, channels=None if "normalize" in policy else 12)(images)
+    torch.testing.assert_close(made, images.flip(2) / 255)
+
+
+def test_channels_are_those_of_every_batch() -> None:
+    augment = Augment("hflip", channels=3)
+    assert augment(levels(2, 3, 12, 16)).shape == (2, 3, 12, 16)
+    with pytest.raises(InputError, match=r"have 12 channels.*and channels=3: give images\.movedim"):
+        augment(levels(2, 12, 16, 3))
+    with pytest.raises(InputError, match=r"have 4 channels.*and channels=3: give images alike"):
+        augment(levels(2, 4, 12, 16))
+    assert augment.count == 2  # what is refused is not counted
+    with pytest.raises(InputError, match="channels=0"):
+        Augment("hflip", channels=0)

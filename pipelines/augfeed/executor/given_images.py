@@ -10,12 +10,15 @@ from augfeed.engines import Output
 from augfeed.errors import InputError, InputTypeError
 from augfeed.memory_pool import Memory
 from augfeed.plan import Plan
+from augfeed.plan.policy_constants import channels_of
 from augfeed.plan.windows import Windows
 from augfeed.policy import Policy
 from augfeed.policy.images import check_levels
-from augfeed.read.channel_axis import channel_axis
 from augfeed.read.sixteen_bits import WHITE
 from augfeed.read.to_uint8 import clamped, slack
+
+USUAL = 4  # channels at most of gray, gray with alpha, RGB and RGBA
+_TURN = "give images.movedim(-1, 1), whose memory may stay as it is"
 
 
 class Asked(NamedTuple):
@@ -29,10 +32,13 @@ class Asked(NamedTuple):
     output: Output
 
 
-def pixels_of(images: torch.Tensor, memory: Memory, policy: Policy) -> torch.Tensor:
+def pixels_of(
+    images: torch.Tensor, memory: Memory, policy: Policy, channels: int | None = None
+) -> torch.Tensor:
     """Return images `[B, C, H, W]` as `[B, H, W, C]` of uint8, or of float32 in [0, 1].
 
-    Those of channels-last memory are not copied. Raises `InputError` for what are no such images.
+    Those of channels-last memory are not copied. `channels` says how many C is. Raises `InputError`
+    for what are no such images.
     """
     if not isinstance(images, torch.Tensor):
         raise InputTypeError(
@@ -43,11 +49,7 @@ def pixels_of(images: torch.Tensor, memory: Memory, policy: Policy) -> torch.Ten
         raise InputError(f"images of shape {list(shape)} are not [B, C, H, W] of a channel or more")
     if not (shape[2] and shape[3]):
         raise InputError(f"images of shape {list(shape)} have no pixels: leave them out")
-    if channel_axis(shape[1:], tensor=True) == 2:
-        raise InputError(
-            f"images of shape {list(shape)} look like [B, H, W, C], and [B, C, H, W] is wanted: "
-            "give images.movedim(-1, 1), whose memory may stay as it is"
-        )
+    _check_channels(shape, policy, channels)
     if images.requires_grad:
         images = images.detach()
     if images.dtype == torch.uint16:
@@ -60,6 +62,23 @@ def pixels_of(images: torch.Tensor, memory: Memory, policy: Policy) -> torch.Ten
     from augfeed.executor.cpu_tensors import interleaved
 
     return interleaved(images, memory)
+
+
+def _check_channels(shape: torch.Size, policy: Policy, channels: int | None) -> None:
+    # `[B, H, W, C]` is a slip that shows nowhere else: a batch of that many channels comes out. So
+    # it is refused unless the caller, or numbers for each channel in the policy, said how many.
+    if channels is not None and shape[1] != channels:
+        raise InputError(
+            f"images of shape {list(shape)} have {shape[1]} channels, as [B, C, H, W], and "
+            f"channels={channels}: {_TURN if shape[3] == channels else 'give images alike'}"
+        )
+    if shape[3] > USUAL or min(shape[1:3]) <= USUAL or shape[1] in (channels, channels_of(policy)):
+        return
+    raise InputError(
+        f"images of shape {list(shape)} look like [B, H, W, C], and [B, C, H, W] is wanted: "
+        f"{_TURN}; or, if they have {shape[1]} channels, say so with "
+        f"Augment(..., channels={shape[1]})"
+    )
 
 
 def _unit_floats(images: torch.Tensor) -> torch.Tensor:
