@@ -12,7 +12,7 @@ import torch
 
 import augfeed
 from augfeed import Kornia, Policy, format_policy, parse_policy
-from augfeed.errors import InvarianceError, PolicyError
+from augfeed.errors import InputError, InvarianceError, PolicyError
 from augfeed.plan import BatchRows, Plan, draw_plan
 from augfeed.policy import HorizontalFlip
 from augfeed.show.explain import explain_sample
@@ -117,6 +117,39 @@ def test_many_rows_at_once_are_the_rows_one_by_one(name: str) -> None:
     apply_together(stage, planes, range(8), drawn)
     expected = run(policy, range(8))
     torch.testing.assert_close(planes.permute(0, 2, 3, 1), expected, atol=1e-5, rtol=0)
+
+
+ROUNDING = {"RandomClahe", "RandomEqualize"}  # RandomPosterize is asked to
+
+
+@pytest.mark.parametrize("name", sorted({*STAGES} - {"RandomPosterize"}))
+def test_classes_that_know_256_levels_refuse_uint16_and_no_others_do(name: str) -> None:
+    stage = Kornia(name, **{**STAGES[name], "p": 1.0})
+    rng, augment = np.random.default_rng(2), augfeed.Augment(Policy([stage]))
+    upper = rng.integers(0, 255, (2, 3, 24, 24))
+    # Two images that differ within the levels alone, and what the class makes of them.
+    made = [
+        augment(
+            torch.from_numpy((upper + rng.random(upper.shape) * 0.99) / 255).float(), ids=[0, 1]
+        )
+        for _ in range(2)
+    ]
+    assert torch.equal(*made) == (name in ROUNDING)
+    wide = torch.from_numpy((upper * 257).astype(np.uint16))
+    if name not in ROUNDING:
+        assert augment(wide).shape == upper.shape
+        return
+    with pytest.raises(InputError, match=f"{name}.* rounds images to 256 levels, and these are "
+                       f"uint16: leave {name} out, or, if 256 levels"):  # fmt: skip
+        augment(wide)
+    views = augfeed.Views({"a": Policy([stage]), "b": "hflip"})
+    for data in ((wide.numpy(), [0, 1]), [(image, 0) for image in wide]):
+        with pytest.raises(InputError, match=f"leave {name} out"):
+            list(augfeed.DataLoader(data, 2, policy=Policy([stage])))
+        with pytest.raises(InputError, match=f"leave {name} out"):
+            list(augfeed.DataLoader(data, 2, views=views))
+    never = Policy([Kornia(name, **{**STAGES[name], "p": 0.0})])
+    assert augfeed.Augment(never)(wide).shape == upper.shape
 
 
 def test_draws_depend_on_seed_epoch_sample_and_stage() -> None:

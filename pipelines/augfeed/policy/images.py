@@ -12,6 +12,8 @@ from augfeed.policy import GaussianNoise, Kornia, Policy, RandomErasing
 LIKE_OTHERS = (1, 3)  # gray images keep their colors under what is for RGB
 # Kornia's other classes for RGB refuse other channels themselves; this one makes all of them equal.
 _KORNIA_FOR_RGB = ("RandomGrayscale",)
+# Kornia's classes that count pixels by 256 levels. RandomPosterize is asked to leave fewer.
+_KORNIA_ROUNDING = ("RandomClahe", "RandomEqualize")
 
 
 def check_rgb(policy: Policy, channels: int) -> None:
@@ -33,9 +35,9 @@ def check_levels(policy: Policy) -> None:
     for item in (item for _, one in policy.scheduled for item in one.operations):
         if item.chance and _rounds(item):
             raise InputError(
-                f"{item!r} rounds images to 256 levels, and these are uint16: leave {item.op} out, "
-                "or, if 256 levels will do, give uint8, as (images // 257).astype(np.uint8), or "
-                "floats in [0, 1], as images / 65535"
+                f"{item!r} rounds images to 256 levels, and these are uint16: leave "
+                f"{_title(item)} out, or, if 256 levels will do, give uint8, as "
+                "(images // 257).astype(np.uint8), or floats in [0, 1], as images / 65535"
             )
 
 
@@ -59,8 +61,14 @@ def draws_for_values(policy: Policy) -> bool:
     )
 
 
+def _title(item: Declaration) -> str:
+    return item.name if isinstance(item, Kornia) else item.op
+
+
 def _rounds(item: Declaration) -> bool:
     # Frames are rounded where a program has any step but moves, which are made with the last pass.
+    if isinstance(item, Kornia):
+        return item.name in _KORNIA_ROUNDING
     if item.program is None:
         return isinstance(item, Statistics | Blocks)
     return any(
@@ -114,7 +122,7 @@ def _cure(item: Declaration, parts: list[str]) -> str:
     if all(hasattr(item, part) for part in parts):
         return f"give {', '.join(f'{part}=0' for part in parts)}, or images of 3 channels"
     if parts == [item.op]:
-        return f"leave {item.op} out, or give images of 3 channels"
+        return f"leave {_title(item)} out, or give images of 3 channels"
     if hasattr(item, "without"):
         return f"give without={[*item.without, *parts]!r}, or images of 3 channels"
     return (
