@@ -27,6 +27,7 @@ from augfeed.policy import Policy
 from augfeed.policy.check import check_single
 from augfeed.presets import resolve_policy
 from augfeed.read.resident import cut_by_engine
+from augfeed.read.sixteen_bits import WhiteCheck
 from augfeed.targets import AnyTargets, Form, make_targets, softens
 from augfeed.whole_number import whole_number
 
@@ -114,7 +115,7 @@ class Augment(torch.nn.Module):
         self.channels = None if channels is None else whole_number("channels", channels, 1)
         self.num_classes, self.seed, self.form, self.engine_name = (
             num_classes, seed, targets, engine)  # fmt: skip
-        self._position = SampleCount()
+        self._position, self._white = SampleCount(), WhiteCheck()
         self._engines: dict[torch.device, Engine] = {}
         self._memory = Memory()  # of batches of the CPU
         self._ahead: CountedBatches | None = None
@@ -211,7 +212,7 @@ class Augment(torch.nn.Module):
     def _run(
         self, images: Any, labels: Any, masks: Any, boxes: Any, *, ids: Any, epoch: int | None
     ) -> Any:
-        pixels = pixels_of(images, self._memory, self.policy, self.channels)
+        pixels = pixels_of(images, self._memory, self.policy, self._white, self.channels)
         if ids is None and masks is None and boxes is None:
             return self._counted(pixels, labels, epoch)
         count, *size, channels = pixels.shape

@@ -14,7 +14,7 @@ from augfeed.plan.policy_constants import channels_of
 from augfeed.plan.windows import Windows
 from augfeed.policy import Policy
 from augfeed.policy.images import check_levels
-from augfeed.read.sixteen_bits import WHITE
+from augfeed.read.sixteen_bits import WHITE, WhiteCheck
 from augfeed.read.to_uint8 import clamped, slack
 
 USUAL = 4  # channels at most of gray, gray with alpha, RGB and RGBA
@@ -33,12 +33,16 @@ class Asked(NamedTuple):
 
 
 def pixels_of(
-    images: torch.Tensor, memory: Memory, policy: Policy, channels: int | None = None
+    images: torch.Tensor,
+    memory: Memory,
+    policy: Policy,
+    white: WhiteCheck,
+    channels: int | None = None,
 ) -> torch.Tensor:
     """Return images `[B, C, H, W]` as `[B, H, W, C]` of uint8, or of float32 in [0, 1].
 
-    Those of channels-last memory are not copied. `channels` says how many C is. Raises `InputError`
-    for what are no such images.
+    Those of channels-last memory are not copied. `white` has seen the batches before, `channels`
+    says how many C is. Raises `InputError` for what are no such images.
     """
     if not isinstance(images, torch.Tensor):
         raise InputTypeError(
@@ -54,6 +58,8 @@ def pixels_of(
         images = images.detach()
     if images.dtype == torch.uint16:
         check_levels(policy)
+        if images.device.type == "cpu":  # else the host would wait
+            white.check([images])
         images = images.float() / WHITE
     elif images.dtype != torch.uint8:
         images = _unit_floats(images)

@@ -133,8 +133,9 @@ def _further(
     for path in recipe.more:
         assert mover is not None, "further images are fields"
         name = partial(_field_name, request)
-        arrays = [pixels(_part(sample, path, k, request), partial(name, k, path))
-                  for k, sample in enumerate(samples)]  # fmt: skip
+        given = [_part(sample, path, k, request) for k, sample in enumerate(samples)]
+        recipe.check_wide(given)
+        arrays = [pixels(one, partial(name, k, path)) for k, one in enumerate(given)]
         for k, (array, size) in enumerate(zip(arrays, mover.sizes.tolist(), strict=True)):
             if list(array.shape[:2]) != size:
                 raise InputError(
@@ -179,7 +180,7 @@ def _arrays(
     # The images of samples, as they are and as arrays of one kind.
     given = [_part(sample, where.image, k, request) for k, sample in enumerate(samples)]
     labelled = recipe.labels_of(fields)
-    recipe.check_levels(given)
+    recipe.check_wide(given)
     arrays = [pixels(picture, partial(_name, request, k))
               for k, picture in enumerate(given)]  # fmt: skip
     for k, (sample, array) in enumerate(zip(samples, arrays, strict=True)):
@@ -269,7 +270,7 @@ def whole_batch(batch: Any, request: BatchRequest, recipe: Recipe) -> Fetched:
             f"image_key={key!r} leads to {describe(take(batch, path))}, which is not a stack of "
             f"{count} images: give the key of one; the batch is {describe(batch)}"
         )
-    recipe.check_levels([tensor])
+    recipe.check_wide([tensor])
     pictures = list(pixels_of_batch(tensor).numpy())
     first = first_of(batch, count)
     recipe.still.check(first, image, pictures[0].shape[:2], partial(_name, request, 0))

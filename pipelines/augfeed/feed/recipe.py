@@ -20,7 +20,7 @@ from augfeed.fields.mover import Fields
 from augfeed.fields.sample_parts import Path
 from augfeed.policy import CopyPaste, LabelSmoothing, Policy
 from augfeed.policy.images import check_levels
-from augfeed.read.sixteen_bits import is_uint16
+from augfeed.read.sixteen_bits import WhiteCheck, is_uint16
 from augfeed.views import Views
 
 
@@ -39,6 +39,7 @@ class Recipe:
     more: tuple[Path, ...] = ()  # where further images are, which share the plan of the first
     views: Views | None = None
     named: NamedParts = field(default_factory=NamedParts, compare=False)
+    white: WhiteCheck = field(default_factory=WhiteCheck, compare=False)
 
     def at(self, epoch: int) -> "Recipe":
         """Return the recipe of an epoch, whose policy may be another one."""
@@ -95,9 +96,11 @@ class Recipe:
         if self.labels_of(fields) and any(not self.still.may_stay(sample, path) for path in rest):
             check_labels(sample, where.label)
 
-    def check_levels(self, images: Sequence[Any]) -> None:
-        """Raise `InputError` for images of 16 bits that the policy would round to 256 levels."""
+    def check_wide(self, images: Sequence[Any]) -> None:
+        """Raise `InputError` for images of 16 bits that the policy would round to 256 levels, and
+        for those of a first batch that have no more."""
         if any(map(is_uint16, images)):
+            self.white.check(images)
             parts = () if self.views is None else self.views.parts
             for policy in [part.policy for part in parts] or [self.policy]:
                 check_levels(policy)

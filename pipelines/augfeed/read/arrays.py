@@ -13,7 +13,7 @@ from augfeed.errors import InputError, InputTypeError
 from augfeed.read.channel_axis import ALONE, channel_axis
 from augfeed.read.indices import check_indices
 from augfeed.read.labels import Labels, check_classes, check_labels
-from augfeed.read.sixteen_bits import is_uint16, unit_floats
+from augfeed.read.sixteen_bits import WhiteCheck, is_uint16, unit_floats
 from augfeed.read.to_uint8 import clamped, slack
 
 Layout = Literal["NHWC", "NCHW"]
@@ -166,11 +166,7 @@ def _as_pixels(array: NDArray[Any], allowed: float) -> NDArray[Any]:
     if array.dtype == np.uint8:
         return array
     if is_uint16(array):
-        if 1 < (white := int(array.max())) <= 255:
-            raise InputError(
-                f"images of dtype uint16 have no value above {white}, and their white is 65535: "
-                "give images.astype(np.uint8), whose white is 255"
-            )
+        WhiteCheck().check([array])
         return unit_floats(array)
     if array.dtype.kind != "f":
         raise InputTypeError(

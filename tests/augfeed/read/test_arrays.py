@@ -75,7 +75,7 @@ def test_tensors_of_any_float_type_are_taken() -> None:
         (np.full((4, 5, 6), -0.5), InputError, r"lie in \[-0\.5, -0\.5\]"),
         (np.full((4, 5, 6), np.nan), InputError, "contain NaN"),
         (np.full((4, 5, 6), np.inf, np.float32), InputError, r"lie in \[inf, inf\]"),
-        (np.full((4, 5, 6), 255, np.uint16), InputError, r"white is 65535.*astype\(np.uint8\)"),
+        (np.full((4, 5, 6), 255, np.uint16), InputError, r"white is 65535: convert them to uint8"),
         (ZEROS[:0], InputError, r"shape \(0, 5, 6, 3\) are empty"),
         (ZEROS[:, :0], InputError, "are empty"),
         (np.zeros((4, 4, 5, 6), np.uint8), InputError, "pass layout='NHWC' or layout='NCHW'"),
