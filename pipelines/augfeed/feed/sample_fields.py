@@ -8,15 +8,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
+from PIL.TiffImagePlugin import TiffImageFile
 
 from augfeed.errors import InputError, InputTypeError
 from augfeed.feed.spatial import is_of_places
 from augfeed.fields.sample_parts import LONG, Path, describe, is_sequence, take, with_parts
 from augfeed.kernels.resample_stack import interleave
 from augfeed.memory_pool import Memory
+from augfeed.read import pil_image, tiff
 from augfeed.read.channel_axis import channel_axis
 from augfeed.read.sixteen_bits import is_uint16, unit_floats
-from augfeed.read.to_uint8 import SLACK, clamped, slack
+from augfeed.read.to_uint8 import SLACK, Unfit, clamped, slack
 
 LABELS = ("label", "labels", "target", "targets", "y", "class", "fine_label", "cls")
 _CONTAINERS = "a tuple, list, dict or named tuple"
@@ -229,7 +231,7 @@ def pixels(picture: Any, name: Callable[[], str]) -> NDArray[Any]:
 
     Where neither end alone is 1 or 3, a tensor is `[C, H, W]`, an array `[H, W, C]`. uint16 comes
     as floats. A PIL image of mode L, LA, 1, I or F has one channel, any other three; of 16 bits the
-    upper 8 are kept, as elsewhere. Floats that rounding left outside of [0, 1] are put there.
+    upper 8 are kept, as of files. Floats that rounding left outside of [0, 1] are put there.
     Raises `InputError` for others.
     """
     if isinstance(picture, Image.Image):
@@ -289,26 +291,16 @@ def _to_array(picture: Any) -> NDArray[Any]:
 
 
 def _from_pil(picture: Image.Image, name: Callable[[], str]) -> NDArray[np.uint8]:
-    if picture.mode == "F" or picture.mode.startswith("I"):
-        return _from_wide(np.array(picture)[..., None], picture.mode, name)
-    gray = picture.mode in ("L", "1", "LA")
-    array: NDArray[np.uint8] = np.array(picture.convert("L" if gray else "RGB"))
-    return array[..., None] if gray else array
-
-
-def _from_wide(values: NDArray[Any], mode: str, name: Callable[[], str]) -> NDArray[np.uint8]:
-    # As files of these modes are decoded.
-    if mode == "F":
-        whole: NDArray[np.uint8] = np.rint(_checked(values, name) * 255).astype(np.uint8)
-        return whole
-    low, high = int(values.min()), int(values.max())
-    if low < 0 or high > 65535 or (mode == "I" and 0 < high <= 255):
-        raise InputError(
-            f"{name()} of mode {mode} has values from {low} to {high}, and white is 65535: give "
-            "image.convert('L') if white is 255 in it"
-        )
-    wide: NDArray[np.uint8] = (values >> 8).astype(np.uint8)
-    return wide
+    # As files are decoded: those that Pillow has opened may say more of their pixels than the mode.
+    wide = pil_image.is_wide(picture)
+    gray = wide or picture.mode in ("L", "1", "LA", "La")
+    try:
+        if isinstance(picture, TiffImageFile):
+            tiff.check(picture)
+        return pil_image.levels(picture, 1 if gray else 3)
+    except Unfit as error:
+        cure = ", or give image.convert('L') if white is 255 in it" if wide else ""
+        raise InputError(f"{name()} of mode {picture.mode}: {error}{cure}") from None
 
 
 def _checked(array: NDArray[Any], name: Callable[[], str], allowed: float = SLACK) -> NDArray[Any]:

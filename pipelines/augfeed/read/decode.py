@@ -7,11 +7,11 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from functools import partial
+from typing import Literal, cast
 
 import numpy as np
 import simplejpeg
-from numpy.typing import NDArray
 from PIL import (
     AvifImagePlugin,
     BmpImagePlugin,
@@ -30,7 +30,7 @@ from PIL.ImageFile import ImageFile
 
 from augfeed.errors import ReadError
 from augfeed.memory_pool import Memory
-from augfeed.read import jpeg, png, tiff, to_uint8
+from augfeed.read import jpeg, low_bytes, pil_image, png, tiff, to_uint8
 from augfeed.read.decode_memory import decoded_bytes, decoding
 from augfeed.read.exif import UPRIGHT, Picture, stated, stated_by_xmp, upright, upright_size
 from augfeed.read.jpeg import Header as JpegHeader
@@ -116,14 +116,18 @@ def decode(
     Of several images in one file the first counts. Alpha is dropped, color profiles are not
     applied; 16 bits are cut to the upper 8, floats must lie in [0, 1]. Raises `ReadError`, naming
     the file, for what cannot be decoded in full, has no agreed white (integers that are signed or
-    have 32 bits), or declares more than `max_pixels` pixels.
+    have 32 bits), has 8 bits in place of 16, or declares more than `max_pixels` pixels.
     A JPEG is decoded into a block of `memory`.
     """
     if not data.startswith(jpeg.MAGIC):
         with guarded(name), open_image(data, name, max_pixels) as image:
-            orientation = orientation_of(image, data)
+            orientation, wide = orientation_of(image, data), low_bytes.is_wide(image)
             with decoding(decoded_bytes((image.height, image.width), None), name):
-                return upright(_pixels(image, channels), orientation)
+                made = _pixels(image, channels)
+                if wide:
+                    again = partial(open_image, data, name, max_pixels)
+                    low_bytes.check(image, again, load_pixels)
+                return upright(made, orientation)
     header = _jpeg_header(data, name, max_pixels)
     size = header.height, header.width
     with decoding(decoded_bytes(size, header), name):
@@ -244,21 +248,5 @@ def load_pixels(image: ImageFile) -> None:
 
 def _pixels(image: ImageFile, channels: Channels) -> Picture:
     load_pixels(image)
-    mode, plain = image.mode, cast(Image.Image, image)
-    as_tiff = image if isinstance(image, TiffImagePlugin.TiffImageFile) else None
-    if mode == "F" or mode.startswith("I"):
-        gray = tiff.gray(as_tiff) if as_tiff else _gray(np.array(image))
-        return np.stack([gray] * channels, axis=2)
-    image.info.pop("transparency", None)  # or `convert` would warn that it is dropped
-    if as_tiff and mode in ("P", "PA"):
-        plain = Image.fromarray(tiff.colors(as_tiff))
-    elif mode == "La":  # its colors are multiplied by alpha
-        plain = image.convert("LA")
-    elif mode not in ("L", "LA", "1", "RGB", "RGBA"):
-        plain = image.convert("RGB")
-    pixels: Picture = np.array(plain.convert("RGB" if channels == 3 else "L"))
-    return pixels.reshape(plain.height, plain.width, channels)
-
-
-def _gray(values: NDArray[Any]) -> Picture:
-    return to_uint8.of_floats(values) if values.dtype.kind == "f" else to_uint8.of_integers(values)
+    image.info.pop("transparency", None)  # else the image would be copied without it
+    return pil_image.levels(cast(Image.Image, image), channels)

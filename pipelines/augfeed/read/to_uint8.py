@@ -40,16 +40,34 @@ def of_floats(values: NDArray[Any]) -> NDArray[np.uint8]:
             f"its float values from {values.min():g} to {values.max():g} are not in [0, 1]: scale "
             "them, or convert it to 8 or 16 bits"
         )
-    levels: NDArray[np.uint8] = np.rint(inside * 255).astype(np.uint8)
-    return levels
+    whole: NDArray[np.uint8] = np.rint(inside * 255).astype(np.uint8)
+    return whole
+
+
+def levels(values: NDArray[Any]) -> NDArray[np.uint8]:
+    """Return wide gray values, floats or integers of 16 bits, as 0 to 255; raise `Unfit`."""
+    return of_floats(values) if values.dtype.kind == "f" else of_integers(values)
 
 
 def of_integers(values: NDArray[Any], bits: int = 16) -> NDArray[np.uint8]:
-    """Return the upper 8 of the `bits` of each value; raise `Unfit` if some have more."""
+    """Return the upper 8 of the `bits` of each value.
+
+    Raise `Unfit` if some have more, or if those are 0 in all of an image that is not black.
+    """
     low, high, white = int(values.min()), int(values.max()), (1 << bits) - 1
     if not (low >= 0 and high <= white):
         raise Unfit(
             f"its values from {low} to {high} do not fit {bits} bits: scale them, or convert it to "
             "8 or 16 bits"
         )
+    check_white(high, bits)
     return (values >> (bits - 8)).astype(np.uint8)
+
+
+def check_white(highest: int, bits: int = 16) -> None:
+    """Raise `Unfit` for an image of so many bits whose upper 8 are 0 though it is not all black."""
+    if 1 < highest < 1 << (bits - 8):
+        raise Unfit(
+            f"its samples have {bits} bits and no value above {highest}, and white is "
+            f"{(1 << bits) - 1}: its upper 8 bits, which are read, are all 0; save it with 8 bits"
+        )
