@@ -24,6 +24,7 @@ from augfeed_service.images import from_files, from_tensors
 from augfeed_service.metrics import Metrics
 from augfeed_service.problems import Problem
 from augfeed_service.push import Ask, Push, Together, augment
+from tests.augfeed.read.test_png import COLOR, GRAY, SAMPLES, written
 from tests.service.servers import Running
 
 SETTINGS = Settings(threads=2)
@@ -216,6 +217,17 @@ def test_files_that_cannot_be_read_are_listed() -> None:
     cut = from_files([good, encoded(make_images(1, 1)[0])[:-40], good], None, None, SETTINGS)
     (made,) = augment([Push(cut, ask, parse_policy("resize([8, 8])"))], engine_for("cpu"))
     assert isinstance(made, Problem) and [one["index"] for one in made.more["images"]] == [1]
+
+
+def test_a_file_of_8_bits_in_16_is_listed_and_not_black() -> None:
+    good, ask = encoded(make_images(1)[0]), Ask.of({"policy": "resize([8, 8])"})
+    for kind in (GRAY, COLOR):
+        values = np.arange(64 * SAMPLES[kind]).reshape(8, 8, -1)
+        files = from_files([good, written(kind, 16, values)], None, None, SETTINGS)
+        (made,) = augment([Push(files, ask, parse_policy("resize([8, 8])"))], engine_for("cpu"))
+        assert isinstance(made, Problem)
+        (image,) = made.more["images"]
+        assert image["index"] == 1 and "white is 65535" in image["detail"]
 
 
 def test_tritonclient_gets_images_as_it_sends_them(running: Running) -> None:
