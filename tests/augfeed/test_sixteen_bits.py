@@ -142,8 +142,14 @@ def test_one_bright_value_says_that_later_dark_images_are_meant(order: str) -> N
     assert float(augment(planes(values(256))).max()) == pytest.approx(255 / 65535)
 
 
-def test_dark_samples_are_taken_after_a_bright_batch() -> None:
+@pytest.mark.parametrize("workers", [0, 1])
+def test_dark_samples_are_taken_after_a_bright_batch(workers: int) -> None:
     images = np.concatenate([values(65536), values(256)])
-    made = torch.cat([batch for batch, _ in DataLoader(Samples(images), 4, policy=POLICY)])
+    data = Samples(images)
+    loader = DataLoader(data, 4, policy=POLICY, num_workers=workers)
     expected = np.moveaxis(images, -1, 1).astype(np.float64) / 65535
+    made = torch.cat([batch for batch, _ in loader])
     np.testing.assert_allclose(made.flip(2).numpy(), expected, rtol=0, atol=1e-7)
+    data.images = images[::-1].copy()  # the next pass begins with the dark ones
+    made = torch.cat([batch for batch, _ in loader])
+    np.testing.assert_allclose(made.flip(2).numpy(), expected[::-1], rtol=0, atol=1e-7)

@@ -50,6 +50,7 @@ class Fetching(Dataset[Fetched]):
         begun = time.perf_counter()
         fetched = self._fetch(request)
         fetched.seconds = time.perf_counter() - begun
+        fetched.bright = self.recipe.white.found
         # The index came from the main process and need not go back.
         fetched.request = replace(request, index=None)
         return fetched

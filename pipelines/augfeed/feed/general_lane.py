@@ -120,6 +120,7 @@ class GeneralLane:
 
     def _finish(self, fetched: Fetched) -> LoadedBatch:
         request, where = fetched.request, fetched.where
+        self.recipe.white.found |= fetched.bright  # for the workers of later passes
         made = self._augmented(fetched)
         images, targets = made.given, made.targets
         batch = moved(fetched.batch, made.images.device)

@@ -126,8 +126,8 @@ class Fetched:
     `batch` is collated, the images at `where.image` and the labels at `where.label` yet to be put
     in; `labels` are those of all rows; `seconds` is what fetching took. `listed` is the kind of
     list in which images come one by one, as detection models take them. `uncut` says that frames
-    are images which the engine is yet to cut. `views` hold the frames of views; `frames` are empty
-    then.
+    are images which the engine is yet to cut, `bright` that uint16 images have been seen to be of
+    16 bits. `views` hold the frames of views; `frames` are empty then.
     """
 
     request: BatchRequest
@@ -138,6 +138,7 @@ class Fetched:
     seconds: float
     listed: type[Any] | None = None
     uncut: bool = False
+    bright: bool = False
     more: dict[Path, torch.Tensor] = field(default_factory=dict)  # frames of further images
     views: CutViews | None = None
 

@@ -53,6 +53,7 @@ class Gather:
         request = BatchRequest(-1, self.epoch + passed, self.seed, None, rows, -1, single=single)
         fetched = make_batch([item[3] for item in numbered], request, self.recipe)
         fetched.seconds = time.perf_counter() - begun
+        fetched.bright = self.recipe.white.found
         return fetched
 
 
