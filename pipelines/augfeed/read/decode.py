@@ -215,6 +215,8 @@ def open_image(data: bytes, name: str, max_pixels: int = MAX_PIXELS) -> ImageFil
         try:
             image = reader(io.BytesIO(data))
         except (SyntaxError, IndexError, TypeError, struct.error) as error:
+            if str(error) == tiff.UNKNOWN:
+                raise to_uint8.Unfit(tiff.NOT_READ) from error
             if accept is not None:
                 reason = f"has a broken {kind} header ({error})"
             continue

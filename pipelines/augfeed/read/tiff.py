@@ -15,6 +15,12 @@ _PLANES, _COLORS, _EXTRA, _FORMAT, _SUBSAMPLING = 284, 320, 338, 339, 530
 _WHITE_IS_ZERO, _RGB, _PALETTE, _YCBCR, _LAB = 0, 2, 3, 6, 8
 _SIGNED, _FLOAT = 2, 3
 _SEPARATE = 2
+UNKNOWN = "unknown pixel mode"  # what Pillow says of a sound file
+NOT_READ = (
+    "its samples are of a form that is not read (other bands than gray, RGB or CMYK, or floats of "
+    "other than 32 bits in one band): save it as gray or RGB of 8 or 16 bits, or let a dataset of "
+    "your own give it as an array [H, W, C]"
+)
 _CONVERT = "convert it to unsigned samples of 8 or 16 bits, pixel by pixel"
 
 

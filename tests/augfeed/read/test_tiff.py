@@ -117,6 +117,19 @@ def test_samples_come_out_as_they_are_stated_or_are_refused(form: Tiff) -> None:
         assert read >= 9  # the refusals are not all that there is
 
 
+@pytest.mark.parametrize(("form", "count"), [
+    (Tiff(BLACK_IS_ZERO, 16, extra=(0,)), 2), (Tiff(BLACK_IS_ZERO, 8, extra=(0,) * 4), 5),
+    (Tiff(BLACK_IS_ZERO, 16, extra=(0,) * 4), 5), (Tiff(RGB, 32, FLOAT), 3),
+    (Tiff(BLACK_IS_ZERO, 64, FLOAT), 1), (Tiff(BLACK_IS_ZERO, 10), 1),
+])  # fmt: skip
+def test_a_sound_file_that_is_not_read_is_not_called_broken(form: Tiff, count: int) -> None:
+    data = form.holding(samples(form, count))
+    for look in (lambda: decode(data, "a.tif", 3), lambda: picture_size(data, "a.tif")):
+        with pytest.raises(ReadError, match=r"^a\.tif: its samples are of a form that is not read.*"
+                           r"array \[H, W, C\]$"):  # fmt: skip
+            look()
+
+
 @pytest.mark.parametrize(("photometric", "bits", "kind"), [
     (WHITE_IS_ZERO, 16, UNSIGNED), (None, 16, UNSIGNED), (WHITE_IS_ZERO, 32, FLOAT),
     (BLACK_IS_ZERO, 12, UNSIGNED), (BLACK_IS_ZERO, 16, UNSIGNED), (BLACK_IS_ZERO, 32, FLOAT),
