@@ -67,7 +67,9 @@ class NativeLane:
         return self._report
 
     def open(self, loader: TorchLoader[Any], asked: PassRequest) -> "Threads":
-        """Return the batches of the requests of a pass."""
+        """Return the batches of the requests of a pass; raise `InputError` if the dataset is not
+        what it was."""
+        self.recognised.parts.check()
         if self.pipeline.device != self.config.place.known:
             self.pipeline = self._build(self.config, self.recognised)
         pipeline = self.pipeline

@@ -1,7 +1,7 @@
 """Datasets of other libraries, recognized by what they have, without importing them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from torch.utils.data import Dataset, Subset
 
 from augfeed.errors import AugfeedError, InputError
 from augfeed.read.arrays import ArraySource
+from augfeed.read.dataset_parts import DatasetParts
 from augfeed.read.decode import Channels
 from augfeed.read.folder import FolderSource
 from augfeed.read.huggingface import HuggingFaceSource, check_single
@@ -52,12 +53,13 @@ class Recognised:
     The ids of `source` are the dataset's own indices. `keys` are where image and label are in a
     sample that the dataset hands out: `(0, 1)` in a tuple, the names of its columns in a dict; the
     second is None without labels, and `keys` is None for what hands out no samples. `form` is the
-    type of a sample, `tuple` or `dict`.
+    type of a sample, `tuple` or `dict`. `parts` say whether the dataset is still what it was.
     """
 
     source: Source
     keys: tuple[Any, Any] | None
     form: type
+    parts: DatasetParts = DatasetParts(())  # noqa: RUF009  (frozen)
 
 
 class _Unfit(Exception):
@@ -68,12 +70,14 @@ def native_source(data: Any) -> Recognised | str:
     """Return what can be read in place of a dataset, or why it must fetch its samples itself.
 
     Recognized are what `recognize` takes, torch's `Subset` of it, Hugging Face's `datasets.Dataset`
-    and sources; as they are now: what is changed in the dataset afterwards is not noticed. The
-    reason is a clause for people, such as "its transform=Compose would be skipped; ...". Nothing is
-    raised for datasets that are merely unsuitable, whatever their own methods raise.
+    and sources; as they are now: whether they still are, `Recognised.parts` says. The reason is a
+    clause for people, such as "its transform=Compose would be skipped; ...". Nothing is raised for
+    datasets that are merely unsuitable, whatever their own methods raise.
     """
     try:
-        return _native(data)
+        found = _native(data)
+        own = isinstance(data, ArraySource | EncodedSource)  # which nothing is changed in
+        return found if own else replace(found, parts=DatasetParts.of(data))
     except _Unfit as reason:
         return str(reason)
     except AugfeedError as error:
