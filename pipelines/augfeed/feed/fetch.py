@@ -48,7 +48,14 @@ class Fetching(Dataset[Fetched]):
 
     def __getitem__(self, request: BatchRequest) -> Fetched:
         begun = time.perf_counter()
-        fetched = self._fetch(request)
+        try:
+            fetched = self._fetch(request)
+        except StopIteration as error:  # a `for` over the loader would end at it
+            raise InputError(
+                f"a StopIteration came out of the {type(self.dataset).__name__}, or out of "
+                "collate_fn, and would end the epoch early without a word: look for a next() on an "
+                "iterator that has ended, and give next() a default"
+            ) from error
         fetched.seconds = time.perf_counter() - begun
         fetched.bright = self.recipe.white.found
         # The index came from the main process and need not go back.

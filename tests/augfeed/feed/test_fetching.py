@@ -298,3 +298,30 @@ def test_the_sample_at_fault_is_named_as_the_sampler_names_it(size: int | None, 
         options = {"shuffle": None, "sampler": [key(i) for i in range(COUNT)]}
     with pytest.raises(InputError, match=f"the image of sample {shown} has"):
         batches(Bright(pair, chw), size, PLAIN, **options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("single", [False, True])
+def test_a_stop_out_of_a_dataset_does_not_end_the_epoch(workers: int, *, single: bool) -> None:
+    class Stops(Samples):
+        def __getitem__(self, i: int) -> Any:
+            return next(iter(())) if i == 3 else super().__getitem__(i)
+
+    loader: DataLoader[Any] = DataLoader(
+        Stops(pair, chw), None if single else 2, policy=PLAIN, num_workers=workers
+    )
+    iterator, good = iter(loader), 3 if single else 1
+    for _ in range(good):
+        next(iterator)
+    with pytest.raises(InputError, match="a StopIteration came out of the Stops"):
+        next(iterator)
+    assert len(list(iterator)) == len(loader) - good - 1  # to the end, so that workers leave
+
+
+def test_a_stop_out_of_a_collate_function_does_not_end_the_epoch() -> None:
+    def stops(samples: list[Any]) -> Any:
+        raise StopIteration
+
+    loader = DataLoader(Samples(pair, chw), 4, policy=PLAIN, collate_fn=stops)
+    with pytest.raises(InputError, match="a StopIteration came out of the Samples, or out of coll"):
+        next(iter(loader))
