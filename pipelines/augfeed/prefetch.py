@@ -71,6 +71,7 @@ class Prefetcher(Generic[T]):
             for task in work.tasks:
                 task()
             return work.finish()
+        self._pool.check_process()
         self._begin(self._pool)
         if not self._begun:
             raise self._error or StopIteration

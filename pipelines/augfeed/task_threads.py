@@ -6,6 +6,8 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
+from augfeed.errors import StateError
+
 
 class PendingTask:
     """A task that some thread runs, once; `wait` returns, or raises, when it has run."""
@@ -83,10 +85,19 @@ class TaskThreads:
 
     def __init__(self, threads: int, kept: KeptThreads | None = None) -> None:
         """Start no thread yet; raise `ValueError` for fewer than one. `kept` gets them back."""
-        self._kept, self._closed = kept, False
+        self._kept, self._closed, self._process = kept, False, os.getpid()
         self._pool = kept.take(threads) if kept else ThreadPoolExecutor(threads, "augfeed")
         self._threads, self._running = threads, 0
         self._tasks, self._lock = deque[PendingTask](), threading.Lock()
+
+    def check_process(self) -> None:
+        """Raise `StateError` in a process that was forked, which has none of the threads."""
+        if self._process != os.getpid():
+            raise StateError(
+                f"this iterator is of process {self._process}, whose threads are not in process "
+                f"{os.getpid()}, which was forked from it: begin a pass of its own with "
+                "iter(loader)"
+            )
 
     def submit(self, task: Callable[[], None]) -> PendingTask:
         """Return a task that runs as soon as a thread is free."""
@@ -128,6 +139,8 @@ class TaskThreads:
 
         Threads end, or are kept, once they have run what they are at.
         """
+        if self._process != os.getpid():
+            return  # a thread of that process may have had the lock when this one was forked
         with self._lock:
             self._tasks.clear()
             ended = not self._running and not self._closed

@@ -290,3 +290,38 @@ def alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
     except OSError:
         return False
+
+
+FORKED = """
+    import gc, os, signal, sys
+    sys.path.insert(0, os.getcwd())
+    from tests.augfeed.test_processes import loader
+    given = loader("native", num_workers=2)
+    for _ in given: pass
+    iterators = [iter(given)]
+    next(iterators[0])
+    pid = os.fork()
+    if pid == 0:
+        signal.alarm(60)  # ends a child that waits for ever
+        try:
+            next(iterators[0])
+        except Exception as error:
+            print(type(error).__name__, error, flush=True)
+        iterators.clear()
+        gc.collect()
+        print(len(list(given)), flush=True)
+        os._exit(0)
+    assert os.waitpid(pid, 0)[1] == 0
+    print(len(list(iterators[0])), flush=True)
+"""
+
+
+def test_an_iterator_says_that_a_forked_process_cannot_go_on_with_it() -> None:
+    line = [sys.executable, "-W", "ignore", "-c", textwrap.dedent(FORKED)]
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(line, capture_output=True, text=True, env=env, timeout=HANG, check=True)
+    said, in_child, in_parent = done.stdout.splitlines()
+    assert said.startswith("StateError this iterator is of process ")
+    assert said.endswith("begin a pass of its own with iter(loader)")
+    steps = len(loader("native"))
+    assert (int(in_child), int(in_parent)) == (steps, steps - 1)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
+from augfeed.errors import StateError
 from augfeed.task_threads import KeptThreads, TaskThreads
 
 LIMIT = 60.0  # seconds until a wait fails: never reached where all is well
@@ -215,3 +216,19 @@ def test_a_process_that_was_forked_has_threads_of_its_own(monkeypatch: pytest.Mo
     monkeypatch.setattr("augfeed.task_threads.os.getpid", lambda: -1)
     assert idents_of(TaskThreads(1, kept), 1).isdisjoint(own)
     assert pickle.loads(pickle.dumps(kept))._idle is None
+
+
+@pytest.mark.parametrize("kept", [None, KeptThreads()], ids=["ended", "kept"])
+def test_threads_of_another_process_are_left_alone(
+    monkeypatch: pytest.MonkeyPatch, kept: KeptThreads | None
+) -> None:
+    pool = TaskThreads(1, kept)
+    pool.check_process()
+    monkeypatch.setattr("augfeed.task_threads.os.getpid", lambda: -1)
+    with pytest.raises(StateError, match=r"not in process -1, .* with iter\(loader\)"):
+        pool.check_process()
+    with pool._lock:  # as a thread had it when the process was forked
+        pool.close()
+    monkeypatch.undo()
+    pool.submit(lambda: None).wait()
+    pool.close()
