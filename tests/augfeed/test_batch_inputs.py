@@ -273,6 +273,7 @@ def test_a_gpu_without_a_number_is_the_current_one_of_the_caller(
 ) -> None:
     """Threads of a pool have the first as theirs, whatever rank the process is."""
     monkeypatch.setattr(torch.cuda, "current_device", lambda: 3)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
     assert indexed(torch.device("cuda")) == torch.device("cuda", 3)
     assert indexed(torch.device("cuda", 1)) == torch.device("cuda", 1)
     assert indexed(torch.device("cpu")) == torch.device("cpu")

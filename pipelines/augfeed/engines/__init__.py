@@ -156,6 +156,8 @@ def indexed(device: torch.device) -> torch.device:
             return torch.device("cuda", torch.cuda.current_device())
         except (RuntimeError, AssertionError) as error:
             raise _unusable(str(device), error) from None
+    if device.type == "cuda" and device.index >= (count := torch.cuda.device_count()):
+        raise _unusable(str(device), IndexError(f"there are {count} GPUs, counted from 0"))
     return device
 
 

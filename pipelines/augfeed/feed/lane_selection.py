@@ -37,7 +37,13 @@ from augfeed.read.cache_dir import expanded
 from augfeed.read.datasets import Recognised, known_name, native_source
 from augfeed.read.huggingface import check_single
 from augfeed.read.read_config import Reading
-from augfeed.read.sources import ArraySource, EncodedSource, is_file_list, open_source
+from augfeed.read.sources import (
+    ArraySource,
+    EncodedSource,
+    check_split,
+    is_file_list,
+    open_source,
+)
 from augfeed.targets import softens
 from augfeed.views import Views, resolve_views
 from augfeed.whole_number import whole_number
@@ -152,6 +158,7 @@ def lane_for(
             "applied to: give the dataset inside it, or leave policy out"
         )
     check_single(dataset)
+    check_split(dataset, options.split)
     passive_of(options.passive)
     FieldOptions.of(options.fields)
     if config.num_classes is not None:

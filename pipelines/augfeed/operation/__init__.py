@@ -40,6 +40,7 @@ from augfeed.operation.parameter_types import Fill as Fill
 from augfeed.operation.parameter_types import Interpolation as Interpolation
 from augfeed.operation.parameter_types import Interval as Interval
 from augfeed.operation.parameter_types import Probability as Probability
+from augfeed.operation.parameter_types import ShorterSide as ShorterSide
 from augfeed.operation.parameter_types import Side as Side
 from augfeed.operation.parameter_types import Sides as Sides
 from augfeed.operation.parameter_types import Size as Size

@@ -13,6 +13,10 @@ Size = Annotated[
     Side | tuple[Side, Side],
     Field(description="pixels: a number for a square, or (height, width)"),
 ]
+ShorterSide = Annotated[
+    Side | tuple[Side, Side],
+    Field(description="pixels: a number for the shorter side, or (height, width)"),
+]
 EachChannel = Field(min_length=1, max_length=MOST_CHANNELS)
 Unit = Annotated[float, Field(ge=0, le=1)]
 Fill = Annotated[

@@ -8,7 +8,7 @@ from augfeed.operation import (
     Interpolation,
     SampleValues,
     Setting,
-    Size,
+    ShorterSide,
     Window,
     Wording,
     kind,
@@ -28,7 +28,7 @@ class Resize(Window):
     `"random"` is timm's: bilinear or bicubic, by a coin for each sample.
     """
 
-    size: Size
+    size: ShorterSide
     interpolation: Interpolation = "bilinear"
     later = ("interpolation",)
     op: Literal["resize"] = kind("resize")

@@ -79,6 +79,11 @@ def _numbers(
             "convert them with .astype(np.int64), or give shares [N, K]"
         )
     highest = int(array.max())
+    if highest > np.iinfo(np.int64).max:
+        raise InputError(
+            f"labels[{int(np.argmax(array))}]={highest} is above what int64 holds: number the "
+            "classes from 0"
+        )
     known = len(classes) if classes else highest + 1
     if highest >= known:
         row = int(np.argmax(array))

@@ -75,6 +75,15 @@ def open_source(
     return source
 
 
+def check_split(data: Any, split: str) -> None:
+    """Raise `InputError` for a part of what has no parts: only paths have some."""
+    if split != "train" and not isinstance(data, str | os.PathLike):
+        raise InputError(
+            f"split={split!r} chooses a part of a path that has several, and a "
+            f"{type(data).__name__!r} has none: give what is to be read, without split"
+        )
+
+
 def _open(
     data: Any,
     labels: Any,
@@ -84,6 +93,7 @@ def _open(
     split: str,
     keys: dict[str, Any],
 ) -> Source:
+    check_split(data, split)
     if isinstance(data, np.ndarray | torch.Tensor):
         return ArraySource(data, labels, classes, layout=layout)
     if labels is not None:

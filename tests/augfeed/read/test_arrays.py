@@ -180,6 +180,7 @@ def test_without_labels_there_are_no_classes() -> None:
     [
         ([0, 1, 2], None, InputError, "labels has 3 entries for 4 images"),
         ([0, 1, 3, 1], "abc", InputError, r"labels\[2\]=3 is a label without class: .* 3 names"),
+        (np.array([0, 2**63, 1, 0], np.uint64), None, InputError, r"labels\[1\]=92.* int64"),
         ([0.0, 1.0, 2.0, 1.0], None, InputTypeError, r"dtype float64 .*astype\(np\.int64\)"),
         (["a", "b", "a", "b"], None, InputTypeError, r"np\.unique"),
         ([[1], [1, 2], [0], [0]], None, InputTypeError, "ragged"),

@@ -7,8 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from torch.utils.data import TensorDataset
 
+from augfeed import DataLoader
 from augfeed.errors import InputError, ReadError
 from augfeed.read.folder import FolderSource
 from augfeed.read.sources import open_source
@@ -79,6 +82,18 @@ def test_a_split_of_what_is_whole_is_an_error(tmp_path: Path, name: str, split: 
     for path in (root, root / name) if name.endswith(".tar") else (root,):
         with pytest.raises(InputError, match=f"split='{split}' "):
             open_source(path, split=split)
+
+
+@pytest.mark.parametrize("split", ["test", "typo"])
+@pytest.mark.parametrize("kind", [tuple, TensorDataset, list])
+def test_a_split_of_what_is_not_a_path_is_an_error(tmp_path: Path, kind: Any, split: str) -> None:
+    images, labels = torch.zeros(2, 3, 4, 4, dtype=torch.uint8), torch.arange(2)
+    pairs = [(tree(tmp_path, "cat/1.png") / "cat/1.png", 0)]
+    data = {tuple: (images, labels), TensorDataset: TensorDataset(images, labels), list: pairs}
+    with pytest.raises(InputError, match=f"split='{split}' .* '{kind.__name__}' has none"):
+        open_source(data[kind], split=split)
+    with pytest.raises(InputError, match=f"split='{split}' .* '{kind.__name__}' has none"):
+        DataLoader(data[kind], policy="center_crop(4)", split=split)
 
 
 def test_images_are_read_and_decoded(tmp_path: Path) -> None:
