@@ -67,9 +67,11 @@ class DatasetParts:
         """Raise `InputError` if one of them is another now."""
         for part in self.parts:
             if not part.is_kept():
-                kind = type(part.owner).__name__
+                kind, name = type(part.owner).__name__, part.name
+                # Hugging Face's: `set_transform` and `set_format`, else the rows.
+                name = "format" if name.startswith("_format") else name.lstrip("_")
                 raise InputError(
-                    f"{part.name!r} of this {kind} was changed after the loader was built, which "
+                    f"{name!r} of this {kind} was changed after the loader was built, which "
                     "reads the images as they were then: change the dataset first, and build the "
                     "loader after it"
                 )

@@ -153,3 +153,18 @@ def test_the_general_lane_sees_the_change() -> None:
     assert loader.lane == "general"
     dataset.targets = [7] * 6
     assert next(iter(loader))[1].tolist() == [7] * 6
+
+
+def test_a_transform_that_hugging_face_is_given_later_is_refused() -> None:
+    datasets = pytest.importorskip("datasets")
+    features = datasets.Features({"image": datasets.Image()})
+    given = {"image": [Image.new("RGB", (4, 4), (k, 0, 0)) for k in range(3)]}
+    dataset = datasets.Dataset.from_dict(given, features=features)
+    loader: DataLoader[Any] = DataLoader(dataset, 2, policy="center_crop(4)", seed=0)
+    assert loader.lane == "native"
+    assert len(list(pickle.loads(pickle.dumps(loader)))) == len(list(loader)) == 2
+    dataset.with_transform(lambda rows: rows)  # another dataset
+    assert len(list(loader)) == 2
+    dataset.set_transform(lambda rows: rows)
+    with pytest.raises(InputError, match="'format' of this Dataset was changed"):
+        next(iter(loader))
