@@ -259,3 +259,21 @@ def test_what_fails_in_every_batch_is_reported_when_built_for_files_too(
 ) -> None:
     with pytest.raises(InputError, match=text.split("(")[0]):
         Pipeline(folder, parse_policy(f"resize([8, 8]) | {text}"))
+
+
+@pytest.mark.parametrize("text", ["normalize(0.5, 7e-6)", "normalize([0, 0.5, 1], [1, 1, 1e-5])"])
+def test_a_std_that_float16_makes_infinite_pixels_of_is_refused(text: str) -> None:
+    policy, images = parse_policy(text), make_images()
+    with pytest.raises(
+        InputError, match=r"normalize makes pixels of up to \d+, .*float16 holds 65504"
+    ):
+        Pipeline(images, policy, output=Output(torch.float16))
+    for dtype in (torch.float32, torch.bfloat16):
+        Output(dtype).check(policy)
+
+
+def test_the_largest_pixels_that_float16_holds_are_given() -> None:
+    policy = parse_policy("normalize(0, 1.53e-5)")  # 1 becomes 65359
+    white = np.full((2, 8, 8, 3), 255, np.uint8)
+    images = Pipeline((white, [0, 1]), policy, output=Output(torch.float16)).batch(0, 0).images
+    assert images.isfinite().all() and images.max() > 65000

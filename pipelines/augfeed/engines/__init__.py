@@ -44,6 +44,19 @@ class Output:
                 "dtype=torch.uint8 cannot hold normalized values: use a float dtype, or remove "
                 "normalize from the policy"
             )
+        if self.dtype == torch.float16 and (normalize := policy.find(Normalize)) is not None:
+            _check_halves(normalize)
+
+
+def _check_halves(normalize: Normalize) -> None:
+    # The std of a channel that is nearly constant makes infinite pixels of some others.
+    mean, std = np.asarray(normalize.mean), np.asarray(normalize.std)
+    most = float((np.maximum(mean, 1 - mean) / std).max())
+    if most > torch.finfo(torch.float16).max:
+        raise InputError(
+            f"normalize makes pixels of up to {most:.0f}, and dtype=torch.float16 holds 65504 at "
+            f"most: use float32 or bfloat16, or a std above {float(std.min()):g}"
+        )
 
 
 @dataclass(frozen=True, slots=True)
