@@ -53,8 +53,7 @@ class Fetching(Dataset[Fetched]):
         except StopIteration as error:  # a `for` over the loader would end at it
             raise InputError(
                 f"a StopIteration came out of the {type(self.dataset).__name__}, or out of "
-                "collate_fn, and would end the epoch early without a word: look for a next() on an "
-                "iterator that has ended, and give next() a default"
+                "collate_fn, and would end the epoch early: give the next() in it a default"
             ) from error
         fetched.seconds = time.perf_counter() - begun
         fetched.bright = self.recipe.white.found
