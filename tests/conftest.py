@@ -6,8 +6,10 @@ Without a GPU Triton interprets its kernels; that is decided before anything imp
 import gc
 import os
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import suppress
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,10 +23,12 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import torch
 
+from tests.forked import fork_template
 from tests.huge_pages import use_huge_pages
 from tests.interpreted import interpret_kernels, watch_overflow
 from tests.sampling import ALL
 
+ROOT = Path(__file__).resolve().parents[1]
 THREADS = torch.get_num_threads()  # of a new process: sums of floats depend on it
 
 
@@ -74,6 +78,25 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items[:] = [item for item in items if item not in left]
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection(session: pytest.Session) -> None:
+    """Import all tests before they are collected, each process from another of them on.
+
+    pytest rewrites the asserts of a file where no process has done so before: so each rewrites its
+    part of the files, and finds the others done. What fails here fails again where it is collected.
+    """
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "").removeprefix("gw")
+    if not worker or session.config.args_source != pytest.Config.ArgsSource.TESTPATHS:
+        return
+    paths = sorted(Path(__file__).parent.rglob("test_*.py"))
+    names = [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in paths]
+    begin = len(names) * int(worker) // int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
+    for name in names[begin:] + names[:begin]:
+        with suppress(Exception, pytest.skip.Exception), warnings.catch_warnings():
+            warnings.simplefilter("error")
+            import_module(name)
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Compile what all tests need; make forks of this process cheap.
@@ -84,6 +107,8 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     if many and worker in ("gw0", "gw1"):
         _compile_first(worker)
     gc.freeze()
+    if many and worker:
+        fork_template()
     if many:
         use_huge_pages()
 
