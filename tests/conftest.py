@@ -40,6 +40,13 @@ settings.register_profile(
     "search", deadline=None, derandomize=False, suppress_health_check=[HealthCheck.too_slow]
 )  # said in full: where CI is set, Hypothesis' own defaults are other ones
 settings.load_profile("suite")
+with suppress(ImportError, AttributeError):
+    # It would try numbers that stand in the modules which happen to be loaded, other ones in each
+    # process, and read all of them for that, which takes each process seconds.
+    from hypothesis.internal.conjecture import providers
+
+    _NO_CONSTANTS = providers._local_constants
+    vars(providers)["_get_local_constants"] = lambda: _NO_CONSTANTS
 
 INTERPRETED = not torch.cuda.is_available() and find_spec("triton") is not None
 if INTERPRETED:
