@@ -8,7 +8,7 @@ import os
 import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import AbstractContextManager, ExitStack, suppress
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -54,6 +54,8 @@ if INTERPRETED:
 
 
 MANY = 5000  # tests: hardly less than all
+COMPILING = ("gw0", "gw1")  # processes of pytest-xdist that compile what all need
+compiling = ExitStack()  # holds a lock in each of these until it is done
 MOST_PROCESSES = 4  # of pytest-xdist: each takes over a GB, and tests start processes of their own
 
 
@@ -92,12 +94,14 @@ def pytest_collection(session: pytest.Session) -> None:
     pytest rewrites the asserts of a file where no process has done so before: so each rewrites its
     part of the files, and finds the others done. What fails here fails again where it is collected.
     """
-    worker = os.environ.get("PYTEST_XDIST_WORKER", "").removeprefix("gw")
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "")
     if not worker or session.config.args_source != pytest.Config.ArgsSource.TESTPATHS:
         return
+    if worker in COMPILING:
+        compiling.enter_context(_locked(shared=True))
     paths = sorted(Path(__file__).parent.rglob("test_*.py"))
     names = [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in paths]
-    begin = len(names) * int(worker) // int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
+    begin = len(names) * int(worker[2:]) // int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
     for name in names[begin:] + names[:begin]:
         with suppress(Exception, pytest.skip.Exception), warnings.catch_warnings():
             warnings.simplefilter("error")
@@ -111,19 +115,30 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     No collection of garbage looks at what there is again, which would copy it, too.
     """
     worker, many = os.environ.get("PYTEST_XDIST_WORKER", ""), len(session.items) >= MANY
-    if many and worker in ("gw0", "gw1"):
-        _compile_first(worker)
+    with compiling:
+        if many and worker in COMPILING:
+            _compile_first(worker)
     gc.freeze()
     if many and worker:
         fork_template()
     if many:
         use_huge_pages()
+        if worker not in ("", *COMPILING):
+            # Else this process would compile the same at the same time.
+            with _locked(shared=False):
+                pass
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_unconfigure() -> None:
     """Let the process end at once: the last collection would look at all that tests have made."""
     gc.freeze()
+
+
+def _locked(*, shared: bool) -> AbstractContextManager[None]:
+    from augfeed.kernels.once import locked
+
+    return locked(__file__, shared=shared)
 
 
 def _compile_first(worker: str) -> None:
