@@ -15,6 +15,7 @@ import subprocess
 import sys
 import traceback
 import warnings
+from contextlib import suppress
 from types import ModuleType
 from typing import IO, Any
 
@@ -37,8 +38,9 @@ class Script:
         self.pid = int(self._status.readline())
 
     def send_signal(self, number: int) -> None:
-        """Send a signal to a process that has not been waited for."""
-        os.kill(self.pid, number)
+        """Send a signal, which does nothing to a process that has ended."""
+        with suppress(ProcessLookupError):
+            os.kill(self.pid, number)
 
     def communicate(self) -> tuple[str, str]:
         """Return what is still to be read of both, the errors last."""
