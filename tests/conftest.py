@@ -6,8 +6,10 @@ Without a GPU Triton interprets its kernels; that is decided before anything imp
 import gc
 import os
 import sys
+import warnings
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import AbstractContextManager, ExitStack, suppress
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,10 +23,12 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import torch
 
+from tests.forked import fork_template
 from tests.huge_pages import use_huge_pages
 from tests.interpreted import interpret_kernels, watch_overflow
 from tests.sampling import ALL
 
+ROOT = Path(__file__).resolve().parents[1]
 THREADS = torch.get_num_threads()  # of a new process: sums of floats depend on it
 
 
@@ -36,6 +40,13 @@ settings.register_profile(
     "search", deadline=None, derandomize=False, suppress_health_check=[HealthCheck.too_slow]
 )  # said in full: where CI is set, Hypothesis' own defaults are other ones
 settings.load_profile("suite")
+with suppress(ImportError, AttributeError):
+    # It would try numbers that stand in the modules which happen to be loaded, other ones in each
+    # process, and read all of them for that, which takes each process seconds.
+    from hypothesis.internal.conjecture import providers
+
+    _NO_CONSTANTS = providers._local_constants
+    vars(providers)["_get_local_constants"] = lambda: _NO_CONSTANTS
 
 INTERPRETED = not torch.cuda.is_available() and find_spec("triton") is not None
 if INTERPRETED:
@@ -43,6 +54,8 @@ if INTERPRETED:
 
 
 MANY = 5000  # tests: hardly less than all
+COMPILING = ("gw0", "gw1")  # processes of pytest-xdist that compile what all need
+compiling = ExitStack()  # holds a lock in each of these until it is done
 MOST_PROCESSES = 4  # of pytest-xdist: each takes over a GB, and tests start processes of their own
 
 
@@ -74,6 +87,27 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items[:] = [item for item in items if item not in left]
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection(session: pytest.Session) -> None:
+    """Import all tests before they are collected, each process from another of them on.
+
+    pytest rewrites the asserts of a file where no process has done so before: so each rewrites its
+    part of the files, and finds the others done. What fails here fails again where it is collected.
+    """
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "")
+    if not worker or session.config.args_source != pytest.Config.ArgsSource.TESTPATHS:
+        return
+    if worker in COMPILING:
+        compiling.enter_context(_locked(shared=True))
+    paths = sorted(Path(__file__).parent.rglob("test_*.py"))
+    names = [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in paths]
+    begin = len(names) * int(worker[2:]) // int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
+    for name in names[begin:] + names[:begin]:
+        with suppress(Exception, pytest.skip.Exception), warnings.catch_warnings():
+            warnings.simplefilter("error")
+            import_module(name)
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Compile what all tests need; make forks of this process cheap.
@@ -81,17 +115,30 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     No collection of garbage looks at what there is again, which would copy it, too.
     """
     worker, many = os.environ.get("PYTEST_XDIST_WORKER", ""), len(session.items) >= MANY
-    if many and worker in ("gw0", "gw1"):
-        _compile_first(worker)
+    with compiling:
+        if many and worker in COMPILING:
+            _compile_first(worker)
     gc.freeze()
+    if many and worker:
+        fork_template()
     if many:
         use_huge_pages()
+        if worker not in ("", *COMPILING):
+            # Else this process would compile the same at the same time.
+            with _locked(shared=False):
+                pass
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_unconfigure() -> None:
     """Let the process end at once: the last collection would look at all that tests have made."""
     gc.freeze()
+
+
+def _locked(*, shared: bool) -> AbstractContextManager[None]:
+    from augfeed.kernels.once import locked
+
+    return locked(__file__, shared=shared)
 
 
 def _compile_first(worker: str) -> None:

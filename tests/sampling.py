@@ -102,11 +102,14 @@ def each_value(*axes: Iterable[Any]) -> list[Combination]:
 
 
 def covering_names(parts: Mapping[str, Set[Any]], wanted: Set[Any] | None = None) -> list[str]:
-    """Return few names that have, together, all parts that any has, or all of those `wanted`."""
+    """Return few names that have, together, all parts that any has, or all of those `wanted`.
+
+    Of names with as many that are wanted, the one with the fewest others.
+    """
     left = {*wanted} if wanted is not None else {part for each in parts.values() for part in each}
     names = []
     while left:  # greedy, too
-        names.append(max(parts, key=lambda name: len(parts[name] & left)))
+        names.append(max(parts, key=lambda name: (len(parts[name] & left), -len(parts[name]))))
         left -= parts[names[-1]]
     return names
 

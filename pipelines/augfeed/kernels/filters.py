@@ -64,7 +64,8 @@ def blends(
             weights[j, i - start] = _cubic(x) if kind == BICUBIC else max(1.0 - abs(x), 0.0)
             total += weights[j, i - start]
         starts[j] = start
-        weights[j] /= total
+        for k in range(taps):  # an array in one piece takes seconds to compile
+            weights[j, k] /= total
     return starts, weights
 
 

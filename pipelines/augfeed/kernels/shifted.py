@@ -61,7 +61,10 @@ def _compile(sources: int) -> Any:
         """
         _, height, width = out.shape
         for c in range(2):
-            out[c] = displacement(c, (height, width, 1), numbers).reshape(height, width)
+            drawn = displacement(c, (height, width, 1), numbers)
+            for y in range(height):  # an array in one piece takes seconds to compile
+                for x in range(width):
+                    out[c, y, x] = drawn[y * width + x]
         return sources
 
     @compiled()
@@ -144,8 +147,8 @@ def _compile(sources: int) -> Any:
         image, it is the nearest of all such places there; `seen` is False where there is none.
         """
         far = 0.0
-        for c in range(2):
-            far = max(far, float(np.abs(field[c]).max()) if field.size else 0.0)
+        for off in field.flat:
+            far = max(far, abs(float(off)))
         for k in range(len(points)):
             u, v = points[k]
             rests = False

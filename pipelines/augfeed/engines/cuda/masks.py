@@ -153,7 +153,7 @@ def _place(
                     v, u = _source(words + TOTAL, y, x)
                     together, beside = _cut(words, v, u, height, width, BORDER, PADDING)
                     outside = (down < 0) | (across < 0)
-                    down, across = tl.where(outside, -1, together), tl.where(outside, -1, beside)
+                    down, across = tl.where(outside, -1, together), beside
     at = tl.load(words + START) + down.to(tl.int64) * tl.load(words + WIDTH) + across
     return tl.where((down < 0) | (across < 0), -1, at)
 

@@ -308,7 +308,7 @@ def _report(made: Any) -> Report:
 
 
 def _disassembled(made: Any) -> str:
-    return _told(made, "nvdisasm", "-c", "-g")
+    return _told(made, "nvdisasm", "-c", "-g", "-ndf")  # no analysis, of which nothing is printed
 
 
 def _told(made: Any, tool: str, *options: str) -> str:
