@@ -30,6 +30,7 @@ from tests.sampling import ALL
 
 ROOT = Path(__file__).resolve().parents[1]
 THREADS = torch.get_num_threads()  # of a new process: sums of floats depend on it
+torch.set_num_threads(1)  # until scripts have a process to be forked from: OpenMP begins no threads
 
 
 # The same examples in every run, however slow the machine is; others are sought on request.
@@ -120,7 +121,8 @@ def pytest_collection_finish(session: pytest.Session) -> None:
             _compile_first(worker)
     gc.freeze()
     if many and worker:
-        fork_template()
+        fork_template(THREADS)
+    torch.set_num_threads(THREADS)
     if many:
         use_huge_pages()
         if worker not in ("", *COMPILING):

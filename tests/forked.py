@@ -21,6 +21,7 @@ from typing import IO, Any
 
 MOST = 1 << 17  # bytes of a request
 _template: list[socket.socket] = []
+_threads: list[int] = []
 
 
 class Script:
@@ -85,10 +86,17 @@ def said(code: str, *arguments: object, **environment: str) -> str:
     return str(out)
 
 
-def fork_template() -> None:
-    """Fork the process from which scripts are forked; where there are no forks, do nothing."""
+def fork_template(threads: int) -> None:
+    """Fork the process from which scripts are forked; where there are no forks, do nothing.
+
+    `threads` are PyTorch's in a script, unless its environment has another number.
+
+    PyTorch must not have run anything in threads yet: a fork would wait for them without having
+    them.
+    """
     if not hasattr(os, "fork") or not hasattr(socket, "send_fds"):
         return
+    _threads.append(threads)
     here, there = socket.socketpair()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # newer Pythons warn where a process has threads
@@ -166,8 +174,7 @@ def _run(given: dict[str, Any], files: list[int]) -> None:
 def _carry_out(code: str, arguments: list[str]) -> None:
     import torch
 
-    if threads := os.environ.get("OMP_NUM_THREADS"):  # torch has read it before
-        torch.set_num_threads(int(threads))
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", _threads[0])))
     sys.argv = ["-c", *arguments]
     main = sys.modules["__main__"] = ModuleType("__main__")
     exec(compile(code, "<script>", "exec"), vars(main))
