@@ -23,7 +23,6 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import torch
 
-from tests.forked import fork_template
 from tests.huge_pages import use_huge_pages
 from tests.interpreted import interpret_kernels, watch_overflow
 from tests.sampling import ALL
@@ -119,8 +118,6 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         if many and worker in COMPILING:
             _compile_first(worker)
     gc.freeze()
-    if many and worker:
-        fork_template()
     if many:
         use_huge_pages()
         if worker not in ("", *COMPILING):
