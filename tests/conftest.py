@@ -23,14 +23,12 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import torch
 
-from tests.forked import fork_template
 from tests.huge_pages import use_huge_pages
 from tests.interpreted import interpret_kernels, watch_overflow
 from tests.sampling import ALL
 
 ROOT = Path(__file__).resolve().parents[1]
 THREADS = torch.get_num_threads()  # of a new process: sums of floats depend on it
-torch.set_num_threads(1)  # until scripts have a process to be forked from: OpenMP begins no threads
 
 
 # The same examples in every run, however slow the machine is; others are sought on request.
@@ -120,9 +118,6 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         if many and worker in COMPILING:
             _compile_first(worker)
     gc.freeze()
-    if many and worker:
-        fork_template(THREADS)
-    torch.set_num_threads(THREADS)
     if many:
         use_huge_pages()
         if worker not in ("", *COMPILING):

@@ -1,6 +1,9 @@
 """Lightning and Accelerate rebuild loaders; the policy survives, or the user is reported."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +13,6 @@ import torch
 from augfeed import DataLoader
 from augfeed.errors import InputError
 from tests.augfeed.scripts.ranks import COUNT, data_of
-from tests.forked import said
 from tests.sampling import slow
 
 pytest.importorskip("lightning", reason="needs Lightning: pip install lightning")
@@ -18,11 +20,18 @@ pytest.importorskip("accelerate", reason="needs Accelerate: pip install accelera
 from tests.augfeed.scripts import accelerated, trained
 
 LANES = ("general", "native")
+ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.filterwarnings("ignore")  # of frameworks, about themselves
 
 
 def launched(script: str, *arguments: str) -> str:
-    return said(Path(script).read_text(), *arguments, OMP_NUM_THREADS="1")
+    ran = subprocess.run(
+        [sys.executable, script, *arguments], capture_output=True, text=True, timeout=240, cwd=ROOT,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)},
+        check=False,
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stderr[-3000:]
+    return ran.stdout
 
 
 def numbers(loader: Any) -> list[float]:

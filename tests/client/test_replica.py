@@ -3,6 +3,8 @@
 import logging
 import os
 import pickle
+import subprocess
+import sys
 import textwrap
 import threading
 from pathlib import Path
@@ -19,7 +21,6 @@ from augfeed_client.errors import Problem
 from augfeed_client.replica import Answer, HttpRequest, Replica, allocate
 from augfeed_client.replicas import ASKED, FIRST, Replicas, asked_pause
 from tests.client.fronts import Front, Scripted, answered
-from tests.forked import said, started
 from tests.service.servers import Running, described, serving
 from tests.waiting import HANG, eventually
 
@@ -332,9 +333,11 @@ def test_a_forked_process_leaves_the_connections_of_its_parent_alone(running: Ru
     assert len(found) == 30 and all(map(torch.equal, found, expected))
     assert not loader.stats.retries, loader.stats
     """
-    process = started(textwrap.dedent(code))
-    _, errors = process.communicate()
-    assert (process.wait(), errors) == (0, "")
+    ended = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=False,
+        env={"PYTHONPATH": ":".join(sys.path)}, timeout=HANG,
+    )  # fmt: skip
+    assert (ended.returncode, ended.stderr) == (0, "")
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
@@ -353,7 +356,10 @@ def test_a_forked_process_has_connections_of_its_own(running: Running) -> None:
     assert client.info() == info
     """
     with Front(running.port) as front:
-        said(textwrap.dedent(code), front.url)
+        subprocess.run(
+            [sys.executable, "-c", textwrap.dedent(code), front.url], check=True, timeout=HANG,
+            env={"PYTHONPATH": ":".join(sys.path)},
+        )  # fmt: skip
         assert front.taken == 2
 
 

@@ -1,8 +1,10 @@
 """Whole runs: resumed at any step, killed, on two ranks, by the command."""
 
 import json
+import os
 import runpy
 import signal
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,6 @@ from augfeed_trainer.checkpoints import newest
 from augfeed_trainer.data import open_data
 from augfeed_trainer.recipe import Recipe
 from augfeed_trainer.train import Run, Trained, score, train
-from tests.forked import said, started
 from tests.sampling import slow
 
 # Everything that could forget where it was: dropout, noise, momentum, statistics, averages.
@@ -90,12 +91,16 @@ train(RECIPE, data(), Run(Path(sys.argv[1]), every=1, progress=False, num_worker
 def test_a_run_that_was_killed_and_resumed_has_the_same_weights(
     tmp_path: Path, whole: Trained
 ) -> None:
-    process = started(KILLED, tmp_path)
+    command = [sys.executable, "-W", "ignore", "-c", KILLED, str(tmp_path)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, env=environment, text=True)
+    assert process.stdout is not None
     for _ in range(9):
         while process.stdout.readline().strip() != "step":
             pass
     process.send_signal(signal.SIGKILL)
     process.wait()
+    process.stdout.close()
     resumed = train(
         RECIPE, data(), Run(tmp_path, every=1, progress=False, num_workers=0), resume=True
     )
@@ -193,7 +198,9 @@ def test_two_processes_take_the_gradient_of_one_with_the_same_global_batch(
     script.write_text(RANKS)
     monkeypatch.setattr(sys, "argv", [str(script), "1", str(tmp_path)])
     runpy.run_path(str(script))
-    said(RANKS, 2, tmp_path)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
+    command = [sys.executable, "-W", "ignore", str(script), "2", str(tmp_path)]
+    subprocess.run(command, env=environment, check=True, timeout=240, capture_output=True)
     one, two = (torch.load(tmp_path / f"gradients-{devices}.pt") for devices in (1, 2))
     for alone, shared in zip(one, two, strict=True):
         torch.testing.assert_close(alone, shared, rtol=1e-4, atol=1e-6)

@@ -5,6 +5,8 @@ import math
 import os
 import pickle
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,7 +19,7 @@ from augfeed.read.cache.disk import DiskCache, Key
 from augfeed.read.cache.pack_file import RECORD
 from augfeed.read.cache.pack_index import BAD, GOOD, PackIndex
 from tests.augfeed.read.test_cache import in_child, make_image, work_side_by_side
-from tests.forked import started
+from tests.waiting import HANG
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="written with forked processes")
 
@@ -157,16 +159,26 @@ def test_two_processes_see_what_the_other_writes(tmp_path: Path) -> None:
         "    for k in range(first, last): cache.put(str(k), make_image(k))\n"
         "    print(*seen, flush=True)\n"
     )
-    other, cache = started(code, tmp_path), disk(tmp_path)
-    for first in range(0, 60, 20):
-        for k in range(first, first + 10):
-            cache.put(str(k), make_image(k))
-        print(first + 10, first + 20, file=other.stdin, flush=True)
-        assert other.stdout.readline().split() == [str(k) for k in range(first + 10)]
-        cache.refresh()
-        assert found(cache, range(100)) == list(range(first + 20))
-    other.stdin.close()
-    assert other.wait() == 0
+    root = Path(__file__).resolve().parents[3]
+    paths = os.pathsep.join([str(root / "pipelines"), str(root)])
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": paths},
+    ) as other:
+        assert other.stdin and other.stdout
+        cache = disk(tmp_path)
+        for first in range(0, 60, 20):
+            for k in range(first, first + 10):
+                cache.put(str(k), make_image(k))
+            print(first + 10, first + 20, file=other.stdin, flush=True)
+            assert other.stdout.readline().split() == [str(k) for k in range(first + 10)]
+            cache.refresh()
+            assert found(cache, range(100)) == list(range(first + 20))
+        other.stdin.close()
+        assert other.wait(HANG) == 0
     assert len(files(tmp_path, ".pack")) == 2
 
 

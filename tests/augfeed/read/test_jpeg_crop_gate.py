@@ -3,7 +3,9 @@
 import ctypes
 import hashlib
 import inspect
+import os
 import platform
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,6 @@ from augfeed import DataLoader
 from augfeed.doctor import machine
 from augfeed.kernels import libjpeg
 from augfeed.read import jpeg, jpeg_crop
-from tests.forked import said
 
 GIVEN = jpeg_crop.why_not()
 
@@ -169,7 +170,6 @@ import hashlib, sys
 from pathlib import Path
 from augfeed import DataLoader
 from augfeed.read import jpeg_crop
-jpeg_crop._library = jpeg_crop._Library()  # a fork has what its parent found
 {inspect.getsource(digest_of)}
 print(digest_of(Path(sys.argv[1])), jpeg_crop.why_not() is None)
 """
@@ -180,6 +180,9 @@ def test_turned_off_the_batches_are_the_same(tmp_path: Path) -> None:
     for k in range(6):
         options: dict[str, Any] = {"subsampling": k % 3}
         photo.resize((90 + 31 * k, 120 - 9 * k)).save(tmp_path / f"{k}.jpg", **options)
-    off = said(BATCHES, tmp_path, **{jpeg_crop.SWITCH: "0"}).split()
+    off = subprocess.run(
+        [sys.executable, "-c", BATCHES, str(tmp_path)], capture_output=True, text=True, check=True,
+        env={**os.environ, jpeg_crop.SWITCH: "0"}, timeout=200,
+    ).stdout.split()  # fmt: skip
     assert (jpeg_crop.why_not() is None) == (GIVEN is None) and off[1] == "False"
     assert digest_of(tmp_path) == off[0] != hashlib.sha256().hexdigest()
