@@ -32,6 +32,14 @@ class PendingTask:
         del run  # what it was made for is gone when the one who waits goes on
         self._done.release()
 
+    def drop(self) -> None:
+        """Do not run it: who waits for it gets a `StateError`."""
+        self._run = None
+        self._error = StateError(
+            "the loader was closed while a batch of it was waited for: begin a new pass"
+        )
+        self._done.release()
+
     def wait(self) -> None:
         """Return once it has run; raise its error, which then is not kept."""
         self._done.acquire()
@@ -137,14 +145,18 @@ class TaskThreads:
     def close(self) -> None:
         """Drop what has not begun; nothing may be submitted any more.
 
-        Threads end, or are kept, once they have run what they are at.
+        Threads end, or are kept, once they have run what they are at. Another thread may be waiting
+        for what is dropped.
         """
         if self._process != os.getpid():
             return  # a thread of that process may have had the lock when this one was forked
         with self._lock:
+            dropped = list(self._tasks)
             self._tasks.clear()
             ended = not self._running and not self._closed
             self._closed = True
+        for pending in dropped:
+            pending.drop()
         if ended or self._kept is None:
             self._let_go()
 

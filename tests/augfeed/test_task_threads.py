@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from augfeed.errors import StateError
-from augfeed.task_threads import KeptThreads, TaskThreads
+from augfeed.task_threads import KeptThreads, PendingTask, TaskThreads
 
 LIMIT = 60.0  # seconds until a wait fails: never reached where all is well
 
@@ -76,6 +76,33 @@ def test_close_drops_what_has_not_begun_and_lets_the_threads_end() -> None:
     threads[0].join(LIMIT)
     assert not threads[0].is_alive()
     assert ran == []
+
+
+@pytest.mark.parametrize("keeps", [False, True])
+def test_who_waits_for_what_another_thread_drops_gets_an_error(*, keeps: bool) -> None:
+    pool = TaskThreads(1, KeptThreads() if keeps else None)
+    gate, begun, errors = threading.Event(), threading.Event(), list[BaseException]()
+
+    def first() -> None:
+        begun.set()
+        assert gate.wait(LIMIT)
+
+    def wait_for(task: PendingTask) -> None:
+        try:
+            task.wait()
+        except StateError as error:
+            errors.append(error)
+
+    running = pool.submit(first)
+    waiter = threading.Thread(target=wait_for, args=[pool.submit(gate.set)], daemon=True)
+    waiter.start()
+    assert begun.wait(LIMIT)
+    pool.close()
+    waiter.join(LIMIT)
+    assert not waiter.is_alive()
+    assert "was closed while" in str(errors[0])
+    gate.set()
+    running.wait()  # what had begun is finished
 
 
 @pytest.mark.parametrize("error", [ValueError, SystemExit, KeyboardInterrupt])
