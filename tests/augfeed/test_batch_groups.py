@@ -64,6 +64,17 @@ def test_no_batch_shares_memory_with_another(threads: int) -> None:
     assert all(torch.equal(a, b.images) for a, b in zip(before, batches[1:], strict=True))
 
 
+@pytest.mark.parametrize("device", [{}, {"resident": True, "engine": "portable"}])
+def test_a_batch_may_be_changed_in_place_by_what_has_gradients(device: dict[str, Any]) -> None:
+    gain = torch.ones(1, requires_grad=True)
+    options = {"policy": "hflip", **device}
+    for images, targets in loader(1, **options):
+        images *= gain
+        targets = targets.float()
+        (images.sum() + targets.sum()).backward()
+    assert gain.grad is not None and gain.grad > 0
+
+
 @pytest.mark.parametrize("threads", [0, 2])
 def test_a_state_in_their_midst_goes_on_exactly(threads: int) -> None:
     wanted = list(loader(0).batches())

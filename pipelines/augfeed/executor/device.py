@@ -2,7 +2,6 @@
 a side stream."""
 
 import threading
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -235,22 +234,11 @@ class DeviceRun:
         assert self._images is not None
         images, targets = self._images, onto(self.planned.targets(), self.handle.device)
         self._made = images, targets
-        self._parts = self._cut(images, targets)
-
-    def _cut(
-        self, images: torch.Tensor, targets: AnyTargets
-    ) -> list[tuple[torch.Tensor, AnyTargets]]:
-        counts = self.planned.counts
-        if len(counts) < 2:
-            return [(images, targets)]
-        cut: Sequence[AnyTargets]
-        if isinstance(targets, torch.Tensor):
-            cut = torch.split(targets, counts)
-        elif targets is None:
-            cut = [None] * len(counts)
-        else:
-            cut = [targets[self.planned.part(k)] for k in range(len(counts))]
-        return list(zip(torch.split(images, counts), cut, strict=True))
+        parts = [self.planned.part(k) for k in range(len(self.planned.counts))]
+        self._parts = [
+            (_apart(images[part]), None if targets is None else _apart(targets[part]))
+            for part in parts
+        ]
 
     def take(self, k: int) -> tuple[torch.Tensor, AnyTargets]:
         """Return images and targets of one batch, for the current stream."""
@@ -269,6 +257,12 @@ class DeviceRun:
         if stream not in self._taken:
             self._taken.add(stream)
             self.handle.side_stream.take((self._made, self._event))
+
+
+def _apart(part: Any) -> Any:
+    # A slice alone is a view for gradients: what is done in place to one batch would count as done
+    # to the others that share its memory.
+    return part.data if isinstance(part, torch.Tensor) else part
 
 
 def _free(device: torch.device) -> int:

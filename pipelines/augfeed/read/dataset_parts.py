@@ -31,7 +31,7 @@ class _Part:
         if isinstance(self.copy, list):
             try:
                 return bool(now == self.copy)
-            except ValueError:  # of arrays that are not the same ones
+            except (ValueError, RuntimeError):  # of arrays, or tensors, that are other ones
                 return False
         if self.copy is not None:
             return bool(np.array_equal(np.asarray(now), self.copy))
@@ -83,6 +83,3 @@ def _copy(name: str, value: Any) -> list[Any] | NDArray[Any] | None:
     if name == "indices" and isinstance(value, np.ndarray | torch.Tensor):
         return np.asarray(value).copy()
     return None
-
-
-__all__ = ["DatasetParts"]

@@ -14,6 +14,7 @@ from torch.utils.data import Subset, TensorDataset
 
 from augfeed import DataLoader
 from augfeed.errors import InputError
+from augfeed.read.dataset_parts import DatasetParts
 
 PIXELS = torch.arange(6 * 3 * 4 * 4, dtype=torch.int32).reshape(6, 3, 4, 4).to(torch.uint8)
 LABELS = torch.arange(6)
@@ -168,3 +169,13 @@ def test_a_transform_that_hugging_face_is_given_later_is_refused() -> None:
     dataset.set_transform(lambda rows: rows)
     with pytest.raises(InputError, match="'format' of this Dataset was changed"):
         next(iter(loader))
+
+
+def test_a_list_of_other_tensors_is_a_change() -> None:
+    dataset: Any = Stored()
+    dataset.samples = [PIXELS[0], PIXELS[1]]
+    parts = DatasetParts.of(dataset)
+    parts.check()
+    dataset.samples = [PIXELS[0], PIXELS[2]]
+    with pytest.raises(InputError, match="'samples' of this Stored was changed"):
+        parts.check()

@@ -2,7 +2,7 @@
 
 For every launch Triton looks at all arguments, compares what a kernel takes from its module with
 what it was compiled for, and puts a text together: 50 to 100 us, as long as a GPU takes for a batch
-of small images. Here a kernel is looked up by what it was compiled for, in 5.
+of small images. Here a kernel is looked up by what it was compiled for, in 10.
 """
 
 import threading
