@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from augfeed.errors import InputError, ReadError
+from augfeed.fields.boxes import are_shares
 from augfeed.read.annotation import Size
 
 BEYOND = 1.0  # pixels by which a box may leave the image: roundings do
@@ -18,8 +19,8 @@ def checked_boxes(
     """Return boxes xyxy, float64 `[N, 4]`, in an image of `size` (height, width), clipped to it.
 
     Raises `ReadError`, naming the file and the box, for one that ends before it begins, leaves the
-    image by more than a pixel, or has numbers that are not finite. `shown` are the boxes as the
-    file has them.
+    image by more than a pixel, or has numbers that are not finite, and for shares of the image in
+    the place of pixels. `shown` are the boxes as the file has them.
     """
     made = np.asarray(boxes, np.float64).reshape(-1, 4)
     height, width = size
@@ -38,6 +39,12 @@ def checked_boxes(
             k = int(np.argmin(right))
             raise ReadError(f"{name}: box {k}, {told[k].tolist()}, {why}")
     clipped: NDArray[np.float64] = np.clip(made, 0, limit)
+    if are_shares(clipped):
+        raise ReadError(
+            f"{name}: box 0, {told[0].tolist()}, is less than a pixel, as every box beside it: "
+            "shares of the image are normalized=True where the dataset takes that; else multiply "
+            "them by width and height"
+        )
     return clipped
 
 

@@ -154,7 +154,11 @@ def is_voc(folder: Path) -> bool:
 def _names(folder: Path, kind: str, image_set: str, place: str, ending: str) -> list[str]:
     listed = folder / "ImageSets" / kind / f"{image_set}.txt"
     if listed.is_file():
-        names = [line.split()[0] for line in listed.read_text().splitlines() if line.split()]
+        names = [
+            line.split()[0]
+            for line in listed.read_text(encoding="utf-8-sig").splitlines()
+            if line.split()
+        ]
     elif listed.parent.is_dir():
         there = sorted(item.stem for item in listed.parent.glob("*.txt"))
         raise InputError(

@@ -26,8 +26,9 @@ class YOLODetection(AnnotatedImages):
 
     `root` is `data.yaml`, or a folder that holds it or `images`. A line of a text file is "class x
     y width height": a number from 0, and the center and the sides of a box as shares of the image,
-    upright. A line with more numbers is a polygon, whose box is taken. An image without a text file
-    has no objects. A sample is `(image, target)`, with "boxes" float32 `[N, 4]` (xyxy in pixels),
+    upright. A line with more numbers is a polygon, whose box is taken, or, where `data.yaml` has
+    `kpt_shape`, a box and its keypoints, which are left out. An image without a text file has no
+    objects. A sample is `(image, target)`, with "boxes" float32 `[N, 4]` (xyxy in pixels),
     "labels" int64 `[N]`, as in the files, and "image_id", the number of the sample.
 
     `classes` are names; those of `data.yaml` by default, which PyYAML reads. Raises `InputError`
@@ -61,8 +62,10 @@ class YOLODetection(AnnotatedImages):
                 f"{self._files[0]!r} does not exist, nor has any of {len(files)} images a file of "
                 "labels: put them into a folder labels beside images"
             )
+        self._points = _point_numbers(told, described)
         names = _names(told, described) if classes is None else check_names(classes)
         super().__init__(files, {"boxes": Boxes()}, names)
+        self.told_apart = () if self._points is None else (f"{self._points} numbers of keypoints",)
         if there < len(files):
             self.skipped = {"images without a text file, which count as empty": len(files) - there}
 
@@ -76,7 +79,7 @@ class YOLODetection(AnnotatedImages):
             lines = []
         except (OSError, UnicodeDecodeError) as error:
             raise ReadError(f"{path}: cannot be read ({error}): check that it is text") from error
-        labels, boxes = _parsed(lines, path)
+        labels, boxes = _parsed(lines, path, self._points)
         if self.num_classes is not None and labels.size and labels.max() >= self.num_classes:
             k = int(labels.argmax())
             raise ReadError(
@@ -92,22 +95,28 @@ class YOLODetection(AnnotatedImages):
         return self._files
 
 
-def _parsed(lines: list[list[str]], path: str) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+def _parsed(
+    lines: list[list[str]], path: str, points: int | None
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    # A line has the numbers of `points` behind its box, or without them that of a polygon.
     labels, boxes = [], []
+    more = "the points of a polygon"
+    if points is not None:
+        more = f"these and the {points} numbers of keypoints that kpt_shape of data.yaml says"
     for number, line in enumerate(lines, 1):
         try:
             values = [float(word) for word in line]
         except ValueError:
             values = []
         whole = bool(values) and values[0] == np.floor(values[0]) and values[0] >= 0
-        polygon = len(values) >= 7 and len(values) % 2 == 1
-        if not whole or not (len(values) == 5 or polygon):
+        polygon = points is None and len(values) >= 7 and len(values) % 2 == 1
+        if not whole or not (len(values) in (5, 5 + (points or 0)) or polygon):
             raise ReadError(
-                f"{path}: line {number} is {' '.join(line)[:80]!r}, not a class number from 0 and "
-                "4 shares (x, y, width, height), or the points of a polygon: fix it"
+                f"{path}: line {number} is {' '.join(line)[:80]!r} of {len(line)} words, not a "
+                f"class number from 0 and 4 shares (x, y, width, height), or {more}: fix it"
             )
         labels.append(int(values[0]))
-        boxes.append(values[1:] if len(values) == 5 else _hull(values[1:], path, number))
+        boxes.append(_hull(values[1:], path, number) if polygon else values[1:5])
     return np.array(labels, np.int64), np.array(boxes, np.float64).reshape(-1, 4)
 
 
@@ -116,7 +125,7 @@ def _hull(points: list[float], path: str, number: int) -> list[float]:
     if not all(0 <= value <= 1 for value in points):
         raise ReadError(
             f"{path}: line {number} has a point that is not in [0, 1]: points of a polygon are "
-            "shares of the image"
+            "shares of the image, and keypoints behind a box need kpt_shape in data.yaml"
         )
     return [(min(x) + max(x)) / 2, (min(y) + max(y)) / 2, max(x) - min(x), max(y) - min(y)]
 
@@ -127,7 +136,7 @@ def _described(path: Path) -> dict[str, Any]:
     except ImportError:
         raise MissingExtraError("PyYAML, which reads data.yaml,", "yolo") from None
     try:
-        found = yaml.safe_load(path.read_text())
+        found = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise InputError(f"{str(path)!r} cannot be read ({error}): fix it") from error
     if not isinstance(found, dict):
@@ -171,12 +180,26 @@ def _label_file(image: str) -> str:
     return os.path.splitext(inside)[0] + ".txt"
 
 
+def _point_numbers(told: dict[str, Any], path: Path) -> int | None:
+    # How many numbers of keypoints follow the box of a line: (17, 3) are x, y and visibility.
+    shape = told.get("kpt_shape")
+    if shape is None:
+        return None
+    if not (isinstance(shape, list) and len(shape) == 2 and isinstance(shape[0], int)
+            and shape[0] > 0 and shape[1] in (2, 3)):  # fmt: skip
+        raise InputError(
+            f"kpt_shape of {str(path)!r} is {shape!r}: give the number of points, and 2 numbers of "
+            "each or 3, as [17, 3]"
+        )
+    return int(shape[0] * shape[1])
+
+
 def _names(told: dict[str, Any], path: Path) -> tuple[str, ...] | None:
     names, count = told.get("names"), told.get("nc")
     if isinstance(names, dict):
-        if sorted(names) != list(range(len(names))):
+        if {*names} != {*range(len(names))}:
             raise InputError(
-                f"names of {str(path)!r} are numbered {sorted(names)!r}: number them from 0, "
+                f"names of {str(path)!r} are numbered {[*names][:10]!r}: number them from 0, "
                 "without gaps"
             )
         names = [names[k] for k in range(len(names))]

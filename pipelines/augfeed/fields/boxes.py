@@ -14,6 +14,7 @@ Corners = NDArray[np.float64]
 _NEAR = 1e-6  # of the plane of the camera: nothing behind it is shown
 MOST_POINTS = 128  # of a side of a box that a displacement bends
 ROUNDED = 1e-6  # what rounding may take off a side, or a share
+FAR = 2.0  # shares beyond it are of no image: a box may leave it, but not by its whole side
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,13 +154,14 @@ def _in_front(corners: NDArray[np.float64]) -> list[float]:
 def to_corners(
     boxes: NDArray[Any], format_: BoxFormat, size: tuple[int, int], *, normalized: bool, name: str
 ) -> Corners:
-    """Return boxes of a format as xyxy in pixels; raise `InputError` for other shapes."""
+    """Return boxes of a format as xyxy in pixels; raise `InputError` for what cannot be of it."""
     given = np.asarray(boxes, np.float64)
     given = given.reshape(0, 4) if given.size == 0 else given
     if given.ndim != 2 or given.shape[1] != 4:
         raise InputError(f"{name} has shape {list(given.shape)}, and boxes are [N, 4]")
     if not np.isfinite(given).all():
         raise InputError(f"{name} has boxes that are not finite: {given.tolist()}; leave them out")
+    _check_unit(given, normalized=normalized, name=name)
     made = given.copy()
     if format_ == "xywh":
         made[:, 2:] += made[:, :2]
@@ -175,6 +177,26 @@ def to_corners(
             f"{format_!r}: give another format, as Boxes(format='xywh'), or fix the box"
         )
     return made
+
+
+def are_shares(boxes: NDArray[Any]) -> bool:
+    """Return whether boxes given in pixels are shares of the image: all of them lie in [0, 1], and
+    not at whole numbers. As pixels they would be in the first one, and too small to be kept."""
+    return bool(boxes.size and boxes.min() >= 0 and boxes.max() <= 1 and (boxes % 1).any())
+
+
+def _check_unit(given: NDArray[np.float64], *, normalized: bool, name: str) -> None:
+    if normalized and given.size and np.abs(given).max() > FAR:
+        k = int(np.abs(given).max(axis=1).argmax())
+        raise InputError(
+            f"{name}[{k}] = {given[k].tolist()} are not shares of an image, which are at most 1: "
+            "leave out normalized=True for pixels, or divide them by width and height"
+        )
+    if not normalized and are_shares(given):
+        raise InputError(
+            f"{name}[0] = {given[0].tolist()} is less than a pixel, as every box beside it: shares "
+            "of the image are Boxes(normalized=True), or multiply them by width and height"
+        )
 
 
 def from_corners(

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from augfeed.async_copy import copied
 from augfeed.errors import InputError
-from augfeed.fields.boxes import ROUNDED, move_boxes
+from augfeed.fields.boxes import ROUNDED, are_shares, move_boxes
 from augfeed.fields.follows import blends, check_undisplaced, check_unmixed
 from augfeed.fields.kinds import Boxes, Mask
 from augfeed.fields.map_arrays import MapArrays
@@ -52,6 +52,7 @@ class HostMoves:
         """Return boxes xyxy `[B, N, 4]`, moved, and bool `[B, N]`: which are left."""
         check_unmixed(self.plan.policy, "boxes")
         given = checked_boxes(boxes, len(self.maps)).cpu().double().numpy()
+        _check_places(given)
         made, valid = np.zeros_like(given), np.zeros(boxes.shape[:2], np.bool_)
         for k, where in enumerate(self.maps):
             moves = move_boxes(given[k], where, Boxes())
@@ -142,6 +143,24 @@ def checked_boxes(boxes: Any, count: int) -> torch.Tensor:
     if not isinstance(boxes, torch.Tensor) or boxes.ndim != 3 or boxes.shape[::2] != (count, 4):
         raise InputError(f"boxes are not a tensor [{count}, N, 4]: give xyxy in pixels")
     return boxes
+
+
+def _check_places(given: NDArray[np.float64]) -> None:
+    # Of a device nobody looks at numbers, which would wait for it. Rows of zeros, or of another
+    # number, and NaN fill samples up.
+    wrong = np.argwhere((given[..., 2:] < given[..., :2]).any(axis=-1))
+    if len(wrong):
+        sample, row = wrong[0].tolist()
+        raise InputError(
+            f"boxes[{sample}, {row}] = {given[sample, row].tolist()} ends before it begins: give "
+            "xyxy in pixels"
+        )
+    if are_shares(given):
+        k = given.reshape(-1, 4).any(axis=1).argmax()
+        raise InputError(
+            f"boxes hold {given.reshape(-1, 4)[k].tolist()}, and none is of a pixel or more: give "
+            "xyxy in pixels, shares times width and height"
+        )
 
 
 def _likeness(masks: torch.Tensor) -> NDArray[Any]:

@@ -227,6 +227,23 @@ def test_yolo_takes_polygons_and_images_without_objects(tmp_path: Path) -> None:
     assert data.classes == ("sky", "a", "b", "c", "d")
 
 
+@pytest.mark.parametrize("shape", [(2, 2), (4, 3), (17, 3)])
+def test_yolo_takes_the_box_of_a_line_with_keypoints(
+    tmp_path: Path, shape: tuple[int, int]
+) -> None:
+    small.yolo(tmp_path)
+    described, file = tmp_path / "data.yaml", tmp_path / "labels" / "train" / "0.txt"
+    box, point = "2 0.5 0.5 0.5 0.25", " 0.1 0.9 1"[: 8 if shape[1] == 2 else 10]
+    file.write_text(f"{box}{point * shape[0]}\n")
+    described.write_text(f"{described.read_text()}\nkpt_shape: {[*shape]}\n")
+    data = YOLODetection(tmp_path)
+    assert data[0][1]["boxes"].tolist() == [[14.0, 15.0, 42.0, 25.0]]
+    file.write_text(f"{box}{point * shape[0]} 0.5 0.5\n")
+    count = shape[0] * shape[1]
+    with pytest.raises(ReadError, match=f"of {count + 7} words.* the {count} numbers of keypoints"):
+        data[0]
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -235,6 +252,8 @@ def test_yolo_takes_polygons_and_images_without_objects(tmp_path: Path) -> None:
         ("a: [", "cannot be read"),
         ("names: [a]\nnc: 3\ntrain: images/train\n", "as many names as nc says"),
         ("names: {0: a, 2: b}\ntrain: images/train\n", "without gaps"),
+        ("names: {0: a, x: b}\ntrain: images/train\n", r"\[0, 'x'\]: number them from 0"),
+        ("kpt_shape: 17\ntrain: images/train\n", r"is 17: .* as \[17, 3\]"),
     ],
 )
 def test_a_description_of_yolo_that_is_wrong_is_named(
@@ -250,6 +269,7 @@ COCO: dict[str, tuple[dict[str, Any], str]] = {
     "outside": ({"bbox": [6, 8, 90, 30]}, "leaves the image"),
     "negative side": ({"bbox": [20, 8, -10, 30]}, "ends before it begins"),
     "nan": ({"bbox": [NAN, 8, 10, 30]}, "not finite"),
+    "shares": ({"bbox": [0.1, 0.2, 0.5, 0.5]}, "is less than a pixel.* multiply them by width"),
     "3 numbers": ({"bbox": [1, 8, 10]}, "not 4 numbers"),
     "text": ({"bbox": [1, 8, 10, "a"]}, "not 4 numbers"),
     "category": ({"category_id": 77}, "category_id=77, which is not among the 4 categories"),

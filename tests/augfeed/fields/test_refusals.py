@@ -137,6 +137,59 @@ def test_a_module_says_how_masks_go_with_chains() -> None:
     assert torch.equal(Augment(line)(images, None, masks)[1], masks)
 
 
+class Rows(torch.utils.data.Dataset[Any]):
+    """Images of 100 x 200 pixels with the same boxes."""
+
+    def __init__(self, boxes: Any) -> None:
+        self.boxes = boxes
+
+    def __len__(self) -> int:
+        return 4
+
+    def __getitem__(self, i: int) -> Any:
+        return {"image": torch.zeros(3, 100, 200, dtype=torch.uint8), "rows": self.boxes}
+
+
+@pytest.mark.parametrize(("boxes", "field", "message"), [
+    ([[0.1, 0.2, 0.9, 0.8]], Boxes(), "less than a pixel.*normalized=True"),
+    ([[0.5, 0.5, 0.2, 0.2], [0.0, 0, 1, 1]], Boxes("cxcywh"), "less than a pixel"),
+    ([[0.5, 0.5, 0.2, 0.2], [68.0, 10, 79, 20]], Boxes(normalized=True),
+     r"rows'? of sample 0\[1\] = \[68.0, 10.0, 79.0, 20.0\].*leave out normalized=True"),
+])  # fmt: skip
+def test_boxes_in_another_unit_than_is_said_do_not_vanish(
+    boxes: list[list[float]], field: Boxes, message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        next(iter(DataLoader(Rows(torch.tensor(boxes)), 4, policy="hflip", fields={"rows": field})))
+
+
+@pytest.mark.parametrize(("boxes", "field"), [
+    ([[0.0, 0, 1, 1]], Boxes()),  # a pixel, in whole numbers
+    ([[0.1, 0.2, 0.9, 0.8], [10.0, 10, 20, 20]], Boxes()),  # one that is too small, and another
+    ([[-0.2, 0.5, 1.3, 0.9]], Boxes(normalized=True)),  # leaves its image
+    ([], Boxes()),
+])  # fmt: skip
+def test_boxes_that_are_small_or_leave_their_image_are_taken(
+    boxes: list[list[float]], field: Boxes
+) -> None:
+    loader = DataLoader(Rows(torch.tensor(boxes)), 4, policy="hflip", fields={"rows": field})
+    assert len(next(iter(loader))["rows"]) == 4
+
+
+@pytest.mark.parametrize(("box", "message"), [
+    ([9.0, 9, 1, 1], r"boxes\[0, 0\] = \[9.0, 9.0, 1.0, 1.0\] ends before it begins"),
+    ([0.1, 0.1, 0.6, 0.9], r"\[0.1.*none is of a pixel or more"),
+])  # fmt: skip
+def test_a_module_refuses_boxes_that_are_not_pixels(box: list[float], message: str) -> None:
+    images = torch.zeros(2, 3, 16, 16, dtype=torch.uint8)
+    filled = torch.tensor([box, [0.0] * 4]).repeat(2, 1, 1)
+    with pytest.raises(InputError, match=message):
+        Augment("hflip")(images, boxes=filled)
+    filled[0, 1] = torch.tensor([2.0, 2, 9, 9])
+    filled[:, 0] = -1.0  # as samples are filled up elsewhere
+    assert Augment("hflip")(images, boxes=filled)[1][1].tolist() == [[False, True], [False, False]]
+
+
 def test_a_name_that_is_no_step_of_chains_is_refused() -> None:
     with pytest.raises(PolicyError, match="without"):
         parse_policy("aug_mix(without=['hflip'])")
