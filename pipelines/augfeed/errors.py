@@ -32,6 +32,12 @@ class ReadError(AugfeedError, RuntimeError):
     def of(cls, path: str, error: OSError) -> "ReadError":
         """Return the error for a file that the system does not give out."""
         reason = error.strerror or error
+        if path != path.strip():
+            # As of a list with the line ends of another system, which a terminal does not show.
+            return cls(
+                f"{path!r}: cannot be read ({reason}): its name begins or ends with white space; "
+                "strip the lines of a list, or check that it is there"
+            )
         return cls(f"{path}: cannot be read ({reason}): check that it is there and may be read")
 
 

@@ -74,7 +74,7 @@ def json_object(text: bytes, what: str) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise _malformed(f"{what} is not JSON: {error}") from None
     if not isinstance(found, dict):
-        raise _malformed(f"{what} is not JSON object: send one")
+        raise _malformed(f"{what} is not a JSON object: send one")
     return found
 
 

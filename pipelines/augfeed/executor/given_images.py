@@ -15,7 +15,7 @@ from augfeed.plan.windows import Windows
 from augfeed.policy import Policy
 from augfeed.policy.images import check_levels
 from augfeed.read.sixteen_bits import WHITE, WhiteCheck
-from augfeed.read.to_uint8 import clamped, slack
+from augfeed.read.to_uint8 import clamped, slack, times_white
 
 USUAL = 4  # channels at most of gray, gray with alpha, RGB and RGBA
 _TURN = "give images.movedim(-1, 1), whose memory may stay as it is"
@@ -92,6 +92,7 @@ def _unit_floats(images: torch.Tensor) -> torch.Tensor:
     if not images.is_floating_point():
         raise InputTypeError(
             f"images of {images.dtype} are not uint8, uint16 or floats: convert them to uint8"
+            f"{times_white(images.dtype)}"
         )
     allowed, images = slack(images.dtype), images.float()
     if images.device.type != "cpu" or not images.numel():

@@ -1,5 +1,6 @@
 """Where in a sample its image and its label are; how they are taken out and put back."""
 
+import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,8 +18,9 @@ from augfeed.kernels.resample_stack import interleave
 from augfeed.memory_pool import Memory
 from augfeed.read import pil_image, tiff
 from augfeed.read.channel_axis import channel_axis
+from augfeed.read.folder import EXTENSIONS
 from augfeed.read.sixteen_bits import is_uint16, unit_floats
-from augfeed.read.to_uint8 import SLACK, Unfit, clamped, slack
+from augfeed.read.to_uint8 import SLACK, Unfit, clamped, slack, times_white
 
 LABELS = ("label", "labels", "target", "targets", "y", "class", "fine_label", "cls")
 _CONTAINERS = "a tuple, list, dict or named tuple"
@@ -158,6 +160,11 @@ def _undecoded(sample: Any) -> str:
             return (
                 f"{_shown(place)} is an encoded image: let the dataset decode it, as data."
                 f"cast_column({_shown(place)}, datasets.Image()) does for one of Hugging Face; or "
+            )
+        if isinstance(part, str | os.PathLike) and str(part).lower().endswith(EXTENSIONS):
+            return (
+                f"{_shown(path)} is the name of a file: let the dataset open it, as PIL.Image.open "
+                "does, or give a list of nothing but files or pairs (file, class number); or "
             )
     return ""
 
@@ -311,6 +318,7 @@ def _checked(array: NDArray[Any], name: Callable[[], str], allowed: float = SLAC
     if array.dtype.kind != "f":
         raise InputTypeError(
             f"{name()} of dtype {array.dtype} is not uint8, uint16 or float: convert it to uint8"
+            f"{times_white(array.dtype)}"
         )
     inside = clamped(array, allowed)
     if inside is None:

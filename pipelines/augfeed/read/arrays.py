@@ -14,7 +14,7 @@ from augfeed.read.channel_axis import ALONE, channel_axis
 from augfeed.read.indices import check_indices
 from augfeed.read.labels import Labels, check_classes, check_labels
 from augfeed.read.sixteen_bits import WhiteCheck, is_uint16, unit_floats
-from augfeed.read.to_uint8 import clamped, slack
+from augfeed.read.to_uint8 import clamped, slack, times_white
 
 Layout = Literal["NHWC", "NCHW"]
 
@@ -171,7 +171,7 @@ def _as_pixels(array: NDArray[Any], allowed: float) -> NDArray[Any]:
     if array.dtype.kind != "f":
         raise InputTypeError(
             f"images of dtype {array.dtype} are not uint8, uint16 or float: values from 0 to 255 "
-            "convert with .astype(np.uint8)"
+            f"convert with .astype(np.uint8){times_white(array.dtype)}"
         )
     inside = clamped(array, allowed)
     if inside is None:

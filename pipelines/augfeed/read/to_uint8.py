@@ -71,3 +71,9 @@ def check_white(highest: int, bits: int = 16) -> None:
             f"its samples have {bits} bits and no value above {highest}, and white is "
             f"{(1 << bits) - 1}: its upper 8 bits, which are read, are all 0; save it with 8 bits"
         )
+
+
+def times_white(dtype: Any) -> str:
+    """Return what else it takes to make uint8 of a type that is not taken: of bool, whose True is
+    white, and would be 1 of 255."""
+    return " and multiply by 255, which is white" if "bool" in str(dtype) else ""

@@ -138,7 +138,7 @@ def _header(view: memoryview) -> tuple[dict[str, Any], int]:
     except (ValueError, RecursionError) as error:
         raise WireError(f"the header is not JSON ({error}): send safetensors") from None
     if not isinstance(header, dict):
-        raise WireError("the header is not JSON object: send safetensors")
+        raise WireError("the header is not a JSON object: send safetensors")
     return header, 8 + length
 
 

@@ -3,6 +3,7 @@
 from collections import OrderedDict, UserDict, namedtuple
 from collections.abc import Callable, Iterator, MutableMapping
 from dataclasses import dataclass
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -163,7 +164,9 @@ def test_pil_images_of_every_mode_are_taken(mode: str) -> None:
         (lambda p: p[..., :0], "is not an image with pixels"),
         (lambda p: chw(p)[None], "is a whole batch.*batch_size"),
         (lambda p: p[:0], "of shape"),
-        (lambda p: "photo.jpg", "has no image: it is a tuple"),
+        (lambda p: "photo.jpg", "has no image: it is a tuple.*0 is the name of a file.*pairs"),
+        (lambda p: Path("a") / "photo.PNG", "0 is the name of a file: let the dataset open it"),
+        (lambda p: "photo", r"\); give a uint8"),
         (lambda p: None, "has no image"),
     ],
 )

@@ -67,7 +67,7 @@ def test_tensors_of_any_float_type_are_taken() -> None:
     ("images", "kind", "message"),
     [
         (ZEROS.astype(np.int64), InputTypeError, r"dtype int64 .*astype\(np\.uint8\)"),
-        (ZEROS > 0, InputTypeError, "dtype bool"),
+        (ZEROS > 0, InputTypeError, "dtype bool.* and multiply by 255"),
         (ZEROS[0, 0], InputTypeError, r"shape \(6, 3\)"),
         ([ZEROS], InputTypeError, r"type 'list'.*np\.stack"),
         (torch.empty(4, 3, 5, 6, device="meta"), InputTypeError, r"on 'meta'.*images\.cpu\(\)"),

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 import augfeed
-from augfeed.errors import InputError, InputTypeError
+from augfeed.errors import InputError, InputTypeError, ReadError
 from augfeed.read.cache import Cache
 from augfeed.read.cache_dir import asked_folder
 from augfeed.read.cached_listing import kept
@@ -29,6 +29,17 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "home" / "photos" / "cat").mkdir(parents=True)
     Image.new("RGB", (6, 6)).save(tmp_path / "home" / "photos" / "cat" / "x.png")
     return tmp_path / "home"
+
+
+@pytest.mark.parametrize("end", ["\r", "\n", " ", "\r\n"])
+def test_white_space_at_the_end_of_a_name_is_shown_with_what_to_do(home: Path, end: str) -> None:
+    name = f"{home}/photos/cat/x.png{end}"
+    with pytest.raises(ReadError, match=r"begins or ends with white space; strip") as told:
+        next(iter(augfeed.DataLoader([(name, 0)], 1, policy=POLICY)))
+    assert repr(name) in str(told.value)
+    with open(name, "wb") as file:  # such names are names, too
+        Image.new("RGB", (6, 6)).save(file, "PNG")
+    assert len(next(iter(augfeed.DataLoader([(name, 0)], 1, policy=POLICY)))[0]) == 1
 
 
 def test_a_tilde_is_the_home_folder_for_data_of_every_kind(home: Path) -> None:
