@@ -91,6 +91,28 @@ def test_unseeded_ranks_share_the_order_of_a_distributed_sampler(two: Any, lane:
     assert interleaved == order[: len(interleaved)]
 
 
+@pytest.mark.parametrize("lane", LANES)
+def test_a_sampler_that_repeats_its_order_is_warned_of_once(
+    lane: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    def lines(*epochs: int | None, shuffle: bool = True, by: str = "loader") -> int:
+        caplog.clear()
+        numbers: Any = range(COUNT)
+        sampler: Any = DistributedSampler(numbers, 2, 0, shuffle=shuffle)
+        loader = DataLoader(data_of(lane), 8, policy="hflip", sampler=sampler, seed=1)
+        for epoch in epochs:
+            if epoch is not None:
+                (loader if by == "loader" else sampler).set_epoch(epoch)
+            assert len(list(loader)) == len(loader)
+        return sum(
+            "gives epoch 1 the order of the epoch before" in line for line in caplog.messages
+        )
+
+    assert lines(None, None, None) == 1 == lines(0, None)
+    assert lines(0, 1, 2) == lines(0, 1, 2, by="sampler") == lines(None, None, shuffle=False) == 0
+    assert lines(None) == 0
+
+
 @pytest.mark.parametrize("shard", [(2, 2), (-1, 2), (0, 0), "all", 3, (0.5, 1)])
 def test_a_shard_that_is_none_is_refused(shard: Any) -> None:
     with pytest.raises(InputError, match=r"shard=|rank=|world="):

@@ -22,7 +22,9 @@ class LoaderState:
 
     `run` is the newest pass, `following` the next one where a state, an epoch or a position was
     given for it. `epoch` is that of the next pass if nobody gives one, `seen` the epoch that the
-    sampler had when the newest pass began. `drawn` is the number that torch drew for that pass.
+    sampler had when the newest pass began. `ordered` is the newest pass whose order was asked for,
+    and the epoch that the sampler had then; `order_told` says whether one that gives an order twice
+    was warned of. `drawn` is the number that torch drew for the newest pass.
 
     The loader itself is referred to weakly: one that is kept alive keeps its workers alive.
     """
@@ -33,6 +35,8 @@ class LoaderState:
     lane: Lane | None = None
     epoch: int = 0
     seen: int = 0
+    ordered: tuple[EpochPass, int] | None = None
+    order_told: bool = False
     run: EpochPass | None = None
     following: EpochPass | None = None
     drawn: int | None = None

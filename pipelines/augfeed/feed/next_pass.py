@@ -1,11 +1,13 @@
 """The pass that a state reports: the newest one, or the one that comes next."""
 
+import logging
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, cast
 
 import torch
 from torch.utils.data import RandomSampler, Sampler
+from torch.utils.data.distributed import DistributedSampler
 
 from augfeed.errors import StateError
 from augfeed.feed import generators
@@ -16,6 +18,8 @@ from augfeed.feed.loader_state import LoaderState
 from augfeed.feed.native_lane import NativeLane
 from augfeed.feed.schedule import opened, sampler_epoch, split_of
 from augfeed.feed.shuffle import Shuffle
+
+LOG = logging.getLogger("augfeed")
 
 
 def standing(state: LoaderState) -> EpochPass:
@@ -116,6 +120,7 @@ def reopened(
     """Return the batches of a pass whose first is about to be asked for: of the epoch that the
     sampler was reported meanwhile, and `given` if it was reported none."""
     epoch = sampler_epoch(state)
+    _warn_of_order(state, run)
     if epoch is None or epoch == run.epoch:
         return given
     run.epoch, run.position, run.check, run.token, run.given = epoch, 0, None, None, ()
@@ -126,6 +131,21 @@ def reopened(
         return opened(state, run)
     finally:
         generator.set_state(before)
+
+
+def _warn_of_order(state: LoaderState, run: EpochPass) -> None:
+    # A sampler whose epoch nobody sets gives every epoch one order, which nothing shows.
+    sampler, before = state.sampler, state.ordered
+    if state.order_told or not isinstance(sampler, DistributedSampler) or not sampler.shuffle:
+        return
+    state.ordered = (run, sampler.epoch)
+    if before is not None and before[0].done and before[1] == sampler.epoch:
+        state.order_told = True
+        LOG.warning(
+            "the %s gives epoch %d the order of the epoch before: call set_epoch(%d) of the "
+            "loader, or of the sampler, before each epoch; said once",
+            type(sampler).__name__, run.epoch, run.epoch,
+        )  # fmt: skip
 
 
 def draw(state: LoaderState) -> int:

@@ -1,5 +1,6 @@
 """Datasets of Hugging Face: encoded images in the rows of an arrow table."""
 
+import contextlib
 import copy
 import hashlib
 import os
@@ -28,9 +29,9 @@ class HuggingFaceSource:
     Of its columns exactly one holds images (`Image()`), and at most one more holds labels
     (`ClassLabel`, or `Value` of integers); `columns` are their names, the second None without
     labels. Sample `i` is `data[i]`, with what `select`, `shuffle` and `train_test_split` did. The
-    channels are those of the first image; an image with others raises `ReadError` when it is
-    read, unless the feature is `Image(mode="RGB")`; so does one of another size, once `find_size`
-    has found that of all. Raises `InputError` for other columns, for a
+    channels are those of the first image that can be read; an image with others raises `ReadError`
+    when it is read, unless the feature is `Image(mode="RGB")`; so does one of another size, once
+    `find_size` has found that of all. Raises `InputError` for other columns, for a
     format or transform that was set, and for labels that are not classes.
     """
 
@@ -42,7 +43,7 @@ class HuggingFaceSource:
     sizes: tuple[int, int] | None
 
     def __init__(self, data: Any) -> None:
-        """Check columns and format, take the labels and look at the first image."""
+        """Check columns and format, take the labels and look at the first images."""
         if not len(data):
             raise InputError("the dataset is empty: give at least one image")
         _refuse_format(data)
@@ -59,7 +60,7 @@ class HuggingFaceSource:
         labels = None if label is None else _labels(self._table, label)[self._rows]
         self.labels, self.num_classes = check_labels(labels, len(data), self.classes)
         self.name = self.sizes = None
-        self.channels = self._channels(self.encoded(0), 0)
+        self.channels = self._channels(*self._first())
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -75,14 +76,14 @@ class HuggingFaceSource:
         """Return a source of some samples; sample `i` is sample `indices[i]` of this one.
 
         Classes stay those of the whole. Raises `InputError` or `InputTypeError` for indices that
-        are none, `ReadError` if the first image cannot be read.
+        are none, `ReadError` if none of the first images can be read.
         """
         chosen = check_indices(indices, len(self))
         part = copy.copy(self)
         part._rows = self._rows[chosen]
         part._ids = chosen if self._ids is None else self._ids[chosen]
         part.labels = None if self.labels is None else self.labels[chosen]
-        part.channels = part._channels(part.encoded(0), 0)
+        part.channels = part._channels(*part._first())
         return part
 
     def path(self, i: int) -> str:
@@ -116,11 +117,14 @@ class HuggingFaceSource:
         return data
 
     def find_size(self) -> None:
-        """Set `sizes` to that of the first image if some others, all over the data, have it."""
+        """Set `sizes` to that of images all over the data, if they have one size."""
         some = np.unique(np.linspace(0, len(self) - 1, LOOKED_AT).astype(np.int64)).tolist()
-        first = picture_size(self.encoded(0), self.path(0))
-        if all(picture_size(self.encoded(i), self.path(i)) == first for i in some):
-            self.sizes = first
+        found = set()
+        for i in some:
+            with contextlib.suppress(ReadError):  # which is an error when it is read
+                found.add(picture_size(self.encoded(i), self.path(i)))
+        if len(found) == 1:
+            (self.sizes,) = found
 
     def image(self, i: int) -> Picture:
         """Return image `i` whole, decoded, uint8 `[h, w, C]`; raise `ReadError` if it is not."""
@@ -135,6 +139,20 @@ class HuggingFaceSource:
         if self._ids is not None:
             digest.update(self._ids.data)
         return digest.hexdigest()
+
+    def _first(self) -> tuple[bytes, int]:
+        # The first image that is one, so that a broken one, which `on_error` is about, decides
+        # nothing for all others.
+        errors = []
+        for i in range(min(len(self), LOOKED_AT)):
+            try:
+                data = self.encoded(i)
+                picture_mode(data, self.path(i))
+            except ReadError as error:
+                errors.append(error)
+            else:
+                return data, i
+        raise errors[0]
 
     def _channels(self, data: bytes, i: int) -> Channels:
         """Return the channels with which the dataset itself hands out image `i`."""

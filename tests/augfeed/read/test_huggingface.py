@@ -199,12 +199,14 @@ def test_images_made_rgb_may_be_mixed() -> None:
     assert {source.image(i).shape for i in range(3)} == {(5, 6, 3)}
 
 
-def test_a_broken_image_is_named() -> None:
-    data = Dataset({"image": Image()}, image=[*rows(FILES[0], b"\xff\xd8\xff", b"xx"), None])
+def test_a_broken_image_is_named_and_the_first_is_as_any_other() -> None:
+    data = Dataset({"image": Image()}, image=[None, *rows(FILES[0], b"\xff\xd8\xff", b"xx")])
     source = found(data).source
-    for i, message in enumerate(("JPEG header is malformed", "not an image in", "is missing"), 1):
+    for i, message in ((0, "is missing"), (2, "JPEG header is malformed"), (3, "not an image in")):
         with pytest.raises(ReadError, match=rf"data\[{i}\]\['image'\]: .*{message}"):
             source.image(i)
+    loader = DataLoader(data, 4, policy="hflip", on_error="skip")
+    assert loader.lane == "native" and [len(batch["image"]) for batch in loader] == [1]
 
 
 @pytest.mark.parametrize(
@@ -219,8 +221,8 @@ def test_a_broken_image_is_named() -> None:
         ({"features": {**CATS, "label": Value("float32")}}, "holds no class numbers"),
         ({"label": [0, None, 1, 0]}, "its column 'label' lacks 1 labels"),
         ({"indices": []}, "the dataset is empty"),
-        ({"image": rows(b"xx", *FILES[1:])}, "data[0]['image']: is not an image"),
-        ({"image": [{"bytes": None, "path": "https://a.b/c.png"}, *rows(*FILES[1:])]}, "not on"),
+        ({"image": rows(b"xx", b"yy", b"", b"zz")}, "data[0]['image']: is not an image"),
+        ({"image": [{"bytes": None, "path": "https://a.b/c.png"}] * 4}, "not on"),
         ({"features": {**CATS, "image": Image("RGB")}, "image": rows(encoded("I;16"), *FILES[1:])},
          "mode 'I;16', whose values would be clipped"),
     ],
