@@ -182,7 +182,7 @@ def to_corners(
 def are_shares(boxes: NDArray[Any]) -> bool:
     """Return whether boxes given in pixels are shares of the image: all of them lie in [0, 1], and
     not at whole numbers. As pixels they would be in the first one, and too small to be kept."""
-    return bool(boxes.size and boxes.min() >= 0 and boxes.max() <= 1 and (boxes % 1).any())
+    return bool(boxes.size and boxes.max() <= 1 and boxes.min() >= 0 and (boxes % 1).any())
 
 
 def _check_unit(given: NDArray[np.float64], *, normalized: bool, name: str) -> None:
