@@ -231,6 +231,8 @@ class DataLoader(torch.utils.data.DataLoader[T_co]):
             raise ValueError(
                 f"{name} attribute should not be set after {type(self).__name__} is initialized"
             )
+        if name == "collate_fn" and "_ready" in self.__dict__:
+            lane_selection.check_collate(self.collate_fn, value, type(self).__name__)
         if name == "shard" and "_ready" in self.__dict__:
             rank_and_world(value)
             self._state.shard = value
