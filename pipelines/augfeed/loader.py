@@ -221,7 +221,7 @@ class DataLoader(torch.utils.data.DataLoader[T_co]):
         )  # fmt: skip
         if state.policy is not None:
             # See `augfeed.feed.accelerate`.
-            self._is_accelerate_prepared = self.use_stateful_dataloader = True
+            self._is_accelerate_prepared = True
         self._ready = True
 
     # What torch asks for
@@ -263,6 +263,12 @@ class DataLoader(torch.utils.data.DataLoader[T_co]):
     @property
     def _index_sampler(self) -> Any:
         return super()._index_sampler if self._opening is None else self._opening
+
+    @property
+    def use_stateful_dataloader(self) -> bool:
+        """Whether Accelerate keeps the loader's own state: with a policy."""
+        # No attribute of the instance: loaders are built again from those that are public.
+        return self._state.lane is not None
 
     # What is ours
 

@@ -244,6 +244,24 @@ def test_an_unknown_operation_is_refused_when_the_loader_is_built() -> None:
         DataLoader(data(), 8, policy="hflop")
 
 
+@pytest.mark.parametrize("lane", ["torch", "native", "general"])
+def test_a_loader_is_built_again_from_its_public_attributes(lane: str) -> None:
+    # As Ignite's DeterministicEngine does, to put in its own batch sampler.
+    held = TensorDataset(torch.arange(12 * 192).reshape(12, 3, 8, 8).byte(), torch.arange(12))
+    given: Any = [held[i] for i in range(12)] if lane == "general" else held
+    policy = None if lane == "torch" else "hflip | gaussian_noise(0.1)"
+    made: DataLoader[Any] = DataLoader(given, 4, drop_last=True, policy=policy, seed=3)
+    assert made.lane == lane
+    ordered = {"batch_size", "sampler", "drop_last", "batch_sampler"}
+    public = {name: value for name, value in vars(made).items() if not name.startswith("_")}
+    kept = {name: value for name, value in public.items() if name not in ordered}
+    again = type(made)(**kept, batch_sampler=made.batch_sampler)
+    assert again.lane == lane
+    for (images, labels), (others, numbers) in zip(again, made, strict=True):
+        assert torch.equal(images, others)
+        assert torch.equal(labels, numbers)
+
+
 @pytest.mark.parametrize("lane", ["native", "general"])
 def test_a_collation_that_is_set_afterwards_is_refused_and_not_left_out(lane: str) -> None:
     held = TensorDataset(torch.zeros(4, 3, 8, 8, dtype=torch.uint8), torch.arange(4))
