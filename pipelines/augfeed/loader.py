@@ -257,8 +257,9 @@ class DataLoader(torch.utils.data.DataLoader[T_co]):
         return split.steps(len(schedule.own_sampler(self._state))) if split else super().__len__()
 
     def __iter__(self) -> Any:
-        run = next_pass.begun(self._state)
-        return self._plain(run) if self._state.lane is None else self._augmented(run)
+        if self._state.lane is not None:
+            return self._get_iterator()
+        return self._plain(next_pass.begun(self._state))
 
     @property
     def _index_sampler(self) -> Any:
@@ -383,8 +384,11 @@ class DataLoader(torch.utils.data.DataLoader[T_co]):
             run.begin()
         return counted(iterator, run, course, loose=next_pass.is_loose(self._state))
 
-    def _augmented(self, run: EpochPass) -> Feed:
+    def _get_iterator(self) -> Any:  # torch's name, which subclasses call, as Ultralytics' does
         state = self._state
+        if state.lane is None:
+            return super()._get_iterator()
+        run = next_pass.begun(state)
         schedule.check_split(state)
         state.drawn = next_pass.draw(state)
         run.seed = run.seed if run.seed is not None else state.drawn

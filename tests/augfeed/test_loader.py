@@ -262,6 +262,22 @@ def test_a_loader_is_built_again_from_its_public_attributes(lane: str) -> None:
         assert torch.equal(labels, numbers)
 
 
+@pytest.mark.parametrize("lane", ["torch", "native", "general"])
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_pass_begins_by_the_name_of_torch_too(lane: str, workers: int) -> None:
+    # Ultralytics' loader begins its passes so, to have its workers live on.
+    held = TensorDataset(torch.arange(12 * 192).reshape(12, 3, 8, 8).byte(), torch.arange(12))
+    given: Any = [held[i] for i in range(12)] if lane == "general" else held
+    options: dict[str, Any] = {"seed": 3, "num_workers": workers, "shuffle": True}
+    policy = None if lane == "torch" else "hflip | gaussian_noise(0.1)"
+    one: DataLoader[Any] = DataLoader(given, 4, policy=policy, **options)
+    other: DataLoader[Any] = DataLoader(given, 4, policy=policy, **options)
+    for _ in range(2 if policy else 1):
+        for (images, labels), (others, numbers) in zip(one._get_iterator(), other, strict=True):
+            assert torch.equal(images, others)
+            assert torch.equal(labels, numbers)
+
+
 @pytest.mark.parametrize("lane", ["native", "general"])
 def test_a_collation_that_is_set_afterwards_is_refused_and_not_left_out(lane: str) -> None:
     held = TensorDataset(torch.zeros(4, 3, 8, 8, dtype=torch.uint8), torch.arange(4))
