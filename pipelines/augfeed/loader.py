@@ -221,7 +221,7 @@ class DataLoader(torch.utils.data.DataLoader[T_co]):
         )  # fmt: skip
         if state.policy is not None:
             # See `augfeed.feed.accelerate`.
-            self._is_accelerate_prepared = self.use_stateful_dataloader = True
+            self._is_accelerate_prepared = True
         self._ready = True
 
     # What torch asks for
@@ -231,6 +231,8 @@ class DataLoader(torch.utils.data.DataLoader[T_co]):
             raise ValueError(
                 f"{name} attribute should not be set after {type(self).__name__} is initialized"
             )
+        if name == "collate_fn" and "_ready" in self.__dict__:
+            lane_selection.check_collate(self.collate_fn, value, type(self).__name__)
         if name == "shard" and "_ready" in self.__dict__:
             rank_and_world(value)
             self._state.shard = value
@@ -255,12 +257,19 @@ class DataLoader(torch.utils.data.DataLoader[T_co]):
         return split.steps(len(schedule.own_sampler(self._state))) if split else super().__len__()
 
     def __iter__(self) -> Any:
-        run = next_pass.begun(self._state)
-        return self._plain(run) if self._state.lane is None else self._augmented(run)
+        if self._state.lane is not None:
+            return self._get_iterator()
+        return self._plain(next_pass.begun(self._state))
 
     @property
     def _index_sampler(self) -> Any:
         return super()._index_sampler if self._opening is None else self._opening
+
+    @property
+    def use_stateful_dataloader(self) -> bool:
+        """Whether Accelerate keeps the loader's own state: with a policy."""
+        # No attribute of the instance: loaders are built again from those that are public.
+        return self._state.lane is not None
 
     # What is ours
 
@@ -375,8 +384,11 @@ class DataLoader(torch.utils.data.DataLoader[T_co]):
             run.begin()
         return counted(iterator, run, course, loose=next_pass.is_loose(self._state))
 
-    def _augmented(self, run: EpochPass) -> Feed:
+    def _get_iterator(self) -> Any:  # torch's name, which subclasses call, as Ultralytics' does
         state = self._state
+        if state.lane is None:
+            return super()._get_iterator()
+        run = next_pass.begun(state)
         schedule.check_split(state)
         state.drawn = next_pass.draw(state)
         run.seed = run.seed if run.seed is not None else state.drawn

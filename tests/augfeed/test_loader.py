@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch.utils.data import RandomSampler
+from torch.utils.data import RandomSampler, TensorDataset
 
 from augfeed import DataLoader
 from augfeed.errors import InputTypeError, PolicyError, ReadError, StateError
@@ -242,6 +242,70 @@ def test_arguments_out_of_bounds_are_refused(options: dict[str, object], message
 def test_an_unknown_operation_is_refused_when_the_loader_is_built() -> None:
     with pytest.raises(PolicyError, match="hflop"):
         DataLoader(data(), 8, policy="hflop")
+
+
+@pytest.mark.parametrize("lane", ["torch", "native", "general"])
+def test_a_loader_is_built_again_from_its_public_attributes(lane: str) -> None:
+    # As Ignite's DeterministicEngine does, to put in its own batch sampler.
+    held = TensorDataset(torch.arange(12 * 192).reshape(12, 3, 8, 8).byte(), torch.arange(12))
+    given: Any = [held[i] for i in range(12)] if lane == "general" else held
+    policy = None if lane == "torch" else "hflip | gaussian_noise(0.1)"
+    made: DataLoader[Any] = DataLoader(given, 4, drop_last=True, policy=policy, seed=3)
+    assert made.lane == lane
+    ordered = {"batch_size", "sampler", "drop_last", "batch_sampler"}
+    public = {name: value for name, value in vars(made).items() if not name.startswith("_")}
+    kept = {name: value for name, value in public.items() if name not in ordered}
+    again = type(made)(**kept, batch_sampler=made.batch_sampler)
+    assert again.lane == lane
+    for (images, labels), (others, numbers) in zip(again, made, strict=True):
+        assert torch.equal(images, others)
+        assert torch.equal(labels, numbers)
+
+
+@pytest.mark.parametrize("lane", ["torch", "native", "general"])
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_pass_begins_by_the_name_of_torch_too(lane: str, workers: int) -> None:
+    # Ultralytics' loader begins its passes so, to have its workers live on.
+    held = TensorDataset(torch.arange(12 * 192).reshape(12, 3, 8, 8).byte(), torch.arange(12))
+    given: Any = [held[i] for i in range(12)] if lane == "general" else held
+    options: dict[str, Any] = {"seed": 3, "num_workers": workers, "shuffle": True}
+    policy = None if lane == "torch" else "hflip | gaussian_noise(0.1)"
+    one: DataLoader[Any] = DataLoader(given, 4, policy=policy, **options)
+    other: DataLoader[Any] = DataLoader(given, 4, policy=policy, **options)
+    for _ in range(2 if policy else 1):
+        for (images, labels), (others, numbers) in zip(one._get_iterator(), other, strict=True):
+            assert torch.equal(images, others)
+            assert torch.equal(labels, numbers)
+
+
+@pytest.mark.parametrize("lane", ["native", "general"])
+def test_a_collation_that_is_set_afterwards_is_refused_and_not_left_out(lane: str) -> None:
+    held = TensorDataset(torch.zeros(4, 3, 8, 8, dtype=torch.uint8), torch.arange(4))
+    given: Any = held if lane == "native" else [held[i] for i in range(4)]
+    made: DataLoader[Any] = DataLoader(given, 2, policy="hflip")
+    assert made.lane == lane
+    with pytest.raises(ValueError, match="set after DataLoader is initialized with a policy"):
+        made.collate_fn = list
+    made.collate_fn = made.collate_fn
+    assert len(list(made)) == 2
+
+
+def test_a_dataset_that_has_an_attribute_of_every_name_is_a_dataset() -> None:
+    class Wrapper(torch.utils.data.Dataset[Any]):
+        def __len__(self) -> int:
+            return 4
+
+        def __getitem__(self, i: int) -> Any:
+            return torch.full((3, 8, 8), i, dtype=torch.uint8), i
+
+        def __getattr__(self, name: str) -> Any:
+            if name.startswith("__"):
+                raise AttributeError(name)
+            return self.__len__
+
+    made: DataLoader[Any] = DataLoader(Wrapper(), 2, policy="")
+    assert made.lane == "general"
+    assert [labels.tolist() for _, labels in made] == [[0, 1], [2, 3]]
 
 
 def test_a_known_dataset_is_protected_without_being_asked() -> None:

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
-from torch.utils.data import DataLoader
 from torch.utils.data._utils.pin_memory import pin_memory
 
 from augfeed.batch import Batch
@@ -14,7 +13,7 @@ from augfeed.feed.accelerate import GradientEnd
 from augfeed.feed.batch_requests import BatchRequest
 from augfeed.feed.epoch_pass import EpochPass
 from augfeed.feed.lanes import LoadedBatch
-from augfeed.feed.loader_state import LoaderState
+from augfeed.feed.loader_state import LoaderState, length_of
 from augfeed.feed.next_pass import batches_given, is_loose, reopened
 from augfeed.feed.schedule import own_sampler, split_of
 from augfeed.stage_costs import Costs
@@ -26,7 +25,7 @@ class Feed:
     def __init__(self, given: Iterator[LoadedBatch], run: EpochPass, state: LoaderState) -> None:
         """Take the lane's batches; the loader, and its state, are not held on to."""
         self._given, self._run = given, run
-        self._length = _length(state.loader)
+        self._length = length_of(state.loader)
         self._pin = bool(state.loader.pin_memory) and torch.accelerator.is_available()
         self._end: GradientEnd | None = gradient_end(state)
         self._costs = Costs() if state.lane is None else state.lane.costs
@@ -123,10 +122,3 @@ def gradient_end(state: LoaderState) -> GradientEnd:
     if split is None or split.drop_last:
         return GradientEnd(loader, -1)
     return GradientEnd(loader, len(own_sampler(state)) % (split.batch_size * split.world))
-
-
-def _length(loader: DataLoader[Any]) -> int | None:
-    try:
-        return len(loader)
-    except TypeError:
-        return None

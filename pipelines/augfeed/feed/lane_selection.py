@@ -36,10 +36,9 @@ from augfeed.read.annotation import is_annotated
 from augfeed.read.cache_dir import expanded
 from augfeed.read.datasets import Recognised, known_name, native_source
 from augfeed.read.huggingface import check_single
+from augfeed.read.protocols import is_source
 from augfeed.read.read_config import Reading
 from augfeed.read.sources import (
-    ArraySource,
-    EncodedSource,
     check_split,
     is_file_list,
     open_source,
@@ -80,6 +79,18 @@ class GuardedCollate:
 def guarded(collate: Any) -> GuardedCollate:
     """Return what stands for a collate function in an augmenting loader."""
     return GuardedCollate(collate)
+
+
+def check_collate(held: Any, value: Any, kind: str) -> None:
+    """Raise `ValueError` where a built loader is given another collate function.
+
+    `held` is the one that it shows. Its lane was chosen by, and goes on with, its first.
+    """
+    if isinstance(held, GuardedCollate) and value is not held:
+        raise ValueError(
+            f"collate_fn attribute should not be set after {kind} is initialized with a policy, "
+            "which would leave it out: build the loader with collate_fn="
+        )
 
 
 def given_collate(collate: Any, *, batched: bool) -> Any:
@@ -184,7 +195,7 @@ def _native(
     if isinstance(dataset, IterableDataset):
         return "an iterable dataset cannot be asked for a sample by its number"
     source = dataset
-    plain = _is_raw(dataset) or isinstance(dataset, ArraySource | EncodedSource)
+    plain = _is_raw(dataset) or is_source(dataset)
     if plain and not is_annotated(dataset):
         image_key, label_key = options.keys
         source = open_source(dataset, split=options.split, image_key=image_key, label_key=label_key)

@@ -87,3 +87,14 @@ class LoaderState:
         epoch = getattr(self.sampler, "epoch", None)
         known = (self.seen, self.epoch - 1, -1)
         return epoch if isinstance(epoch, int) and epoch not in known else self.epoch
+
+
+def length_of(sized: Any) -> int | None:
+    """Return the length of a dataset or loader, or None where it does not know it.
+
+    PyTorch asks no dataset for its length unless its user does, and `__len__` may raise anything.
+    """
+    try:
+        return len(sized)
+    except Exception:
+        return None

@@ -14,7 +14,7 @@ from augfeed.feed import generators
 from augfeed.feed.epoch_pass import EpochPass, digest_of
 from augfeed.feed.general_lane import GeneralLane
 from augfeed.feed.lanes import LoadedBatch
-from augfeed.feed.loader_state import LoaderState
+from augfeed.feed.loader_state import LoaderState, length_of
 from augfeed.feed.native_lane import NativeLane
 from augfeed.feed.schedule import opened, sampler_epoch, split_of
 from augfeed.feed.shuffle import Shuffle
@@ -190,7 +190,7 @@ def _data_of(state: LoaderState) -> str:
     if state.lane is not None and isinstance(state.lane, NativeLane):
         return str(state.lane.pipeline.source.fingerprint()[:16])
     dataset: Any = state.loader.dataset
-    length = len(dataset) if hasattr(dataset, "__len__") else None
+    length = length_of(dataset)
     # Not the module: a script's own classes are of `__main__`, or of another name when imported.
     kind = type(dataset).__qualname__
     parts = [kind, length, getattr(dataset, "_fingerprint", "")]

@@ -23,7 +23,7 @@ from augfeed.feed.batch_requests import (
 )
 from augfeed.feed.epoch_pass import EpochPass
 from augfeed.feed.lanes import LoadedBatch, PassRequest
-from augfeed.feed.loader_state import LoaderState
+from augfeed.feed.loader_state import LoaderState, length_of
 from augfeed.feed.shard import rank_and_world
 from augfeed.feed.shuffle import InOrder, Shuffle, drawn
 from augfeed.feed.torch_iterator import rebatched
@@ -135,10 +135,7 @@ def samples_in(state: LoaderState) -> tuple[int | None, bool]:
     """Return the length of a loader's dataset, if it has one, and whether we read it ourselves."""
     if state.lane is not None and (source := state.lane.source) is not None:
         return len(source), True
-    try:
-        return len(state.loader.dataset), False  # type: ignore[arg-type]
-    except Exception:  # whatever a foreign class raises
-        return None, False
+    return length_of(state.loader.dataset), False
 
 
 def _given(sampler: Any, made: Pass, run: EpochPass, *, batched: bool) -> Iterator[BatchRequest]:

@@ -15,7 +15,7 @@ from augfeed.read.dataset_parts import DatasetParts
 from augfeed.read.decode import Channels
 from augfeed.read.folder import FolderSource
 from augfeed.read.huggingface import HuggingFaceSource, check_single
-from augfeed.read.protocols import EncodedSource, Source
+from augfeed.read.protocols import Source, is_source
 from augfeed.read.sixteen_bits import is_uint16, unit_floats
 from augfeed.read.subset import subset
 
@@ -76,7 +76,7 @@ def native_source(data: Any) -> Recognised | str:
     """
     try:
         found = _native(data)
-        own = isinstance(data, ArraySource | EncodedSource)  # which nothing is changed in
+        own = is_source(data)  # which nothing is changed in
         return found if own else replace(found, parts=DatasetParts.of(data))
     except _Unfit as reason:
         return str(reason)
@@ -120,7 +120,7 @@ def known_name(data: Any) -> str | None:
 
 
 def _native(data: Any) -> Recognised:
-    if isinstance(data, ArraySource | EncodedSource):
+    if is_source(data):
         return Recognised(data, None, tuple)
     if not _looks_known(data):
         raise _Unfit(f"{_type(data)} is not a dataset that augfeed knows how to read itself")

@@ -2,6 +2,8 @@
 
 from typing import Protocol, runtime_checkable
 
+from typing_extensions import TypeIs
+
 from augfeed.read.arrays import ArraySource
 from augfeed.read.decode import Channels
 from augfeed.read.exif import Picture
@@ -56,4 +58,13 @@ class EncodedSource(Protocol):
 
 Source = ArraySource | EncodedSource
 
-__all__ = ["EncodedSource", "Source"]
+
+def is_source(value: object) -> TypeIs[Source]:
+    """Return whether a value is a source, and not a dataset that answers to every name."""
+    if isinstance(value, ArraySource):
+        return True
+    # A dataset with a `__getattr__` of its own would pass for anything before Python 3.12.
+    return hasattr(type(value), "fingerprint") and isinstance(value, EncodedSource)
+
+
+__all__ = ["EncodedSource", "Source", "is_source"]

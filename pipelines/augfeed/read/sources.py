@@ -19,7 +19,7 @@ from augfeed.read.datasets import recognise
 from augfeed.read.decode import Channels
 from augfeed.read.folder import EXTENSIONS, FolderSource
 from augfeed.read.idx import idx_images, open_idx
-from augfeed.read.protocols import EncodedSource, Source
+from augfeed.read.protocols import EncodedSource, Source, is_source
 from augfeed.read.shards import is_shard, shards_in, shards_of
 from augfeed.read.tar import TarSource
 
@@ -101,7 +101,7 @@ def _open(
             f"labels go with an array of images, not with a {type(data).__name__!r}, which brings "
             "its own: leave labels out"
         )
-    if isinstance(data, ArraySource | EncodedSource):
+    if is_source(data):
         return data
     if isinstance(data, str | os.PathLike):
         return _open_path(_as_path(_here(data)), channels, layout, split, keys)

@@ -151,6 +151,26 @@ def test_an_iterable_dataset_skips_what_was_given(policy: str | None, workers: i
     assert same(list(resumed), expected)
 
 
+class Unsure(Counting):
+    """Knows its length only after something that has not been done yet."""
+
+    def __len__(self) -> int:
+        raise RuntimeError("call prepare() first")
+
+
+@pytest.mark.parametrize("policy", [None, POLICY])
+def test_a_dataset_is_not_asked_for_its_length_unless_its_user_asks(policy: str | None) -> None:
+    given: DataLoader[Any] = DataLoader(Unsure(), 8, policy=policy, seed=3)
+    known: DataLoader[Any] = DataLoader(Counting(), 8, policy=policy, seed=3)
+    assert given.state_dict()["position"] == 0
+    iterator = iter(given)
+    begun = [next(iterator), next(iterator)]
+    assert given.state_dict()["position"] == 2
+    assert same([*begun, *iterator], list(known))
+    with pytest.raises(RuntimeError, match="prepare"):
+        len(given)
+
+
 @pytest.mark.parametrize("lane", LANES)
 @pytest.mark.parametrize("order", ORDERS)
 def test_after_the_last_batch_nothing_is_left_and_after_the_end_an_epoch(
