@@ -1,0 +1,42 @@
+"""Scripts that are forked from a template run and end as those of an interpreter of their own."""
+
+import os
+import signal
+
+from tests.template import run_script, template
+
+
+def test_a_script_has_its_arguments_variables_streams_and_status() -> None:
+    code = "import os, sys; print(*sys.argv[1:], os.environ['A']); sys.exit('no')"
+    ended = run_script(code, "a", "b c", imports=[], A="1")
+    assert (ended.returncode, ended.stdout, ended.stderr) == (1, "a b c 1\n", "no\n")
+
+
+def test_what_a_script_holds_lives_until_the_interpreter_ends() -> None:
+    code = """
+import atexit
+class Held:
+    def __del__(self): print("gone")
+held = Held()
+atexit.register(print, "exit")
+"""
+    assert run_script(code, imports=["torch"]).stdout == "exit\ngone\n"
+
+
+def test_an_error_and_a_signal_end_a_script() -> None:
+    ended = run_script("1 // 0", imports=[])
+    assert ended.returncode == 1 and ended.stderr.endswith("by zero\n")
+    process = template().fork("print('here', flush=True)\nwhile True: pass", [], os.environ)
+    with process.stdout, process.stderr:
+        assert process.stdout.readline() == "here\n"
+        process.send_signal(signal.SIGTERM)
+        assert process.wait() == -signal.SIGTERM
+
+
+def test_modules_are_imported_once_for_all_scripts() -> None:
+    code = "import os, colorsys; print(os.getpid(), id(colorsys), hasattr(colorsys, 'mine')); \
+colorsys.mine = 1"
+    (one, at, first), (other, there, second) = (
+        run_script(code, imports=["colorsys"]).stdout.split() for _ in range(2)
+    )
+    assert one != other and at == there and first == second == "False"
