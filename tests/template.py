@@ -22,12 +22,16 @@ from tests.waiting import HANG, eventually
 TEMPLATE = """
 import gc, importlib, json, os, signal, sys
 
-code = ""
+code, given = "", {"finalize": True}
 signal.signal(signal.SIGCHLD, signal.SIG_IGN)
 for line in sys.stdin:
     gc.disable()
     for name in json.loads(line)["imports"]:
         importlib.import_module(name)
+    if "numba" in sys.modules:  # which imports more, SciPy too, with its first call
+        from numba.core.registry import cpu_target
+        cpu_target.typing_context.refresh()
+        cpu_target.target_context.refresh()
     gc.freeze()  # what is there already is looked at by no collection, neither here nor there
     gc.enable()
     if os.fork():
@@ -53,7 +57,26 @@ for line in sys.stdin:
     os.environ.update(given["environment"])
     sys.argv, code = [given["name"], *given["arguments"]], given["code"]
     break
-exec(code, globals())  # which stay to the end, as those of a script do
+if given["finalize"]:
+    exec(code, globals())  # which stay to the end, as those of a script do
+else:
+    # The interpreter would free all modules one by one, in pages that are shared until then.
+    import atexit, threading
+    status = None
+    try:
+        exec(code, globals())
+    except SystemExit as error:
+        status = error.code
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+        status = 1
+    if isinstance(status, str):
+        print(status, file=sys.stderr)
+        status = 1
+    threading._shutdown()
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    os._exit(status or 0)
 """
 
 
@@ -94,9 +117,12 @@ class Template:
 
     def fork(
         self, code: str, arguments: Sequence[str], environment: Mapping[str, str], *,
-        name: str = "-c", imports: Sequence[str] = (), live: bool = True,
+        name: str = "-c", imports: Sequence[str] = (), live: bool = True, finalize: bool = False,
     ) -> Forked:  # fmt: skip
-        """Return a process that runs some code, its output to be read while it runs, or after."""
+        """Return a process that runs some code, its output to be read while it runs, or after.
+
+        With `finalize` the interpreter ends as it does after a script, which takes half a second.
+        """
         self.count += 1
         files = {key: Path(self.own.name, f"{self.count}.{key}")
                  for key in ("ended", "stdout", "stderr")}  # fmt: skip
@@ -108,6 +134,7 @@ class Template:
         given = {
             "code": code,
             "name": name,
+            "finalize": finalize,
             "arguments": [*arguments],
             "imports": [*imports],
             "environment": {**environment},
@@ -129,12 +156,13 @@ def template(*flags: str) -> Template:
 
 def run_script(
     code: str, *arguments: str, imports: Sequence[str], flags: Sequence[str] = (),
-    **environment: str,
+    finalize: bool = False, **environment: str,
 ) -> subprocess.CompletedProcess[str]:  # fmt: skip
     """Run a script to its end in an interpreter that has imported some modules before."""
     forked = template(*flags).fork(
-        code, arguments, {**os.environ, **environment}, imports=imports, live=False
-    )
+        code, arguments, {**os.environ, **environment}, imports=imports, live=False,
+        finalize=finalize,
+    )  # fmt: skip
     try:
         status = forked.wait()
     finally:

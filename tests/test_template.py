@@ -3,12 +3,15 @@
 import os
 import signal
 
+import pytest
+
 from tests.template import run_script, template
 
 
-def test_a_script_has_its_arguments_variables_streams_and_status() -> None:
+@pytest.mark.parametrize("finalize", [False, True])
+def test_a_script_has_its_arguments_variables_streams_and_status(finalize: bool) -> None:
     code = "import os, sys; print(*sys.argv[1:], os.environ['A']); sys.exit('no')"
-    ended = run_script(code, "a", "b c", imports=[], A="1")
+    ended = run_script(code, "a", "b c", imports=[], A="1", finalize=finalize)
     assert (ended.returncode, ended.stdout, ended.stderr) == (1, "a b c 1\n", "no\n")
 
 
@@ -20,11 +23,12 @@ class Held:
 held = Held()
 atexit.register(print, "exit")
 """
-    assert run_script(code, imports=["torch"]).stdout == "exit\ngone\n"
+    assert run_script(code, imports=["torch"], finalize=True).stdout == "exit\ngone\n"
 
 
-def test_an_error_and_a_signal_end_a_script() -> None:
-    ended = run_script("1 // 0", imports=[])
+@pytest.mark.parametrize("finalize", [False, True])
+def test_an_error_and_a_signal_end_a_script(finalize: bool) -> None:
+    ended = run_script("1 // 0", imports=[], finalize=finalize)
     assert ended.returncode == 1 and ended.stderr.endswith("by zero\n")
     process = template().fork("print('here', flush=True)\nwhile True: pass", [], os.environ)
     with process.stdout, process.stderr:

@@ -110,8 +110,9 @@ def test_a_script_that_ends_with_iterators_ends_in_silence(ending: str, sources:
     # Deprecations are those of a newer Python's fork; everything else would be reported.
     flags = ("-X", "dev", "-W", "error", "-W", "ignore::DeprecationWarning")
     ended = run_script(
-        BEGUN + ENDINGS[ending], *sources, imports=["torch", "augfeed.loader"], flags=flags
-    )
+        BEGUN + ENDINGS[ending], *sources, imports=["torch", "augfeed.loader"], flags=flags,
+        finalize=True,
+    )  # fmt: skip
     if ending == "an error":
         assert ended.returncode == 1
         assert ended.stderr.count("Traceback") == 1

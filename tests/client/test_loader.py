@@ -333,7 +333,7 @@ for iterator in held:
 {ending}
 """
     flags = ("-X", "dev", "-W", "ignore")
-    ended = run_script(code, imports=["torch", "augfeed_client.loader"], flags=flags)
+    ended = run_script(code, imports=["augfeed_client.loader"], flags=flags, finalize=True)
     assert (ended.returncode, ended.stderr) == (0, "")
 
 
