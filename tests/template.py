@@ -156,11 +156,11 @@ def template(*flags: str) -> Template:
 
 def run_script(
     code: str, *arguments: str, imports: Sequence[str], flags: Sequence[str] = (),
-    finalize: bool = False, **environment: str,
+    finalize: bool = False, environment: Mapping[str, str] | None = None,
 ) -> subprocess.CompletedProcess[str]:  # fmt: skip
     """Run a script to its end in an interpreter that has imported some modules before."""
     forked = template(*flags).fork(
-        code, arguments, {**os.environ, **environment}, imports=imports, live=False,
+        code, arguments, {**os.environ, **(environment or {})}, imports=imports, live=False,
         finalize=finalize,
     )  # fmt: skip
     try:

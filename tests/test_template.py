@@ -11,7 +11,7 @@ from tests.template import run_script, template
 @pytest.mark.parametrize("finalize", [False, True])
 def test_a_script_has_its_arguments_variables_streams_and_status(finalize: bool) -> None:
     code = "import os, sys; print(*sys.argv[1:], os.environ['A']); sys.exit('no')"
-    ended = run_script(code, "a", "b c", imports=[], A="1", finalize=finalize)
+    ended = run_script(code, "a", "b c", imports=[], environment={"A": "1"}, finalize=finalize)
     assert (ended.returncode, ended.stdout, ended.stderr) == (1, "a b c 1\n", "no\n")
 
 

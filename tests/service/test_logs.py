@@ -165,7 +165,7 @@ def test_what_keeps_a_service_from_starting_is_one_line(
 ) -> None:
     module = "import runpy; runpy.run_module('augfeed_service', run_name='__main__')"
     for code in (SERVE, module):
-        done = run_script(code, "--port", "0", *arguments, imports=SERVED, **variables_)
+        done = run_script(code, "--port", "0", *arguments, imports=SERVED, environment=variables_)
         (line,) = read(done.stderr.splitlines())
         assert done.returncode == 2 and not done.stdout
         assert line["level"] == "error" and said in line["message"] and "traceback" not in line

@@ -23,7 +23,9 @@ on_ranks(main)
 def run_on_ranks(script: ModuleType, *arguments: str) -> str:
     """Run the `main` of a module on two ranks; return what they print."""
     name = script.__name__
-    ran = run_script(STARTED.format(name), *arguments, imports=[name], OMP_NUM_THREADS="1")
+    ran = run_script(
+        STARTED.format(name), *arguments, imports=[name], environment={"OMP_NUM_THREADS": "1"}
+    )
     assert ran.returncode == 0, ran.stderr[-3000:]
     return ran.stdout
 
