@@ -1,6 +1,8 @@
 """A process that has imported what scripts and services need, from which they are forked.
 
 `import torch` takes a core 1.5 seconds, `import lightning` 5; many tests start scripts of these.
+It is not the process of the tests, nor a fork of it: it imports and does nothing else, so that it
+has no threads, for which a fork would wait for ever.
 """
 
 import atexit
@@ -34,6 +36,9 @@ for line in sys.stdin:
         cpu_target.target_context.refresh()
     gc.freeze()  # what is there already is looked at by no collection, neither here nor there
     gc.enable()
+    tasks = "/proc/self/task"
+    if os.path.isdir(tasks) and len(os.listdir(tasks)) > 1:
+        sys.exit("no fork has the threads that these imports began: " + line)
     if os.fork():
         continue
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -108,7 +113,7 @@ class Template:
         paths = os.pathsep.join(path for path in sys.path if path)
         self.process = subprocess.Popen(
             [sys.executable, *flags, "-c", TEMPLATE], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            text=True, env={**os.environ, "PYTHONPATH": paths},
+            text=True, env={**os.environ, "PYTHONPATH": paths, "OPENBLAS_NUM_THREADS": "1"},
         )  # fmt: skip
 
     def close(self) -> None:

@@ -289,7 +289,7 @@ def test_an_iterator_that_is_over_has_no_workers_and_stays_over(loader_class: An
 METHODS = ("fork", "spawn", "forkserver")
 
 
-# Of the witness only what costs little: other workers import torch anew.
+# Of the witness only what costs little: other workers import torch again.
 @pytest.mark.parametrize(
     ("loader_class", "method"),
     [("torch", "fork"), *(slow("torch", method) for method in METHODS[1:]),
