@@ -3,6 +3,7 @@
 import argparse
 import gc
 import math
+import multiprocessing
 import sys
 import time
 from collections.abc import Callable
@@ -123,11 +124,16 @@ def _row(entry: Entry[D], seconds: dict[str, list[float]], samples: int) -> Row:
     )
 
 
+PRELOADED = ["torch", "benchmarks.bench_arrays", "benchmarks.bench_photos"]
+
+
 def workers_of(job: Job[D]) -> dict[str, Any]:
     """Return the arguments for the workers of a torch DataLoader, which live for all rounds."""
     if not job.workers:
         return {"num_workers": 0}
-    # Not "fork": threads of this process are running.
+    # Not "fork": threads of this process are running. Workers are forked from a process that has
+    # imported what they need: else each of them would do so.
+    multiprocessing.set_forkserver_preload(PRELOADED)
     return {
         "num_workers": job.workers,
         "persistent_workers": True,

@@ -77,7 +77,7 @@ def grey(images: torch.Tensor, job: Job) -> torch.Tensor:
 # Images that say who they are
 
 
-def marked(job: Job, count: int = MARKED) -> Job:
+def marked(job: Job, count: int) -> Job:
     """Return a job whose images are plain, with their number in the three channels."""
     number = torch.arange(count)
     digits = torch.stack([number // 256, number // 16 % 16, number % 16], 1) * STEP + STEP // 2
@@ -120,7 +120,7 @@ def check_marked(epoch: Epoch, job: Job) -> list[str]:
 # Copies of one image, which show what was drawn for each
 
 
-def alike(job: Job, count: int = ALIKE) -> Job:
+def alike(job: Job, count: int) -> Job:
     """Return a job of copies of an image: a ramp across, a ramp down, and a plain channel."""
     ramp = torch.arange(job.side) * SLOPE + 10
     across = ramp.expand(job.side, -1)
@@ -226,7 +226,7 @@ def _probe(job: Job, images: torch.Tensor, labels: torch.Tensor) -> Job:
 
 def probe(make: Callable[[Job], Epoch], job: Job) -> list[str]:
     """Return what a loader does otherwise, on both kinds of probes."""
-    first = marked(job)
+    first = marked(job, MARKED)
     problems = check_marked(make(first), first)
-    second = alike(job)
+    second = alike(job, ALIKE)
     return problems or check_alike(make(second), second)

@@ -17,6 +17,7 @@ from augfeed.cli import app
 from augfeed.commands import added, load
 from augfeed_service import Settings
 from augfeed_service.settings import MAX_PIXELS, cores
+from tests.template import run_script
 
 pytestmark = pytest.mark.timeout(300)
 ROOT = Path(__file__).parent.parent
@@ -145,10 +146,9 @@ def test_the_trainer_has_its_function_whatever_was_imported_before() -> None:
     once = ("import augfeed_trainer as made; from augfeed_trainer import train; "
             "from augfeed_trainer.train import train as other; "
             "assert made.train is train is other and callable(train)")  # fmt: skip
-    again = "import sys; [sys.modules.pop(k) for k in [*sys.modules] if 'augfeed_trainer' in k]"
-    code = f"import augfeed_trainer.train; {once}\n{again}\nimport augfeed_trainer; {once}"
-    paths = os.pathsep.join(path for path in sys.path if path)
-    subprocess.run([sys.executable, "-c", code], check=True, env={"PYTHONPATH": paths})
+    anew = "import sys; [sys.modules.pop(k) for k in [*sys.modules] if 'augfeed_trainer' in k]"
+    code = f"{anew}\nimport augfeed_trainer.train; {once}\n{anew}\nimport augfeed_trainer; {once}"
+    run_script(code, imports=["lightning.pytorch"]).check_returncode()
 
 
 # One word for one thing, in all commands and benchmarks

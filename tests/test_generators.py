@@ -14,7 +14,8 @@ ROOMS = {"pipelines": "augfeed", "service": "augfeed_service", "client": "augfee
          "trainer": "augfeed_trainer"}  # fmt: skip
 
 STATES = """
-import random, sys
+import gc, random, sys
+gc.disable()  # there is little else than imports, of which it makes each longer
 import numpy as np
 import torch
 

@@ -1,16 +1,13 @@
 """A script that ends while iterators live ends in silence, anyone who holds them."""
 
-import os
-import subprocess
-import sys
 import tarfile
-from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from tests.sampling import sampled
+from tests.template import run_script
 
 # Of every lane, with threads, workers and neither.
 BEGUN = """
@@ -109,16 +106,12 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 
 # An error unwinds all that `sys.exit` does.
 @sampled(lambda ending: ending in [*ENDINGS][:2], {"ending": ENDINGS})
-def test_a_script_that_ends_with_iterators_ends_in_silence(
-    ending: str, sources: list[str], tmp_path: Path
-) -> None:
-    script = tmp_path / "script.py"
-    script.write_text(BEGUN + ENDINGS[ending])
+def test_a_script_that_ends_with_iterators_ends_in_silence(ending: str, sources: list[str]) -> None:
     # Deprecations are those of a newer Python's fork; everything else would be reported.
-    flags = ["-X", "dev", "-W", "error", "-W", "ignore::DeprecationWarning"]
-    ended = subprocess.run(
-        [sys.executable, *flags, str(script), *sources], capture_output=True, text=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}, check=False,
+    flags = ("-X", "dev", "-W", "error", "-W", "ignore::DeprecationWarning")
+    ended = run_script(
+        BEGUN + ENDINGS[ending], *sources, imports=["torch", "augfeed.loader"], flags=flags,
+        finalize=True,
     )  # fmt: skip
     if ending == "an error":
         assert ended.returncode == 1

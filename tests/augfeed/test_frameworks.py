@@ -1,9 +1,6 @@
 """Lightning and Accelerate rebuild loaders; the policy survives, or the user is reported."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +9,7 @@ import torch
 
 from augfeed import DataLoader
 from augfeed.errors import InputError
+from tests.augfeed.scripts import run_on_ranks
 from tests.augfeed.scripts.ranks import COUNT, data_of
 from tests.sampling import slow
 
@@ -20,18 +18,7 @@ pytest.importorskip("accelerate", reason="needs Accelerate: pip install accelera
 from tests.augfeed.scripts import accelerated, trained
 
 LANES = ("general", "native")
-ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.filterwarnings("ignore")  # of frameworks, about themselves
-
-
-def launched(script: str, *arguments: str) -> str:
-    ran = subprocess.run(
-        [sys.executable, script, *arguments], capture_output=True, text=True, timeout=240, cwd=ROOT,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)},
-        check=False,
-    )  # fmt: skip
-    assert ran.returncode == 0, ran.stderr[-3000:]
-    return ran.stdout
 
 
 def numbers(loader: Any) -> list[float]:
@@ -54,7 +41,7 @@ def test_lightning_gets_the_batches_of_the_loader(lane: str, hook: bool, tmp_pat
 
 @pytest.mark.parametrize(("lane", "way"), [("general", "hook"), slow("native", "fit")])
 def test_lightning_on_two_ranks_keeps_the_policy(lane: str, way: str, tmp_path: Path) -> None:
-    launched(trained.__file__, lane, way, str(tmp_path))
+    run_on_ranks(trained, lane, way, str(tmp_path))
     ranks = [json.loads((tmp_path / f"{rank}.json").read_text()) for rank in range(2)]
     alone = trained.train_loader(lane)
     for epoch in range(2):
@@ -158,7 +145,7 @@ def test_saved_states_go_on_exactly(lane: str, accelerator: Any, tmp_path: Path)
 
 
 def test_two_ranks_gather_each_sample_once_and_step_at_the_end() -> None:
-    found = json.loads(launched(accelerated.__file__).splitlines()[-1])
+    found = json.loads(run_on_ranks(accelerated).splitlines()[-1])
     for lane in LANES:
         run = found[lane]
         assert run["same"]

@@ -7,8 +7,6 @@ import os
 import pickle
 import random
 import signal
-import subprocess
-import sys
 import textwrap
 import threading
 from pathlib import Path
@@ -21,7 +19,8 @@ from torch.utils.data import Dataset, TensorDataset
 
 from augfeed import DataLoader
 from tests.sampling import pairwise, sampled, slow
-from tests.waiting import HANG, eventually
+from tests.template import run_script, template
+from tests.waiting import eventually
 
 COUNT = 48
 PIXELS = torch.from_numpy(
@@ -255,7 +254,6 @@ USUAL = ("general", signal.SIGKILL)
 SCRIPT = """
     import json, os, signal, sys, time
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may ignore it
-    sys.path.insert(0, os.getcwd())
     from tests.augfeed.test_processes import loader
     iterator = iter(loader(sys.argv[1], num_workers=2))
     next(iterator)
@@ -270,16 +268,13 @@ SCRIPT = """
 @sampled(lambda lane, number: number == signal.SIGINT or (lane, number) == USUAL,
          {"lane": LANES, "number": [signal.SIGINT, signal.SIGTERM, signal.SIGKILL]})  # fmt: skip
 def test_a_signal_leaves_no_process_behind(lane: str, number: signal.Signals) -> None:
-    line = [sys.executable, "-c", textwrap.dedent(SCRIPT), lane]
-    path = os.pathsep.join(sys.path)
-    with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-                          env={**os.environ, "PYTHONPATH": path}) as process:  # fmt: skip
-        assert process.stdout is not None
+    process = template().fork(textwrap.dedent(SCRIPT), [lane], os.environ, imports=[__name__])
+    with process.stdout, process.stderr:
         pids = json.loads(process.stdout.readline())
         assert len(pids) == (3 if lane == "general" else 1)
         process.send_signal(number)
         try:
-            process.wait(HANG)
+            process.wait()
         finally:
             process.kill()
     assert eventually(lambda: not any(alive(pid) for pid in pids))
@@ -293,8 +288,7 @@ def alive(pid: int) -> bool:
 
 
 FORKED = """
-    import gc, os, signal, sys
-    sys.path.insert(0, os.getcwd())
+    import gc, os, signal
     from tests.augfeed.test_processes import loader
     given = loader("native", num_workers=2)
     for _ in given: pass
@@ -317,9 +311,8 @@ FORKED = """
 
 
 def test_an_iterator_says_that_a_forked_process_cannot_go_on_with_it() -> None:
-    line = [sys.executable, "-W", "ignore", "-c", textwrap.dedent(FORKED)]
-    env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    done = subprocess.run(line, capture_output=True, text=True, env=env, timeout=HANG, check=True)
+    done = run_script(textwrap.dedent(FORKED), imports=[__name__])
+    done.check_returncode()
     said, in_child, in_parent = done.stdout.splitlines()
     assert said.startswith("StateError this iterator is of process ")
     assert said.endswith("begin a pass of its own with iter(loader)")

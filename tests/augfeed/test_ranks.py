@@ -1,10 +1,6 @@
 """Several ranks: the union of an epoch is exact, and every sample as on one rank."""
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,11 +8,10 @@ from torch.utils.data import DistributedSampler
 
 from augfeed import DataLoader
 from augfeed.errors import InputError
-from tests.augfeed.scripts import ranks
+from tests.augfeed.scripts import ranks, run_on_ranks
 from tests.augfeed.scripts.ranks import COUNT, data_of, made
 
 LANES = ("general", "native")
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -31,14 +26,8 @@ def two() -> Any:
         for _ in range(2):
             next(iterator)
         states[lane] = loader.state_dict()
-    ran = subprocess.run(
-        [sys.executable, ranks.__file__, json.dumps(states)],
-        capture_output=True, text=True, timeout=240,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)},
-        cwd=ROOT, check=False,
-    )  # fmt: skip
-    assert ran.returncode == 0, ran.stderr[-3000:]
-    return json.loads(ran.stdout.splitlines()[-1])
+    said = run_on_ranks(ranks, json.dumps(states))
+    return json.loads(said.splitlines()[-1])
 
 
 @pytest.mark.parametrize("lane", LANES)

@@ -19,6 +19,7 @@ from torch.utils import data as torch_data
 from torch.utils.data import get_worker_info
 
 import augfeed
+from tests.sampling import slow
 from tests.waiting import HANG, eventually
 
 pytestmark = [
@@ -32,10 +33,15 @@ FORK: dict[str, Any] = {"num_workers": 2, "multiprocessing_context": "fork"}
 ONE: dict[str, Any] = {**FORK, "num_workers": 1}
 
 
-@pytest.fixture(params=[torch_data.DataLoader, augfeed.DataLoader], ids=["torch", "augfeed"])
+LOADERS = {"torch": torch_data.DataLoader, "augfeed": augfeed.DataLoader}
+# What workers need of modules, in the process from which a "forkserver" forks them.
+multiprocessing.set_forkserver_preload(["torch", "augfeed.loader", "pytest"])
+
+
+@pytest.fixture(params=LOADERS)
 def loader_class(request: pytest.FixtureRequest) -> Any:
     """The class under test: `Any`, as tests also give it what its annotations forbid."""
-    return request.param
+    return LOADERS[request.param]
 
 
 def plain(batch: Any) -> Any:
@@ -280,7 +286,15 @@ def test_an_iterator_that_is_over_has_no_workers_and_stays_over(loader_class: An
             next(iterator)
 
 
-@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+METHODS = ("fork", "spawn", "forkserver")
+
+
+# Of the witness only what costs little: other workers import torch again.
+@pytest.mark.parametrize(
+    ("loader_class", "method"),
+    [("torch", "fork"), *(slow("torch", method) for method in METHODS[1:]),
+     *(("augfeed", method) for method in METHODS)], indirect=["loader_class"],
+)  # fmt: skip
 def test_workers_start_in_every_way(loader_class: Any, method: str) -> None:
     options = {"collate_fn": plain, "worker_init_fn": mark_copy, "num_workers": 1}
     context = multiprocessing.get_context(method)

@@ -2,8 +2,6 @@
 
 import json
 import pickle
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +19,7 @@ from augfeed_client.errors import Problem
 from tests.client.faults import Proxy
 from tests.sampling import slow
 from tests.service.servers import MIXED, Running, described, serving
+from tests.template import run_script
 from tests.waiting import HANG, closed_port, eventually
 
 Data = dict[str, Path]
@@ -333,10 +332,8 @@ for iterator in held:
     next(iterator)
 {ending}
 """
-    ended = subprocess.run(
-        [sys.executable, "-X", "dev", "-W", "ignore", "-c", code], capture_output=True, text=True,
-        env={"PYTHONPATH": ":".join(sys.path)}, check=False,
-    )  # fmt: skip
+    flags = ("-X", "dev", "-W", "ignore")
+    ended = run_script(code, imports=["augfeed_client.loader"], flags=flags, finalize=True)
     assert (ended.returncode, ended.stderr) == (0, "")
 
 

@@ -3,8 +3,6 @@
 import logging
 import os
 import pickle
-import subprocess
-import sys
 import textwrap
 import threading
 from pathlib import Path
@@ -22,6 +20,7 @@ from augfeed_client.replica import Answer, HttpRequest, Replica, allocate
 from augfeed_client.replicas import ASKED, FIRST, Replicas, asked_pause
 from tests.client.fronts import Front, Scripted, answered
 from tests.service.servers import Running, described, serving
+from tests.template import run_script
 from tests.waiting import HANG, eventually
 
 KEY = "very-secret-key"
@@ -293,6 +292,8 @@ def test_a_replica_is_left_alone_at_least_as_long_as_it_asks(
 
 # Processes
 
+IMPORTS = ("torch", "augfeed_client.loader")
+
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
 def test_a_forked_process_leaves_the_connections_of_its_parent_alone(running: Running) -> None:
@@ -333,10 +334,7 @@ def test_a_forked_process_leaves_the_connections_of_its_parent_alone(running: Ru
     assert len(found) == 30 and all(map(torch.equal, found, expected))
     assert not loader.stats.retries, loader.stats
     """
-    ended = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=False,
-        env={"PYTHONPATH": ":".join(sys.path)}, timeout=HANG,
-    )  # fmt: skip
+    ended = run_script(textwrap.dedent(code), imports=IMPORTS)
     assert (ended.returncode, ended.stderr) == (0, "")
 
 
@@ -356,10 +354,7 @@ def test_a_forked_process_has_connections_of_its_own(running: Running) -> None:
     assert client.info() == info
     """
     with Front(running.port) as front:
-        subprocess.run(
-            [sys.executable, "-c", textwrap.dedent(code), front.url], check=True, timeout=HANG,
-            env={"PYTHONPATH": ":".join(sys.path)},
-        )  # fmt: skip
+        run_script(textwrap.dedent(code), front.url, imports=IMPORTS).check_returncode()
         assert front.taken == 2
 
 

@@ -23,9 +23,17 @@ from augfeed.wire import Description
 from augfeed_service import Settings, make_app
 from augfeed_service.server import config_of
 from augfeed_service.service import Service
-from tests.service.template import SERVE, template
+from tests.template import template
 from tests.waiting import HANG, eventually
 
+# What `augfeed serve` runs, and what that imports.
+SERVE = """
+import sys
+from augfeed.cli import main
+sys.argv[1:1] = ["serve"]
+main()
+"""
+SERVED = ("uvicorn", "augfeed.cli", "augfeed_service.cli", "augfeed_service.server")
 MIXED = "hflip | one_of([mixup(1.0), cutmix]) | label_smoothing(0.1)"
 
 
@@ -154,7 +162,9 @@ class Process:
                 command, stderr=subprocess.PIPE, text=True, env={**os.environ, **given}
             )
         else:
-            self.process = template().fork(code or SERVE, [*arguments], {**os.environ, **given})
+            self.process = template().fork(
+                code or SERVE, arguments, {**os.environ, **given}, name="serve", imports=SERVED
+            )
         self.lines: list[str] = []
         self.port = 0
         assert self.process.stderr is not None
@@ -182,4 +192,6 @@ class Process:
         self._reader.join(HANG)
         assert self.process.stderr is not None
         self.process.stderr.close()
+        if self.process.stdout is not None:
+            self.process.stdout.close()
         return code

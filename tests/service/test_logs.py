@@ -23,7 +23,8 @@ from augfeed_service.auth import Keys
 from augfeed_service.cli import settings_of
 from augfeed_service.logs import JsonLines, TextLines, logging_to
 from augfeed_service.settings import OTHERS, unknown_variables
-from tests.service.servers import Process, Running, ask, described, serving
+from tests.service.servers import SERVE, SERVED, Process, Running, ask, described, serving
+from tests.template import run_script
 from tests.test_commands import VARIABLE, texts, variables
 from tests.waiting import HANG, eventually
 
@@ -162,16 +163,9 @@ def test_warnings_and_errors_of_threads_are_lines_too() -> None:
 def test_what_keeps_a_service_from_starting_is_one_line(
     arguments: list[str], variables_: dict[str, str], said: str
 ) -> None:
-    paths = os.pathsep.join(path for path in sys.path if path)
-    both = "AUGFEED_DATASETS" in variables_  # keys are read after imports that take seconds
-    modules = ("augfeed.cli", "augfeed_service") if both else ("augfeed.cli",)
-    for module in modules:
-        head = ["serve"] if module == "augfeed.cli" else []
-        done = subprocess.run(
-            [sys.executable, "-m", module, *head, "--port", "0", *arguments], text=True,
-            env={**os.environ, "PYTHONPATH": paths, **variables_}, capture_output=True,
-            timeout=HANG,
-        )  # fmt: skip
+    module = "import runpy; runpy.run_module('augfeed_service', run_name='__main__')"
+    for code in (SERVE, module):
+        done = run_script(code, "--port", "0", *arguments, imports=SERVED, environment=variables_)
         (line,) = read(done.stderr.splitlines())
         assert done.returncode == 2 and not done.stdout
         assert line["level"] == "error" and said in line["message"] and "traceback" not in line

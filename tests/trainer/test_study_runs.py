@@ -88,8 +88,8 @@ def test_runs_side_by_side_give_what_one_after_the_other_gives(tmp_path: Path) -
 
 def test_a_small_study_is_carried_out_to_the_test_part(tmp_path: Path) -> None:
     # At the second rate nothing is learned within the epochs.
-    given = (Technique("a rate", (Strength("", {"lr": 6e-3}), Strength("-", {"lr": 1e-9}))),)
-    base = Recipe(model="mlp", epochs=15, batch_size=16, lr=5e-3)
+    given = (Technique("a rate", (Strength("", {"lr": 1.2e-2}), Strength("-", {"lr": 1e-9}))),)
+    base = Recipe(model="mlp", epochs=9, batch_size=16, lr=1e-2)
     asked = Study(StudyData("digits", 0.05, size=8), base, seeds=2, given=given)
     found = study(asked, tmp_path)
     assert found.regime.end == "fits" and found.regime.rungs[-1].train >= 0.99

@@ -2,9 +2,6 @@
 
 import json
 import os
-import runpy
-import signal
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -21,6 +18,7 @@ from augfeed_trainer.data import open_data
 from augfeed_trainer.recipe import Recipe
 from augfeed_trainer.train import Run, Trained, score, train
 from tests.sampling import slow
+from tests.template import run_script, template
 
 # Everything that could forget where it was: dropout, noise, momentum, statistics, averages.
 RECIPE = Recipe(
@@ -73,11 +71,13 @@ def test_a_run_that_was_ended_at_any_step_and_resumed_has_the_same_weights(
 
 
 KILLED = """
-import sys
+import sys, warnings
 from pathlib import Path
 from lightning.pytorch import Callback
 from augfeed_trainer.train import Run, train
 from tests.trainer.test_train import RECIPE, data
+
+warnings.simplefilter("ignore")
 
 class Tell(Callback):
     def on_train_batch_end(self, *given):
@@ -91,16 +91,12 @@ train(RECIPE, data(), Run(Path(sys.argv[1]), every=1, progress=False, num_worker
 def test_a_run_that_was_killed_and_resumed_has_the_same_weights(
     tmp_path: Path, whole: Trained
 ) -> None:
-    command = [sys.executable, "-W", "ignore", "-c", KILLED, str(tmp_path)]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, env=environment, text=True)
-    assert process.stdout is not None
-    for _ in range(9):
-        while process.stdout.readline().strip() != "step":
-            pass
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    process.stdout.close()
+    process = template().fork(KILLED, [str(tmp_path)], os.environ, imports=[__name__])
+    with process.stdout, process.stderr:
+        for _ in range(9):
+            assert any(line.strip() == "step" for line in process.stdout)
+        process.kill()
+        process.wait()
     resumed = train(
         RECIPE, data(), Run(tmp_path, every=1, progress=False, num_workers=0), resume=True
     )
@@ -194,13 +190,9 @@ else:
 def test_two_processes_take_the_gradient_of_one_with_the_same_global_batch(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    script = tmp_path / "ranks.py"
-    script.write_text(RANKS)
-    monkeypatch.setattr(sys, "argv", [str(script), "1", str(tmp_path)])
-    runpy.run_path(str(script))
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
-    command = [sys.executable, "-W", "ignore", str(script), "2", str(tmp_path)]
-    subprocess.run(command, env=environment, check=True, timeout=240, capture_output=True)
+    monkeypatch.setattr(sys, "argv", ["-c", "1", str(tmp_path)])
+    exec(RANKS, {"__name__": "__main__"})
+    run_script(RANKS, "2", str(tmp_path), imports=[__name__]).check_returncode()
     one, two = (torch.load(tmp_path / f"gradients-{devices}.pt") for devices in (1, 2))
     for alone, shared in zip(one, two, strict=True):
         torch.testing.assert_close(alone, shared, rtol=1e-4, atol=1e-6)

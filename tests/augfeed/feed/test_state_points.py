@@ -22,7 +22,7 @@ from torch.utils.data import (
 
 from augfeed import DataLoader
 from augfeed.errors import StateError
-from tests.sampling import pairwise
+from tests.sampling import chosen, each_value, sampled
 
 COUNT, BATCH = 22, 4
 PIXELS = torch.from_numpy(
@@ -145,6 +145,20 @@ LANES = ("torch", "general", "native")
 NAMED = ("another name", "alone, another name")
 
 
+def usual(order: str, lane: str) -> bool:
+    """Return whether a usual run tries an order in a lane: without a policy, and in one with it."""
+    only_general = order == "stream" or "one by one" in order or "alone" in order
+    other = "general" if only_general else chosen(order, ("general", "native"))
+    return lane in ("torch", other)
+
+
+AXES: dict[str, list[Any]] = {
+    "lane": [*LANES],
+    "persistent": [False, True],
+    "point": [(0, -1), (0, 0), (1, -1), (1, 2), (1, 99), (2, 6)],
+}
+
+
 def loader(lane: str, order: str, **options: Any) -> DataLoader[Any]:
     given_ = {**(EXACT | OF_TORCH)[order](), **options}
     native = TensorDataset(PIXELS, torch.arange(COUNT) % 5)
@@ -194,8 +208,7 @@ def check(lane: str, order: str, before: int, stop: int, **options: Any) -> None
         assert same(list(resumed), passed)
 
 
-@pytest.mark.parametrize("lane", LANES)
-@pytest.mark.parametrize("order", [*EXACT, *OF_TORCH])
+@sampled(usual, {"order": [*EXACT, *OF_TORCH], "lane": LANES})
 @given(before=st.integers(0, 2), stop=st.sampled_from([*range(-1, 8), 12, 26]))
 @settings(max_examples=5, deadline=None, derandomize=True)
 def test_a_state_of_any_point_goes_on_exactly(
@@ -207,8 +220,8 @@ def test_a_state_of_any_point_goes_on_exactly(
 
 
 @TOO_MANY
-@pairwise({"lane": LANES, "persistent": [False, True],
-           "point": [(0, -1), (0, 0), (1, -1), (1, 2), (1, 99), (2, 6)]})  # fmt: skip
+# Every point once, and every lane with workers that stay and with others.
+@sampled(lambda *row: row in each_value(*AXES.values()), AXES)
 def test_so_it_does_with_workers(lane: str, persistent: bool, point: tuple[int, int]) -> None:
     check(lane, "generator", *point, num_workers=1, persistent_workers=persistent)
 
@@ -299,8 +312,7 @@ def test_a_state_with_other_generators_is_refused(lane: str) -> None:
             loader(lane, "generator").load_state_dict(state("generator") | {name: value})
 
 
-@pytest.mark.parametrize("lane", LANES)
-@pytest.mark.parametrize("order", [*EXACT, *OF_TORCH])
+@sampled(usual, {"order": [*EXACT, *OF_TORCH], "lane": LANES})
 def test_a_state_is_small_and_asking_for_it_draws_nothing(lane: str, order: str) -> None:
     if lane == "native" and (order == "stream" or ("one by one" in order or "alone" in order)):
         return

@@ -2,9 +2,6 @@
 
 import os
 import pickle
-import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +13,7 @@ from sklearn.datasets import load_sample_image
 import augfeed
 from augfeed.read import image_frame as picture_module
 from augfeed.read.cache import Cache
+from tests.template import template
 
 POLICY = "random_resized_crop(32) | hflip | one_of([mixup(1.0), cutmix])"
 COUNT = 20
@@ -145,15 +143,14 @@ for batch in loader:
 
 def test_batches_are_the_same_after_a_kill_in_mid_write(folder: Path, tmp_path: Path) -> None:
     kept = tmp_path / "kept"
-    command = [sys.executable, "-c", KILLED, str(folder), str(kept)]
+    given = [str(folder), str(kept)]
     for batches in (1, 2):
-        process = subprocess.Popen(command, stdout=subprocess.PIPE)
-        assert process.stdout is not None
-        for _ in range(batches):
-            process.stdout.readline()
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        process.stdout.close()
+        process = template().fork(KILLED, given, os.environ, imports=["augfeed.loader"])
+        with process.stdout, process.stderr:
+            for _ in range(batches):
+                assert process.stdout.readline() == "batch\n"
+            process.kill()
+            process.wait()
     assert any(kept.rglob("*.pack"))
     expected = epochs(loader(folder, Cache("ram", side=48)))
     assert epochs(loader(folder, Cache("disk", side=48, folder=kept))) == expected

@@ -3,11 +3,31 @@
 import os
 import sys
 from collections.abc import Callable
+from types import ModuleType
 
 from torch import distributed
 from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
+from tests.template import run_script
+
 RANKS = 2
+STARTED = """
+import torch
+from tests.augfeed.scripts import on_ranks
+from {} import main
+torch.set_num_threads(1)
+on_ranks(main)
+"""
+
+
+def run_on_ranks(script: ModuleType, *arguments: str) -> str:
+    """Run the `main` of a module on two ranks; return what they print."""
+    name = script.__name__
+    ran = run_script(
+        STARTED.format(name), *arguments, imports=[name], environment={"OMP_NUM_THREADS": "1"}
+    )
+    assert ran.returncode == 0, ran.stderr[-3000:]
+    return ran.stdout
 
 
 def on_ranks(main: Callable[[], None]) -> None:

@@ -7,7 +7,7 @@ import torch
 from accelerate import Accelerator
 
 from augfeed import DataLoader
-from tests.augfeed.scripts import leave, on_ranks
+from tests.augfeed.scripts import leave
 from tests.augfeed.scripts.ranks import data_of
 
 
@@ -32,7 +32,3 @@ def main() -> None:
         print(json.dumps(found), flush=True)
     accelerator.wait_for_everyone()
     leave()
-
-
-if __name__ == "__main__":
-    on_ranks(main)

@@ -11,7 +11,7 @@ import torch.distributed as dist
 from torch.utils.data import Dataset, DistributedSampler, TensorDataset
 
 from augfeed import DataLoader
-from tests.augfeed.scripts import leave, on_ranks
+from tests.augfeed.scripts import leave
 
 COUNT = 101
 PIXELS = torch.from_numpy(
@@ -69,7 +69,3 @@ def main() -> None:
     if dist.get_rank() == 0:
         print(json.dumps(gathered), flush=True)
     leave()
-
-
-if __name__ == "__main__":
-    on_ranks(main)

@@ -9,7 +9,7 @@ import lightning
 import torch
 
 from augfeed import DataLoader
-from tests.augfeed.scripts import leave, on_ranks
+from tests.augfeed.scripts import leave
 from tests.augfeed.scripts.ranks import data_of
 
 POLICY = "hflip | gaussian_noise(0.1) | normalize(0.5, 0.25)"
@@ -82,7 +82,3 @@ def main() -> None:
     run.fit(module, None if module.hook else train_loader(lane), validation)
     Path(folder, f"{module.global_rank}.json").write_text(json.dumps(module.seen))
     leave()
-
-
-if __name__ == "__main__":
-    on_ranks(main)
