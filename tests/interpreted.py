@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from tests.interpreted_operators import Operators
+
 SHAPES: dict[
     tuple[int, ...], tuple[Any, Any]
 ] = {}  # of blocks: shape and size, as tensors hold them
@@ -23,8 +25,8 @@ def interpret_kernels() -> None:
     from triton.runtime import interpreter
 
     _round_as_gpus(tl, interpreter)
-    _patch_once(interpreter, tl.core.is_builtin)
     _reuse_types(tl, interpreter)
+    _patch_once(interpreter, tl.core.is_builtin, Operators(tl, interpreter))
 
 
 def watch_overflow(*, on: bool) -> None:
@@ -50,7 +52,7 @@ def _round_as_gpus(tl: Any, interpreter: Any) -> None:
     interpreter._convert_float = convert
 
 
-def _patch_once(interpreter: Any, is_builtin: Callable[[Any], bool]) -> None:
+def _patch_once(interpreter: Any, is_builtin: Callable[[Any], bool], operators: Operators) -> None:
     patching = interpreter.InterpretedFunction.__call__
 
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
@@ -73,6 +75,8 @@ def _patch_once(interpreter: Any, is_builtin: Callable[[Any], bool]) -> None:
             found[where] = [(name, one) for name, one in every if is_builtin(one)]
         for name, one in found[where]:
             interpreter._patch_attr(where, name, one, *given)
+        if where is operators.tensor:
+            operators.replace(given[-1])
 
     interpreter._patch_builtin = patch_builtin
 
