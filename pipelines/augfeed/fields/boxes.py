@@ -161,7 +161,8 @@ def to_corners(
         raise InputError(f"{name} has shape {list(given.shape)}, and boxes are [N, 4]")
     if not np.isfinite(given).all():
         raise InputError(f"{name} has boxes that are not finite: {given.tolist()}; leave them out")
-    _check_unit(given, normalized=normalized, name=name)
+    if normalized:
+        _check_shares(given, name)
     made = given.copy()
     if format_ == "xywh":
         made[:, 2:] += made[:, :2]
@@ -170,6 +171,11 @@ def to_corners(
         made[:, 2:] = made[:, :2] + given[:, 2:]
     if normalized:
         made *= np.array([size[1], size[0], size[1], size[0]])
+    elif are_shares(made):
+        raise InputError(
+            f"{name}[0] = {given[0].tolist()} is less than a pixel, as every box beside it: shares "
+            "of the image are Boxes(normalized=True), or multiply them by width and height"
+        )
     wrong = np.flatnonzero((made[:, 2:] < made[:, :2]).any(axis=1))
     if wrong.size:
         raise InputError(
@@ -179,23 +185,23 @@ def to_corners(
     return made
 
 
-def are_shares(boxes: NDArray[Any]) -> bool:
-    """Return whether boxes given in pixels are shares of the image: all of them lie in [0, 1], and
-    not at whole numbers. As pixels they would be in the first one, and too small to be kept."""
-    return bool(boxes.size and boxes.max() <= 1 and boxes.min() >= 0 and (boxes % 1).any())
+def are_shares(boxes: Corners) -> bool:
+    """Return whether boxes xyxy, given in pixels, are shares of the image.
+
+    All of them lie within the first pixel, and one of them touches neither of its outer sides, as
+    what is left of a box that was cut off does. As pixels they would be too small to be kept.
+    """
+    if not (boxes.size and boxes.max() <= 1 + ROUNDED and boxes.min() >= -ROUNDED):
+        return False  # or not finite
+    return bool((boxes[..., :2] > ROUNDED).all(axis=-1).any() and (boxes % 1).any())
 
 
-def _check_unit(given: NDArray[np.float64], *, normalized: bool, name: str) -> None:
-    if normalized and given.size and np.abs(given).max() > FAR:
+def _check_shares(given: NDArray[np.float64], name: str) -> None:
+    if given.size and np.abs(given).max() > FAR:
         k = int(np.abs(given).max(axis=1).argmax())
         raise InputError(
             f"{name}[{k}] = {given[k].tolist()} are not shares of an image, which are at most 1: "
             "leave out normalized=True for pixels, or divide them by width and height"
-        )
-    if not normalized and are_shares(given):
-        raise InputError(
-            f"{name}[0] = {given[0].tolist()} is less than a pixel, as every box beside it: shares "
-            "of the image are Boxes(normalized=True), or multiply them by width and height"
         )
 
 

@@ -152,7 +152,7 @@ class Rows(torch.utils.data.Dataset[Any]):
 
 @pytest.mark.parametrize(("boxes", "field", "message"), [
     ([[0.1, 0.2, 0.9, 0.8]], Boxes(), "less than a pixel.*normalized=True"),
-    ([[0.5, 0.5, 0.2, 0.2], [0.0, 0, 1, 1]], Boxes("cxcywh"), "less than a pixel"),
+    ([[0.5, 0.5, 0.2, 0.2], [0.5, 0.5, 1, 1]], Boxes("cxcywh"), "less than a pixel"),
     ([[0.5, 0.5, 0.2, 0.2], [68.0, 10, 79, 20]], Boxes(normalized=True),
      r"rows'? of sample 0\[1\] = \[68.0, 10.0, 79.0, 20.0\].*leave out normalized=True"),
 ])  # fmt: skip
@@ -166,6 +166,7 @@ def test_boxes_in_another_unit_than_is_said_do_not_vanish(
 @pytest.mark.parametrize(("boxes", "field"), [
     ([[0.0, 0, 1, 1]], Boxes()),  # a pixel, in whole numbers
     ([[0.1, 0.2, 0.9, 0.8], [10.0, 10, 20, 20]], Boxes()),  # one that is too small, and another
+    ([[0.0, 0.3, 0.9, 0.8], [0.0, 0, 0.4, 0.2]], Boxes()),  # what is left of those that were cut
     ([[-0.2, 0.5, 1.3, 0.9]], Boxes(normalized=True)),  # leaves its image
     ([], Boxes()),
 ])  # fmt: skip
