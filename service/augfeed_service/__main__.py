@@ -2,7 +2,8 @@
 
 import sys
 
-from augfeed.cli import app
+from augfeed.cli import main
 
 if __name__ == "__main__":
-    app(["serve", *sys.argv[1:]])
+    sys.argv[1:1] = ["serve"]
+    main()

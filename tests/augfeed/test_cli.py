@@ -76,6 +76,14 @@ def test_version_is_that_of_the_package() -> None:
     assert run("--version").stdout == f"augfeed {augfeed.__version__}\n"
 
 
+def test_python_runs_the_package_as_the_command() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "augfeed", "--version"],
+        capture_output=True, text=True, check=True, env={"PYTHONPATH": ":".join(sys.path)},
+    )  # fmt: skip
+    assert done.stdout == f"augfeed {augfeed.__version__}\n"
+
+
 def test_help_imports_nothing_large() -> None:
     code = "import sys; from augfeed.cli import app; app(['--help'], standalone_mode=False); "
     done = subprocess.run(
