@@ -10,11 +10,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from tests.interpreted_functions import Functions
 from tests.interpreted_operators import Operators
-
-SHAPES: dict[
-    tuple[int, ...], tuple[Any, Any]
-] = {}  # of blocks: shape and size, as tensors hold them
 
 
 def interpret_kernels() -> None:
@@ -26,7 +23,7 @@ def interpret_kernels() -> None:
 
     _round_as_gpus(tl, interpreter)
     _reuse_types(tl, interpreter)
-    _patch_once(interpreter, tl.core.is_builtin, Operators(tl, interpreter))
+    _patch_once(interpreter, tl.core.is_builtin, _direct(tl, interpreter))
 
 
 def watch_overflow(*, on: bool) -> None:
@@ -52,31 +49,63 @@ def _round_as_gpus(tl: Any, interpreter: Any) -> None:
     interpreter._convert_float = convert
 
 
-def _patch_once(interpreter: Any, is_builtin: Callable[[Any], bool], operators: Operators) -> None:
+def _direct(tl: Any, interpreter: Any) -> dict[tuple[Any, str], list[Callable[[Any], Any]]]:
+    # What replaces operators and functions, by where they stand; the last is asked first.
+    operators = Operators(tl, interpreter)
+    made = {(tl.tensor, name): [make] for name, make in operators.direct.items()}
+    for key, make in Functions(tl, interpreter, operators).direct.items():
+        made.setdefault(key, []).append(make)
+    return made
+
+
+def _patch_once(
+    interpreter: Any, is_builtin: Callable[[Any], bool],
+    direct: dict[tuple[Any, str], list[Callable[[Any], Any]]],
+) -> None:  # fmt: skip
     patching = interpreter.InterpretedFunction.__call__
+    launching, patched = interpreter.GridExecutor.__call__, set[str]()  # modules of functions
 
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
         """Call a function within a kernel.
 
         Triton's own way patches `triton.language` for every call; for ours the kernel's launch
-        has done it, and it is a third of the time of these tests.
+        has done it, for Triton's the first of a launch does, and it is a third of the time of
+        these tests.
         """
         if self.fn.__module__.startswith("augfeed."):
             return self.rewrite()(*args, **kwargs)
+        if self.fn.__module__ in patched:
+            return self.rewrite()(*args, **kwargs)
+        patched.add(self.fn.__module__)
         return patching(self, *args, **kwargs)
 
+    def launch(self: Any, *args: Any, **kwargs: Any) -> None:
+        """Launch a kernel, before which nothing is patched."""
+        patched.clear()
+        launching(self, *args, **kwargs)
+
     interpreter.InterpretedFunction.__call__ = call
+    interpreter.GridExecutor.__call__ = launch
     found: dict[Any, list[tuple[str, Any]]] = {}
 
-    def patch_builtin(where: Any, *given: Any) -> None:
-        """Patch what a launch replaces in a module or a class, looked for once."""
+    def patch_builtin(where: Any, builder: Any, scope: Any) -> None:
+        """Patch what a launch replaces in a module or a class, looked for and made once."""
         if where not in found:
             every = inspect.getmembers(where)
-            found[where] = [(name, one) for name, one in every if is_builtin(one)]
+            found[where] = [
+                (name, replaced(where, name, one)) for name, one in every if is_builtin(one)
+            ]
         for name, one in found[where]:
-            interpreter._patch_attr(where, name, one, *given)
-        if where is operators.tensor:
-            operators.replace(given[-1])
+            scope.set_attr(where, name, one)
+
+    def replaced(where: Any, name: str, builtin: Any) -> Any:
+        def made(*args: Any, **kwargs: Any) -> Any:
+            kwargs["_semantic"] = interpreter.interpreter_semantic
+            return builtin(*args, **kwargs)
+
+        for make in direct.get((where, name), ()):
+            made = make(made)
+        return made
 
     interpreter._patch_builtin = patch_builtin
 
@@ -95,6 +124,7 @@ def _reuse_types(tl: Any, interpreter: Any) -> None:
 
     interpreter._get_np_dtype = numpy_type
     making, blocks, known = tl.block_type.__init__, dict[Any, Any](), dict[Any, Any]()
+    shapes = dict[Any, Any]()
 
     def block(self: Any, element_ty: Any, shape: Any) -> None:
         sides = shape.values if isinstance(shape, tl.core.tuple) else shape
@@ -102,6 +132,8 @@ def _reuse_types(tl: Any, interpreter: Any) -> None:
         if key not in blocks:
             making(self, element_ty, shape)
             blocks[key] = dict(vars(self))
+            # Of blocks of all types: who compares shapes asks whether they are the same object.
+            blocks[key]["shape"] = shapes.setdefault(key[1:], self.shape)
         vars(self).update(blocks[key])
         self.element_ty = element_ty
 

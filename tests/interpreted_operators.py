@@ -29,7 +29,7 @@ LOWEST, HIGHEST = 2.0**-126, (2 - 2.0**-23) * 2.0**127  # of numbers that Triton
 
 
 class Operators:
-    """Replaces operators of tensors while a kernel is interpreted."""
+    """What replaces operators of tensors while a kernel is interpreted: see `direct`."""
 
     def __init__(self, tl: Any, interpreter: Any) -> None:
         self.tensor, self.constexpr, self.block = tl.tensor, tl.constexpr, tl.block_type
@@ -39,11 +39,6 @@ class Operators:
         self.bools: dict[int, tuple[Any, Any]] = {}
         self.direct = dict(self._pairs())
         self._check_quickly(interpreter.interpreter_semantic)
-
-    def replace(self, scope: Any) -> None:
-        """Replace what a launch has patched; `scope` puts it back."""
-        for name, make in self.direct.items():
-            scope.set_attr(self.tensor, name, make(getattr(self.tensor, name)))
 
     def _pairs(self) -> Any:
         for name, function in ARITHMETIC.items():
@@ -62,7 +57,7 @@ class Operators:
         compares: bool = False,
     ) -> Callable[[Any], Any]:  # fmt: skip
         checks = turned or function in ARITHMETIC.values()
-        tensor, handle, operand, options = self.tensor, self.handle, self._operand, self.builder
+        tensor, handle, operand, options = self.tensor, self.handle, self.operand, self.builder
         boolean = self._boolean
 
         def make(original: Any) -> Any:
@@ -85,10 +80,10 @@ class Operators:
 
         return make
 
-    def _operand(self, one: Any, other: Any, kind: str) -> Any:
-        # The other operand's numbers, or None where Triton would convert either.
+    def operand(self, one: Any, other: Any, kind: str) -> Any:
+        """Return the other operand's numbers, or None where Triton would convert either."""
         if type(other) is self.tensor:
-            same = other.dtype.name == kind and _fit(one, other)
+            same = other.dtype.name == kind and fit(one, other)
             return other.handle.data if same else None
         if type(other) is self.constexpr:
             other = other.value
@@ -96,7 +91,7 @@ class Operators:
         try:
             return self.constants[key]
         except KeyError:
-            self.constants[key] = _number(other, kind)
+            self.constants[key] = number_of(other, kind)
             return self.constants[key]
         except TypeError:
             return None
@@ -152,13 +147,14 @@ class Operators:
         return self.bools[id(shape)][1]
 
 
-def _fit(one: Any, other: Any) -> bool:
-    # Both of one shape, or one of them a number.
+def fit(one: Any, other: Any) -> bool:
+    """Return whether both are of one shape, or one of them is a number."""
     same: bool = one.shape is other.shape
     return same or not one.type.is_block() or not other.type.is_block()
 
 
-def _number(value: Any, kind: str) -> Any:
+def number_of(value: Any, kind: str) -> Any:
+    """Return a number as one of `NUMBERS`, or None where Triton would convert a tensor for it."""
     if type(value) is int and kind in ("int32", "uint32"):
         low, high = (-(2**31), 2**31 - 1) if kind == "int32" else (0, 2**31 - 1)
         return np.dtype(kind).type(value) if low <= value <= high else None
