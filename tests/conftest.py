@@ -69,9 +69,6 @@ def pytest_configure(config: pytest.Config) -> None:
     sys.dont_write_bytecode = False
     if INTERPRETED:
         watch_overflow(on=config.option.whole)
-    # Until all is collected and compiled: nearly all that is made stays, and each collection of
-    # garbage looks at more of it, a tenth of the time.
-    gc.disable()
 
 
 def pytest_report_header(config: pytest.Config) -> str:
@@ -99,6 +96,9 @@ def pytest_collection(session: pytest.Session) -> None:
     worker = os.environ.get("PYTEST_XDIST_WORKER", "")
     if not worker or session.config.args_source != pytest.Config.ArgsSource.TESTPATHS:
         return
+    # Until all is collected and compiled: nearly all that is made stays, and each collection of
+    # garbage looks at more of it, a tenth of the time.
+    gc.disable()
     if worker in COMPILING:
         compiling.enter_context(_locked(shared=True))
     paths = sorted(Path(__file__).parent.rglob("test_*.py"))

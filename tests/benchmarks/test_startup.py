@@ -10,8 +10,6 @@ def test_each_figure_is_of_new_processes_and_the_table_has_a_row_for_each(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bench_startup, "COUNT", bench_startup.BATCH)
-    light = ("import", "augfeed", f"{bench_startup.CLOCK}import augfeed{bench_startup.TOOK}")
-    monkeypatch.setitem(bench_startup.SCRIPTS, "augfeed", light)
     out = tmp_path / "result.json"
     arguments = f"--rounds 1 --only augfeed,memory --out {out}"
     assert bench_startup.main(arguments.split()) == 0
