@@ -35,10 +35,9 @@ from augfeed.whole_number import whole_number
 
 T_co = TypeVar("T_co", covariant=True, default=Any)
 OWN = (
-    "policy", "seed", "device", "engine", "dtype", "channels_last", "targets", "split",
-    "invariances", "allow", "image_key", "label_key", "num_classes", "passive", "fields",
-    "resident",
-    "on_error", "cache", "max_pixels", "reader", "views", "repeats",
+    "policy", "seed", "engine", "invariances", "allow", "image_key", "label_key", "num_classes",
+    "passive", "fields", "resident", "cache", "max_pixels", "reader", "views", "repeats",
+    *lane_selection.OF_A_POLICY,
 )  # fmt: skip
 
 
@@ -46,10 +45,10 @@ class DataLoader(torch.utils.data.DataLoader[T_co]):
     """`torch.utils.data.DataLoader` with a policy: batches come augmented, on the device.
 
     Every argument of PyTorch's class is taken, and means the same. Without `policy` all behavior is
-    PyTorch's. With a policy, recognized datasets without a transform are read by `num_workers`
-    threads (the native lane); all others are fetched by PyTorch's worker processes (the general
-    lane). `lane` is the name, `explain()` the reason. Batches have the form of a sample of the
-    dataset, with images `[B, C, H, W]`.
+    PyTorch's; another `device`, `dtype` or form is refused. With a policy, recognized datasets
+    without a transform are read by `num_workers` threads (the native lane); all others are fetched
+    by PyTorch's worker processes (the general lane). `lane` is the name, `explain()` the reason.
+    Batches have the form of a sample of the dataset, with images `[B, C, H, W]`.
 
     Args:
         dataset: any dataset of PyTorch's; with a policy also whatever `augfeed.open_source` opens:
@@ -179,13 +178,11 @@ class DataLoader(torch.utils.data.DataLoader[T_co]):
         self.passive, self.fields, self.resident, self.shard = passive, fields, resident, shard
         self.on_error, self.cache, self.max_pixels = on_error, cache, max_pixels
         self.reader, self.views, self.repeats = reader, views, repeats
-        reading = Reading(on_error, cache, max_pixels, reader)
         self._opening: ResumableSampler | None = None
         asked = lane_selection.views_of(views, policy)
         own = lane_selection.policy_of(policy, dataset) if asked is None else asked.parts[0].policy
-        self._state = state = LoaderState(
-            own, seed, shard, views=asked, repeats=Repeats.of(repeats)
-        )
+        state = LoaderState(own, seed, shard, views=asked, repeats=Repeats.of(repeats))
+        self._state = state
         state.repeats.check(
             owned=own is not None
             and lane_selection.wants_order(dataset, sampler, batch_sampler),
@@ -198,7 +195,7 @@ class DataLoader(torch.utils.data.DataLoader[T_co]):
             collate_fn = lane_selection.given_collate(collate_fn, batched=batched)
             config = AugmentConfig(
                 state.policy, Output(dtype, channels_last), engine, device, targets, num_classes,
-                resident, reading, asked,
+                resident, Reading(on_error, cache, max_pixels, reader), asked,
             )  # fmt: skip
             options = lane_selection.LaneOptions(
                 split, image_key, label_key, passive, fields, invariances, allow
@@ -207,6 +204,9 @@ class DataLoader(torch.utils.data.DataLoader[T_co]):
             items = dataset if state.lane.source is None else state.lane.source
             collate_fn = lane_selection.guarded(collate_fn)
             batch_size = int(batch_size) if isinstance(batch_size, np.integer) else batch_size
+            lane_selection.check_workers(num_workers, prefetch_factor)
+        else:
+            lane_selection.refuse_unused(self, DataLoader.__init__)
         if lane_selection.wants_order(dataset, sampler, batch_sampler):
             sampler = schedule.own_order(
                 items, shuffle=shuffle, generator=generator, seed=seed,

@@ -143,9 +143,12 @@ OLDEST_TRITON = (3, 3)
 def known_device(device: Any) -> torch.device:
     """Return a device by its name, without touching it, or raise `InputError`."""
     try:
-        return torch.device(device)
+        known = torch.device(device)
     except (RuntimeError, TypeError) as error:
         raise _unusable(device, error) from None
+    if known.type == "meta":
+        raise _unusable(device, TypeError("tensors there have no values"))
+    return known
 
 
 def usable_device(device: Any) -> torch.device:
@@ -153,7 +156,7 @@ def usable_device(device: Any) -> torch.device:
     found = known_device(device)
     try:
         torch.empty(0, device=found)
-    except (RuntimeError, TypeError, AssertionError) as error:
+    except (RuntimeError, TypeError, AssertionError, ImportError) as error:
         raise _unusable(device, error) from None
     return found
 
@@ -169,13 +172,15 @@ def indexed(device: torch.device) -> torch.device:
             return torch.device("cuda", torch.cuda.current_device())
         except (RuntimeError, AssertionError) as error:
             raise _unusable(str(device), error) from None
+    if device.type not in ("cpu", "cuda"):
+        return usable_device(device)
     if device.type == "cuda" and device.index >= (count := torch.cuda.device_count()):
         raise _unusable(str(device), IndexError(f"there are {count} GPUs, counted from 0"))
     return device
 
 
 def _unusable(device: Any, error: Exception) -> InputError:
-    reason = str(error).splitlines()[0]
+    reason = str(error).splitlines()[0].partition(". ")[0]
     return InputError(
         f"device={device!r} cannot be used here ({reason}): use 'cpu', or one that torch sees"
     )

@@ -1,10 +1,11 @@
 """Which lane a loader takes, and other decisions at its construction."""
 
 import os
-from collections.abc import Sequence, Sized
+from collections.abc import Callable, Sequence, Sized
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from inspect import signature
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -20,6 +21,7 @@ from torch.utils.data._utils.collate import collate as collate_by
 from torch.utils.data._utils.collate import default_collate_fn_map
 
 from augfeed.datasets.annotated_images import AnnotatedImages
+from augfeed.engines import known_device
 from augfeed.errors import InputError, InputTypeError
 from augfeed.feed.fields import FieldOptions
 from augfeed.feed.general_lane import GeneralLane, recipe_for
@@ -29,6 +31,7 @@ from augfeed.feed.native_lane import NativeLane
 from augfeed.feed.spatial import passive_of
 from augfeed.fields.annotated import check_fields
 from augfeed.invariances import ANY, Invariances
+from augfeed.pipeline import Form
 from augfeed.policy import Policy
 from augfeed.policy.check import check_policy
 from augfeed.presets import resolve_policy
@@ -136,6 +139,31 @@ def _exists(text: str) -> bool:
         return False
 
 
+# Options of what comes of a policy. Those that describe the dataset, or how it is read, may stand
+# where the policy is left out for comparison.
+OF_A_POLICY = ("device", "dtype", "channels_last", "targets", "split", "on_error")
+
+
+def refuse_unused(loader: Any, built_by: Callable[..., None]) -> None:
+    """Raise `InputError` for options that a loader without a policy would leave out."""
+    known = signature(built_by).parameters
+    for name in OF_A_POLICY:
+        value, default = getattr(loader, name), known[name].default
+        on_cpu = name == "device" and value is not None and known_device(value).type == "cpu"
+        if not (on_cpu or value == default):
+            raise InputError(
+                f"{name}={value!r} does nothing without a policy: give one, or policy='' for "
+                f"images as they are, or leave {name} out"
+            )
+
+
+def check_workers(num_workers: Any, prefetch_factor: Any) -> None:
+    """Raise `InputTypeError` for what does not count; torch says what is too small."""
+    for name, value in (("num_workers", num_workers), ("prefetch_factor", prefetch_factor)):
+        if value is not None and not isinstance(value, bool):
+            whole_number(name, value)
+
+
 def wants_order(dataset: object, sampler: object, batch_sampler: object) -> bool:
     """Return whether the loader is to make its own sampler."""
     return sampler is None and batch_sampler is None and not isinstance(dataset, IterableDataset)
@@ -168,6 +196,8 @@ def lane_for(
             f"dataset of type {type(dataset).__name__!r} is a data pipe, which a policy cannot be "
             "applied to: give the dataset inside it, or leave policy out"
         )
+    if config.form not in get_args(Form):
+        raise InputError(f"targets={config.form!r} is unknown: use one of {get_args(Form)}")
     check_single(dataset)
     check_split(dataset, options.split)
     passive_of(options.passive)
