@@ -84,7 +84,9 @@ clean: ## remove caches and built files; environments stay
 		echo "==> making .venv with $$("$$python" -V)"; \
 		"$$python" -m venv --clear .venv; }
 	@echo "==> installing augfeed and its development tools into .venv: minutes, the first time"
-	@$(INSTALL) -e '.[dev]'
+	@$(INSTALL) --no-compile -e '.[dev]'
+	@# pip compiles on one core, and all tests of what it installs, too.
+	@$(BIN)/python -m compileall -qq -j 0 -x '/(tests?|torch/testing/_internal)/' .venv/lib || true
 	@touch $@
 	@echo "==> .venv is ready"
 
