@@ -12,25 +12,25 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from rich.console import Console
 
 from augfeed import DataLoader, Policy, format_policy
 from augfeed.bench.machine import commit_here, cores, device_here, machine_here, now, versions_of
 from augfeed.bench.report import progress
-from augfeed.bench.result import Spread
+from augfeed.bench.result import Machine, Spread
 from augfeed.plan import BatchRows, draw_plan
 from augfeed.policy import Cutout, HorizontalFlip, Normalize, RandomCrop
 from augfeed.presets import CIFAR10_MEAN, CIFAR10_STD
-from augfeed.read import ArraySource, open_source
 from benchmarks.common import QUICK_ROUNDS, RESULTS, ROUNDS, Tick, option_of
+from benchmarks.data import SMALL_SIDE as SIDE
+from benchmarks.data import make_pictures, read_pictures
 from benchmarks.gate import BASE, GateError, Statistics, compare
 from benchmarks.gate_resident import probe, watch
 from benchmarks.peer_resident import HOLE, PADDING, Epoch, Gathered, Job, Masked, workers
 from benchmarks.result import Ratio, slug
 from benchmarks.result_resident import PACKAGES, ResidentResult, Row, render
 
-SIDE, CLASSES = 32, 10
+CLASSES = 10
 GRAY_MEAN, GRAY_STD = (0.2860,), (0.3530,)  # of Fashion-MNIST
 SAMPLES, QUICK_SAMPLES = 50_000, 2_048
 BATCHES = (512, 1024)
@@ -222,32 +222,6 @@ def _forget_peak(device: torch.device) -> None:
         torch.cuda.reset_peak_memory_stats(device)
 
 
-# The data
-
-
-def make_pictures(count: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return smooth random images uint8 `[N, 3, 32, 32]` and labels, always the same."""
-    random = torch.Generator().manual_seed(20)
-    coarse = torch.rand(count, 3, 6, 6, generator=random)
-    parts = [
-        F.interpolate(part, (SIDE, SIDE), mode="bilinear").mul_(255).round_().to(torch.uint8)
-        for part in torch.split(coarse, 4096)
-    ]
-    return torch.cat(parts), torch.randint(CLASSES, (count,), generator=random)
-
-
-def read_pictures(path: Path, count: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the first images of an .npz file, or a folder of idx files, that augfeed reads."""
-    source = open_source(path)
-    if not isinstance(source, ArraySource) or source.labels is None:
-        raise SystemExit(f"{path.name} holds no array of images with labels")
-    images, labels = source.images[:count], source.labels[:count]
-    if images.dtype != np.uint8 or images.shape[1] != images.shape[2] or labels.ndim != 1:
-        raise SystemExit(f"{path.name}: uint8 images as high as wide, and class numbers, please")
-    tensor = torch.from_numpy(images).permute(0, 3, 1, 2).contiguous()
-    return tensor, torch.from_numpy(labels.astype(np.int64))
-
-
 # The command line
 
 
@@ -328,8 +302,13 @@ def job_of(options: argparse.Namespace) -> Job:
     )
 
 
-def run(options: argparse.Namespace, console: Console) -> ResidentResult:
-    """Return the result of all sizes of batches; raise `GateError` if the work is not the same."""
+def run(
+    options: argparse.Namespace, console: Console, keep: Callable[[ResidentResult], None]
+) -> ResidentResult:
+    """Return the result of all sizes of batches; raise `GateError` if the work is not the same.
+
+    `keep` is given what there is after each size.
+    """
     job = job_of(options)
     loaders = chosen(options.only, job.device)
     rounds = options.rounds or (QUICK_ROUNDS if options.quick else ROUNDS)
@@ -341,6 +320,13 @@ def run(options: argparse.Namespace, console: Console) -> ResidentResult:
         for batch in options.batch:
             tell = partial(_told, tick, batch)
             rows += measure(replace(job, batch=batch), loaders, rounds, shortest, tell)
+            keep(_result(options, job, machine, rounds, rows))
+    return _result(options, job, machine, rounds, rows)
+
+
+def _result(
+    options: argparse.Namespace, job: Job, machine: Machine, rounds: int, rows: list[Row]
+) -> ResidentResult:
     name = options.data.name if options.data else f"smooth random images, {SIDE} x {SIDE}"
     return ResidentResult(
         title=TITLE,
@@ -370,16 +356,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     console = Console(stderr=True)
     try:
-        result = run(options, console)
+        result = run(options, console, lambda found: _write(found, options))
     except GateError as error:
         console.print(f"[red]no figures:[/] the work is not the same\n{error}", highlight=False)
         return 1
     sys.stdout.write(render(result))
+    return 0
+
+
+def _write(result: ResidentResult, options: argparse.Namespace) -> None:
     out = options.out or (None if options.quick else _default_out(result, options.machine))
     if out is not None:
         out.parent.mkdir(parents=True, exist_ok=True)
         out.write_text(result.model_dump_json(indent=1) + "\n")
-    return 0
 
 
 def _default_out(result: ResidentResult, machine: str | None) -> Path:

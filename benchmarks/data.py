@@ -16,6 +16,7 @@ from augfeed.read import ArraySource, FolderSource, open_source
 from benchmarks.chain import AREA, ASPECT, Chain
 
 CLASSES = 10  # of the arrays that are made
+SMALL_SIDE = 32  # of the images that stay on a device
 PHOTO_SIZE = (500, 375)  # width, height
 LARGE = 2000  # pixels of the longer side of photographs that are enlarged
 QUALITY = 90
@@ -88,6 +89,32 @@ def make_arrays(wanted: int, batch: int, side: int = 28, channels: int = 1) -> A
     labels = torch.randint(CLASSES, (count,), generator=random).numpy()
     name = f"smooth random images, {side} x {side}" + (" x 3" if channels == 3 else "")
     return Arrays(name, images.numpy(), labels, CLASSES)
+
+
+def make_pictures(count: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return smooth random images uint8 `[N, 3, 32, 32]` and labels, always the same."""
+    random = torch.Generator().manual_seed(20)
+    coarse = torch.rand(count, 3, 6, 6, generator=random)
+    parts = [
+        F.interpolate(part, (SMALL_SIDE, SMALL_SIDE), mode="bilinear")
+        .mul_(255)
+        .round_()
+        .to(torch.uint8)
+        for part in torch.split(coarse, 4096)
+    ]
+    return torch.cat(parts), torch.randint(CLASSES, (count,), generator=random)
+
+
+def read_pictures(path: Path, count: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the first images of an .npz file, or a folder of idx files, that augfeed reads."""
+    source = open_source(path)
+    if not isinstance(source, ArraySource) or source.labels is None:
+        raise SystemExit(f"{path.name} holds no array of images with labels")
+    images, labels = source.images[:count], source.labels[:count]
+    if images.dtype != np.uint8 or images.shape[1] != images.shape[2] or labels.ndim != 1:
+        raise SystemExit(f"{path.name}: uint8 images as high as wide, and class numbers, please")
+    tensor = torch.from_numpy(images).permute(0, 3, 1, 2).contiguous()
+    return tensor, torch.from_numpy(labels.astype(np.int64))
 
 
 def read_photos(folder: Path, wanted: int, batch: int) -> Photos:

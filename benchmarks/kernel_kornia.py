@@ -1,6 +1,5 @@
 """Kornia's augmentation classes on the batch, each image with parameters of its own."""
 
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -22,7 +21,7 @@ from augfeed.policy import (
     SaltAndPepper,
     Solarize,
 )
-from benchmarks.kernel_peer import Affine, Made, Work, lacking, steps
+from benchmarks.kernel_peer import Affine, Augment, Made, Work, lacking, steps
 
 LAMBDA = "lambda is uniform"
 HALF = "contrast about the mean"
@@ -33,24 +32,29 @@ CHOICE = "Mixup or CutMix is chosen for the batch as a whole"
 
 def make(work: Work) -> Made:
     """Return the chain of a work in Kornia's classes."""
+    run, notes = _chain(work)
+    return Made(torch.inference_mode()(run), notes)
+
+
+def make_compiled(work: Work) -> Made:
+    """Return the same, compiled by torch as a whole as far as torch can."""
+    run, notes = _chain(work)
+    # Compiled inside it, torch 2.11 fails at Kornia's Normalize, and leaves torch unusable.
+    return Made(torch.inference_mode()(torch.compile(run, dynamic=False)), notes)
+
+
+def _chain(work: Work) -> tuple[Augment, tuple[str, ...]]:
     notes: list[str] = []
     parts: list[Any] = [_part(step, work, notes) for step in steps(work.policy)]
     modules = torch.nn.ModuleList(parts).to(work.device)
 
-    @torch.inference_mode()
     def run(planes: torch.Tensor) -> torch.Tensor:
         values = planes.float().mul_(1 / 255)
         for module in modules:
             values = module(values)
         return work.given_out(values)
 
-    return Made(run, tuple(dict.fromkeys(notes)))
-
-
-def make_compiled(work: Work) -> Made:
-    """Return the same, compiled by torch as a whole as far as torch can."""
-    made = make(work)
-    return replace(made, run=torch.compile(made.run, dynamic=False))
+    return run, tuple(dict.fromkeys(notes))
 
 
 def _part(step: Any, work: Work, notes: list[str]) -> Any:

@@ -145,6 +145,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         limit = step.limit * (PATIENCE if given.rehearse else 1)
         outcome = run(step, given, min(limit, left))
         record.write(step, outcome, time.monotonic() - at)
+        pack(given.out)  # whenever this process is ended, it is there
     pack(given.out)
     for name, item in record.found.items():
         print(f"{name:18} {item['outcome']:28} {item['seconds']:6.1f} s", flush=True)

@@ -7,11 +7,13 @@ one batch that is ready.
 
 import argparse
 import gc
+import multiprocessing
 import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +28,9 @@ from augfeed_trainer.models import Shape
 from augfeed_trainer.models.networks import ResNet
 from benchmarks import bench_arrays, bench_photos, peer_transforms
 from benchmarks.chain import Augfeed
-from benchmarks.common import workers_of
+from benchmarks.common import PRELOADED, workers_of
 from benchmarks.contest import Job, Passes
-from benchmarks.data import make_arrays, make_photos, read_photos
+from benchmarks.data import Arrays, make_arrays, make_photos, read_photos
 from benchmarks.result import Ratio
 from benchmarks.result_training import PACKAGES, Row, TrainingResult
 
@@ -36,6 +38,9 @@ ROUNDS = 3
 FIRST = 2  # epochs before any is timed: kernels are compiled, and chosen
 THREADS = 16
 BLOCKS, WIDTH = (2, 2, 2, 2), 64  # of ResNet-18
+NAME = "benchmarks.gpu.training"
+BASES = ("augfeed", "ready")  # what all are compared with
+WORKERS = "torchvision"  # feeds from processes of its own
 READY = "nothing: one batch, ready before"
 PEER = "torch's DataLoader, torchvision v2 in workers, MixUp or CutMix on the batch on the GPU"
 
@@ -70,7 +75,7 @@ class Training:
         self.passes, self.device, self.samples = passes, options.device, len(job.data)
 
     def epoch(self) -> float:
-        """Train for an epoch; return its seconds, or raise `SystemExit` if it was none."""
+        """Train for an epoch; return its seconds, or raise `RuntimeError` if it was none."""
         gc.collect()
         count, total = 0, torch.zeros((), device=self.device)
         _wait(self.device)
@@ -85,7 +90,7 @@ class Training:
         value = float(total)  # waits for the device
         taken = time.perf_counter() - begin
         if count != self.samples or value != value:
-            raise SystemExit(f"{count} samples, loss {value}: no epoch of {self.samples}")
+            raise RuntimeError(f"{count} samples, loss {value}: no epoch of {self.samples}")
         return taken
 
 
@@ -119,12 +124,20 @@ def augfeed(job: Job[Any], options: Options, **more: Any) -> Passes:
                    channels_last=True, **device, **more)  # fmt: skip
 
 
+def shared(data: Any) -> Any:
+    """Return arrays in memory that processes share: else each worker's start sends all of them."""
+    if not isinstance(data, Arrays):
+        return data
+    images: Any = torch.from_numpy(data.images).clone()
+    return replace(data, images=images.share_memory_())
+
+
 def torchvision(job: Job[Any], options: Options) -> Passes:
     """Return passes of torch's loader: the chain in workers, mixing on the batch on the device."""
     from torchvision.transforms import v2
 
     samples = peer_transforms.OneByOne(
-        job.data, job.chain, peer_transforms.torchvision_chain, peer_transforms.with_pillow
+        shared(job.data), job.chain, peer_transforms.torchvision_chain, peer_transforms.with_pillow
     )
     cuda = options.device.type == "cuda"
     loader = torch.utils.data.DataLoader(
@@ -192,7 +205,7 @@ def task_of(name: str, options: Options, folder: Path) -> Task:
             lambda: augfeed(job, options, cache=Cache(kind), **more),
         )
     if peer_transforms.has("torchvision"):
-        feeds["torchvision"] = (PEER, lambda: torchvision(job, options))
+        feeds[WORKERS] = (PEER, lambda: torchvision(job, options))
     stem = "large" if name == "photos" and not options.quick else "small"
     return Task(title, job, stem, feeds)
 
@@ -200,46 +213,72 @@ def task_of(name: str, options: Options, folder: Path) -> Task:
 def run(task: Task, options: Options, rounds: int, keep: Callable[[list[Row]], None]) -> None:
     """Measure interleaved rounds; `keep` is given the rows after each epoch.
 
-    Who feeds slowest comes last, so that a run which is ended early has the others.
+    Torch's loader starts processes, and takes longest: it comes in for as many rounds more, after
+    the others have theirs, so that a run which is ended early has those.
     """
-    runs = {}
-    for name, (title, make) in task.feeds.items():
-        try:
-            runs[name] = Training(task.job, task.stem, make(), options)
-            first = [runs[name].epoch() for _ in range(1 if name == "torchvision" else FIRST)]
-            print(f"{title}: first epochs {', '.join(f'{each:.2f}' for each in first)} s",
-                  flush=True)  # fmt: skip
-        except Exception as error:  # whatever a library raises: the others are measured
-            runs.pop(name, None)
-            print(f"left out: {title}: {type(error).__name__}: {error}", flush=True)
-    seconds: dict[str, list[float]] = {name: [] for name in runs}
-    for _ in range(rounds):
-        for name, training in runs.items():
-            seconds[name].append(training.epoch())
-            if seconds["augfeed"]:
-                keep([_row(task, name, seconds) for name, taken in seconds.items() if taken])
+    runs: dict[str, Training] = {}
+    taken: list[dict[str, float]] = []
+    for names in ([name for name in task.feeds if name != WORKERS], [WORKERS]):
+        began = [name for name in names if name in task.feeds and _begin(name, task, options, runs)]
+        for _ in range(rounds if began else 0):
+            taken.append({})
+            for name in [*runs]:
+                try:
+                    taken[-1][name] = runs[name].epoch()
+                except Exception as error:  # whatever a library raises: the others are measured
+                    del runs[name]
+                    _left_out(task.feeds[name][0], error)
+                if rows := _rows(task, taken):
+                    keep(rows)
 
 
-def _row(task: Task, name: str, seconds: dict[str, list[float]]) -> Row:
-    taken = seconds[name]
-    own, bare = (_rounds(taken, seconds[other]) for other in ("augfeed", "ready"))
+def _begin(name: str, task: Task, options: Options, runs: dict[str, Training]) -> bool:
+    # The first epochs of one way to feed, which nobody times.
+    title, make = task.feeds[name]
+    try:
+        training = Training(task.job, task.stem, make(), options)
+        first = [training.epoch() for _ in range(1 if name == WORKERS else FIRST)]
+    except Exception as error:  # whatever a library raises: the others are measured
+        _left_out(title, error)
+        return False
+    runs[name] = training
+    print(f"{title}: first epochs {', '.join(f'{each:.2f}' for each in first)} s", flush=True)
+    return True
+
+
+def _left_out(title: str, error: Exception) -> None:
+    print(f"left out: {title}: {type(error).__name__}: {error}", flush=True)
+
+
+def _rows(task: Task, taken: list[dict[str, float]]) -> list[Row]:
+    compared = [name for name in task.feeds if all(_pairs(taken, name, other) for other in BASES)]
+    return [_row(task, name, taken) for name in compared]
+
+
+def _row(task: Task, name: str, taken: list[dict[str, float]]) -> Row:
+    own = [each[name] for each in taken if name in each]
+    slower, over = (Ratio.of(*zip(*_pairs(taken, name, other), strict=True)) for other in BASES)
+    ready = statistics.median(each["ready"] for each in taken if "ready" in each)
     return Row(
-        task=task.title, name=name, title=task.feeds[name][0], seconds=tuple(taken),
-        rate=Spread.of([len(task.job.data) / took for took in taken]),
-        slower=Ratio.of(*own), over=Ratio.of(*bare),
-        exposed=statistics.median(taken) - statistics.median(seconds["ready"]),
+        task=task.title, name=name, title=task.feeds[name][0], seconds=tuple(own),
+        rate=Spread.of([len(task.job.data) / took for took in own]),
+        slower=slower, over=over, exposed=statistics.median(own) - ready,
     )  # fmt: skip
 
 
-def _rounds(one: list[float], other: list[float]) -> tuple[list[float], list[float]]:
-    # Of a round that has only begun one may be missing.
-    both = min(len(one), len(other))
-    return one[:both], other[:both]
+def _pairs(taken: list[dict[str, float]], one: str, other: str) -> list[tuple[float, float]]:
+    return [(each[one], each[other]) for each in taken if one in each and other in each]
+
+
+def prepare_workers() -> None:
+    """Start the process that workers are forked from, which imports what they need meanwhile."""
+    multiprocessing.set_forkserver_preload([*PRELOADED, "torchvision.transforms.v2", NAME])
+    forkserver.ensure_running()
 
 
 def main() -> int:
     """Measure, print lines, and write the result after each round; return the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu.training")
+    parser = argparse.ArgumentParser(prog=f"python -m {NAME}")
     parser.add_argument("--task", choices=("arrays", "photos"), required=True)
     parser.add_argument("--photos", type=Path, help="folder with a folder of JPEG files a class")
     parser.add_argument("--device", default="cuda")
@@ -251,6 +290,7 @@ def main() -> int:
     given = parser.parse_args()
     options = Options(torch.device(given.device), given.quick, given.photos, given.threads)
     torch.backends.cudnn.benchmark = True
+    prepare_workers()
     machine = machine_here(given.threads)
     rounds = 2 if given.quick else given.rounds
     with tempfile.TemporaryDirectory() as folder:
@@ -261,7 +301,7 @@ def main() -> int:
                 title="Training on a GPU", date=now(), commit=given.commit or commit_here(),
                 machine=machine, device=device_here(options.device),
                 versions=versions_of(PACKAGES), rounds=len(rows[0].seconds),
-                command=f"python -m benchmarks.gpu.training --task {given.task}",
+                command=f"python -m {NAME} --task {given.task}",
                 data=f"Batches of {task.job.batch}, bfloat16, channels last", rows=tuple(rows),
             )  # fmt: skip
             given.out.write_text(result.model_dump_json(indent=1) + "\n")

@@ -9,6 +9,7 @@ import argparse
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -49,7 +50,9 @@ ROOT = Path(__file__).resolve().parents[2]
 SHARD = [0, 1]  # which part of the tables, of how many
 UNTIL = [float("inf")]  # when tables end, as `time.monotonic` counts
 MOST_FAILURES = 5  # of a table that are reported
-TABLES = ("case_table", "windows_and_outputs", "same_bits")  # hundreds of kernels to compile
+# Hundreds of kernels to compile. The longest comes last: it gets the time that the others leave.
+TABLES = ("same_bits", "windows_and_outputs", "case_table")
+PATIENCE = 110  # seconds that one of compute-sanitizer's tools gets
 LARGE = Shape(3, 224, 224, 16)
 MEASURED = (LARGE,) if DEVICE == "cuda" else ()  # an interpreter takes minutes for it
 OUTPUTS = [Output(dtype, last) for dtype in
@@ -87,11 +90,12 @@ def every(items: Iterable[tuple[str, T]], check: Callable[[T], None]) -> None:
             check(item)
         except Exception as error:
             failures.append(f"{name}: {type(error).__name__}: {error}"[:600])
+            print(failures[-1], flush=True)  # a process that is stopped has said it
     assert not failures, f"{len(failures)} of {len(mine)}: " + "; ".join(failures[:MOST_FAILURES])
 
 
 def case_table() -> None:
-    """The table of cases at every awkward shape, and at 224 x 224."""
+    """The table of cases at 224 x 224, at the usual shape, and at every awkward one."""
 
     def check(row: tuple[Any, Shape, bool]) -> None:
         operations, shape, floats = row
@@ -100,8 +104,9 @@ def case_table() -> None:
             policy_of(operations, shape.channels), shape, images.float() / 255 if floats else images
         )
 
-    rows = [(operations, shape, False) for operations in CASES.values()
-            for shape in (*MEASURED, *SHAPES)]  # fmt: skip
+    # Shape by shape, so that a part of the table has every operation.
+    shapes = (*MEASURED, USUAL, *(shape for shape in SHAPES if shape != USUAL))
+    rows = [(operations, shape, False) for shape in shapes for operations in CASES.values()]
     rows += [(operations, USUAL, True) for operations in CASES.values()]
     every(((f"{row[0]} at {row[1]}", row) for row in rows), check)
 
@@ -189,21 +194,38 @@ def several_devices() -> None:
     assert_agree(engine_for("cpu", "cpu").apply(plan, make_images(USUAL)), made.cpu(), plan)
 
 
-def sanitized() -> None:
-    """compute-sanitizer's memcheck and racecheck find nothing on small shapes."""
+def memcheck() -> None:
+    """compute-sanitizer's memcheck finds nothing on small shapes."""
+    # Errors that torch asks for, to find out what a device can do, are not ours.
+    _sanitized("memcheck", "--report-api-errors", "no")
+
+
+def racecheck() -> None:
+    """compute-sanitizer's racecheck finds nothing on small shapes."""
+    _sanitized("racecheck")
+
+
+def _sanitized(kind: str, *more: str) -> None:
     tool = shutil.which("compute-sanitizer") or "/usr/local/cuda/bin/compute-sanitizer"
     if not Path(tool).exists():
         raise LookupError("compute-sanitizer is not installed")
     # Each tensor in memory of its own: within torch's blocks nothing is seen that reads too far.
     environment = {**os.environ, "PYTORCH_NO_CUDA_MEMORY_CACHING": "1"}
-    for kind in ("memcheck", "racecheck"):
-        command = [tool, "--tool", kind, "--error-exitcode", "9", sys.executable, "-m",
-                   "tests.augfeed.gpu_checks", "--only", "small_shapes"]  # fmt: skip
-        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True,
-                              timeout=240, check=False)  # fmt: skip
-        if "not supported" in done.stdout + done.stderr:
-            raise LookupError(f"{kind} does not support this device here")
-        assert done.returncode == 0, f"{kind}: {done.stdout[-3000:]} {done.stderr[-2000:]}"
+    command = [tool, "--tool", kind, *more, "--error-exitcode", "9", sys.executable, "-m",
+               "tests.augfeed.gpu_checks", "--only", "small_shapes"]  # fmt: skip
+    running = subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        text=True, start_new_session=True,
+    )  # fmt: skip
+    try:
+        said, _ = running.communicate(timeout=PATIENCE)
+    except subprocess.TimeoutExpired as ended:
+        os.killpg(running.pid, signal.SIGKILL)  # with the program that it looks at
+        running.wait()
+        raise UnfinishedError(f"{kind} was ended after {PATIENCE} s") from ended
+    if "not supported" in said:
+        raise LookupError(f"{kind} does not support this device here")
+    assert running.returncode == 0, f"{kind}: {said[-4000:]}"
 
 
 def small_shapes() -> None:
@@ -227,7 +249,8 @@ CHECKS: dict[str, Callable[[], None]] = {
     "same_bits": same_bits,
     "case_table": case_table,
     "windows_and_outputs": windows_and_outputs,
-    "sanitized": sanitized,
+    "memcheck": memcheck,
+    "racecheck": racecheck,
 }
 
 
@@ -237,15 +260,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--only", help="names, with commas")
     parser.add_argument("--json", type=Path, help="file for the outcome")
     parser.add_argument("--shard", help="k/n: this part of the tables only", default="0/1")
-    parser.add_argument("--seconds", type=float, help="tables end after so many")
+    parser.add_argument("--seconds", type=float, help="shared by the tables, which end then")
     options = parser.parse_args(arguments)
     SHARD[:] = map(int, options.shard.split("/"))
-    if options.seconds:
-        UNTIL[0] = time.monotonic() + options.seconds
     known = {**CHECKS, "small_shapes": small_shapes}
     names = options.only.split(",") if options.only else list(CHECKS)
+    ends = time.monotonic() + options.seconds if options.seconds else float("inf")
     found: dict[str, dict[str, Any]] = {}
-    for name in names:
+    for place, name in enumerate(names):
+        UNTIL[0] = _share(ends, names[place:])
         begun = time.perf_counter()
         try:
             known[name]()
@@ -261,6 +284,12 @@ def main(arguments: list[str] | None = None) -> int:
         if options.json:  # after each: anyone who is stopped leaves what was found
             options.json.write_text(json.dumps(found, indent=1) + "\n")
     return int(any(item["outcome"].startswith("failed") for item in found.values()))
+
+
+def _share(ends: float, names: list[str]) -> float:
+    # When the first of several checks ends, if tables share the time that is left.
+    now = time.monotonic()
+    return now + (ends - now) / max(1, sum(name in TABLES for name in names))
 
 
 if __name__ == "__main__":

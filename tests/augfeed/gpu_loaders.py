@@ -171,8 +171,11 @@ def host_copies_are_pinned() -> None:
 
 def remote_batches_arrive() -> None:
     """`RemoteLoader` gives on the device what the service made, bit for bit."""
-    from augfeed_client import RemoteLoader
-    from tests.service.servers import digits, serving
+    try:
+        from augfeed_client import RemoteLoader
+        from tests.service.servers import digits, serving
+    except ModuleNotFoundError as missing:
+        raise LookupError(f"{missing.name} is not installed") from missing
 
     with (
         tempfile.TemporaryDirectory() as name,

@@ -12,7 +12,8 @@ import torch.nn.functional as F
 
 from augfeed.presets import CIFAR10_MEAN, CIFAR10_STD
 from benchmarks import bench_resident, gate_resident, peer_resident
-from benchmarks.bench_resident import LOADERS, Loader, check, make_pictures, timed, warm_up
+from benchmarks.bench_resident import LOADERS, Loader, check, timed, warm_up
+from benchmarks.data import make_pictures
 from benchmarks.gate import GateError
 from benchmarks.gate_resident import decisions, hole_centres, probe
 from benchmarks.peer_resident import HOLE, PADDING, Epoch, Gathered, Job, Masked, Pair
