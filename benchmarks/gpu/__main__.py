@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.gpu import ROOT, SOURCES
-from benchmarks.gpu.steps import RunInputs, Step, steps
+from benchmarks.gpu.steps import SECONDS, STARTING, RunInputs, Step, steps
 
 TAIL = 24  # lines of logs that are shown
 LEAST = 15.0  # seconds that a step must have to be begun
@@ -54,7 +54,7 @@ def run(step: Step, given: RunInputs, limit: float) -> str:
     for name, arguments in step.processes.items():
         with (given.out / f"{name}.log").open("w") as log:
             running[name] = subprocess.Popen(
-                [sys.executable, "-m", *_launched(arguments, given)], cwd=ROOT,
+                [sys.executable, "-m", *_launched(arguments, given, limit)], cwd=ROOT,
                 env=_environment(given, len(step.processes)), stdout=log,
                 stderr=subprocess.STDOUT, start_new_session=True,
             )  # fmt: skip
@@ -70,8 +70,10 @@ def run(step: Step, given: RunInputs, limit: float) -> str:
     return f"failed: {', '.join(failed)}" if failed else "done"
 
 
-def _launched(arguments: list[str], given: RunInputs) -> list[str]:
-    return ["benchmarks.gpu.rehearsal", *arguments] if given.rehearse else arguments
+def _launched(arguments: list[str], given: RunInputs, limit: float) -> list[str]:
+    seconds = f"{max(1.0, limit - STARTING):.0f}"
+    made = [seconds if word == SECONDS else word for word in arguments]
+    return ["benchmarks.gpu.rehearsal", *made] if given.rehearse else made
 
 
 def _environment(given: RunInputs, processes: int) -> dict[str, str]:

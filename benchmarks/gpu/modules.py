@@ -6,6 +6,7 @@ images in the device's memory.
 """
 
 import argparse
+import itertools
 import json
 import time
 from collections.abc import Callable, Iterator
@@ -23,6 +24,7 @@ from augfeed.fields.whole_batches import DeviceMoves
 from benchmarks.kernel_run import PACKAGES
 
 REPEATS = 7
+BATCH, SIZE = 256, 224
 CHAINS = {
     "crop, flip": "random_resized_crop({size}) | hflip | normalize(0.5, 0.25)",
     "rotate": "rotate(20, p=0.5) | hflip | normalize(0.5, 0.25)",
@@ -45,9 +47,14 @@ def timed(run: Callable[[], Any], clock: Clock, images: int) -> dict[str, Any]:
             "host, ms": round(1e3 * hosted, 4)}  # fmt: skip
 
 
+def module_of(policy: str) -> Augment:
+    """Return the module that is measured."""
+    return Augment(policy, num_classes=1000, dtype=torch.bfloat16, engine="cuda")
+
+
 def augmented(policy: str, images: torch.Tensor, clock: Clock) -> dict[str, Any]:
     """Return the times of `Augment` with labels."""
-    augment = Augment(policy, num_classes=1000, dtype=torch.bfloat16, engine="cuda")
+    augment = module_of(policy)
     labels = torch.arange(len(images), device=images.device)
     return timed(partial(augment, images, labels), clock, len(images))
 
@@ -79,26 +86,46 @@ def viewed(count: int, size: int, device: torch.device, engine: str) -> dict[str
 
 
 def questions(options: argparse.Namespace) -> Iterator[tuple[str, Question]]:
-    """Yield what is measured, by name."""
+    """Yield what is measured, by name: first what is compiled soonest."""
     device, clock = torch.device(options.device), Clock(torch.device(options.device))
-    count, size = (4, 16) if options.quick else (256, 224)
-    images = torch.randint(0, 256, (count, 3, size, size), dtype=torch.uint8).to(device)
-    chains = {name: text.format(size=size) for name, text in CHAINS.items()}
+    count, size = (4, 16) if options.quick else (BATCH, SIZE)
+    images = batch_of(count, size, device)
+    names = [*CHAINS][: 1 if options.quick else None]
+    ways = {
+        f"Augment, {name}": partial(augmented, chain(name, size), images, clock) for name in names
+    }
+    yield from itertools.islice(ways.items(), len(MASKED))
     for name in MASKED:
-        yield f"masks, {name}", partial(masked, chains[name], images, clock)
-    yield (
-        "views, dino",
-        partial(
-            viewed,
-            4 if options.quick else 1024,
-            size,
-            device,
-            "portable" if options.quick else "cuda",
-        ),
-    )
-    names = [*chains][: 1 if options.quick else None]
-    for name in names:
-        yield f"Augment, {name}", partial(augmented, chains[name], images, clock)
+        yield f"masks, {name}", partial(masked, chain(name, size), images, clock)
+    few, engine = (4, "portable") if options.quick else (1024, "cuda")
+    yield "views, dino", partial(viewed, few, size, device, engine)
+    yield from itertools.islice(ways.items(), len(MASKED), None)
+
+
+def chain(name: str, size: int) -> str:
+    """Return one of the policies for images of some size."""
+    return CHAINS[name].format(size=size)
+
+
+def batch_of(count: int, size: int, device: torch.device) -> torch.Tensor:
+    """Return random images uint8 on a device."""
+    return torch.randint(0, 256, (count, 3, size, size), dtype=torch.uint8).to(device)
+
+
+def compiling(device: torch.device, *, quick: bool) -> dict[str, Callable[[], Any]]:
+    """Return what has the kernels of these measurements compiled, by name."""
+    count, size = (4, 16) if quick else (BATCH, SIZE)
+
+    def augment(name: str) -> None:
+        images = batch_of(count, size, device)
+        made = module_of(chain(name, size))
+        made(images, torch.arange(count, device=device))
+
+    found: dict[str, Callable[[], Any]] = {
+        f"Augment, {name}": partial(augment, name) for name in [*CHAINS][: 1 if quick else None]
+    }
+    few, engine = (4, "portable") if quick else (64, "cuda")
+    return found | {"views, dino": partial(viewed, few, size, device, engine)}
 
 
 def main() -> int:

@@ -213,16 +213,15 @@ def _sanitized(kind: str, *more: str) -> None:
     environment = {**os.environ, "PYTORCH_NO_CUDA_MEMORY_CACHING": "1"}
     command = [tool, "--tool", kind, *more, "--error-exitcode", "9", sys.executable, "-m",
                "tests.augfeed.gpu_checks", "--only", "small_shapes"]  # fmt: skip
-    running = subprocess.Popen(
+    with subprocess.Popen(
         command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         text=True, start_new_session=True,
-    )  # fmt: skip
-    try:
-        said, _ = running.communicate(timeout=PATIENCE)
-    except subprocess.TimeoutExpired as ended:
-        os.killpg(running.pid, signal.SIGKILL)  # with the program that it looks at
-        running.wait()
-        raise UnfinishedError(f"{kind} was ended after {PATIENCE} s") from ended
+    ) as running:  # fmt: skip
+        try:
+            said, _ = running.communicate(timeout=PATIENCE)
+        except subprocess.TimeoutExpired as ended:
+            os.killpg(running.pid, signal.SIGKILL)  # with the program that it looks at
+            raise UnfinishedError(f"{kind} was ended after {PATIENCE} s") from ended
     if "not supported" in said:
         raise LookupError(f"{kind} does not support this device here")
     assert running.returncode == 0, f"{kind}: {said[-4000:]}"

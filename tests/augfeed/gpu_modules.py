@@ -51,6 +51,7 @@ def augment_waits_for_nothing() -> None:
         augment, pixels = module(policy, "cuda"), images.to(DEVICE)
         augment(pixels, **there)
         torch.cuda.synchronize()
+        print(f"compiled: {policy}", flush=True)
         with syncs_are_errors():
             try:
                 made = augment(pixels, **there)
@@ -69,6 +70,7 @@ def masks_are_those_of_a_cpu() -> None:
         pairs = zip(tree_leaves(own[1:]), tree_leaves(wanted[1:]), strict=True)
         for made, expected in pairs:
             _compare(made.cpu(), expected, policy)
+        print(f"as on a CPU: {policy}", flush=True)
 
 
 def _compare(made: torch.Tensor, wanted: torch.Tensor, policy: str) -> None:

@@ -11,7 +11,7 @@ import pytest
 from augfeed.bench.chains import chains
 from augfeed.bench.result import Shape
 from benchmarks.gpu import __main__ as gpu
-from benchmarks.gpu.steps import CHAINS, LARGE, SMALL, RunInputs, Step, steps
+from benchmarks.gpu.steps import CHAINS, LARGE, SMALL, STARTING, RunInputs, Step, steps
 from tests.sampling import slow
 
 
@@ -46,6 +46,27 @@ def test_a_step_that_fails_says_so_and_keeps_its_log(given: RunInputs) -> None:
                 60)  # fmt: skip
     assert gpu.run(step, given, 60) == "failed: bad"
     assert "fine" in (given.out / "good.log").read_text()
+
+
+def test_tables_are_told_how_long_they_have(
+    given: RunInputs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[list[str]] = []
+
+    class Process:
+        pid = 0
+
+        def __init__(self, command: list[str], **_: Any) -> None:
+            seen.append(command)
+
+        def wait(self, *_: Any) -> int:
+            return 0
+
+    monkeypatch.setattr("benchmarks.gpu.__main__.subprocess.Popen", Process)
+    (tables,) = (step for step in steps(given) if step.name == "tables")
+    gpu.run(tables, given, STARTING + 90)
+    assert seen
+    assert all(command[command.index("--seconds") + 1] == "90" for command in seen)
 
 
 def test_a_step_is_ended_at_its_limit_with_the_processes_that_it_began(given: RunInputs) -> None:
