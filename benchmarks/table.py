@@ -10,6 +10,7 @@ from augfeed.bench.result import KernelResult
 from benchmarks import (
     kernel_table,
     result_augment,
+    result_modules,
     result_probe,
     result_resident,
     result_scaling,
@@ -107,6 +108,8 @@ def rendered(text: str) -> str:
             return result_probe.render(ProbeResult.model_validate_json(text))
         case "resident":
             return result_resident.render(ResidentResult.model_validate_json(text))
+        case "modules":
+            return result_modules.render(json.loads(text))
         case "service":
             return result_service.render(ServiceResult.model_validate_json(text))
         case "soak":

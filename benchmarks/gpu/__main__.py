@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.gpu import ROOT, SOURCES
+from benchmarks.gpu.shards import write_joined
 from benchmarks.gpu.steps import SECONDS, STARTING, RunInputs, Step, steps
 
 TAIL = 24  # lines of logs that are shown
@@ -24,6 +25,7 @@ LEAST = 15.0  # seconds that a step must have to be begun
 MARGIN = 3.0  # seconds that are kept for packing
 PATIENCE = 4  # times the limit of a step that a rehearsal may take: few cores interpret
 RECORD = "steps.json"
+TABLES = "tables"  # whose processes each check a part
 
 
 class Record:
@@ -147,6 +149,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         limit = step.limit * (PATIENCE if given.rehearse else 1)
         outcome = run(step, given, min(limit, left))
         record.write(step, outcome, time.monotonic() - at)
+        if step.name == TABLES:
+            parts = [given.out / f"{name}.json" for name in step.processes]
+            write_joined(parts, given.out / f"{TABLES}.json")
         pack(given.out)  # whenever this process is ended, it is there
     pack(given.out)
     for name, item in record.found.items():

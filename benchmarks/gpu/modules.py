@@ -137,7 +137,7 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true")
     options = parser.parse_args()
     found: dict[str, Any] = {
-        "date": now(), "commit": options.commit or commit_here(),
+        "suite": "modules", "date": now(), "commit": options.commit or commit_here(),
         "versions": versions_of(PACKAGES),
         "machine": machine_here(torch.get_num_threads()).model_dump(),
         "device": device_here(torch.device(options.device)).model_dump(), "rows": {},

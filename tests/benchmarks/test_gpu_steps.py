@@ -1,5 +1,6 @@
 """What steps on a GPU write when they are ended early, or fail in part: rows as they come."""
 
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar
@@ -11,10 +12,12 @@ from benchmarks import bench_resident
 from benchmarks.bench_arrays import COLOR_CHAIN
 from benchmarks.contest import Job
 from benchmarks.data import make_arrays
-from benchmarks.gpu import training
+from benchmarks.gpu import modules, training
+from benchmarks.gpu.shards import joined, write_joined
 from benchmarks.gpu.training import WORKERS, Options, Task
 from benchmarks.result_resident import ResidentResult
 from benchmarks.result_training import Row
+from benchmarks.table import rendered
 from tests.augfeed import gpu_checks
 
 OPTIONS = Options(torch.device("cpu"), quick=True, photos=None, threads=1)
@@ -152,3 +155,45 @@ def test_a_tool_that_does_not_end_is_said_to_be_unfinished(
     monkeypatch.setattr(gpu_checks, "PATIENCE", 0.5)
     assert gpu_checks.main(["--only", "memcheck"]) == 0
     assert "memcheck: unfinished: memcheck was ended after 0.5 s" in capsys.readouterr().out
+
+
+def outcome(text: str, seconds: float = 1.0) -> dict[str, Any]:
+    return {"outcome": text, "seconds": seconds}
+
+
+def test_parts_of_a_table_are_joined() -> None:
+    ended = "unfinished: {} of 20 passed, then time was over"
+    found = joined([
+        {"whole": outcome("passed"), "ended": outcome("passed"), "broken": outcome("passed")},
+        {"whole": outcome("passed", 3.0), "ended": outcome(ended.format(5)),
+         "broken": outcome("failed: one")},
+        {"whole": outcome("passed"), "ended": outcome(ended.format(7))},
+    ])  # fmt: skip
+    assert found["whole"] == outcome("passed", 3.0)
+    assert found["ended"]["outcome"] == ("unfinished: 1 of 3 parts passed, of the others 12 of 40")
+    assert found["broken"]["outcome"] == "failed in 1 of 2 parts: failed: one"
+
+
+def test_joined_parts_are_those_that_are_there(tmp_path: Path) -> None:
+    out = tmp_path / "tables.json"
+    write_joined([tmp_path / "0.json"], out)
+    assert not out.exists()
+    (tmp_path / "1.json").write_text(json.dumps({"case_table": outcome("passed")}))
+    write_joined([tmp_path / "0.json", tmp_path / "1.json"], out)
+    assert "| case table | passed |" in rendered(out.read_text())
+
+
+def test_the_result_of_modules_has_a_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = tmp_path / "modules.json"
+    answers: list[tuple[str, Any]] = [
+        ("one", lambda: {"images": 4, "device, ms": 0.1, "host, ms": 0.2}),
+        ("two", lambda: {"images": 8, "epochs, s": [3.0, 1.0]}),
+        ("three", lambda: 1 / 0),
+    ]
+    monkeypatch.setattr(modules, "questions", lambda _: answers)
+    monkeypatch.setattr("sys.argv", ["modules", "--device", "cpu", "--out", str(out)])
+    assert modules.main() == 1
+    table = rendered(out.read_text())
+    assert "| one | 4 | 0.1 | 0.2 |  |" in table
+    assert "| two | 8 |  |  | 3.0, 1.0 |" in table
+    assert "| three | failed: ZeroDivisionError" in table
