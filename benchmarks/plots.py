@@ -118,7 +118,9 @@ def main(arguments: Sequence[str]) -> int:
             case "scaling":
                 draw_scaling(ScalingResult.model_validate_json(text), folder / "scaling.png")
             case "training":
-                draw_training(TrainingResult.model_validate_json(text), folder / "training.png")
+                # Of a file "training-photos--machine.json" "training-photos.png".
+                picture = folder / f"{path.stem.partition('--')[0]}.png"
+                draw_training(TrainingResult.model_validate_json(text), picture)
     return 0
 
 
