@@ -1,5 +1,6 @@
 import warnings
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -52,6 +53,11 @@ EXAMPLE = (
 )
 
 
+@cache
+def schema_of(cls: Any) -> dict[str, Any]:
+    return TypeAdapter(cls).json_schema()
+
+
 def values(schema: dict[str, Any], definitions: dict[str, Any]) -> st.SearchStrategy[Any]:
     """Everything that the JSON schema of a parameter allows."""
     match schema:
@@ -100,7 +106,7 @@ def operations(draw: st.DrawFn, title: str, definitions: dict[str, Any] | None =
     if cls is Schedule:
         epochs = draw(st.lists(st.integers(0, 99), min_size=1, max_size=3, unique=True).map(sorted))
         return Schedule(size=tuple((epoch, draw(st.integers(1, 500))) for epoch in epochs))
-    schema = TypeAdapter(cls).json_schema()
+    schema = schema_of(cls)
     given = {}
     for name, field in schema["properties"].items():
         if name != "op" and (name in schema.get("required", ()) or draw(st.booleans())):
