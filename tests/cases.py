@@ -325,6 +325,10 @@ def fitted(shape: Shape, engine: str) -> Shape:
 class NoDoubles(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Fails when an operation gives float64, which Apple's GPUs do not have."""
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # nothing is compiled here: else torch wraps what each operation calls
+
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         made = func(*args, **(kwargs or {}))
         assert not (isinstance(made, torch.Tensor) and made.dtype == torch.float64), func

@@ -19,6 +19,8 @@ from typing import IO
 
 from tests.waiting import HANG, eventually
 
+INTERPRET = "TRITON_INTERPRET"  # a variable that Triton reads when it is imported
+
 # For each line: a process that waits for the script, and writes down how it ended. A module that is
 # imported once stays: what comes later finds it.
 TEMPLATE = """
@@ -107,13 +109,14 @@ class Forked:
 class Template:
     """Starts what it forks from with the first of them."""
 
-    def __init__(self, flags: Sequence[str]) -> None:
+    def __init__(self, flags: Sequence[str], *, left_out: Sequence[str] = ()) -> None:
         self.own, self.count = TemporaryDirectory(), 0
         atexit.register(self.close)
         paths = os.pathsep.join(path for path in sys.path if path)
+        inherited = {name: value for name, value in os.environ.items() if name not in left_out}
         self.process = subprocess.Popen(
             [sys.executable, *flags, "-c", TEMPLATE], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            text=True, env={**os.environ, "PYTHONPATH": paths, "OPENBLAS_NUM_THREADS": "1"},
+            text=True, env={**inherited, "PYTHONPATH": paths, "OPENBLAS_NUM_THREADS": "1"},
         )  # fmt: skip
 
     def close(self) -> None:
@@ -159,15 +162,35 @@ def template(*flags: str) -> Template:
     return Template(flags)
 
 
+@cache
+def compiling_template() -> Template:
+    """Return the one of this process where Triton compiles kernels, and interprets none."""
+    return Template((), left_out=[INTERPRET])
+
+
 def run_script(
     code: str, *arguments: str, imports: Sequence[str], flags: Sequence[str] = (),
     finalize: bool = False, environment: Mapping[str, str] | None = None,
 ) -> subprocess.CompletedProcess[str]:  # fmt: skip
     """Run a script to its end in an interpreter that has imported some modules before."""
-    forked = template(*flags).fork(
+    return _ended(template(*flags).fork(
         code, arguments, {**os.environ, **(environment or {})}, imports=imports, live=False,
         finalize=finalize,
-    )  # fmt: skip
+    ), arguments)  # fmt: skip
+
+
+def run_compiling(
+    name: str, *arguments: str, imports: Sequence[str] = ()
+) -> subprocess.CompletedProcess[str]:
+    """Run the `main` of a module to its end where Triton compiles kernels for GPUs."""
+    environment = {key: value for key, value in os.environ.items() if key != INTERPRET}
+    return _ended(compiling_template().fork(
+        f"from {name} import main\nmain()", arguments, environment, imports=[name, *imports],
+        live=False,
+    ), arguments)  # fmt: skip
+
+
+def _ended(forked: Forked, arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:
     try:
         status = forked.wait()
     finally:

@@ -1,5 +1,6 @@
 import warnings
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -52,6 +53,15 @@ EXAMPLE = (
 )
 
 
+def class_of(title: str) -> Any:
+    return next(cls for cls in OPERATIONS.values() if cls.__name__ == title)
+
+
+@cache
+def schema_of(title: str) -> dict[str, Any]:
+    return TypeAdapter(class_of(title)).json_schema()
+
+
 def values(schema: dict[str, Any], definitions: dict[str, Any]) -> st.SearchStrategy[Any]:
     """Everything that the JSON schema of a parameter allows."""
     match schema:
@@ -91,7 +101,7 @@ def values(schema: dict[str, Any], definitions: dict[str, Any]) -> st.SearchStra
 
 @st.composite
 def operations(draw: st.DrawFn, title: str, definitions: dict[str, Any] | None = None) -> Any:
-    cls = next(cls for cls in OPERATIONS.values() if cls.__name__ == title)
+    cls = class_of(title)
     if cls is Kornia:
         bounds = [draw(st.floats(0.5, 1)), draw(st.floats(1, 2))]
         return Kornia("RandomGamma", gamma=bounds, p=draw(st.floats(0, 1)))
@@ -100,7 +110,7 @@ def operations(draw: st.DrawFn, title: str, definitions: dict[str, Any] | None =
     if cls is Schedule:
         epochs = draw(st.lists(st.integers(0, 99), min_size=1, max_size=3, unique=True).map(sorted))
         return Schedule(size=tuple((epoch, draw(st.integers(1, 500))) for epoch in epochs))
-    schema = TypeAdapter(cls).json_schema()
+    schema = schema_of(title)
     given = {}
     for name, field in schema["properties"].items():
         if name != "op" and (name in schema.get("required", ()) or draw(st.booleans())):

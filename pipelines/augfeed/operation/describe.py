@@ -53,7 +53,7 @@ def suggest(name: str, known: Iterable[str]) -> str:
     """Return the cure for a misspelt name: the nearest known one, those that it is a word of
     ("crop" of "random_crop"), or all of them."""
     names = list(known)
-    near = difflib.get_close_matches(name, names, n=1)
+    near = _near(name, names)
     alike = [known for known in names if name in known.split("_")]
     if near and not alike:
         return f"did you mean {near[0]!r}?"
@@ -94,8 +94,14 @@ def _place(loc: tuple[int | str, ...], root: type[Any]) -> _ErrorLocation:
 
 
 def _misspelt(missing: _ErrorLocation, unknown: _ErrorLocation) -> bool:
-    near = difflib.get_close_matches(unknown.parameter, [missing.parameter])
-    return missing.label == unknown.label and bool(near)
+    return missing.label == unknown.label and bool(_near(unknown.parameter, [missing.parameter]))
+
+
+def _near(name: str, known: list[str]) -> list[str]:
+    # The nearest known name, if any is near, and none a third as long is: what looks for it would
+    # go through a text of megabytes first.
+    alike = [other for other in known if len(name) <= 3 * len(other)]
+    return difflib.get_close_matches(name, alike, n=1) if alike else []
 
 
 def _line(group: list[tuple[_ErrorLocation, ErrorDetails]]) -> str:

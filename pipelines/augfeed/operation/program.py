@@ -5,7 +5,7 @@ as RandAugment, is a `Program` that returns its tree; everything else follows fr
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -161,12 +161,28 @@ class Op:
 
 @dataclass(frozen=True, slots=True)
 class Graded:
-    """One of several entries, each a few slots that are done in order."""
+    """One of several entries, each a few slots that are done in order.
+
+    `groups` are the entries of each slot, each once, with the numbers that it is chosen by.
+    """
 
     entries: tuple[tuple[Entry, ...], ...]
     magnitude: Law = FixedBin(0)
     weights: tuple[float, ...] = ()
     p: float = 1.0
+    groups: tuple[tuple[tuple[Entry, tuple[int, ...]], ...], ...] = field(
+        init=False, repr=False, compare=False
+    )
+
+    def __post_init__(self) -> None:
+        groups = []
+        for slot in range(max(map(len, self.entries), default=0)):
+            found: dict[Entry, list[int]] = {}
+            for k, slots in enumerate(self.entries):
+                if slot < len(slots):
+                    found.setdefault(slots[slot], []).append(k)
+            groups.append(tuple((entry, tuple(numbers)) for entry, numbers in found.items()))
+        object.__setattr__(self, "groups", tuple(groups))
 
 
 @dataclass(frozen=True, slots=True)

@@ -128,14 +128,14 @@ def draw_program(policy: Policy, draws: Draws, size: tuple[int, int]) -> Program
     value = np.zeros((*slots.leaf.shape, width), np.float32)
     matrices = np.broadcast_to(np.eye(3), (*slots.leaf.shape, 3, 3)).copy()
     for number, leaf in enumerate(leaves, 1):
-        where = slots.leaf == number
-        if where.any():
+        where = np.nonzero(slots.leaf == number)  # rows, and the slots of these
+        if len(where[0]):
             code[where] = code_of(leaf)
             found = numbers_of(leaf, made[number - 1], slots, where, size)
             if code_of(leaf) == MATRIX:
                 matrices[where] = found
             else:
-                value[where, : found.shape[1]] = found
+                value[where[0], where[1], : found.shape[1]] = found
     moved, inverse = _compiled(code, value, matrices)
     still = np.zeros(len(draws.ids), np.bool_)
     return Program(slots, leaves, made, code, value, moved, inverse, widths, still, still)
@@ -175,10 +175,12 @@ def _numbers(code: int) -> int:
 
 
 def numbers_of(
-    leaf: Any, drawn: Drawn | None, slots: Slots, where: NDArray[np.bool_], size: tuple[int, int]
-) -> NDArray[np.float64]:
-    """Return what a step reads in the slots where it stands: `[n, P]`, or matrices `[n, 3, 3]`."""
-    rows = np.nonzero(where)[0]
+    leaf: Any, drawn: Drawn | None, slots: Slots, where: tuple[NDArray[np.int64], ...],
+    size: tuple[int, int],
+) -> NDArray[np.float64]:  # fmt: skip
+    """Return what a step reads where it stands, in rows and their slots: `[n, P]`, or matrices
+    `[n, 3, 3]`."""
+    rows = where[0]
     if isinstance(leaf, Candidate):
         cls, found = leaf.step, np.asarray(leaf.numbers(slots.magnitude[where], size), np.float64)
         if issubclass(cls, Geometry):

@@ -1,6 +1,5 @@
 """The draws of programs: which steps each sample gets, in which order, and by how much."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,7 +12,6 @@ from augfeed.operation.program import (
     Candidate,
     Chains,
     Choice,
-    Entry,
     Graded,
     Magnitudes,
     Node,
@@ -146,16 +144,23 @@ class Drawer:
         return self._known[candidate]
 
     def _graded(self, node: Graded, place: int) -> Slots:
-        law, width = node.magnitude, max(map(len, node.entries))
+        law, width = node.magnitude, len(node.groups)
         each = 2 + law.uniforms  # whether it is done, the sign, the magnitude
         u = self._uniforms(place, 2 + each * width)
-        chosen, made = _chosen(u[1], weights_of(node)), empty(len(self.ids), width)
+        chosen = np.where(u[0] < node.p, _chosen(u[1], weights_of(node)), -1)
+        counts = np.bincount(chosen + 1, minlength=len(node.entries) + 1)[1:].tolist()
+        made = empty(len(self.ids), width)
         for s in range(width):
             own = u[2 + s * each : 2 + (s + 1) * each]
             drawn = law.draw(own[2:], len(self.ids))
-            for entry, wanted in _entries(node, s, chosen):
-                rows = np.flatnonzero(wanted & (u[0] < node.p) & (own[0] < entry.p))
-                if entry.candidate is not None and len(rows):
+            for entry, numbers in node.groups[s]:
+                drawn_by = [k for k in numbers if counts[k]]
+                if entry.candidate is None or not drawn_by:
+                    continue
+                rows = _rows(chosen, drawn_by)
+                if entry.p < 1.0:
+                    rows = rows[own[0][rows] < entry.p]
+                if len(rows):
                     sign = np.where(own[1][rows] < 0.5, -1.0, 1.0)
                     magnitude = entry.magnitudes(drawn[rows])
                     made.leaf[rows, s] = self._number(entry.candidate)
@@ -208,14 +213,6 @@ def _chosen(u: Uniforms, weights: tuple[float, ...]) -> NDArray[np.int64]:
     return made
 
 
-def _entries(node: Graded, slot: int, chosen: NDArray[np.int64]) -> Iterator[tuple[Entry, Flags]]:
-    # Those of a slot, each once, with the samples that it was chosen for.
-    found: dict[Entry, list[int]] = {}
-    for k, slots in enumerate(node.entries):
-        if slot < len(slots):
-            found.setdefault(slots[slot], []).append(k)
-    for entry, numbers in found.items():
-        if len(numbers) == 1:
-            yield entry, chosen == numbers[0]
-        else:
-            yield entry, np.isin(chosen, numbers)
+def _rows(chosen: NDArray[np.int64], numbers: list[int]) -> NDArray[np.int64]:
+    wanted = chosen == numbers[0] if len(numbers) == 1 else np.isin(chosen, numbers)
+    return np.flatnonzero(wanted)

@@ -1,10 +1,5 @@
 """Instructions of the kernel for a pixel, from its machine code: no chain costs more than once."""
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -14,8 +9,8 @@ from augfeed.bench.result import Shape
 from augfeed.bench.work import SEED
 from augfeed.ops._steps import MATRIX
 from augfeed.plan import BatchRows, draw_plan
+from tests.template import run_compiling
 
-ROOT = Path(__file__).resolve().parents[3]
 SHAPE = Shape(64, 3, 224, 224)
 
 # Instructions of a thread for a pixel, of all kernels of a chain, to bfloat16 on sm_90, and those
@@ -60,14 +55,9 @@ def rows(
     """Predict chains by the command, in a process without the interpreter."""
     chosen = [] if pytestconfig.option.whole else USUAL
     out = tmp_path_factory.mktemp("predict") / "prediction.json"
-    environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
-    environment["PYTHONPATH"] = str(ROOT / "pipelines")
     command = ["bench", "kernel", "--predict", "--shape", SHAPE.name, "--json", str(out),
                *(word for name in chosen for word in ("--chain", name))]  # fmt: skip
-    done = subprocess.run(
-        [sys.executable, "-m", "augfeed.cli", *command], cwd=ROOT, env=environment,
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    done = run_compiling("augfeed.cli", *command, imports=["augfeed.bench.predict"])
     assert done.returncode == 0, done.stderr
     assert SHAPE.name in done.stdout and "H100" in done.stdout and "H200" in done.stdout
     found = Prediction.model_validate_json(out.read_text()).rows

@@ -1,10 +1,6 @@
 """What the compiler makes of the kernels, for GPUs that are not here: no spills, wide accesses."""
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,8 +8,8 @@ import pytest
 from augfeed.constants import BILINEAR
 from tests.augfeed.scripts.compiled import FEW, OFTEN, SELDOM
 from tests.sampling import ALL
+from tests.template import run_compiling
 
-ROOT = Path(__file__).resolve().parents[3]
 BITS = {"torch.float32": 32, "torch.float16": 16, "torch.bfloat16": 16, "torch.uint8": 8}
 Rows = list[dict[str, Any]]
 
@@ -27,11 +23,9 @@ def whole(pytestconfig: pytest.Config) -> bool:
 @pytest.fixture(scope="module")
 def compiled(whole: bool) -> Rows:
     """Compile the specializations, in a process without the interpreter."""
-    environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
-    environment["PYTHONPATH"] = os.pathsep.join([str(ROOT / "pipelines"), str(ROOT)])
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.augfeed.scripts.compiled", *([ALL] if whole else [])],
-        cwd=ROOT, env=environment, capture_output=True, text=True, check=False,
+    done = run_compiling(
+        "tests.augfeed.scripts.compiled", *([ALL] if whole else []),
+        imports=["augfeed.engines.cuda.report"],
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return [json.loads(line) for line in done.stdout.splitlines()]

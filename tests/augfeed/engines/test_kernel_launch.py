@@ -1,27 +1,17 @@
 """Kernels that are launched at little cost are those that Triton would launch."""
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
 from augfeed.engines.cuda import kernel_launch
-
-ROOT = Path(__file__).resolve().parents[3]
+from tests.template import run_compiling
 
 
 def test_what_reaches_the_device_is_what_triton_would_have_launched() -> None:
-    environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
-    environment["PYTHONPATH"] = os.pathsep.join([str(ROOT / "pipelines"), str(ROOT)])
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.augfeed.scripts.launched"],
-        cwd=ROOT, env=environment, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    done = run_compiling("tests.augfeed.scripts.launched")
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert found["calls"] == 20

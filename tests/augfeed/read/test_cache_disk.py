@@ -5,8 +5,6 @@ import math
 import os
 import pickle
 import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,7 +17,7 @@ from augfeed.read.cache.disk import DiskCache, Key
 from augfeed.read.cache.pack_file import RECORD
 from augfeed.read.cache.pack_index import BAD, GOOD, PackIndex
 from tests.augfeed.read.test_cache import in_child, make_image, work_side_by_side
-from tests.waiting import HANG
+from tests.template import template
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="written with forked processes")
 
@@ -152,34 +150,29 @@ def test_two_processes_see_what_the_other_writes(tmp_path: Path) -> None:
         "import sys; from pathlib import Path\n"
         "from tests.augfeed.read.test_cache_disk import *\n"
         "cache = disk(Path(sys.argv[1]))\n"
-        "for line in sys.stdin:\n"
+        "for line in open(sys.argv[2]):\n"
         "    first, last = map(int, line.split())\n"
         "    cache.refresh()\n"
         "    seen = found(cache, range(100))\n"
         "    for k in range(first, last): cache.put(str(k), make_image(k))\n"
         "    print(*seen, flush=True)\n"
     )
-    root = Path(__file__).resolve().parents[3]
-    paths = os.pathsep.join([str(root / "pipelines"), str(root)])
-    with subprocess.Popen(
-        [sys.executable, "-c", code, str(tmp_path)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONPATH": paths},
-    ) as other:
-        assert other.stdin and other.stdout
-        cache = disk(tmp_path)
+    asked = tmp_path / "asked"
+    os.mkfifo(asked)
+    other = template().fork(code, [str(tmp_path / "cache"), str(asked)], os.environ,
+                            imports=[__name__])  # fmt: skip
+    with other.stdout, other.stderr, open(os.open(asked, os.O_RDWR), "w") as asking:
+        cache = disk(tmp_path / "cache")
         for first in range(0, 60, 20):
             for k in range(first, first + 10):
                 cache.put(str(k), make_image(k))
-            print(first + 10, first + 20, file=other.stdin, flush=True)
+            print(first + 10, first + 20, file=asking, flush=True)
             assert other.stdout.readline().split() == [str(k) for k in range(first + 10)]
             cache.refresh()
             assert found(cache, range(100)) == list(range(first + 20))
-        other.stdin.close()
-        assert other.wait(HANG) == 0
-    assert len(files(tmp_path, ".pack")) == 2
+        asking.close()
+        assert other.wait() == 0
+    assert len(files(tmp_path / "cache", ".pack")) == 2
 
 
 def test_get_looks_for_what_others_wrote_after_a_pause(

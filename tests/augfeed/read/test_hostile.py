@@ -5,8 +5,6 @@ import json
 import os
 import shutil
 import struct
-import subprocess
-import sys
 import zlib
 from pathlib import Path
 from typing import Any
@@ -19,6 +17,7 @@ from sklearn.datasets import load_sample_image
 import augfeed
 from augfeed.errors import ReadError
 from augfeed.read.dali import available
+from tests.template import run_script
 
 BAD = Path(os.environ.get("AUGFEED_BAD_IMAGES", ""))
 BAD_LIST = BAD / "expectations.json"
@@ -98,8 +97,8 @@ print(*good, *bad, (after - before) // 1024)
 def test_bombs_take_no_memory(bombs: Path, tmp_path: Path) -> None:
     for path in bombs.glob("good*"):
         shutil.copy(path, tmp_path)
-    command = [sys.executable, "-c", MEASURE, str(tmp_path), str(bombs)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=240)
+    done = run_script(MEASURE, str(tmp_path), str(bombs), imports=["augfeed.loader"])
+    assert done.returncode == 0, done.stderr
     good, unread, count, replaced, grown = map(int, done.stdout.split())
     assert (good, unread, count, replaced) == (6, 0, 10, 4)
     assert grown < 64  # MiB; the smallest bomb would take 192

@@ -1,7 +1,6 @@
 """Windows of JPEGs: the pixels of a whole decode, and nothing where only that can tell."""
 
 import io
-import multiprocessing
 import threading
 from typing import Any
 
@@ -21,6 +20,7 @@ from augfeed.read.crop import View
 from augfeed.read.frames import windows_of
 from augfeed.read.image_frame import Encoded
 from tests.sampling import pairwise, slow
+from tests.template import run_script
 
 Pixels = NDArray[np.uint8]
 PHOTO: Pixels = load_sample_image("flower.jpg")
@@ -203,10 +203,10 @@ def _attack(count: int) -> None:
 
 
 def test_changed_bytes_end_no_process_and_leak_no_memory() -> None:
-    process = multiprocessing.get_context("spawn").Process(target=_attack, args=(6000,))
-    process.start()
-    process.join()
-    assert process.exitcode == 0
+    # Imported in the script: there are threads then, of which nothing is forked.
+    attack = f"from {__name__} import _attack\n_attack(6000)"
+    ended = run_script(attack, imports=["augfeed.loader"])
+    assert ended.returncode == 0, ended.stderr
 
 
 def test_threads_decode_side_by_side() -> None:

@@ -3,9 +3,7 @@
 import ctypes
 import hashlib
 import inspect
-import os
 import platform
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -19,6 +17,7 @@ from augfeed import DataLoader
 from augfeed.doctor import machine
 from augfeed.kernels import libjpeg
 from augfeed.read import jpeg, jpeg_crop
+from tests.template import run_script
 
 GIVEN = jpeg_crop.why_not()
 
@@ -180,9 +179,10 @@ def test_turned_off_the_batches_are_the_same(tmp_path: Path) -> None:
     for k in range(6):
         options: dict[str, Any] = {"subsampling": k % 3}
         photo.resize((90 + 31 * k, 120 - 9 * k)).save(tmp_path / f"{k}.jpg", **options)
-    off = subprocess.run(
-        [sys.executable, "-c", BATCHES, str(tmp_path)], capture_output=True, text=True, check=True,
-        env={**os.environ, jpeg_crop.SWITCH: "0"}, timeout=200,
-    ).stdout.split()  # fmt: skip
+    ended = run_script(
+        BATCHES, str(tmp_path), imports=["augfeed.loader"], environment={jpeg_crop.SWITCH: "0"}
+    )
+    assert ended.returncode == 0, ended.stderr
+    off = ended.stdout.split()
     assert (jpeg_crop.why_not() is None) == (GIVEN is None) and off[1] == "False"
     assert digest_of(tmp_path) == off[0] != hashlib.sha256().hexdigest()

@@ -58,6 +58,7 @@ def names(source: TarSource) -> list[str]:
 
 # Any order
 
+LARGE = json.dumps([0.5] * 20_000)
 FACTS = [{"url": "x"}, {"label": None, "url": "x"}, {"class": "cat"}, [[4, 5, 60, 70]], "cat", None]
 
 
@@ -71,7 +72,7 @@ def held(label: int, form: str, facts: Any) -> dict[str, bytes]:
         "cls and facts": {"cls": number, "json": json.dumps(facts).encode()},
         "cls and broken json": {"cls": number, "json": b'{"label": '},
         "cls, json and text": {"txt": b"5", "json": json.dumps({"cls": 9}).encode(), "cls": number},
-        "large": {"json": json.dumps({"numbers": [0.5] * 20_000, "class": label}).encode()},
+        "large": {"json": f'{{"numbers": {LARGE}, "class": {label}}}'.encode()},
         "in capitals": {"CLS": number},
         "named twice": {"coarse.cls": number, "cls": number},
     }[form]

@@ -33,7 +33,6 @@ USUAL = OUTPUTS[2]
 ONES = "1 x 1"
 ALONE = ("whole chain", "jitter, some")  # that a usual run compiles for images of one pixel
 MASKS = "rotate"  # the case beside which the kernel for masks is compiled
-MASK_KERNELS = range(6) if ALL in sys.argv else range(3, 6)
 NAMED = ("nothing", "horizontal flip", "contrast about mean", "whole chain", "mixup", "rotate")
 CHAINS = ("frames, moved and mixed", "frames, recoloured",
           "whole chain", "geometry, reflect", "cutmix, some", "all noise")  # fmt: skip
@@ -162,7 +161,7 @@ def compiled(task: tuple[Job, int]) -> dict[str, Any]:
                     wide=k % 2 == 0,
                 )
             )
-            for k in MASK_KERNELS
+            for k in (range(6) if ALL in sys.argv else range(3, 6))
         }
     return found
 
