@@ -221,7 +221,7 @@ def test_explain_says_where_a_dataset_lives(monkeypatch: pytest.MonkeyPatch) -> 
         return DataLoader(data(), 10, policy="hflip", **options).explain()
 
     assert "the images lie in memory\n" in said()
-    assert "are copied to that of meta once" in said(device="meta", resident=True)
+    assert "are copied to that of mps once" in said(device="mps", resident=True)
     monkeypatch.setattr(torch.version, "cuda", "13.0")
     assert "copied to that of cuda once if they take a quarter" in said(device="cuda")
     engine = "cuda" if "cuda" in ENGINES else "portable"

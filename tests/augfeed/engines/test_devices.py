@@ -1,12 +1,18 @@
-"""Devices: one that is not there is an error that names it."""
+"""Devices: one chooses the engine, and one that is not there is an error that names it."""
 
 import numpy as np
 import pytest
 import torch
 
 from augfeed import DataLoader
-from augfeed.engines import indexed
+from augfeed.engines import engine_for, indexed
 from augfeed.errors import InputError
+
+
+def test_engine_is_chosen_by_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert engine_for("cpu").name == "cpu"
+    monkeypatch.setattr("augfeed.engines.usable_device", torch.device)  # as if it were there
+    assert engine_for("mps").name == "portable"
 
 
 @pytest.mark.parametrize("error", [AssertionError, RuntimeError])

@@ -358,11 +358,6 @@ def test_unknown_engine_is_refused() -> None:
         engine_for("cpu", "gpu")
 
 
-def test_engine_is_chosen_by_device() -> None:
-    assert engine_for("cpu").name == "cpu"
-    assert engine_for("meta").name == "portable"
-
-
 @pytest.mark.parametrize("output", OUTPUTS, ids=named)
 def test_copying_past_the_caches_changes_nothing(
     output: Output, monkeypatch: pytest.MonkeyPatch

@@ -206,7 +206,7 @@ def test_a_reader_that_cannot_be_used_is_refused_with_the_cure(
     with pytest.raises(InputError, match="leave out cache, or reader"):
         loader(folder, "dali", cache="ram")
     with pytest.raises(InputError, match="use reader='cpu'"):
-        loader(folder, "dali", device="meta", engine="portable")
+        loader(folder, "dali", device="mps", engine="portable")
     monkeypatch.setattr(device_frames, "available", lambda: "not there")
     monkeypatch.setattr(device_frames, "is_installed", lambda: False)
     with pytest.raises(MissingExtraError, match=r"pip install 'augfeed\[dali\]'"):
