@@ -20,6 +20,9 @@ from hypothesis import HealthCheck, settings
 # Before torch is imported, and for what tests start: a thread of torch that waits for another would
 # take the core that another process could use.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# Numba colors what it tries in vain, which nobody reads, where colorama is installed: of the time
+# to compile that takes one part in thirty.
+os.environ.setdefault("NUMBA_DISABLE_ERROR_MESSAGE_HIGHLIGHTING", "1")
 
 import torch
 

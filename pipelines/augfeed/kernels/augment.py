@@ -20,7 +20,7 @@ from augfeed.kernels.noise import (
     add_normal,
     erase_with_noise,
     noise_memory,
-    pixel_numbers,
+    plane_numbers,
     salt_and_pepper,
 )
 from augfeed.kernels.nontemporal_copy import first_of_line, stream_fence
@@ -141,7 +141,7 @@ def _erase(
 ) -> None:  # fmt: skip
     if fixed.erase_noise:
         key = (fixed.seed, fixed.epoch, row.id, ERASE_PIXELS)
-        numbers = pixel_numbers(size[0] * size[1], fixed.plane + c, key)
+        numbers = plane_numbers(size[0] * size[1], fixed.plane + c, key)
         erase_with_noise(planes, at, size[1], box, numbers, quantiles, fixed.normalized)
         return
     for y in range(box[0], box[2]):
@@ -194,7 +194,7 @@ def _over(
         add_normal(planes, at, (fixed.plane, channels, count), key, row.sigma, statistics.factors,
                    noise)  # fmt: skip
     if row.salt > 0:
-        numbers = pixel_numbers(count, 0, (fixed.seed, fixed.epoch, row.id, SALT_PIXELS))
+        numbers = plane_numbers(count, 0, (fixed.seed, fixed.epoch, row.id, SALT_PIXELS))
         for c in range(channels):
             mean, std = statistics.means[c], statistics.stds[c]
             black, white = -mean / std, (np.float32(1.0) - mean) / std

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from augfeed.kernels.inner import njit
-from augfeed.kernels.noise import pixel_numbers
+from augfeed.kernels.noise import plane_numbers
 from augfeed.kernels.place import FAST, U, fold
 from augfeed.kernels.types import Array, Floats, Index
 from augfeed.philox import Stream
@@ -61,7 +61,7 @@ def displacement(c: int, size: tuple[int, int, int], numbers: Floats) -> Floats:
     """Return float32 `[height * width]`: how far each pixel looks along x, if `c` is 0, or y."""
     height, width, _ = size
     seed = np.uint64(numbers[3]) + (np.uint64(numbers[4]) << np.uint64(24))
-    drawn = pixel_numbers(height * width, c, (seed, 0, np.int64(0), ELASTIC_PIXELS))
+    drawn = plane_numbers(height * width, c, (seed, U(0), U(0), ELASTIC_PIXELS))
     plane = np.empty(height * width, np.float32)
     for p in range(plane.size):
         plane[p] = (np.float32(drawn[p]) + np.float32(0.5)) / np.float32(32768) - np.float32(1)
@@ -73,11 +73,11 @@ def displacement(c: int, size: tuple[int, int, int], numbers: Floats) -> Floats:
 
 
 @njit(nogil=True)
-def _value(source: Array, y: int, x: int, c: int, size: tuple[int, int, int], fill: Any) -> Any:
+def _value(source: Floats, y: int, x: int, c: int, size: tuple[int, int, int], fill: Any) -> Any:
     height, width, channels = size
     if y < 0 or x < 0 or y >= height or x >= width:
         return fill
-    return np.float32(source[U((y * width + x) * channels + c)])
+    return source[U((y * width + x) * channels + c)]
 
 
 @njit(nogil=True)
@@ -90,7 +90,7 @@ def run_elastic(
     """
     height, width, channels = size
     count, fill = height * width * channels, numbers[2] * np.float32(scale)
-    source = np.empty(count, out.dtype)
+    source = np.empty(count, np.float32)
     for i in range(count):
         source[U(i)] = out[at + U(i)]
     across, down = displacement(0, size, numbers), displacement(1, size, numbers)

@@ -11,6 +11,7 @@ from augfeed.kernels.byte_tables import look_up
 from augfeed.kernels.inner import njit
 from augfeed.kernels.levels import LEVELS
 from augfeed.kernels.place import FAST, Edges, Frame, U, edges_of, fold
+from augfeed.kernels.pointers import pointer_to
 from augfeed.kernels.spatial_steps import Rarer, is_spatial, run_spatial
 from augfeed.kernels.types import Array, Floats, Index, Ints, Record
 
@@ -155,7 +156,7 @@ def _tabulate(
     spare: Tables,
 ) -> None:  # fmt: skip
     whole, changed = scale == 255.0, False
-    levels, made = spare.levels, spare.made
+    levels, made = pointer_to(spare.levels), spare.made
     if whole:
         count_levels(out, at, pixels, channels, spare.counts)
     else:
@@ -329,7 +330,7 @@ def _compile(sources: int) -> Any:
         `taps` `[n, K, 2, T]` the kernels of those that are made; see
         `augfeed.plan.frames.FrameSteps`. `rarer` is of `augfeed.kernels.spatial_steps`.
         """
-        fixed, flat, target = shared[0], images.reshape(images.size), out.reshape(out.size)
+        fixed, flat, target = shared[0], pointer_to(images), pointer_to(out)
         _, height, width, channels = out.shape
         pixels, most = height * width, taps.shape[3] - 1
         edges = edges_of(fixed)

@@ -1,9 +1,10 @@
 """Numba's `njit` for functions that only compiled functions call."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numba
+from numba import types
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler, StateDict
 from numba.core.compiler_machinery import register_pass
@@ -19,8 +20,9 @@ def njit(**options: Any) -> Callable[[Callable[..., Any]], Any]:
     Numba would optimize such a function, and make machine code of it, with all that it calls, and
     do both again in each function that calls it, level by level. Here it is done once, in the
     function that Python calls: that compiles in half of the time. Only functions that call no
-    others are optimized before, as some loops become wide in a small function alone. A function
-    that Python calls as well has `numba.njit` itself.
+    others are optimized before, as some loops become wide in a small function alone. Integers that
+    a caller writes down do not make it compile the function once more. What Python calls, too,
+    `for_python` makes.
     """
 
     def compile_(function: Callable[..., Any]) -> Any:
@@ -29,6 +31,7 @@ def njit(**options: Any) -> Callable[[Callable[..., Any]], Any]:
             # Numba would call what is not there.
             made._insert = _ignored
             made._compile_for_args = _refused
+            made.get_call_template = _any_value(made.get_call_template)
         return made
 
     return compile_
@@ -81,6 +84,20 @@ class _InnerCompiler(Compiler):
         ]
         steps.finalize()
         return [steps]
+
+
+def for_python(function: Any) -> Any:
+    """Return what Python calls an inner function by."""
+    return numba.njit(nogil=True)(lambda *given: function(*given))
+
+
+def _any_value(template: Callable[..., Any]) -> Callable[..., Any]:
+    # Numba takes an integer that a caller has written down for a type of its own.
+    def given(args: Sequence[Any], kws: Mapping[str, Any]) -> Any:
+        named = {name: types.unliteral(kind) for name, kind in kws.items()}
+        return template(tuple(types.unliteral(kind) for kind in args), named)
+
+    return given
 
 
 def _ignored(*overload: Any) -> None:

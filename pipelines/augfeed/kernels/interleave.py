@@ -6,7 +6,6 @@ makes of them what the processor has.
 
 from typing import Any
 
-import numba
 import numpy as np
 from llvmlite import ir
 from numba import types
@@ -153,7 +152,7 @@ halve_block: Any = intrinsic(_emit_halves)
 CONVERTS_HALVES = has("f16c")
 
 
-@numba.njit(nogil=True)
+@njit(nogil=True)
 def split_pixels(
     flat: Array, first: Index, lines: tuple[Any, int, int, int], mirrored: bool, planes: Floats,
     at: Index, steps: tuple[Any, Any],
@@ -177,7 +176,7 @@ def split_pixels(
         _split_color(flat, first, step, number, count, planes, at, steps)
 
 
-@numba.njit(nogil=True)
+@njit(nogil=True)
 def join_planes(planes: Array, at: Index, stride: Index, count: int, out: Array, to: Index) -> None:
     """Write `count` pixels of three planes, `stride` apart from `planes[at]` on, side by side.
 

@@ -21,7 +21,8 @@ from augfeed.kernels import SOURCES, compiled
 from augfeed.kernels.crop_region import columns, reach, scale_for, scaled_side
 from augfeed.kernels.inner import njit
 from augfeed.kernels.pointers import Emitted, Number, Values
-from augfeed.kernels.resample_box import resample_part
+from augfeed.kernels.resample import four, two
+from augfeed.kernels.resample_box import show_part
 from augfeed.kernels.types import Array, Bytes, Ints
 
 # The memory of a thread's calls, in words of 8 bytes. First its own address and what is wanted
@@ -239,7 +240,7 @@ def decode_window(
     1 / `scale` (1, 2, 4 or 8) as large; `place` is line and column of it that stand first in `out`,
     the column at the border of a unit. `data` is the file.
     """
-    return _decoded(memory, decode, data.ctypes.data, data.size, scale, place, out)
+    return _decoded(memory, decode, np.int64(data.ctypes.data), data.size, scale, place, out)
 
 
 def _compile(sources: int) -> Any:
@@ -260,23 +261,23 @@ def _compile(sources: int) -> Any:
         """
         rows, columns_, channels = frames.shape[1], frames.shape[2], frames.shape[3]
         for k in range(files.shape[0]):
-            data, size, height, width, unit, number = files[k]
-            kind = filters[k]
-            scale = scale_for(box[k, 2], box[k, 3], resized[k, 0], resized[k, 1], kind)
-            top, count, y, h = scaled_side(box[k, 0], box[k, 2], height, 0, scale)
-            left, across, x, w = scaled_side(box[k, 1], box[k, 3], width, 0, scale)
-            low, lines = reach(y, h, count, resized[k, 0], offset[k, 0], rows, kind)
-            beside, wanted = reach(x, w, across, resized[k, 1], offset[k, 1], columns_, kind)
+            data, length, height, width, unit, number = files[k]
+            whole, size, shift = four(box, k), two(resized, k), two(offset, k)
+            kind = np.int64(filters[k])
+            scale = scale_for(whole[2], whole[3], size[0], size[1], kind)
+            top, count, y, h = scaled_side(whole[0], whole[2], height, 0, scale)
+            left, across, x, w = scaled_side(whole[1], whole[3], width, 0, scale)
+            low, lines = reach(y, h, count, size[0], shift[0], rows, kind)
+            beside, wanted = reach(x, w, across, size[1], shift[1], columns_, kind)
             first, taken = columns(left + beside, wanted, -(-width // scale), max(unit // scale, 1))
             done[k] = False
             if lines * taken * channels <= held.size:
                 part = held[: lines * taken * channels].reshape(lines, taken, channels)
                 place = top + low, first
-                done[k] = _decoded(memory, decode, data, size, scale, place, part)
+                done[k] = _decoded(memory, decode, data, length, scale, place, part)
             if done[k]:
                 where = -low, left - first, count, across
-                resample_part(part, where, (y, x, h, w), (resized[k, 0], resized[k, 1]),
-                              (offset[k, 0], offset[k, 1]), kind, frames[number])  # fmt: skip
+                show_part(part, where, (y, x, h, w), size, shift, kind, frames[number])
         return sources
 
     return decode_frames

@@ -6,10 +6,9 @@ values of one lane lie side by side in memory.
 
 from typing import Any, NamedTuple
 
-import numba
 import numpy as np
 
-from augfeed.kernels.inner import njit
+from augfeed.kernels.inner import for_python, njit
 from augfeed.kernels.philox import block_key, fill_plane, philox
 from augfeed.kernels.place import FAST, U
 from augfeed.kernels.pointers import as_floats, as_words, pointer_to
@@ -98,8 +97,8 @@ def add_normal(
                        U(first - begin))  # fmt: skip
 
 
-@numba.njit(nogil=True)
-def pixel_numbers(count: int, c: int, key: tuple[Any, Any, Any, int]) -> Words:
+@njit(nogil=True)
+def plane_numbers(count: int, c: int, key: tuple[Any, Any, Any, int]) -> Words:
     """Return the 16-bit numbers of plane `c` of `count` values, as uint32 `[count]`."""
     blocks = (count + 7) // 8
     words = np.empty((4, blocks), np.uint32)
@@ -110,6 +109,9 @@ def pixel_numbers(count: int, c: int, key: tuple[Any, Any, Any, int]) -> Words:
         for i in range(min(blocks, count - first)):
             out[first + i] = (words[lane >> 1, i] >> shift) & _LOW16
     return out
+
+
+pixel_numbers = for_python(plane_numbers)
 
 
 @njit(nogil=True)

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import numba
 import numpy as np
 from llvmlite import ir
 from numba import types
@@ -86,7 +85,7 @@ def first_of_line(array: Array) -> int:
     return (LINE - _misaligned(array)) % LINE // bytes_of(array)
 
 
-@numba.njit(nogil=True)
+@njit(nogil=True)
 def stream_copy(target: Array, to: int, source: Array, start: Index, count: int) -> None:
     """Copy `source[start:][:count]` to `target[to:]`, past the caches where lines allow it.
 

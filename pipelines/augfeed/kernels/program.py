@@ -24,6 +24,7 @@ from augfeed.kernels.hue import turn_hue
 from augfeed.kernels.inner import njit
 from augfeed.kernels.levels import LEVELS, fill_table
 from augfeed.kernels.place import Edges, Frame, U
+from augfeed.kernels.pointers import pointer_to
 from augfeed.kernels.sample import add_lines
 from augfeed.kernels.spatial_steps import Rarer, is_spatial, run_spatial
 from augfeed.kernels.types import Array, Floats, Index, Ints, Words
@@ -106,7 +107,7 @@ def _sums(
 ) -> tuple[Any, Any, Any]:
     # The sum of all values of each channel, after the pending table.
     height, width, channels = size
-    values, sums = width * channels, pending.sums
+    values, sums = width * channels, pointer_to(pending.sums)
     _carry_out(frame, at, height * width, channels, pending)
     add_lines(frame, at, U(values), height, values, sums)
     red, green, blue = np.int64(0), np.int64(0), np.int64(0)
@@ -185,22 +186,22 @@ def _warp(
     row = Map(numbers[0], numbers[1], numbers[2], numbers[3], numbers[4], numbers[5], numbers[6],
               numbers[7], numbers[8], kind)  # fmt: skip
     source = Frame(U(0), height, width, channels, 0, 0, height, width)
-    planes, stride = lines.planes, U(width)
+    given, planes, stride = pointer_to(lines.frame), pointer_to(lines.planes), U(width)
+    places, floats = pointer_to(lines.places), pointer_to(lines.floats)
     for k in range(height * values):
-        lines.frame[U(k)] = frame[at + U(k)]
+        given[U(k)] = frame[at + U(k)]
     if is_whole(source, edges, kind):
-        write_whole(lines.frame, source, edges, lines.floats)
+        write_whole(given, source, edges, floats)
         stride = U(width * LINES)
         for y in range(0, height, LINES):
             part = y, min(y + LINES, height), 0, width
-            warp_whole_lines(source, row, part, lines.places, lines.floats, planes, U(0), stride)
+            warp_whole_lines(source, row, part, places, floats, planes, U(0), stride)
             count = (part[1] - y) * width
             _put_levels(planes, stride, count, 3, frame, at)
             at = at + U(3 * count)
         return
     for y in range(height):
-        warp_line(lines.frame, source, edges, row, (y, 0, width), lines.places, lines.floats,
-                  planes, U(0), stride)  # fmt: skip
+        warp_line(given, source, edges, row, (y, 0, width), places, floats, planes, U(0), stride)
         _put_levels(planes, stride, width, channels, frame, at)
         at = at + U(values)
 
@@ -269,8 +270,8 @@ def run_program(
 ) -> None:  # fmt: skip
     """Carry out the steps of a row on its frame, uint8, from `frame[at]` on, in place.
 
-    `codes` `[K]` of `augfeed.ops._steps`, `numbers` float32 `[K, P]` what they read, `taps`
-    `[K, 2, T]` the kernels of those that have one.
+    `frame` is a pointer. `codes` `[K]` of `augfeed.ops._steps`, `numbers` float32 `[K, P]` what
+    they read, `taps` `[K, 2, T]` the kernels of those that have one.
     """
     height, width, channels = size
     pixels = height * width

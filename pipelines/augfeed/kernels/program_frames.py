@@ -13,6 +13,7 @@ from augfeed.kernels.chains import mixture_of
 from augfeed.kernels.frames import cut_frame, frame_of, kernels_of, tables_of, to_levels
 from augfeed.kernels.inner import njit
 from augfeed.kernels.place import Edges, U, edges_of
+from augfeed.kernels.pointers import pointer_to
 from augfeed.kernels.prefetch_lines import prefetch_image
 from augfeed.kernels.program import lines_of, pending_of, run_program
 from augfeed.kernels.spatial_steps import Rarer
@@ -58,7 +59,7 @@ def _compile(sources: int) -> Any:
 
         Nothing is done to them.
         """
-        fixed, flat, target = shared[0], images.reshape(images.size), out.reshape(out.size)
+        fixed, flat, target = shared[0], pointer_to(images), pointer_to(out)
         _, height, width, channels = out.shape
         edges = edges_of(fixed)
         for k in range(which.size):
@@ -82,8 +83,8 @@ def _compile(sources: int) -> Any:
         """
         _, height, width, channels = frames.shape
         size, count = (height, width, channels), height * width * channels
-        flat, edges = frames.reshape(frames.size), _of_bytes(shared[0])
-        source, padded = images.reshape(images.size), edges_of(shared[0])
+        flat, edges = pointer_to(frames), _of_bytes(shared[0])
+        source, padded = pointer_to(images), edges_of(shared[0])
         spare, kernels = tables_of(0, channels), kernels_of(size, taps.shape[3] - 1)
         pending, lines, mixture = (
             pending_of(width, channels),
@@ -93,7 +94,7 @@ def _compile(sources: int) -> Any:
         other = np.empty(count, np.uint8)
         for k in range(which.size):
             r, at = which[k], U(k * count)
-            if source.size:
+            if images.size:
                 # Here, as the nearest cache holds the frame.
                 cut_frame(source, frame_of(images.shape, rows[r], (height, width)), padded,
                           shared[0].scale, flat, at)  # fmt: skip

@@ -31,11 +31,23 @@ Whole = Ints | Sides
 
 
 @njit(nogil=True)
+def two(rows: Ints, k: int) -> tuple[Any, Any]:
+    """Return a row of two numbers as int64, whatever they are: loops are compiled for these."""
+    return np.int64(rows[k, 0]), np.int64(rows[k, 1])
+
+
+@njit(nogil=True)
+def four(rows: Ints, k: int) -> tuple[Any, Any, Any, Any]:
+    """Return a row of four numbers as int64."""
+    return (np.int64(rows[k, 0]), np.int64(rows[k, 1]), np.int64(rows[k, 2]), np.int64(rows[k, 3]))
+
+
+@njit(nogil=True)
 def _resample(
     image: Array,
-    box: Whole,
-    resized: Whole,
-    offset: Whole,
+    box: Sides,
+    resized: Sides,
+    offset: Sides,
     kind: int,
     pad_mode: int,
     pad_fill: Floats,
@@ -145,9 +157,9 @@ def _gather(
 @njit(nogil=True)
 def _resize(
     image: Array,
-    box: Whole,
+    box: Sides,
     inner: tuple[float, ...],
-    resized: Whole,
+    resized: Sides,
     kind: int,
     top: int,
     left: int,

@@ -15,10 +15,11 @@ Whole = tuple[int, ...]
 
 
 @njit(nogil=True)
-def _show(
+def show_part(
     image: Array, box: Whole, inner: tuple[float, ...], resized: Whole, offset: Whole, kind: int,
     out: Array,
 ) -> None:  # fmt: skip
+    """Do what `resample_part` does, for compiled functions."""
     top, left = offset[0], offset[1]
     rows, columns = out.shape[0], out.shape[1]
     if image.shape[2] != out.shape[2] or min(box[2], box[3], resized[0], resized[1]) < 1:
@@ -52,7 +53,7 @@ def _compile(sources: int) -> Any:
         takes pixels of the box, and none beyond. Both arrays are C-contiguous uint8. Raises
         `ValueError` where pixels are missing.
         """
-        _show(image, box, inner, resized, offset, kind, out)
+        show_part(image, box, inner, resized, offset, kind, out)
         return sources
 
     return resample_part
@@ -69,7 +70,7 @@ def _compile_many(sources: int) -> Any:
         for k in range(len(whole)):
             own, given = whole[k], inner[k]
             out = carray(pointer_at(own[9]), (own[10], own[11], image.shape[2]), np.uint8)
-            _show(image, (own[0], own[1], own[2], own[3]),
+            show_part(image, (own[0], own[1], own[2], own[3]),
                   (given[0], given[1], given[2], given[3]), (own[4], own[5]), (own[6], own[7]),
                   own[8], out)  # fmt: skip
         return sources

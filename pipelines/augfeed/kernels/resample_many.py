@@ -7,7 +7,7 @@ from numba import carray  # type: ignore[attr-defined]
 
 from augfeed.kernels import SOURCES, compiled
 from augfeed.kernels.pointers import pointer_at
-from augfeed.kernels.resample import _resample
+from augfeed.kernels.resample import _resample, four, two
 from augfeed.kernels.types import Bytes, Floats, Ints
 
 
@@ -27,8 +27,8 @@ def _compile(sources: int) -> Any:
         for k in range(pictures.shape[0]):
             address, height, width, number = pictures[k]
             image = carray(pointer_at(address), (height, width, frames.shape[3]), np.uint8)
-            _resample(image, box[k], resized[k], offset[k], filters[k], pad_mode, pad_fill,
-                      frames[number])  # fmt: skip
+            _resample(image, four(box, k), two(resized, k), two(offset, k), np.int64(filters[k]),
+                      pad_mode, pad_fill, frames[number])  # fmt: skip
         return sources
 
     return show_pictures

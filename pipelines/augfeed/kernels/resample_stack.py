@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from augfeed.kernels import SOURCES, compiled
-from augfeed.kernels.resample import _resample
+from augfeed.kernels.resample import _resample, four, two
 from augfeed.kernels.types import Array, Floats, Ints
 
 U = np.uint64
@@ -24,8 +24,8 @@ def _compile(sources: int) -> Any:
         `augfeed.kernels.resample.resample`.
         """
         for k in range(images.shape[0]):
-            _resample(images[k], box[k], resized[k], offset[k], filters[k], pad_mode, pad_fill,
-                      out[k])  # fmt: skip
+            _resample(images[k], four(box, k), two(resized, k), two(offset, k),
+                      np.int64(filters[k]), pad_mode, pad_fill, out[k])  # fmt: skip
         return sources
 
     return resample_stack

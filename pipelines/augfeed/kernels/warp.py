@@ -104,11 +104,12 @@ def _bilinear_line(
                 planes[to] = edges.border_fill[c]
                 to += stride
         else:
+            top, left = np.int64(y), np.int64(x)
             for c in range(channels):
-                p00, p01 = (tap(flat, frame, y, x, c, edges),
-                            tap(flat, frame, y, x + 1, c, edges))  # fmt: skip
-                p10, p11 = (tap(flat, frame, y + 1, x, c, edges),
-                            tap(flat, frame, y + 1, x + 1, c, edges))  # fmt: skip
+                p00, p01 = (tap(flat, frame, top, left, c, edges),
+                            tap(flat, frame, top, left + 1, c, edges))  # fmt: skip
+                p10, p11 = (tap(flat, frame, top + 1, left, c, edges),
+                            tap(flat, frame, top + 1, left + 1, c, edges))  # fmt: skip
                 planes[to] = _lerp(p00, p01, p10, p11, a, b)
                 to += stride
 

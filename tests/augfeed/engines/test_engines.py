@@ -1,6 +1,5 @@
 """What holds for every engine, and that engines agree on the table of cases."""
 
-from itertools import product
 from typing import Any
 
 import numpy as np
@@ -370,20 +369,6 @@ def test_copying_past_the_caches_changes_nothing(
             patch.setattr("augfeed.engines.cpu.STREAMED", 0)
             made = run("cpu", plan, make_images(shape), output=output)
         assert torch.equal(made, expected), shape
-
-
-@pytest.mark.parametrize("dtype", [np.float32, np.uint16, np.uint8])
-def test_stream_copy_writes_every_value_and_no_other(dtype: Any) -> None:
-    from augfeed.kernels.nontemporal_copy import stream_copy
-
-    source = np.arange(1, 250).astype(dtype)
-    counts = (0, 1, 15, 16, 17, 63, 64, 79, 248)
-    for offset, count, start in product(range(17), counts, (0, 1)):
-        target = np.zeros(300, dtype)
-        stream_copy(target, offset, source, np.uint64(start), count)
-        expected = np.zeros(300, dtype)
-        expected[offset : offset + count] = source[start : start + count]
-        assert (target == expected).all(), (offset, count, start)
 
 
 @pytest.mark.parametrize("border", ["constant", "edge", "reflect"])

@@ -12,7 +12,7 @@ from numba.core.codegen import JitEngine
 
 import augfeed
 from augfeed.kernels import inner
-from augfeed.kernels.inner import njit
+from augfeed.kernels.inner import for_python, njit
 from augfeed.notation import parse_policy
 from augfeed.operation.kinds import Blocks, Displacement, Neighbourhood
 from augfeed.ops import _chains, _enhance
@@ -70,6 +70,27 @@ def test_an_inner_function_becomes_machine_code_in_its_callers_alone(
     # What calls no other is optimized before: its loop is wide.
     (least,) = add.overloads.values()
     assert " x float>" in str(least.library._final_module)
+
+
+def test_an_integer_that_a_caller_writes_down_is_compiled_as_any_other() -> None:
+    @njit(nogil=True)
+    def added(value: Any, pair: tuple[Any, Any]) -> Any:
+        return value + pair[0] + pair[1]
+
+    @numba.njit(nogil=True)
+    def three_times(value: int) -> Any:
+        return added(1, (value, 2)) + added(value, pair=(value, value)) + added(value, (3, 4))
+
+    assert three_times(10) == 13 + 30 + 17
+    assert len(added.overloads) == 1
+
+
+def test_python_calls_an_inner_function_by_another_one() -> None:
+    @njit(nogil=True)
+    def added(value: float, other: float) -> float:
+        return value + other
+
+    assert for_python(added)(1.0, 2.0) == 3.0
 
 
 def test_nothing_outside_the_kernels_imports_an_inner_function() -> None:

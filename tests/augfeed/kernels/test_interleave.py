@@ -7,9 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from augfeed.kernels.interleave import BLOCK, join_planes, split_pixels
+from augfeed.kernels import interleave
+from augfeed.kernels.inner import for_python
+from augfeed.kernels.interleave import BLOCK
 
 U = np.uint64
+join_planes, split_pixels = for_python(interleave.join_planes), for_python(interleave.split_pixels)
 COUNTS = (0, 1, BLOCK - 1, BLOCK, BLOCK + 1, 2 * BLOCK, 2 * BLOCK + 3, 3 * BLOCK - 1)
 
 
