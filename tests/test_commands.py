@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -200,8 +201,13 @@ OTHERS: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 
 
-def texts() -> Iterator[tuple[str, str]]:
-    """Yield every text of the code, and the documents, with where they stand."""
+@cache
+def texts() -> list[tuple[str, str]]:
+    """Return every text of the code, and the documents, with where they stand."""
+    return [*_texts()]
+
+
+def _texts() -> Iterator[tuple[str, str]]:
     for folder in FOLDERS:
         for path in sorted((ROOT / folder).rglob("*.py")):
             for node in ast.walk(ast.parse(path.read_text())):

@@ -13,7 +13,7 @@ from augfeed_client import Connection, RemoteLoader
 from tests.client.faults import Herd, Template
 
 pytestmark = pytest.mark.timeout(300)
-EPOCHS, BATCHES = 4, 30
+EPOCHS, BATCHES = 3, 30
 EVERY = 15  # batches from one end of a replica to the next
 # What is waited for is no matter of these tests: a machine may do something else, too.
 PATIENT = Connection(workers=4, ahead=6, deadline=200, timeout=100)

@@ -162,7 +162,7 @@ def test_a_start_compiles_nothing_that_the_image_was_built_with(tmp_path: Path) 
     # The loops of a few draws alone: all take a core a minute. Without optimization some would not
     # be kept.
     less = (
-        "service.WARM = ['random_crop(8) | hflip | cutout(2) | mixup(1.0)']; "
+        "service.WARM = ['hflip | cutout(2)']; "
         "service.DTYPES = {'float32': service.DTYPES['float32']}; "
         "whole = service.Place; service.Place = lambda device: whole(device, 'portable')"
     )

@@ -78,7 +78,7 @@ def test_a_second_signal_and_ctrl_c_do_not_wait_for_balancers(
 
 STUCK = """
 import ctypes, sys, threading
-from augfeed_service import pull, server
+from augfeed_service import hard_exit, pull, server
 from augfeed_service.cli import run, settings_of
 from augfeed_service.logs import logging_to
 
@@ -88,6 +88,9 @@ def armed(seconds):
     end_hard(seconds)
     signalled.set()
 
+server.UNWIND = 1.0
+if "{library}" == "PyDLL":
+    hard_exit.AFTER = 0.1  # nothing of Python runs before it
 pull.make = lambda *given: (print("begun", file=sys.stderr), signalled.wait(), libc.sleep(3600))
 server.end_hard = armed
 with logging_to(sys.stderr):
