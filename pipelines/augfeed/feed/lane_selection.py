@@ -9,6 +9,7 @@ from typing import Any, get_args
 
 import numpy as np
 import torch
+from torch.utils.data import DataLoader as TorchLoader
 from torch.utils.data import (
     Dataset,
     IterableDataset,
@@ -144,7 +145,7 @@ def _exists(text: str) -> bool:
 OF_A_POLICY = ("device", "dtype", "channels_last", "targets", "split", "on_error")
 
 
-def refuse_unused(loader: Any, built_by: Callable[..., None]) -> None:
+def refuse_unused(loader: TorchLoader[Any], built_by: Callable[..., None]) -> None:
     """Raise `InputError` for options that a loader without a policy would leave out."""
     known = signature(built_by).parameters
     for name in OF_A_POLICY:
