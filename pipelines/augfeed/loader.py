@@ -178,6 +178,7 @@ class DataLoader(torch.utils.data.DataLoader[T_co]):
         self.passive, self.fields, self.resident, self.shard = passive, fields, resident, shard
         self.on_error, self.cache, self.max_pixels = on_error, cache, max_pixels
         self.reader, self.views, self.repeats = reader, views, repeats
+        reading = Reading(on_error, cache, max_pixels, reader)
         self._opening: ResumableSampler | None = None
         asked = lane_selection.views_of(views, policy)
         own = lane_selection.policy_of(policy, dataset) if asked is None else asked.parts[0].policy
@@ -195,7 +196,7 @@ class DataLoader(torch.utils.data.DataLoader[T_co]):
             collate_fn = lane_selection.given_collate(collate_fn, batched=batched)
             config = AugmentConfig(
                 state.policy, Output(dtype, channels_last), engine, device, targets, num_classes,
-                resident, Reading(on_error, cache, max_pixels, reader), asked,
+                resident, reading, asked,
             )  # fmt: skip
             options = lane_selection.LaneOptions(
                 split, image_key, label_key, passive, fields, invariances, allow
@@ -225,7 +226,6 @@ class DataLoader(torch.utils.data.DataLoader[T_co]):
         self._ready = True
 
     # What torch asks for
-
     def __setattr__(self, name: str, value: Any) -> None:
         if name in OWN and "_ready" in self.__dict__:
             raise ValueError(
@@ -272,7 +272,6 @@ class DataLoader(torch.utils.data.DataLoader[T_co]):
         return self._state.lane is not None
 
     # What is ours
-
     @property
     def lane(self) -> str:
         """The way batches are made: "torch" (no policy), "general" or "native"."""
@@ -367,7 +366,6 @@ class DataLoader(torch.utils.data.DataLoader[T_co]):
         self._state.following = run
 
     # How a pass begins
-
     def _plain(self, run: EpochPass) -> Any:
         course = None
         if self._dataset_kind == 0:

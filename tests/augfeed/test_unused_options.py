@@ -75,3 +75,12 @@ def test_integers_of_any_type_are_numbers_of_workers(value: Any) -> None:
 def test_both_lanes_name_the_argument_that_is_unknown(dataset: Any) -> None:
     with pytest.raises(InputError, match=r"^targets='soft' is unknown: use one of"):
         augfeed.DataLoader(dataset, 4, policy="hflip", targets="soft")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("policy", [None, "hflip"])
+@pytest.mark.parametrize("given", [{"cache": "ssd"}, {"reader": "x"}, {"max_pixels": -1}], ids=str)
+def test_what_cannot_be_meant_is_refused_without_a_policy_too(
+    given: dict[str, Any], policy: str | None
+) -> None:
+    with pytest.raises(InputError, match=f"^{next(iter(given))}="):
+        augfeed.DataLoader(DATASETS["native"], 4, policy=policy, **given)
